@@ -1,0 +1,13 @@
+//! Domain types: plain data with the words of the glossary. Rules live in the core; wire and mirror forms live at the edges.
+
+mod attempt;
+mod decision;
+mod options;
+mod review;
+mod unit;
+
+pub use attempt::*;
+pub use decision::*;
+pub use options::*;
+pub use review::*;
+pub use unit::*;
