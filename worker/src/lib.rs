@@ -1,1 +1,3 @@
-//! (being laid)
+//! The worker: takes leases, runs agents in worktrees, reports what came of it.
+
+pub mod backend;

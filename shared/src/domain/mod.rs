@@ -4,10 +4,12 @@ mod attempt;
 mod decision;
 mod options;
 mod review;
+mod turn;
 mod unit;
 
 pub use attempt::*;
 pub use decision::*;
 pub use options::*;
 pub use review::*;
+pub use turn::*;
 pub use unit::*;
