@@ -1,0 +1,171 @@
+//! Spelling of manifest entries and repository paths: one form for each, hostile ones refused. Does not touch a file system.
+
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+
+use crate::limits::PATH_BYTES_MAX;
+
+/// Why an entry of a manifest is refused.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PathError {
+    /// Nothing is left of it.
+    #[error("the path is empty; name a file, a directory or a glob of the repository")]
+    Empty,
+    /// It starts at the root of a file system or at a home directory.
+    #[error("`{entry}` is absolute; write it relative to the repository's top folder")]
+    Absolute {
+        /// The entry as written.
+        entry: String,
+    },
+    /// It has a `..`.
+    #[error("`{entry}` contains `..`; write it relative to the repository's top folder")]
+    Parent {
+        /// The entry as written.
+        entry: String,
+    },
+    /// It has a NUL byte.
+    #[error("`{entry}` contains a NUL byte; remove it")]
+    Nul {
+        /// The entry as written, NUL shown as `\0`.
+        entry: String,
+    },
+    /// It names git's own directory.
+    #[error("`{entry}` is inside `.git`, which no unit may touch; remove it")]
+    GitDir {
+        /// The entry as written.
+        entry: String,
+    },
+    /// It is longer than a path may be.
+    #[error("a path of {bytes} bytes is longer than {PATH_BYTES_MAX}; shorten it: `{entry}…`")]
+    TooLong {
+        /// The entry's beginning.
+        entry: String,
+        /// Its length.
+        bytes: usize,
+    },
+    /// The list is longer than a manifest may be.
+    #[error("a list of {count} entries is longer than {max}; name directories or globs instead")]
+    TooMany {
+        /// Entries in the list.
+        count: usize,
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// Brings an entry to its one spelling: `/` between segments, no `./` or `//`, NFC, a trailing `/` kept where it names a directory.
+/// The repository's top folder itself (`.`, `./`) becomes `**`.
+pub fn normalise_entry(entry: &str) -> Result<String, PathError> {
+    let trimmed = entry.trim();
+    if trimmed.len() > PATH_BYTES_MAX {
+        return Err(PathError::TooLong { entry: trimmed.chars().take(40).collect(), bytes: trimmed.len() });
+    }
+    if trimmed.contains('\0') {
+        return Err(PathError::Nul { entry: trimmed.replace('\0', "\\0") });
+    }
+    if trimmed.is_empty() {
+        return Err(PathError::Empty);
+    }
+    let text = trimmed.replace('\\', "/");
+    if is_absolute(&text) {
+        return Err(PathError::Absolute { entry: trimmed.to_owned() });
+    }
+    let mut out = String::with_capacity(text.len());
+    for segment in text.split('/') {
+        match segment {
+            "" | "." => continue,
+            ".." => return Err(PathError::Parent { entry: trimmed.to_owned() }),
+            _ if is_git_dir(segment) => return Err(PathError::GitDir { entry: trimmed.to_owned() }),
+            _ => {}
+        }
+        if !out.is_empty() {
+            out.push('/');
+        }
+        out.push_str(segment);
+    }
+    if out.is_empty() {
+        return Ok("**".to_owned());
+    }
+    if (text.ends_with('/') || text.ends_with("/.")) && !out.ends_with("**") {
+        out.push('/');
+    }
+    Ok(nfc(out))
+}
+
+/// Brings a path that git reported to the form entries are compared in (NFC). Git's own paths need nothing else.
+pub fn normalise_path(path: &str) -> String {
+    nfc(path.to_owned())
+}
+
+fn nfc(text: String) -> String {
+    if text.is_ascii() || is_nfc(&text) { text } else { text.nfc().collect() }
+}
+
+fn is_absolute(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let drive = bytes.len() >= 2 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':' && (bytes.len() == 2 || bytes[2] == b'/');
+    text.starts_with('/') || drive || text == "~" || text.starts_with("~/")
+}
+
+/// Case-insensitive file systems reach `.git` by other spellings, too.
+fn is_git_dir(segment: &str) -> bool {
+    segment.trim_end_matches([' ', '.']).eq_ignore_ascii_case(".git")
+}
+
+/// Lower case where the repository ignores case.
+pub(super) fn fold(text: &str, ignore_case: bool) -> String {
+    if !ignore_case {
+        return text.to_owned();
+    }
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    nfc(text.chars().flat_map(char::to_lowercase).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn one_spelling() {
+        for (from, to) in [
+            ("src/a.rs", "src/a.rs"),
+            ("./src//a.rs", "src/a.rs"),
+            ("src\\api\\x.rs", "src/api/x.rs"),
+            ("src/./api/", "src/api/"),
+            ("src/api/.", "src/api/"),
+            (" src/a b.txt ", "src/a b.txt"),
+            (".", "**"),
+            ("./", "**"),
+            ("src/**/", "src/**"),
+            ("cafe\u{301}/x", "caf\u{e9}/x"),
+            (".github/workflows/ci.yml", ".github/workflows/ci.yml"),
+            (".gitignore", ".gitignore"),
+            ("a~/b", "a~/b"),
+        ] {
+            assert_eq!(normalise_entry(from).unwrap(), to, "{from}");
+            assert_eq!(normalise_entry(to).unwrap(), to, "{to} is stable");
+        }
+    }
+
+    #[test]
+    fn hostile_spellings_are_refused() {
+        for (entry, message) in [
+            ("", "the path is empty; name a file, a directory or a glob of the repository"),
+            ("/etc/passwd", "`/etc/passwd` is absolute; write it relative to the repository's top folder"),
+            ("\\\\host\\share", "`\\\\host\\share` is absolute; write it relative to the repository's top folder"),
+            ("C:\\x", "`C:\\x` is absolute; write it relative to the repository's top folder"),
+            ("~/x", "`~/x` is absolute; write it relative to the repository's top folder"),
+            ("a/../b", "`a/../b` contains `..`; write it relative to the repository's top folder"),
+            ("..\\b", "`..\\b` contains `..`; write it relative to the repository's top folder"),
+            ("a\0b", "`a\\0b` contains a NUL byte; remove it"),
+            (".git/config", "`.git/config` is inside `.git`, which no unit may touch; remove it"),
+            ("sub/.GIT/hooks/x", "`sub/.GIT/hooks/x` is inside `.git`, which no unit may touch; remove it"),
+            ("sub/.git. /x", "`sub/.git. /x` is inside `.git`, which no unit may touch; remove it"),
+        ] {
+            assert_eq!(normalise_entry(entry).unwrap_err().to_string(), message, "{entry}");
+        }
+        assert!(matches!(normalise_entry(&"a/".repeat(4000)), Err(PathError::TooLong { bytes: 8000, .. })));
+    }
+}
