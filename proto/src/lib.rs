@@ -1,1 +1,15 @@
-//! (being laid)
+//! The wire: `roundtable.v1` and every conversion between it and domain types.
+//!
+//! The generated code is committed (`src/generated`), so that building needs no protoc; a test generates it again and compares.
+//! `ROUNDTABLE_REGENERATE=1 cargo test -p roundtable-proto` writes it anew.
+
+pub mod convert;
+
+/// Messages, clients and servers of package `roundtable.v1`.
+#[allow(missing_docs, clippy::all, unreachable_pub, rust_2018_idioms)]
+pub mod v1 {
+    include!("generated/roundtable.v1.rs");
+}
+
+/// Oldest and newest protocol this build speaks.
+pub const PROTOCOL: std::ops::RangeInclusive<u32> = 1..=1;

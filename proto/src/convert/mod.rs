@@ -1,0 +1,1 @@
+//! Conversions between wire and domain types; nothing else in the project does them.
