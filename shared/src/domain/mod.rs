@@ -1,6 +1,7 @@
 //! Domain types: plain data with the words of the glossary. Rules live in the core; wire and mirror forms live at the edges.
 
 mod attempt;
+mod change;
 mod decision;
 mod options;
 mod review;
@@ -8,6 +9,7 @@ mod turn;
 mod unit;
 
 pub use attempt::*;
+pub use change::*;
 pub use decision::*;
 pub use options::*;
 pub use review::*;

@@ -1,0 +1,467 @@
+//! What can be asked of the core. Each command comes from one place: a service, the driver's clock, or the shell's answer to an effect.
+
+use std::collections::BTreeMap;
+
+use roundtable_shared::answer::{AssignAnswer, OrchestrateAnswer, ReviewAnswer, WorkAnswer};
+use roundtable_shared::spec::Spec;
+use roundtable_shared::time::WallMs;
+use roundtable_shared::{
+    AttemptFacts, BackendName, ChangedPath, Choice, CommitId, Criticality, DecisionId, Dependants, LeaseRef, RunId, RunOptions, UnitId, WorkerId,
+};
+use serde::{Deserialize, Serialize};
+
+/// The two clocks a command is judged by, read by the driver.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Now {
+    /// Monotonic (boot time) milliseconds of this coordinator: deadlines of leases and workers.
+    pub mono_ms: u64,
+    /// Wall clock: what is recorded, and timers that outlive a restart.
+    pub wall: WallMs,
+}
+
+/// A request to the core.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Command {
+    /// Start a run (or find the one this resumes: the driver asks `find_resumable` first).
+    Submit(Box<Submit>),
+    /// An act of a person.
+    Operate(Operate),
+    /// A worker's session began.
+    WorkerHello(Box<WorkerHello>),
+    /// A worker's stream ended. Its leases stay until the worker is back or silent too long.
+    WorkerGone {
+        /// The worker.
+        worker: WorkerId,
+        /// The session that ended; an older one is ignored.
+        session: u64,
+    },
+    /// A worker leaves for good: what it still holds is handed back.
+    WorkerGoodbye {
+        /// The worker.
+        worker: WorkerId,
+        /// Its session.
+        session: u64,
+    },
+    /// Free capacity of a pool, absolute.
+    Want {
+        /// The worker.
+        worker: WorkerId,
+        /// Its session.
+        session: u64,
+        /// The pool.
+        pool: String,
+        /// Attempts it can take.
+        credits: u32,
+    },
+    /// A backend's offer changed (logged in or out).
+    BackendChanged {
+        /// The worker.
+        worker: WorkerId,
+        /// Its session.
+        session: u64,
+        /// The new offer.
+        offer: BackendOffer,
+    },
+    /// A sign of life, with all the worker holds.
+    Heartbeat {
+        /// The worker.
+        worker: WorkerId,
+        /// Its session.
+        session: u64,
+        /// What it holds.
+        held: Vec<HeldLease>,
+    },
+    /// The worker took the lease.
+    LeaseAccepted {
+        /// The worker.
+        worker: WorkerId,
+        /// The lease.
+        lease: LeaseRef,
+    },
+    /// The worker prepares (worktree, setup): a sign of progress.
+    LeasePreparing {
+        /// The worker.
+        worker: WorkerId,
+        /// The lease.
+        lease: LeaseRef,
+    },
+    /// The agent runs.
+    LeaseStarted {
+        /// The worker.
+        worker: WorkerId,
+        /// The lease.
+        lease: LeaseRef,
+    },
+    /// The worker gives it back unrun or undone.
+    HandBack {
+        /// The worker.
+        worker: WorkerId,
+        /// The lease.
+        lease: LeaseRef,
+        /// For a person.
+        reason: String,
+        /// The worker is at fault: counts as infra.
+        fault: bool,
+    },
+    /// An attempt ended; its commit (if any) has been received and looked at.
+    Report(Box<Report>),
+    /// The shell's answer to an effect.
+    Shell(ShellAnswer),
+    /// Time passed.
+    Tick,
+}
+
+/// What a run is made of.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Submit {
+    /// The id the run gets.
+    pub run: RunId,
+    /// Where it comes from.
+    pub source: RunSource,
+    /// The parsed spec, texts included.
+    pub spec: Spec,
+    /// Options.
+    pub options: RunOptions,
+    /// The commit it starts from.
+    pub base: CommitId,
+    /// The branch that was checked out, if one.
+    pub started_branch: Option<String>,
+    /// Keep an unfinished run of the same source and start another.
+    pub fresh: bool,
+    /// Whether `tasks.md` is tracked at the base and equals the submitted one: boxes are ticked in commits.
+    pub tick_path: Option<String>,
+    /// Repository-relative paths of the spec's own files (changes of agents to them are dropped).
+    pub spec_paths: Vec<String>,
+    /// State carried over by `import`.
+    pub imported: Option<Box<Imported>>,
+    /// Who submitted (identity of the certificate).
+    pub by: String,
+}
+
+/// Where a run comes from: the same repository and spec path is the same run while unfinished.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct RunSource {
+    /// Key of the repository: its root commit.
+    pub repository: String,
+    /// Real path of its common git directory, on the submitting host.
+    pub git_dir: String,
+    /// Real path of the spec's folder, on the submitting host.
+    pub spec_path: String,
+    /// Real path of the working directory the run was started in.
+    pub workdir: String,
+}
+
+/// What `orchctl import` carries over from mirror files, per unit; the core turns it into transitions.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Imported {
+    /// Per unit.
+    pub units: BTreeMap<UnitId, ImportedUnit>,
+    /// Session name.
+    pub session_name: Option<String>,
+}
+
+/// One imported unit.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct ImportedUnit {
+    /// Mirror status word of the unit's task.
+    pub status: String,
+    /// Status words of its subtasks.
+    pub subtasks: BTreeMap<String, String>,
+    /// Owner, if it had one.
+    pub owner_agent: Option<String>,
+    /// Criticality word, if it had one.
+    pub criticality: Option<String>,
+    /// Window, if it had one.
+    pub target_window: Option<String>,
+    /// Fix attempts used.
+    pub fix_attempts: u32,
+    /// Whether it was escalated.
+    pub escalated: bool,
+    /// Owner before escalation.
+    pub original_agent: Option<String>,
+    /// Findings of its last round: severity word, summary, details.
+    pub findings: Vec<(String, String, Option<String>)>,
+    /// Why it was blocked.
+    pub blocked_reason: Option<String>,
+}
+
+/// An act of a person on a run.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Operate {
+    /// The run; `None` = all (pause, resume).
+    pub run: Option<RunId>,
+    /// Who (identity of the certificate).
+    pub by: String,
+    /// What.
+    pub act: Act,
+}
+
+/// Acts of a person.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Act {
+    /// Answer a decision.
+    Decide {
+        /// The decision.
+        id: DecisionId,
+        /// The choice.
+        choice: Choice,
+        /// What becomes of dependants, for skip.
+        dependants: Dependants,
+        /// For the record.
+        note: Option<String>,
+    },
+    /// Change a unit's assignment; absent fields stay.
+    Assign {
+        /// The unit.
+        unit: UnitId,
+        /// New owner.
+        owner: Option<BackendName>,
+        /// New criticality.
+        criticality: Option<Criticality>,
+        /// New writes.
+        writes: Option<Vec<String>>,
+        /// New reads.
+        reads: Option<Vec<String>>,
+    },
+    /// The work seat again, counters at 0.
+    Retry {
+        /// The unit.
+        unit: UnitId,
+    },
+    /// Go on without it.
+    Skip {
+        /// The unit.
+        unit: UnitId,
+        /// What becomes of dependants.
+        dependants: Dependants,
+    },
+    /// End a unit and those that depend on it, or the whole run.
+    Cancel {
+        /// The unit; `None` = the run.
+        unit: Option<UnitId>,
+    },
+    /// Grant nothing more.
+    Pause {
+        /// For the record.
+        note: Option<String>,
+    },
+    /// Grant again.
+    Resume,
+    /// Manual mode: one phase.
+    Step {
+        /// The phase.
+        phase: Phase,
+    },
+    /// The user's branch was moved.
+    RecordAccept {
+        /// Which branch.
+        branch: String,
+        /// To which commit.
+        commit: CommitId,
+    },
+    /// `orchctl run` was interrupted or asked to stop: halt with exit 1, resumable (`Submit` again resumes).
+    Halt {
+        /// For the record.
+        reason: String,
+    },
+    /// An unfinished run is attached to again: clears a halt.
+    Attach {
+        /// Options that may change on resume (embedded, limits).
+        embedded: bool,
+    },
+    /// Stop new grants to a worker.
+    Drain {
+        /// The worker.
+        worker: WorkerId,
+    },
+}
+
+/// Phases of manual mode and of the orchestrator's actions.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Assign owners and manifests.
+    Assign,
+    /// Grant work.
+    Dispatch,
+    /// Grant reviews.
+    Reviews,
+    /// Consolidate and integrate.
+    Consolidate,
+    /// Write the mirror files.
+    SyncPulse,
+}
+
+/// A worker's hello.
+#[derive(Clone, PartialEq, Debug)]
+pub struct WorkerHello {
+    /// The worker, from its certificate.
+    pub worker: WorkerId,
+    /// Number of this stream, given by the service; greater than any before.
+    pub session: u64,
+    /// The worker's own start counter.
+    pub incarnation: u64,
+    /// Display name.
+    pub name: String,
+    /// Version of the program.
+    pub version: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// What it offers.
+    pub backends: Vec<BackendOffer>,
+    /// What it holds.
+    pub held: Vec<HeldLease>,
+}
+
+/// A backend a worker offers. Backends of one pool share its slots.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BackendOffer {
+    /// The backend.
+    pub name: BackendName,
+    /// The pool.
+    pub pool: String,
+    /// Slots of the pool.
+    pub slots: u32,
+    /// Version of the CLI.
+    pub version: String,
+    /// Opaque key of the account, for parking; empty if unknown.
+    pub account: String,
+    /// Plays every owner and role.
+    pub serves_all: bool,
+    /// Not usable now, with the reason; empty = usable.
+    pub unavailable: String,
+}
+
+/// Progress of an attempt as the worker tells it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum LeasePhase {
+    /// Taken.
+    Accepted,
+    /// Worktree and setup.
+    Preparing,
+    /// The agent runs.
+    Running,
+    /// The tree is being ended, the commit made.
+    Ending,
+    /// The outcome is spooled and waits for its verdict.
+    Reported,
+}
+
+/// A lease as its worker holds it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HeldLease {
+    /// The lease.
+    pub lease: LeaseRef,
+    /// How far it is.
+    pub phase: LeasePhase,
+}
+
+/// How an attempt ended, with what the shell found in the received commit and the answer.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Report {
+    /// The worker.
+    pub worker: WorkerId,
+    /// The lease.
+    pub lease: LeaseRef,
+    /// blake3 of the facts as sent.
+    pub digest: String,
+    /// The facts.
+    pub facts: AttemptFacts,
+    /// What base..commit changed (work seats with a commit only).
+    pub changed: Vec<ChangedPath>,
+    /// The parsed answer; `Err` with the reason if the role wants one and it cannot be used.
+    pub answer: Result<RoleAnswer, String>,
+}
+
+/// The parsed final answer of a role.
+#[derive(Clone, PartialEq, Debug)]
+pub enum RoleAnswer {
+    /// Implement, fix.
+    Work(WorkAnswer),
+    /// Review.
+    Review(ReviewAnswer),
+    /// Assign (already validated against the units; refused items left out).
+    Assign(AssignAnswer),
+    /// Orchestrate.
+    Orchestrate(OrchestrateAnswer),
+    /// Check: the exit status says it all.
+    None,
+}
+
+/// The shell's answers to effects. Each is idempotent: one that no longer fits the state is ignored.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ShellAnswer {
+    /// `Effect::Grant` could not be carried out (git, disk): the lease never reached the worker.
+    GrantFailed {
+        /// The lease.
+        lease: LeaseRef,
+        /// For a person.
+        reason: String,
+    },
+    /// Answer to `Effect::PrepareIntegration`.
+    IntegrationPrepared {
+        /// The run.
+        run: RunId,
+        /// The unit.
+        unit: UnitId,
+        /// The tip it was prepared on.
+        tip: CommitId,
+        /// What came out.
+        result: Prepared,
+    },
+    /// Answer to `Effect::MoveBranch`.
+    BranchMoved {
+        /// The run.
+        run: RunId,
+        /// Where the branch is now.
+        tip: CommitId,
+    },
+    /// Answer to `Effect::MergeWithTip`.
+    Merged {
+        /// The run.
+        run: RunId,
+        /// The unit.
+        unit: UnitId,
+        /// The tip it was merged with.
+        tip: CommitId,
+        /// What came out.
+        result: Prepared,
+    },
+    /// Answer to `Effect::CloseRun`.
+    RunClosed {
+        /// The run.
+        run: RunId,
+        /// The closing commit; `None` if there was nothing to commit.
+        commit: Option<CommitId>,
+    },
+    /// An effect failed (git, disk). Counts as internal/infra for whom it concerned; retried with backoff.
+    Failed {
+        /// The run.
+        run: RunId,
+        /// The unit, if one.
+        unit: Option<UnitId>,
+        /// For a person.
+        reason: String,
+    },
+}
+
+/// Outcome of a merge with the tip.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Prepared {
+    /// A commit on top of the tip (for `MergeWithTip`: a merge of the attempt with the tip).
+    Clean {
+        /// The commit.
+        commit: CommitId,
+        /// What it changes against the tip.
+        changed: Vec<ChangedPath>,
+    },
+    /// It changes nothing against the tip.
+    Empty,
+    /// It conflicts.
+    Conflict {
+        /// Paths in conflict.
+        paths: Vec<String>,
+        /// What git said, bounded.
+        evidence: String,
+    },
+}
