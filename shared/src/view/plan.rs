@@ -1,0 +1,86 @@
+//! `orchctl plan --json`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{TaskId, UnitId};
+
+/// What a spec comes to, before anything runs. Present, as far as it could be read, also when there are errors.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct PlanView {
+    /// Units in plan order (document order where the plan has errors).
+    pub units: Vec<PlanUnit>,
+    /// Number of waves.
+    pub waves: u32,
+    /// Units of the critical path, first to last.
+    pub critical_path: Vec<UnitId>,
+    /// Why it cannot run.
+    pub errors: Vec<ProblemView>,
+    /// What is worth knowing.
+    pub warnings: Vec<ProblemView>,
+}
+
+/// A unit of a plan.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct PlanUnit {
+    /// Its id.
+    pub id: UnitId,
+    /// Its title.
+    pub title: String,
+    /// Whether it is optional.
+    pub optional: bool,
+    /// `not_started`, `completed`; what the boxes say.
+    pub status: String,
+    /// Whether it runs with the options given.
+    pub runs: bool,
+    /// Its tasks: the top-level one first, then its descendants in document order.
+    pub tasks: Vec<PlanTask>,
+    /// Explicit dependencies, lifted to units.
+    pub depends_on: Vec<UnitId>,
+    /// Lifted manifest: writes.
+    pub writes: Vec<String>,
+    /// Lifted manifest: reads.
+    pub reads: Vec<String>,
+    /// No manifest: alone under `ordered`.
+    pub exclusive: bool,
+    /// Earliest wave it can run in, from 1; 0 if it does not run.
+    pub wave: u32,
+    /// What it waits for, dependencies and hazards.
+    pub waits_for: Vec<PlanWait>,
+}
+
+/// A task of a plan.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct PlanTask {
+    /// Its id.
+    pub id: TaskId,
+    /// Its title.
+    pub title: String,
+    /// What its box says: `not_started`, `completed`.
+    pub status: String,
+    /// Whether it is optional.
+    pub optional: bool,
+    /// Line in `tasks.md`, from 1.
+    pub line: u32,
+}
+
+/// One reason to wait.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct PlanWait {
+    /// The earlier unit.
+    pub unit: UnitId,
+    /// `dependency`, `checkpoint`, `hazard`, `exclusive`.
+    pub why: String,
+    /// The path (or pair of patterns) that causes a hazard; empty otherwise.
+    pub path: String,
+}
+
+/// A problem of a spec.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ProblemView {
+    /// File, by its name in the spec's folder.
+    pub file: String,
+    /// Line, from 1; 0 = the file as a whole.
+    pub line: u32,
+    /// What, and the fix.
+    pub message: String,
+}

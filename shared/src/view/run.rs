@@ -1,0 +1,383 @@
+//! Runs, units, attempts, decisions, findings and workers as commands show them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Issue, Usage};
+
+/// A run in a list.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct RunLine {
+    /// Its id.
+    pub run: String,
+    /// Real path of the spec's folder.
+    pub spec: String,
+    /// `assigning`, `running`, `paused`, `waiting` (only decisions can move it), `halted`, `complete`, `incomplete`.
+    pub status: String,
+    /// Real path of the repository's common git directory.
+    pub repository: String,
+    /// Units that run.
+    pub total: u32,
+    /// Of those, completed.
+    pub completed: u32,
+    /// Open decisions.
+    pub decisions: u32,
+    /// RFC 3339.
+    pub created_at: String,
+    /// RFC 3339; null while unfinished.
+    pub ended_at: Option<String>,
+    /// Exit code it ended with; null while unfinished.
+    pub exit: Option<u8>,
+}
+
+/// `status --json`.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct StatusView {
+    /// Run id.
+    pub run: String,
+    /// Real path of the spec's folder.
+    pub spec: String,
+    /// As in [`RunLine`].
+    pub status: String,
+    /// Mode word.
+    pub mode: String,
+    /// The run's branch.
+    pub branch: String,
+    /// Base commit.
+    pub base: String,
+    /// Tip of the run's branch.
+    pub head: String,
+    /// Units in plan order.
+    pub units: Vec<UnitView>,
+    /// Units by state (only those that run), plus `total`, `units` (all), `running`.
+    pub counts: BTreeMap<String, u32>,
+    /// Open decisions.
+    pub decisions: u32,
+    /// Sum over attempts.
+    pub usage: Usage,
+    /// Notices, oldest first (last 50).
+    pub notices: Vec<String>,
+    /// Milliseconds since the run was created, or until it ended.
+    pub elapsed_ms: u64,
+    /// Exit code once ended or halted, else null.
+    pub exit: Option<u8>,
+    /// Slots offered for the run's backends right now (0 = nobody is here).
+    pub slots: u32,
+    /// All runs.
+    #[serde(default)]
+    pub runs: Vec<RunLine>,
+}
+
+/// A unit in `status` and `summary`.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct UnitView {
+    /// Id.
+    pub id: String,
+    /// Title.
+    pub title: String,
+    /// State word; `blocked` also for units blocked by an upstream one.
+    pub status: String,
+    /// Whether it runs.
+    pub runs: bool,
+    /// Whether it is optional.
+    pub optional: bool,
+    /// Type word.
+    #[serde(rename = "type")]
+    pub unit_type: String,
+    /// Owner; null before assignment in manual mode.
+    pub owner_agent: Option<String>,
+    /// Worker of the live attempt, if one.
+    pub worker: Option<String>,
+    /// Backend of the live attempt, if one.
+    pub backend: Option<String>,
+    /// Role of the live attempt, if one.
+    pub role: Option<String>,
+    /// Number of the live attempt, else of the last; 0 before the first.
+    pub attempt: u32,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Fixes that count.
+    pub fix_attempts: u32,
+    /// Whether the third fix went elsewhere.
+    pub escalated: bool,
+    /// Criticality word.
+    pub criticality: String,
+    /// First upstream unit that blocks it.
+    pub blocked_by: Option<String>,
+    /// Why it is blocked, skipped or cancelled.
+    pub blocked_reason: Option<String>,
+    /// Its writes now.
+    pub writes: Vec<String>,
+    /// Its reads.
+    pub reads: Vec<String>,
+    /// Explicit dependencies.
+    pub depends_on: Vec<String>,
+    /// What it waits for right now.
+    pub waiting: Vec<WaitView>,
+    /// Files its integrated commit changed.
+    pub files: Vec<String>,
+    /// Its integrated commit.
+    pub commit: Option<String>,
+    /// Findings that are open or deferred.
+    pub open_findings: u32,
+    /// Highest severity of its last round.
+    pub last_severity: Option<String>,
+    /// Milliseconds since its live attempt was granted, if one.
+    pub running_ms: Option<u64>,
+    /// The agent's own summary of its last accepted work.
+    pub summary: Option<String>,
+}
+
+/// One reason to wait, now.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct WaitView {
+    /// `dependency`, `hazard`, `hold`, `exclusive`, `contended`, `slot`, `backend`, `parked`, `backoff`, `decision`, `assignment`, `integration`,
+    /// `check`, `review`, `paused`, `step`, `orchestrator`, `attempt`.
+    pub kind: String,
+    /// On what: a unit, backend, worker, decision.
+    pub on: String,
+    /// The path that causes it, if one.
+    pub path: String,
+    /// In words.
+    pub text: String,
+}
+
+/// `run|summary|wait --json`.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct SummaryView {
+    /// Run id.
+    pub run: String,
+    /// Exit code as it stands: 0, 1 or 2; null while it runs.
+    pub exit: Option<u8>,
+    /// As in [`RunLine`].
+    pub status: String,
+    /// Real path of the spec's folder.
+    pub spec: String,
+    /// The run's branch.
+    pub branch: String,
+    /// Base commit.
+    pub base: String,
+    /// Tip of the run's branch.
+    pub head: String,
+    /// The branch it was accepted into, if it was.
+    pub accepted: Option<String>,
+    /// Units in plan order.
+    pub units: Vec<UnitView>,
+    /// As in [`StatusView`].
+    pub counts: BTreeMap<String, u32>,
+    /// Open decisions.
+    pub decisions: Vec<DecisionView>,
+    /// Findings of each unit's last round, severity other than none, and deferred ones.
+    pub findings: Vec<FindingView>,
+    /// Sum over attempts.
+    pub usage: Usage,
+    /// How long it ran.
+    pub duration_ms: u64,
+    /// Notices.
+    pub notices: Vec<String>,
+    /// Commands to go on with.
+    pub next: Vec<String>,
+}
+
+/// `decisions --json`.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct DecisionView {
+    /// Its id.
+    pub id: String,
+    /// The unit's task; the backend's name or empty where it is about no unit.
+    pub task_id: String,
+    /// Priority word.
+    pub priority: String,
+    /// What happened.
+    pub context: String,
+    /// Options in words.
+    pub options: Vec<String>,
+    /// Their keywords, same order.
+    pub keywords: Vec<String>,
+    /// RFC 3339.
+    pub created_at: String,
+    /// Older than a day.
+    pub escalated: bool,
+    /// The run.
+    pub run: String,
+    /// Where its evidence is: commands that show diff, findings, log.
+    pub evidence: Vec<String>,
+    /// The exact command per option, same order.
+    pub commands: Vec<String>,
+    /// The answer, once given: keyword, who, when.
+    pub answer: Option<AnswerView>,
+}
+
+/// A given answer.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct AnswerView {
+    /// Keyword.
+    pub choice: String,
+    /// Who.
+    pub by: String,
+    /// RFC 3339.
+    pub at: String,
+    /// Note.
+    pub note: Option<String>,
+}
+
+/// `findings --json`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct FindingView {
+    /// The unit's task.
+    pub task_id: String,
+    /// `review-<task>-<n>`.
+    pub reviewer: String,
+    /// Round, from 1.
+    pub round: u32,
+    /// Severity word.
+    pub severity: String,
+    /// In a sentence.
+    pub summary: String,
+    /// At length.
+    pub details: Option<String>,
+    /// One by one.
+    pub issues: Vec<Issue>,
+}
+
+/// `attempts --json`.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// Number.
+    pub attempt: u32,
+    /// `work`, `review-1`, `check`, …
+    pub seat: String,
+    /// Role word.
+    pub role: String,
+    /// Worker id.
+    pub worker: String,
+    /// Backend.
+    pub backend: String,
+    /// Base commit.
+    pub base: String,
+    /// Result, if one.
+    pub commit: Option<String>,
+    /// `running`, `completed`, `failed`, `lost`, `handed_back`, `revoked`, `stale`.
+    pub outcome: String,
+    /// Class word of a failure.
+    pub class: Option<String>,
+    /// What failed, in words.
+    pub error: Option<String>,
+    /// RFC 3339; null if it never started.
+    pub started_at: Option<String>,
+    /// RFC 3339; null while it runs.
+    pub ended_at: Option<String>,
+    /// The attempt whose agent session or commit it went on from.
+    pub resumed_from: Option<u32>,
+    /// Whether it was the escalated one.
+    pub escalated: bool,
+    /// Tokens and cost.
+    pub usage: Usage,
+}
+
+/// `show --json`.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct ShowView {
+    /// The unit.
+    #[serde(flatten)]
+    pub unit: UnitView,
+    /// Its tasks: id, title, status, optional.
+    pub tasks: Vec<TaskView>,
+    /// Its attempts.
+    pub attempt_list: Vec<AttemptView>,
+    /// Its findings, all rounds.
+    pub findings: Vec<FindingView>,
+    /// Its open decisions.
+    pub decisions: Vec<DecisionView>,
+}
+
+/// A task of a unit with its state.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct TaskView {
+    /// Id.
+    pub id: String,
+    /// Title.
+    pub title: String,
+    /// State word.
+    pub status: String,
+    /// Whether it is optional.
+    pub optional: bool,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// `workers --json`.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct WorkerView {
+    /// Id.
+    pub id: String,
+    /// Display name.
+    pub name: String,
+    /// `ready`, `busy`, `silent`, `draining`, `gone`.
+    pub status: String,
+    /// By backend.
+    pub backends: BTreeMap<String, BackendView>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Milliseconds since its last sign of life.
+    pub last_seen_ms: u64,
+    /// Version of the program.
+    pub version: String,
+    /// What it runs: run, unit, attempt.
+    pub leases: Vec<String>,
+}
+
+/// A backend of a worker.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct BackendView {
+    /// Slots of its pool.
+    pub slots: u32,
+    /// Of those, busy.
+    pub busy: u32,
+    /// Why it cannot be used now; null = usable.
+    pub unavailable: Option<String>,
+    /// Version of the CLI.
+    pub version: String,
+}
+
+/// The three mirror files as text.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct MirrorView {
+    /// Run id.
+    pub run: String,
+    /// `TASKS_PARSED.json`.
+    pub tasks_parsed: String,
+    /// `AGENT_STATE.json`.
+    pub agent_state: String,
+    /// `PROJECT_PULSE.md`; a person's own lines in `existing` are kept.
+    pub pulse: String,
+}
+
+/// `diff`: text of a unified diff.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct DiffView {
+    /// From.
+    pub base: String,
+    /// To.
+    pub commit: String,
+    /// Unified diff, at most a few MiB.
+    pub text: String,
+    /// Whether it was cut.
+    pub truncated: bool,
+}
+
+/// `explain --json`.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct ExplainView {
+    /// Run id.
+    pub run: String,
+    /// Unit id.
+    pub unit: String,
+    /// State word.
+    pub status: String,
+    /// What it waits for; empty = nothing but its own live attempt or nothing at all.
+    pub waiting: Vec<WaitView>,
+    /// In one or a few sentences.
+    pub text: String,
+}

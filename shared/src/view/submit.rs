@@ -1,0 +1,57 @@
+//! Starting a run.
+
+use serde::{Deserialize, Serialize};
+
+use super::plan::ProblemView;
+use crate::domain::RunOptions;
+
+/// Header of a submission; the spec's files follow.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SubmitRequest {
+    /// Key of the repository: its root commit.
+    pub repository: String,
+    /// Real path of the common git directory.
+    pub git_dir: String,
+    /// Real path of the spec's folder.
+    pub spec_path: String,
+    /// Real path of the working directory.
+    pub workdir: String,
+    /// Spec's folder relative to the repository's top; `None` if it lies outside.
+    pub spec_in_repository: Option<String>,
+    /// Base commit, uploaded before.
+    pub base: String,
+    /// The branch that is checked out, if one.
+    pub started_branch: Option<String>,
+    /// Options.
+    pub options: RunOptions,
+    /// Keep an unfinished run of the same source and start another.
+    pub fresh: bool,
+    /// Treat missing requirements or design as errors.
+    pub strict: bool,
+    /// Only say what would happen: parse, lint, find the run to resume.
+    pub dry_run: bool,
+    /// Text of an `AGENT_STATE.json` to continue from.
+    #[serde(default)]
+    pub import: Option<String>,
+}
+
+/// What became of a submission.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct SubmitReply {
+    /// The run; empty when there are errors.
+    pub run: String,
+    /// An unfinished run of the same source goes on.
+    pub resumed: bool,
+    /// The source's last run is finished and nothing is new: its summary holds.
+    pub finished: bool,
+    /// Problems of the spec that stop it.
+    pub errors: Vec<ProblemView>,
+    /// Problems worth knowing.
+    pub warnings: Vec<ProblemView>,
+    /// Set when an unfinished run exists but its plan or plan-shaping options differ: what differs (the way out is `--fresh`).
+    pub changed: Option<String>,
+    /// Units that will run.
+    pub units: u32,
+    /// Least number of agent calls still to make.
+    pub calls: u32,
+}
