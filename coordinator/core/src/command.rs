@@ -6,7 +6,8 @@ use roundtable_shared::answer::{AssignAnswer, OrchestrateAnswer, ReviewAnswer, W
 use roundtable_shared::spec::Spec;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
-    AttemptFacts, BackendName, ChangedPath, Choice, CommitId, Criticality, DecisionId, Dependants, LeaseRef, RunId, RunOptions, UnitId, WorkerId,
+    AttemptFacts, BackendName, BackendOffer, ChangedPath, Choice, CommitId, Criticality, DecisionId, Dependants, HeldLease, Introduction, LeaseRef,
+    RunId, RunOptions, UnitId, WorkerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -299,61 +300,8 @@ pub struct WorkerHello {
     pub worker: WorkerId,
     /// Number of this stream, given by the service; greater than any before.
     pub session: u64,
-    /// The worker's own start counter.
-    pub incarnation: u64,
-    /// Display name.
-    pub name: String,
-    /// Version of the program.
-    pub version: String,
-    /// Labels.
-    pub labels: BTreeMap<String, String>,
-    /// What it offers.
-    pub backends: Vec<BackendOffer>,
-    /// What it holds.
-    pub held: Vec<HeldLease>,
-}
-
-/// A backend a worker offers. Backends of one pool share its slots.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct BackendOffer {
-    /// The backend.
-    pub name: BackendName,
-    /// The pool.
-    pub pool: String,
-    /// Slots of the pool.
-    pub slots: u32,
-    /// Version of the CLI.
-    pub version: String,
-    /// Opaque key of the account, for parking; empty if unknown.
-    pub account: String,
-    /// Plays every owner and role.
-    pub serves_all: bool,
-    /// Not usable now, with the reason; empty = usable.
-    pub unavailable: String,
-}
-
-/// Progress of an attempt as the worker tells it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum LeasePhase {
-    /// Taken.
-    Accepted,
-    /// Worktree and setup.
-    Preparing,
-    /// The agent runs.
-    Running,
-    /// The tree is being ended, the commit made.
-    Ending,
-    /// The outcome is spooled and waits for its verdict.
-    Reported,
-}
-
-/// A lease as its worker holds it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct HeldLease {
-    /// The lease.
-    pub lease: LeaseRef,
-    /// How far it is.
-    pub phase: LeasePhase,
+    /// What it says of itself.
+    pub introduction: Introduction,
 }
 
 /// How an attempt ended, with what the shell found in the received commit and the answer.

@@ -3,5 +3,4 @@
 //! No clock, no randomness, no IO, no async, no logging: time, ids and random bits come in as arguments. The driver (crate
 //! roundtable-coordinator) owns the only instance, appends what `decide` returned and then carries out the effects.
 
-pub mod command;
 pub mod effect;

@@ -3,6 +3,7 @@
 mod attempt;
 mod change;
 mod decision;
+mod fleet;
 mod options;
 mod review;
 mod turn;
@@ -11,6 +12,7 @@ mod unit;
 pub use attempt::*;
 pub use change::*;
 pub use decision::*;
+pub use fleet::*;
 pub use options::*;
 pub use review::*;
 pub use turn::*;

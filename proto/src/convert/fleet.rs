@@ -1,0 +1,207 @@
+//! Hellos, offers, held leases, reconciliation.
+
+use roundtable_shared::{BackendOffer, HeldLease, Introduction, LeasePhase, Reconciled};
+
+use super::WireError;
+use crate::v1;
+
+impl From<&BackendOffer> for v1::BackendOffer {
+    fn from(offer: &BackendOffer) -> Self {
+        Self {
+            name: offer.name.to_string(),
+            pool: offer.pool.clone(),
+            slots: offer.slots,
+            version: offer.version.clone(),
+            account: offer.account.clone(),
+            serves_all: offer.serves_all,
+            unavailable: offer.unavailable.clone(),
+        }
+    }
+}
+
+impl TryFrom<v1::BackendOffer> for BackendOffer {
+    type Error = WireError;
+
+    fn try_from(offer: v1::BackendOffer) -> Result<Self, WireError> {
+        if offer.name.is_empty() {
+            return Err(WireError::Missing("backend.name"));
+        }
+        let pool = if offer.pool.is_empty() { offer.name.clone() } else { offer.pool };
+        Ok(Self {
+            name: offer.name.into(),
+            pool,
+            slots: offer.slots,
+            version: offer.version,
+            account: offer.account,
+            serves_all: offer.serves_all,
+            unavailable: offer.unavailable,
+        })
+    }
+}
+
+impl From<LeasePhase> for v1::Phase {
+    fn from(phase: LeasePhase) -> Self {
+        match phase {
+            LeasePhase::Accepted => Self::Accepted,
+            LeasePhase::Preparing => Self::Preparing,
+            LeasePhase::Running => Self::Running,
+            LeasePhase::Ending => Self::Ending,
+            LeasePhase::Reported => Self::Reported,
+        }
+    }
+}
+
+impl TryFrom<v1::Phase> for LeasePhase {
+    type Error = WireError;
+
+    fn try_from(phase: v1::Phase) -> Result<Self, WireError> {
+        Ok(match phase {
+            v1::Phase::Unspecified => return Err(WireError::Missing("phase")),
+            v1::Phase::Accepted => Self::Accepted,
+            v1::Phase::Preparing => Self::Preparing,
+            v1::Phase::Running => Self::Running,
+            v1::Phase::Ending => Self::Ending,
+            v1::Phase::Reported => Self::Reported,
+        })
+    }
+}
+
+impl From<&HeldLease> for v1::HeldLease {
+    fn from(held: &HeldLease) -> Self {
+        Self { lease: Some((&held.lease).into()), phase: v1::Phase::from(held.phase).into(), last_event_seq: held.last_event_seq }
+    }
+}
+
+impl TryFrom<v1::HeldLease> for HeldLease {
+    type Error = WireError;
+
+    fn try_from(held: v1::HeldLease) -> Result<Self, WireError> {
+        let phase = held.phase().try_into()?;
+        let lease = held.lease.ok_or(WireError::Missing("held.lease"))?.try_into()?;
+        Ok(Self { lease, phase, last_event_seq: held.last_event_seq })
+    }
+}
+
+impl From<&Introduction> for v1::Hello {
+    fn from(introduction: &Introduction) -> Self {
+        Self {
+            protocol_min: *crate::PROTOCOL.start(),
+            protocol_max: *crate::PROTOCOL.end(),
+            incarnation: introduction.incarnation,
+            name: introduction.name.clone(),
+            version: introduction.version.clone(),
+            labels: introduction.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            backends: introduction.backends.iter().map(Into::into).collect(),
+            held: introduction.held.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::Hello> for Introduction {
+    type Error = WireError;
+
+    fn try_from(hello: v1::Hello) -> Result<Self, WireError> {
+        Ok(Self {
+            incarnation: hello.incarnation,
+            name: hello.name,
+            version: hello.version,
+            labels: hello.labels.into_iter().collect(),
+            backends: hello.backends.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            held: hello.held.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl From<&Reconciled> for v1::Reconciled {
+    fn from(reconciled: &Reconciled) -> Self {
+        Self {
+            lease: Some((&reconciled.lease).into()),
+            keep: reconciled.keep,
+            acked_seq: reconciled.acked_seq,
+            reason: reconciled.reason.clone(),
+        }
+    }
+}
+
+impl TryFrom<v1::Reconciled> for Reconciled {
+    type Error = WireError;
+
+    fn try_from(reconciled: v1::Reconciled) -> Result<Self, WireError> {
+        Ok(Self {
+            lease: reconciled.lease.ok_or(WireError::Missing("reconciled.lease"))?.try_into()?,
+            keep: reconciled.keep,
+            acked_seq: reconciled.acked_seq,
+            reason: reconciled.reason,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use roundtable_shared::{AttemptKey, AttemptNo, LeaseId, LeaseRef};
+
+    use super::*;
+
+    fn lease() -> impl Strategy<Value = LeaseRef> {
+        ("[a-z]{1,8}-[a-z2-7]{6}", proptest::option::of("[A-Z0-9.]{1,6}"), 1u32.., any::<u128>()).prop_map(|(run, unit, attempt, id)| {
+            LeaseRef { key: AttemptKey { run: run.into(), unit: unit.map(Into::into), attempt: AttemptNo(attempt) }, lease_id: LeaseId(id) }
+        })
+    }
+
+    fn phase() -> impl Strategy<Value = LeasePhase> {
+        prop_oneof![
+            Just(LeasePhase::Accepted),
+            Just(LeasePhase::Preparing),
+            Just(LeasePhase::Running),
+            Just(LeasePhase::Ending),
+            Just(LeasePhase::Reported)
+        ]
+    }
+
+    fn offer() -> impl Strategy<Value = BackendOffer> {
+        ("[a-z:/.-]{1,12}", "[a-z]{1,8}", any::<u32>(), ".{0,8}", ".{0,8}", any::<bool>(), ".{0,8}").prop_map(
+            |(name, pool, slots, version, account, serves_all, unavailable)| BackendOffer {
+                name: name.into(),
+                pool,
+                slots,
+                version,
+                account,
+                serves_all,
+                unavailable,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn an_introduction_survives_the_wire(
+            incarnation: u64,
+            name in ".{0,8}",
+            offers in proptest::collection::vec(offer(), 0..4),
+            held in proptest::collection::vec((lease(), phase(), any::<u64>()), 0..4),
+        ) {
+            let held = held.into_iter().map(|(lease, phase, last_event_seq)| HeldLease { lease, phase, last_event_seq }).collect();
+            let introduction = Introduction {
+                incarnation,
+                name,
+                version: "1".into(),
+                labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
+                backends: offers,
+                held,
+            };
+            let wire = v1::Hello::from(&introduction);
+            prop_assert_eq!(Introduction::try_from(wire).unwrap(), introduction);
+        }
+    }
+
+    #[test]
+    fn an_unknown_phase_is_refused() {
+        let held = v1::HeldLease { lease: None, phase: 99, last_event_seq: 0 };
+        assert!(HeldLease::try_from(held).is_err());
+    }
+}

@@ -1,0 +1,144 @@
+//! What a worker offers and holds, and what a lease grants: shared by both ends of the wire.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::attempt::{Role, Seat};
+use crate::ids::{AgentSessionId, BackendName, CommitId, LeaseRef};
+
+/// A backend a worker offers. Backends of one pool share its slots.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BackendOffer {
+    /// The backend.
+    pub name: BackendName,
+    /// The pool.
+    pub pool: String,
+    /// Slots of the pool.
+    pub slots: u32,
+    /// Version of the CLI.
+    pub version: String,
+    /// Opaque key of the account, for parking; empty if unknown.
+    pub account: String,
+    /// Plays every owner and role (bare scripted backends).
+    pub serves_all: bool,
+    /// Not usable now, with the reason; empty = usable.
+    pub unavailable: String,
+}
+
+/// Progress of an attempt as the worker tells it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeasePhase {
+    /// Taken.
+    Accepted,
+    /// Worktree and setup.
+    Preparing,
+    /// The agent runs.
+    Running,
+    /// The tree is being ended, the commit made.
+    Ending,
+    /// The outcome is spooled and waits for its verdict.
+    Reported,
+}
+
+/// A lease as its worker holds it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HeldLease {
+    /// The lease.
+    pub lease: LeaseRef,
+    /// How far it is.
+    pub phase: LeasePhase,
+    /// Sequence number of its last agent event; 0 = none.
+    pub last_event_seq: u64,
+}
+
+/// A worker introduces itself.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Introduction {
+    /// The worker's own start counter: fsynced by it at each start, greater than any before.
+    pub incarnation: u64,
+    /// Display name.
+    pub name: String,
+    /// Version of the program.
+    pub version: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// What it offers.
+    pub backends: Vec<BackendOffer>,
+    /// What it holds.
+    pub held: Vec<HeldLease>,
+}
+
+/// What the coordinator says to one held lease after a hello.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Reconciled {
+    /// The lease.
+    pub lease: LeaseRef,
+    /// Go on, with events after `acked_seq`; else stop it, it is no longer wanted.
+    pub keep: bool,
+    /// Events durable at the coordinator.
+    pub acked_seq: u64,
+    /// For a person.
+    pub reason: String,
+}
+
+/// The right to run one attempt, and all a worker needs to know for it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Lease {
+    /// Which.
+    pub lease: LeaseRef,
+    /// The seat.
+    pub seat: Seat,
+    /// The role.
+    pub role: Role,
+    /// The backend that plays it.
+    pub backend: BackendName,
+    /// The pool whose slot it takes.
+    pub pool: String,
+    /// Key of the repository's object cache.
+    pub repository: String,
+    /// Manifest and reviews look at base..result.
+    pub base: CommitId,
+    /// What the worktree is made of.
+    pub start: CommitId,
+    /// What the agent is told.
+    pub prompt: String,
+    /// JSON schema of the final answer, for backends that take one.
+    pub answer_schema: Option<String>,
+    /// JSON of [`super::TurnData`].
+    pub turn_data: String,
+    /// Agent session to resume, if the worker has it.
+    pub resume: Option<AgentSessionId>,
+    /// Model, where configured with the run.
+    pub model: Option<String>,
+    /// Effort, where configured with the run or raised by escalation.
+    pub effort: Option<String>,
+    /// Longest turn, milliseconds from `Started`.
+    pub wall_ms: u64,
+    /// Longest time without output and CPU, milliseconds.
+    pub idle_ms: u64,
+    /// Output after which the attempt is killed, bytes.
+    pub output_bytes_max: u64,
+    /// Command run in a new worktree before the agent.
+    pub setup: Option<String>,
+    /// The command of a check seat.
+    pub check: Option<String>,
+    /// Files under `copy` are to be fetched.
+    pub has_attachments: bool,
+    /// The seat may not change files.
+    pub read_only: bool,
+}
+
+impl Seat {
+    /// Reads what `Display` writes: `work`, `review-2`, `check`, `assign`, `orchestrate`.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "work" => Self::Work,
+            "check" => Self::Check,
+            "assign" => Self::Assign,
+            "orchestrate" => Self::Orchestrate,
+            other => Self::Review(other.strip_prefix("review-")?.parse().ok()?),
+        })
+    }
+}
