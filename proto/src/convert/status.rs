@@ -16,10 +16,10 @@ pub fn status_of(code: ErrorCode, message: impl Into<String>) -> Status {
 
 /// The error code of a status received: from its detail, else from its gRPC code.
 pub fn code_of(status: &Status) -> ErrorCode {
-    if let Ok(detail) = v1::ErrorDetail::decode(status.details()) {
-        if let Some(code) = parse_code(&detail.code) {
-            return code;
-        }
+    if let Ok(detail) = v1::ErrorDetail::decode(status.details())
+        && let Some(code) = parse_code(&detail.code)
+    {
+        return code;
     }
     match status.code() {
         Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => ErrorCode::InvalidInput,
