@@ -1,1 +1,10 @@
-//! (being laid)
+//! What is kept on disk: the append-only log of transitions with the checks that notice damage.
+//!
+//! Rows and events are opaque here: what they mean is the core's and the coordinator's. Nothing here knows of gRPC, git or leases.
+
+pub mod log;
+
+pub use log::{
+    AppendError, Appended, Corruption, Head, Incarnation, Log, LogReader, MemoryDisk, MemoryLog, NewRow, OpenError, ReadError, Row,
+    RowHash, SqliteLog, SqliteReader,
+};
