@@ -1,0 +1,94 @@
+//! The published view of leases: which attempt belongs to which worker, and which are live. Agent output and object transfers are checked against it
+//! without going through the driver. Written by the driver alone, after the append.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use roundtable_shared::{AttemptKey, LeaseRef, RunId, WorkerId};
+
+/// Ended leases that are remembered, so that a late result can still be stored under its ref.
+const ENDED_MAX: usize = 50_000;
+
+/// What is known of a lease.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KnownLease {
+    /// Whose it is.
+    pub worker: WorkerId,
+    /// Whether it is the one its seat holds.
+    pub live: bool,
+    /// Key of the run's repository.
+    pub repository: String,
+}
+
+/// The view.
+#[derive(Clone, Default)]
+pub struct Leases {
+    known: Arc<RwLock<Table>>,
+}
+
+#[derive(Default)]
+struct Table {
+    leases: HashMap<LeaseRef, KnownLease>,
+    by_key: HashMap<AttemptKey, LeaseRef>,
+    ended: std::collections::VecDeque<LeaseRef>,
+}
+
+impl Leases {
+    /// A lease was granted.
+    pub(crate) fn granted(&self, lease: LeaseRef, worker: WorkerId, repository: String) {
+        let mut table = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        table.by_key.insert(lease.key.clone(), lease.clone());
+        table.leases.insert(lease, KnownLease { worker, live: true, repository });
+    }
+
+    /// An attempt is over: ended, lost or revoked.
+    pub(crate) fn ended(&self, key: &AttemptKey) {
+        let mut table = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(lease) = table.by_key.get(key).cloned() else { return };
+        if let Some(known) = table.leases.get_mut(&lease)
+            && known.live
+        {
+            known.live = false;
+            table.ended.push_back(lease);
+        }
+        while table.ended.len() > ENDED_MAX {
+            if let Some(old) = table.ended.pop_front() {
+                table.leases.remove(&old);
+                table.by_key.remove(&old.key);
+            }
+        }
+    }
+
+    /// What is known of a lease, if this worker was granted it.
+    pub fn of(&self, worker: &WorkerId, lease: &LeaseRef) -> Option<KnownLease> {
+        let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        table.leases.get(lease).filter(|known| known.worker == *worker).cloned()
+    }
+
+    /// Whether a run has a live lease at this worker (for its attachments).
+    pub fn any_live(&self, worker: &WorkerId, run: &RunId) -> bool {
+        let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        table.leases.iter().any(|(lease, known)| known.live && known.worker == *worker && lease.key.run == *run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use roundtable_shared::{AttemptNo, LeaseId};
+
+    use super::*;
+
+    #[test]
+    fn a_lease_is_its_workers_and_stays_known_after_its_end() {
+        let leases = Leases::default();
+        let key = AttemptKey { run: "r-1".into(), unit: Some("2".into()), attempt: AttemptNo(1) };
+        let lease = LeaseRef { key: key.clone(), lease_id: LeaseId(9) };
+        leases.granted(lease.clone(), "w-1".into(), "repo".into());
+        assert!(leases.of(&"w-1".into(), &lease).is_some_and(|known| known.live));
+        assert_eq!(leases.of(&"w-2".into(), &lease), None, "another worker's lease does not exist for it");
+        assert_eq!(leases.of(&"w-1".into(), &LeaseRef { key: key.clone(), lease_id: LeaseId(8) }), None, "nor does another lease id");
+        leases.ended(&key);
+        assert!(leases.of(&"w-1".into(), &lease).is_some_and(|known| !known.live));
+        assert!(!leases.any_live(&"w-1".into(), &"r-1".into()));
+    }
+}

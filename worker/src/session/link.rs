@@ -1,0 +1,243 @@
+//! The link to a coordinator: connect, introduce, speak frames, come back after a break. It owns connection and back-off, not what the frames mean:
+//! that is [`Frames`]'s.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use roundtable_proto::convert::{code_of, message_of};
+use roundtable_proto::v1;
+use roundtable_proto::v1::fleet_client::FleetClient;
+use roundtable_shared::error::ErrorCode;
+use roundtable_shared::limits::{BULK_MESSAGE_BYTES_MAX, CONTROL_MESSAGE_BYTES_MAX};
+use roundtable_shared::{Introduction, Lease, LeaseRef, Reconciled};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use tracing::{debug, info, warn};
+
+/// Frames that wait for a slow coordinator. Beyond it speakers wait.
+const OUT_MAX: usize = 256;
+/// Longest pause between two tries to come back; drawn at random below it, so that a fleet does not come back at once.
+const BACKOFF_MAX: Duration = Duration::from_secs(15);
+/// First pause.
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+/// A coordinator that is not there at the first try is waited for this long: it may be starting.
+const FIRST_CONTACT: Duration = Duration::from_secs(10);
+/// Heartbeats if the coordinator names no other interval.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Heartbeats without an answer after which the link counts as broken.
+const SILENT_HEARTBEATS: u32 = 4;
+
+/// Makes connections; asked again before each try, because a restarted coordinator may listen elsewhere.
+pub trait Dial: Send + Sync {
+    /// A connection with this worker's identity.
+    fn dial(&self) -> impl Future<Output = Result<Channel, DialError>> + Send;
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// Nobody answers there (yet).
+    #[error("the coordinator cannot be reached: {0}")]
+    Unreachable(String),
+    /// Its certificate, or ours, is not accepted.
+    #[error("the coordinator refused this worker: {0}")]
+    Refused(String),
+}
+
+/// What frames mean to the worker.
+pub trait Frames: Send + Sync {
+    /// What the worker says of itself now.
+    fn introduce(&self) -> Introduction;
+    /// The coordinator knows us; it says of each held lease whether to go on. `client` serves bulk transfers as long as the link holds.
+    fn welcome(&self, worker: &str, reconciled: Vec<Reconciled>, client: FleetClient<Channel>, out: mpsc::Sender<v1::WorkerFrame>);
+    /// A lease was granted.
+    fn lease(&self, lease: Lease);
+    /// An attempt is to be stopped. Repeated until it is gone.
+    fn revoke(&self, lease: LeaseRef, reason: String);
+    /// Finish what runs, take nothing more.
+    fn drain(&self, reason: String);
+    /// What the worker holds now.
+    fn held(&self) -> Vec<v1::HeldLease>;
+    /// The link broke; `out` and `client` of the last welcome are of no use.
+    fn broken(&self);
+}
+
+/// Why the link ended for good.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkEnd {
+    /// Never reached it.
+    #[error("{0}\n  start one with `coordinator serve`, or name it: `worker join https://HOST:7420 …`")]
+    Unreachable(String),
+    /// It does not want us.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Keeps the link until `stop` is true or the coordinator refuses us. `patience`: how long a coordinator that was there once is waited for;
+/// `None` = as long as it takes.
+pub async fn keep(
+    dial: &impl Dial,
+    frames: &impl Frames,
+    mut stop: watch::Receiver<bool>,
+    patience: Option<Duration>,
+) -> Result<(), LinkEnd> {
+    let mut joined = false;
+    let mut pauses = pauses();
+    let mut alone_since = tokio::time::Instant::now();
+    loop {
+        if *stop.borrow() {
+            return Ok(());
+        }
+        let broke = match dial.dial().await {
+            Ok(channel) => match session(channel, frames, stop.clone()).await {
+                SessionEnd::Stopped => return Ok(()),
+                SessionEnd::Refused(why) => return Err(LinkEnd::Refused(why)),
+                SessionEnd::Broken { welcomed, why } => {
+                    if welcomed {
+                        joined = true;
+                        pauses = self::pauses();
+                        alone_since = tokio::time::Instant::now();
+                        frames.broken();
+                    }
+                    why
+                }
+            },
+            Err(DialError::Refused(why)) => return Err(LinkEnd::Refused(why)),
+            Err(DialError::Unreachable(why)) => why,
+        };
+        let alone = alone_since.elapsed();
+        if (!joined && alone >= FIRST_CONTACT) || patience.is_some_and(|patience| alone >= patience) {
+            return Err(LinkEnd::Unreachable(broke));
+        }
+        let pause = pauses.next().unwrap_or(BACKOFF_MAX);
+        debug!(%broke, pause_ms = pause.as_millis() as u64, "no link; trying again");
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+        }
+    }
+}
+
+fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default().with_min_delay(BACKOFF_MIN).with_max_delay(BACKOFF_MAX).with_jitter().without_max_times().build()
+}
+
+enum SessionEnd {
+    Stopped,
+    Refused(String),
+    Broken { welcomed: bool, why: String },
+}
+
+/// One stream, from hello to its end.
+async fn session(channel: Channel, frames: &impl Frames, mut stop: watch::Receiver<bool>) -> SessionEnd {
+    let mut client = FleetClient::new(channel)
+        .max_decoding_message_size(BULK_MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(BULK_MESSAGE_BYTES_MAX.max(CONTROL_MESSAGE_BYTES_MAX));
+    let (out, queue) = mpsc::channel(OUT_MAX);
+    let hello = v1::Hello::from(&frames.introduce());
+    if out.send(frame(v1::worker_frame::Frame::Hello(hello))).await.is_err() {
+        return SessionEnd::Broken { welcomed: false, why: "the link closed at once".to_owned() };
+    }
+    let mut incoming = match client.session(ReceiverStream::new(queue)).await {
+        Ok(response) => response.into_inner(),
+        Err(status) => return ended(&status, false),
+    };
+    let mut beats = tokio::time::interval(HEARTBEAT);
+    beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut pulse = Pulse::default();
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => {
+                let goodbye = v1::worker_frame::Frame::Goodbye(v1::Goodbye { reason: "stopped".to_owned() });
+                let _ = out.try_send(frame(goodbye));
+                // The stream is closed from our side; what the coordinator still says no longer matters.
+                drop(out);
+                let _ = tokio::time::timeout(Duration::from_secs(1), async { while incoming.next().await.is_some() {} }).await;
+                return SessionEnd::Stopped;
+            }
+            _ = beats.tick(), if pulse.welcomed => {
+                if pulse.unanswered >= SILENT_HEARTBEATS {
+                    return SessionEnd::Broken { welcomed: true, why: "the coordinator answers no heartbeat".to_owned() };
+                }
+                pulse.number += 1;
+                pulse.unanswered += 1;
+                let beat = v1::Heartbeat { number: pulse.number, held: frames.held() };
+                if out.try_send(frame(v1::worker_frame::Frame::Heartbeat(beat))).is_err() {
+                    debug!("a heartbeat waits for a full queue");
+                }
+            }
+            message = incoming.next() => match message {
+                None => return SessionEnd::Broken { welcomed: pulse.welcomed, why: "the coordinator closed the link".to_owned() },
+                Some(Err(status)) => return ended(&status, pulse.welcomed),
+                Some(Ok(v1::CoordinatorFrame { frame: Some(message) })) => {
+                    if let v1::coordinator_frame::Frame::Welcome(welcome) = &message {
+                        pulse.welcomed = true;
+                        let interval = if welcome.heartbeat_ms == 0 { HEARTBEAT } else { Duration::from_millis(welcome.heartbeat_ms.into()) };
+                        beats = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
+                    }
+                    receive(message, frames, &client, &out, &mut pulse);
+                }
+                Some(Ok(v1::CoordinatorFrame { frame: None })) => warn!("a frame of a kind this release does not know was ignored"),
+            },
+        }
+    }
+}
+
+#[derive(Default)]
+struct Pulse {
+    welcomed: bool,
+    number: u64,
+    unanswered: u32,
+}
+
+fn receive(
+    message: v1::coordinator_frame::Frame,
+    frames: &impl Frames,
+    client: &FleetClient<Channel>,
+    out: &mpsc::Sender<v1::WorkerFrame>,
+    pulse: &mut Pulse,
+) {
+    use v1::coordinator_frame::Frame;
+    match message {
+        Frame::Welcome(welcome) => {
+            info!(worker = %welcome.worker, session = welcome.session, "joined");
+            let reconciled = welcome.reconciled.into_iter().filter_map(|each| each.try_into().ok()).collect();
+            frames.welcome(&welcome.worker, reconciled, client.clone(), out.clone());
+        }
+        Frame::Lease(lease) => match Lease::try_from(lease) {
+            Ok(lease) => frames.lease(lease),
+            Err(error) => warn!(%error, "a lease that cannot be read was ignored; it will be granted elsewhere"),
+        },
+        Frame::HeartbeatAck(ack) => {
+            pulse.unanswered = 0;
+            for revoke in ack.revoke {
+                receive_revoke(revoke, frames);
+            }
+            if ack.drain {
+                frames.drain("asked by the coordinator".to_owned());
+            }
+        }
+        Frame::Revoke(revoke) => receive_revoke(revoke, frames),
+        Frame::Drain(drain) => frames.drain(drain.reason),
+    }
+}
+
+fn receive_revoke(revoke: v1::Revoke, frames: &impl Frames) {
+    match revoke.lease.map(LeaseRef::try_from) {
+        Some(Ok(lease)) => frames.revoke(lease, revoke.reason),
+        _ => warn!("a revocation that names no lease was ignored"),
+    }
+}
+
+fn ended(status: &tonic::Status, welcomed: bool) -> SessionEnd {
+    match code_of(status) {
+        ErrorCode::NotAuthorised | ErrorCode::InvalidInput => SessionEnd::Refused(message_of(status)),
+        _ => SessionEnd::Broken { welcomed, why: message_of(status) },
+    }
+}
+
+fn frame(frame: v1::worker_frame::Frame) -> v1::WorkerFrame {
+    v1::WorkerFrame { frame: Some(frame) }
+}
