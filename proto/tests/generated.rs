@@ -21,5 +21,5 @@ fn committed_code_is_what_the_proto_files_give() {
         fs::write(&committed, &fresh).expect("the committed file is writable");
     }
     let present = fs::read_to_string(&committed).unwrap_or_default();
-    assert!(present == fresh, "stale: run ROUNDTABLE_REGENERATE=1 cargo test -p roundtable-proto");
+    assert!(present == fresh, "stale: run ROUNDTABLE_REGENERATE=1 cargo test -p roundtable-proto --features regenerate");
 }

@@ -1,6 +1,6 @@
 //! Lease references and leases.
 
-use roundtable_shared::{AttemptKey, AttemptNo, Lease, LeaseId, LeaseRef, Role, Seat};
+use roundtable_shared::{AttemptKey, AttemptNo, Lease, LeaseId, LeaseRef, Role, Seat, Switches};
 
 use super::{WireError, optional};
 use crate::v1;
@@ -51,6 +51,7 @@ impl From<&Lease> for v1::Lease {
             check: lease.check.clone().unwrap_or_default(),
             has_attachments: lease.has_attachments,
             read_only: lease.read_only,
+            switches: serde_json::to_string(&lease.switches).unwrap_or_default(),
         }
     }
 }
@@ -60,6 +61,10 @@ impl TryFrom<v1::Lease> for Lease {
 
     fn try_from(lease: v1::Lease) -> Result<Self, WireError> {
         let limits = lease.limits.ok_or(WireError::Missing("lease.limits"))?;
+        let switches = match lease.switches.as_str() {
+            "" => Switches::default(),
+            text => serde_json::from_str(text).map_err(|_| WireError::invalid("lease.switches", text))?,
+        };
         Ok(Self {
             lease: lease.lease.ok_or(WireError::Missing("lease.lease"))?.try_into()?,
             seat: Seat::parse(&lease.seat).ok_or_else(|| WireError::invalid("lease.seat", &lease.seat))?,
@@ -82,6 +87,7 @@ impl TryFrom<v1::Lease> for Lease {
             check: optional(lease.check),
             has_attachments: lease.has_attachments,
             read_only: lease.read_only,
+            switches,
         })
     }
 }
@@ -119,6 +125,7 @@ mod tests {
             check: None,
             has_attachments: true,
             read_only: true,
+            switches: Switches { skip_permissions: Some(true), ..Switches::default() },
         };
         assert_eq!(Lease::try_from(v1::Lease::from(&lease)).unwrap(), lease);
     }

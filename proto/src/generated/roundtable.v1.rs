@@ -285,6 +285,9 @@ pub struct Lease {
     /// The seat may not change files.
     #[prost(bool, tag = "19")]
     pub read_only: bool,
+    /// JSON of shared::Switches; empty = none.
+    #[prost(string, tag = "20")]
+    pub switches: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Limits {

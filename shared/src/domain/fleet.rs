@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::{Role, Seat};
+use super::options::Switches;
 use crate::ids::{AgentSessionId, BackendName, CommitId, LeaseRef};
 
 /// A backend a worker offers. Backends of one pool share its slots.
@@ -128,6 +129,8 @@ pub struct Lease {
     pub has_attachments: bool,
     /// The seat may not change files.
     pub read_only: bool,
+    /// Switches for the agent's command line.
+    pub switches: Switches,
 }
 
 impl Seat {

@@ -105,6 +105,20 @@ impl Default for RunLimits {
     }
 }
 
+/// Switches that came in by the environment names of the mirror files' contract; a worker's own environment fills those left unset.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Switches {
+    /// `CODEX_BYPASS_SANDBOX`: codex runs without its sandbox (it can then commit, use the network and write anywhere).
+    pub bypass_sandbox: Option<bool>,
+    /// `CODEAGENT_SKIP_PERMISSIONS`: agents approve everything they would otherwise refuse.
+    pub skip_permissions: Option<bool>,
+    /// `CODEAGENT_OPENCODE_AGENT`: opencode's agent for the orchestrator role.
+    pub opencode_agent: Option<String>,
+    /// `CODEAGENT_OPENCODE_MODEL`: opencode's model, `provider/model`.
+    pub opencode_model: Option<String>,
+}
+
 /// What a run was asked to do; stored with it, so a resume needs no flags.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default)]
@@ -147,6 +161,8 @@ pub struct RunOptions {
     pub ignore_case: bool,
     /// Limits.
     pub limits: RunLimits,
+    /// Switches for the agents' command lines.
+    pub switches: Switches,
 }
 
 impl Default for RunOptions {
@@ -171,6 +187,7 @@ impl Default for RunOptions {
             embedded: false,
             ignore_case: false,
             limits: RunLimits::default(),
+            switches: Switches::default(),
         }
     }
 }

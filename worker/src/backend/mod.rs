@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+pub use roundtable_shared::Switches;
 use roundtable_shared::{AgentEvent, AgentSessionId, BackendName, Failure, Role, TurnData, Usage};
 use serde::{Deserialize, Serialize};
 
@@ -34,20 +35,6 @@ pub struct Turn {
     pub schema: Option<String>,
     /// Switches stored with the run; unset ones fall back to the host's.
     pub switches: Switches,
-}
-
-/// Switches that came in by the environment names of MIRROR.md.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Switches {
-    /// `CODEX_BYPASS_SANDBOX`: codex runs without its sandbox (it can then commit, use the network and write anywhere).
-    pub bypass_sandbox: Option<bool>,
-    /// `CODEAGENT_SKIP_PERMISSIONS`: agents approve everything they would otherwise refuse.
-    pub skip_permissions: Option<bool>,
-    /// `CODEAGENT_OPENCODE_AGENT`: opencode's agent for the orchestrator role.
-    pub opencode_agent: Option<String>,
-    /// `CODEAGENT_OPENCODE_MODEL`: opencode's model, `provider/model`.
-    pub opencode_model: Option<String>,
 }
 
 /// What a worker keeps about a conversation it could resume.
