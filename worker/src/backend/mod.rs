@@ -1,6 +1,21 @@
 //! Backends: what each agent CLI is told (an `Invocation`) and what it says (a `StreamParser`). Starting, supervising and killing the
 //! process is `crate::process`'s; worktrees and commits are the attempt's.
 
+mod account;
+mod classify;
+mod codex;
+mod codex_review;
+mod command;
+mod discover;
+mod env;
+mod event_stream;
+mod gemini;
+mod host;
+mod opencode;
+pub mod scripted;
+mod text;
+mod transcript;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -8,9 +23,13 @@ pub use roundtable_shared::Switches;
 use roundtable_shared::{AgentEvent, AgentSessionId, BackendName, Failure, Role, TurnData, Usage};
 use serde::{Deserialize, Serialize};
 
+pub use env::Env;
+pub use host::{BUILT_IN, BackendConfig, Home, Host};
+pub use scripted::play_main;
+
 /// Longest stdout line a parser wants to see whole, bytes. Agents print single lines of several megabytes; the reader hands over what fits,
 /// with `truncated` set, and goes on reading.
-pub const LINE_BYTES_MAX: usize = 8 << 20;
+pub const LINE_BYTES_MAX: usize = 4 << 20;
 /// Most of the last-message file that is read, bytes.
 pub const LAST_MESSAGE_BYTES_MAX: u64 = 8 << 20;
 
@@ -82,7 +101,7 @@ pub struct Invocation {
     /// Working directory.
     pub cwd: PathBuf,
     /// The whole environment: nothing else of ours is inherited.
-    pub env: std::collections::BTreeMap<OsString, OsString>,
+    pub env: Env,
     /// Written to stdin, which is then closed.
     pub stdin: Vec<u8>,
     /// What stdout must be.
@@ -141,7 +160,7 @@ pub struct TurnEnd {
     pub failure: Option<Failure>,
     /// The agent's final message, at most `limits::ANSWER_BYTES_MAX` (the tail if longer); also on failure, as far as it got.
     pub answer: String,
-    /// The conversation, where it can be resumed: to be kept for a fix on this worker.
+    /// The conversation, where it can be resumed: to be kept for a fix on this worker. `None` after a resume: that conversation is lost.
     pub session: Option<SessionRecord>,
     /// Tokens of this turn alone.
     pub usage: Usage,
@@ -169,6 +188,11 @@ pub trait Backend: Send + Sync {
 
     /// The parser of that turn's output.
     fn parser(&self, turn: &Turn) -> Box<dyn StreamParser>;
+
+    /// Whether a check turn goes to this backend; otherwise the user's command is run as it is.
+    fn plays_check(&self, _data: &TurnData) -> bool {
+        false
+    }
 }
 
 /// Reads an agent's output line by line. Total over arbitrary bytes, bounded in memory.

@@ -1,0 +1,228 @@
+//! opencode: `opencode run --format json`, its command line and its stream (BACKENDS §2 to §4).
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use roundtable_shared::limits::EVENT_TEXT_BYTES_MAX;
+use roundtable_shared::{AgentEvent, BackendName, FailureKind, Usage};
+use serde_json::Value;
+
+use super::classify::{failure_kind, retry_after_header};
+use super::discover::Program;
+use super::host::{BackendConfig, Host};
+use super::text::elide;
+use super::transcript::{Terminal, Transcript, at, count_at, text_at};
+use super::{Backend, BackendError, Capabilities, ExitFacts, Invocation, Resume, StdoutMode, StreamParser, Turn, TurnEnd, read_only_role};
+
+/// Permissions of a read-only turn: the tools are not even offered, so that nothing is asked (an unanswered question ends the turn).
+const READ_ONLY: &str = r#"{"edit":"deny","bash":"deny","external_directory":"deny"}"#;
+/// What it says for missing credentials, and also for an unknown model.
+const SERVER_ERROR: &str = "Unexpected server error";
+
+/// The adapter.
+pub(super) struct OpenCode {
+    name: BackendName,
+    program: Program,
+    config: BackendConfig,
+    host: Arc<Host>,
+}
+
+impl OpenCode {
+    pub(super) fn open(name: &str, host: Arc<Host>) -> Result<Self, BackendError> {
+        let config = host.config(name).unwrap_or_default();
+        let program = host.program(name, "opencode", &config)?;
+        Ok(Self { name: name.into(), program, config, host })
+    }
+}
+
+impl Backend for OpenCode {
+    fn name(&self) -> &BackendName {
+        &self.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let resume = if self.config.is_isolated() { Resume::Never } else { Resume::SameDirectory };
+        Capabilities { resume, read_only: true, schema: false, shell_in_review: false }
+    }
+
+    fn account(&self) -> String {
+        self.host.opencode_account(&self.config)
+    }
+
+    fn version_invocation(&self) -> Option<Invocation> {
+        Some(self.host.version_invocation(&self.program, &["OPENCODE_*"], &self.config))
+    }
+
+    fn read_version(&self, stdout: &str) -> Option<String> {
+        stdout.lines().rev().map(str::trim).find(|line| line.starts_with(|c: char| c.is_ascii_digit())).map(str::to_owned)
+    }
+
+    fn invocation(&self, turn: &Turn) -> Result<Invocation, BackendError> {
+        let mut args = self.program.args.clone();
+        args.extend(["run", "--format", "json"].map(OsString::from));
+        let defaults = self.host.switches();
+        let (switches, read_only) = (&turn.switches, read_only_role(turn.data.role));
+        let model =
+            turn.model.as_ref().or(switches.opencode_model.as_ref()).or(defaults.opencode_model.as_ref()).or(self.config.model.as_ref());
+        if let Some(model) = model {
+            args.extend(["--model".into(), model.into()]);
+        }
+        if let Some(agent) = switches.opencode_agent.as_ref().or(defaults.opencode_agent.as_ref()) {
+            args.extend(["--agent".into(), agent.into()]);
+        }
+        if let Some(effort) = turn.effort.as_ref().or(self.config.effort.as_ref()) {
+            args.extend(["--variant".into(), effort.into()]);
+        }
+        if switches.skip_permissions.unwrap_or(defaults.skip_permissions.unwrap_or(false)) && !read_only {
+            args.push("--auto".into());
+        }
+        if let Some(resume) = &turn.resume {
+            // From another directory it hangs for ever; `--dir` names the one it began in.
+            args.extend(["--session".into(), resume.session.as_str().into(), "--dir".into(), resume.worktree.clone().into()]);
+        }
+        args.extend(self.config.args.iter().map(OsString::from));
+        let mut invocation = self.host.invocation(&self.program, args, turn, &["OPENCODE_*"], &self.config);
+        invocation.stdin = turn.prompt.clone().into_bytes();
+        // It exits without draining a pipe: everything not yet read would be lost, with status 0.
+        invocation.stdout = StdoutMode::File;
+        if read_only {
+            invocation.env.insert("OPENCODE_PERMISSION".into(), READ_ONLY.into());
+        }
+        // An overflow of the context otherwise ends in an endless loop of compactions, each a paid request.
+        for name in ["OPENCODE_DISABLE_AUTOUPDATE", "OPENCODE_DISABLE_AUTOCOMPACT"] {
+            invocation.env.entry(name.into()).or_insert_with(|| "1".into());
+        }
+        Ok(invocation)
+    }
+
+    fn parser(&self, turn: &Turn) -> Box<dyn StreamParser> {
+        Box::new(OpenCodeStream { transcript: Transcript::new(turn), steps: 0, stopped_at_tools: false })
+    }
+}
+
+/// Parser of `opencode run --format json`.
+struct OpenCodeStream {
+    transcript: Transcript,
+    steps: u64,
+    /// The last step ended with tool calls and nothing has followed.
+    stopped_at_tools: bool,
+}
+
+impl OpenCodeStream {
+    fn on_tool(&mut self, part: &Value, out: &mut Vec<AgentEvent>) {
+        let ok = text_at(part, &["state", "status"]) == "completed";
+        let said = || {
+            let text = if ok { text_at(part, &["state", "output"]) } else { text_at(part, &["state", "error"]) };
+            elide(text, EVENT_TEXT_BYTES_MAX).into_owned()
+        };
+        match text_at(part, &["tool"]) {
+            "bash" => out.push(AgentEvent::Exec {
+                command: elide(text_at(part, &["state", "input", "command"]), EVENT_TEXT_BYTES_MAX).into_owned(),
+                output: Some(said()),
+                exit_code: at(part, &["state", "metadata", "exit"]).and_then(Value::as_i64).and_then(|code| i32::try_from(code).ok()),
+                ended: true,
+            }),
+            "write" | "edit" | "patch" | "apply_patch" | "multiedit" => {
+                let path = match text_at(part, &["state", "metadata", "filepath"]) {
+                    "" => text_at(part, &["state", "input", "filePath"]),
+                    path => path,
+                };
+                let paths = if path.is_empty() { Vec::new() } else { vec![self.transcript.relative(path)] };
+                out.push(AgentEvent::FileChange { paths, ok });
+            }
+            tool if !ok || tool == "invalid" => {
+                out.push(AgentEvent::Warning { text: format!("{}: {}", elide(tool, 200), said()) });
+            }
+            _ => {}
+        }
+    }
+
+    fn on_step_finish(&mut self, part: &Value, out: &mut Vec<AgentEvent>) {
+        let (read, write) = (count_at(part, &["tokens", "cache", "read"]), count_at(part, &["tokens", "cache", "write"]));
+        let step = Usage {
+            input_tokens: count_at(part, &["tokens", "input"]).saturating_add(read).saturating_add(write),
+            cached_input_tokens: read,
+            output_tokens: count_at(part, &["tokens", "output"]).saturating_add(count_at(part, &["tokens", "reasoning"])),
+            cost_usd: at(part, &["cost"]).and_then(Value::as_f64).filter(|cost| cost.is_finite() && *cost > 0.0),
+        };
+        self.transcript.usage.add(&step);
+        self.transcript.total.add(&step);
+        out.push(AgentEvent::Usage { usage: self.transcript.usage });
+        match text_at(part, &["reason"]) {
+            "stop" => self.transcript.on_good_end(out),
+            "tool-calls" => self.stopped_at_tools = true,
+            "length" => self.transcript.on_bad_end(FailureKind::TurnFailed, "the answer was cut at the model's output limit", out),
+            reason => self.transcript.on_bad_end(FailureKind::TurnFailed, &format!("the model stopped: {reason}"), out),
+        }
+    }
+
+    fn on_error(&mut self, error: &Value, out: &mut Vec<AgentEvent>) {
+        let name = text_at(error, &["name"]);
+        let message = match text_at(error, &["data", "message"]) {
+            "" => name,
+            message => message,
+        };
+        if message.starts_with(SERVER_ERROR) && self.steps == 0 {
+            let message =
+                "opencode could not begin: no credentials for the model's provider, or no such model (opencode auth login; --model)";
+            return self.transcript.on_bad_end(FailureKind::Auth, message, out);
+        }
+        let status = u16::try_from(count_at(error, &["data", "statusCode"])).ok().filter(|status| *status > 0);
+        let retry_after = retry_after_header(text_at(error, &["data", "responseHeaders", "retry-after"]));
+        let text = format!("{name}: {message}");
+        // A 429 without better words may still be an exhausted quota: the body says so.
+        let body = text_at(error, &["data", "responseBody"]);
+        let kind = if body.contains("insufficient_quota") {
+            Some(FailureKind::Quota { retry_after_ms: retry_after })
+        } else {
+            failure_kind(&text, status, retry_after)
+        };
+        self.transcript.on_bad_end(kind.unwrap_or(FailureKind::TurnFailed), message, out);
+    }
+}
+
+impl StreamParser for OpenCodeStream {
+    fn stdout_line(&mut self, line: &[u8], truncated: bool, out: &mut Vec<AgentEvent>) {
+        let Some(value) = self.transcript.object(line, truncated, out) else { return };
+        let (kind, part) = (text_at(&value, &["type"]), &value["part"]);
+        if !text_at(&value, &["sessionID"]).is_empty() {
+            self.transcript.on_started(Some(text_at(&value, &["sessionID"])), out);
+        }
+        self.stopped_at_tools = false;
+        match kind {
+            "step_start" => {
+                // A retry after a lost connection repeats it; what was said before it is void.
+                self.steps += 1;
+                self.transcript.answer.clear();
+                if matches!(self.transcript.terminal, Terminal::Good) {
+                    self.transcript.terminal = Terminal::None;
+                }
+            }
+            "text" if part["synthetic"] != Value::Bool(true) => {
+                let text = text_at(part, &["text"]);
+                self.transcript.answer.push(text);
+                self.transcript.on_message(text, true, out);
+            }
+            "reasoning" => out.push(AgentEvent::Reasoning { text: elide(text_at(part, &["text"]), EVENT_TEXT_BYTES_MAX).into_owned() }),
+            "tool_use" => self.on_tool(part, out),
+            "step_finish" => self.on_step_finish(part, out),
+            "error" => self.on_error(&value["error"], out),
+            "text" => {}
+            _ => super::transcript::push_raw("stdout", line, out),
+        }
+    }
+
+    fn stderr_line(&mut self, line: &[u8], _truncated: bool, out: &mut Vec<AgentEvent>) {
+        self.transcript.on_stderr(line, out);
+    }
+
+    fn end(mut self: Box<Self>, exit: &ExitFacts, out: &mut Vec<AgentEvent>) -> TurnEnd {
+        if self.stopped_at_tools && exit.code == Some(0) && exit.ended_by.is_none() {
+            let said =
+                self.transcript.stderr().lines().rfind(|line| line.contains("permission requested")).unwrap_or("a permission was refused");
+            let message = format!("opencode ended its turn in the middle of its tool calls: {said}");
+            self.transcript.on_bad_end(FailureKind::TurnFailed, &message, out);
+        }
+        self.transcript.end("opencode", exit)
+    }
+}
