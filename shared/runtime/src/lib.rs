@@ -1,1 +1,5 @@
-//! (being laid)
+//! What every binary stands on and the core must never see: git, TLS and identities, configuration, telemetry, shutdown, clocks, locks, files.
+//!
+//! Nothing here knows of gRPC messages, runs or units.
+
+pub mod git;

@@ -1,0 +1,114 @@
+//! Directories agents work in: a clean checkout whose `.git` is disposable. It serves the agent's own `git diff`, `status`, `log` and `commit`; nothing
+//! here or elsewhere reads it again.
+
+use std::path::{Path, PathBuf};
+
+use tokio::fs;
+
+use super::program::absolute;
+use super::{Git, GitError, Oid, RefName};
+
+/// What to check out where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CheckoutRequest {
+    /// The directory the agent will see; absent or empty.
+    pub dir: PathBuf,
+    /// A directory the agent cannot write, for the trusted index; made if absent.
+    pub private: PathBuf,
+    /// The commit.
+    pub commit: Oid,
+    /// The name of the branch the agent finds itself on, without `refs/heads/`.
+    pub branch: String,
+}
+
+/// A directory an agent works in. Plain data: it can be stored and used again after a restart.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Checkout {
+    /// The directory the agent sees.
+    pub dir: PathBuf,
+    /// Where the trusted index lies.
+    pub private: PathBuf,
+    /// The commit it was made from.
+    pub commit: Oid,
+}
+
+impl Checkout {
+    pub(crate) fn index_file(&self) -> PathBuf {
+        self.private.join("index")
+    }
+}
+
+impl Git {
+    /// Checks a commit out. No filter, hook or other program of the repository's runs; Git LFS files stay pointers, submodules stay empty directories.
+    pub async fn checkout(&self, request: &CheckoutRequest) -> Result<Checkout, GitError> {
+        let checkout = Checkout { dir: absolute(&request.dir)?, private: absolute(&request.private)?, commit: request.commit.clone() };
+        let branch = RefName::branch(&request.branch)?;
+        fs::create_dir_all(&checkout.dir).await.map_err(GitError::io("checkout"))?;
+        fs::create_dir_all(&checkout.private).await.map_err(GitError::io("checkout"))?;
+        let mut entries = fs::read_dir(&checkout.dir).await.map_err(GitError::io("checkout"))?;
+        if entries.next_entry().await.map_err(GitError::io("checkout"))?.is_some() {
+            let why = std::io::Error::new(std::io::ErrorKind::DirectoryNotEmpty, format!("{} is not empty", checkout.dir.display()));
+            return Err(GitError::Io { verb: "checkout", source: why });
+        }
+        remove_if_there(&checkout.index_file()).await?;
+        let git = self.clone().with_work_tree(&checkout.dir, &checkout.index_file());
+        git.invoke("read-tree").args(["--reset", "-u", request.commit.as_str()]).config("checkout.workers=0").long().run().await?;
+        self.plant_disposable_git(&checkout, &branch).await?;
+        Ok(checkout)
+    }
+
+    /// Writes the agent's `.git` file by file: what git itself would put there by template or configuration of the host stays out.
+    async fn plant_disposable_git(&self, checkout: &Checkout, branch: &RefName) -> Result<(), GitError> {
+        let dot_git = checkout.dir.join(".git");
+        let sha256 = checkout.commit.as_str().len() == 64;
+        let mut config = format!(
+            "[core]\n\trepositoryformatversion = {}\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = true\n",
+            u8::from(sha256)
+        );
+        config.push_str("[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[user]\n\tname = Agent\n\temail = agent@localhost\n");
+        if sha256 {
+            config.push_str("[extensions]\n\tobjectformat = sha256\n");
+        }
+        let branch_file = dot_git.join(branch.as_str());
+        for dir in [dot_git.join("objects/info"), dot_git.join("objects/pack"), dot_git.join("info"), dot_git.join("refs/tags")] {
+            fs::create_dir_all(dir).await.map_err(GitError::io("checkout"))?;
+        }
+        fs::create_dir_all(branch_file.parent().unwrap_or(&dot_git)).await.map_err(GitError::io("checkout"))?;
+        let mut alternate = quoted_path(&self.objects());
+        alternate.push(b'\n');
+        let files: [(PathBuf, Vec<u8>); 5] = [
+            (dot_git.join("HEAD"), format!("ref: {branch}\n").into_bytes()),
+            (dot_git.join("config"), config.into_bytes()),
+            (dot_git.join("info/exclude"), Vec::new()),
+            (dot_git.join("objects/info/alternates"), alternate),
+            (branch_file, format!("{}\n", checkout.commit).into_bytes()),
+        ];
+        for (file, bytes) in files {
+            fs::write(file, bytes).await.map_err(GitError::io("checkout"))?;
+        }
+        let boundaries = self.boundaries().await?;
+        if !boundaries.is_empty() {
+            let text: String = boundaries.iter().map(|oid| format!("{oid}\n")).collect();
+            fs::write(dot_git.join("shallow"), text).await.map_err(GitError::io("checkout"))?;
+        }
+        fs::copy(checkout.index_file(), dot_git.join("index")).await.map_err(GitError::io("checkout"))?;
+        Ok(())
+    }
+}
+
+/// A path as `objects/info/alternates` takes it: quoted where its first byte or a newline would be misread.
+fn quoted_path(path: &Path) -> Vec<u8> {
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = path.as_os_str().as_bytes();
+    if !bytes.contains(&b'\n') && !bytes.starts_with(b"\"") && !bytes.starts_with(b"#") {
+        return bytes.to_vec();
+    }
+    super::command::quoted(bytes)
+}
+
+pub(crate) async fn remove_if_there(file: &Path) -> Result<(), GitError> {
+    match fs::remove_file(file).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(GitError::Io { verb: "checkout", source: error }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,208 @@
+//! The git program (found once, version checked, number of processes bounded) and the handles it gives out. Running it is `command.rs`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::command::Invocation;
+use super::{GitError, GitVersion, ObjectFormat};
+
+/// Longest command that only looks or moves refs.
+pub(crate) const QUICK: Duration = Duration::from_secs(120);
+/// Longest command that moves packs or files.
+pub(crate) const LONG: Duration = Duration::from_secs(3600);
+/// Processes at once that move packs over the network; they wait for peers, so they do not count with the others.
+const STREAMS_MAX: usize = 16;
+
+/// The git program. Cheap to clone; all clones share one bound on processes.
+#[derive(Clone, Debug)]
+pub struct GitProgram(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    program: PathBuf,
+    version: GitVersion,
+    processes: Semaphore,
+    streams: Semaphore,
+}
+
+impl GitProgram {
+    /// Finds git in `PATH` and checks its version. At most twice as many processes as CPUs (at least 4) run at once.
+    pub async fn find() -> Result<Self, GitError> {
+        let cpus = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let program = in_path("git").ok_or(GitError::NoProgram)?;
+        Self::at(program, (cpus * 2).max(4)).await
+    }
+
+    /// Uses this program file, with at most `processes_max` processes at once.
+    pub async fn at(program: impl Into<PathBuf>, processes_max: usize) -> Result<Self, GitError> {
+        let program = program.into();
+        let unchecked = Self(Arc::new(Inner {
+            program: program.clone(),
+            version: GitVersion::OLDEST,
+            processes: Semaphore::new(processes_max.max(1)),
+            streams: Semaphore::new(STREAMS_MAX),
+        }));
+        let answer = Invocation::bare(&unchecked, "version").run().await?;
+        let found = answer.text("version")?;
+        let version = GitVersion::parse(&found).filter(|v| *v >= GitVersion::OLDEST);
+        let Some(version) = version else {
+            return Err(GitError::TooOld { program, found: found.trim().trim_start_matches("git version ").to_owned() });
+        };
+        Ok(unchecked.with_version(version))
+    }
+
+    /// The program's version.
+    pub fn version(&self) -> GitVersion {
+        self.0.version
+    }
+
+    /// The program file.
+    pub fn path(&self) -> &Path {
+        &self.0.program
+    }
+
+    /// A handle on a bare repository of our own, which must exist ([`GitProgram::init_bare`]).
+    pub fn own(&self, git_dir: impl AsRef<Path>) -> Result<Git, GitError> {
+        Ok(Git::new(self.clone(), Trust::Own, absolute(git_dir.as_ref())?))
+    }
+
+    /// Makes (or finds) a bare repository of our own and gives a handle on it. Hooks, templates and descriptions are not installed.
+    pub async fn init_bare(&self, dir: impl AsRef<Path>, format: ObjectFormat) -> Result<Git, GitError> {
+        let git = self.own(dir)?;
+        if !tokio::fs::try_exists(git.git_dir.join("HEAD")).await.map_err(GitError::io("init"))? {
+            tokio::fs::create_dir_all(&git.git_dir).await.map_err(GitError::io("init"))?;
+            let format = format!("--object-format={}", format.as_str());
+            let arguments = ["--bare", "--quiet", "--template=", "--initial-branch=main", &format];
+            Invocation::bare(self, "init").args(arguments).arg(git.git_dir.as_os_str()).run().await?;
+        }
+        Ok(git)
+    }
+
+    pub(crate) fn user(&self, git_dir: &Path, common_dir: &Path, work_tree: &Path) -> Result<Git, GitError> {
+        let mut git = Git::new(self.clone(), Trust::User, absolute(git_dir)?);
+        git.common_dir = Some(absolute(common_dir)?);
+        git.work_tree = Some(absolute(work_tree)?);
+        Ok(git)
+    }
+
+    pub(crate) async fn permit(&self, stream: bool) -> SemaphorePermit<'_> {
+        let semaphore = if stream { &self.0.streams } else { &self.0.processes };
+        semaphore.acquire().await.expect("the semaphore lives as long as the program and is never closed")
+    }
+
+    /// The same program taken for another version: tests of the ways around what older versions lack use it too.
+    pub(crate) fn with_version(&self, version: GitVersion) -> Self {
+        Self(Arc::new(Inner {
+            program: self.0.program.clone(),
+            version,
+            processes: Semaphore::new(self.0.processes.available_permits().max(1)),
+            streams: Semaphore::new(STREAMS_MAX),
+        }))
+    }
+}
+
+/// Whose configuration counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Trust {
+    /// A repository of ours: nobody's but ours.
+    Own,
+    /// A person's repository: theirs, without hooks.
+    User,
+}
+
+/// A handle on one git directory, with a work tree, index and object store of choice. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Git {
+    pub(crate) program: GitProgram,
+    pub(crate) trust: Trust,
+    pub(crate) git_dir: PathBuf,
+    pub(crate) common_dir: Option<PathBuf>,
+    pub(crate) work_tree: Option<PathBuf>,
+    pub(crate) index_file: Option<PathBuf>,
+    pub(crate) object_dir: Option<PathBuf>,
+    pub(crate) shallow_file: Option<PathBuf>,
+    pub(crate) durable: bool,
+}
+
+impl Git {
+    fn new(program: GitProgram, trust: Trust, git_dir: PathBuf) -> Self {
+        Self {
+            program,
+            trust,
+            git_dir,
+            common_dir: None,
+            work_tree: None,
+            index_file: None,
+            object_dir: None,
+            shallow_file: None,
+            durable: true,
+        }
+    }
+
+    /// The git directory.
+    pub fn git_dir(&self) -> &Path {
+        &self.git_dir
+    }
+
+    /// The program.
+    pub fn program(&self) -> &GitProgram {
+        &self.program
+    }
+
+    /// The same repository without waiting for the disk: for caches and scratch whose loss costs only a repetition.
+    #[must_use]
+    pub fn without_sync(mut self) -> Self {
+        self.durable = false;
+        self
+    }
+
+    /// The same repository, new objects going to `dir` (made if absent), old ones still found.
+    #[must_use]
+    pub fn with_objects(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.object_dir = Some(dir.into());
+        self
+    }
+
+    pub(crate) fn with_work_tree(mut self, work_tree: &Path, index_file: &Path) -> Self {
+        self.work_tree = Some(work_tree.to_owned());
+        self.index_file = Some(index_file.to_owned());
+        self
+    }
+
+    pub(crate) fn with_index(mut self, index_file: &Path) -> Self {
+        self.index_file = Some(index_file.to_owned());
+        self
+    }
+
+    pub(crate) fn with_shallow(mut self, shallow_file: &Path) -> Self {
+        self.shallow_file = Some(shallow_file.to_owned());
+        self
+    }
+
+    /// Where the repository's own objects lie. A person's linked work tree keeps them in the common directory.
+    pub(crate) fn objects(&self) -> PathBuf {
+        self.common_dir.as_ref().unwrap_or(&self.git_dir).join("objects")
+    }
+
+    pub(crate) fn invoke(&self, verb: &'static str) -> Invocation<'_> {
+        Invocation::new(self, verb)
+    }
+}
+
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, GitError> {
+    std::path::absolute(path).map_err(GitError::io("path"))
+}
+
+/// The first executable file of that name in `PATH`; relative entries are skipped, so the working directory never counts.
+fn in_path(name: &str) -> Option<PathBuf> {
+    let path: OsString = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(|file| is_executable(file))
+}
+
+fn is_executable(file: &Path) -> bool {
+    file.metadata().is_ok_and(|m| m.is_file()) && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
+}

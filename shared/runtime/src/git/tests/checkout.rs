@@ -1,0 +1,163 @@
+//! Checkouts for agents and the trusted commits made of them.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+#[tokio::test]
+async fn an_agent_finds_a_normal_repository() {
+    let place = Place::new().await;
+    place.user_commit(&[("a", "0")]);
+    let base = place.user_commit(&[("a", "1"), ("d/b", "2"), ("run.sh", "x")]);
+    place.import(&base).await;
+    let checkout = place.checkout(&base).await;
+    assert_eq!(place.read("agent/d/b"), "2");
+    assert_eq!(place.git("agent", &["status", "--porcelain"]), "");
+    assert_eq!(place.git("agent", &["rev-parse", "--abbrev-ref", "HEAD"]).trim(), "roundtable/unit");
+    assert_eq!(place.git("agent", &["log", "--format=%s"]).lines().count(), 2);
+    place.write("agent/a", "changed");
+    assert_eq!(place.git("agent", &["diff", "--name-only"]).trim(), "a");
+    place.git("agent", &["commit", "--quiet", "-am", "by the agent"]);
+    place.write("agent/new", "n");
+    let snapshot = place.snapshot(&checkout).await;
+    assert!(snapshot.changed && snapshot.left_out.is_empty());
+    assert_eq!(place.file(&snapshot.commit, "a").await.as_deref(), Some("changed"));
+    assert_eq!(place.paths(&snapshot.commit).await, ["a", "d/b", "new", "run.sh"]);
+    assert_eq!(place.store.commit_info(&snapshot.commit).await.unwrap().parents, [base]);
+    assert_eq!(place.snapshot(&checkout).await, snapshot, "the same again");
+}
+
+#[tokio::test]
+async fn a_checkout_wants_an_empty_directory() {
+    let place = Place::new().await;
+    let base = place.user_commit(&[("a", "1")]);
+    place.import(&base).await;
+    place.write("agent/here", "x");
+    let request = CheckoutRequest { dir: place.path("agent"), private: place.path("private"), commit: base, branch: "x".to_owned() };
+    assert!(matches!(place.store.checkout(&request).await, Err(GitError::Io { .. })));
+}
+
+#[tokio::test]
+async fn nothing_done_is_no_change() {
+    let place = Place::new().await;
+    let base = place.user_commit(&[("a", "1"), ("crlf.txt", "x\r\ny\r\n"), (".gitattributes", "*.txt text eol=crlf\n")]);
+    place.import(&base).await;
+    let checkout = place.checkout(&base).await;
+    let snapshot = place.snapshot(&checkout).await;
+    assert!(!snapshot.changed);
+    assert_eq!(snapshot.tree, place.store.tree_of(&base).await.unwrap());
+    std::fs::remove_file(place.path("private/index")).unwrap();
+    assert!(!place.snapshot(&checkout).await.changed, "without the index it is only slower");
+}
+
+#[tokio::test]
+async fn every_kind_of_change_is_seen() {
+    let place = Place::new().await;
+    let base = place.user_commit(&[
+        ("edit", "1"),
+        ("delete", "1"),
+        ("mode", "1"),
+        ("to-link", "1"),
+        ("to-dir", "1"),
+        ("dir/x", "1"),
+        ("dir/y", "1"),
+        ("linked/z", "1"),
+        ("old", "same text"),
+        (".gitignore", "*.log\n/target/\n"),
+        ("kept.log", "tracked although ignored"),
+    ]);
+    place.git("user", &["add", "--force", "kept.log"]);
+    place.git("user", &["commit", "--quiet", "--amend", "--no-edit"]);
+    let base = {
+        let _ = base;
+        place.user_head()
+    };
+    place.import(&base).await;
+    let checkout = place.checkout(&base).await;
+    let agent = place.path("agent");
+    write(&agent.join("edit"), "2");
+    std::fs::remove_file(agent.join("delete")).unwrap();
+    std::fs::set_permissions(agent.join("mode"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::remove_file(agent.join("to-link")).unwrap();
+    std::os::unix::fs::symlink("edit", agent.join("to-link")).unwrap();
+    std::fs::remove_file(agent.join("to-dir")).unwrap();
+    write(&agent.join("to-dir/inner"), "1");
+    std::fs::remove_dir_all(agent.join("dir")).unwrap();
+    write(&agent.join("dir"), "now a file");
+    // A directory replaced by a link to a place with a file of the same name.
+    std::fs::rename(agent.join("linked"), place.path("outside")).unwrap();
+    std::os::unix::fs::symlink(place.path("outside"), agent.join("linked")).unwrap();
+    std::fs::rename(agent.join("old"), agent.join("renamed\nfile")).unwrap();
+    write(&agent.join("target/built"), "ignored");
+    write(&agent.join("x.log"), "ignored");
+    write(&agent.join("kept.log"), "changed");
+    write(&agent.join("-option"), "a name like an option");
+    write(&agent.join(":(glob)**"), "a name like a pattern");
+    let snapshot = place.snapshot(&checkout).await;
+    let changes = place.store.changed_paths(&base, &snapshot.commit).await.unwrap();
+    let shown: Vec<_> = changes.iter().map(|c| format!("{:?} {:?} {}", c.change, c.after, c.path.escape_debug())).collect();
+    assert_eq!(
+        shown,
+        [
+            "Added File -option",
+            "Added File :(glob)**",
+            "Deleted Absent delete",
+            "Added File dir",
+            "Deleted Absent dir/x",
+            "Deleted Absent dir/y",
+            "Modified File edit",
+            "Modified File kept.log",
+            "Added Link linked",
+            "Deleted Absent linked/z",
+            "Modified Executable mode",
+            "Deleted Absent old",
+            "Added File renamed\\nfile",
+            "Deleted Absent to-dir",
+            "Added File to-dir/inner",
+            "Modified Link to-link",
+        ]
+    );
+    let leaving: Vec<_> = changes.iter().filter(|c| c.link_leaves_tree()).map(|c| c.path.as_str()).collect();
+    assert_eq!(leaving, ["linked"]);
+}
+
+#[tokio::test]
+async fn brought_files_are_not_committed_and_size_is_bounded() {
+    let place = Place::new().await;
+    let base = place.user_commit(&[("a", "1")]);
+    place.import(&base).await;
+    let checkout = place.checkout(&base).await;
+    place.write("agent/.env", "SECRET=1");
+    place.write("agent/b", "0123456789");
+    let snapshot = place.try_snapshot(&checkout, &[".env".to_owned()], SnapshotLimits::default()).await.unwrap();
+    assert_eq!(place.paths(&snapshot.commit).await, ["a", "b"]);
+    let few = SnapshotLimits { files_max: 1, bytes_max: 1 << 20 };
+    assert!(matches!(place.try_snapshot(&checkout, &[], few).await, Err(GitError::TooLarge { what: "files", found: 2, max: 1, .. })));
+    let small = SnapshotLimits { files_max: 10, bytes_max: 9 };
+    assert!(matches!(place.try_snapshot(&checkout, &[], small).await, Err(GitError::TooLarge { what: "bytes", .. })));
+}
+
+#[tokio::test]
+async fn sha256_repositories_work_alike() {
+    let place = Place::new().await;
+    place.git("sha256", &["init", "--quiet", "--object-format=sha256", "--initial-branch=main"]);
+    place.write("sha256/a", "1");
+    place.git("sha256", &["add", "--all"]);
+    place.git("sha256", &["commit", "--quiet", "-m", "x"]);
+    let user = place.program.discover(&place.path("sha256")).await.unwrap();
+    let facts = user.facts().await.unwrap();
+    assert_eq!(facts.format, ObjectFormat::Sha256);
+    let store = place.program.init_bare(place.path("store256.git"), facts.format).await.unwrap();
+    transfer(user.git(), &store, &facts.head, &[], Some(5), Sender::Owner).await.unwrap();
+    let request =
+        CheckoutRequest { dir: place.path("a256"), private: place.path("p256"), commit: facts.head.clone(), branch: "u".to_owned() };
+    let checkout = store.checkout(&request).await.unwrap();
+    assert_eq!(place.git("a256", &["status", "--porcelain"]), "");
+    place.write("a256/b", "2");
+    let parents = [facts.head.clone()];
+    let by = Signature::roundtable(1);
+    let request =
+        SnapshotRequest { checkout: &checkout, exclude: &[], parents: &parents, by: &by, message: "m", limits: SnapshotLimits::default() };
+    let snapshot = store.snapshot(&request).await.unwrap();
+    assert_eq!(store.changed_paths(&facts.head, &snapshot.commit).await.unwrap().len(), 1);
+}
