@@ -14,6 +14,7 @@ use std::pin::Pin;
 pub use error::{AppendError, Corruption, OpenError, ReadError};
 pub use memory::{Fault, MemoryDisk, MemoryLog};
 pub use row::{Chain, Head, Incarnation, NewRow, Row, RowHash};
+pub(crate) use sqlite::page_damage;
 pub use sqlite::{SqliteLog, SqliteOptions, SqliteReader};
 
 /// Largest body of one row, bytes. A spec travels in one row, so this is large; it exists so that nothing is unbounded.

@@ -16,7 +16,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::failure::Failure;
-use super::error::{AppendError, OpenError, ReadError};
+use super::error::{AppendError, Corruption, OpenError, ReadError};
 use super::row::{Head, Incarnation, NewRow, Row};
 use super::witness;
 use super::{Appended, Log, LogFuture, LogReader, check_bounds};
@@ -157,4 +157,14 @@ fn create_file(path: &Path) -> std::io::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// What `PRAGMA integrity_check` complains of, beyond what the chain can see; `None` if nothing.
+pub(crate) fn page_damage(path: &Path) -> Result<Option<Corruption>, OpenError> {
+    let check = || -> Result<Option<Corruption>, Failure> {
+        let conn = reader::open_connection(path)?;
+        let first: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        Ok((first != "ok").then(|| Corruption::store(first)))
+    };
+    check().map_err(|failure| failure.on_open(path))
 }

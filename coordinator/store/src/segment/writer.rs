@@ -1,0 +1,140 @@
+//! The thread that writes all attempts' events: one request at a time, in the order they came, so no two writers meet in a file.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use roundtable_shared::AttemptKey;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+
+use super::attempt::Attempt;
+use super::error::ChunkError;
+use super::sync::{SyncQueue, Unsynced};
+use super::{Chunk, Position, Progress, SegmentOptions, place};
+
+type Answer<T> = oneshot::Sender<Result<T, ChunkError>>;
+
+/// What the writer is asked.
+pub(super) enum Request {
+    /// Append; `room` is given back when it is done.
+    Append { key: AttemptKey, chunk: Chunk, room: OwnedSemaphorePermit, reply: Answer<Position> },
+    /// Look at an attempt.
+    Open { key: AttemptKey, reply: Answer<watch::Receiver<Progress>> },
+    /// Make what is written durable at once.
+    Flush { key: AttemptKey, reply: Answer<watch::Receiver<Progress>> },
+    /// Take no more events.
+    Finish { key: AttemptKey, reply: Answer<watch::Receiver<Progress>> },
+}
+
+/// The writer's state.
+pub(super) struct Writer {
+    root: PathBuf,
+    options: SegmentOptions,
+    sync: SyncQueue,
+    failure: Arc<OnceLock<String>>,
+    attempts: HashMap<AttemptKey, Attempt>,
+    open_files: usize,
+    /// Counts requests: the clock by which attempts are forgotten.
+    tick: u64,
+}
+
+impl Writer {
+    pub(super) fn new(root: PathBuf, options: SegmentOptions, sync: SyncQueue, failure: Arc<OnceLock<String>>) -> Self {
+        Self { root, options, sync, failure, attempts: HashMap::new(), open_files: 0, tick: 0 }
+    }
+
+    /// Serves requests until every handle is gone.
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+        while let Some(request) = queue.blocking_recv() {
+            match request {
+                Request::Append { key, chunk, room, reply } => {
+                    let answer = self.step(&key, false, |attempt, options, unsynced| attempt.append(&chunk, options, unsynced));
+                    drop((chunk, room));
+                    let _ = reply.send(answer);
+                }
+                Request::Open { key, reply } => {
+                    let answer = self.step(&key, false, |attempt, _, _| Ok(attempt.progress().subscribe()));
+                    let _ = reply.send(answer);
+                }
+                Request::Flush { key, reply } => {
+                    let answer = self.step(&key, true, |attempt, _, _| Ok(attempt.progress().subscribe()));
+                    let _ = reply.send(answer);
+                }
+                Request::Finish { key, reply } => {
+                    let answer = self.step(&key, true, |attempt, _, unsynced| {
+                        attempt.end(unsynced)?;
+                        Ok(attempt.progress().subscribe())
+                    });
+                    let _ = reply.send(answer);
+                }
+            }
+        }
+    }
+
+    /// Does something with an attempt, then hands on what has to be synced.
+    fn step<T>(
+        &mut self,
+        key: &AttemptKey,
+        sync_now: bool,
+        act: impl FnOnce(&mut Attempt, &SegmentOptions, &mut Unsynced) -> Result<T, ChunkError>,
+    ) -> Result<T, ChunkError> {
+        self.check_failure()?;
+        self.load(key)?;
+        self.tick += 1;
+        let Some(attempt) = self.attempts.get_mut(key) else { return Err(ChunkError::Closed) };
+        attempt.used = self.tick;
+        let had_file = attempt.has_file();
+        let mut unsynced = Unsynced::default();
+        let answer = act(attempt, &self.options, &mut unsynced);
+        if let Err(ChunkError::Io { detail }) = &answer {
+            let _ = self.failure.set(detail.clone());
+        }
+        self.open_files = self.open_files + usize::from(attempt.has_file()) - usize::from(had_file);
+        self.sync.put(key, unsynced, attempt.progress(), sync_now);
+        self.close_files();
+        answer
+    }
+
+    fn check_failure(&self) -> Result<(), ChunkError> {
+        self.failure.get().map_or(Ok(()), |detail| Err(ChunkError::Io { detail: detail.clone() }))
+    }
+
+    fn load(&mut self, key: &AttemptKey) -> Result<(), ChunkError> {
+        if self.attempts.contains_key(key) {
+            return Ok(());
+        }
+        self.forget_idle();
+        let (attempt, unsynced) = Attempt::load(self.root.join(place::relative_dir(key)))?;
+        self.sync.put(key, unsynced, attempt.progress(), false);
+        self.attempts.insert(key.clone(), attempt);
+        Ok(())
+    }
+
+    /// Keeps the number of open files within the bound.
+    fn close_files(&mut self) {
+        if self.open_files <= self.options.open_files_max.max(1) {
+            return;
+        }
+        // Half at once, so that the search is rare.
+        let mut open: Vec<&mut Attempt> = self.attempts.values_mut().filter(|attempt| attempt.has_file()).collect();
+        open.sort_unstable_by_key(|attempt| attempt.used);
+        let close = open.len() - self.options.open_files_max.max(1).div_ceil(2);
+        open.into_iter().take(close).for_each(Attempt::close_file);
+        self.open_files -= close;
+    }
+
+    /// Keeps the number of remembered attempts within the bound, as far as they are idle.
+    fn forget_idle(&mut self) {
+        if self.attempts.len() < self.options.attempts_max {
+            return;
+        }
+        let mut idle: Vec<(u64, AttemptKey)> =
+            self.attempts.iter().filter(|(_, attempt)| attempt.is_idle()).map(|(key, attempt)| (attempt.used, key.clone())).collect();
+        idle.sort_unstable();
+        let forget = idle.len().div_ceil(2);
+        for (_, key) in idle.into_iter().take(forget) {
+            let forgotten = self.attempts.remove(&key);
+            self.open_files -= usize::from(forgotten.is_some_and(|attempt| attempt.has_file()));
+        }
+    }
+}
