@@ -1,1 +1,30 @@
-//! (being laid)
+//! Specs: reads `tasks.md` and its companions into tasks, dispatch units and problems, and says which units run (SEMANTICS §1, §2).
+//!
+//! Text in, data out: finding and reading files is the caller's. Nothing recurses, so depth is bounded by memory alone.
+
+mod checkbox;
+mod depends;
+mod design;
+mod detail;
+mod lines;
+mod model;
+mod problem;
+mod read;
+mod requirements;
+mod select;
+mod tasks;
+mod tick;
+mod tree;
+mod units;
+
+pub use design::{design_overview, first_mermaid};
+pub use model::{Dependency, Plan, Task, Unit};
+pub use problem::{Level, Problem};
+pub use read::{Spec, SpecReport};
+pub use requirements::{Requirement, RequirementIndex};
+pub use select::{NotRun, SelectedUnit, Selection, plan_order, select};
+pub use tasks::parse_tasks;
+pub use tick::{shape_text, tick};
+
+#[cfg(test)]
+mod tests;

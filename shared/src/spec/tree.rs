@@ -1,0 +1,338 @@
+//! Grows tasks from lines: details, parents, headings that stand for parents, ids for plans without any. Units are made of them in `units.rs`.
+
+use std::collections::HashMap;
+
+use super::checkbox::{self, ID_BYTES_MAX, Shape};
+use super::depends::DependencyLine;
+use super::detail::{self, Detail};
+use super::lines::{Line, indent_of};
+use super::model::Task;
+use super::problem::Report;
+use super::tasks::{Kind, known_mark};
+use crate::domain::SubtaskState;
+use crate::ids::TaskId;
+use crate::manifest::normalise_entry;
+
+/// Tasks of a file, in document order; parents are set, children, states and units are not.
+pub(super) struct Grown {
+    pub(super) tasks: Vec<Seed>,
+    pub(super) boxes: Vec<(String, (usize, usize))>,
+}
+
+/// A task while it grows.
+pub(super) struct Seed {
+    pub(super) task: Task,
+    /// Index of the parent.
+    pub(super) parent: Option<usize>,
+    /// Whether its own box is ticked.
+    pub(super) ticked: bool,
+    /// Its dependency lines, unresolved.
+    pub(super) depends: Vec<(u32, DependencyLine<'static>)>,
+    /// A second task of the same id: reported, and no part of the plan.
+    pub(super) duplicate: bool,
+}
+
+/// A heading with a number, and what stands below it before the next task or heading.
+struct Heading<'a> {
+    id: &'a str,
+    title: String,
+    line: u32,
+    lines: Vec<(u32, &'a str, bool)>,
+}
+
+#[derive(Clone, Copy)]
+enum Sink {
+    None,
+    Task(usize),
+    Heading(usize),
+}
+
+struct Grower<'a, 'r> {
+    seeds: Vec<Seed>,
+    /// Raw detail lines per task.
+    lines: Vec<Vec<(u32, &'a str, bool)>>,
+    by_id: HashMap<String, usize>,
+    boxes: Vec<(String, (usize, usize))>,
+    headings: Vec<Heading<'a>>,
+    /// Tasks that enclose the present line by indentation, since the last heading.
+    open: Vec<(usize, usize)>,
+    sink: Sink,
+    /// Number of the next generated id at top level and below each open task.
+    next_top: u32,
+    next_below: HashMap<usize, u32>,
+    report: &'r mut Report,
+}
+
+pub(super) fn grow<'a>(lines: &'a [Line<'a>], kinds: &'a [Kind<'a>], generate: bool, report: &mut Report) -> Grown {
+    let mut grower = Grower {
+        seeds: Vec::new(),
+        lines: Vec::new(),
+        by_id: HashMap::new(),
+        boxes: Vec::new(),
+        headings: Vec::new(),
+        open: Vec::new(),
+        sink: Sink::None,
+        next_top: 0,
+        next_below: HashMap::new(),
+        report,
+    };
+    for (line, kind) in lines.iter().zip(kinds) {
+        grower.line(line, kind, generate);
+    }
+    if !generate {
+        grower.find_parents();
+    }
+    grower.read_details();
+    Grown { tasks: grower.seeds, boxes: grower.boxes }
+}
+
+impl<'a> Grower<'a, '_> {
+    fn line(&mut self, line: &'a Line<'a>, kind: &'a Kind<'a>, generate: bool) {
+        match kind {
+            Kind::Empty => {}
+            Kind::Fenced => self.detail(line, true),
+            Kind::Text => self.detail(line, false),
+            Kind::Heading { text } => {
+                self.open.clear();
+                self.sink = Sink::None;
+                if let Some((id, title)) = checkbox::heading_number(text) {
+                    self.sink = Sink::Heading(self.headings.len());
+                    self.headings.push(Heading { id, title, line: line.number, lines: Vec::new() });
+                }
+            }
+            Kind::Box { number: Some(number), parts, nested } => {
+                if *nested && number.shape == Shape::Dotted && self.is_stray(number.id) {
+                    self.report.warning(line.number, format!("`{}` is read as a detail, not as a task id: it stands below another task and has no parent; write `{}.` to make it a task", number.id, number.id));
+                    self.unnumbered(line);
+                } else {
+                    let (title, parallel) = checkbox::title(number.rest);
+                    self.plant(line, number.id.to_owned(), title, parallel, parts);
+                }
+            }
+            Kind::Box { number: None, parts, .. } if generate => {
+                let (title, parallel) = checkbox::title(parts.body);
+                self.plant_generated(line, title, parallel, parts);
+            }
+            Kind::Box { number: None, .. } => self.unnumbered(line),
+        }
+    }
+
+    /// A number such as `3.5` inside the details of task `2.1` while nothing is called `3`.
+    fn is_stray(&self, id: &str) -> bool {
+        let Some(&(_, enclosing)) = self.open.last() else { return false };
+        let root = id.split('.').next().unwrap_or(id);
+        let own = self.seeds[enclosing].task.id.as_str();
+        own.split('.').next() != Some(root) && !self.by_id.contains_key(root)
+    }
+
+    fn detail(&mut self, line: &'a Line<'a>, fenced: bool) {
+        let entry = (line.number, line.text.trim_end(), fenced);
+        match self.sink {
+            Sink::Task(at) => self.lines[at].push(entry),
+            Sink::Heading(at) => self.headings[at].lines.push(entry),
+            Sink::None => {}
+        }
+    }
+
+    /// A checkbox without an id, in a plan that has ids.
+    fn unnumbered(&mut self, line: &'a Line<'a>) {
+        let indent = line.indent();
+        while self.open.last().is_some_and(|(column, _)| *column >= indent) {
+            self.open.pop();
+        }
+        if let Some(&(_, at)) = self.open.last() {
+            self.sink = Sink::Task(at);
+            self.detail(line, false);
+        } else {
+            self.sink = Sink::None;
+            self.report.warning(
+                line.number,
+                "this checkbox has no id and belongs to no task, so it is left out; number it, or indent it below a task",
+            );
+        }
+    }
+
+    fn plant_generated(&mut self, line: &'a Line<'a>, title: String, parallel: bool, parts: &checkbox::Checkbox<'a>) {
+        let indent = line.indent();
+        while self.open.last().is_some_and(|(column, _)| *column >= indent) {
+            self.open.pop();
+        }
+        let parent = self.open.last().map(|&(_, at)| at);
+        let id = match parent {
+            None => {
+                self.next_top += 1;
+                self.next_top.to_string()
+            }
+            Some(at) => {
+                let next = self.next_below.entry(at).or_insert(0);
+                *next += 1;
+                format!("{}.{next}", self.seeds[at].task.id)
+            }
+        };
+        if id.len() > ID_BYTES_MAX {
+            self.detail(line, false);
+            return;
+        }
+        self.plant(line, id, title, parallel, parts);
+        if let Some(seed) = self.seeds.last_mut() {
+            seed.parent = parent;
+        }
+    }
+
+    fn plant(&mut self, line: &'a Line<'a>, id: String, title: String, parallel: bool, parts: &checkbox::Checkbox<'a>) {
+        let number = line.number;
+        if title.is_empty() {
+            self.report.warning(number, format!("task {id} has no title; say what is to be done"));
+        }
+        match parts.mark {
+            "-" => self.report.note(number, format!("task {id} is marked in progress; it counts as not started")),
+            "~" => self.report.note(number, format!("task {id} is marked queued; it counts as not started")),
+            mark if !known_mark(mark) => {
+                self.report.warning(number, format!("the box `[{mark}]` of task {id} counts as not started; use `[ ]` or `[x]`"));
+            }
+            _ => {}
+        }
+        let at = self.seeds.len();
+        let first = *self.by_id.entry(id.clone()).or_insert(at);
+        if first != at {
+            let line = self.seeds[first].task.line;
+            self.report.error(number, format!("task id {id} is used twice, first on line {line}; give one of them another id"));
+        } else {
+            let (from, to) = parts.mark_at;
+            self.boxes.push((id.clone(), (line.offset + from, line.offset + to)));
+        }
+        let mut task = blank(id, title, number);
+        task.optional = parts.optional;
+        task.parallel = parallel;
+        self.seeds.push(Seed { task, parent: None, ticked: matches!(parts.mark, "x" | "X"), depends: Vec::new(), duplicate: first != at });
+        self.lines.push(Vec::new());
+        let indent = line.indent();
+        while self.open.last().is_some_and(|(column, _)| *column >= indent) {
+            self.open.pop();
+        }
+        self.open.push((indent, at));
+        self.sink = Sink::Task(at);
+    }
+
+    /// Parents by id; a numbered heading above stands in for one that has no line.
+    fn find_parents(&mut self) {
+        let mut by_heading: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (at, heading) in self.headings.iter().enumerate() {
+            by_heading.entry(heading.id).or_default().push(at);
+        }
+        let mut used: HashMap<usize, usize> = HashMap::new();
+        let mut at = 0;
+        // Headings taken as tasks are appended and looked at in turn: `1.2.3` below `### 1.2` below `## 1`.
+        while at < self.seeds.len() {
+            let id = self.seeds[at].task.id.as_str().to_owned();
+            let line = self.seeds[at].task.line;
+            let mut rest = id.as_str();
+            while let Some(dot) = rest.rfind('.') {
+                rest = &rest[..dot];
+                if let Some(&parent) = self.by_id.get(rest) {
+                    self.seeds[at].parent = Some(parent);
+                    break;
+                }
+                let above = by_heading.get(rest).and_then(|list| list.iter().rev().find(|heading| self.headings[**heading].line < line));
+                if let Some(&heading) = above {
+                    let parent = *used.entry(heading).or_insert(self.seeds.len());
+                    if parent == self.seeds.len() {
+                        self.plant_heading(heading);
+                    }
+                    self.seeds[at].parent = Some(parent);
+                    break;
+                }
+            }
+            at += 1;
+        }
+    }
+
+    fn plant_heading(&mut self, at: usize) {
+        let heading = &mut self.headings[at];
+        let mut task = blank(heading.id.to_owned(), std::mem::take(&mut heading.title), heading.line);
+        task.heading = true;
+        self.lines.push(std::mem::take(&mut heading.lines));
+        self.by_id.insert(heading.id.to_owned(), self.seeds.len());
+        self.seeds.push(Seed { task, parent: None, ticked: false, depends: Vec::new(), duplicate: false });
+    }
+
+    /// Keeps detail lines and takes from them what concerns the plan.
+    fn read_details(&mut self) {
+        for (seed, lines) in self.seeds.iter_mut().zip(&self.lines) {
+            let shared = lines.iter().filter(|(_, text, _)| !text.is_empty()).map(|(_, text, _)| indent_of(text)).min().unwrap_or(0);
+            for &(number, text, fenced) in lines {
+                seed.task.details.push(without_indent(text, shared).to_owned());
+                if fenced {
+                    continue;
+                }
+                match detail::read(text) {
+                    Detail::Prose => {}
+                    Detail::Requirements(ids) => extend_new(&mut seed.task.requirements, ids),
+                    Detail::Writes(entries) => take_entries(&mut seed.task.writes, entries, number, "writes", self.report),
+                    Detail::Reads(entries) => take_entries(&mut seed.task.reads, entries, number, "reads", self.report),
+                    Detail::Depends(line) => {
+                        let foreign = line.foreign.into_iter().map(|word| word.into_owned().into()).collect();
+                        seed.depends.push((number, DependencyLine { items: line.items, foreign }));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn blank(id: String, title: String, line: u32) -> Task {
+    Task {
+        id: TaskId::new(id),
+        title,
+        line,
+        optional: false,
+        needed: true,
+        status: SubtaskState::NotStarted,
+        parallel: false,
+        heading: false,
+        parent: None,
+        subtasks: Vec::new(),
+        details: Vec::new(),
+        requirements: Vec::new(),
+        writes: Vec::new(),
+        reads: Vec::new(),
+        depends_on: Vec::new(),
+    }
+}
+
+fn take_entries(into: &mut Vec<String>, entries: Vec<String>, line: u32, keyword: &str, report: &mut Report) {
+    if entries.is_empty() {
+        report.note(line, format!("this `_{keyword}:` line names no path"));
+    }
+    for entry in entries {
+        match normalise_entry(&entry) {
+            Ok(entry) => extend_new(into, vec![entry]),
+            Err(error) => report.error(line, error.to_string()),
+        }
+    }
+}
+
+fn extend_new(into: &mut Vec<String>, more: Vec<String>) {
+    for item in more {
+        if !into.contains(&item) {
+            into.push(item);
+        }
+    }
+}
+
+/// Takes up to `columns` of white space off the beginning.
+fn without_indent(text: &str, columns: usize) -> &str {
+    let mut taken = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let width = match byte {
+            b' ' => 1,
+            b'\t' => 4 - taken % 4,
+            _ => return &text[at..],
+        };
+        if taken + width > columns {
+            return &text[at..];
+        }
+        taken += width;
+    }
+    ""
+}
