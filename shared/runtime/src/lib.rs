@@ -2,4 +2,12 @@
 //!
 //! Nothing here knows of gRPC messages, runs or units.
 
+pub mod clock;
+pub mod config;
+pub mod fsx;
 pub mod git;
+pub mod identity;
+pub mod lock;
+pub mod shutdown;
+pub mod telemetry;
+pub mod tls;

@@ -1,0 +1,87 @@
+//! Files that are whole or not there: written beside, synced, renamed. Blocking; async callers use `spawn_blocking`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+/// Readable and writable by the owner alone.
+pub const PRIVATE: u32 = 0o600;
+/// Readable by everyone.
+pub const PUBLIC: u32 = 0o644;
+
+/// Replaces (or makes) a file with these bytes and this mode. After it returns, a power cut leaves the new content; before, the old one.
+pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".tmp-").permissions(fs::Permissions::from_mode(mode)).tempfile_in(dir)?;
+    file.write_all(bytes)?;
+    // The mode given at creation was cut by the umask.
+    file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    sync_dir(dir)
+}
+
+/// Makes a new file with these bytes; fails if there is one already.
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    sync_dir(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}
+
+/// Makes a directory (and those above it) that only the owner may enter. An existing one is closed to others.
+pub fn create_private_dir(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
+
+/// Waits until a directory's entries are on disk.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Reads a file of at most `bytes_max`, or `None` if it is absent.
+pub fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(file, bytes_max.saturating_add(1)), &mut bytes)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > bytes_max {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("{} is larger than {bytes_max} bytes", path.display())));
+    }
+    Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_with_its_mode_and_nothing_is_left_beside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        write_atomic(&path, b"one", PUBLIC).unwrap();
+        write_atomic(&path, b"two", PRIVATE).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, PRIVATE);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(write_new(&path, b"three", PRIVATE).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert!(write_atomic(&dir.path().join("absent/f"), b"x", PUBLIC).is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn reading_is_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        assert_eq!(read_bounded(&path, 3).unwrap(), None);
+        write_atomic(&path, b"1234", PUBLIC).unwrap();
+        assert_eq!(read_bounded(&path, 4).unwrap().unwrap(), b"1234");
+        assert_eq!(read_bounded(&path, 3).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+}

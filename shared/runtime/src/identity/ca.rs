@@ -1,0 +1,220 @@
+//! The built-in certificate authority: made at a coordinator's first start, it names coordinators, workers and people. Who may ask is decided elsewhere.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use rcgen::string::Ia5String;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
+};
+use roundtable_shared::time::WallMs;
+use time::{Duration, OffsetDateTime};
+
+use super::{Credentials, IdentityError, PeerRole, check_id, uri_of};
+use crate::fsx;
+
+/// The DNS name in every coordinator's certificate and the only one clients ask for: they know a coordinator by its CA, not by its address.
+pub const SERVER_NAME: &str = "coordinator.roundtable.internal";
+
+/// How long certificates last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lifetime(pub Duration);
+
+impl Lifetime {
+    /// The CA itself.
+    pub const CA: Self = Self(Duration::days(3650));
+    /// A coordinator; made anew at every start and at half time.
+    pub const COORDINATOR: Self = Self(Duration::days(7));
+    /// A worker.
+    pub const WORKER: Self = Self(Duration::days(30));
+    /// A person's client; the one in `client.json` is made anew at half time.
+    pub const CLIENT: Self = Self(Duration::days(7));
+}
+
+/// Tolerated difference of clocks: certificates begin this much before they are made.
+const CLOCK_SKEW: Duration = Duration::minutes(5);
+/// Largest file of the CA.
+const FILE_BYTES_MAX: u64 = 64 << 10;
+
+/// The authority of a cluster, with its key.
+pub struct Ca {
+    cluster: String,
+    certificate_pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl std::fmt::Debug for Ca {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ca").field("cluster", &self.cluster).finish_non_exhaustive()
+    }
+}
+
+/// A key made here and the request to have it certified.
+pub struct Csr {
+    /// The request, PEM.
+    pub request_pem: String,
+    /// The key, PEM (PKCS #8); never leaves this host.
+    pub key_pem: String,
+}
+
+impl Ca {
+    /// Opens the authority in `dir`, or makes it there (the directory and its files readable by the owner alone).
+    pub fn open_or_create(dir: &Path, now: WallMs) -> Result<Self, IdentityError> {
+        fsx::create_private_dir(dir).map_err(IdentityError::io(dir))?;
+        let [cluster, certificate, key] = files(dir);
+        // The key is written last: with it, all is there.
+        if !key.try_exists().map_err(IdentityError::io(&key))? {
+            let made = Self::create(now)?;
+            for (path, text) in
+                [(&cluster, &made.cluster), (&certificate, &made.certificate_pem), (&key, &made.issuer.key().serialize_pem())]
+            {
+                fsx::write_atomic(path, text.as_bytes(), fsx::PRIVATE).map_err(IdentityError::io(path))?;
+            }
+        }
+        Self::open(dir)
+    }
+
+    /// Opens the authority in `dir`.
+    pub fn open(dir: &Path) -> Result<Self, IdentityError> {
+        let [cluster, certificate, key] = files(dir);
+        let key_pair = KeyPair::from_pem(&read(&key)?).map_err(|error| bad_file(&key, error))?;
+        let certificate_pem = read(&certificate)?;
+        let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key_pair).map_err(|error| bad_file(&certificate, error))?;
+        let cluster_id = read(&cluster)?.trim().to_owned();
+        check_id(&cluster_id).map_err(|error| bad_file(&cluster, error))?;
+        Ok(Self { cluster: cluster_id, certificate_pem, issuer })
+    }
+
+    fn create(now: WallMs) -> Result<Self, IdentityError> {
+        let cluster = random_hex::<8>()?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, format!("roundtable {cluster}"));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        set_validity(&mut params, now, Lifetime::CA)?;
+        params.serial_number = Some(random_serial()?);
+        let key = new_key()?;
+        let certificate_pem = params.self_signed(&key).map_err(crypto)?.pem();
+        Ok(Self { cluster, certificate_pem, issuer: Issuer::new(params, key) })
+    }
+
+    /// The cluster's id.
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// The authority's certificate, PEM: what clients are pinned to.
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// Makes key and certificate of a coordinator. `names` are added for clients that insist on checking an address.
+    pub fn mint_coordinator(&self, id: &str, names: &[String], now: WallMs) -> Result<Credentials, IdentityError> {
+        let key = new_key()?;
+        let mut params = self.params(PeerRole::Coordinator, id, now, Lifetime::COORDINATOR)?;
+        for name in std::iter::once(SERVER_NAME).chain(["localhost", "127.0.0.1", "::1"]).chain(names.iter().map(String::as_str)) {
+            params.subject_alt_names.push(match name.parse::<IpAddr>() {
+                Ok(address) => SanType::IpAddress(address),
+                Err(_) => SanType::DnsName(Ia5String::try_from(name).map_err(crypto)?),
+            });
+        }
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.finish(&params, &key, key.serialize_pem())
+    }
+
+    /// Makes key and certificate of a person's client (or of a worker inside this process).
+    pub fn mint_client(&self, role: PeerRole, id: &str, now: WallMs, lifetime: Lifetime) -> Result<Credentials, IdentityError> {
+        let key = new_key()?;
+        let params = self.params(role, id, now, lifetime)?;
+        self.finish(&params, &key, key.serialize_pem())
+    }
+
+    /// Certifies a worker's key. Of the request only the key counts; the names are ours to give.
+    pub fn sign_worker(&self, request_pem: &str, worker_id: &str, now: WallMs) -> Result<String, IdentityError> {
+        let bad = |error: rcgen::Error| IdentityError::BadRequest { why: error.to_string() };
+        let request = CertificateSigningRequestParams::from_pem(request_pem).map_err(bad)?;
+        if *request.public_key.algorithm() != PKCS_ECDSA_P256_SHA256 {
+            return Err(IdentityError::BadRequest { why: "its key is not of the kind ECDSA P-256".to_owned() });
+        }
+        let params = self.params(PeerRole::Worker, worker_id, now, Lifetime::WORKER)?;
+        Ok(params.signed_by(&request.public_key, &self.issuer).map_err(crypto)?.pem())
+    }
+
+    fn params(&self, role: PeerRole, id: &str, now: WallMs, lifetime: Lifetime) -> Result<CertificateParams, IdentityError> {
+        check_id(id)?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, format!("roundtable {role}"));
+        let uri = Ia5String::try_from(uri_of(&self.cluster, role, id)).map_err(crypto)?;
+        params.subject_alt_names = vec![SanType::URI(uri)];
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.serial_number = Some(random_serial()?);
+        params.use_authority_key_identifier_extension = true;
+        set_validity(&mut params, now, lifetime)?;
+        Ok(params)
+    }
+
+    fn finish(&self, params: &CertificateParams, key: &impl PublicKeyData, key_pem: String) -> Result<Credentials, IdentityError> {
+        let certificate_pem = params.signed_by(key, &self.issuer).map_err(crypto)?.pem();
+        Ok(Credentials { ca_pem: self.certificate_pem.clone(), certificate_pem, key_pem })
+    }
+}
+
+/// Makes a key and a request to have it certified.
+pub fn new_csr() -> Result<Csr, IdentityError> {
+    let key = new_key()?;
+    let request = CertificateParams::default().serialize_request(&key).map_err(crypto)?;
+    Ok(Csr { request_pem: request.pem().map_err(crypto)?, key_pem: key.serialize_pem() })
+}
+
+fn new_key() -> Result<KeyPair, IdentityError> {
+    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(crypto)
+}
+
+fn set_validity(params: &mut CertificateParams, now: WallMs, lifetime: Lifetime) -> Result<(), IdentityError> {
+    let nanos = i128::from(now.0) * 1_000_000;
+    let now = OffsetDateTime::from_unix_timestamp_nanos(nanos).map_err(crypto)?;
+    let outside = || IdentityError::Crypto("the clock is too far off".to_owned());
+    params.not_before = now.checked_sub(CLOCK_SKEW).ok_or_else(outside)?;
+    params.not_after = now.checked_add(lifetime.0).ok_or_else(outside)?;
+    Ok(())
+}
+
+fn random_serial() -> Result<SerialNumber, IdentityError> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).map_err(crypto)?;
+    // Positive and of full length, as a DER integer wants it.
+    bytes[0] = (bytes[0] & 0x7f) | 0x40;
+    Ok(SerialNumber::from_slice(&bytes))
+}
+
+fn random_hex<const N: usize>() -> Result<String, IdentityError> {
+    let mut bytes = [0_u8; N];
+    getrandom::fill(&mut bytes).map_err(crypto)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn files(dir: &Path) -> [PathBuf; 3] {
+    ["cluster", "ca.pem", "ca.key"].map(|name| dir.join(name))
+}
+
+fn read(path: &Path) -> Result<String, IdentityError> {
+    let bytes = fsx::read_bounded(path, FILE_BYTES_MAX).map_err(IdentityError::io(path))?;
+    let bytes = bytes.ok_or_else(|| IdentityError::io(path)(std::io::ErrorKind::NotFound.into()))?;
+    String::from_utf8(bytes).map_err(|error| bad_file(path, error))
+}
+
+fn bad_file(path: &Path, error: impl std::fmt::Display) -> IdentityError {
+    IdentityError::BadFile {
+        path: path.to_owned(),
+        why: format!("{error}; restore it from a backup, or remove the directory to begin a new cluster"),
+    }
+}
+
+fn crypto(error: impl std::fmt::Display) -> IdentityError {
+    IdentityError::Crypto(error.to_string())
+}

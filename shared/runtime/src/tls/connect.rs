@@ -1,0 +1,163 @@
+//! Connecting to a coordinator: known by its authority, not by its address, so tunnels and port forwards work. What is called over it is the caller's.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+use super::{TlsError, client_config};
+use crate::identity::{Credentials, PeerRole, SERVER_NAME, peer_identity};
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Not an address.
+    #[error("{address:?} is no address of a coordinator; write HOST:PORT or https://HOST:PORT")]
+    BadAddress {
+        /// As given.
+        address: String,
+    },
+    /// Nobody answers there.
+    #[error("no coordinator answers at {address}: {why}; is it running, and is the address right?")]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// Why.
+        why: String,
+    },
+    /// Somebody answers, but not the coordinator these credentials are for, or it refuses them.
+    #[error("the coordinator at {address} and these credentials do not belong together: {why}; join or log in again")]
+    NotTrusted {
+        /// Where.
+        address: String,
+        /// Why.
+        why: String,
+    },
+    /// The credentials are not usable.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// Longest wait for TCP and TLS each.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// A silent connection is probed after this.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+/// A probe without an answer in this ends the connection.
+const KEEPALIVE_MAX: Duration = Duration::from_secs(5);
+
+/// Connects once, now. The channel connects again by itself when it is used after a loss.
+pub async fn connect(address: &str, credentials: &Credentials) -> Result<Channel, ConnectError> {
+    let authority = authority(address)?;
+    // A first connection of our own tells apart who does not answer and who is not trusted; the channel's errors do not.
+    probe(address, credentials).await?;
+    let connector = TlsConnector::from(Arc::new(client_config(credentials)?));
+    let dialled = authority.clone();
+    let dial = tower::service_fn(move |_: Uri| {
+        let (connector, authority) = (connector.clone(), dialled.clone());
+        async move { dial(&connector, &authority).await.map(TokioIo::new).map_err(DialError::into_io) }
+    });
+    let bad_address = |_| ConnectError::BadAddress { address: address.to_owned() };
+    let endpoint = Endpoint::from_shared(format!("http://{authority}")).map_err(bad_address)?;
+    let endpoint = endpoint
+        .connect_timeout(CONNECT_MAX * 2)
+        .http2_keep_alive_interval(KEEPALIVE_EVERY)
+        .keep_alive_timeout(KEEPALIVE_MAX)
+        .keep_alive_while_idle(true);
+    Ok(endpoint.connect_with_connector_lazy(dial))
+}
+
+/// Tries whether the coordinator is there and trusts these credentials.
+pub async fn probe(address: &str, credentials: &Credentials) -> Result<(), ConnectError> {
+    let authority = authority(address)?;
+    let connector = TlsConnector::from(Arc::new(client_config(credentials)?));
+    let mut stream = match dial(&connector, &authority).await {
+        Ok(stream) => stream,
+        Err(DialError::Tcp(error)) => return Err(ConnectError::Unreachable { address: authority, why: error.to_string() }),
+        Err(DialError::Tls(error)) => return Err(ConnectError::NotTrusted { address: authority, why: error.to_string() }),
+    };
+    // In TLS 1.3 the server's refusal of our certificate comes after the handshake: its first bytes are settings or an alert.
+    let first = tokio::time::timeout(CONNECT_MAX, first_bytes(&mut stream)).await;
+    let refused = |why: String| ConnectError::NotTrusted { address: authority.clone(), why };
+    match first {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Ok(false)) => Err(refused("it closed the connection".to_owned())),
+        Ok(Err(error)) => Err(refused(error.to_string())),
+        Err(_) => Err(ConnectError::Unreachable { address: authority, why: "it does not speak".to_owned() }),
+    }
+}
+
+/// Says hello in HTTP/2 and waits for whatever comes back.
+async fn first_bytes(stream: &mut TlsStream<TcpStream>) -> io::Result<bool> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    // The client's preface and an empty SETTINGS frame.
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00").await?;
+    stream.flush().await?;
+    let mut first = [0_u8; 1];
+    Ok(stream.read(&mut first).await? == 1)
+}
+
+enum DialError {
+    Tcp(io::Error),
+    Tls(io::Error),
+}
+
+impl DialError {
+    fn into_io(self) -> io::Error {
+        match self {
+            Self::Tcp(error) | Self::Tls(error) => error,
+        }
+    }
+}
+
+async fn dial(connector: &TlsConnector, authority: &str) -> Result<TlsStream<TcpStream>, DialError> {
+    let late = |what| io::Error::new(io::ErrorKind::TimedOut, format!("{what} took longer than {} s", CONNECT_MAX.as_secs()));
+    let tcp = tokio::time::timeout(CONNECT_MAX, TcpStream::connect(authority)).await;
+    let tcp = tcp.map_err(|_| DialError::Tcp(late("connecting")))?.map_err(DialError::Tcp)?;
+    tcp.set_nodelay(true).map_err(DialError::Tcp)?;
+    let name = ServerName::try_from(SERVER_NAME).map_err(|error| DialError::Tls(io::Error::other(error)))?;
+    let tls = tokio::time::timeout(CONNECT_MAX, connector.connect(name, tcp)).await;
+    let stream = tls.map_err(|_| DialError::Tls(late("the TLS handshake")))?.map_err(DialError::Tls)?;
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let is_coordinator = certificate.is_some_and(|c| peer_identity(c).is_ok_and(|identity| identity.role == PeerRole::Coordinator));
+    if is_coordinator {
+        Ok(stream)
+    } else {
+        Err(DialError::Tls(io::Error::new(io::ErrorKind::PermissionDenied, "the peer is no coordinator")))
+    }
+}
+
+/// `HOST:PORT` of an address with or without `https://`.
+fn authority(address: &str) -> Result<String, ConnectError> {
+    let bad = || ConnectError::BadAddress { address: address.to_owned() };
+    let rest = address.strip_prefix("https://").unwrap_or(address).trim_end_matches('/');
+    if rest.contains("://") || rest.contains('/') || rest.contains('@') {
+        return Err(bad());
+    }
+    let authority: tonic::codegen::http::uri::Authority = rest.parse().map_err(|_| bad())?;
+    if authority.host().is_empty() || authority.port_u16().is_none_or(|port| port == 0) { Err(bad()) } else { Ok(authority.to_string()) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn addresses_are_host_and_port() {
+        for (address, wanted) in
+            [("127.0.0.1:7420", "127.0.0.1:7420"), ("https://host.example:1/", "host.example:1"), ("[::1]:7420", "[::1]:7420")]
+        {
+            assert_eq!(authority(address).unwrap(), wanted);
+        }
+        for bad in ["", "host", "http://host:1", "https://host", "host:0", "host:99999", "u@host:1", "host:1/path", "a b:1"] {
+            assert!(matches!(authority(bad), Err(ConnectError::BadAddress { .. })), "{bad:?}");
+        }
+    }
+}
