@@ -160,6 +160,8 @@ pub struct SummaryView {
     pub base: String,
     /// Tip of the run's branch.
     pub head: String,
+    /// The branch that was checked out when it started; null if none was.
+    pub started_branch: Option<String>,
     /// The branch it was accepted into, if it was.
     pub accepted: Option<String>,
     /// Units in plan order.
