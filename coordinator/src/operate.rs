@@ -1,0 +1,257 @@
+//! Acts of a person: the words they typed become commands of the core. Shared by the Control service and by commands on a data directory nobody serves.
+
+use roundtable_core::command::{Act, Command, Operate, Phase};
+use roundtable_core::state::{Run, State};
+use roundtable_core::{Core, Reply};
+use roundtable_shared::error::ErrorCode;
+use roundtable_shared::view::{Operation, OperationAct, OperationReply};
+use roundtable_shared::{BackendName, Choice, Criticality, Decision, DecisionId, Dependants, RunId, UnitId};
+
+use crate::driver::{Handle, HandleError};
+use crate::view::{self, SelectError};
+
+/// Why an act was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum OperateError {
+    /// No such run, or more than one.
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    /// The words do not fit.
+    #[error("{0}")]
+    Invalid(String),
+    /// What was named does not exist.
+    #[error("{0}")]
+    NotFound(String),
+    /// The core or the driver refused.
+    #[error(transparent)]
+    Driver(#[from] HandleError),
+}
+
+impl OperateError {
+    /// The code this maps to at every edge.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Select(error) => error.code(),
+            Self::Invalid(_) => ErrorCode::InvalidInput,
+            Self::NotFound(_) => ErrorCode::NotFound,
+            Self::Driver(error) => error.code(),
+        }
+    }
+}
+
+/// Does it.
+pub async fn operate(handle: &Handle, operation: Operation, by: String) -> Result<OperationReply, OperateError> {
+    let command = handle.read(move |core: &Core, _| understand(&core.state, operation, by)).await??;
+    let run = command.run.as_ref().map(ToString::to_string).unwrap_or_default();
+    match handle.command(Command::Operate(command)).await? {
+        Reply::Done { text, unchanged } => Ok(OperationReply { run, text, unchanged }),
+        _ => Ok(OperationReply { run, text: "done".to_owned(), unchanged: false }),
+    }
+}
+
+/// The command that was meant.
+fn understand(state: &State, operation: Operation, by: String) -> Result<Operate, OperateError> {
+    if operation.all {
+        let act = match operation.act {
+            OperationAct::Pause { note } => Act::Pause { note },
+            OperationAct::Resume => Act::Resume,
+            _ => return Err(OperateError::Invalid("only pause and resume can be done to all runs".to_owned())),
+        };
+        return Ok(Operate { run: None, by, act });
+    }
+    let id = match &operation.act {
+        // A decision's id is often enough to tell which run is meant.
+        OperationAct::Decide { id, .. } if operation.run.run.is_none() => run_of_decision(state, id, &operation)?,
+        _ => view::select_run(state, &operation.run)?,
+    };
+    let run = state.run(&id).ok_or_else(|| OperateError::NotFound(format!("there is no run {id}")))?;
+    let act = act(run, operation.act)?;
+    Ok(Operate { run: Some(id), by, act })
+}
+
+fn act(run: &Run, act: OperationAct) -> Result<Act, OperateError> {
+    Ok(match act {
+        OperationAct::Decide { id, choice, commit, dependants, note } => {
+            let decision = decision(run, &id)?;
+            let choice = choice_of(decision, &choice, commit)?;
+            Act::Decide { id: decision.id.clone(), choice, dependants: dependants_of(dependants)?, note }
+        }
+        OperationAct::Assign { unit, owner, criticality, writes, reads } => Act::Assign {
+            unit: unit_of(run, &unit)?,
+            owner: owner.map(BackendName::from),
+            criticality: criticality.map(|word| criticality_of(&word)).transpose()?,
+            writes,
+            reads,
+        },
+        OperationAct::Retry { unit } => Act::Retry { unit: unit_of(run, &unit)? },
+        OperationAct::Skip { unit, dependants } => Act::Skip { unit: unit_of(run, &unit)?, dependants: dependants_of(dependants)? },
+        OperationAct::Cancel { unit } => Act::Cancel { unit: unit.map(|unit| unit_of(run, &unit)).transpose()? },
+        OperationAct::Pause { note } => Act::Pause { note },
+        OperationAct::Resume => Act::Resume,
+        OperationAct::Step { phase } => Act::Step { phase: phase_of(&phase)? },
+        OperationAct::RecordAccept { branch, commit } => Act::RecordAccept { branch, commit: commit.into() },
+        OperationAct::Halt { reason } => Act::Halt { reason },
+    })
+}
+
+fn run_of_decision(state: &State, id: &str, operation: &Operation) -> Result<RunId, OperateError> {
+    let id = DecisionId::from(id);
+    let mut holders = state.unfinished().filter(|run| run.decisions.contains_key(&id));
+    match (holders.next(), holders.next()) {
+        (Some(run), None) => Ok(run.id.clone()),
+        _ => Ok(view::select_run(state, &operation.run)?),
+    }
+}
+
+fn decision<'a>(run: &'a Run, id: &str) -> Result<&'a Decision, OperateError> {
+    let id = DecisionId::from(id);
+    run.decisions.get(&id).or_else(|| run.answered.get(&id)).ok_or_else(|| {
+        let open: Vec<&str> = run.decisions.keys().map(DecisionId::as_str).collect();
+        let open = if open.is_empty() { "none is open".to_owned() } else { format!("open are: {}", open.join(", ")) };
+        OperateError::NotFound(format!("run {} has no decision {id}; {open}", run.id))
+    })
+}
+
+/// What a person typed: number, letter, keyword or the option's text.
+fn choice_of(decision: &Decision, typed: &str, commit: Option<String>) -> Result<Choice, OperateError> {
+    let typed = typed.trim();
+    let index = index_of(decision, typed);
+    let keyword = match index {
+        Some(index) => decision.keywords.get(index).cloned(),
+        None => open_keyword(decision, typed),
+    };
+    let Some(keyword) = keyword else {
+        let options: Vec<String> = decision.keywords.iter().enumerate().map(|(at, keyword)| format!("{} {keyword}", at + 1)).collect();
+        return Err(OperateError::Invalid(format!("`{typed}` is no option of {}; choose one of: {}", decision.id, options.join(", "))));
+    };
+    if commit.is_some() && keyword != "resume" {
+        return Err(OperateError::Invalid(format!("--commit goes with `resume`, not with `{keyword}`")));
+    }
+    Ok(match keyword.split_once(':') {
+        Some(("use", backend)) => Choice::Use { backend: backend.into() },
+        Some(("assign", owner)) => Choice::Assign { owner: owner.into() },
+        _ => match keyword.as_str() {
+            "resume" => Choice::Resume { commit: commit.map(Into::into) },
+            "retry" => Choice::Retry,
+            "skip" => Choice::Skip,
+            "abort" => Choice::Abort,
+            "wait" => Choice::Wait,
+            "go-on" => Choice::GoOn,
+            other => return Err(OperateError::Invalid(format!("`{other}` needs a name: write `{other}:NAME`"))),
+        },
+    })
+}
+
+fn index_of(decision: &Decision, typed: &str) -> Option<usize> {
+    let count = decision.keywords.len();
+    if let Ok(number) = typed.parse::<usize>() {
+        return (1..=count).contains(&number).then(|| number - 1);
+    }
+    let mut letters = typed.chars();
+    if let (Some(letter), None) = (letters.next(), letters.next()) {
+        let at = (letter.to_ascii_lowercase() as usize).checked_sub('a' as usize)?;
+        return (at < count).then_some(at);
+    }
+    let same = |text: &String| text.eq_ignore_ascii_case(typed);
+    decision.keywords.iter().position(same).or_else(|| decision.options.iter().position(same))
+}
+
+/// `use:NAME` and `assign:NAME` with a name that is not among those offered.
+fn open_keyword(decision: &Decision, typed: &str) -> Option<String> {
+    let (verb, name) = typed.split_once(':')?;
+    let verb = verb.to_ascii_lowercase();
+    let offered = decision.keywords.iter().any(|keyword| keyword.split(':').next() == Some(verb.as_str()));
+    (offered && !name.is_empty()).then(|| format!("{verb}:{name}"))
+}
+
+/// The unit of that id, or the one a task of that id belongs to.
+fn unit_of(run: &Run, id: &str) -> Result<UnitId, OperateError> {
+    let unit = UnitId::from(id);
+    if run.unit(&unit).is_some() {
+        return Ok(unit);
+    }
+    if let Some(owner) = run.units().find(|each| each.subtasks.iter().any(|subtask| subtask.id.as_str() == id)) {
+        return Err(OperateError::Invalid(format!("{id} is a task of unit {0}; units are acted on whole: name {0}", owner.id)));
+    }
+    let units: Vec<&str> = run.units().map(|unit| unit.id.as_str()).take(20).collect();
+    Err(OperateError::NotFound(format!("run {} has no unit {id}; it has {}", run.id, units.join(", "))))
+}
+
+fn dependants_of(word: Option<String>) -> Result<Dependants, OperateError> {
+    match word {
+        None => Ok(Dependants::default()),
+        Some(word) => Dependants::parse(&word).ok_or_else(|| OperateError::Invalid(format!("--dependants {word}: write go-on or skip"))),
+    }
+}
+
+fn criticality_of(word: &str) -> Result<Criticality, OperateError> {
+    Criticality::parse(word).ok_or_else(|| OperateError::Invalid(format!("--criticality {word}: write standard, complex or security-sensitive")))
+}
+
+fn phase_of(word: &str) -> Result<Phase, OperateError> {
+    Ok(match word {
+        "assign" => Phase::Assign,
+        "dispatch" => Phase::Dispatch,
+        "reviews" => Phase::Reviews,
+        "consolidate" => Phase::Consolidate,
+        "sync-pulse" => Phase::SyncPulse,
+        other => {
+            let text = format!("`{other}` is no phase; write assign, dispatch, reviews, consolidate or sync-pulse");
+            return Err(OperateError::Invalid(text));
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use roundtable_shared::time::WallMs;
+    use roundtable_shared::{DecisionKind, Priority};
+
+    use super::*;
+
+    fn fallback() -> Decision {
+        Decision {
+            id: "human-fallback-2".into(),
+            kind: DecisionKind::HumanFallback,
+            unit: Some("2".into()),
+            backend: None,
+            priority: Priority::Critical,
+            context: String::new(),
+            options: vec![
+                "I've fixed it manually - resume".into(),
+                "Try again".into(),
+                "Skip this task - continue without it".into(),
+                "Abort orchestration".into(),
+            ],
+            keywords: ["resume", "retry", "skip", "abort"].map(String::from).to_vec(),
+            created_at: WallMs(0),
+            answer: None,
+        }
+    }
+
+    #[test]
+    fn a_choice_is_a_number_a_letter_a_keyword_or_the_text() {
+        for typed in ["3", "c", "C", "skip", "SKIP", "skip this task - continue without it"] {
+            assert_eq!(choice_of(&fallback(), typed, None).unwrap(), Choice::Skip, "{typed}");
+        }
+        let error = choice_of(&fallback(), "5", None).unwrap_err().to_string();
+        assert!(error.contains("1 resume, 2 retry, 3 skip, 4 abort"), "{error}");
+    }
+
+    #[test]
+    fn a_commit_goes_with_resume_only() {
+        assert_eq!(choice_of(&fallback(), "1", Some("abc".into())).unwrap(), Choice::Resume { commit: Some("abc".into()) });
+        assert!(choice_of(&fallback(), "retry", Some("abc".into())).is_err());
+    }
+
+    #[test]
+    fn use_takes_any_name_where_use_is_offered() {
+        let mut decision = fallback();
+        decision.keywords = vec!["wait".into(), "use:gemini".into(), "abort".into()];
+        assert_eq!(choice_of(&decision, "use:opencode", None).unwrap(), Choice::Use { backend: "opencode".into() });
+        assert_eq!(choice_of(&decision, "2", None).unwrap(), Choice::Use { backend: "gemini".into() });
+        assert!(choice_of(&fallback(), "use:opencode", None).is_err());
+    }
+}
