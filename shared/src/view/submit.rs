@@ -18,6 +18,9 @@ pub struct SubmitRequest {
     pub workdir: String,
     /// Spec's folder relative to the repository's top; `None` if it lies outside.
     pub spec_in_repository: Option<String>,
+    /// Mirror files relative to the repository's top, where they lie inside it: never changes of a unit.
+    #[serde(default)]
+    pub mirror_paths: Vec<String>,
     /// Base commit, uploaded before.
     pub base: String,
     /// The branch that is checked out, if one.

@@ -1,0 +1,280 @@
+//! Starting a run, or finding the one that goes on: reading the spec, comparing with what is there, keeping attached files. What a run then does is the
+//! core's.
+
+use std::collections::BTreeMap;
+
+use roundtable_core::command::{Act, Command, Operate, RunSource, Submit};
+use roundtable_core::state::{Run, State};
+use roundtable_core::{Core, Reply};
+use roundtable_shared::error::ErrorCode;
+use roundtable_shared::spec::{Level, Problem, Spec, SpecReport, select};
+use roundtable_shared::view::{ProblemView, SubmitReply, SubmitRequest};
+use roundtable_shared::{CommitId, Mode, RunId, RunOptions};
+
+use crate::attachments::{Attached, Attachments, AttachmentsError};
+use crate::driver::{Handle, HandleError};
+use crate::import::{self, ImportError};
+use crate::repository::{Repositories, RepositoryError};
+
+/// Letters of the random end of a run id: base32 without padding.
+const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+/// Longest part of a run id taken from the spec's name.
+const NAME_CHARS_MAX: usize = 40;
+
+/// All that came with a submission.
+pub struct Submission {
+    /// The header.
+    pub request: SubmitRequest,
+    /// The spec's files by name.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// Files under `copy`.
+    pub attachments: Vec<Attached>,
+    /// Who (identity of the certificate).
+    pub by: String,
+}
+
+/// Why a submission came to nothing (problems of the spec itself are part of the reply).
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The base was not uploaded.
+    #[error("commit {0} is not here; upload it first (run the command again)")]
+    BaseMissing(CommitId),
+    /// The header makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// The state to continue from cannot be used.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// Git or disk.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// Attached files could not be kept.
+    #[error(transparent)]
+    Attachments(#[from] AttachmentsError),
+    /// The core or the driver refused.
+    #[error(transparent)]
+    Driver(#[from] HandleError),
+}
+
+impl SubmitError {
+    /// The code this maps to at every edge.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::BaseMissing(_) => ErrorCode::NotFound,
+            Self::Invalid(_) | Self::Import(_) => ErrorCode::InvalidInput,
+            Self::Repository(error) => error.code(),
+            Self::Attachments(_) => ErrorCode::Exhausted,
+            Self::Driver(error) => error.code(),
+        }
+    }
+}
+
+/// What is needed for it.
+#[derive(Clone)]
+pub struct Submitter {
+    /// The driver.
+    pub handle: Handle,
+    /// Bare repositories.
+    pub repositories: Repositories,
+    /// Where attached files are kept.
+    pub attachments: Attachments,
+}
+
+impl Submitter {
+    /// Starts, resumes, or says why not.
+    pub async fn submit(&self, submission: Submission) -> Result<SubmitReply, SubmitError> {
+        let Submission { request, files, attachments, by } = submission;
+        let report = Spec::read(&files, request.strict);
+        let mut reply = first_reply(&report, &request.options);
+        if !reply.errors.is_empty() {
+            return Ok(reply);
+        }
+        let source = source_of(&request);
+        let (hash, options, fresh) = (report.spec.plan_hash(), request.options.clone(), request.fresh);
+        let wanted = source.clone();
+        let found = self.handle.read(move |core: &Core, _| find(&core.state, &wanted, &hash, &options, fresh)).await?;
+        match found {
+            Found::Resume(run) => {
+                reply.run = run.to_string();
+                reply.resumed = true;
+                if !request.dry_run {
+                    let act = Act::Attach { embedded: request.options.embedded };
+                    self.handle.command(Command::Operate(Operate { run: Some(run), by, act })).await?;
+                }
+                return Ok(reply);
+            }
+            Found::Changed(run, what) => {
+                reply.run = run.to_string();
+                reply.changed = Some(what);
+                return Ok(reply);
+            }
+            Found::Finished(run) => {
+                reply.run = run.to_string();
+                reply.finished = true;
+                return Ok(reply);
+            }
+            Found::Nothing => {}
+        }
+        if request.dry_run {
+            return Ok(reply);
+        }
+        let submit = self.prepare(request, report, source, by).await?;
+        let run = submit.run.clone();
+        if !attachments.is_empty() {
+            self.attachments.keep(&run, attachments).await?;
+        }
+        match self.handle.command(Command::Submit(Box::new(submit))).await {
+            Ok(Reply::Submitted { run, .. }) => reply.run = run.to_string(),
+            Ok(_) => reply.run = run.to_string(),
+            Err(error) => {
+                self.attachments.forget(&run).await;
+                return Err(error.into());
+            }
+        }
+        Ok(reply)
+    }
+
+    async fn prepare(&self, request: SubmitRequest, report: SpecReport, source: RunSource, by: String) -> Result<Submit, SubmitError> {
+        let base = CommitId::from(request.base.clone());
+        let repository = self.repositories.open(&request.repository).await?;
+        if !repository.has_commit(&base).await? {
+            return Err(SubmitError::BaseMissing(base));
+        }
+        let folder = request.spec_in_repository.as_deref().map(|folder| folder.trim_matches('/').to_owned());
+        let in_repository = |name: &str| folder.as_deref().map(|folder| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") });
+        let spec_paths = Spec::FILES.iter().filter_map(|name| in_repository(name)).collect();
+        let mut tick_path = None;
+        if let Some(path) = in_repository("tasks.md")
+            && let Some(tracked) = repository.read_file(&base, &path).await?
+            && tracked == report.spec.tasks.as_bytes()
+        {
+            tick_path = Some(path);
+        }
+        let imported = request.import.as_deref().map(|text| import::parse(text, &report.plan)).transpose()?.map(Box::new);
+        Ok(Submit {
+            run: new_run_id(&request.spec_path),
+            source,
+            spec: report.spec,
+            options: request.options,
+            base,
+            started_branch: request.started_branch,
+            fresh: request.fresh,
+            tick_path,
+            spec_paths,
+            mirror_paths: request.mirror_paths,
+            imported,
+            by,
+        })
+    }
+}
+
+/// What is there already for a source.
+enum Found {
+    /// Its unfinished run goes on.
+    Resume(RunId),
+    /// Its unfinished run was planned otherwise.
+    Changed(RunId, String),
+    /// Its last run did all there is.
+    Finished(RunId),
+    /// A new run is to be made.
+    Nothing,
+}
+
+fn find(state: &State, source: &RunSource, plan_hash: &str, options: &RunOptions, fresh: bool) -> Found {
+    if fresh {
+        return Found::Nothing;
+    }
+    if let Some(run) = state.find_resumable(source) {
+        return match difference(run, plan_hash, options) {
+            None => Found::Resume(run.id.clone()),
+            Some(what) => Found::Changed(run.id.clone(), what),
+        };
+    }
+    match state.find_latest(source) {
+        Some(run) if run.exit_when_done() == 0 && run.is_done() && difference(run, plan_hash, options).is_none() => Found::Finished(run.id.clone()),
+        _ => Found::Nothing,
+    }
+}
+
+/// What of the plan or of the options that shape it differs from the run's.
+fn difference(run: &Run, plan_hash: &str, options: &RunOptions) -> Option<String> {
+    let had = &run.options;
+    let mut differs = Vec::new();
+    if run.spec.plan_hash() != plan_hash {
+        differs.push("tasks.md");
+    }
+    for (name, same) in [
+        ("--with-optional", had.with_optional == options.with_optional),
+        ("--only", had.only == options.only),
+        ("--hazards", had.hazards == options.hazards),
+        ("--mode", had.mode == options.mode),
+        ("--manifest", had.manifest == options.manifest),
+    ] {
+        if !same {
+            differs.push(name);
+        }
+    }
+    (!differs.is_empty()).then(|| differs.join(", "))
+}
+
+fn first_reply(report: &SpecReport, options: &RunOptions) -> SubmitReply {
+    let selection = select(&report.plan.units, options.with_optional, &options.only, "tasks.md");
+    let problems = || report.problems.iter().chain(&selection.problems);
+    let of = |levels: &[Level]| problems().filter(|problem| levels.contains(&problem.level)).map(problem_view).collect();
+    let units = u32::try_from(selection.runs.len()).unwrap_or(u32::MAX);
+    // Implement and one review each, and the assignment where an agent makes it.
+    let assign = u32::from(matches!(options.mode, Mode::Llm | Mode::Deterministic));
+    SubmitReply {
+        errors: of(&[Level::Error]),
+        warnings: of(&[Level::Warning, Level::Note]),
+        units,
+        calls: units.saturating_mul(2).saturating_add(assign),
+        ..SubmitReply::default()
+    }
+}
+
+fn problem_view(problem: &Problem) -> ProblemView {
+    ProblemView { file: problem.file.clone(), line: problem.line, message: problem.message.clone() }
+}
+
+fn source_of(request: &SubmitRequest) -> RunSource {
+    RunSource {
+        repository: request.repository.clone(),
+        git_dir: request.git_dir.clone(),
+        spec_path: request.spec_path.clone(),
+        workdir: request.workdir.clone(),
+    }
+}
+
+/// `<spec>-<6 base32>`: the folder's name in letters that are safe in refs and file names.
+fn new_run_id(spec_path: &str) -> RunId {
+    let folder = spec_path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let mut name = String::new();
+    for letter in folder.chars().flat_map(char::to_lowercase) {
+        if letter.is_ascii_alphanumeric() {
+            name.push(letter);
+        } else if !name.is_empty() && !name.ends_with('-') {
+            name.push('-');
+        }
+    }
+    let name: String = name.trim_matches('-').chars().take(NAME_CHARS_MAX).collect();
+    let name = if name.is_empty() { "spec".to_owned() } else { name.trim_end_matches('-').to_owned() };
+    let random = getrandom::u32().unwrap_or_else(|_| std::process::id());
+    let end: String = (0..6).map(|at| char::from(BASE32[(random >> (at * 5) & 31) as usize])).collect();
+    RunId::new(format!("{name}-{end}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_ids_are_safe_names_with_a_random_end() {
+        for (path, start) in [("/x/.kiro/specs/User Auth!", "user-auth-"), ("/", "spec-"), ("/ünï", "n-"), ("/a/b/", "b-")] {
+            let id = new_run_id(path);
+            assert!(id.as_str().starts_with(start), "{path} -> {id}");
+            assert_eq!(id.as_str().len(), start.len() + 6);
+        }
+        assert_ne!(new_run_id("/x"), new_run_id("/x"));
+    }
+}
