@@ -1,0 +1,41 @@
+//! What a received commit changed, as facts for the core's manifest check.
+
+use roundtable_runtime::git::{self, GitError, Oid};
+use roundtable_shared::{ChangeKind, ChangedPath, CommitId, EntryKind};
+
+use super::{Repository, RepositoryError};
+
+impl Repository {
+    /// All paths that differ between two commits. Names that are no UTF-8 are one `unreadable` path, which no manifest covers.
+    pub async fn changed(&self, base: &CommitId, commit: &CommitId) -> Result<Vec<ChangedPath>, RepositoryError> {
+        self.changed_between(&Oid::try_from(base)?, &Oid::try_from(commit)?).await
+    }
+
+    pub(super) async fn changed_between(&self, base: &Oid, commit: &Oid) -> Result<Vec<ChangedPath>, RepositoryError> {
+        match self.git.changed_paths(base, commit).await {
+            Ok(changes) => Ok(changes.iter().map(fact).collect()),
+            Err(GitError::BadPath { path, .. }) => {
+                Ok(vec![ChangedPath { path, change: ChangeKind::Added, entry: EntryKind::File, unreadable: true }])
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn fact(change: &git::ChangedPath) -> ChangedPath {
+    let kind = match change.change {
+        git::ChangeKind::Added => ChangeKind::Added,
+        git::ChangeKind::Deleted => ChangeKind::Deleted,
+        git::ChangeKind::Modified if change.before_oid == change.after_oid => ChangeKind::ModeChanged,
+        git::ChangeKind::Modified => ChangeKind::Modified,
+    };
+    let end = if kind == ChangeKind::Deleted { change.before } else { change.after };
+    let entry = match end {
+        git::EntryKind::Executable => EntryKind::Executable,
+        git::EntryKind::Submodule | git::EntryKind::Unknown => EntryKind::Gitlink,
+        git::EntryKind::Link if change.link_leaves_tree() => EntryKind::EscapingSymlink,
+        git::EntryKind::Link => EntryKind::Symlink,
+        git::EntryKind::File | git::EntryKind::Absent => EntryKind::File,
+    };
+    ChangedPath { path: change.path.clone(), change: kind, entry, unreadable: false }
+}

@@ -1,0 +1,182 @@
+//! The coordinator's bare repositories, one per root commit: what comes in, what goes out, and where attempts are kept. Merging and committing are in
+//! `integrate` and `close`; what any of it means for a unit is the core's.
+
+mod close;
+mod facts;
+mod integrate;
+mod transfer;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use roundtable_runtime::git::{DiffText, Git, GitError, GitProgram, ObjectFormat, Oid, RefName};
+use roundtable_shared::error::ErrorCode;
+use roundtable_shared::{AttemptKey, CommitId, RunId};
+
+pub use close::CloseRequest;
+pub use integrate::{IntegrateRequest, Start};
+pub use transfer::{Incoming, PackStream};
+
+/// Largest file that is read for a prompt or a comparison, bytes.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Why a repository operation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// The key is no commit id.
+    #[error("{0:?} is no key of a repository; it is the id of its root commit")]
+    Key(String),
+    /// What came is not what was announced, or breaks a bound.
+    #[error("the upload was refused: {0}")]
+    Refused(String),
+    /// git, or the disk under it.
+    #[error(transparent)]
+    Git(#[from] GitError),
+}
+
+impl RepositoryError {
+    /// The code this maps to at every edge.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Key(_) | Self::Refused(_) | Self::Git(GitError::PackRefused { .. } | GitError::BadOid { .. }) => ErrorCode::InvalidInput,
+            Self::Git(GitError::Missing { .. } | GitError::UnknownRevision { .. }) => ErrorCode::NotFound,
+            Self::Git(_) => ErrorCode::Internal,
+        }
+    }
+}
+
+/// All repositories of a data directory. Cheap to clone.
+#[derive(Clone)]
+pub struct Repositories {
+    root: PathBuf,
+    program: GitProgram,
+    open: Arc<Mutex<HashMap<String, Git>>>,
+}
+
+impl Repositories {
+    /// Those under `root` (`<data-dir>/repos`), which need not exist yet.
+    pub fn new(root: PathBuf, program: GitProgram) -> Self {
+        Self { root, program, open: Arc::default() }
+    }
+
+    /// The repository of that key, made if it is not there.
+    pub async fn open(&self, key: &str) -> Result<Repository, RepositoryError> {
+        let root = Oid::parse(key).map_err(|_| RepositoryError::Key(key.chars().take(80).collect()))?;
+        let known = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        if let Some(git) = known {
+            return Ok(Repository { git });
+        }
+        let format = if root.as_str().len() == 64 { ObjectFormat::Sha256 } else { ObjectFormat::Sha1 };
+        let git = self.program.init_bare(self.root.join(format!("{root}.git")), format).await?;
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), git.clone());
+        Ok(Repository { git })
+    }
+}
+
+/// One bare repository. Cheap to clone.
+#[derive(Clone)]
+pub struct Repository {
+    git: Git,
+}
+
+impl Repository {
+    /// Whether a commit is here.
+    pub async fn has_commit(&self, commit: &CommitId) -> Result<bool, RepositoryError> {
+        let oid = Oid::try_from(commit)?;
+        Ok(!self.git.commits_present(&[oid]).await?.is_empty())
+    }
+
+    /// Commits a peer may count on, so that its upload can be thin: tips of runs, newest names last, at most 64.
+    pub async fn tips(&self) -> Result<Vec<CommitId>, RepositoryError> {
+        let mut tips: Vec<CommitId> = Vec::new();
+        for (_, oid) in self.git.list_refs("refs/heads/roundtable/").await?.into_iter().rev().take(64) {
+            let id = oid.commit_id();
+            if !tips.contains(&id) {
+                tips.push(id);
+            }
+        }
+        Ok(tips)
+    }
+
+    /// A file of a commit; `None` if it is not there.
+    pub async fn read_file(&self, commit: &CommitId, path: &str) -> Result<Option<Vec<u8>>, RepositoryError> {
+        Ok(self.git.read_file(&Oid::try_from(commit)?, path, FILE_BYTES_MAX).await?)
+    }
+
+    /// Paths of a commit's files, at most so many, and whether there are more.
+    pub async fn files(&self, commit: &CommitId, files_max: usize) -> Result<(Vec<String>, bool), RepositoryError> {
+        let listing = self.git.list_tree(&Oid::try_from(commit)?, None, files_max).await?;
+        Ok((listing.entries.into_iter().map(|entry| entry.path).collect(), listing.truncated))
+    }
+
+    /// The unified diff between two commits, cut after `bytes_max`.
+    pub async fn diff(&self, before: &CommitId, after: &CommitId, bytes_max: usize) -> Result<DiffText, RepositoryError> {
+        Ok(self.git.diff_text(&Oid::try_from(before)?, &Oid::try_from(after)?, &[], bytes_max).await?)
+    }
+
+    /// Makes the run's branch at its base, unless it is there already.
+    pub async fn begin_run(&self, run: &RunId, base: &CommitId) -> Result<(), RepositoryError> {
+        Ok(self.git.move_ref(&branch_of(run)?, None, &Oid::try_from(base)?).await?)
+    }
+
+    /// Moves the run's branch, only from where it is believed to be; being there already is fine (a redo after a crash).
+    pub async fn move_branch(&self, run: &RunId, old: &CommitId, new: &CommitId) -> Result<(), RepositoryError> {
+        Ok(self.git.move_ref(&branch_of(run)?, Some(&Oid::try_from(old)?), &Oid::try_from(new)?).await?)
+    }
+
+    /// Where the run's branch is.
+    pub async fn branch(&self, run: &RunId) -> Result<Option<CommitId>, RepositoryError> {
+        Ok(self.git.read_ref(&branch_of(run)?).await?.map(|oid| oid.commit_id()))
+    }
+
+    /// Keeps an attempt's commit under its ref; the same again is fine, another is refused.
+    pub async fn keep_attempt(&self, key: &AttemptKey, commit: &CommitId) -> Result<(), RepositoryError> {
+        self.keep_under(attempt_ref("roundtable", key)?, commit).await
+    }
+
+    /// The commit of an attempt, if it came.
+    pub async fn attempt(&self, key: &AttemptKey) -> Result<Option<CommitId>, RepositoryError> {
+        Ok(self.git.read_ref(&attempt_ref("roundtable", key)?).await?.map(|oid| oid.commit_id()))
+    }
+
+    /// Keeps what an attempt's worktree is made of, so that its worker can fetch it and its result connects to it.
+    pub async fn keep_start(&self, key: &AttemptKey, commit: &CommitId) -> Result<(), RepositoryError> {
+        self.keep_under(attempt_ref("roundtable-start", key)?, commit).await
+    }
+
+    /// What an attempt's worktree is made of.
+    pub async fn start(&self, key: &AttemptKey) -> Result<Option<CommitId>, RepositoryError> {
+        Ok(self.git.read_ref(&attempt_ref("roundtable-start", key)?).await?.map(|oid| oid.commit_id()))
+    }
+
+    /// Keeps a person's commit, so that it is not lost before it is used.
+    pub async fn keep_person(&self, commit: &CommitId) -> Result<(), RepositoryError> {
+        let name = RefName::parse(&format!("refs/roundtable-person/{commit}"))?;
+        self.keep_under(name, commit).await
+    }
+
+    async fn keep_under(&self, name: RefName, commit: &CommitId) -> Result<(), RepositoryError> {
+        match self.git.move_ref(&name, None, &Oid::try_from(commit)?).await {
+            Ok(()) => Ok(()),
+            Err(GitError::RefMoved { found: Some(found), .. }) => {
+                Err(RepositoryError::Refused(format!("{name} is {found} already; another commit for the same attempt is not taken")))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn branch_of(run: &RunId) -> Result<RefName, RepositoryError> {
+    Ok(RefName::branch(&format!("roundtable/{run}"))?)
+}
+
+/// `refs/<space>/<run>/<unit or ->/<attempt>`, odd characters escaped.
+fn attempt_ref(space: &str, key: &AttemptKey) -> Result<RefName, RepositoryError> {
+    let unit = key.unit.as_ref().map_or_else(|| "-".to_owned(), |unit| RefName::component(unit.as_str()));
+    let run = RefName::component(key.run.as_str());
+    Ok(RefName::parse(&format!("refs/{space}/{run}/{unit}/{}", key.attempt))?)
+}
+
+#[cfg(test)]
+mod tests;

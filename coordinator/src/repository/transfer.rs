@@ -1,0 +1,83 @@
+//! Packs on the wire: pieces in, pieces out, in bounded memory.
+
+use bytes::Bytes;
+use roundtable_runtime::git::{Oid, PackRequest, ReceiveLimits, Sender};
+use roundtable_shared::CommitId;
+use roundtable_shared::limits::CHUNK_BYTES_MAX;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::mpsc;
+
+use super::{Repository, RepositoryError};
+
+/// Pieces that wait for a slow peer.
+const PIECES_MAX: usize = 8;
+
+/// Pieces of a pack going out, or why it ended early.
+pub type PackStream = mpsc::Receiver<Result<Bytes, RepositoryError>>;
+
+/// A pack coming in: pieces are pushed, then it is finished. Dropped, it is gone.
+pub struct Incoming {
+    pipe: DuplexStream,
+    received: tokio::task::JoinHandle<Result<(), RepositoryError>>,
+}
+
+impl Repository {
+    /// A thin pack that brings a peer this commit, given commits it has. History is cut: a peer needs the commit's content and no more.
+    pub fn send(&self, commit: &CommitId, haves: &[CommitId]) -> Result<PackStream, RepositoryError> {
+        let wants = vec![Oid::try_from(commit)?];
+        // What a peer claims to have is only an optimisation: words that are no ids are ignored.
+        let haves = haves.iter().filter_map(|have| Oid::try_from(have).ok()).collect();
+        let (mut writer, mut reader) = tokio::io::duplex(CHUNK_BYTES_MAX);
+        let (pieces, stream) = mpsc::channel(PIECES_MAX);
+        let git = self.git.clone();
+        let failed = pieces.clone();
+        crate::tasks::spawn("pack", async move {
+            let request = PackRequest { wants, haves, history_max: None };
+            if let Err(error) = git.pack(&request, &mut writer).await {
+                // The receiver may have gone.
+                let _ = failed.send(Err(error.into())).await;
+            }
+        });
+        crate::tasks::spawn("pack-pieces", async move {
+            let mut buffer = vec![0; CHUNK_BYTES_MAX];
+            loop {
+                match reader.read(&mut buffer).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(count) => {
+                        if pieces.send(Ok(Bytes::copy_from_slice(&buffer[..count]))).await.is_err() {
+                            break;
+                        }
+                    }
+                }
+            }
+        });
+        Ok(stream)
+    }
+
+    /// Begins to receive a pack that shall bring `commit`.
+    pub fn receive(&self, commit: &CommitId, sender: Sender) -> Result<Incoming, RepositoryError> {
+        let tips = [Oid::try_from(commit)?];
+        let (pipe, mut reader) = tokio::io::duplex(CHUNK_BYTES_MAX);
+        let git = self.git.clone();
+        let received = tokio::spawn(async move {
+            let received = git.receive_pack(&mut reader, &tips, sender, ReceiveLimits::default()).await?;
+            Ok(received.keep().await?)
+        });
+        Ok(Incoming { pipe, received })
+    }
+}
+
+impl Incoming {
+    /// The next piece.
+    pub async fn push(&mut self, piece: &[u8]) -> Result<(), RepositoryError> {
+        // A closed pipe means that git has refused already; `finish` says why.
+        let _ = self.pipe.write_all(piece).await;
+        Ok(())
+    }
+
+    /// That was all: the objects are checked and kept.
+    pub async fn finish(self) -> Result<(), RepositoryError> {
+        drop(self.pipe);
+        self.received.await.map_err(|error| RepositoryError::Refused(format!("receiving broke: {error}")))?
+    }
+}
