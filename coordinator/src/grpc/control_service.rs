@@ -1,0 +1,178 @@
+//! The Control service: what users' commands call. Thin: convert, call the handle or the parts.
+
+use std::collections::BTreeMap;
+
+use roundtable_proto::convert::status_of;
+use roundtable_proto::v1::control_server::Control;
+use roundtable_proto::{PROTOCOL, v1};
+use roundtable_runtime::git::Sender;
+use roundtable_shared::CommitId;
+use roundtable_shared::error::ErrorCode;
+use roundtable_shared::limits::{CHUNK_BYTES_MAX, SPEC_FILE_BYTES_MAX};
+use roundtable_shared::view::{Operation, Query, SubmitRequest};
+use serde::de::DeserializeOwned;
+use tokio_stream::StreamExt;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{ChunkStream, peer, repository_status, stream_of_pack, watch};
+use crate::attachments::{ATTACHED_BYTES_MAX, Attached};
+use crate::operate;
+use crate::parts::Parts;
+use crate::query;
+use crate::submit::Submission;
+
+/// The service.
+pub struct ControlService {
+    pub(super) parts: Parts,
+}
+
+type FrameStream<T> = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Control for ControlService {
+    type QueryStream = ChunkStream;
+    type WatchStream = FrameStream<v1::WatchFrame>;
+    type FetchRunStream = FrameStream<v1::FetchRunFrame>;
+
+    async fn info(&self, request: Request<v1::InfoRequest>) -> Result<Response<v1::InfoReply>, Status> {
+        let peer = peer(&request)?;
+        Ok(Response::new(v1::InfoReply {
+            version: crate::VERSION_LONG.to_owned(),
+            protocol_min: *PROTOCOL.start(),
+            protocol_max: *PROTOCOL.end(),
+            pid: std::process::id(),
+            data_dir: self.parts.data_dir.to_string_lossy().into_owned(),
+            embedded: self.parts.embedded,
+            role: peer.role.to_string(),
+        }))
+    }
+
+    async fn open_repository(&self, request: Request<v1::OpenRepositoryRequest>) -> Result<Response<v1::OpenRepositoryReply>, Status> {
+        let key = request.into_inner().repository;
+        let repository = self.parts.repositories.open(&key).await.map_err(|error| repository_status(&error))?;
+        let tips = repository.tips().await.map_err(|error| repository_status(&error))?;
+        Ok(Response::new(v1::OpenRepositoryReply { tips: tips.into_iter().map(|tip| tip.to_string()).collect() }))
+    }
+
+    async fn put_repository_pack(
+        &self,
+        request: Request<Streaming<v1::PutRepositoryFrame>>,
+    ) -> Result<Response<v1::PutRepositoryReply>, Status> {
+        use v1::put_repository_frame::Frame;
+        let mut frames = request.into_inner();
+        let Some(Frame::Header(header)) = frames.next().await.transpose()?.and_then(|first| first.frame) else {
+            return Err(status_of(ErrorCode::InvalidInput, "the first frame must be the header"));
+        };
+        let refused = |error| repository_status(&error);
+        let commit = CommitId::from(header.commit);
+        let repository = self.parts.repositories.open(&header.repository).await.map_err(refused)?;
+        let mut incoming = repository.receive(&commit, Sender::Owner).map_err(refused)?;
+        while let Some(frame) = frames.next().await {
+            match frame?.frame {
+                Some(Frame::Chunk(chunk)) => incoming.push(&chunk.data).await.map_err(refused)?,
+                _ => return Err(status_of(ErrorCode::InvalidInput, "only chunks follow the header")),
+            }
+        }
+        incoming.finish().await.map_err(refused)?;
+        repository.keep_person(&commit).await.map_err(refused)?;
+        Ok(Response::new(v1::PutRepositoryReply { commit: commit.to_string() }))
+    }
+
+    async fn submit(&self, request: Request<Streaming<v1::SubmitFrame>>) -> Result<Response<v1::SubmitReply>, Status> {
+        let by = peer(&request)?.id;
+        let submission = collect(request.into_inner(), by).await?;
+        let reply = self.parts.submitter().submit(submission).await.map_err(|error| status_of(error.code(), error.to_string()))?;
+        Ok(Response::new(v1::SubmitReply { reply: to_json(&reply)? }))
+    }
+
+    async fn query(&self, request: Request<v1::QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
+        let query: Query = from_json("query", &request.into_inner().query)?;
+        let answer = query::answer(&self.parts.links.handle, &self.parts.repositories, query).await;
+        let text = answer.map_err(|error| status_of(error.code(), error.to_string()))?.to_string();
+        let pieces: Vec<Result<v1::Chunk, Status>> =
+            text.into_bytes().chunks(CHUNK_BYTES_MAX).map(|piece| Ok(v1::Chunk { data: piece.to_vec() })).collect();
+        Ok(Response::new(Box::pin(tokio_stream::iter(pieces))))
+    }
+
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        Ok(Response::new(Box::pin(watch::start(self.parts.clone(), request.into_inner())?)))
+    }
+
+    async fn operate(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateReply>, Status> {
+        let by = peer(&request)?.id;
+        let operation: Operation = from_json("operation", &request.into_inner().operation)?;
+        let reply = operate::operate(&self.parts.links.handle, operation, by).await;
+        let reply = reply.map_err(|error| status_of(error.code(), error.to_string()))?;
+        Ok(Response::new(v1::OperateReply { reply: to_json(&reply)? }))
+    }
+
+    async fn fetch_run(&self, request: Request<v1::FetchRunRequest>) -> Result<Response<Self::FetchRunStream>, Status> {
+        let request = request.into_inner();
+        let unit = (!request.unit.is_empty()).then_some(request.unit);
+        let found = query::commits_of(&self.parts.links.handle, request.run, unit).await;
+        let found = found.map_err(|error| status_of(error.code(), error.to_string()))?;
+        let repository = self.parts.repositories.open(&found.repository).await.map_err(|error| repository_status(&error))?;
+        let haves: Vec<CommitId> = request.haves.into_iter().map(CommitId::from).collect();
+        let pack = repository.send(&found.commit, &haves).map_err(|error| repository_status(&error))?;
+        let header = v1::FetchRunHeader { commit: found.commit.to_string(), base: found.base.to_string() };
+        let header = v1::FetchRunFrame { frame: Some(v1::fetch_run_frame::Frame::Header(header)) };
+        let chunks = stream_of_pack(pack).map(|chunk| chunk.map(|chunk| v1::FetchRunFrame { frame: Some(v1::fetch_run_frame::Frame::Chunk(chunk)) }));
+        Ok(Response::new(Box::pin(tokio_stream::once(Ok(header)).chain(chunks))))
+    }
+
+    async fn enrol_worker(&self, request: Request<v1::EnrolWorkerRequest>) -> Result<Response<v1::EnrolWorkerReply>, Status> {
+        let request = request.into_inner();
+        let enrolled = self.parts.enrol_worker(&request.name, &request.csr_pem);
+        let enrolled = enrolled.map_err(|error| status_of(ErrorCode::InvalidInput, error.to_string()))?;
+        Ok(Response::new(enrolled))
+    }
+
+    async fn shutdown(&self, _request: Request<v1::ShutdownRequest>) -> Result<Response<v1::ShutdownReply>, Status> {
+        self.parts.stop.send_replace(true);
+        Ok(Response::new(v1::ShutdownReply {}))
+    }
+}
+
+/// Header, spec files and attached files of a submission, within their bounds.
+async fn collect(mut frames: Streaming<v1::SubmitFrame>, by: String) -> Result<Submission, Status> {
+    use v1::submit_frame::Frame;
+    let invalid = |text: &str| status_of(ErrorCode::InvalidInput, text);
+    let Some(Frame::Header(header)) = frames.next().await.transpose()?.and_then(|first| first.frame) else {
+        return Err(invalid("the first frame must be the header"));
+    };
+    let request: SubmitRequest = from_json("request", &header.request)?;
+    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let mut attachments: Vec<Attached> = Vec::new();
+    let mut attached = 0;
+    while let Some(frame) = frames.next().await {
+        match frame?.frame {
+            Some(Frame::SpecFile(mut file)) => {
+                let whole = files.entry(file.name).or_default();
+                if whole.len() + file.data.len() > SPEC_FILE_BYTES_MAX {
+                    return Err(invalid("a file of the spec is larger than 64 MiB"));
+                }
+                whole.append(&mut file.data);
+            }
+            Some(Frame::Attachment(mut file)) => {
+                attached += file.data.len();
+                if attached > ATTACHED_BYTES_MAX {
+                    return Err(invalid("the files under `copy` are larger than 64 MiB together"));
+                }
+                match attachments.last_mut() {
+                    Some(last) if last.path == file.path => last.data.append(&mut file.data),
+                    _ => attachments.push(Attached { path: file.path, mode: file.mode, data: file.data }),
+                }
+            }
+            _ => return Err(invalid("only files follow the header")),
+        }
+    }
+    Ok(Submission { request, files, attachments, by })
+}
+
+fn from_json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Status> {
+    serde_json::from_str(text).map_err(|error| status_of(ErrorCode::InvalidInput, format!("the {what} cannot be read: {error}")))
+}
+
+fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Status> {
+    serde_json::to_string(value).map_err(|error| status_of(ErrorCode::Internal, error.to_string()))
+}

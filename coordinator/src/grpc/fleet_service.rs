@@ -1,0 +1,154 @@
+//! The Fleet service: what workers call. Thin: convert, check that the lease is this worker's, call the handle.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use roundtable_core::Reply;
+use roundtable_core::command::{Command, Report};
+use roundtable_proto::convert::status_of;
+use roundtable_proto::v1;
+use roundtable_proto::v1::fleet_server::Fleet;
+use roundtable_runtime::git::Sender;
+use roundtable_shared::error::ErrorCode;
+use roundtable_shared::limits::CHUNK_BYTES_MAX;
+use roundtable_shared::{AttemptFacts, CommitId, LeaseRef, WorkerId};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::session::{self, SessionParts};
+use super::{events, peer_worker, status, stream_of_pack};
+use crate::attachments::Attachments;
+use crate::driver::{Handle, KnownLease, Leases};
+use crate::repository::Repositories;
+use crate::report::{self, ReportError};
+
+/// What the service is made of.
+pub struct FleetService {
+    pub(super) session: SessionParts,
+    pub(super) handle: Handle,
+    pub(super) leases: Leases,
+    pub(super) repositories: Repositories,
+    pub(super) attachments: Attachments,
+    /// Number of the next stream; a clock's milliseconds at the start, so that numbers grow across restarts.
+    pub(super) next_session: Arc<AtomicU64>,
+}
+
+impl FleetService {
+    fn known(&self, worker: &WorkerId, wire: Option<v1::LeaseRef>) -> Result<(LeaseRef, KnownLease), Status> {
+        let lease: LeaseRef = wire.ok_or_else(|| status_of(ErrorCode::InvalidInput, "field `lease` is missing"))?.try_into()?;
+        match self.leases.of(worker, &lease) {
+            Some(known) => Ok((lease, known)),
+            None => Err(status_of(ErrorCode::Stale, format!("lease {} is not this worker's", lease.key))),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Fleet for FleetService {
+    type SessionStream = ReceiverStream<Result<v1::CoordinatorFrame, Status>>;
+    type PutEventsStream = ReceiverStream<Result<v1::EventAck, Status>>;
+    type FetchPackStream = super::ChunkStream;
+    type FetchAttachmentsStream = ReceiverStream<Result<v1::Attachment, Status>>;
+
+    async fn session(&self, request: Request<Streaming<v1::WorkerFrame>>) -> Result<Response<Self::SessionStream>, Status> {
+        let worker = peer_worker(&request)?;
+        let number = self.next_session.fetch_add(1, Ordering::Relaxed);
+        let outgoing = session::open(self.session.clone(), worker, number, request.into_inner()).await?;
+        Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+
+    async fn put_events(&self, request: Request<Streaming<v1::EventChunk>>) -> Result<Response<Self::PutEventsStream>, Status> {
+        let worker = peer_worker(&request)?;
+        let acks = events::receive(self.session.segments.clone(), self.leases.clone(), worker, request.into_inner());
+        Ok(Response::new(ReceiverStream::new(acks)))
+    }
+
+    async fn fetch_pack(&self, request: Request<v1::FetchPackRequest>) -> Result<Response<Self::FetchPackStream>, Status> {
+        let worker = peer_worker(&request)?;
+        let request = request.into_inner();
+        let (lease, known) = self.known(&worker, request.lease)?;
+        let repository = self.repositories.open(&known.repository).await.map_err(|error| super::repository_status(&error))?;
+        let start = repository.start(&lease.key).await.map_err(|error| super::repository_status(&error))?;
+        let start = start.ok_or_else(|| status_of(ErrorCode::NotFound, format!("the start of {} is not made yet", lease.key)))?;
+        let haves: Vec<CommitId> = request.haves.into_iter().map(CommitId::from).collect();
+        let pack = repository.send(&start, &haves).map_err(|error| super::repository_status(&error))?;
+        Ok(Response::new(stream_of_pack(pack)))
+    }
+
+    async fn fetch_attachments(&self, request: Request<v1::LeaseRef>) -> Result<Response<Self::FetchAttachmentsStream>, Status> {
+        let worker = peer_worker(&request)?;
+        let (lease, known) = self.known(&worker, Some(request.into_inner()))?;
+        if !known.live {
+            return Err(status_of(ErrorCode::Stale, "the attempt is over"));
+        }
+        let files = self.attachments.read(&lease.key.run).await.map_err(|error| status_of(ErrorCode::Internal, error.to_string()))?;
+        let (sender, receiver) = tokio::sync::mpsc::channel(4);
+        crate::tasks::spawn("attachments", async move {
+            for file in files {
+                // An empty file is one empty piece.
+                let mut pieces: Vec<&[u8]> = file.data.chunks(CHUNK_BYTES_MAX).collect();
+                if pieces.is_empty() {
+                    pieces.push(&[]);
+                }
+                for piece in pieces {
+                    let piece = v1::Attachment { path: file.path.clone(), data: piece.to_vec(), mode: file.mode };
+                    if sender.send(Ok(piece)).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn put_pack(&self, request: Request<Streaming<v1::PutPackFrame>>) -> Result<Response<v1::PutPackReply>, Status> {
+        let worker = peer_worker(&request)?;
+        let mut frames = request.into_inner();
+        let Some(v1::put_pack_frame::Frame::Header(header)) = frames.next().await.transpose()?.and_then(|first| first.frame) else {
+            return Err(status_of(ErrorCode::InvalidInput, "the first frame must be the header"));
+        };
+        let (lease, known) = self.known(&worker, header.lease)?;
+        let commit = CommitId::from(header.commit);
+        let refused = |error| super::repository_status(&error);
+        let repository = self.repositories.open(&known.repository).await.map_err(refused)?;
+        let mut incoming = repository.receive(&commit, Sender::Peer).map_err(refused)?;
+        while let Some(frame) = frames.next().await {
+            match frame?.frame {
+                Some(v1::put_pack_frame::Frame::Chunk(chunk)) => incoming.push(&chunk.data).await.map_err(refused)?,
+                _ => return Err(status_of(ErrorCode::InvalidInput, "only chunks follow the header")),
+            }
+        }
+        incoming.finish().await.map_err(refused)?;
+        repository.keep_attempt(&lease.key, &commit).await.map_err(refused)?;
+        Ok(Response::new(v1::PutPackReply { commit: commit.to_string() }))
+    }
+
+    async fn report(&self, request: Request<v1::OutcomeReport>) -> Result<Response<v1::Verdict>, Status> {
+        let worker = peer_worker(&request)?;
+        let outcome = request.into_inner();
+        let (lease, known) = self.known(&worker, outcome.lease)?;
+        let rejected = |reason: String| Ok(Response::new(v1::Verdict { kind: v1::verdict::Kind::Rejected.into(), reason }));
+        if blake3::hash(outcome.facts.as_bytes()).to_hex().as_str() != outcome.digest {
+            return rejected("the digest is not that of the facts".to_owned());
+        }
+        let facts: AttemptFacts = match serde_json::from_str(&outcome.facts) {
+            Ok(facts) => facts,
+            Err(error) => return rejected(format!("the facts cannot be read: {error}")),
+        };
+        let repository = self.repositories.open(&known.repository).await.map_err(|error| super::repository_status(&error))?;
+        let report: Report = match report::examine(&self.handle, &repository, worker, lease, outcome.digest, facts).await {
+            Ok(report) => report,
+            Err(ReportError::Unbelievable(reason)) => return rejected(reason),
+            Err(ReportError::Driver(error)) => return Err(status(&error)),
+            Err(ReportError::Repository(error)) => return Err(super::repository_status(&error)),
+        };
+        let reply = self.handle.command(Command::Report(Box::new(report))).await.map_err(|error| status(&error))?;
+        let (kind, reason) = match reply {
+            Reply::Verdict { accepted: true, reason } => (v1::verdict::Kind::Accepted, reason),
+            Reply::Verdict { accepted: false, reason } => (v1::verdict::Kind::Stale, reason),
+            _ => (v1::verdict::Kind::RetryLater, "the report got an answer of another kind".to_owned()),
+        };
+        Ok(Response::new(v1::Verdict { kind: kind.into(), reason }))
+    }
+}

@@ -1,0 +1,93 @@
+//! The services: convert, authorise, call the handle. No rule of the workflow and no git lives here.
+
+mod authorise;
+mod control_service;
+mod events;
+mod fleet_service;
+mod session;
+mod watch;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use roundtable_proto::convert::status_of;
+use roundtable_proto::v1;
+use roundtable_proto::v1::control_server::ControlServer;
+use roundtable_proto::v1::fleet_server::FleetServer;
+use roundtable_runtime::identity::{AccessRole, PeerIdentity};
+use roundtable_shared::WorkerId;
+use roundtable_shared::error::ErrorCode;
+use roundtable_shared::limits::BULK_MESSAGE_BYTES_MAX;
+use tokio_stream::{Stream, StreamExt};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Status};
+
+pub use authorise::{Authorise, POLICY};
+use control_service::ControlService;
+use fleet_service::FleetService;
+pub(crate) use session::frame;
+
+use crate::driver::HandleError;
+use crate::parts::Parts;
+use crate::repository::{PackStream, RepositoryError};
+
+/// Pieces of a body going out.
+pub(crate) type ChunkStream = Pin<Box<dyn Stream<Item = Result<v1::Chunk, Status>> + Send>>;
+
+/// Both services over one set of parts.
+pub(crate) fn services(parts: &Parts) -> (FleetServer<FleetService>, ControlServer<ControlService>) {
+    let fleet = FleetService {
+        session: session::SessionParts {
+            handle: parts.links.handle.clone(),
+            sessions: parts.sessions.clone(),
+            segments: parts.segments.clone(),
+        },
+        handle: parts.links.handle.clone(),
+        leases: parts.links.leases.clone(),
+        repositories: parts.repositories.clone(),
+        attachments: parts.attachments.clone(),
+        next_session: Arc::new(AtomicU64::new(parts.clock.wall().0)),
+    };
+    let control = ControlService { parts: parts.clone() };
+    let fleet = FleetServer::new(fleet).max_decoding_message_size(BULK_MESSAGE_BYTES_MAX).max_encoding_message_size(BULK_MESSAGE_BYTES_MAX);
+    let control =
+        ControlServer::new(control).max_decoding_message_size(BULK_MESSAGE_BYTES_MAX).max_encoding_message_size(BULK_MESSAGE_BYTES_MAX);
+    (fleet, control)
+}
+
+/// Who calls, as its certificate says.
+fn peer<T>(request: &Request<T>) -> Result<PeerIdentity, Status> {
+    let identity = request.extensions().get::<PeerIdentity>().cloned();
+    identity.ok_or_else(|| status_of(ErrorCode::NotAuthorised, "this connection has no identity"))
+}
+
+fn peer_worker<T>(request: &Request<T>) -> Result<WorkerId, Status> {
+    let peer = peer(request)?;
+    if peer.role == AccessRole::Worker {
+        return Ok(WorkerId::new(peer.id));
+    }
+    Err(status_of(ErrorCode::NotAuthorised, "only workers speak here; join with `worker join`"))
+}
+
+fn status(error: &HandleError) -> Status {
+    status_of(error.code(), error.to_string())
+}
+
+/// Internal text does not cross the wire; what a caller can act on does.
+fn repository_status(error: &RepositoryError) -> Status {
+    match error.code() {
+        ErrorCode::Internal => {
+            tracing::error!(%error, "a repository operation failed");
+            status_of(ErrorCode::Internal, "the coordinator's repository failed; its log says why")
+        }
+        code => status_of(code, error.to_string()),
+    }
+}
+
+fn stream_of_pack(pack: PackStream) -> ChunkStream {
+    Box::pin(ReceiverStream::new(pack).map(|piece| match piece {
+        Ok(data) => Ok(v1::Chunk { data: data.to_vec() }),
+        Err(error) => Err(repository_status(&error)),
+    }))
+}
