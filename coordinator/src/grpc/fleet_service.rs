@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use roundtable_core::Reply;
 use roundtable_core::command::{Command, Report};
+use roundtable_core::effect::Start;
 use roundtable_proto::convert::status_of;
 use roundtable_proto::v1;
 use roundtable_proto::v1::fleet_server::Fleet;
@@ -20,7 +21,7 @@ use super::session::{self, SessionParts};
 use super::{events, peer_worker, status, stream_of_pack};
 use crate::attachments::Attachments;
 use crate::driver::{Handle, KnownLease, Leases};
-use crate::repository::Repositories;
+use crate::repository::{Repositories, Repository};
 use crate::report::{self, ReportError};
 
 /// What the service is made of.
@@ -41,6 +42,20 @@ impl FleetService {
             Some(known) => Ok((lease, known)),
             None => Err(status_of(ErrorCode::Stale, format!("lease {} is not this worker's", lease.key))),
         }
+    }
+
+    /// What a lease's worktree is made of: named by the grant, or the merge that was made for it.
+    async fn start_of(&self, lease: &LeaseRef, repository: &Repository) -> Result<CommitId, Status> {
+        let key = lease.key.clone();
+        let named = self.handle.read(move |core, _| match core.state.attempt(&key)?.start.clone() {
+            Start::Commit(commit) => Some(commit),
+            Start::MergeWithTip { .. } => None,
+        });
+        if let Some(commit) = named.await.map_err(|error| status(&error))? {
+            return Ok(commit);
+        }
+        let merged = repository.start(&lease.key).await.map_err(|error| super::repository_status(&error))?;
+        merged.ok_or_else(|| status_of(ErrorCode::NotFound, format!("the start of {} is not made yet", lease.key)))
     }
 }
 
@@ -69,8 +84,7 @@ impl Fleet for FleetService {
         let request = request.into_inner();
         let (lease, known) = self.known(&worker, request.lease)?;
         let repository = self.repositories.open(&known.repository).await.map_err(|error| super::repository_status(&error))?;
-        let start = repository.start(&lease.key).await.map_err(|error| super::repository_status(&error))?;
-        let start = start.ok_or_else(|| status_of(ErrorCode::NotFound, format!("the start of {} is not made yet", lease.key)))?;
+        let start = self.start_of(&lease, &repository).await?;
         let haves: Vec<CommitId> = request.haves.into_iter().map(CommitId::from).collect();
         let pack = repository.send(&start, &haves).map_err(|error| super::repository_status(&error))?;
         Ok(Response::new(stream_of_pack(pack)))

@@ -1,0 +1,55 @@
+//! What the coordinator is made of, in one cloneable value: services and the shell take what they need from it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use roundtable_proto::v1;
+use roundtable_runtime::clock::Clock;
+use roundtable_runtime::identity::{Ca, IdentityError};
+use roundtable_store::{LogReader, SegmentStore};
+use tokio::sync::watch;
+
+use crate::attachments::Attachments;
+use crate::driver::{Links, Sessions};
+use crate::repository::Repositories;
+use crate::submit::Submitter;
+
+/// The parts. Cheap to clone.
+#[derive(Clone)]
+pub struct Parts {
+    /// Everything it keeps is below.
+    pub data_dir: Arc<PathBuf>,
+    /// Inside an `orchctl run`.
+    pub embedded: bool,
+    /// The driver.
+    pub links: Links,
+    /// Open sessions of workers.
+    pub sessions: Sessions,
+    /// Agent events.
+    pub segments: SegmentStore,
+    /// The log, for readers.
+    pub log: Arc<dyn LogReader>,
+    /// Bare repositories.
+    pub repositories: Repositories,
+    /// Files under `copy`.
+    pub attachments: Attachments,
+    /// The certificate authority.
+    pub ca: Arc<Ca>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// True once it is to stop.
+    pub stop: Arc<watch::Sender<bool>>,
+}
+
+impl Parts {
+    /// What submissions need.
+    pub fn submitter(&self) -> Submitter {
+        Submitter { handle: self.links.handle.clone(), repositories: self.repositories.clone(), attachments: self.attachments.clone() }
+    }
+
+    /// A certificate for a worker of this user on this host.
+    pub fn enrol_worker(&self, name: &str, csr_pem: &str) -> Result<v1::EnrolWorkerReply, IdentityError> {
+        let certificate_pem = self.ca.sign_worker(csr_pem, name)?;
+        Ok(v1::EnrolWorkerReply { certificate_pem, ca_pem: self.ca.certificate_pem().to_owned(), worker: name.to_owned() })
+    }
+}

@@ -1,0 +1,89 @@
+//! Carrying out a grant: the start commit, the prompt, and the lease's frame to its worker.
+
+use roundtable_core::Core;
+use roundtable_core::command::ShellAnswer;
+use roundtable_core::effect::{Grant, Start};
+use roundtable_proto::v1;
+use roundtable_shared::limits::OUTPUT_KILL_BYTES;
+use roundtable_shared::{CommitId, Lease, Role, RunOptions};
+use tracing::warn;
+
+use super::{ShellError, answer, facts, repository_of, send};
+use crate::parts::Parts;
+use crate::prompt::{self, Prompt, PromptInput};
+use crate::repository::Repository;
+
+pub(super) async fn carry_out(parts: Parts, grant: Grant) {
+    let lease = grant.lease.clone();
+    if let Err(error) = try_carry_out(&parts, grant).await {
+        warn!(lease = %lease.key, %error, "the lease could not be sent");
+        answer(&parts.links.handle, ShellAnswer::GrantFailed { lease, reason: error.to_string() }).await;
+    }
+}
+
+async fn try_carry_out(parts: &Parts, grant: Grant) -> Result<(), ShellError> {
+    let repository = repository_of(parts, &grant.lease.key.run).await?;
+    let start = start_of(&repository, &grant).await?;
+    let facts = facts::gather(parts, &repository, &grant).await?;
+    let asked = grant.clone();
+    let composed = parts.links.handle.read(move |core: &Core, now| {
+        let run = core.state.run(&asked.lease.key.run)?;
+        let input = PromptInput::for_grant(core, now, &asked, facts)?;
+        Some((prompt::compose(&input), run.options.clone(), run.source.repository.clone()))
+    });
+    let gone = || ShellError::Gone(format!("{} is not there any more", grant.lease.key));
+    let (prompt, options, key) = composed.await?.ok_or_else(gone)?;
+    let has_attachments = grant.role != Role::Assign && parts.attachments.has(&grant.lease.key.run);
+    let lease = lease(&grant, start, prompt, &options, key, has_attachments)?;
+    let frame = v1::coordinator_frame::Frame::Lease((&lease).into());
+    if send(&parts.sessions, &grant.worker, grant.session, frame) { Ok(()) } else { Err(ShellError::Gone(format!("worker {} has gone", grant.worker))) }
+}
+
+/// The commit the worktree is made of; a merge is made here and kept, so that the worker can fetch it and its result connects.
+async fn start_of(repository: &Repository, grant: &Grant) -> Result<CommitId, ShellError> {
+    match &grant.start {
+        Start::Commit(commit) => Ok(commit.clone()),
+        Start::MergeWithTip { base, commit, tip } => {
+            let start = repository.merged_start(base, commit, tip).await?.commit;
+            repository.keep_start(&grant.lease.key, &start).await?;
+            Ok(start)
+        }
+    }
+}
+
+fn lease(
+    grant: &Grant,
+    start: CommitId,
+    prompt: Prompt,
+    options: &RunOptions,
+    repository: String,
+    has_attachments: bool,
+) -> Result<Lease, ShellError> {
+    let turn_data = serde_json::to_string(&prompt.turn_data).map_err(|error| ShellError::Gone(error.to_string()))?;
+    let effort = if grant.escalated { Some("high".to_owned()) } else { options.efforts.get(&grant.backend).cloned() };
+    let has_worktree = !matches!(grant.role, Role::Assign | Role::Orchestrate);
+    Ok(Lease {
+        lease: grant.lease.clone(),
+        seat: grant.seat,
+        role: grant.role,
+        backend: grant.backend.clone(),
+        pool: grant.pool.clone(),
+        repository,
+        base: grant.base.clone(),
+        start,
+        prompt: prompt.text,
+        answer_schema: prompt.schema.map(str::to_owned),
+        turn_data,
+        resume: grant.resume.clone(),
+        model: options.models.get(&grant.backend).cloned(),
+        effort,
+        wall_ms: options.limits.wall_ms,
+        idle_ms: options.limits.idle_ms,
+        output_bytes_max: OUTPUT_KILL_BYTES,
+        setup: options.setup.clone().filter(|_| has_worktree),
+        check: options.check.clone().filter(|_| grant.role == Role::Check),
+        has_attachments: has_attachments && has_worktree,
+        read_only: !grant.role.writes() && grant.role != Role::Check,
+        switches: options.switches.clone(),
+    })
+}

@@ -1,0 +1,99 @@
+//! Effects that move or merge branches.
+
+use roundtable_core::Core;
+use roundtable_core::command::{Prepared, ShellAnswer};
+use roundtable_core::effect::PrepareIntegration;
+use roundtable_shared::{CommitId, RunId, TaskId, UnitId};
+use tracing::{error, info};
+
+use super::{ShellError, answer, repository_of};
+use crate::parts::Parts;
+use crate::repository::{CloseRequest, IntegrateRequest};
+
+/// What of a run its commits need.
+struct RunPaths {
+    dropped: Vec<String>,
+    tick_path: Option<String>,
+    date_ms: u64,
+}
+
+pub(super) async fn prepare(parts: Parts, asked: PrepareIntegration) {
+    let (run, unit, tip) = (asked.run.clone(), asked.unit.clone(), asked.tip.clone());
+    let said = match prepared(&parts, asked).await {
+        Ok(result) => ShellAnswer::IntegrationPrepared { run, unit, tip, result },
+        Err(error) => failed(run, Some(unit), "the integration could not be prepared", &error),
+    };
+    answer(&parts.links.handle, said).await;
+}
+
+async fn prepared(parts: &Parts, asked: PrepareIntegration) -> Result<Prepared, ShellError> {
+    let repository = repository_of(parts, &asked.run).await?;
+    let paths = paths_of(parts, &asked.run).await?;
+    Ok(repository.prepare(&IntegrateRequest { asked, dropped: paths.dropped, tick_path: paths.tick_path }).await?)
+}
+
+pub(super) async fn move_branch(parts: Parts, run: RunId, old: CommitId, new: CommitId) {
+    let moved = async {
+        let repository = repository_of(&parts, &run).await?;
+        Ok::<_, ShellError>(repository.move_branch(&run, &old, &new).await?)
+    };
+    let said = match moved.await {
+        Ok(()) => {
+            info!(%run, tip = %new, "branch moved");
+            ShellAnswer::BranchMoved { run, tip: new }
+        }
+        Err(error) => failed(run, None, "the run's branch could not be moved", &error),
+    };
+    answer(&parts.links.handle, said).await;
+}
+
+pub(super) async fn merge_with_tip(parts: Parts, run: RunId, unit: UnitId, base: CommitId, commit: CommitId, tip: CommitId) {
+    let merged = async {
+        let repository = repository_of(&parts, &run).await?;
+        Ok::<_, ShellError>(repository.merge_with_tip(&base, &commit, &tip).await?)
+    };
+    let said = match merged.await {
+        Ok(result) => ShellAnswer::Merged { run, unit, tip, result },
+        Err(error) => failed(run, Some(unit), "the merge with the tip failed", &error),
+    };
+    answer(&parts.links.handle, said).await;
+}
+
+pub(super) async fn close(parts: Parts, run: RunId, tip: CommitId, ticks: Vec<TaskId>, learnings: Vec<(String, Vec<String>)>) {
+    let closed = async {
+        let repository = repository_of(&parts, &run).await?;
+        let paths = paths_of(&parts, &run).await?;
+        let request = CloseRequest { tip: tip.clone(), tick_path: paths.tick_path, ticks, learnings, date_ms: paths.date_ms };
+        let commit = repository.close(&request).await?;
+        if let Some(commit) = &commit {
+            repository.move_branch(&run, &tip, commit).await?;
+        }
+        Ok::<_, ShellError>(commit)
+    };
+    let said = match closed.await {
+        Ok(commit) => ShellAnswer::RunClosed { run: run.clone(), commit },
+        Err(error) => failed(run.clone(), None, "the closing commit could not be made", &error),
+    };
+    if matches!(said, ShellAnswer::RunClosed { .. }) {
+        parts.attachments.forget(&run).await;
+    }
+    answer(&parts.links.handle, said).await;
+}
+
+async fn paths_of(parts: &Parts, run: &RunId) -> Result<RunPaths, ShellError> {
+    let id = run.clone();
+    let found = parts.links.handle.read(move |core: &Core, _| {
+        core.state.run(&id).map(|run| RunPaths {
+            dropped: run.spec_paths.iter().chain(&run.mirror_paths).cloned().collect(),
+            tick_path: run.tick_path.clone(),
+            // From the record, so that a redo makes the same commit.
+            date_ms: run.integrations.last().map_or(run.created_at, |last| last.at).0,
+        })
+    });
+    found.await?.ok_or_else(|| ShellError::Gone(format!("run {run} is not there any more")))
+}
+
+fn failed(run: RunId, unit: Option<UnitId>, what: &str, error: &ShellError) -> ShellAnswer {
+    error!(%run, unit = unit.as_ref().map_or("-", UnitId::as_str), %error, "{what}");
+    ShellAnswer::Failed { run, unit, reason: format!("{what}: {error}") }
+}
