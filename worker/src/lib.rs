@@ -1,3 +1,4 @@
 //! The worker: takes leases, runs agents in worktrees, reports what came of it.
 
 pub mod backend;
+pub mod spool;

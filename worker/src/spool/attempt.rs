@@ -1,0 +1,260 @@
+//! One attempt's spool: its lease, its events in order, and in the end its outcome. Events are written at once and synced in a rhythm; the outcome is
+//! durable before anyone is told.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use roundtable_shared::view::EventLine;
+use roundtable_shared::{AgentEvent, AttemptFacts, Lease};
+use tokio::sync::watch;
+
+use super::SpoolError;
+use super::record::{self, EVENT_BYTES_MAX};
+
+const LEASE: &str = "lease.json";
+const EVENTS: &str = "events";
+const OUTCOME: &str = "outcome.json";
+const ACCEPTED: &str = "accepted";
+
+/// Events of one attempt that are kept, bytes; what comes after is counted, not kept.
+pub const ATTEMPT_BYTES_MAX: u64 = 128 << 20;
+/// Bytes of events read at once.
+const READ_BYTES_MAX: usize = 256 << 10;
+
+/// How far an attempt's events have come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Position {
+    /// Last event written.
+    pub written_seq: u64,
+    /// No more will come.
+    pub ended: bool,
+}
+
+/// One attempt's spool. Cheap to clone.
+#[derive(Clone)]
+pub struct AttemptSpool {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dir: PathBuf,
+    lease: Lease,
+    file: Mutex<Events>,
+    position: watch::Sender<Position>,
+}
+
+struct Events {
+    file: File,
+    last_seq: u64,
+    bytes: u64,
+    dirty: bool,
+    elided_bytes: u64,
+    ended: bool,
+}
+
+impl AttemptSpool {
+    /// A new one: the lease is durable when this returns.
+    pub(super) fn create(dir: PathBuf, lease: Lease) -> Result<Self, SpoolError> {
+        fs::create_dir_all(&dir)?;
+        let text = serde_json::to_vec(&lease).map_err(io::Error::other)?;
+        write_durably(&dir, LEASE, &text)?;
+        Self::open_events(dir, lease)
+    }
+
+    /// One that was left behind; `None` if it is not whole enough to be one.
+    pub(super) fn reopen(dir: PathBuf) -> Result<Option<Self>, SpoolError> {
+        let Ok(text) = fs::read(dir.join(LEASE)) else { return Ok(None) };
+        let Ok(lease) = serde_json::from_slice(&text) else { return Ok(None) };
+        Self::open_events(dir, lease).map(Some)
+    }
+
+    fn open_events(dir: PathBuf, lease: Lease) -> Result<Self, SpoolError> {
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(dir.join(EVENTS))?;
+        let (last_seq, end) = record::scan(&mut file)?;
+        // A torn tail is cut off, so that what is written next connects.
+        file.set_len(end)?;
+        file.seek(SeekFrom::Start(end))?;
+        let ended = dir.join(OUTCOME).exists();
+        let events = Events { file, last_seq, bytes: end, dirty: false, elided_bytes: 0, ended };
+        let (position, _) = watch::channel(Position { written_seq: last_seq, ended });
+        Ok(Self { inner: Arc::new(Inner { dir, lease, file: Mutex::new(events), position }) })
+    }
+
+    /// The lease.
+    pub fn lease(&self) -> &Lease {
+        &self.inner.lease
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.inner.dir
+    }
+
+    /// Adds an event. Beyond the bound it is counted, not kept; after the end it is ignored.
+    pub fn push(&self, line: &EventLine) -> Result<(), SpoolError> {
+        let mut bytes = serde_json::to_vec(line).map_err(io::Error::other)?;
+        let mut events = self.events();
+        if events.ended {
+            return Ok(());
+        }
+        if bytes.len() > EVENT_BYTES_MAX {
+            let elided = EventLine { at: line.at, event: AgentEvent::Elided { bytes: bytes.len() as u64 } };
+            bytes = serde_json::to_vec(&elided).map_err(io::Error::other)?;
+        }
+        if events.bytes + bytes.len() as u64 > ATTEMPT_BYTES_MAX {
+            events.elided_bytes += bytes.len() as u64;
+            return Ok(());
+        }
+        events.append(&bytes)?;
+        let written_seq = events.last_seq;
+        drop(events);
+        self.inner.position.send_modify(|position| position.written_seq = written_seq);
+        Ok(())
+    }
+
+    /// The attempt is over: events and outcome are durable when this returns. `last_event_seq` of the facts is set here.
+    pub fn finish(&self, mut facts: AttemptFacts) -> Result<AttemptFacts, SpoolError> {
+        let mut events = self.events();
+        if events.elided_bytes > 0 {
+            let at = now();
+            let elided = EventLine { at, event: AgentEvent::Elided { bytes: events.elided_bytes } };
+            let bytes = serde_json::to_vec(&elided).map_err(io::Error::other)?;
+            events.append(&bytes)?;
+            events.elided_bytes = 0;
+        }
+        events.sync()?;
+        facts.last_event_seq = events.last_seq;
+        let text = serde_json::to_vec(&facts).map_err(io::Error::other)?;
+        write_durably(&self.inner.dir, OUTCOME, &text)?;
+        events.ended = true;
+        let written_seq = events.last_seq;
+        drop(events);
+        self.inner.position.send_replace(Position { written_seq, ended: true });
+        Ok(facts)
+    }
+
+    /// The outcome, once there is one.
+    pub fn outcome(&self) -> Option<AttemptFacts> {
+        let text = fs::read(self.inner.dir.join(OUTCOME)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// The coordinator has all of it: kept a while, then removed.
+    pub fn mark_accepted(&self) -> Result<(), SpoolError> {
+        Ok(write_durably(&self.inner.dir, ACCEPTED, b"")?)
+    }
+
+    /// Since when the coordinator has all of it.
+    pub fn accepted_at(&self) -> Option<SystemTime> {
+        fs::metadata(self.inner.dir.join(ACCEPTED)).ok()?.modified().ok()
+    }
+
+    /// Changes whenever events were written or the attempt ended.
+    pub fn watch(&self) -> watch::Receiver<Position> {
+        self.inner.position.subscribe()
+    }
+
+    /// Where it is now.
+    pub fn position(&self) -> Position {
+        *self.inner.position.borrow()
+    }
+
+    /// Makes what was written durable; nothing to do is free.
+    pub fn sync(&self) -> Result<(), SpoolError> {
+        Ok(self.events().sync()?)
+    }
+
+    /// Reads on from an event.
+    pub fn reader(&self, from_seq: u64) -> Result<Reader, SpoolError> {
+        let mut file = File::open(self.inner.dir.join(EVENTS))?;
+        let mut next_seq = 1;
+        while next_seq < from_seq {
+            match record::read(&mut file)? {
+                Some(_) => next_seq += 1,
+                None => break,
+            }
+        }
+        Ok(Reader { file, next_seq })
+    }
+
+    /// Bytes on disk.
+    pub(super) fn bytes(&self) -> u64 {
+        self.events().bytes
+    }
+
+    fn events(&self) -> MutexGuard<'_, Events> {
+        self.inner.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Events {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let record = record::encode(self.last_seq + 1, bytes);
+        if let Err(error) = self.file.write_all(&record) {
+            // Half a record must not stay in front of the next one.
+            self.file.set_len(self.bytes)?;
+            self.file.seek(SeekFrom::Start(self.bytes))?;
+            return Err(error);
+        }
+        self.last_seq += 1;
+        self.bytes += record.len() as u64;
+        self.dirty = true;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if self.dirty {
+            self.file.sync_data()?;
+            self.dirty = false;
+        }
+        Ok(())
+    }
+}
+
+/// Reads an attempt's events in order.
+pub struct Reader {
+    file: File,
+    next_seq: u64,
+}
+
+impl Reader {
+    /// Number of the event it reads next.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// Events up to `through_seq`, as many as are sent at once; empty if there are none.
+    pub fn read(&mut self, through_seq: u64) -> Result<Vec<Vec<u8>>, SpoolError> {
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        while self.next_seq <= through_seq && bytes < READ_BYTES_MAX {
+            match record::read(&mut self.file)? {
+                Some((seq, event)) if seq == self.next_seq => {
+                    bytes += event.len();
+                    events.push(event);
+                    self.next_seq += 1;
+                }
+                _ => return Err(SpoolError::Damaged { seq: self.next_seq }),
+            }
+        }
+        Ok(events)
+    }
+}
+
+/// Writes a file and its name durably: temporary file, sync, rename, sync of the folder.
+fn write_durably(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = dir.join(format!("{name}.tmp"));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, dir.join(name))?;
+    File::open(dir)?.sync_all()
+}
+
+fn now() -> roundtable_shared::time::WallMs {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    roundtable_shared::time::WallMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,112 @@
+//! The spool: what the worker still owes its coordinator, on disk until a verdict says it has arrived. It outlives crashes of both. Sending is
+//! `session`'s, producing is `attempt`'s.
+
+mod attempt;
+mod record;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use roundtable_shared::{AttemptKey, Lease};
+
+pub use attempt::{ATTEMPT_BYTES_MAX, AttemptSpool, Position, Reader};
+
+/// How long an accepted attempt is kept, in case the coordinator's store is restored from a backup.
+const KEEP_ACCEPTED: Duration = Duration::from_secs(24 * 3600);
+/// Most bytes of accepted attempts; the oldest go first.
+const ACCEPTED_BYTES_MAX: u64 = 2 << 30;
+
+/// Why the spool failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// No space left.
+    #[error("the disk of the worker's spool is full; free space")]
+    Full,
+    /// The disk failed.
+    #[error("the worker's spool cannot be used: {0}")]
+    Io(io::Error),
+    /// An event that was written cannot be read.
+    #[error("event {seq} in the worker's spool is damaged")]
+    Damaged {
+        /// Its number.
+        seq: u64,
+    },
+}
+
+impl From<io::Error> for SpoolError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::StorageFull { Self::Full } else { Self::Io(error) }
+    }
+}
+
+/// The spool of a worker.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    root: PathBuf,
+}
+
+impl Spool {
+    /// Opens it, creating the folder.
+    pub fn open(root: PathBuf) -> Result<Self, SpoolError> {
+        fs::create_dir_all(&root)?;
+        Ok(Self { root })
+    }
+
+    /// Begins an attempt: its lease is durable when this returns.
+    pub fn begin(&self, lease: Lease) -> Result<AttemptSpool, SpoolError> {
+        let dir = self.root.join(folder_of(&lease.lease.key, &lease.lease.lease_id.to_string()));
+        AttemptSpool::create(dir, lease)
+    }
+
+    /// What an earlier life left: attempts without a verdict. Those accepted long ago are removed.
+    pub fn left_behind(&self) -> Result<Vec<AttemptSpool>, SpoolError> {
+        let mut owed = Vec::new();
+        let mut accepted = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            let dir = entry?.path();
+            match AttemptSpool::reopen(dir.clone())? {
+                // Not even its lease was durable: nothing was promised.
+                None => remove(&dir),
+                Some(spool) => match spool.accepted_at() {
+                    Some(at) => accepted.push((at, spool)),
+                    None => owed.push(spool),
+                },
+            }
+        }
+        prune(accepted, SystemTime::now());
+        Ok(owed)
+    }
+}
+
+/// Removes accepted attempts that are old or too many.
+fn prune(mut accepted: Vec<(SystemTime, AttemptSpool)>, now: SystemTime) {
+    accepted.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    let mut kept = 0;
+    for (at, spool) in accepted {
+        kept += spool.bytes();
+        let old = now.duration_since(at).is_ok_and(|age| age > KEEP_ACCEPTED);
+        if old || kept > ACCEPTED_BYTES_MAX {
+            remove(spool.dir());
+        }
+    }
+}
+
+fn remove(dir: &Path) {
+    if let Err(error) = fs::remove_dir_all(dir) {
+        tracing::warn!(dir = %dir.display(), %error, "an old attempt in the spool could not be removed");
+    }
+}
+
+/// A name that is safe whatever the ids hold, and different for each lease.
+fn folder_of(key: &AttemptKey, lease_id: &str) -> String {
+    let plain = |text: &str| -> String {
+        text.chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' }).take(60).collect()
+    };
+    let unit = key.unit.as_ref().map_or_else(|| "run".to_owned(), |unit| plain(unit.as_str()));
+    format!("{}.{unit}.{}.{lease_id}", plain(key.run.as_str()), key.attempt)
+}
+
+#[cfg(test)]
+mod tests;
