@@ -1,4 +1,5 @@
 //! The worker: takes leases, runs agents in worktrees, reports what came of it.
 
 pub mod backend;
+pub mod session;
 pub mod spool;

@@ -1,0 +1,99 @@
+//! The worker's side of a session: the link to the coordinator, the leases it holds, and the delivery of what they produce. How an attempt is run is
+//! behind [`Runner`].
+
+mod deliver;
+mod fetch;
+mod link;
+mod work;
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use roundtable_shared::view::EventLine;
+use roundtable_shared::{AttemptFacts, BackendOffer, CommitId, Lease};
+use tokio::sync::{mpsc, watch};
+
+pub use link::{Dial, DialError, LinkEnd, keep};
+pub use work::Work;
+
+use crate::spool::AttemptSpool;
+
+/// Pieces of a pack.
+pub type Pieces = mpsc::Receiver<Result<Bytes, RunnerError>>;
+
+/// A file that came with the run (`copy`).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// Repository-relative path.
+    pub path: PathBuf,
+    /// Permission bits.
+    pub mode: u32,
+    /// Content.
+    pub data: Vec<u8>,
+}
+
+impl std::fmt::Debug for Attachment {
+    /// Without the content: it may be a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Attachment({}, {} bytes)", self.path.display(), self.data.len())
+    }
+}
+
+/// Why the worker's own part of an attempt failed: counts as infra, not against the unit.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct RunnerError(pub String);
+
+/// How far an attempt is, as its runner tells.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// Worktree and setup: what is being done.
+    Preparing(String),
+    /// The agent runs.
+    Started,
+    /// The tree is being ended, the commit made.
+    Ending,
+}
+
+/// All one attempt needs to run.
+pub struct Job {
+    /// The lease.
+    pub lease: Lease,
+    /// Files under `copy`.
+    pub attachments: Vec<Attachment>,
+    /// Where its events go.
+    pub events: AttemptSpool,
+    /// Tells how far it is.
+    pub progress: mpsc::Sender<Progress>,
+    /// Some with a reason once it is to stop: its work is committed all the same.
+    pub cancel: watch::Receiver<Option<String>>,
+}
+
+impl Job {
+    /// Spools an event, now.
+    pub fn push(&self, line: &EventLine) {
+        if let Err(error) = self.events.push(line) {
+            tracing::warn!(lease = %self.lease.lease.key, %error, "an event could not be spooled");
+        }
+    }
+}
+
+/// Runs attempts and keeps repositories. Implemented over worktrees and process trees; tests of the session bring their own.
+pub trait Runner: Send + Sync + 'static {
+    /// What is offered now.
+    fn offers(&self) -> Vec<BackendOffer>;
+    /// Whether a commit is in the object cache.
+    fn has(&self, repository: &str, commit: &CommitId) -> impl Future<Output = Result<bool, RunnerError>> + Send;
+    /// Commits of a repository the coordinator may count on.
+    fn haves(&self, repository: &str) -> impl Future<Output = Result<Vec<CommitId>, RunnerError>> + Send;
+    /// Puts a pack that brings `commit` into the object cache.
+    fn receive(&self, repository: &str, commit: &CommitId, pieces: Pieces) -> impl Future<Output = Result<(), RunnerError>> + Send;
+    /// A pack of `commit` for a coordinator that has `have`.
+    fn pack(&self, repository: &str, commit: &CommitId, have: &CommitId) -> impl Future<Output = Result<Pieces, RunnerError>> + Send;
+    /// Runs an attempt to its end; whatever the end, what is in the worktree is committed and nothing of it runs any more.
+    fn run(&self, job: Job) -> impl Future<Output = AttemptFacts> + Send;
+    /// Commits what an earlier life of this worker left in an attempt's worktree, if it is there.
+    fn salvage(&self, lease: &Lease) -> impl Future<Output = Option<CommitId>> + Send;
+    /// The attempt has been delivered: its worktree may go.
+    fn forget(&self, lease: &Lease) -> impl Future<Output = ()> + Send;
+}

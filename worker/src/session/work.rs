@@ -1,0 +1,425 @@
+//! The leases a worker holds, from grant to verdict, and the slots they take. One task per lease; the link only hands frames in and out.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use roundtable_proto::v1;
+use roundtable_proto::v1::fleet_client::FleetClient;
+use roundtable_proto::v1::worker_frame::Frame;
+use roundtable_shared::{AttemptFacts, Failure, FailureKind, HeldLease, Introduction, Lease, LeasePhase, LeaseRef, Reconciled, Usage};
+use tokio::sync::{mpsc, watch};
+use tonic::transport::Channel;
+use tracing::{info, warn};
+
+use super::deliver::{self, Verdict};
+use super::link::Frames;
+use super::{Job, Progress, Runner, RunnerError, fetch};
+use crate::spool::{AttemptSpool, Spool};
+
+/// The worker's leases. Cheap to clone.
+pub struct Work<R> {
+    inner: Arc<Inner<R>>,
+}
+
+impl<R> Clone for Work<R> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+struct Inner<R> {
+    runner: Arc<R>,
+    spool: Spool,
+    introduction: Introduction,
+    table: Mutex<Table>,
+    client: watch::Sender<Option<FleetClient<Channel>>>,
+    changed: watch::Sender<u64>,
+}
+
+struct Table {
+    held: BTreeMap<LeaseRef, Held>,
+    out: Option<mpsc::Sender<v1::WorkerFrame>>,
+    draining: bool,
+    /// Attempts that have come to a verdict.
+    done: u64,
+    idle_since: Instant,
+}
+
+struct Held {
+    phase: LeasePhase,
+    pool: String,
+    spool: Option<AttemptSpool>,
+    cancel: watch::Sender<Option<String>>,
+}
+
+impl<R: Runner> Work<R> {
+    /// With nothing held. `introduction` says who we are; what is held and offered is filled in at each hello.
+    pub fn new(runner: Arc<R>, spool: Spool, introduction: Introduction) -> Self {
+        let table = Table { held: BTreeMap::new(), out: None, draining: false, done: 0, idle_since: Instant::now() };
+        let (client, _) = watch::channel(None);
+        let (changed, _) = watch::channel(0);
+        Self { inner: Arc::new(Inner { runner, spool, introduction, table: Mutex::new(table), client, changed }) }
+    }
+
+    /// Takes up what an earlier life left: finished attempts are delivered, unfinished ones are given up with their work saved.
+    pub fn take_up(&self, left: Vec<AttemptSpool>) {
+        for spool in left {
+            let finished = spool.outcome();
+            let lease = spool.lease().clone();
+            if finished.is_some() {
+                let held = Held {
+                    phase: LeasePhase::Reported,
+                    pool: lease.pool.clone(),
+                    spool: Some(spool.clone()),
+                    cancel: watch::channel(None).0,
+                };
+                self.table().held.insert(lease.lease.clone(), held);
+            }
+            let work = self.clone();
+            tokio::spawn(async move { work.settle(spool, finished).await });
+        }
+    }
+
+    /// Changes whenever a lease comes or goes.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changed.subscribe()
+    }
+
+    /// Attempts held now.
+    pub fn count(&self) -> usize {
+        self.table().held.len()
+    }
+
+    /// Attempts that came to a verdict.
+    pub fn done(&self) -> u64 {
+        self.table().done
+    }
+
+    /// How long nothing has been held.
+    pub fn idle_for(&self) -> std::time::Duration {
+        let table = self.table();
+        if table.held.is_empty() { table.idle_since.elapsed() } else { std::time::Duration::ZERO }
+    }
+
+    /// Takes nothing more; what does not run yet is handed back.
+    pub fn drain(&self) {
+        let mut table = self.table();
+        table.draining = true;
+        for held in table.held.values() {
+            if held.phase < LeasePhase::Running {
+                held.cancel.send_replace(Some("the worker drains".to_owned()));
+            }
+        }
+        drop(table);
+        self.want();
+    }
+
+    /// Stops everything now; work is saved.
+    pub fn stop(&self, reason: &str) {
+        for held in self.table().held.values() {
+            held.cancel.send_replace(Some(reason.to_owned()));
+        }
+    }
+
+    /// An offer changed: the coordinator is told.
+    pub fn offer_changed(&self, offer: &roundtable_shared::BackendOffer) {
+        self.say(Frame::BackendChanged(offer.into()));
+    }
+
+    async fn settle(&self, spool: AttemptSpool, finished: Option<AttemptFacts>) {
+        let facts = match finished {
+            Some(facts) => facts,
+            None => {
+                let commit = self.inner.runner.salvage(spool.lease()).await;
+                let facts = AttemptFacts { commit, ..failed_facts(FailureKind::Interrupted, "the worker restarted") };
+                match blocking(spool.clone(), move |spool| spool.finish(facts)).await {
+                    Ok(facts) => facts,
+                    Err(why) => return warn!(lease = %spool.lease().lease.key, %why, "what a restart left could not be kept"),
+                }
+            }
+        };
+        let events = tokio::spawn(deliver::events(spool.clone(), self.inner.client.subscribe()));
+        self.hand_in(&spool, &facts).await;
+        events.abort();
+    }
+
+    /// One lease, from grant to verdict.
+    async fn serve(&self, lease: Lease, mut cancel: watch::Receiver<Option<String>>) {
+        let reference = lease.lease.clone();
+        let begun = {
+            let (root, lease) = (self.inner.spool.clone(), lease.clone());
+            tokio::task::spawn_blocking(move || root.begin(lease)).await
+        };
+        let spool = match begun {
+            Ok(Ok(spool)) => spool,
+            Ok(Err(error)) => return self.hand_back(&reference, &error.to_string(), true),
+            Err(error) => return self.hand_back(&reference, &error.to_string(), true),
+        };
+        self.update(&reference, |held| held.spool = Some(spool.clone()));
+        self.say(Frame::Accepted(v1::Accepted { lease: Some((&reference).into()) }));
+        let events = tokio::spawn(deliver::events(spool.clone(), self.inner.client.subscribe()));
+        let prepared = tokio::select! {
+            prepared = self.prepare(&lease) => prepared,
+            () = cancelled(&mut cancel) => {
+                events.abort();
+                // Nothing ran: nothing is owed.
+                let _ = blocking(spool.clone(), |spool| spool.mark_accepted()).await;
+                let draining = self.table().draining;
+                return self.hand_back(&reference, if draining { "the worker drains" } else { "no longer wanted" }, false);
+            }
+        };
+        let attachments = match prepared {
+            Ok(attachments) => attachments,
+            Err(RunnerError(why)) => {
+                events.abort();
+                // Nothing ran: nothing is owed. A link that broke meanwhile is nobody's fault.
+                let _ = blocking(spool.clone(), |spool| spool.mark_accepted()).await;
+                let connected = self.inner.client.borrow().is_some();
+                return self.hand_back(&reference, &why, connected);
+            }
+        };
+        let facts = self.run(lease.clone(), attachments, &spool, cancel).await;
+        self.update(&reference, |held| held.phase = LeasePhase::Ending);
+        let facts = match blocking(spool.clone(), move |spool| spool.finish(facts)).await {
+            Ok(facts) => facts,
+            Err(why) => {
+                events.abort();
+                return self.hand_back(&reference, &why, true);
+            }
+        };
+        self.update(&reference, |held| held.phase = LeasePhase::Reported);
+        // Its last words come before its outcome; a coordinator that is away holds up both alike.
+        let _ = events.await;
+        self.hand_in(&spool, &facts).await;
+        self.inner.runner.forget(&lease).await;
+    }
+
+    async fn prepare(&self, lease: &Lease) -> Result<Vec<super::Attachment>, RunnerError> {
+        let mut client = self.inner.client.subscribe();
+        let client = deliver::connected(&mut client).await.ok_or_else(|| RunnerError("the worker stops".to_owned()))?;
+        self.preparing(&lease.lease, "objects");
+        fetch::start_commit(&client, self.inner.runner.as_ref(), lease).await?;
+        fetch::attachments(&client, lease).await
+    }
+
+    async fn run(
+        &self,
+        lease: Lease,
+        attachments: Vec<super::Attachment>,
+        spool: &AttemptSpool,
+        cancel: watch::Receiver<Option<String>>,
+    ) -> AttemptFacts {
+        let (progress, mut said) = mpsc::channel(16);
+        let reference = lease.lease.clone();
+        let job = Job { lease, attachments, events: spool.clone(), progress, cancel };
+        let run = self.inner.runner.run(job);
+        tokio::pin!(run);
+        loop {
+            tokio::select! {
+                biased;
+                Some(progress) = said.recv() => self.progressed(&reference, progress),
+                facts = &mut run => {
+                    while let Ok(progress) = said.try_recv() {
+                        self.progressed(&reference, progress);
+                    }
+                    return facts;
+                }
+            }
+        }
+    }
+
+    fn progressed(&self, lease: &LeaseRef, progress: Progress) {
+        match progress {
+            Progress::Preparing(what) => self.preparing(lease, &what),
+            Progress::Started => {
+                self.update(lease, |held| held.phase = LeasePhase::Running);
+                self.say(Frame::Started(v1::Started { lease: Some(lease.into()) }));
+            }
+            Progress::Ending => self.update(lease, |held| held.phase = LeasePhase::Ending),
+        }
+    }
+
+    fn preparing(&self, lease: &LeaseRef, what: &str) {
+        self.update(lease, |held| held.phase = LeasePhase::Preparing);
+        self.say(Frame::Preparing(v1::Preparing { lease: Some(lease.into()), what: what.to_owned() }));
+    }
+
+    /// Delivers the outcome; after the verdict the lease is no longer held.
+    async fn hand_in(&self, spool: &AttemptSpool, facts: &AttemptFacts) {
+        let mut client = self.inner.client.subscribe();
+        let verdict = deliver::outcome(spool, self.inner.runner.as_ref(), facts, &mut client).await;
+        let reference = &spool.lease().lease;
+        if let Some(verdict) = verdict {
+            deliver::log(reference, &verdict);
+            if !matches!(verdict, Verdict::Rejected(_))
+                && let Err(why) = blocking(spool.clone(), |spool| spool.mark_accepted()).await
+            {
+                warn!(lease = %reference.key, %why, "the verdict could not be noted; it will be asked for again");
+            }
+        }
+        self.release(reference);
+    }
+
+    fn hand_back(&self, lease: &LeaseRef, reason: &str, fault: bool) {
+        info!(lease = %lease.key, reason, fault, "handed back");
+        self.say(Frame::HandBack(v1::HandBack { lease: Some(lease.into()), reason: reason.to_owned(), fault }));
+        self.release(lease);
+    }
+
+    fn release(&self, lease: &LeaseRef) {
+        let mut table = self.table();
+        if table.held.remove(lease).is_some() {
+            table.done += 1;
+            table.idle_since = Instant::now();
+        }
+        drop(table);
+        self.inner.changed.send_modify(|count| *count += 1);
+        self.want();
+    }
+
+    /// Says how much each pool can take.
+    fn want(&self) {
+        let offers = self.inner.runner.offers();
+        let table = self.table();
+        let mut pools: BTreeMap<&str, u32> = BTreeMap::new();
+        for offer in &offers {
+            let slots = pools.entry(&offer.pool).or_default();
+            *slots = (*slots).max(offer.slots);
+        }
+        let frames: Vec<Frame> = pools
+            .into_iter()
+            .map(|(pool, slots)| {
+                let busy = table.held.values().filter(|held| held.pool == pool && held.phase != LeasePhase::Reported).count();
+                let busy = u32::try_from(busy).unwrap_or(u32::MAX);
+                let credits = if table.draining { 0 } else { slots.saturating_sub(busy) };
+                Frame::Want(v1::Want { pool: pool.to_owned(), credits })
+            })
+            .collect();
+        drop(table);
+        for frame in frames {
+            self.say(frame);
+        }
+    }
+
+    /// Queues a frame; without a link it is lost, and the next hello says what matters.
+    fn say(&self, frame: Frame) {
+        let out = self.table().out.clone();
+        if let Some(out) = out {
+            let _ = out.try_send(v1::WorkerFrame { frame: Some(frame) });
+        }
+    }
+
+    fn update(&self, lease: &LeaseRef, change: impl FnOnce(&mut Held)) {
+        if let Some(held) = self.table().held.get_mut(lease) {
+            change(held);
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.inner.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held_now(&self) -> Vec<HeldLease> {
+        let table = self.table();
+        let held = table.held.iter().map(|(lease, held)| {
+            let last_event_seq = held.spool.as_ref().map_or(0, |spool| spool.position().written_seq);
+            HeldLease { lease: lease.clone(), phase: held.phase, last_event_seq }
+        });
+        held.collect()
+    }
+}
+
+impl<R: Runner> Frames for Work<R> {
+    fn introduce(&self) -> Introduction {
+        Introduction { backends: self.inner.runner.offers(), held: self.held_now(), ..self.inner.introduction.clone() }
+    }
+
+    fn welcome(&self, _worker: &str, reconciled: Vec<Reconciled>, client: FleetClient<Channel>, out: mpsc::Sender<v1::WorkerFrame>) {
+        for each in reconciled.into_iter().filter(|each| !each.keep) {
+            self.revoke(each.lease, each.reason);
+        }
+        self.table().out = Some(out);
+        self.inner.client.send_replace(Some(client));
+        self.want();
+    }
+
+    fn lease(&self, lease: Lease) {
+        let reference = lease.lease.clone();
+        let mut table = self.table();
+        if table.held.contains_key(&reference) {
+            drop(table);
+            return self.say(Frame::Accepted(v1::Accepted { lease: Some((&reference).into()) }));
+        }
+        if table.draining {
+            drop(table);
+            return self.say(Frame::HandBack(v1::HandBack {
+                lease: Some((&reference).into()),
+                reason: "the worker drains".to_owned(),
+                fault: false,
+            }));
+        }
+        let (cancel, cancelled) = watch::channel(None);
+        table.held.insert(reference, Held { phase: LeasePhase::Accepted, pool: lease.pool.clone(), spool: None, cancel });
+        drop(table);
+        self.inner.changed.send_modify(|count| *count += 1);
+        let work = self.clone();
+        tokio::spawn(async move { work.serve(lease, cancelled).await });
+    }
+
+    fn revoke(&self, lease: LeaseRef, reason: String) {
+        self.update(&lease, |held| {
+            held.cancel.send_if_modified(|cancel| {
+                let first = cancel.is_none();
+                cancel.get_or_insert(reason);
+                first
+            });
+        });
+    }
+
+    fn drain(&self, reason: String) {
+        info!(reason, "draining");
+        Work::drain(self);
+    }
+
+    fn held(&self) -> Vec<v1::HeldLease> {
+        self.held_now().iter().map(Into::into).collect()
+    }
+
+    fn broken(&self) {
+        self.table().out = None;
+        self.inner.client.send_replace(None);
+    }
+}
+
+/// Returns once the attempt is to stop.
+async fn cancelled(cancel: &mut watch::Receiver<Option<String>>) {
+    if cancel.wait_for(Option::is_some).await.is_err() {
+        // Nobody can cancel it any more.
+        std::future::pending::<()>().await;
+    }
+}
+
+fn failed_facts(kind: FailureKind, message: &str) -> AttemptFacts {
+    AttemptFacts {
+        failure: Some(Failure { kind, message: message.to_owned() }),
+        exit_code: None,
+        answer: String::new(),
+        commit: None,
+        agent_session: None,
+        usage: Usage::default(),
+        last_event_seq: 0,
+    }
+}
+
+/// Disk work off the async threads; the error in words.
+async fn blocking<T: Send + 'static>(
+    spool: AttemptSpool,
+    work: impl FnOnce(&AttemptSpool) -> Result<T, crate::spool::SpoolError> + Send + 'static,
+) -> Result<T, String> {
+    match tokio::task::spawn_blocking(move || work(&spool)).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
