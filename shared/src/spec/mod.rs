@@ -25,6 +25,7 @@ pub use requirements::{Requirement, RequirementIndex};
 pub use select::{NotRun, SelectedUnit, Selection, plan_order, select};
 pub use tasks::parse_tasks;
 pub use tick::{shape_text, tick};
+pub(crate) use units::cycles;
 
 #[cfg(test)]
 mod tests;

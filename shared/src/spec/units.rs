@@ -302,7 +302,7 @@ fn report_cycles(units: &[Unit], report: &mut Report) {
 }
 
 /// One cycle per knot of a graph, each starting at its first node; bounded.
-pub(super) fn cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
+pub(crate) fn cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
     const NEW: u8 = 0;
     const OPEN: u8 = 1;
     const DONE: u8 = 2;
