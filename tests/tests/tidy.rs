@@ -1,0 +1,133 @@
+//! Holds the house to its own rules: sizes, openings, dependencies, who may call what, links in documents, words that must not be committed.
+//!
+//! Exceptions are in `tests/tidy-allow.toml`, each with its reason; one that is no longer needed fails here too.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "tidy/allow.rs"]
+mod allow;
+#[path = "tidy/documents.rs"]
+mod documents;
+#[path = "tidy/manifests.rs"]
+mod manifests;
+#[path = "tidy/rust.rs"]
+mod rust;
+#[path = "tidy/source.rs"]
+mod source;
+#[path = "tidy/words.rs"]
+mod words;
+
+use std::path::{Path, PathBuf};
+
+use allow::Allow;
+
+/// A file of the repository.
+struct File {
+    /// Relative to the root, with `/`.
+    path: String,
+    /// Its text; empty for what is not UTF-8.
+    text: String,
+    bytes: u64,
+}
+
+impl File {
+    fn is_rust(&self) -> bool {
+        self.path.ends_with(".rs")
+    }
+
+    /// Whether the file says of itself that a tool wrote it.
+    fn is_generated(&self) -> bool {
+        self.text.lines().take(3).any(|line| line.contains("@generated"))
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// All files but build output and git's own.
+fn files() -> Vec<File> {
+    let root = root();
+    let mut found = Vec::new();
+    let mut dirs = vec![root.clone()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(&dir).unwrap().map(Result::unwrap) {
+            let name = entry.file_name();
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() && ![".git", "target", "build"].map(std::ffi::OsStr::new).contains(&&*name) {
+                dirs.push(entry.path());
+            } else if kind.is_file() && !name.to_string_lossy().ends_with(".swp") && name != ".git" {
+                let path = entry.path().strip_prefix(&root).unwrap().to_str().expect("file names are UTF-8").to_owned();
+                let bytes = std::fs::read(entry.path()).unwrap();
+                found.push(File { path, bytes: bytes.len() as u64, text: String::from_utf8(bytes).unwrap_or_default() });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    assert!(found.iter().filter(|file| file.is_rust()).count() > 50, "the repository is not where it is looked for");
+    found
+}
+
+/// Fails with one line per violation.
+fn report(what: &str, violations: Vec<String>) {
+    assert!(violations.is_empty(), "\n{what}:\n  {}\n", violations.join("\n  "));
+}
+
+/// Applies one rule to every file, minus what is allowed for `rule`.
+fn check(rule: &str, what: &str, violations: impl Fn(&File) -> Vec<rust::Violation>) {
+    let mut allow = Allow::load(&root());
+    let mut found = Vec::new();
+    for file in files() {
+        found.extend(violations(&file).into_iter().filter(|violation| !allow.takes(rule, &file.path, violation)).map(|violation| {
+            let rust::Violation { line, subject, detail, .. } = violation;
+            format!("{}:{line}: {subject}{}{detail}", file.path, if subject.is_empty() { "" } else { ": " })
+        }));
+    }
+    found.extend(allow.stale(rule));
+    report(what, found);
+}
+
+#[test]
+fn files_are_short() {
+    check("file", "a file has at most 500 lines besides tests; split it by verb or concern", rust::long_file);
+}
+
+#[test]
+fn functions_are_short() {
+    check("function", "a function has at most 70 lines; give its steps names", rust::long_functions);
+}
+
+#[test]
+fn files_say_what_they_own() {
+    check("opening", "a Rust file opens with 1 to 5 lines of `//!`: what it owns and what it deliberately does not", rust::opening);
+}
+
+#[test]
+fn only_their_owners_call_them() {
+    check("caller", "this is called in one place only", rust::callers);
+}
+
+#[test]
+fn nothing_is_committed_that_should_not_be() {
+    check("word", "this must not be committed", words::forbidden);
+}
+
+#[test]
+fn files_are_small() {
+    check("bytes", "a file of more than 512 KiB does not belong into the repository", words::large);
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let files = files();
+    report("a relative link leads nowhere", documents::dead_links(&files));
+}
+
+#[test]
+fn members_follow_the_workspace() {
+    report("a member's manifest breaks the house rules", manifests::member_violations(&root(), &files()));
+}
+
+#[test]
+fn dependencies_follow_the_table() {
+    report("a dependency is not in the table of DESIGN.md", manifests::table_violations(&root()));
+}
