@@ -1,1 +1,3 @@
-//! (being laid)
+//! What the suites share: the model server that real agent CLIs talk to.
+
+pub mod model_server;

@@ -86,7 +86,8 @@ impl Backend for Gemini {
             let path = turn.scratch.join("gemini/settings.json");
             // Refused unless the directory is the user's alone.
             invocation.dirs.push(turn.scratch.join("gemini"));
-            let text = json!({"general": {"maxAttempts": ATTEMPTS_MAX, "disableAutoUpdate": true, "disableUpdateNag": true}}).to_string();
+            let text = json!({"general": {"maxAttempts": ATTEMPTS_MAX, "enableAutoUpdate": false, "enableAutoUpdateNotification": false}})
+                .to_string();
             invocation.files.push((path.clone(), text.into_bytes()));
             invocation.env.insert(settings, path.into());
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::playbook::Step;
 
 /// The role's default steps.
-pub(super) fn steps(data: &TurnData, is_dir: impl Fn(&str) -> bool) -> Vec<Step> {
+pub fn steps(data: &TurnData, is_dir: impl Fn(&str) -> bool) -> Vec<Step> {
     if !data.role.writes() {
         return Vec::new();
     }
@@ -97,7 +97,7 @@ fn member(class: &[char]) -> char {
 }
 
 /// The role's default answer. `failed` is the subtask that was reported as failed, `completed` those before it.
-pub(super) fn answer(data: &TurnData, completed: &[String], failed: Option<&str>, files: &[String]) -> Value {
+pub fn answer(data: &TurnData, completed: &[String], failed: Option<&str>, files: &[String]) -> Value {
     let unit = data.unit.as_ref().map_or("-", UnitId::as_str);
     match data.role {
         Role::Implement | Role::Fix => json!({

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use roundtable_shared::{AgentSessionId, BackendName, Role, TurnData};
 use serde::{Deserialize, Serialize};
 
+pub use defaults::{answer as default_answer, steps as default_steps};
 pub use play::play_main;
 pub use playbook::{Fault, Playbook, PlaybookError, PlaybookTurn, Roles, Step};
 
