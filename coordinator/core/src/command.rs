@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use roundtable_shared::answer::{AssignAnswer, OrchestrateAnswer, ReviewAnswer, WorkAnswer};
-use roundtable_shared::spec::Spec;
+use roundtable_shared::answer::{CheckedAssignment, OrchestrateAnswer, ReviewAnswer, WorkAnswer};
+use roundtable_shared::spec::{Plan, Spec};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
-    AttemptFacts, BackendName, BackendOffer, ChangedPath, Choice, CommitId, Criticality, DecisionId, Dependants, HeldLease, Introduction, LeaseRef,
-    RunId, RunOptions, UnitId, WorkerId,
+    AttemptFacts, BackendName, BackendOffer, ChangedPath, Choice, CommitId, Criticality, DecisionId, Dependants, HeldLease, Introduction,
+    LeaseRef, RunId, RunOptions, UnitId, WorkerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -119,8 +119,12 @@ pub struct Submit {
     pub run: RunId,
     /// Where it comes from.
     pub source: RunSource,
-    /// The parsed spec, texts included.
+    /// The spec's texts, for prompts.
     pub spec: Spec,
+    /// What its `tasks.md` was read as; stored too, so that a later parser changes nothing.
+    pub outline: Plan,
+    /// Hash of what an assignment depends on: tasks, design, file list. The same question is not asked twice.
+    pub inputs_digest: String,
     /// Options.
     pub options: RunOptions,
     /// The commit it starts from.
@@ -133,6 +137,8 @@ pub struct Submit {
     pub tick_path: Option<String>,
     /// Repository-relative paths of the spec's own files (changes of agents to them are dropped).
     pub spec_paths: Vec<String>,
+    /// Repository-relative paths of the mirror files, where they lie inside: never changes.
+    pub mirror_paths: Vec<String>,
     /// State carried over by `import`.
     pub imported: Option<Box<Imported>>,
     /// Who submitted (identity of the certificate).
@@ -317,6 +323,8 @@ pub struct Report {
     pub facts: AttemptFacts,
     /// What base..commit changed (work seats with a commit only).
     pub changed: Vec<ChangedPath>,
+    /// Lines the attempt added to `AGENTS.md` files that its manifest does not name: learnings.
+    pub learned: Vec<String>,
     /// The parsed answer; `Err` with the reason if the role wants one and it cannot be used.
     pub answer: Result<RoleAnswer, String>,
 }
@@ -328,8 +336,8 @@ pub enum RoleAnswer {
     Work(WorkAnswer),
     /// Review.
     Review(ReviewAnswer),
-    /// Assign (already validated against the units; refused items left out).
-    Assign(AssignAnswer),
+    /// Assign, judged against the plan.
+    Assign(CheckedAssignment),
     /// Orchestrate.
     Orchestrate(OrchestrateAnswer),
     /// Check: the exit status says it all.

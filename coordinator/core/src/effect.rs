@@ -1,6 +1,8 @@
 //! What the shell does after the append. Effects are data; each is idempotent, and those that are owed can be derived from the state again after
 //! a crash (`outstanding`), so none is ever lost.
 
+use serde::{Deserialize, Serialize};
+
 use roundtable_shared::{AgentSessionId, AttemptNo, BackendName, CommitId, LeaseRef, Role, RunId, Seat, TaskId, UnitId, WorkerId};
 
 /// One thing to do.
@@ -16,6 +18,11 @@ pub enum Effect {
         lease: LeaseRef,
         /// For a person.
         reason: String,
+    },
+    /// Tell a worker to take nothing more and leave when it is empty (also said in every heartbeat ack).
+    Drain {
+        /// The worker.
+        worker: WorkerId,
     },
     /// End a worker's older stream.
     EndSession {
@@ -98,7 +105,8 @@ pub struct Grant {
 }
 
 /// What a worktree is made of.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Start {
     /// A commit as it is.
     Commit(CommitId),

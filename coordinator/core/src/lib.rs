@@ -3,4 +3,19 @@
 //! No clock, no randomness, no IO, no async, no logging: time, ids and random bits come in as arguments. The driver (crate
 //! roundtable-coordinator) owns the only instance, appends what `decide` returned and then carries out the effects.
 
+mod apply;
+mod change;
+pub mod command;
+mod core;
+mod decide;
 pub mod effect;
+mod entropy;
+pub mod fleet;
+pub mod schedule;
+pub mod state;
+pub mod transition;
+
+pub use change::{Change, Refused, Rejection, Reply, Verdict};
+pub use core::{Core, LiveLease, outstanding};
+pub use entropy::Entropy;
+pub use transition::{Fact, Transition};

@@ -80,7 +80,7 @@ pub enum SubtaskState {
 }
 
 /// What a unit produces; decides the default owner's order (SEMANTICS §2).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum UnitType {
     /// Program text; the default.

@@ -1,0 +1,63 @@
+//! The fold: `State::apply` is the only thing that changes a state. It decides nothing and cannot fail; a fact about something unknown is
+//! ignored (the invariants' checker would have named it before it was written).
+
+mod attempt;
+mod run;
+mod unit;
+
+use std::sync::Arc;
+
+use roundtable_shared::UnitId;
+
+use crate::state::{Park, Remark, Run, State, Unit};
+use crate::transition::{Fact, Transition};
+
+impl State {
+    /// The state after these transitions.
+    pub fn fold<'a>(transitions: impl IntoIterator<Item = &'a Transition>) -> Self {
+        let mut state = Self::default();
+        for transition in transitions {
+            state.apply(transition);
+        }
+        state
+    }
+
+    /// Folds one transition.
+    pub fn apply(&mut self, transition: &Transition) {
+        self.seq += 1;
+        let Transition { run, at, fact } = transition;
+        let Some(id) = run else { return self.apply_to_fleet(transition) };
+        if let Fact::RunCreated(created) = fact {
+            self.runs.insert(id.clone(), Arc::new(run::create(id, *at, created)));
+            self.created.push(id.clone());
+            return;
+        }
+        let Some(run) = self.runs.get_mut(id) else { return };
+        let run = Arc::make_mut(run);
+        let handled = attempt::apply(run, &mut self.live, *at, fact)
+            || run::apply(run, *at, fact, &self.learned)
+            || unit::apply(run, *at, fact, &mut self.learned);
+        debug_assert!(handled, "no fold for {}", fact.kind());
+    }
+
+    fn apply_to_fleet(&mut self, transition: &Transition) {
+        match &transition.fact {
+            Fact::BackendParked { park, until, known, reason } => {
+                let value = Park { until: *until, known: *known, reason: reason.clone(), since: transition.at };
+                self.parks.insert(park.clone(), value);
+            }
+            Fact::BackendUnparked { park } => {
+                self.parks.remove(park);
+            }
+            Fact::AllPaused { note, by } => self.paused = Some(Remark { text: note.clone(), by: by.clone(), at: transition.at }),
+            Fact::AllResumed { .. } => self.paused = None,
+            other => debug_assert!(false, "{} names no run", other.kind()),
+        }
+    }
+}
+
+/// The unit of that id with its place, to be changed.
+fn unit_mut<'a>(run: &'a mut Run, id: &UnitId) -> Option<(usize, &'a mut Unit)> {
+    let at = *run.positions.get(id)?;
+    Some((at, Arc::make_mut(&mut run.units[at])))
+}

@@ -1,0 +1,308 @@
+//! Folds facts about a run as a whole: its life, plan, decisions, orchestrator and integration queue.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use roundtable_shared::manifest::Manifest;
+use roundtable_shared::time::WallMs;
+use roundtable_shared::{Assignment, BackendName, Mode, RunId, UnitId, UnitState, UnitType};
+
+use super::unit_mut;
+use crate::state::{
+    Accepted, AssignAnswer, Assigning, BaseCheck, Ended, Ending, HeldPhases, Integration, Learned, Notice, Orchestrator, Plan, PlanSource,
+    Remark, Run, Stage, Step, Unit, Wanted,
+};
+use crate::transition::{AssignFailure, Fact, NewUnit, RunCreated};
+
+/// A new run.
+pub(super) fn create(id: &RunId, at: WallMs, created: &RunCreated) -> Run {
+    let units: Vec<Arc<Unit>> =
+        created.units.iter().enumerate().map(|(place, new)| Arc::new(unit(place, at, new, created.options.ignore_case))).collect();
+    let positions = units.iter().enumerate().map(|(place, unit)| (unit.id.clone(), place)).collect();
+    Run {
+        id: id.clone(),
+        source: created.source.clone(),
+        by: created.by.clone(),
+        created_at: at,
+        orchestrator: Orchestrator { enabled: created.options.mode == Mode::Llm, ..Orchestrator::default() },
+        options: created.options.clone(),
+        spec: Arc::new(created.spec.clone()),
+        outline: Arc::new(created.outline.clone()),
+        inputs_digest: created.inputs_digest.clone(),
+        base: created.base.clone(),
+        tip: created.base.clone(),
+        started_branch: created.started_branch.clone(),
+        tick_path: created.tick_path.clone(),
+        spec_paths: created.spec_paths.clone(),
+        mirror_paths: created.mirror_paths.clone(),
+        stage: Stage::Assigning,
+        ended: None,
+        ending: None,
+        paused: None,
+        halted: None,
+        plan_source: None,
+        plan: Plan::build(&units, (0..units.len()).collect(), &BTreeMap::new()),
+        units,
+        positions,
+        attempts: Vec::new(),
+        live: BTreeMap::new(),
+        assigning: Assigning::default(),
+        assign_answer: None,
+        decisions: BTreeMap::new(),
+        answered: BTreeMap::new(),
+        notices: Vec::new(),
+        blocked_items: Vec::new(),
+        deferred_fixes: Vec::new(),
+        learnings: Vec::new(),
+        integrations: Vec::new(),
+        in_flight: None,
+        unticked: Vec::new(),
+        base_check: BaseCheck::None,
+        infra_used: 0,
+        usage: Default::default(),
+        moves: 0,
+        step: None,
+        uses: BTreeMap::new(),
+        substitutes: BTreeMap::new(),
+        snoozed: BTreeMap::new(),
+        accepted: None,
+    }
+}
+
+fn unit(position: usize, at: WallMs, new: &NewUnit, ignore_case: bool) -> Unit {
+    Unit {
+        id: new.id.clone(),
+        title: new.title.clone(),
+        position,
+        optional: new.optional,
+        checkpoint: new.checkpoint,
+        runs: new.runs,
+        details: new.details,
+        depends_on: new.depends_on.clone(),
+        checkpoint_on: new.checkpoint_on.clone(),
+        subtasks: new.subtasks.clone(),
+        manifest: Manifest::new(&new.writes, &new.reads, ignore_case).unwrap_or_default(),
+        exclusive: new.runs && new.writes.is_empty() && new.reads.is_empty(),
+        state: if new.completed { UnitState::Completed } else { UnitState::NotStarted },
+        state_since: at,
+        ..Unit::blank(new.id.clone())
+    }
+}
+
+/// Folds a fact of this kind; says whether it was one.
+pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &BTreeMap<(BackendName, UnitType), Learned>) -> bool {
+    match fact {
+        Fact::UnitsPlanned { source, assignments, order } => plan(run, *source, assignments, order, learned),
+        Fact::UnitReassigned { assignment, .. } => {
+            assign(run, assignment);
+            refresh(run, &assignment.unit, learned);
+        }
+        Fact::AssignAnswered { backend, model, proposals } => {
+            run.assign_answer = Some(AssignAnswer { backend: backend.clone(), model: model.clone(), proposals: proposals.clone() });
+        }
+        Fact::AssignFailed { kind, problems, .. } => {
+            match kind {
+                AssignFailure::Answer => run.assigning.failures += 1,
+                AssignFailure::Lost => run.assigning.lost += 1,
+                AssignFailure::Provider => run.assigning.refused += 1,
+            }
+            run.assigning.problems.clone_from(problems);
+        }
+        Fact::NoticeSaid { text } => run.notices.push(Notice { text: text.clone(), at }),
+        Fact::BackendSubstituted { wanted, used } => {
+            run.substitutes.insert(wanted.clone(), used.clone());
+        }
+        Fact::BackendReplaced { wanted, used } => {
+            run.uses.insert(wanted.clone(), used.clone());
+        }
+        Fact::NoWorkerSnoozed { backend, until } => {
+            run.snoozed.insert(backend.clone(), *until);
+        }
+        Fact::BaseChecked { result } => run.base_check.clone_from(result),
+        Fact::DeferredFixAdded { fix } => run.deferred_fixes.push((**fix).clone()),
+        Fact::LearningsAdded { learnings } => run.learnings.extend(learnings.iter().cloned()),
+        Fact::BlockedItemAdded { item } => {
+            run.blocked_items.retain(|other| other.task_id != item.task_id);
+            run.blocked_items.push((**item).clone());
+        }
+        Fact::BlockedItemCleared { unit } => run.blocked_items.retain(|item| item.task_id.as_str() != unit.as_str()),
+        _ => return life(run, at, fact) || decide(run, fact) || consult(run, at, fact) || integrate(run, at, fact),
+    }
+    true
+}
+
+fn life(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
+    match fact {
+        Fact::RunPaused { note, by } => run.paused = Some(Remark { text: note.clone(), by: by.clone(), at }),
+        Fact::RunResumed { .. } => run.paused = None,
+        Fact::RunHalted { reason, by } => run.halted = Some(Remark { text: reason.clone(), by: by.clone(), at }),
+        Fact::RunAttached { embedded } => {
+            run.halted = None;
+            run.options.embedded = *embedded;
+            run.orchestrator.idle_answers = 0;
+        }
+        Fact::RunEnding { reason, by } => run.ending = Some(Ending { reason: reason.clone(), by: by.clone() }),
+        Fact::RunClosing => run.stage = Stage::Closing,
+        Fact::RunClosed { commit, ticked } => {
+            run.unticked.retain(|unit| !ticked.contains(unit));
+            if let Some(commit) = commit {
+                run.integrations.push(Integration { unit: None, commit: commit.clone(), changed: Vec::new(), at });
+                run.tip = commit.clone();
+            }
+        }
+        Fact::RunEnded { exit, reason } => {
+            run.stage = Stage::Ended;
+            run.step = None;
+            run.ended = Some(Ended { exit: *exit, reason: reason.clone(), at });
+        }
+        Fact::RunAccepted { branch, commit, by } => {
+            run.accepted = Some(Accepted { branch: branch.clone(), commit: commit.clone(), tip: run.tip.clone(), by: by.clone(), at });
+        }
+        Fact::StepOpened { phase, units } => run.step = Some(Step { phase: *phase, units: units.iter().cloned().collect() }),
+        Fact::StepUnitDone { unit } => {
+            if let Some(step) = &mut run.step {
+                step.units.remove(unit);
+            }
+        }
+        Fact::StepClosed => run.step = None,
+        _ => return false,
+    }
+    true
+}
+
+fn decide(run: &mut Run, fact: &Fact) -> bool {
+    match fact {
+        Fact::DecisionRaised { decision } => {
+            run.decisions.insert(decision.id.clone(), (**decision).clone());
+        }
+        Fact::DecisionAnswered { id, answer } => {
+            if let Some(mut decision) = run.decisions.remove(id) {
+                decision.answer = Some((**answer).clone());
+                run.answered.insert(id.clone(), decision);
+            }
+        }
+        Fact::DecisionWithdrawn { id, .. } => {
+            run.decisions.remove(id);
+        }
+        _ => return false,
+    }
+    true
+}
+
+fn consult(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
+    let moves = run.moves;
+    let agent = &mut run.orchestrator;
+    match fact {
+        Fact::ConsultationWanted { why, at_end } => {
+            let wanted = agent.wanted.get_or_insert_with(|| Wanted { since: at, why: why.clone(), at_end: false });
+            wanted.at_end |= at_end;
+        }
+        Fact::ConsultationAnswered { notes, idle } => {
+            let at_end = agent.current.take().is_some_and(|current| current.at_end);
+            agent.answers += 1;
+            agent.asked_again = false;
+            agent.failures = 0;
+            agent.idle_answers = *idle;
+            agent.moves_seen = moves;
+            agent.heard_at_end |= at_end;
+            agent.notes.clone_from(notes);
+            agent.held = None;
+        }
+        Fact::ConsultationFailed { again, .. } => {
+            let current = agent.current.take();
+            agent.asked_again = *again;
+            if *again {
+                agent.wanted = agent.wanted.take().or(current);
+            } else {
+                agent.failures += 1;
+                agent.heard_at_end |= current.is_some_and(|current| current.at_end);
+            }
+            agent.held = None;
+        }
+        Fact::OrchestratorDropped { .. } => {
+            *agent = Orchestrator { answers: agent.answers, notes: std::mem::take(&mut agent.notes), ..Orchestrator::default() };
+        }
+        Fact::PhasesHeld { phases, until } => {
+            let held = HeldPhases { phases: phases.iter().copied().collect(), until: *until };
+            agent.held = (!held.phases.is_empty()).then_some(held);
+        }
+        _ => return false,
+    }
+    true
+}
+
+fn integrate(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
+    match fact {
+        Fact::IntegrationStarted { flight } => run.in_flight = Some((**flight).clone()),
+        Fact::CandidatePrepared { candidate, .. } => {
+            if let Some(flight) = &mut run.in_flight {
+                flight.candidate = Some(candidate.clone());
+            }
+        }
+        Fact::IntegrationIntended { .. } => {
+            if let Some(flight) = &mut run.in_flight {
+                flight.intended = true;
+            }
+        }
+        Fact::IntegrationDropped { .. } => run.in_flight = None,
+        Fact::Integrated { unit, commit, changed } => {
+            let owed = run.in_flight.take().map(|flight| flight.owed).unwrap_or_default();
+            run.unticked.retain(|unit| !owed.contains(unit));
+            run.integrations.push(Integration { unit: Some(unit.clone()), commit: commit.clone(), changed: changed.clone(), at });
+            run.tip = commit.clone();
+            if let Some((_, unit)) = unit_mut(run, unit) {
+                unit.commit = Some(commit.clone());
+            }
+        }
+        Fact::CompletedWithoutChange { unit } => {
+            run.in_flight = None;
+            run.unticked.push(unit.clone());
+        }
+        _ => return false,
+    }
+    true
+}
+
+fn plan(
+    run: &mut Run,
+    source: PlanSource,
+    assignments: &[Assignment],
+    order: &[UnitId],
+    learned: &BTreeMap<(BackendName, UnitType), Learned>,
+) {
+    for assignment in assignments {
+        assign(run, assignment);
+    }
+    let order = order.iter().filter_map(|id| run.positions.get(id).copied()).collect();
+    run.plan = Plan::build(&run.units, order, learned);
+    run.plan_source = Some(source);
+    if run.stage == Stage::Assigning {
+        run.stage = Stage::Working;
+        if run.options.check.is_some() {
+            run.base_check = BaseCheck::Wanted { red: 0, lost: 0, retry_at: None };
+        }
+    }
+}
+
+fn assign(run: &mut Run, assignment: &Assignment) {
+    let ignore_case = run.options.ignore_case;
+    let Some((_, unit)) = unit_mut(run, &assignment.unit) else { return };
+    unit.unit_type = assignment.unit_type;
+    unit.owner.clone_from(&assignment.owner_agent);
+    unit.window.clone_from(&assignment.target_window);
+    unit.criticality = assignment.criticality;
+    unit.manifest = Manifest::new(&assignment.writes, &assignment.reads, ignore_case).unwrap_or_default();
+    unit.exclusive = unit.runs && unit.manifest.is_exclusive() && (!unit.started || unit.exclusive);
+    for id in &assignment.depends_on {
+        if !unit.depends_on.contains(id) {
+            unit.depends_on.push(id.clone());
+        }
+    }
+}
+
+fn refresh(run: &mut Run, unit: &UnitId, learned: &BTreeMap<(BackendName, UnitType), Learned>) {
+    if let Some(at) = run.positions.get(unit).copied() {
+        run.plan.refresh(&run.units, at);
+        run.plan.measure(&run.units, learned);
+    }
+}

@@ -1,0 +1,234 @@
+//! Owners, windows, criticality and manifests: rules and spec first, the agent's answer over them, then the plan is fixed (SEMANTICS §2).
+
+use std::collections::BTreeSet;
+
+use roundtable_shared::answer::{CheckedAssignment, Proposal};
+use roundtable_shared::limits::WINDOWS_MAX;
+use roundtable_shared::manifest::Manifest;
+use roundtable_shared::spec::plan_order;
+use roundtable_shared::{Assignment, BackendName, DecisionKind, Mode, OutcomeClass, RunId, UnitId, WorkerId};
+
+use super::report::{ended, provider_failed};
+use super::rules::by_rules;
+use super::{Deciding, consult, park};
+use crate::command::{Report, RoleAnswer};
+use crate::state::{AttemptEnd, PlanSource, Run};
+use crate::transition::{AssignFailure, Fact};
+
+/// Answers of no use before rules decide: one, and once asked again.
+const FAILURES_MAX: u32 = 2;
+/// Times the agent may be lost before rules decide.
+const LOST_MAX: u32 = 3;
+
+/// A run was created: plans it at once where no agent is needed.
+pub(super) fn begin(d: &mut Deciding<'_>, run: &RunId) {
+    let now = d.run(run);
+    let all: Vec<UnitId> = now.units().filter(|unit| unit.runs).map(|unit| unit.id.clone()).collect();
+    if all.is_empty() || now.options.mode == Mode::Legacy {
+        return plan_units(d, run, &all, PlanSource::Rules, &[]);
+    }
+    if now.options.mode == Mode::Manual {
+        return plan_units(d, run, &all, PlanSource::Manual, &[]);
+    }
+    if let Some(proposals) = cached(d, run) {
+        plan_units(d, run, &all, PlanSource::Cache, &proposals);
+    }
+}
+
+/// An earlier answer to the same question, of the same backend and model.
+fn cached(d: &Deciding<'_>, run: &RunId) -> Option<Vec<Proposal>> {
+    let now = d.run(run);
+    let model = model_of(now, &now.options.assign_backend);
+    let mut earlier =
+        d.state().created.iter().rev().filter_map(|id| d.state().run(id)).filter(|other| other.inputs_digest == now.inputs_digest);
+    let answer = earlier.find_map(|other| {
+        other.assign_answer.as_ref().filter(|answer| answer.backend == now.options.assign_backend && answer.model == model)
+    })?;
+    (!now.inputs_digest.is_empty()).then(|| answer.proposals.clone())
+}
+
+fn model_of(run: &Run, backend: &BackendName) -> String {
+    run.options.models.get(backend).cloned().unwrap_or_default()
+}
+
+/// The outcome of the assignment agent.
+pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, report: &Report) {
+    let Some(backend) = d.state().attempt(&report.lease.key).map(|attempt| attempt.backend.clone()) else { return };
+    match (&report.facts.failure, &report.answer) {
+        (None, Ok(RoleAnswer::Assign(checked))) => {
+            ended(d, report, AttemptEnd::Completed, None, None);
+            answered(d, run, backend, checked);
+        }
+        (Some(failure), _) if failure.kind.class() == OutcomeClass::Provider => {
+            ended(d, report, AttemptEnd::Failed, Some(OutcomeClass::Provider), Some(failure.message.clone()));
+            provider_failed(d, &report.lease.key, &failure.kind, &failure.message);
+            let problems = vec![failure.message.clone()];
+            d.emit(run, Fact::AssignFailed { backend, kind: AssignFailure::Provider, problems });
+        }
+        (Some(failure), _) if failure.kind.class() != OutcomeClass::Unit => {
+            ended(d, report, AttemptEnd::Failed, Some(failure.kind.class()), Some(failure.message.clone()));
+            lost(d, run, &report.worker, &failure.message);
+        }
+        (failure, answer) => {
+            let reason = match (failure, answer) {
+                (Some(failure), _) => failure.message.clone(),
+                (None, Err(reason)) => reason.clone(),
+                (None, Ok(_)) => "the answer is for another role".to_owned(),
+            };
+            ended(d, report, AttemptEnd::Failed, Some(OutcomeClass::Unit), Some(reason.clone()));
+            useless(d, run, backend, vec![reason], &[]);
+        }
+    }
+}
+
+fn answered(d: &mut Deciding<'_>, run: &RunId, backend: BackendName, checked: &CheckedAssignment) {
+    if checked.refused.is_empty() {
+        return take(d, run, backend, &checked.accepted);
+    }
+    let problems: Vec<String> = checked.refused.iter().map(ToString::to_string).collect();
+    useless(d, run, backend, problems, &checked.accepted);
+}
+
+/// Asks again once, with reasons; what still fails falls back to the rules, and what could be taken is.
+fn useless(d: &mut Deciding<'_>, run: &RunId, backend: BackendName, problems: Vec<String>, accepted: &[Proposal]) {
+    let listed = problems.join("; ");
+    d.emit(run, Fact::AssignFailed { backend: backend.clone(), kind: AssignFailure::Answer, problems });
+    if d.run(run).assigning.failures < FAILURES_MAX {
+        return;
+    }
+    d.notice(run, format!("parts of the assignment agent's answer were not taken, rules decide there: {listed}"));
+    if accepted.is_empty() {
+        by_rules_alone(d, run);
+    } else {
+        take(d, run, backend, accepted);
+    }
+}
+
+fn take(d: &mut Deciding<'_>, run: &RunId, backend: BackendName, proposals: &[Proposal]) {
+    let model = model_of(d.run(run), &backend);
+    d.emit(run, Fact::AssignAnswered { backend, model, proposals: proposals.to_vec() });
+    let all: Vec<UnitId> = d.run(run).units().filter(|unit| unit.runs).map(|unit| unit.id.clone()).collect();
+    plan_units(d, run, &all, PlanSource::Agent, proposals);
+}
+
+/// The agent was lost.
+pub(super) fn lost(d: &mut Deciding<'_>, run: &RunId, worker: &WorkerId, reason: &str) {
+    let backend = d.run(run).options.assign_backend.clone();
+    let problems = d.run(run).assigning.problems.clone();
+    d.emit(run, Fact::AssignFailed { backend, kind: AssignFailure::Lost, problems });
+    if d.run(run).assigning.lost >= LOST_MAX {
+        d.notice(run, format!("the assignment agent was lost {LOST_MAX} times, last on {worker}: {reason}; rules decide"));
+        by_rules_alone(d, run);
+    }
+}
+
+/// Rules and the spec's own lines decide for all units.
+pub(crate) fn by_rules_alone(d: &mut Deciding<'_>, run: &RunId) {
+    let all: Vec<UnitId> = d.run(run).units().filter(|unit| unit.runs).map(|unit| unit.id.clone()).collect();
+    plan_units(d, run, &all, PlanSource::Rules, &[]);
+}
+
+/// Merges rules, spec and proposals for those units, and fixes the order of all.
+pub(super) fn plan_units(d: &mut Deciding<'_>, run: &RunId, units: &[UnitId], source: PlanSource, proposals: &[Proposal]) {
+    let now = d.run(run);
+    let mut planner = Planner::new(now);
+    let assignments: Vec<Assignment> = units.iter().filter_map(|id| planner.assignment(id, source, proposals)).collect();
+    let order = planner.order();
+    let problems = planner.problems;
+    d.emit(run, Fact::UnitsPlanned { source, assignments, order });
+    for problem in problems {
+        d.notice(run, problem);
+    }
+    if source != PlanSource::Manual {
+        consult::due(d, run, "units are planned");
+    }
+    park::forget_missing(d, run);
+}
+
+struct Planner<'a> {
+    run: &'a Run,
+    windows: BTreeSet<String>,
+    /// Dependencies by place, as they grow.
+    edges: Vec<Vec<usize>>,
+    problems: Vec<String>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(run: &'a Run) -> Self {
+        let windows = run.units().filter_map(|unit| unit.window.clone()).collect();
+        Self { run, windows, edges: run.plan.needs.clone(), problems: Vec::new() }
+    }
+
+    fn assignment(&mut self, id: &UnitId, source: PlanSource, proposals: &[Proposal]) -> Option<Assignment> {
+        let unit = self.run.unit(id)?;
+        let outline = self.run.outline.unit(id.as_str());
+        let rules = by_rules(unit, outline, &self.run.options);
+        let keep = Proposal::keep(id.clone());
+        let said = proposals.iter().find(|proposal| proposal.unit == *id).unwrap_or(&keep);
+        let is_manual = source == PlanSource::Manual;
+        let manifest = |list: &Option<Vec<String>>, own: &[String]| list.clone().unwrap_or_else(|| own.to_vec());
+        let mut writes = manifest(&said.writes, unit.manifest.writes.entries());
+        let mut reads = manifest(&said.reads, unit.manifest.reads.entries());
+        if let Err(error) = Manifest::new(&writes, &reads, self.run.options.ignore_case) {
+            self.problems.push(format!("unit {id}: the manifest proposed for it is not used: {error}"));
+            writes = unit.manifest.writes.entries().to_vec();
+            reads = unit.manifest.reads.entries().to_vec();
+        }
+        // What import or the operator said stands.
+        let is_assigned = unit.owner.is_some() || unit.window.is_some();
+        let asks_for_owner = self.run.decisions.contains_key(&DecisionKind::MissingOwnerAgent.id(Some(id.as_str())));
+        let owner = unit.owner.clone().or_else(|| said.owner_agent.clone()).or((!asks_for_owner).then_some(rules.owner));
+        let window = unit.window.clone().or_else(|| said.target_window.clone()).unwrap_or_else(|| format!("task-{id}"));
+        let depends_on = said.depends_on.iter().filter(|on| self.add_dependency(unit.position, on)).cloned().collect();
+        Some(Assignment {
+            unit: id.clone(),
+            unit_type: said.unit_type.unwrap_or(rules.unit_type),
+            owner_agent: if is_manual { unit.owner.clone() } else { owner },
+            target_window: if is_manual { unit.window.clone() } else { Some(self.window(window)) },
+            criticality: if is_assigned { unit.criticality } else { said.criticality.unwrap_or(rules.criticality) },
+            writes,
+            reads,
+            depends_on,
+        })
+    }
+
+    /// At most nine windows; later ones share.
+    fn window(&mut self, wanted: String) -> String {
+        if self.windows.contains(&wanted) || self.windows.len() < WINDOWS_MAX {
+            self.windows.insert(wanted.clone());
+            return wanted;
+        }
+        let spread = wanted.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
+        self.windows.iter().nth(spread % self.windows.len()).cloned().unwrap_or(wanted)
+    }
+
+    /// Adds a dependency unless it is unknown, does not run, or would close a cycle.
+    fn add_dependency(&mut self, from: usize, on: &UnitId) -> bool {
+        let Some(to) = self.run.positions.get(on).copied().filter(|to| self.run.units[*to].runs) else { return false };
+        if self.edges[from].contains(&to) {
+            return false;
+        }
+        if to == from || self.reaches(to, from) {
+            self.problems.push(format!("unit {} cannot also depend on {on}: that closes a cycle; not used", self.run.units[from].id));
+            return false;
+        }
+        self.edges[from].push(to);
+        true
+    }
+
+    fn reaches(&self, from: usize, to: usize) -> bool {
+        let mut seen = BTreeSet::from([from]);
+        let mut open = vec![from];
+        while let Some(at) = open.pop() {
+            if at == to {
+                return true;
+            }
+            open.extend(self.edges[at].iter().copied().filter(|next| seen.insert(*next)));
+        }
+        false
+    }
+
+    fn order(&self) -> Vec<UnitId> {
+        plan_order(&self.edges, |_| true).into_iter().map(|at| self.run.units[at].id.clone()).collect()
+    }
+}

@@ -1,0 +1,146 @@
+//! Units that wait for a person, and the decisions that say so: one place fixes ids, priorities and options (SEMANTICS §8).
+
+use roundtable_shared::{BackendName, BlockedItem, Decision, DecisionId, DecisionKind, Priority, RunId, UnitId, UnitState};
+
+use super::{Deciding, attempt, integrate};
+use crate::transition::Fact;
+
+/// Why a unit is blocked and what is asked.
+pub(super) struct Block {
+    pub kind: DecisionKind,
+    /// As the unit shows it.
+    pub reason: String,
+    /// As the decision shows it.
+    pub context: String,
+}
+
+/// Blocks a unit and asks a person. Its other live seats are ended; its hold is free from here on.
+pub(super) fn block(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, block: Block) {
+    attempt::revoke_unit(d, run, unit, "the unit is blocked");
+    integrate::drop_flight_of(d, run, unit, "the unit is blocked");
+    clear_waits(d, run, unit);
+    if !d.move_unit(run, unit, UnitState::Blocked, Some(block.reason.clone())) {
+        return;
+    }
+    let item = BlockedItem {
+        task_id: unit.task(),
+        blocking_reason: block.context.clone(),
+        required_resolution: Some(format!("answer decision {}", block.kind.id(Some(unit.as_str())))),
+        created_at: d.now.wall,
+    };
+    d.emit(run, Fact::BlockedItemAdded { item: Box::new(item) });
+    raise(d, run, block.kind, Some(unit), None, block.context);
+}
+
+/// Ends waits of a unit that leaves the automatic states: contended paths, merges.
+pub(super) fn clear_waits(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId) {
+    let now = d.unit(run, unit);
+    let (contended, merging) = (now.contended.clone(), now.merging.is_some());
+    if !contended.is_empty() {
+        d.emit(run, Fact::ContendedSet { unit: unit.clone(), paths: Vec::new() });
+    }
+    if merging {
+        d.emit(run, Fact::MergeSet { unit: unit.clone(), merging: None });
+    }
+}
+
+/// Asks a person, once.
+pub(crate) fn raise(
+    d: &mut Deciding<'_>,
+    run: &RunId,
+    kind: DecisionKind,
+    unit: Option<&UnitId>,
+    backend: Option<&BackendName>,
+    context: String,
+) {
+    let about = unit.map(UnitId::as_str).or(backend.map(BackendName::as_str));
+    let id = kind.id(about);
+    if d.is_open(run, &id) {
+        return;
+    }
+    let (options, keywords) = options(d, run, kind, backend);
+    let decision = Decision {
+        id,
+        kind,
+        unit: unit.cloned(),
+        backend: backend.cloned(),
+        priority: priority(kind),
+        context,
+        options,
+        keywords,
+        created_at: d.now.wall,
+        answer: None,
+    };
+    d.emit(run, Fact::DecisionRaised { decision: Box::new(decision) });
+}
+
+/// Takes a question back that nobody needs to answer any more.
+pub(crate) fn withdraw(d: &mut Deciding<'_>, run: &RunId, id: &DecisionId, reason: &str) {
+    if d.is_open(run, id) {
+        d.emit(run, Fact::DecisionWithdrawn { id: id.clone(), reason: reason.to_owned() });
+    }
+}
+
+/// Takes back all that is asked about a unit.
+pub(super) fn withdraw_of_unit(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, reason: &str) {
+    let open = d.run(run).decisions.values().filter(|decision| decision.unit.as_ref() == Some(unit));
+    let ids: Vec<DecisionId> = open.map(|decision| decision.id.clone()).collect();
+    for id in ids {
+        withdraw(d, run, &id, reason);
+    }
+}
+
+fn priority(kind: DecisionKind) -> Priority {
+    match kind {
+        DecisionKind::HumanFallback => Priority::Critical,
+        DecisionKind::MissingOwnerAgent => Priority::Medium,
+        _ => Priority::High,
+    }
+}
+
+fn options(d: &Deciding<'_>, run: &RunId, kind: DecisionKind, backend: Option<&BackendName>) -> (Vec<String>, Vec<String>) {
+    let option = |text: &str, keyword: &str| (text.to_owned(), keyword.to_owned());
+    let abort = option("Abort orchestration", "abort");
+    let skip = option("Skip this task - continue without it", "skip");
+    let pairs = match kind {
+        DecisionKind::HumanFallback
+        | DecisionKind::FailedSubtask
+        | DecisionKind::Quarantine
+        | DecisionKind::ReviewFailed
+        | DecisionKind::Breach => {
+            vec![option("I've fixed it manually - resume", "resume"), option("Try again", "retry"), skip, abort]
+        }
+        DecisionKind::MissingOwnerAgent => {
+            let mut pairs: Vec<_> = offered(d, None).iter().map(|name| (format!("Give it to {name}"), format!("assign:{name}"))).collect();
+            if pairs.is_empty() {
+                let owner = &d.run(run).options.escalate_backend;
+                pairs.push((format!("Give it to {owner}"), format!("assign:{owner}")));
+            }
+            pairs.extend([skip, abort]);
+            pairs
+        }
+        DecisionKind::NoWorker => {
+            let mut pairs = vec![option("Wait for it", "wait")];
+            let replaceable = backend.is_some_and(|backend| backend.as_str() != crate::schedule::CHECK_BACKEND);
+            if replaceable {
+                pairs.extend(offered(d, backend).iter().map(|name| (format!("Use {name} instead"), format!("use:{name}"))));
+            }
+            pairs.push(abort);
+            pairs
+        }
+        DecisionKind::CheckRedOnBase => {
+            vec![option("Go on: hold checks against nobody until one is green", "go-on"), abort]
+        }
+    };
+    pairs.into_iter().unzip()
+}
+
+/// Backends somebody offers now, but for one.
+fn offered(d: &Deciding<'_>, but: Option<&BackendName>) -> Vec<BackendName> {
+    let here = d.fleet.workers.values().filter(|worker| worker.is_here(d.now));
+    let names = here.flat_map(|worker| worker.offers.values().filter(|offer| offer.is_usable(d.now)).map(|offer| offer.offer.name.clone()));
+    let mut names: Vec<BackendName> = names.filter(|name| Some(name) != but && name.as_str() != crate::schedule::CHECK_BACKEND).collect();
+    names.sort();
+    names.dedup();
+    names
+}

@@ -1,0 +1,155 @@
+//! The user's check command: on the base before anything is integrated, then on each candidate (SEMANTICS §9).
+
+use roundtable_shared::time::WallMs;
+use roundtable_shared::{
+    AttemptKey, DecisionKind, FailureKind, Finding, HistoryFinding, OutcomeClass, ReviewHistoryEntry, RunId, Seat, Severity, UnitId,
+};
+
+use super::failure::{self, Cost, Setback};
+use super::report::{ended, provider_failed};
+use super::{Deciding, fix, integrate, raise, review};
+use crate::command::Report;
+use crate::state::{AttemptEnd, BaseCheck, FixCause};
+use crate::transition::{Counter, Fact};
+
+/// Red checks of one commit before it counts as red: one retry.
+const RED_MAX: u32 = 2;
+/// Times the check of the base may be lost before it counts as red.
+const BASE_LOST_MAX: u32 = 5;
+/// Between two tries of the base's check that could not be run.
+const BASE_RETRY_MS: u64 = 5_000;
+
+/// What a check's outcome says.
+enum Found {
+    Green,
+    Red(String),
+    /// Not run, for reasons of the worker.
+    Lost(Cost, String),
+    /// Not run, for reasons of a provider (a check has none; a worker may still say so).
+    Parked,
+}
+
+fn found(report: &Report) -> Found {
+    let Some(failure) = &report.facts.failure else { return Found::Green };
+    match failure.kind.class() {
+        OutcomeClass::Unit => Found::Red(evidence(report, &failure.message)),
+        OutcomeClass::Provider => Found::Parked,
+        OutcomeClass::Infra | OutcomeClass::Internal => {
+            let cost = if failure.kind == FailureKind::Interrupted { Cost::HandBack } else { Cost::Infra { lost: None } };
+            Found::Lost(cost, failure.message.clone())
+        }
+    }
+}
+
+/// The end of the check's output says most.
+fn evidence(report: &Report, message: &str) -> String {
+    let answer = report.facts.answer.trim();
+    if answer.is_empty() { message.to_owned() } else { format!("{message}\n{answer}") }
+}
+
+fn record(d: &mut Deciding<'_>, report: &Report, found: &Found) {
+    let (end, class) = match found {
+        Found::Green => (AttemptEnd::Completed, None),
+        _ => (AttemptEnd::Failed, report.facts.failure.as_ref().map(|failure| failure.kind.class())),
+    };
+    ended(d, report, end, class, report.facts.failure.as_ref().map(|failure| failure.message.clone()));
+    if let (Found::Parked, Some(failure)) = (found, &report.facts.failure) {
+        let key: AttemptKey = report.lease.key.clone();
+        provider_failed(d, &key, &failure.kind, &failure.message);
+    }
+}
+
+/// The outcome of the check of a candidate.
+pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, report: &Report) {
+    let found = found(report);
+    record(d, report, &found);
+    let waived = d.run(run).base_check == BaseCheck::Waived;
+    match found {
+        Found::Green => {
+            if waived {
+                d.emit(run, Fact::BaseChecked { result: BaseCheck::Green });
+            }
+            integrate::intend(d, run, unit);
+        }
+        Found::Red(_) if waived => {
+            d.notice(run, format!("the check is red after unit {unit}, as it was before the first: not held against it"));
+            integrate::intend(d, run, unit);
+        }
+        Found::Red(evidence) => {
+            d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::RedCheck });
+            if d.unit(run, unit).counters.red_checks >= RED_MAX {
+                red(d, run, unit, evidence);
+            }
+        }
+        Found::Lost(cost, reason) => {
+            let setback = Setback { seat: Seat::Check, worker: report.worker.clone(), cost, reason };
+            failure::setback(d, run, Some(unit), &setback);
+        }
+        Found::Parked => {}
+    }
+}
+
+/// Red counts as a major finding.
+fn red(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, evidence: String) {
+    integrate::drop_flight_of(d, run, unit, "its check is red");
+    let now = d.unit(run, unit);
+    let (round, fixes) = (now.round, now.fix_attempts);
+    let checks = now.findings.iter().filter(|finding| finding.reviewer.starts_with("check-")).count();
+    let summary = "the check command fails with this unit on the run's branch".to_owned();
+    let finding = Finding {
+        task_id: unit.task(),
+        reviewer: format!("check-{unit}-{}", checks + 1),
+        round,
+        severity: Severity::Major,
+        summary: summary.clone(),
+        details: Some(evidence.clone()),
+        issues: Vec::new(),
+        created_at: d.now.wall,
+    };
+    d.emit(run, Fact::FindingRecorded { unit: unit.clone(), finding: Box::new(finding) });
+    let entry = ReviewHistoryEntry {
+        attempt: fixes,
+        severity: Severity::Major,
+        findings: vec![HistoryFinding { severity: Severity::Major, summary: summary.clone(), details: Some(evidence.clone()) }],
+        reviewed_at: d.now.wall,
+    };
+    d.emit(run, Fact::HistoryAdded { unit: unit.clone(), entry: Box::new(entry) });
+    review::send_back_item(d, run, unit, Severity::Major, &summary);
+    fix::want_fix(d, run, unit, FixCause::CheckRed { evidence });
+}
+
+/// The outcome of the check of the base.
+pub(super) fn base_reported(d: &mut Deciding<'_>, run: &RunId, report: &Report) {
+    let found = found(report);
+    record(d, report, &found);
+    match found {
+        Found::Green => d.emit(run, Fact::BaseChecked { result: BaseCheck::Green }),
+        Found::Red(evidence) => {
+            let BaseCheck::Wanted { red, lost, .. } = d.run(run).base_check else { return };
+            if red + 1 >= RED_MAX {
+                base_red(d, run, evidence);
+            } else {
+                d.emit(run, Fact::BaseChecked { result: BaseCheck::Wanted { red: red + 1, lost, retry_at: None } });
+            }
+        }
+        Found::Lost(_, reason) => base_lost(d, run, &reason),
+        Found::Parked => {}
+    }
+}
+
+/// The check of the base could not be run.
+pub(super) fn base_lost(d: &mut Deciding<'_>, run: &RunId, reason: &str) {
+    let BaseCheck::Wanted { red, lost, .. } = d.run(run).base_check else { return };
+    if lost + 1 >= BASE_LOST_MAX {
+        return base_red(d, run, format!("it could not be run: {reason}"));
+    }
+    let retry_at = (lost > 0).then(|| WallMs(d.now.wall.0.saturating_add(BASE_RETRY_MS << lost)));
+    d.emit(run, Fact::BaseChecked { result: BaseCheck::Wanted { red, lost: lost + 1, retry_at } });
+}
+
+fn base_red(d: &mut Deciding<'_>, run: &RunId, evidence: String) {
+    let last: String = evidence.lines().rev().take(5).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
+    d.emit(run, Fact::BaseChecked { result: BaseCheck::Red { evidence } });
+    let context = format!("the check command fails on the commit the run started from, before any change: {last}");
+    raise(d, run, DecisionKind::CheckRedOnBase, None, None, context);
+}

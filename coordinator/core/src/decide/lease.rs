@@ -1,0 +1,69 @@
+//! Signs of a lease on its way: taken, preparing, started, given back. A frame about a lease that is not current is answered with a revoke.
+
+use roundtable_shared::{LeasePhase, LeaseRef, WorkerId};
+
+use super::report::revoke_unknown;
+use super::{Deciding, attempt};
+use crate::state::LostCause;
+use crate::transition::Fact;
+
+/// The worker took it.
+pub(super) fn accepted(d: &mut Deciding<'_>, worker: &WorkerId, lease: &LeaseRef) {
+    reached(d, worker, lease, LeasePhase::Accepted);
+}
+
+/// The worker prepares.
+pub(super) fn preparing(d: &mut Deciding<'_>, worker: &WorkerId, lease: &LeaseRef) {
+    reached(d, worker, lease, LeasePhase::Preparing);
+}
+
+/// The agent runs: durable, because a worker lost while running counts otherwise.
+pub(super) fn started(d: &mut Deciding<'_>, worker: &WorkerId, lease: &LeaseRef) {
+    if reached(d, worker, lease, LeasePhase::Running) {
+        note_started(d, lease);
+    }
+}
+
+/// The worker gives it back.
+pub(super) fn hand_back(d: &mut Deciding<'_>, worker: &WorkerId, lease: &LeaseRef, reason: &str, fault: bool) {
+    if !is_current(d, worker, lease) {
+        return revoke_unknown(d, worker, lease);
+    }
+    saw(d, worker);
+    let cause = if fault { LostCause::Fault } else { LostCause::HandedBack };
+    attempt::lose(d, &lease.key, cause, reason);
+}
+
+/// Records that the agent runs, once.
+pub(super) fn note_started(d: &mut Deciding<'_>, lease: &LeaseRef) {
+    let is_news = d.state().current(lease).is_some_and(|attempt| attempt.started_at.is_none());
+    if is_news {
+        let key = &lease.key;
+        d.emit(&key.run, Fact::AttemptStarted { unit: key.unit.clone(), attempt: key.attempt });
+    }
+}
+
+fn reached(d: &mut Deciding<'_>, worker: &WorkerId, lease: &LeaseRef, phase: LeasePhase) -> bool {
+    if !is_current(d, worker, lease) {
+        revoke_unknown(d, worker, lease);
+        return false;
+    }
+    saw(d, worker);
+    let limits = d.run(&lease.key.run).options.limits.clone();
+    let now = d.now;
+    if let Some(watch) = d.fleet.leases.get_mut(&lease.key) {
+        watch.reached(phase, true, &limits, now);
+    }
+    true
+}
+
+fn is_current(d: &Deciding<'_>, worker: &WorkerId, lease: &LeaseRef) -> bool {
+    d.state().current(lease).is_some_and(|attempt| attempt.worker == *worker)
+}
+
+fn saw(d: &mut Deciding<'_>, worker: &WorkerId) {
+    let now = d.now;
+    if let Some(worker) = d.fleet.workers.get_mut(worker) {
+        worker.saw(now);
+    }
+}

@@ -1,0 +1,107 @@
+//! Manifest enforcement (SEMANTICS §3): what a received commit may change, what it may claim, what it must wait for, what is a breach.
+
+use roundtable_shared::manifest::normalise_entry;
+use roundtable_shared::{ChangeKind, ChangedPath, EntryKind, ManifestRule};
+
+use crate::state::{Run, Unit};
+
+/// A judged change.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Judged {
+    /// What counts: the spec's own files, mirror files and learnings left out. Sorted.
+    pub paths: Vec<String>,
+    /// Something was left out.
+    pub dropped: bool,
+    /// Outside the manifest and held by nobody: to be claimed.
+    pub claim: Vec<String>,
+    /// Outside the manifest and held by another unit.
+    pub contended: Vec<String>,
+    /// What may not be at all, each with why. If there is any, nothing else counts.
+    pub breach: Vec<(String, String)>,
+}
+
+/// Judges what a commit changes against its base. A person's change may go outside the manifest, but not touch what nobody may.
+pub(crate) fn judge(run: &Run, unit: &Unit, changed: &[ChangedPath], by_person: bool) -> Judged {
+    let mut judged = Judged::default();
+    for change in changed {
+        if is_ours(run, unit, &change.path) {
+            judged.dropped = true;
+            continue;
+        }
+        judged.paths.push(change.path.clone());
+        if let Some(why) = forbidden(change) {
+            judged.breach.push((change.path.clone(), why));
+        } else if !by_person && !unit.claims_all() && is_protected(&change.path) && !names(unit, &change.path) {
+            judged.breach.push((change.path.clone(), "needs an entry of its own in the unit's writes".to_owned()));
+        } else if unit.manifest.writes.covers(&change.path) && (!by_person || !is_protected(&change.path) || names(unit, &change.path)) {
+            // Its own.
+        } else if let Some(holder) = run.holders_of(&unit.id, &change.path).next() {
+            if run.options.manifest == ManifestRule::Strict && !unit.exclusive && !by_person {
+                judged.breach.push((change.path.clone(), format!("outside the manifest, and held by unit {}", holder.id)));
+            } else {
+                judged.contended.push(change.path.clone());
+            }
+        } else if unit.claims_all() {
+            // Nobody else's, and everything is its own.
+        } else if run.options.manifest == ManifestRule::Strict && !unit.exclusive && !by_person {
+            judged.breach.push((change.path.clone(), "outside the manifest".to_owned()));
+        } else {
+            judged.claim.push(change.path.clone());
+        }
+    }
+    judged.paths.sort();
+    judged.paths.dedup();
+    judged
+}
+
+/// Whether edits of `AGENTS.md` files are part of the unit's work rather than learnings.
+pub(crate) fn keeps_agents_md(unit: &Unit) -> bool {
+    unit.manifest.writes.entries().iter().any(|entry| is_agents_md(entry))
+}
+
+/// Files that agents may edit but whose edits are dropped: boxes are ticked by us, learnings collected, mirror files rendered.
+fn is_ours(run: &Run, unit: &Unit, path: &str) -> bool {
+    run.spec_paths.iter().chain(&run.mirror_paths).any(|ours| ours == path) || (is_agents_md(path) && !names(unit, path))
+}
+
+fn is_agents_md(path: &str) -> bool {
+    path.rsplit('/').next() == Some("AGENTS.md")
+}
+
+/// Whether the writes name this very file (or its protected folder), not merely cover it by a wider entry.
+fn names(unit: &Unit, path: &str) -> bool {
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let named = |entry: &String| {
+        let entry = entry.trim_end_matches('/');
+        entry == path
+            || entry.rsplit('/').next() == Some(last)
+            || (path.starts_with(".github/workflows/") && entry.starts_with(".github/workflows"))
+    };
+    unit.manifest.writes.covers(path) && unit.manifest.writes.entries().iter().any(named)
+}
+
+/// Files that change what the repository or its automation does.
+fn is_protected(path: &str) -> bool {
+    path.rsplit('/').next() == Some(".gitattributes") || path.starts_with(".github/workflows/")
+}
+
+/// What no unit may bring in, whatever its manifest says.
+fn forbidden(change: &ChangedPath) -> Option<String> {
+    if change.unreadable {
+        return Some("its name is no UTF-8".to_owned());
+    }
+    if let Err(error) = normalise_entry(&change.path) {
+        return Some(error.to_string());
+    }
+    if change.path.rsplit('/').next() == Some(".gitmodules") {
+        return Some("submodules cannot be changed by a unit".to_owned());
+    }
+    if change.change == ChangeKind::Deleted {
+        return None;
+    }
+    match change.entry {
+        EntryKind::EscapingSymlink => Some("a symbolic link that leaves the repository".to_owned()),
+        EntryKind::Gitlink => Some("a submodule".to_owned()),
+        EntryKind::File | EntryKind::Executable | EntryKind::Symlink => None,
+    }
+}

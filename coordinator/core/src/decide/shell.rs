@@ -1,0 +1,107 @@
+//! Answers of the shell to effects, effects that failed, and which effects a run owes after a crash.
+
+use roundtable_shared::{RunId, UnitId};
+
+use super::{Deciding, attempt, close, integrate, merge};
+use crate::command::ShellAnswer;
+use crate::effect::Effect;
+use crate::fleet::Errand;
+use crate::state::{LostCause, Run, Stage};
+
+/// Failures of one effect in a row before the run is halted.
+const ERRAND_FAILURES_MAX: u32 = 6;
+/// First pause before a failed effect is repeated; doubles.
+const ERRAND_RETRY_MS: u64 = 1_000;
+
+/// Folds an answer in; one that no longer fits is ignored.
+pub(super) fn answer(d: &mut Deciding<'_>, answer: ShellAnswer) {
+    match answer {
+        ShellAnswer::GrantFailed { lease, reason } => {
+            if d.state().current(&lease).is_some() {
+                attempt::lose(d, &lease.key, LostCause::GrantFailed, &reason);
+            }
+        }
+        ShellAnswer::IntegrationPrepared { run, unit, tip, result } => {
+            worked(d, &run);
+            integrate::prepared(d, &run, &unit, &tip, result);
+        }
+        ShellAnswer::BranchMoved { run, tip } => {
+            worked(d, &run);
+            integrate::branch_moved(d, &run, &tip);
+        }
+        ShellAnswer::Merged { run, unit, tip, result } => {
+            worked(d, &run);
+            merge::merged(d, &run, &unit, &tip, result);
+        }
+        ShellAnswer::RunClosed { run, commit } => {
+            worked(d, &run);
+            close::closed(d, &run, commit);
+        }
+        ShellAnswer::Failed { run, unit, reason } => failed(d, run, unit, reason),
+    }
+}
+
+/// Effects a run owes by its state alone. Each is idempotent.
+pub(crate) fn owed_effects(run: &Run) -> Vec<Effect> {
+    let mut owed: Vec<Effect> = run.units().filter_map(|unit| merge::effect(run, unit)).collect();
+    owed.extend(integrate::effect(run));
+    if run.stage == Stage::Closing {
+        owed.extend(close::effect(run).or(Some(Effect::CloseRun {
+            run: run.id.clone(),
+            tip: run.tip.clone(),
+            ticks: Vec::new(),
+            learnings: Vec::new(),
+        })));
+    }
+    owed
+}
+
+/// Repeats effects that failed and whose pause is over.
+pub(super) fn repeat_due(d: &mut Deciding<'_>) {
+    let now = d.now.mono_ms;
+    let due = d.fleet.errands.iter_mut().filter(|(_, errand)| errand.due_ms.is_some_and(|due| due <= now));
+    let mut runs: Vec<RunId> = Vec::new();
+    for ((run, _), errand) in due {
+        errand.due_ms = None;
+        if !runs.contains(run) {
+            runs.push(run.clone());
+        }
+    }
+    for run in runs {
+        repeat_owed(d, &run);
+    }
+}
+
+/// All effects a run owes, once more.
+pub(super) fn repeat_owed(d: &mut Deciding<'_>, run: &RunId) {
+    for effect in owed_effects(d.run(run)) {
+        d.effect(effect);
+    }
+}
+
+fn worked(d: &mut Deciding<'_>, run: &RunId) {
+    d.fleet.errands.retain(|(other, _), _| other != run);
+}
+
+fn failed(d: &mut Deciding<'_>, run: RunId, unit: Option<UnitId>, reason: String) {
+    let Some(now) = d.state().run(&run) else { return };
+    if now.is_ended() || owed_effects(now).is_empty() {
+        return;
+    }
+    let is_closing = now.stage == Stage::Closing;
+    let errand = d.fleet.errands.entry((run.clone(), unit)).or_insert(Errand { failures: 0, due_ms: None });
+    errand.failures += 1;
+    let failures = errand.failures;
+    errand.due_ms = Some(d.now.mono_ms.saturating_add(ERRAND_RETRY_MS << failures.min(10)));
+    if failures < ERRAND_FAILURES_MAX {
+        return;
+    }
+    d.fleet.errands.retain(|(other, _), _| *other != run);
+    if is_closing {
+        close::end_without_closing(d, &run, &reason);
+    } else {
+        let text =
+            format!("the coordinator's own work on the repository failed {failures} times, last: {reason}; put that right and run again");
+        close::halt(d, &run, text, "coordinator".to_owned());
+    }
+}

@@ -1,0 +1,102 @@
+//! A run begins: its units are recorded as the spec has them, then assigned.
+
+use std::collections::BTreeSet;
+
+use roundtable_shared::spec::{Level, NotRun, Selection, Unit as Outline, select};
+use roundtable_shared::{RunId, SubtaskState, UnitId};
+
+use super::{Deciding, assign, close, import};
+use crate::change::{Rejection, Reply};
+use crate::command::Submit;
+use crate::state::Subtask;
+use crate::transition::{Fact, NewUnit, RunCreated};
+
+/// Starts a run, or finds the unfinished one of the same source.
+pub(super) fn submit(d: &mut Deciding<'_>, submit: Submit) -> Result<(), Rejection> {
+    if d.state().run(&submit.run).is_some() {
+        return Err(Rejection::conflict(format!("there is a run {} already", submit.run)));
+    }
+    if submit.outline.has_errors() {
+        return Err(Rejection::invalid("the plan has errors; `orchctl plan` lists them"));
+    }
+    let earlier: Vec<RunId> = d.state().unfinished().filter(|run| run.source.is_same(&submit.source)).map(|run| run.id.clone()).collect();
+    if let (false, Some(run)) = (submit.fresh, earlier.last()) {
+        let run = run.clone();
+        d.reply(Reply::Submitted { run, resumed: true });
+        return Ok(());
+    }
+    let Submit {
+        run,
+        source,
+        spec,
+        outline,
+        inputs_digest,
+        options,
+        base,
+        started_branch,
+        tick_path,
+        spec_paths,
+        mirror_paths,
+        imported,
+        by,
+        ..
+    } = submit;
+    let selection = select(&outline.units, options.with_optional, &options.only, "tasks.md");
+    if let Some(problem) = selection.problems.iter().find(|problem| problem.level == Level::Error) {
+        return Err(Rejection::invalid(problem.to_string()));
+    }
+    for earlier in earlier {
+        close::halt(d, &earlier, format!("run {run} was started afresh from the same spec"), by.clone());
+    }
+    let units = outline.units.iter().map(|unit| new_unit(unit, &selection, options.with_optional)).collect();
+    let notices: Vec<String> = selection.problems.iter().map(ToString::to_string).collect();
+    let created =
+        RunCreated { source, by, options, spec, outline, inputs_digest, base, started_branch, tick_path, spec_paths, mirror_paths, units };
+    d.emit(&run, Fact::RunCreated(Box::new(created)));
+    for notice in notices {
+        d.notice(&run, notice);
+    }
+    if let Some(imported) = imported {
+        import::import(d, &run, &imported);
+        import::ask(d, &run);
+    }
+    assign::begin(d, &run);
+    d.reply(Reply::Submitted { run, resumed: false });
+    Ok(())
+}
+
+fn new_unit(unit: &Outline, selection: &Selection, with_optional: bool) -> NewUnit {
+    let selected = selection.runs.iter().find(|selected| selected.id == unit.id);
+    let left_out = selection.left_out.iter().find(|(id, _)| *id == unit.id).map(|(_, reason)| *reason);
+    let explicit: BTreeSet<&UnitId> = unit.depends_on.iter().collect();
+    let (depends_on, checkpoint_on) =
+        selected.map(|selected| selected.depends_on.iter().cloned().partition(|id| explicit.contains(id))).unwrap_or_default();
+    let details: usize = unit.tasks.iter().map(|task| task.details.len()).sum();
+    NewUnit {
+        id: unit.id.clone(),
+        title: unit.title.clone(),
+        optional: unit.optional,
+        checkpoint: unit.checkpoint,
+        runs: selected.is_some(),
+        completed: left_out == Some(NotRun::Completed),
+        details: u32::try_from(details).unwrap_or(u32::MAX),
+        depends_on,
+        checkpoint_on,
+        subtasks: subtasks(unit, with_optional),
+        writes: unit.writes.clone(),
+        reads: unit.reads.clone(),
+    }
+}
+
+fn subtasks(unit: &Outline, with_optional: bool) -> Vec<Subtask> {
+    unit.leaves()
+        .map(|task| Subtask {
+            id: task.id.clone(),
+            title: task.title.clone(),
+            needed: task.needed,
+            runs: task.needed || with_optional,
+            state: if task.status == SubtaskState::Completed { SubtaskState::Completed } else { SubtaskState::NotStarted },
+            error: None,
+        })
+        .collect()
+}

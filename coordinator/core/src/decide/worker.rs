@@ -1,0 +1,199 @@
+//! Sessions of workers: hello and reconciliation, heartbeats, credits, offers, goodbye (RELIABILITY §3).
+
+use std::collections::BTreeMap;
+
+use roundtable_shared::{AttemptKey, BackendOffer, HeldLease, LeasePhase, LeaseRef, Reconciled, WorkerId};
+
+use super::{Deciding, attempt, lease};
+use crate::change::{Rejection, Reply};
+use crate::command::WorkerHello;
+use crate::effect::Effect;
+use crate::fleet::{LeaseWatch, Offer, Worker};
+use crate::state::LostCause;
+
+/// Heartbeats in a row that must miss a lease before it counts as gone: one may have crossed the grant.
+const MISSING_BEATS_MAX: u32 = 2;
+
+/// A session begins: both sides say what they hold and converge.
+pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Rejection> {
+    let WorkerHello { worker: id, session, introduction } = hello;
+    if let Some(known) = d.fleet.workers.get(&id)
+        && known.introduced
+    {
+        if introduction.incarnation < known.incarnation {
+            return Err(Rejection::stale(format!(
+                "a newer start of worker {id} has said hello already (start {} after {}); end one of the two, or give them different names",
+                known.incarnation, introduction.incarnation
+            )));
+        }
+        if session <= known.session {
+            return Err(Rejection::stale(format!("worker {id} has a newer session already")));
+        }
+        if known.connected {
+            d.effect(Effect::EndSession { worker: id.clone(), session: known.session });
+        }
+    }
+    let restarted = d.fleet.workers.get(&id).is_none_or(|known| introduction.incarnation > known.incarnation);
+    let held = introduction.held;
+    let now = d.now;
+    let worker = d.fleet.workers.entry(id.clone()).or_insert_with(|| Worker::unseen(id.clone(), now));
+    worker.session = session;
+    worker.connected = true;
+    worker.introduced = true;
+    worker.incarnation = introduction.incarnation;
+    worker.name = introduction.name;
+    worker.version = introduction.version;
+    worker.labels = introduction.labels;
+    worker.credits.clear();
+    if restarted {
+        worker.draining = false;
+        worker.cordoned = None;
+        worker.infra_streak.clear();
+    }
+    // A new hello is a good probe: credentials that were refused may have been renewed.
+    worker.offers = introduction.backends.into_iter().map(|offer| (offer.name.clone(), Offer { offer, parked_until_ms: None })).collect();
+    let names: Vec<_> = worker.offers.keys().cloned().collect();
+    worker.saw(now);
+    d.fleet.seen.extend(names);
+    let reconciled = reconcile(d, &id, &held);
+    remember_held(d, &id, held);
+    d.reply(Reply::Welcome { reconciled });
+    Ok(())
+}
+
+/// What this worker should hold and does not is handed back at once; what it holds and should not it is told to drop.
+fn reconcile(d: &mut Deciding<'_>, id: &WorkerId, held: &[HeldLease]) -> Vec<Reconciled> {
+    let gone: Vec<AttemptKey> = d
+        .state()
+        .live_of(id)
+        .filter(|(key, attempt)| !held.iter().any(|each| each.lease.key == **key && each.lease.lease_id == attempt.lease_id))
+        .map(|(key, _)| key.clone())
+        .collect();
+    for key in gone {
+        attempt::lose(d, &key, LostCause::HandedBack, "the worker came back without it");
+    }
+    held.iter()
+        .map(|each| {
+            let is_current = d.state().current(&each.lease).is_some_and(|attempt| attempt.worker == *id);
+            if is_current {
+                note_phase(d, each);
+            }
+            // An outcome that was accepted is reported again and gets the same verdict: the worker may not have heard it.
+            let keep = is_current || (each.phase == LeasePhase::Reported && is_recorded(d, id, &each.lease));
+            let reason = if keep { String::new() } else { "the seat is no longer held by this attempt".to_owned() };
+            Reconciled { lease: each.lease.clone(), keep, acked_seq: 0, reason }
+        })
+        .collect()
+}
+
+fn is_recorded(d: &Deciding<'_>, id: &WorkerId, lease: &LeaseRef) -> bool {
+    let attempt = d.state().attempt(&lease.key).filter(|attempt| attempt.lease_id == lease.lease_id && attempt.worker == *id);
+    attempt.is_some_and(|attempt| attempt.digest.is_some())
+}
+
+/// A worker says how far a lease is, without that being progress.
+fn note_phase(d: &mut Deciding<'_>, held: &HeldLease) {
+    let Some((limits, worker)) = d
+        .state()
+        .run(&held.lease.key.run)
+        .map(|run| run.options.limits.clone())
+        .zip(d.state().current(&held.lease).map(|attempt| attempt.worker.clone()))
+    else {
+        return;
+    };
+    let now = d.now;
+    let watch = d.fleet.leases.entry(held.lease.key.clone()).or_insert_with(|| LeaseWatch::granted(worker, &limits, now));
+    watch.missing_beats = 0;
+    watch.reached(held.phase, false, &limits, now);
+    if held.phase >= LeasePhase::Running {
+        lease::note_started(d, &held.lease);
+    }
+}
+
+fn remember_held(d: &mut Deciding<'_>, id: &WorkerId, held: Vec<HeldLease>) {
+    if let Some(worker) = d.fleet.workers.get_mut(id) {
+        worker.held = held.into_iter().map(|each| (each.lease, each.phase)).collect::<BTreeMap<_, _>>();
+    }
+}
+
+/// A stream ended. Its leases stay until the worker is back or silent too long.
+pub(super) fn gone(d: &mut Deciding<'_>, id: &WorkerId, session: u64) {
+    if let Some(worker) = d.fleet.session(id, session) {
+        worker.connected = false;
+        worker.credits.clear();
+    }
+}
+
+/// A worker leaves for good: what it still holds is handed back.
+pub(super) fn goodbye(d: &mut Deciding<'_>, id: &WorkerId, session: u64) {
+    if d.fleet.session(id, session).is_none() {
+        return;
+    }
+    let held: Vec<AttemptKey> = d.state().live_of(id).map(|(key, _)| key.clone()).collect();
+    for key in held {
+        attempt::lose(d, &key, LostCause::HandedBack, "the worker left");
+    }
+    d.fleet.workers.remove(id);
+}
+
+/// Free capacity of a pool.
+pub(super) fn want(d: &mut Deciding<'_>, id: &WorkerId, session: u64, pool: String, credits: u32) -> Result<(), Rejection> {
+    let now = d.now;
+    let worker = d.fleet.session(id, session).ok_or_else(|| unknown_session(id))?;
+    worker.saw(now);
+    if worker.credits.len() >= 1024 && !worker.credits.contains_key(&pool) {
+        return Err(Rejection::invalid(format!("worker {id} names too many pools")));
+    }
+    worker.credits.insert(pool, credits);
+    Ok(())
+}
+
+/// An offer changed: logged in or out, or probed.
+pub(super) fn backend_changed(d: &mut Deciding<'_>, id: &WorkerId, session: u64, offer: BackendOffer) -> Result<(), Rejection> {
+    let now = d.now;
+    let worker = d.fleet.session(id, session).ok_or_else(|| unknown_session(id))?;
+    worker.saw(now);
+    let name = offer.name.clone();
+    worker.offers.insert(name.clone(), Offer { offer, parked_until_ms: None });
+    d.fleet.seen.insert(name);
+    Ok(())
+}
+
+/// A sign of life with all the worker holds; the answer lists what it must drop, again and again until it has.
+pub(super) fn heartbeat(d: &mut Deciding<'_>, id: &WorkerId, session: u64, held: Vec<HeldLease>) -> Result<(), Rejection> {
+    let now = d.now;
+    let worker = d.fleet.session(id, session).ok_or_else(|| unknown_session(id))?;
+    worker.saw(now);
+    let drain = worker.draining;
+    let mut revoke = Vec::new();
+    for each in &held {
+        if d.state().current(&each.lease).is_some_and(|attempt| attempt.worker == *id) {
+            note_phase(d, each);
+        } else if each.phase != LeasePhase::Reported {
+            revoke.push((each.lease.clone(), "the seat is no longer held by this attempt".to_owned()));
+        }
+    }
+    drop_missing(d, id, &held);
+    remember_held(d, id, held);
+    d.reply(Reply::Heartbeat { revoke, drain });
+    Ok(())
+}
+
+/// Leases the worker had taken and no longer lists are gone.
+fn drop_missing(d: &mut Deciding<'_>, id: &WorkerId, held: &[HeldLease]) {
+    let live: Vec<AttemptKey> = d.state().live_of(id).map(|(key, _)| key.clone()).collect();
+    for key in live {
+        if held.iter().any(|each| each.lease.key == key) {
+            continue;
+        }
+        let Some(watch) = d.fleet.leases.get_mut(&key).filter(|watch| watch.phase.is_some()) else { continue };
+        watch.missing_beats += 1;
+        if watch.missing_beats >= MISSING_BEATS_MAX {
+            attempt::lose(d, &key, LostCause::HandedBack, "the worker does not hold it any more");
+        }
+    }
+}
+
+fn unknown_session(id: &WorkerId) -> Rejection {
+    Rejection::stale(format!("this is not the present session of worker {id}; say hello again"))
+}

@@ -1,0 +1,120 @@
+//! The fleet as it is right now: sessions, offers, credits, deadlines. Volatile and pure: it is rebuilt from hellos after a restart, and only
+//! the coordinator's own clock judges it.
+
+mod lease;
+mod worker;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use roundtable_shared::{AttemptKey, BackendName, RunId, UnitId, WorkerId};
+
+pub use lease::{ACCEPTED_WITHOUT_PROGRESS_MS, LeaseWatch, OVERDUE_MS};
+pub use worker::{Offer, Worker};
+
+use crate::command::Now;
+use crate::state::State;
+
+/// A worker silent so long gets no new grants.
+pub const SUSPECT_MS: u64 = 30_000;
+/// A worker silent so long has lost its leases.
+pub const LOST_MS: u64 = 60_000;
+/// After a restart of the coordinator every worker has this to come back.
+pub const GRACE_MS: u64 = 60_000;
+/// A tick later than this after the one before means that this process was not running: nobody is blamed for that time.
+pub const TICK_GAP_MS: u64 = 2_000;
+
+/// Volatile facts about workers, leases and owed effects.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Fleet {
+    /// Workers known to this process.
+    pub workers: BTreeMap<WorkerId, Worker>,
+    /// Deadlines of live leases.
+    pub leases: BTreeMap<AttemptKey, LeaseWatch>,
+    /// Backends a run waits for that nobody offers, since when (monotonic).
+    pub missing: BTreeMap<(RunId, Need), u64>,
+    /// Backends that were offered since this process started.
+    pub seen: BTreeSet<BackendName>,
+    /// Effects that failed and are to be repeated.
+    pub errands: BTreeMap<(RunId, Option<UnitId>), Errand>,
+    /// The last tick.
+    pub ticked_ms: Option<u64>,
+    /// When this process began.
+    pub began_ms: u64,
+}
+
+/// A backend wanted for a kind of seat.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Need {
+    /// For what: decides which backends may stand in.
+    pub kind: NeedKind,
+    /// The backend.
+    pub wanted: BackendName,
+    /// The unit's owner, for escalations: another one is better.
+    pub owner: Option<BackendName>,
+}
+
+/// What a backend is wanted for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum NeedKind {
+    /// Work on code.
+    Code,
+    /// Work on user interfaces.
+    Ui,
+    /// Reviews, and units that are reviews.
+    Review,
+    /// The third fix.
+    Escalation,
+    /// The assignment agent.
+    Assign,
+    /// The orchestrator agent.
+    Orchestrate,
+    /// The check command.
+    Check,
+}
+
+/// An effect that failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Errand {
+    /// Failures in a row.
+    pub failures: u32,
+    /// When it is repeated (monotonic); `None` while it is under way.
+    pub due_ms: Option<u64>,
+}
+
+impl Fleet {
+    /// The fleet after a fold: nobody is here yet, and every lease has a grace.
+    pub fn recovered(state: &State, now: Now) -> Self {
+        let mut fleet = Self { began_ms: now.mono_ms, ..Self::default() };
+        for (key, attempt) in state.live_attempts() {
+            fleet.workers.entry(attempt.worker.clone()).or_insert_with(|| Worker::unseen(attempt.worker.clone(), now));
+            fleet.leases.insert(key.clone(), LeaseWatch::recovered(attempt, state.run(&key.run), now));
+        }
+        fleet
+    }
+
+    /// Adds time in which this process did not run to everything that waits, so that nobody is blamed for it.
+    pub fn extend_all(&mut self, gap_ms: u64) {
+        for worker in self.workers.values_mut() {
+            worker.seen_ms = worker.seen_ms.saturating_add(gap_ms);
+            for offer in worker.offers.values_mut() {
+                offer.parked_until_ms = offer.parked_until_ms.map(|until| until.saturating_add(gap_ms));
+            }
+        }
+        for lease in self.leases.values_mut() {
+            lease.deadline_ms = lease.deadline_ms.saturating_add(gap_ms);
+        }
+        for since in self.missing.values_mut() {
+            *since = since.saturating_add(gap_ms);
+        }
+    }
+
+    /// Whether any worker is here and not silent.
+    pub fn anyone_here(&self, now: Now) -> bool {
+        self.workers.values().any(|worker| worker.connected && !worker.is_silent(now, SUSPECT_MS))
+    }
+
+    /// The worker, if this is its present session.
+    pub(crate) fn session(&mut self, worker: &WorkerId, session: u64) -> Option<&mut Worker> {
+        self.workers.get_mut(worker).filter(|worker| worker.session == session && worker.connected)
+    }
+}

@@ -1,0 +1,106 @@
+//! One worker as it is right now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use roundtable_shared::time::WallMs;
+use roundtable_shared::{BackendName, BackendOffer, LeasePhase, LeaseRef, RunId, UnitId, WorkerId};
+
+use crate::command::Now;
+
+/// A worker.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Worker {
+    /// Its id.
+    pub id: WorkerId,
+    /// Number of its present (or last) stream.
+    pub session: u64,
+    /// Whether that stream is open.
+    pub connected: bool,
+    /// Whether it said hello to this process.
+    pub introduced: bool,
+    /// Its own start counter.
+    pub incarnation: u64,
+    /// Display name.
+    pub name: String,
+    /// Version of its program.
+    pub version: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// What it offers.
+    pub offers: BTreeMap<BackendName, Offer>,
+    /// Attempts it can still take, per pool.
+    pub credits: BTreeMap<String, u32>,
+    /// Its last sign of life (monotonic).
+    pub seen_ms: u64,
+    /// The same for people.
+    pub seen_at: WallMs,
+    /// Takes nothing more, and leaves when it is empty.
+    pub draining: bool,
+    /// Takes nothing more, with why: its disk or tools failed attempts of several units in a row.
+    pub cordoned: Option<String>,
+    /// Units whose attempts ended for infra reasons here, without another end between.
+    pub infra_streak: BTreeSet<(RunId, UnitId)>,
+    /// What it last said it holds.
+    pub held: BTreeMap<LeaseRef, LeasePhase>,
+}
+
+/// A backend a worker offers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Offer {
+    /// As it says.
+    pub offer: BackendOffer,
+    /// Its credentials were refused: not before this (monotonic).
+    pub parked_until_ms: Option<u64>,
+}
+
+impl Worker {
+    /// A worker that has leases from before a restart and has not come back yet.
+    pub fn unseen(id: WorkerId, now: Now) -> Self {
+        Self {
+            name: id.to_string(),
+            id,
+            session: 0,
+            connected: false,
+            introduced: false,
+            incarnation: 0,
+            version: String::new(),
+            labels: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            credits: BTreeMap::new(),
+            seen_ms: now.mono_ms,
+            seen_at: now.wall,
+            draining: false,
+            cordoned: None,
+            infra_streak: BTreeSet::new(),
+            held: BTreeMap::new(),
+        }
+    }
+
+    /// A sign of life.
+    pub fn saw(&mut self, now: Now) {
+        self.seen_ms = self.seen_ms.max(now.mono_ms);
+        self.seen_at = now.wall;
+    }
+
+    /// Whether nothing was heard for so long.
+    pub fn is_silent(&self, now: Now, for_ms: u64) -> bool {
+        now.mono_ms.saturating_sub(self.seen_ms) > for_ms
+    }
+
+    /// Whether it counts as being here: a stream that broke a moment ago does not make its backends vanish.
+    pub fn is_here(&self, now: Now) -> bool {
+        self.introduced && !self.draining && self.cordoned.is_none() && !self.is_silent(now, super::LOST_MS)
+    }
+
+    /// Whether it takes grants now.
+    pub fn takes_grants(&self, now: Now) -> bool {
+        self.connected && self.is_here(now) && !self.is_silent(now, super::SUSPECT_MS)
+    }
+}
+
+impl Offer {
+    /// Whether it can be used, parks of its account aside.
+    pub fn is_usable(&self, now: Now) -> bool {
+        self.offer.unavailable.is_empty() && self.parked_until_ms.is_none_or(|until| until <= now.mono_ms) && self.offer.slots > 0
+    }
+}

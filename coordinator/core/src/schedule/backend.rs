@@ -1,0 +1,238 @@
+//! Which backend may play a seat right now, and what happens where nobody offers it (SEMANTICS §2, "A backend nobody offers").
+
+use std::collections::BTreeSet;
+
+use roundtable_shared::time::WallMs;
+use roundtable_shared::{BackendName, DecisionId, DecisionKind, RunId, Seat, UnitId, UnitType};
+
+use crate::command::Now;
+use crate::decide::{Deciding, by_rules_alone, give_up, park_key, raise, withdraw};
+use crate::fleet::{Fleet, Need, NeedKind};
+use crate::state::{Run, State};
+use crate::transition::Fact;
+
+/// The backend name of a worker's check slot.
+pub const CHECK_BACKEND: &str = "check";
+/// Embedded: how long the worker that starts beside the coordinator may take to say hello.
+const EMBEDDED_GRACE_MS: u64 = 30_000;
+
+/// What a need comes to right now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Resolved {
+    /// These, in order of preference.
+    Use { backends: Vec<BackendName>, substituted: Option<BackendName> },
+    /// It is offered, but its provider refuses until then.
+    Parked { until: WallMs },
+    /// Nobody offers it, nor what may stand in.
+    Missing,
+}
+
+/// Whether a backend can be had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Availability {
+    Here,
+    Parked(WallMs),
+    Gone,
+}
+
+/// What the seat needs.
+pub(crate) fn need(run: &Run, unit: Option<&UnitId>, seat: Seat) -> Need {
+    let options = &run.options;
+    let of = |kind, wanted: &BackendName| Need { kind, wanted: run.uses.get(wanted).unwrap_or(wanted).clone(), owner: None };
+    let unit = unit.and_then(|unit| run.unit(unit));
+    match (seat, unit) {
+        (Seat::Assign, _) => of(NeedKind::Assign, &options.assign_backend),
+        (Seat::Orchestrate, _) => of(NeedKind::Orchestrate, &options.orchestrator_backend),
+        (Seat::Check, _) => of(NeedKind::Check, &CHECK_BACKEND.into()),
+        (Seat::Review(_), _) | (Seat::Work, None) => of(NeedKind::Review, &"codex-review".into()),
+        (Seat::Work, Some(unit)) => {
+            let codex = BackendName::from("codex");
+            let owner = unit.owner.as_ref().unwrap_or(&codex);
+            if unit.next_escalates() {
+                return Need { owner: Some(owner.clone()), ..of(NeedKind::Escalation, &options.escalate_backend) };
+            }
+            match unit.unit_type {
+                UnitType::Code => of(NeedKind::Code, owner),
+                UnitType::Ui => of(NeedKind::Ui, owner),
+                UnitType::Review => of(NeedKind::Review, owner),
+            }
+        }
+    }
+}
+
+/// Finds backends for a need.
+pub(crate) fn resolve(state: &State, fleet: &Fleet, run: &Run, need: &Need, now: Now) -> Resolved {
+    let wanted = availability(state, fleet, run, &need.wanted, now);
+    let of_run = matches!(need.kind, NeedKind::Assign | NeedKind::Orchestrate);
+    match wanted {
+        Availability::Here => Resolved::Use { backends: vec![need.wanted.clone()], substituted: None },
+        // Seats of the run itself never wait for a parked backend.
+        Availability::Parked(until) if of_run => match first_here(state, fleet, run, need, now) {
+            Some(other) => Resolved::Use { backends: vec![other], substituted: None },
+            None => Resolved::Parked { until },
+        },
+        Availability::Parked(until) => Resolved::Parked { until },
+        Availability::Gone if need.kind != NeedKind::Orchestrate && may_substitute(fleet, run, need, now) => {
+            match first_here(state, fleet, run, need, now) {
+                Some(other) => Resolved::Use { backends: vec![other], substituted: Some(need.wanted.clone()) },
+                None => first_parked(state, fleet, run, need, now).map_or(Resolved::Missing, |until| Resolved::Parked { until }),
+            }
+        }
+        Availability::Gone => Resolved::Missing,
+    }
+}
+
+/// A backend that was never offered is replaced: embedded at once, served after a while. One that went away is asked about instead.
+fn may_substitute(fleet: &Fleet, run: &Run, need: &Need, now: Now) -> bool {
+    let was_here = fleet.seen.contains(&need.wanted) || ran(run, &need.wanted);
+    if need.kind == NeedKind::Check || (was_here && need.kind != NeedKind::Assign) {
+        return false;
+    }
+    run.substitutes.contains_key(&need.wanted)
+        || run.options.embedded
+        || waited_ms(fleet, run, need, now) >= run.options.limits.wait_worker_ms
+}
+
+fn ran(run: &Run, backend: &BackendName) -> bool {
+    run.attempts.iter().any(|attempt| attempt.backend == *backend)
+        || run.units().any(|unit| unit.attempts.iter().any(|attempt| attempt.backend == *backend))
+}
+
+fn waited_ms(fleet: &Fleet, run: &Run, need: &Need, now: Now) -> u64 {
+    fleet.missing.get(&(run.id.clone(), need.clone())).map_or(0, |since| now.mono_ms.saturating_sub(*since))
+}
+
+fn first_here(state: &State, fleet: &Fleet, run: &Run, need: &Need, now: Now) -> Option<BackendName> {
+    stand_ins(fleet, need, now).into_iter().find(|name| availability(state, fleet, run, name, now) == Availability::Here)
+}
+
+fn first_parked(state: &State, fleet: &Fleet, run: &Run, need: &Need, now: Now) -> Option<WallMs> {
+    stand_ins(fleet, need, now).into_iter().find_map(|name| match availability(state, fleet, run, &name, now) {
+        Availability::Parked(until) => Some(until),
+        Availability::Here | Availability::Gone => None,
+    })
+}
+
+/// Who may stand in, in order.
+fn stand_ins(fleet: &Fleet, need: &Need, now: Now) -> Vec<BackendName> {
+    let named: &[&str] = match need.kind {
+        NeedKind::Code => &["codex", "opencode", "gemini"],
+        NeedKind::Ui => &["gemini", "codex", "opencode"],
+        NeedKind::Review | NeedKind::Escalation | NeedKind::Assign | NeedKind::Orchestrate => {
+            &["codex-review", "codex", "opencode", "gemini"]
+        }
+        NeedKind::Check => &[],
+    };
+    let mut names: Vec<BackendName> = named.iter().map(|name| BackendName::from(*name)).collect();
+    if need.kind == NeedKind::Escalation {
+        // Any other than the owner's; else the owner's, with a fresh session. Reviewers cannot write.
+        names.retain(|name| name.as_str() != "codex-review" && Some(name) != need.owner.as_ref());
+    }
+    if need.kind != NeedKind::Check {
+        let here = fleet.workers.values().filter(|worker| worker.is_here(now));
+        let mut others: Vec<BackendName> =
+            here.flat_map(|worker| worker.offers.keys().cloned()).filter(|name| name.as_str() != CHECK_BACKEND).collect();
+        others.sort();
+        others.dedup();
+        let is_reader = |name: &BackendName| name.as_str() == "codex-review" && !matches!(need.kind, NeedKind::Review);
+        others.retain(|name| !names.contains(name) && Some(name) != need.owner.as_ref() && !is_reader(name));
+        names.extend(others);
+    }
+    names.extend(need.owner.clone());
+    names.retain(|name| *name != need.wanted);
+    names
+}
+
+fn availability(state: &State, fleet: &Fleet, run: &Run, backend: &BackendName, now: Now) -> Availability {
+    let mut parked: Option<WallMs> = None;
+    for worker in fleet.workers.values().filter(|worker| worker.is_here(now)) {
+        let offers =
+            worker.offers.values().filter(|offer| (offer.offer.name == *backend || offer.offer.serves_all) && offer.is_usable(now));
+        for offer in offers {
+            match state.parks.get(&park_key(&offer.offer.name, &offer.offer.account, &worker.id)).filter(|park| park.until > now.wall) {
+                None => return Availability::Here,
+                Some(park) => parked = Some(parked.map_or(park.until, |until| until.min(park.until))),
+            }
+        }
+    }
+    match parked {
+        Some(until) if until.since(now.wall) <= run.options.limits.park_gone_ms => Availability::Parked(until),
+        _ => Availability::Gone,
+    }
+}
+
+/// Says once that a backend plays for another.
+pub(super) fn say_substituted(d: &mut Deciding<'_>, run: &RunId, wanted: &BackendName, used: &BackendName) {
+    if d.run(run).substitutes.contains_key(wanted) {
+        return;
+    }
+    d.emit(run, Fact::BackendSubstituted { wanted: wanted.clone(), used: used.clone() });
+    d.notice(run, format!("nobody offers {wanted}; {used} plays for it until somebody does"));
+}
+
+/// A seat of the run itself that cannot be filled is done without.
+pub(super) fn do_without(d: &mut Deciding<'_>, run: &RunId, need: &Need, is_parked: bool) {
+    let now = d.run(run);
+    let waited = waited_ms(d.fleet, now, need, d.now);
+    let waits = match (is_parked, now.options.embedded) {
+        (true, _) => false,
+        (false, true) => !d.fleet.anyone_here(d.now) && waited < EMBEDDED_GRACE_MS,
+        (false, false) => waited < now.options.limits.wait_worker_ms,
+    };
+    if waits {
+        return;
+    }
+    let why = if is_parked { "every backend that could play it is refused by its provider" } else { "nobody offers a backend for it" };
+    match need.kind {
+        NeedKind::Assign => {
+            d.notice(run, format!("no assignment agent: {why}; rules decide"));
+            by_rules_alone(d, run);
+        }
+        NeedKind::Orchestrate => give_up(d, run, &format!("{why} ({})", need.wanted)),
+        _ => {}
+    }
+}
+
+/// Notes what is missing since when, asks a person where that has lasted, and takes questions back that are settled.
+pub(super) fn settle_missing(d: &mut Deciding<'_>, run: &RunId, missing: &BTreeSet<(RunId, Need)>) {
+    let now = d.run(run);
+    if now.is_ended() || now.paused.is_some() || now.halted.is_some() || d.state().paused.is_some() {
+        return;
+    }
+    let needs: Vec<Need> = missing.iter().filter(|(of, _)| of == run).map(|(_, need)| need.clone()).collect();
+    let mono = d.now.mono_ms;
+    d.fleet.missing.retain(|(of, need), _| of != run || needs.contains(need));
+    for need in &needs {
+        d.fleet.missing.entry((run.clone(), need.clone())).or_insert(mono);
+    }
+    withdraw_settled(d, run, &needs);
+    for need in needs {
+        if matches!(need.kind, NeedKind::Assign | NeedKind::Orchestrate) {
+            do_without(d, run, &need, false);
+        } else if is_time_to_ask(d, run, &need) {
+            let context = format!("no worker offers {} (and nothing may stand in for it); units that need it wait", need.wanted);
+            raise(d, run, DecisionKind::NoWorker, None, Some(&need.wanted), context);
+        }
+    }
+}
+
+fn withdraw_settled(d: &mut Deciding<'_>, run: &RunId, needs: &[Need]) {
+    let open = d.run(run).decisions.values().filter(|decision| decision.kind == DecisionKind::NoWorker);
+    let settled = open.filter(|decision| !needs.iter().any(|need| Some(&need.wanted) == decision.backend.as_ref()));
+    let settled: Vec<DecisionId> = settled.map(|decision| decision.id.clone()).collect();
+    for id in settled {
+        withdraw(d, run, &id, "it is offered, or no longer needed");
+    }
+}
+
+fn is_time_to_ask(d: &Deciding<'_>, run: &RunId, need: &Need) -> bool {
+    let now = d.run(run);
+    if now.snoozed.get(&need.wanted).is_some_and(|until| *until > d.now.wall) {
+        return false;
+    }
+    let waited = waited_ms(d.fleet, now, need, d.now);
+    if now.options.embedded {
+        return d.fleet.anyone_here(d.now) || waited >= EMBEDDED_GRACE_MS;
+    }
+    waited >= now.options.limits.no_worker_ms
+}

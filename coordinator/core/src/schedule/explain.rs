@@ -1,0 +1,207 @@
+//! Why a unit does not move: the answer of `explain` and of `waiting` in `status --json`, from the functions the scheduler itself uses.
+
+use roundtable_shared::{RunId, UnitId, UnitState};
+
+use super::backend::{Resolved, need, resolve};
+use super::place::place;
+use super::rank::Candidate;
+use super::ready::{barriers, due_seats, gates, is_barred, wants_work};
+use crate::command::Now;
+use crate::decide::is_gated_by_check;
+use crate::fleet::Fleet;
+use crate::state::{BaseCheck, Run, State, Unit};
+
+/// One reason to wait, now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Waiting {
+    /// What kind.
+    pub kind: WaitKind,
+    /// On what: a unit, backend, worker, decision or time; empty = on the run as a whole.
+    pub on: String,
+    /// The path that causes it, if one.
+    pub path: String,
+    /// In words.
+    pub text: String,
+}
+
+/// Kinds of reasons.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[expect(missing_docs, reason = "each is the word that `as_str` gives, explained where it is raised")]
+pub enum WaitKind {
+    Dependency,
+    Hazard,
+    Hold,
+    Exclusive,
+    Contended,
+    Slot,
+    Backend,
+    Parked,
+    Backoff,
+    Decision,
+    Assignment,
+    Integration,
+    Check,
+    Review,
+    Paused,
+    Step,
+    Orchestrator,
+    Attempt,
+    Ended,
+}
+
+impl WaitKind {
+    /// The word of JSON and output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dependency => "dependency",
+            Self::Hazard => "hazard",
+            Self::Hold => "hold",
+            Self::Exclusive => "exclusive",
+            Self::Contended => "contended",
+            Self::Slot => "slot",
+            Self::Backend => "backend",
+            Self::Parked => "parked",
+            Self::Backoff => "backoff",
+            Self::Decision => "decision",
+            Self::Assignment => "assignment",
+            Self::Integration => "integration",
+            Self::Check => "check",
+            Self::Review => "review",
+            Self::Paused => "paused",
+            Self::Step => "step",
+            Self::Orchestrator => "orchestrator",
+            Self::Attempt => "attempt",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+impl Waiting {
+    pub(super) fn on_run(kind: WaitKind, text: String) -> Self {
+        Self { kind, on: String::new(), path: String::new(), text }
+    }
+
+    fn on(kind: WaitKind, on: impl ToString, text: String) -> Self {
+        Self { kind, on: on.to_string(), path: String::new(), text }
+    }
+}
+
+/// Everything the unit waits for. Empty means that it is at its end, does not run, or is granted in this very moment.
+pub fn explain(state: &State, fleet: &Fleet, run: &RunId, unit: &UnitId, now: Now) -> Vec<Waiting> {
+    let Some(run) = state.run(run) else { return Vec::new() };
+    let Some(unit) = run.unit(unit).filter(|unit| unit.runs && !unit.state.is_terminal()) else { return Vec::new() };
+    let mut reasons = running(unit);
+    reasons.extend(asked(run, unit));
+    reasons.extend(contended(run, unit));
+    if unit.merging.is_some() {
+        reasons.push(Waiting::on_run(WaitKind::Integration, "its work is being merged with the run's branch".to_owned()));
+    }
+    if unit.state == UnitState::FinalReview {
+        reasons.extend(in_queue(state, run, unit, now));
+    }
+    if unit.state == UnitState::Blocked && unit.release.is_some() && !wants_work(unit) {
+        reasons.extend(gates(state, run, unit, now));
+    }
+    reasons.extend(empty_seats(state, fleet, run, unit, now));
+    reasons.dedup();
+    reasons
+}
+
+fn running(unit: &Unit) -> Vec<Waiting> {
+    let live = unit.live_attempts().map(|attempt| {
+        let kind = if attempt.role == roundtable_shared::Role::Review { WaitKind::Review } else { WaitKind::Attempt };
+        let doing = if attempt.started_at.is_some() { "runs" } else { "prepares" };
+        Waiting::on(kind, &attempt.worker, format!("attempt {} ({}) {doing} on {}", attempt.no, attempt.role, attempt.worker))
+    });
+    live.collect()
+}
+
+fn asked(run: &Run, unit: &Unit) -> Vec<Waiting> {
+    let open = run.decisions.values().filter(|decision| decision.unit.as_ref() == Some(&unit.id));
+    open.map(|decision| Waiting::on(WaitKind::Decision, &decision.id, format!("decision {} is open: {}", decision.id, decision.context)))
+        .collect()
+}
+
+fn contended(run: &Run, unit: &Unit) -> Vec<Waiting> {
+    let mut reasons = Vec::new();
+    for path in &unit.contended {
+        for holder in run.holders_of(&unit.id, path) {
+            let text = format!("it changed {path}, which unit {} ({}) holds", holder.id, holder.state);
+            reasons.push(Waiting { kind: WaitKind::Contended, on: holder.id.to_string(), path: path.clone(), text });
+        }
+    }
+    reasons
+}
+
+/// Consolidation, the integration queue and its checks.
+fn in_queue(state: &State, run: &Run, unit: &Unit, now: Now) -> Vec<Waiting> {
+    if unit.reviewers > 0 && !unit.consolidated {
+        return gates(state, run, unit, now);
+    }
+    match &run.in_flight {
+        Some(flight) if flight.unit == unit.id => match &flight.candidate {
+            None => vec![Waiting::on_run(WaitKind::Integration, "its commit on the run's branch is being made".to_owned())],
+            Some(_) if flight.intended => vec![Waiting::on_run(WaitKind::Integration, "the run's branch is being moved to it".to_owned())],
+            Some(_) => Vec::new(),
+        },
+        Some(flight) => vec![Waiting::on(WaitKind::Integration, &flight.unit, format!("unit {} is being integrated", flight.unit))],
+        None if is_gated_by_check(run) => {
+            let text = match &run.base_check {
+                BaseCheck::Red { .. } => "the check is red on the base: decision check-red-on-base is open",
+                _ => "the check has not passed on the base yet",
+            };
+            let open = run.decisions.keys().find(|id| id.as_str() == "check-red-on-base");
+            match open {
+                Some(id) => vec![Waiting::on(WaitKind::Decision, id, text.to_owned())],
+                None => vec![Waiting::on_run(WaitKind::Check, text.to_owned())],
+            }
+        }
+        None => {
+            let ahead = run.queue().into_iter().take_while(|other| other.id != unit.id).last();
+            match ahead {
+                Some(ahead) => vec![Waiting::on(WaitKind::Integration, &ahead.id, format!("unit {} is integrated before it", ahead.id))],
+                None => gates(state, run, unit, now),
+            }
+        }
+    }
+}
+
+/// Seats that are empty and should not be: their gates, then the backend, then the slot.
+fn empty_seats(state: &State, fleet: &Fleet, run: &Run, unit: &Unit, now: Now) -> Vec<Waiting> {
+    let seats = due_seats(run, unit);
+    let Some(&first) = seats.first() else { return Vec::new() };
+    let mut reasons = gates(state, run, unit, now);
+    if !reasons.is_empty() {
+        return reasons;
+    }
+    let candidate = Candidate::seat_of(run, unit, first);
+    let barriers = barriers(state, fleet, now);
+    if let Some((_, barrier)) = barriers.iter().find(|_| is_barred(state, &barriers, &candidate)) {
+        let text = format!("unit {barrier} has no manifest and waits for every hold; nothing new starts before it");
+        return vec![Waiting::on(WaitKind::Exclusive, barrier, text)];
+    }
+    let need = need(run, Some(&unit.id), first);
+    match resolve(state, fleet, run, &need, now) {
+        Resolved::Parked { until } => {
+            let text = format!("the provider of {} refuses until {}", need.wanted, until.rfc3339());
+            reasons.push(Waiting::on(WaitKind::Parked, &need.wanted, text));
+        }
+        Resolved::Missing => {
+            let asked = run.decisions.values().find(|decision| decision.backend.as_ref() == Some(&need.wanted));
+            reasons.push(match asked {
+                Some(decision) => {
+                    Waiting::on(WaitKind::Decision, &decision.id, format!("decision {} is open: {}", decision.id, decision.context))
+                }
+                None => Waiting::on(WaitKind::Backend, &need.wanted, format!("no worker offers {}", need.wanted)),
+            });
+        }
+        Resolved::Use { backends, .. } => {
+            if place(state, fleet, run, &candidate, &backends, now).is_none() {
+                let names: Vec<&str> = backends.iter().map(|name| name.as_str()).collect();
+                let names = names.join(" or ");
+                reasons.push(Waiting::on(WaitKind::Slot, &names, format!("every slot of {names} is busy")));
+            }
+        }
+    }
+    reasons
+}

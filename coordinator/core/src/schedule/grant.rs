@@ -1,0 +1,121 @@
+//! A grant: the lease, the unit's move, and what the worktree is made of.
+
+use roundtable_shared::{CommitId, LeaseRef, Role, RunId, Seat, UnitId, UnitState};
+
+use super::place::Placement;
+use super::rank::Candidate;
+use crate::decide::{Deciding, key_of, reopen_subtasks};
+use crate::effect::{Effect, Grant, Start};
+use crate::fleet::LeaseWatch;
+use crate::state::{FixCause, Run, Unit};
+use crate::transition::{Fact, Granted};
+
+/// Fills the seat there.
+pub(super) fn grant(d: &mut Deciding<'_>, candidate: &Candidate, placement: Placement) {
+    let Candidate { run, unit, seat, role, .. } = candidate;
+    let (run_now, unit_now) = (d.run(run), unit.as_ref().map(|unit| d.unit(run, unit)));
+    let (base, start) = match unit_now {
+        Some(unit) => from_where(run_now, unit, *seat),
+        None => (run_now.tip.clone(), Start::Commit(run_now.tip.clone())),
+    };
+    let escalated = *role == Role::Fix && unit_now.is_some_and(Unit::next_escalates);
+    let turn = match (role, unit_now) {
+        (Role::Implement | Role::Fix, Some(unit)) => unit.next_turn(),
+        (Role::Review, Some(unit)) => unit.round,
+        (Role::Check, Some(unit)) => 1 + unit.counters.red_checks,
+        (Role::Assign, _) => 1 + run_now.assigning.failures,
+        (Role::Orchestrate, _) => 1 + run_now.orchestrator.answers,
+        _ => 1,
+    };
+    let attempt = unit_now.map_or_else(|| run_now.next_attempt(), Unit::next_attempt);
+    let resumed_from =
+        unit_now.filter(|_| role.writes()).and_then(|unit| unit.last.as_ref()).map(|work| work.attempt).filter(|no| no.0 > 0);
+    let needs_escalation = escalated && unit_now.is_some_and(|unit| unit.escalated_at.is_none());
+    let limits = run_now.options.limits.clone();
+    let round = if *role == Role::Review { unit_now.map_or(0, |unit| unit.round) } else { 0 };
+    let lease_id = d.entropy.lease_id();
+    let granted = Granted {
+        unit: unit.clone(),
+        attempt,
+        lease_id,
+        seat: *seat,
+        role: *role,
+        turn,
+        round,
+        worker: placement.worker.clone(),
+        backend: placement.backend.clone(),
+        pool: placement.pool.clone(),
+        account: placement.account.clone(),
+        base: base.clone(),
+        start: start.clone(),
+        resumed_from,
+        resume: placement.resume.clone(),
+        escalated,
+    };
+    if let (true, Some(unit)) = (needs_escalation, unit) {
+        d.emit(run, Fact::Escalated { unit: unit.clone() });
+    }
+    d.emit(run, Fact::LeaseGranted(Box::new(granted)));
+    if let Some(unit) = unit {
+        take_state(d, run, unit, *seat);
+    }
+    let key = key_of(run, unit.as_ref(), attempt);
+    d.fleet.leases.insert(key.clone(), LeaseWatch::granted(placement.worker.clone(), &limits, d.now));
+    if let Some(credits) = d.fleet.workers.get_mut(&placement.worker).and_then(|worker| worker.credits.get_mut(&placement.pool)) {
+        *credits = credits.saturating_sub(1);
+    }
+    d.effect(Effect::Grant(Box::new(Grant {
+        worker: placement.worker,
+        session: placement.session,
+        lease: LeaseRef { key, lease_id },
+        seat: *seat,
+        role: *role,
+        backend: placement.backend,
+        pool: placement.pool,
+        base,
+        start,
+        resume: placement.resume,
+        turn,
+        escalated,
+    })));
+}
+
+fn take_state(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, seat: Seat) {
+    match seat {
+        Seat::Work => {
+            reopen_subtasks(d, run, unit);
+            d.move_unit(run, unit, UnitState::InProgress, None);
+        }
+        Seat::Review(_) if d.unit(run, unit).state == UnitState::PendingReview => {
+            d.move_unit(run, unit, UnitState::UnderReview, None);
+        }
+        _ => {}
+    }
+}
+
+/// Base and content of the worktree (SEMANTICS §5): the first grant starts at the tip, which contains every dependency; later ones go on from the
+/// last commit, merged with the tip if that has touched the unit's paths since, or after a conflict or a red check.
+fn from_where(run: &Run, unit: &Unit, seat: Seat) -> (CommitId, Start) {
+    let at = |commit: &CommitId| (commit.clone(), Start::Commit(commit.clone()));
+    match seat {
+        Seat::Check => run
+            .in_flight
+            .as_ref()
+            .and_then(|flight| flight.candidate.as_ref())
+            .map_or_else(|| at(&run.tip), |candidate| at(&candidate.commit)),
+        Seat::Review(_) => match &unit.accepted {
+            Some(work) => (work.base.clone(), Start::Commit(work.commit.clone())),
+            None => at(&run.tip),
+        },
+        _ => {
+            let Some(work) = &unit.last else { return at(&run.tip) };
+            let must_merge = matches!(unit.fix, Some(FixCause::Conflict { .. } | FixCause::CheckRed { .. }))
+                || run.tip_changed_paths_of(unit, &work.base);
+            if must_merge && work.base != run.tip {
+                let start = Start::MergeWithTip { base: work.base.clone(), commit: work.commit.clone(), tip: run.tip.clone() };
+                return (run.tip.clone(), start);
+            }
+            (work.base.clone(), Start::Commit(work.commit.clone()))
+        }
+    }
+}

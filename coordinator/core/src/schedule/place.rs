@@ -1,0 +1,118 @@
+//! Where a seat is filled: a worker with a free slot of the backend, the better fitting one first. Never waits for the better one.
+
+use roundtable_shared::{AgentSessionId, BackendName, Role, Seat, WorkerId};
+
+use super::rank::Candidate;
+use crate::command::Now;
+use crate::decide::{park_key, park_key_of};
+use crate::fleet::{Fleet, Offer, Worker};
+use crate::state::{Run, State, Unit};
+
+/// A slot for a seat.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Placement {
+    pub worker: WorkerId,
+    pub session: u64,
+    /// The backend of the role.
+    pub wanted: BackendName,
+    /// The backend that plays it (another where a worker serves all).
+    pub backend: BackendName,
+    pub pool: String,
+    pub account: String,
+    /// Agent session to resume there.
+    pub resume: Option<AgentSessionId>,
+}
+
+/// Smaller is better.
+type Score = (bool, bool, bool, bool, usize, u64);
+
+/// The best free slot for that seat, if there is one.
+pub(crate) fn place(
+    state: &State,
+    fleet: &Fleet,
+    run: &Run,
+    candidate: &Candidate,
+    backends: &[BackendName],
+    now: Now,
+) -> Option<Placement> {
+    let unit = candidate.unit.as_ref().and_then(|unit| run.unit(unit));
+    let mut best: Option<(Score, Placement)> = None;
+    for worker in fleet.workers.values().filter(|worker| worker.takes_grants(now)) {
+        for wanted in backends {
+            for offer in worker.offers.values().filter(|offer| plays(offer, wanted) && offer.is_usable(now)) {
+                let free = free_slots(state, worker, offer);
+                if free == 0 || is_parked(state, worker, offer, now) {
+                    continue;
+                }
+                let resume = unit.and_then(|unit| resumable(unit, candidate, worker, offer));
+                let score = score(unit, candidate, worker, offer, wanted, resume.is_some(), state, free);
+                if best.as_ref().is_none_or(|(known, _)| score < *known) {
+                    let placement = Placement {
+                        worker: worker.id.clone(),
+                        session: worker.session,
+                        wanted: wanted.clone(),
+                        backend: offer.offer.name.clone(),
+                        pool: offer.offer.pool.clone(),
+                        account: offer.offer.account.clone(),
+                        resume,
+                    };
+                    best = Some((score, placement));
+                }
+            }
+        }
+    }
+    best.map(|(_, placement)| placement)
+}
+
+fn plays(offer: &Offer, wanted: &BackendName) -> bool {
+    offer.offer.name == *wanted || offer.offer.serves_all
+}
+
+/// Grants never exceed credits, nor slots: a `Want` may have crossed a grant.
+fn free_slots(state: &State, worker: &Worker, offer: &Offer) -> u64 {
+    let pool = &offer.offer.pool;
+    let credits = worker.credits.get(pool).copied().unwrap_or(0);
+    let busy = state.live_of(&worker.id).filter(|(_, attempt)| attempt.pool == *pool).count() as u64;
+    u64::from(credits).min(u64::from(offer.offer.slots).saturating_sub(busy))
+}
+
+/// Parked, or being probed by one attempt already.
+fn is_parked(state: &State, worker: &Worker, offer: &Offer, now: Now) -> bool {
+    let key = park_key(&offer.offer.name, &offer.offer.account, &worker.id);
+    let Some(park) = state.parks.get(&key) else { return false };
+    park.until > now.wall || state.live_attempts().any(|(_, attempt)| attempt.granted_at >= park.until && park_key_of(attempt) == key)
+}
+
+/// A fix goes on with the agent's own session where the same worker has it; an escalated one starts afresh.
+fn resumable(unit: &Unit, candidate: &Candidate, worker: &Worker, offer: &Offer) -> Option<AgentSessionId> {
+    if candidate.role != Role::Fix || unit.next_escalates() {
+        return None;
+    }
+    let last = unit.last_work()?;
+    (last.worker == worker.id && last.backend == offer.offer.name).then(|| last.agent_session.clone())?
+}
+
+#[expect(clippy::too_many_arguments, reason = "one number per preference, all of them local to this file")]
+fn score(
+    unit: Option<&Unit>,
+    candidate: &Candidate,
+    worker: &Worker,
+    offer: &Offer,
+    wanted: &BackendName,
+    resumes: bool,
+    state: &State,
+    free: u64,
+) -> Score {
+    let is_author =
+        |unit: &Unit| unit.accepted.as_ref().and_then(|work| unit.attempt(work.attempt)).is_some_and(|attempt| attempt.worker == worker.id);
+    let failed_here = |unit: &Unit| match candidate.seat {
+        Seat::Review(_) => unit
+            .failed_reviews
+            .iter()
+            .any(|(seat, on, backend)| *seat == candidate.seat && *on == worker.id && *backend == offer.offer.name),
+        _ => unit.avoid.as_ref() == Some(&worker.id),
+    };
+    let reviews_own = candidate.role == Role::Review && unit.is_some_and(is_author);
+    let stands_in = offer.offer.name != *wanted;
+    (stands_in, unit.is_some_and(failed_here), reviews_own, !resumes, state.live_of(&worker.id).count(), u64::MAX - free)
+}

@@ -1,0 +1,99 @@
+//! Which empty seat comes first: check, review, fix before implement; among implements the longest remaining critical path, then plan order.
+
+use std::cmp::Reverse;
+
+use roundtable_shared::{Mode, Role, RunId, Seat, UnitId};
+
+use super::ready::{due_seats, is_ready};
+use crate::command::Now;
+use crate::state::{BaseCheck, Run, Stage, State, Unit};
+
+/// An empty seat that may be filled.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Candidate {
+    /// Its run.
+    pub run: RunId,
+    /// Its unit; `None` for the run's own seats.
+    pub unit: Option<UnitId>,
+    /// The seat.
+    pub seat: Seat,
+    /// What it is asked to do.
+    pub role: Role,
+    rank: Rank,
+}
+
+/// Class of role first, then the age of what waits; smaller comes first.
+type Rank = (u8, Reverse<u64>, usize, usize);
+
+impl Candidate {
+    /// The unit's work seat.
+    pub(super) fn work_of(run: &Run, unit: &Unit) -> Self {
+        Self::of(run, unit, Seat::Work, 0)
+    }
+
+    /// That seat of the unit, wherever its run stands among others.
+    pub(super) fn seat_of(run: &Run, unit: &Unit, seat: Seat) -> Self {
+        Self::of(run, unit, seat, 0)
+    }
+
+    fn of(run: &Run, unit: &Unit, seat: Seat, run_at: usize) -> Self {
+        let role = match seat {
+            Seat::Check => Role::Check,
+            Seat::Review(_) => Role::Review,
+            _ => unit.next_role(),
+        };
+        let class = match role {
+            Role::Check => 1,
+            Role::Review => 2,
+            Role::Fix => 3,
+            Role::Implement | Role::Assign | Role::Orchestrate => 4,
+        };
+        let remaining = if role == Role::Implement { run.plan.remaining_ms[unit.position] } else { 0 };
+        let rank = (class, Reverse(remaining), run_at, run.plan.rank[unit.position]);
+        Self { run: run.id.clone(), unit: Some(unit.id.clone()), seat, role, rank }
+    }
+
+    fn of_run(run: &Run, seat: Seat, role: Role, run_at: usize) -> Self {
+        Self { run: run.id.clone(), unit: None, seat, role, rank: (0, Reverse(0), run_at, 0) }
+    }
+}
+
+/// Every seat that is empty, should not be, and whose gates are open; in the order they are served.
+pub(crate) fn candidates(state: &State, now: Now) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    for (run_at, run) in state.unfinished().enumerate() {
+        found.extend(of_run(state, run, run_at, now));
+        for unit in run.in_order() {
+            let seats = due_seats(run, unit);
+            if !seats.is_empty() && is_ready(state, run, unit, now) {
+                found.extend(seats.into_iter().map(|seat| Candidate::of(run, unit, seat, run_at)));
+            }
+        }
+    }
+    found.sort_by_key(|candidate| candidate.rank);
+    found
+}
+
+/// The run's own seats: assignment, orchestrator, check of the base.
+fn of_run(state: &State, run: &Run, run_at: usize, now: Now) -> Vec<Candidate> {
+    let stopped = run.ending.is_some() || run.halted.is_some() || run.paused.is_some() || state.paused.is_some();
+    if stopped || matches!(run.stage, Stage::Closing | Stage::Ended) {
+        return Vec::new();
+    }
+    let mut seats = Vec::new();
+    let asks_agent = matches!(run.options.mode, Mode::Llm | Mode::Deterministic);
+    if run.stage == Stage::Assigning && asks_agent && !run.live.contains_key(&Seat::Assign) {
+        seats.push(Candidate::of_run(run, Seat::Assign, Role::Assign, run_at));
+    }
+    let limits = &run.options.limits;
+    let is_consulted =
+        run.orchestrator.wanted.as_ref().is_some_and(|wanted| wanted.at_end || now.wall.since(wanted.since) >= limits.consult_every_ms);
+    if run.stage == Stage::Working && run.orchestrator.enabled && is_consulted && !run.live.contains_key(&Seat::Orchestrate) {
+        seats.push(Candidate::of_run(run, Seat::Orchestrate, Role::Orchestrate, run_at));
+    }
+    let base_waits = matches!(run.base_check, BaseCheck::Wanted { retry_at, .. } if retry_at.is_none_or(|at| at <= now.wall));
+    if run.stage == Stage::Working && base_waits && !run.live.contains_key(&Seat::Check) && !run.is_done() {
+        seats.push(Candidate::of_run(run, Seat::Check, Role::Check, run_at));
+    }
+    seats
+}

@@ -1,0 +1,297 @@
+//! What must hold before a seat may be filled, worker and backend aside: each gate is asked by the scheduler and told by `explain`.
+
+use roundtable_shared::{HazardRule, RunId, Seat, UnitId, UnitState};
+
+use super::backend::{Resolved, need, resolve};
+use super::explain::{WaitKind, Waiting};
+use super::place::place;
+use super::rank::Candidate;
+use crate::command::{Now, Phase};
+use crate::decide;
+use crate::fleet::Fleet;
+use crate::state::{FixCause, Release, Run, Stage, State, Unit};
+
+/// Whether the unit waits for a work grant (ready or not).
+pub(crate) fn wants_work(unit: &Unit) -> bool {
+    match unit.state {
+        UnitState::NotStarted => true,
+        UnitState::Blocked => unit.release == Some(Release::Subtask),
+        UnitState::FixRequired => {
+            unit.fix.as_ref().is_some_and(|cause| !matches!(cause, FixCause::Waiting { .. })) && unit.merging.is_none()
+        }
+        _ => false,
+    }
+}
+
+/// Seats of the unit that are empty and should not be.
+pub(crate) fn due_seats(run: &Run, unit: &Unit) -> Vec<Seat> {
+    match unit.state {
+        _ if !unit.runs => Vec::new(),
+        UnitState::PendingReview | UnitState::UnderReview => {
+            if unit.merging.is_some() {
+                return Vec::new();
+            }
+            unit.missing_reviews().filter(|seat| !unit.live.contains_key(seat)).collect()
+        }
+        UnitState::FinalReview => {
+            let flight = run.in_flight.as_ref().filter(|flight| flight.unit == unit.id && flight.candidate.is_some() && !flight.intended);
+            if flight.is_some() && run.has_checks() && unit.live.is_empty() { vec![Seat::Check] } else { Vec::new() }
+        }
+        _ if wants_work(unit) && unit.live.is_empty() => vec![Seat::Work],
+        _ => Vec::new(),
+    }
+}
+
+/// Whether that seat is empty and should not be.
+pub(super) fn seat_is_due(run: &Run, unit: &Unit, seat: Seat) -> bool {
+    due_seats(run, unit).contains(&seat)
+}
+
+/// Whether nothing but a slot stands between the unit and its next seat.
+pub fn is_ready(state: &State, run: &Run, unit: &Unit, now: Now) -> bool {
+    let mut gates = Gates { run, unit, now, reasons: None, time_counts: true };
+    !gates.any(state)
+}
+
+/// The same, backoff aside: only time stands in between.
+pub(crate) fn is_ready_but_for_time(state: &State, run: &Run, unit: &Unit, now: Now) -> bool {
+    let mut gates = Gates { run, unit, now, reasons: None, time_counts: false };
+    !gates.any(state)
+}
+
+/// Everything that stands between the unit and its next seat, worker and backend aside.
+pub(super) fn gates(state: &State, run: &Run, unit: &Unit, now: Now) -> Vec<Waiting> {
+    let mut gates = Gates { run, unit, now, reasons: Some(Vec::new()), time_counts: true };
+    gates.any(state);
+    gates.reasons.unwrap_or_default()
+}
+
+/// Asks each gate; with `reasons` it goes on after the first and tells them all.
+struct Gates<'a> {
+    run: &'a Run,
+    unit: &'a Unit,
+    now: Now,
+    reasons: Option<Vec<Waiting>>,
+    time_counts: bool,
+}
+
+impl Gates<'_> {
+    /// Whether anything stands in the way.
+    fn any(&mut self, state: &State) -> bool {
+        let gates: [fn(&mut Self, &State) -> bool; 5] = [Self::of_run, Self::of_phase, Self::of_time, Self::of_order, Self::of_hold];
+        let mut found = false;
+        for gate in gates {
+            found |= gate(self, state);
+            if found && self.reasons.is_none() {
+                return true;
+            }
+        }
+        found
+    }
+
+    /// A closed gate, with words for it where they are wanted.
+    fn closed(&mut self, reason: impl FnOnce(&Self) -> Waiting) -> bool {
+        if self.reasons.is_some() {
+            let reason = reason(self);
+            if let Some(reasons) = &mut self.reasons {
+                reasons.push(reason);
+            }
+        }
+        true
+    }
+
+    fn of_run(&mut self, state: &State) -> bool {
+        let run = self.run;
+        if let Some(ended) = &run.ended {
+            return self.closed(|_| Waiting::on_run(WaitKind::Ended, format!("the run has ended: {}", ended.reason)));
+        }
+        if run.stage == Stage::Assigning {
+            return self.closed(|_| Waiting::on_run(WaitKind::Assignment, "owners and manifests are being found".to_owned()));
+        }
+        let stopped = run.ending.as_ref().map(|ending| ("is ending", ending.reason.clone()));
+        let halted = run.halted.as_ref().map(|halted| ("is halted", halted.text.clone()));
+        let paused = run.paused.as_ref().or(state.paused.as_ref()).map(|paused| ("is paused", paused.text.clone()));
+        match stopped.or(halted).or(paused) {
+            Some((how, why)) => self.closed(|_| {
+                let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+                Waiting::on_run(WaitKind::Paused, format!("the run {how}{why}"))
+            }),
+            None => false,
+        }
+    }
+
+    fn of_phase(&mut self, _: &State) -> bool {
+        let phase = match self.unit.state {
+            UnitState::PendingReview | UnitState::UnderReview => Phase::Reviews,
+            UnitState::FinalReview => Phase::Consolidate,
+            _ => Phase::Dispatch,
+        };
+        let mut found = false;
+        if self.run.is_held(phase, self.now.wall) {
+            found |= self.closed(|_| {
+                Waiting::on_run(WaitKind::Orchestrator, "the orchestrator agent asked to hold this back for a moment".to_owned())
+            });
+        }
+        if !decide::step_allows(self.run, phase, &self.unit.id) {
+            found |= self.closed(|gates| {
+                let word = match phase {
+                    Phase::Reviews => "reviews",
+                    Phase::Consolidate => "consolidate",
+                    _ => "dispatch",
+                };
+                Waiting::on_run(WaitKind::Step, format!("manual mode: `orchctl step {} {word}` moves it", gates.run.id))
+            });
+        }
+        found
+    }
+
+    fn of_time(&mut self, _: &State) -> bool {
+        match self.unit.retry_at.filter(|at| self.time_counts && *at > self.now.wall) {
+            Some(at) => self.closed(|gates| {
+                let wait_s = at.since(gates.now.wall).div_ceil(1000);
+                Waiting { kind: WaitKind::Backoff, on: at.rfc3339(), path: String::new(), text: format!("tried again in {wait_s} s") }
+            }),
+            None => false,
+        }
+    }
+
+    /// Dependencies, and hazards before the first grant.
+    fn of_order(&mut self, _: &State) -> bool {
+        if !wants_work(self.unit) || self.unit.state == UnitState::FixRequired {
+            return false;
+        }
+        let (run, unit) = (self.run, self.unit);
+        let mut found = false;
+        for &on in &run.plan.needs[unit.position] {
+            let on = &run.units[on];
+            if !on.is_settled_for_others() {
+                found |= self.closed(|_| {
+                    let is_implied = unit.checkpoint_on.contains(&on.id);
+                    let how = if is_implied { "a checkpoint comes after unit" } else { "depends on unit" };
+                    Waiting {
+                        kind: WaitKind::Dependency,
+                        on: on.id.to_string(),
+                        path: String::new(),
+                        text: format!("{how} {} ({})", on.id, on.state),
+                    }
+                });
+                if self.reasons.is_none() {
+                    return true;
+                }
+            }
+        }
+        if unit.started || run.options.hazards == HazardRule::Writes {
+            return found;
+        }
+        found | self.of_hazards()
+    }
+
+    fn of_hazards(&mut self) -> bool {
+        let (run, unit) = (self.run, self.unit);
+        let plan = &run.plan;
+        let rank = plan.rank[unit.position];
+        let is_open = |at: &usize| plan.unfinished.contains(&plan.rank[*at]);
+        // Under `explain` each earlier unit is told once; the scheduler only asks whether there is one.
+        let exclusive: Vec<usize> = match (&self.reasons, unit.claims_all()) {
+            (None, true) => plan.unfinished.range(..rank).next().map(|rank| plan.order[*rank]).into_iter().collect(),
+            (None, false) => plan.unfinished_all.range(..rank).next().map(|rank| plan.order[*rank]).into_iter().collect(),
+            (Some(_), true) => plan.unfinished.range(..rank).map(|rank| plan.order[*rank]).collect(),
+            (Some(_), false) => plan.unfinished_all.range(..rank).map(|rank| plan.order[*rank]).collect(),
+        };
+        let mut found = false;
+        for at in exclusive {
+            let earlier = &run.units[at];
+            found |= self.closed(|gates| {
+                let whose = if gates.unit.claims_all() { "this unit" } else { "it" };
+                Waiting {
+                    kind: WaitKind::Exclusive,
+                    on: earlier.id.to_string(),
+                    path: String::new(),
+                    text: format!(
+                        "comes after unit {} ({}): {whose} has no manifest and counts as touching everything",
+                        earlier.id, earlier.state
+                    ),
+                }
+            });
+            if self.reasons.is_none() {
+                return true;
+            }
+        }
+        let hazards: Vec<usize> = match self.reasons {
+            None => plan.hazards[unit.position].iter().copied().find(is_open).into_iter().collect(),
+            Some(_) => plan.hazards[unit.position].iter().copied().filter(is_open).collect(),
+        };
+        for at in hazards {
+            let earlier = &run.units[at];
+            found |= self.closed(|gates| {
+                let path = hazard_path(gates.unit, earlier);
+                let text = format!("unit {} ({}) comes first and writes {path}", earlier.id, earlier.state);
+                Waiting { kind: WaitKind::Hazard, on: earlier.id.to_string(), path, text }
+            });
+        }
+        found
+    }
+
+    /// Holds of others, where a grant (or a release) takes the unit's own.
+    fn of_hold(&mut self, _: &State) -> bool {
+        let (run, unit) = (self.run, self.unit);
+        let mut found = false;
+        if matches!(unit.state, UnitState::NotStarted | UnitState::Blocked) && (wants_work(unit) || unit.release.is_some()) {
+            for holder in run.hold_conflicts(unit) {
+                found |= self.closed(|gates| {
+                    let path = hold_path(gates.unit, holder);
+                    let text =
+                        format!("unit {} ({}) holds {}", holder.id, holder.state, if path.is_empty() { "everything" } else { &path });
+                    Waiting { kind: WaitKind::Hold, on: holder.id.to_string(), path, text }
+                });
+                if self.reasons.is_none() {
+                    return true;
+                }
+            }
+        }
+        found
+    }
+}
+
+/// A path in which a later unit meets an earlier one's writes.
+pub(super) fn hazard_path(unit: &Unit, earlier: &Unit) -> String {
+    let meets = |set: &roundtable_shared::manifest::PathSet| earlier.manifest.writes.first_conflict(set).map(|conflict| conflict.path);
+    meets(&unit.manifest.writes).or_else(|| meets(&unit.manifest.reads)).unwrap_or_default()
+}
+
+/// A path both units write.
+pub(super) fn hold_path(unit: &Unit, holder: &Unit) -> String {
+    holder.manifest.writes.first_conflict(&unit.manifest.writes).map(|conflict| conflict.path).unwrap_or_default()
+}
+
+/// Units without a manifest that only wait for holds (`--hazards writes`): while there is one, nothing new of its run starts.
+pub(super) fn barriers(state: &State, fleet: &Fleet, now: Now) -> Vec<(RunId, UnitId)> {
+    let mut barriers = Vec::new();
+    for run in state.unfinished().filter(|run| run.options.hazards == HazardRule::Writes) {
+        let waits = |unit: &&Unit| unit.state == UnitState::NotStarted && unit.runs && unit.claims_all() && !unit.started;
+        let barrier = run.in_order().filter(waits).find(|unit| {
+            let reasons = gates(state, run, unit, now);
+            let only_holds = reasons.iter().all(|reason| reason.kind == WaitKind::Hold);
+            only_holds && has_slot(state, fleet, run, unit, now)
+        });
+        barriers.extend(barrier.map(|unit| (run.id.clone(), unit.id.clone())));
+    }
+    barriers
+}
+
+/// Whether a slot is free for the unit's work.
+fn has_slot(state: &State, fleet: &Fleet, run: &Run, unit: &Unit, now: Now) -> bool {
+    let need = need(run, Some(&unit.id), Seat::Work);
+    let candidate = Candidate::work_of(run, unit);
+    match resolve(state, fleet, run, &need, now) {
+        Resolved::Use { backends, .. } => place(state, fleet, run, &candidate, &backends, now).is_some(),
+        Resolved::Parked { .. } | Resolved::Missing => false,
+    }
+}
+
+/// Whether a first grant waits for such a unit.
+pub(super) fn is_barred(state: &State, barriers: &[(RunId, UnitId)], candidate: &Candidate) -> bool {
+    let Some((_, barrier)) = barriers.iter().find(|(run, _)| *run == candidate.run) else { return false };
+    let Some(unit) = candidate.unit.as_ref().filter(|unit| *unit != barrier) else { return false };
+    candidate.seat == Seat::Work && state.unit(&candidate.run, unit).is_some_and(|unit| !unit.started)
+}

@@ -1,0 +1,175 @@
+//! How a run stands as a whole: whether anything can still move, and the exit code if it were left now (SEMANTICS §12).
+
+use std::collections::BTreeSet;
+
+use roundtable_shared::{DecisionKind, HazardRule, Mode, Seat, UnitId, UnitState};
+
+use super::backend::need;
+use super::ready::{due_seats, wants_work};
+use crate::state::{BaseCheck, Release, Run, Stage, State, Unit};
+
+/// How a run stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// Owners and manifests are being found.
+    Assigning,
+    /// Something moves, or will by itself.
+    Running,
+    /// Nothing more is granted until somebody resumes it.
+    Paused,
+    /// Only open decisions can move it.
+    Waiting,
+    /// Manual mode: the next step moves it.
+    Manual {
+        /// Decisions are open.
+        decisions: bool,
+    },
+    /// Stopped for now, and at rest.
+    Halted {
+        /// Decisions are open.
+        decisions: bool,
+    },
+    /// Over: every unit that runs is completed or skipped.
+    Complete,
+    /// Over otherwise.
+    Incomplete,
+}
+
+impl Standing {
+    /// The word of `status --json`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Assigning => "assigning",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Waiting | Self::Manual { .. } => "waiting",
+            Self::Halted { .. } => "halted",
+            Self::Complete => "complete",
+            Self::Incomplete => "incomplete",
+        }
+    }
+
+    /// The exit code of whoever waits for the run; `None` = go on waiting. Open decisions win over everything but a normal end.
+    pub fn exit(self) -> Option<u8> {
+        match self {
+            Self::Complete => Some(0),
+            Self::Incomplete => Some(1),
+            Self::Waiting => Some(2),
+            Self::Manual { decisions } | Self::Halted { decisions } => Some(if decisions { 2 } else { 1 }),
+            Self::Assigning | Self::Running | Self::Paused => None,
+        }
+    }
+}
+
+/// How the run stands.
+pub fn standing(state: &State, run: &Run) -> Standing {
+    if let Some(ended) = &run.ended {
+        return if ended.exit == 0 { Standing::Complete } else { Standing::Incomplete };
+    }
+    let decisions = !run.decisions.is_empty();
+    let at_rest = !run.has_live_attempts() && run.in_flight.as_ref().is_none_or(|flight| !flight.intended) && run.stage != Stage::Closing;
+    if run.halted.is_some() {
+        return if at_rest { Standing::Halted { decisions } } else { Standing::Running };
+    }
+    if run.paused.is_some() || state.paused.is_some() {
+        return Standing::Paused;
+    }
+    if run.stage == Stage::Assigning {
+        return Standing::Assigning;
+    }
+    let moving =
+        run.has_live_attempts() || run.stage == Stage::Closing || run.ending.is_some() || run.units().any(|unit| unit.merging.is_some());
+    if moving {
+        return Standing::Running;
+    }
+    if run.options.mode == Mode::Manual && run.step.is_none() && run.in_flight.is_none() {
+        return Standing::Manual { decisions };
+    }
+    if decisions && is_stuck(run) { Standing::Waiting } else { Standing::Running }
+}
+
+/// Whether every unit that is not at its end waits, directly or not, for a decision.
+fn is_stuck(run: &Run) -> bool {
+    let open: Vec<&Unit> = run.in_order().filter(|unit| !unit.is_settled_for_others()).collect();
+    let mut stuck: BTreeSet<usize> = open.iter().filter(|unit| waits_for_a_person(run, unit)).map(|unit| unit.position).collect();
+    loop {
+        let more: Vec<usize> = open
+            .iter()
+            .filter(|unit| !stuck.contains(&unit.position) && waits_for_any(run, unit, &stuck))
+            .map(|unit| unit.position)
+            .collect();
+        if more.is_empty() {
+            break;
+        }
+        stuck.extend(more);
+    }
+    !open.is_empty() && open.iter().all(|unit| stuck.contains(&unit.position))
+}
+
+/// Whether a decision itself holds the unit.
+fn waits_for_a_person(run: &Run, unit: &Unit) -> bool {
+    let is_asked = |backend: &roundtable_shared::BackendName| {
+        run.decisions.values().any(|decision| decision.kind == DecisionKind::NoWorker && decision.backend.as_ref() == Some(backend))
+    };
+    if unit.state == UnitState::Blocked && unit.release.is_none() {
+        return true;
+    }
+    if unit.state == UnitState::FinalReview && matches!(run.base_check, BaseCheck::Red { .. }) {
+        return true;
+    }
+    let base_check = need(run, None, Seat::Check);
+    if unit.state == UnitState::FinalReview && matches!(run.base_check, BaseCheck::Wanted { .. }) && is_asked(&base_check.wanted) {
+        return true;
+    }
+    due_seats(run, unit).into_iter().any(|seat| is_asked(&need(run, Some(&unit.id), seat).wanted))
+}
+
+/// Whether the unit waits for one of these others.
+fn waits_for_any(run: &Run, unit: &Unit, stuck: &BTreeSet<usize>) -> bool {
+    let holds = |other: &Unit| stuck.contains(&other.position);
+    if unit.contended.iter().any(|path| run.holders_of(&unit.id, path).any(holds)) {
+        return true;
+    }
+    let takes_hold = matches!(unit.state, UnitState::NotStarted)
+        || matches!(unit.release, Some(Release::Subtask | Release::Fix | Release::Review { .. }));
+    if takes_hold && run.hold_conflicts(unit).any(holds) {
+        return true;
+    }
+    if unit.state == UnitState::FinalReview && run.in_flight.as_ref().is_some_and(|flight| run.unit(&flight.unit).is_some_and(holds)) {
+        return true;
+    }
+    if !wants_work(unit) || unit.started {
+        return false;
+    }
+    run.plan.needs[unit.position].iter().any(|at| stuck.contains(at)) || upstream(run, unit).any(|at| stuck.contains(&at))
+}
+
+/// Unfinished units a unit that has not started waits for by hazard.
+fn upstream<'a>(run: &'a Run, unit: &'a Unit) -> impl Iterator<Item = usize> + 'a {
+    let plan = &run.plan;
+    let rank = plan.rank[unit.position];
+    let ordered = run.options.hazards == HazardRule::Ordered && !unit.started;
+    let exclusive = if unit.claims_all() { &plan.unfinished } else { &plan.unfinished_all };
+    let exclusive = exclusive.range(..rank).map(|rank| plan.order[*rank]);
+    let hazards = plan.hazards[unit.position].iter().copied().filter(|at| plan.unfinished.contains(&plan.rank[*at]));
+    exclusive.chain(hazards).filter(move |_| ordered)
+}
+
+/// The first blocked unit, in plan order, that this one waits for: how mirror files and `status` say "blocked by an upstream unit".
+pub fn first_blocker(run: &Run, unit: &UnitId) -> Option<UnitId> {
+    let unit = run.unit(unit).filter(|unit| unit.runs && unit.state == UnitState::NotStarted)?;
+    let mut seen = BTreeSet::from([unit.position]);
+    let mut open = vec![unit.position];
+    let mut blocked: Option<usize> = None;
+    while let Some(at) = open.pop() {
+        let unit = &run.units[at];
+        if unit.state == UnitState::Blocked && unit.release.is_none() {
+            let rank = run.plan.rank[at];
+            blocked = Some(blocked.map_or(rank, |known| known.min(rank)));
+        }
+        let needs = run.plan.needs[at].iter().copied().filter(|on| !run.units[*on].is_settled_for_others());
+        let next: Vec<usize> = needs.chain(upstream(run, unit)).filter(|next| seen.insert(*next)).collect();
+        open.extend(next);
+    }
+    blocked.map(|rank| run.units[run.plan.order[rank]].id.clone())
+}

@@ -1,0 +1,137 @@
+//! The durable state: the fold of all transitions. Plain data with public fields, read by everyone, changed by `apply` alone.
+//!
+//! What can be derived (readiness, conflicts, parents' states, progress) is not stored, except the indexes marked as such, which the fold
+//! itself keeps.
+
+mod attempt;
+mod moves;
+mod plan;
+mod run;
+mod unit;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use roundtable_shared::time::WallMs;
+use roundtable_shared::{AttemptKey, BackendName, LeaseRef, RunId, UnitId, UnitType, WorkerId};
+use serde::{Deserialize, Serialize};
+
+pub use attempt::{Attempt, AttemptEnd, LostCause};
+pub use moves::may_move;
+pub use plan::Plan;
+pub use run::{
+    Accepted, AssignAnswer, Assigning, BaseCheck, Candidate, Ended, Ending, HeldPhases, InFlight, Integration, Learning, Notice,
+    Orchestrator, PlanSource, Remark, Run, Stage, Step, Wanted,
+};
+pub use unit::{Breach, Counters, FixCause, Merging, Release, Subtask, Unit, Work, WorkReport};
+
+use crate::command::RunSource;
+
+/// Everything the coordinator knows for good.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct State {
+    /// Runs by id. Behind `Arc`, so that a published view shares what did not change.
+    pub runs: BTreeMap<RunId, Arc<Run>>,
+    /// Runs in the order they were created.
+    pub created: Vec<RunId>,
+    /// Parked backends, fleet-wide.
+    pub parks: BTreeMap<ParkKey, Park>,
+    /// `pause --all`.
+    pub paused: Option<Remark>,
+    /// How long accepted work took, per backend and kind of unit: ranks implements.
+    pub learned: BTreeMap<(BackendName, UnitType), Learned>,
+    /// Index: live attempts of each worker.
+    pub live: BTreeMap<WorkerId, BTreeSet<AttemptKey>>,
+    /// Transitions folded so far: the log's sequence number.
+    pub seq: u64,
+}
+
+/// What is parked: a backend with the account it uses.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct ParkKey {
+    /// The backend.
+    pub backend: BackendName,
+    /// The account's opaque key; empty if unknown.
+    pub account: String,
+}
+
+/// A provider that refused: nothing is granted until its reset.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Park {
+    /// When it is tried again.
+    pub until: WallMs,
+    /// The provider named that time; otherwise one attempt at a time probes after it.
+    pub known: bool,
+    /// For a person.
+    pub reason: String,
+    /// Since when.
+    pub since: WallMs,
+}
+
+/// Mean of what was seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Learned {
+    /// Attempts counted.
+    pub count: u64,
+    /// Their sum.
+    pub total_ms: u64,
+}
+
+impl Learned {
+    /// The mean, if anything was seen.
+    pub fn mean_ms(&self) -> Option<u64> {
+        self.total_ms.checked_div(self.count)
+    }
+}
+
+impl State {
+    /// The run of that id.
+    pub fn run(&self, id: &RunId) -> Option<&Run> {
+        self.runs.get(id).map(Arc::as_ref)
+    }
+
+    /// The unit of that run.
+    pub fn unit(&self, run: &RunId, unit: &UnitId) -> Option<&Unit> {
+        self.run(run)?.unit(unit)
+    }
+
+    /// Any attempt, live or ended.
+    pub fn attempt(&self, key: &AttemptKey) -> Option<&Attempt> {
+        let run = self.run(&key.run)?;
+        match &key.unit {
+            Some(unit) => run.unit(unit)?.attempt(key.attempt),
+            None => run.attempt(key.attempt),
+        }
+    }
+
+    /// The attempt a lease entitles to, if it is the one its seat holds (I3).
+    pub fn current(&self, lease: &LeaseRef) -> Option<&Attempt> {
+        self.attempt(&lease.key).filter(|attempt| attempt.lease_id == lease.lease_id && attempt.is_live())
+    }
+
+    /// Live attempts of a worker.
+    pub fn live_of(&self, worker: &WorkerId) -> impl Iterator<Item = (&AttemptKey, &Attempt)> {
+        let keys = self.live.get(worker).into_iter().flatten();
+        keys.filter_map(|key| Some((key, self.attempt(key)?)))
+    }
+
+    /// Live attempts of all workers.
+    pub fn live_attempts(&self) -> impl Iterator<Item = (&AttemptKey, &Attempt)> {
+        self.live.values().flatten().filter_map(|key| Some((key, self.attempt(key)?)))
+    }
+
+    /// Unfinished runs, oldest first.
+    pub fn unfinished(&self) -> impl Iterator<Item = &Run> {
+        self.created.iter().filter_map(|id| self.run(id)).filter(|run| !run.is_ended())
+    }
+
+    /// The unfinished run of that source, which a second submission resumes: same repository and spec path.
+    pub fn find_resumable(&self, source: &RunSource) -> Option<&Run> {
+        self.created.iter().rev().filter_map(|id| self.run(id)).find(|run| !run.is_ended() && run.source.is_same(source))
+    }
+
+    /// The latest run of that source, finished or not.
+    pub fn find_latest(&self, source: &RunSource) -> Option<&Run> {
+        self.created.iter().rev().filter_map(|id| self.run(id)).find(|run| run.source.is_same(source))
+    }
+}

@@ -1,0 +1,428 @@
+//! Durable facts: what the log holds, one row each. They say what happened, never what should; replay decides nothing again.
+//!
+//! Rows live for ever: variants and fields are added (with defaults), never renamed or removed. `VERSION` is written beside each row.
+
+use roundtable_shared::answer::Proposal;
+use roundtable_shared::spec::{Plan as Outline, Spec};
+use roundtable_shared::time::WallMs;
+use roundtable_shared::{
+    AgentSessionId, Answer, Assignment, AttemptKey, AttemptNo, BackendName, BlockedItem, CommitId, Criticality, Decision, DecisionId,
+    DeferredFix, FinalReport, Finding, LeaseId, LeaseRef, OutcomeClass, ReviewHistoryEntry, Role, RunId, RunOptions, Seat, SubtaskState,
+    TaskId, UnitId, UnitState, Usage, WorkerId,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::command::{Phase, RunSource};
+use crate::effect::Start;
+use crate::state::{
+    AttemptEnd, BaseCheck, Breach, Candidate, FixCause, InFlight, Learning, LostCause, Merging, ParkKey, PlanSource, Release, Subtask,
+    Work, WorkReport,
+};
+
+/// Version of the rows' form.
+pub const VERSION: u32 = 1;
+
+/// One fact, of one run or (parks, `pause --all`) of the fleet.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Transition {
+    /// The run it belongs to, if one.
+    pub run: Option<RunId>,
+    /// When it was decided.
+    pub at: WallMs,
+    /// What happened.
+    pub fact: Fact,
+}
+
+/// What happened. `unit: None` in facts about attempts means one of the run's own seats.
+#[expect(missing_docs, reason = "fields bear the names, and mean what the docs say, of the parts of the state they set")]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    /// A run begins.
+    RunCreated(Box<RunCreated>),
+    /// The assignment agent answered (kept for the cache).
+    AssignAnswered { backend: BackendName, model: String, proposals: Vec<Proposal> },
+    /// The assignment agent's turn was of no use.
+    AssignFailed { backend: BackendName, kind: AssignFailure, problems: Vec<String> },
+    /// Owners, manifests and order are fixed; units may be granted.
+    UnitsPlanned { source: PlanSource, assignments: Vec<Assignment>, order: Vec<UnitId> },
+    /// One unit's assignment changed.
+    UnitReassigned { assignment: Box<Assignment>, by: String },
+    /// Nothing more is granted to the run.
+    RunPaused { note: String, by: String },
+    /// Grants go on.
+    RunResumed { by: String },
+    /// Stopped for now.
+    RunHalted { reason: String, by: String },
+    /// Attached to again: a halt is over.
+    RunAttached { embedded: bool },
+    /// It is to end before its units have.
+    RunEnding { reason: String, by: String },
+    /// All units are at their end; the closing commit is being made.
+    RunClosing,
+    /// The closing commit.
+    RunClosed { commit: Option<CommitId>, ticked: Vec<UnitId> },
+    /// It is over.
+    RunEnded { exit: u8, reason: String },
+    /// The user's branch was moved.
+    RunAccepted { branch: String, commit: CommitId, by: String },
+    /// Something was said once.
+    NoticeSaid { text: String },
+    /// A person is asked.
+    DecisionRaised { decision: Box<Decision> },
+    /// A person answered.
+    DecisionAnswered { id: DecisionId, answer: Box<Answer> },
+    /// Nothing is left to ask.
+    DecisionWithdrawn { id: DecisionId, reason: String },
+    /// A backend plays for another that is not offered.
+    BackendSubstituted { wanted: BackendName, used: BackendName },
+    /// A person put a backend in another's place.
+    BackendReplaced { wanted: BackendName, used: BackendName },
+    /// Its absence is not asked about before that time.
+    NoWorkerSnoozed { backend: BackendName, until: WallMs },
+    /// How the check of the base stands.
+    BaseChecked { result: BaseCheck },
+    /// The orchestrator agent is due.
+    ConsultationWanted { why: String, at_end: bool },
+    /// It answered.
+    ConsultationAnswered { notes: String, idle: u32 },
+    /// Its turn was of no use; `again`: asked once more at once.
+    ConsultationFailed { reason: String, again: bool },
+    /// It is not consulted any more.
+    OrchestratorDropped { reason: String },
+    /// Phases wait for its next answer, at most until then; none = all go on.
+    PhasesHeld { phases: Vec<Phase>, until: WallMs },
+    /// Manual mode: a phase begins.
+    StepOpened { phase: Phase, units: Vec<UnitId> },
+    /// A unit has had its turn in the phase.
+    StepUnitDone { unit: UnitId },
+    /// The phase is over.
+    StepClosed,
+
+    /// A seat is filled.
+    LeaseGranted(Box<Granted>),
+    /// The agent runs.
+    AttemptStarted { unit: Option<UnitId>, attempt: AttemptNo },
+    /// Its outcome is accepted (I2, I3).
+    AttemptEnded { unit: Option<UnitId>, attempt: AttemptNo, result: Box<AttemptResult> },
+    /// It ended without an outcome.
+    AttemptLost { unit: Option<UnitId>, attempt: AttemptNo, cause: LostCause, class: Option<OutcomeClass>, reason: String },
+    /// Its outcome came too late and changed nothing.
+    AttemptLate { unit: Option<UnitId>, attempt: AttemptNo },
+
+    /// A unit goes to another state.
+    UnitMoved { unit: UnitId, to: UnitState, reason: Option<String> },
+    /// A subtask goes to another state.
+    SubtaskMoved { unit: UnitId, task: TaskId, to: SubtaskState, error: Option<String> },
+    /// What the agent says of its work.
+    WorkReported { unit: UnitId, report: Box<WorkReport> },
+    /// Its work lies within the manifest and goes on to review.
+    WorkAccepted { unit: UnitId, work: Work, changed: Vec<String> },
+    /// A commit other than the last attempt's is what counts (merged with the tip, a person's).
+    WorkReplaced { unit: UnitId, work: Work },
+    /// Paths are its own from now on.
+    ManifestClaimed { unit: UnitId, paths: Vec<String> },
+    /// Planned without a manifest: what it changed is its manifest from now on.
+    ManifestSettled { unit: UnitId, paths: Vec<String> },
+    /// It waits for paths others hold.
+    ContendedSet { unit: UnitId, paths: Vec<String> },
+    /// It waits for them no more.
+    ContendedFreed { unit: UnitId, paths: Vec<String> },
+    /// Its work went outside its manifest; `None` = put right.
+    BreachRecorded { unit: UnitId, breach: Option<Breach> },
+    /// A merge with the tip is owed; `None` = done.
+    MergeSet { unit: UnitId, merging: Option<Merging> },
+    /// A review round begins.
+    RoundOpened { unit: UnitId, reviewers: u32 },
+    /// A reviewer's finding.
+    FindingRecorded { unit: UnitId, finding: Box<Finding> },
+    /// A reviewer was of no use.
+    ReviewFailed { unit: UnitId, seat: Seat, worker: WorkerId, backend: BackendName },
+    /// A round is consolidated.
+    RoundConsolidated { unit: UnitId, report: Box<FinalReport> },
+    /// A round that sends it back.
+    HistoryAdded { unit: UnitId, entry: Box<ReviewHistoryEntry> },
+    /// It cannot go on by itself.
+    BlockedItemAdded { item: Box<BlockedItem> },
+    /// It can.
+    BlockedItemCleared { unit: UnitId },
+    /// Why a fix is owed; `None` = none is.
+    FixSet { unit: UnitId, cause: Option<FixCause> },
+    /// A fix went (or goes) elsewhere.
+    Escalated { unit: UnitId },
+    /// Something is counted.
+    Counted { unit: UnitId, what: Counter },
+    /// A decision was answered: failures count from 0.
+    CountersReset { unit: UnitId, fixes: bool },
+    /// Nothing is granted to it before then.
+    BackoffSet { unit: UnitId, until: Option<WallMs>, avoid: Option<WorkerId> },
+    /// How it leaves `blocked`.
+    ReleaseSet { unit: UnitId, release: Option<Release> },
+    /// Its turn in the integration queue.
+    IntegrationStarted { flight: Box<InFlight> },
+    /// Its commit on the tip.
+    CandidatePrepared { unit: UnitId, candidate: Candidate },
+    /// The branch may move from here on.
+    IntegrationIntended { unit: UnitId },
+    /// It is not integrated now.
+    IntegrationDropped { unit: UnitId, reason: String },
+    /// The branch has moved (I1).
+    Integrated { unit: UnitId, commit: CommitId, changed: Vec<String> },
+    /// Nothing to integrate; its box is ticked in the next commit.
+    CompletedWithoutChange { unit: UnitId },
+    /// A minor issue is left for later.
+    DeferredFixAdded { fix: Box<DeferredFix> },
+    /// Something reusable.
+    LearningsAdded { learnings: Vec<Learning> },
+    /// Carried over from mirror files.
+    UnitImported { unit: UnitId, import: Box<UnitImport> },
+
+    /// A provider refused: nothing is granted to that backend and account until then.
+    BackendParked { park: ParkKey, until: WallMs, known: bool, reason: String },
+    /// It works again.
+    BackendUnparked { park: ParkKey },
+    /// `pause --all`.
+    AllPaused { note: String, by: String },
+    /// `resume --all`.
+    AllResumed { by: String },
+}
+
+/// A run begins.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RunCreated {
+    /// Where it comes from.
+    pub source: RunSource,
+    /// Who submitted it.
+    pub by: String,
+    /// What it was asked to do.
+    pub options: RunOptions,
+    /// The spec's texts.
+    pub spec: Spec,
+    /// What its `tasks.md` was read as.
+    pub outline: Outline,
+    /// Hash of what an assignment depends on.
+    pub inputs_digest: String,
+    /// The commit it starts from.
+    pub base: CommitId,
+    /// The user's branch.
+    pub started_branch: Option<String>,
+    /// `tasks.md`, if boxes are ticked in commits.
+    pub tick_path: Option<String>,
+    /// The spec's own files.
+    pub spec_paths: Vec<String>,
+    /// Mirror files.
+    pub mirror_paths: Vec<String>,
+    /// Its units, in document order.
+    pub units: Vec<NewUnit>,
+}
+
+/// A unit as the spec has it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct NewUnit {
+    /// Its id.
+    pub id: UnitId,
+    /// Its title.
+    pub title: String,
+    /// Whether it is optional.
+    pub optional: bool,
+    /// Whether it depends on everything before it.
+    pub checkpoint: bool,
+    /// Whether it runs.
+    pub runs: bool,
+    /// The plan says it is done.
+    pub completed: bool,
+    /// Lines of details.
+    pub details: u32,
+    /// Explicit dependencies that run.
+    pub depends_on: Vec<UnitId>,
+    /// Implied ones of a checkpoint.
+    pub checkpoint_on: Vec<UnitId>,
+    /// Its tasks without subtasks.
+    pub subtasks: Vec<Subtask>,
+    /// Its writes by the spec, normalised.
+    pub writes: Vec<String>,
+    /// Its reads by the spec, normalised.
+    pub reads: Vec<String>,
+}
+
+/// How an assignment agent's turn failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AssignFailure {
+    /// Its answer could not be used, or it failed.
+    Answer,
+    /// The provider refused.
+    Provider,
+    /// It was lost.
+    Lost,
+}
+
+/// A seat is filled.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Granted {
+    /// The unit; `None` for the run's own seats.
+    pub unit: Option<UnitId>,
+    /// Number of the attempt.
+    pub attempt: AttemptNo,
+    /// The lease.
+    pub lease_id: LeaseId,
+    /// The seat.
+    pub seat: Seat,
+    /// The role.
+    pub role: Role,
+    /// Which turn of the role.
+    pub turn: u32,
+    /// Review round; 0 outside reviews.
+    pub round: u32,
+    /// Who runs it.
+    pub worker: WorkerId,
+    /// The backend that plays it.
+    pub backend: BackendName,
+    /// The pool.
+    pub pool: String,
+    /// The account.
+    pub account: String,
+    /// Manifest and reviews look at base..result.
+    pub base: CommitId,
+    /// What the worktree is made of.
+    pub start: Start,
+    /// The attempt it goes on from.
+    pub resumed_from: Option<AttemptNo>,
+    /// Agent session to resume.
+    pub resume: Option<AgentSessionId>,
+    /// The third fix, played elsewhere.
+    pub escalated: bool,
+}
+
+/// A lease and who may use it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GrantedLease {
+    /// The lease.
+    pub lease: LeaseRef,
+    /// Whose it is.
+    pub worker: WorkerId,
+}
+
+/// An accepted outcome.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct AttemptResult {
+    /// How it ended.
+    pub end: AttemptEnd,
+    /// Who pays.
+    pub class: Option<OutcomeClass>,
+    /// What failed, for a person.
+    pub error: Option<String>,
+    /// The CLI's exit code.
+    pub exit_code: Option<i32>,
+    /// Digest of the outcome.
+    pub digest: String,
+    /// What it left.
+    pub commit: Option<CommitId>,
+    /// The CLI's conversation.
+    pub agent_session: Option<AgentSessionId>,
+    /// Tokens and cost.
+    pub usage: Usage,
+}
+
+/// What is counted.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counter {
+    /// An implement ended with class unit.
+    UnitFailure,
+    /// A fix ended with an answer or with class unit.
+    Fix,
+    /// A turn of that role repeats without any of the above.
+    Repeated(Role),
+    /// Work outside the manifest.
+    Breach,
+    /// An end for infra reasons; costs budget.
+    Infra,
+    /// A worker was lost while running it.
+    LostWorker(WorkerId),
+    /// A hand-back; costs nothing.
+    HandBack,
+    /// A red check of the candidate.
+    RedCheck,
+}
+
+/// What a unit brings along from mirror files.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct UnitImport {
+    /// State it begins in.
+    pub state: UnitState,
+    /// Why it is blocked.
+    pub reason: Option<String>,
+    /// Subtasks that are done.
+    pub completed: Vec<TaskId>,
+    /// Fixes used.
+    pub fix_attempts: u32,
+    /// Whether it was escalated.
+    pub escalated: bool,
+    /// Owner before that.
+    pub original_agent: Option<BackendName>,
+    /// Findings of its last round.
+    pub findings: Vec<Finding>,
+    /// Its work, as far as it is in the base.
+    pub work: Option<Work>,
+    /// Criticality, if it had one.
+    pub criticality: Option<Criticality>,
+}
+
+impl Transition {
+    /// The lease this grants, if it does.
+    pub fn granted(&self) -> Option<GrantedLease> {
+        let (Some(run), Fact::LeaseGranted(granted)) = (&self.run, &self.fact) else { return None };
+        let key = AttemptKey { run: run.clone(), unit: granted.unit.clone(), attempt: granted.attempt };
+        Some(GrantedLease { lease: LeaseRef { key, lease_id: granted.lease_id }, worker: granted.worker.clone() })
+    }
+
+    /// The attempt this ends, if it does.
+    pub fn ended(&self) -> Option<AttemptKey> {
+        let run = self.run.as_ref()?;
+        match &self.fact {
+            Fact::AttemptEnded { unit, attempt, .. } | Fact::AttemptLost { unit, attempt, .. } => {
+                Some(AttemptKey { run: run.clone(), unit: unit.clone(), attempt: *attempt })
+            }
+            _ => None,
+        }
+    }
+
+    /// The word of the row's `kind` column and of `events --jsonl`.
+    pub fn kind(&self) -> &'static str {
+        self.fact.kind()
+    }
+}
+
+macro_rules! kinds {
+    ($($variant:ident => $text:literal),+ $(,)?) => {
+        impl Fact {
+            /// The word of the row's `kind` column.
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$variant { .. } => $text),+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    RunCreated => "run_created", AssignAnswered => "assign_answered", AssignFailed => "assign_failed", UnitsPlanned => "units_planned",
+    UnitReassigned => "unit_reassigned", RunPaused => "run_paused", RunResumed => "run_resumed", RunHalted => "run_halted",
+    RunAttached => "run_attached", RunEnding => "run_ending", RunClosing => "run_closing", RunClosed => "run_closed", RunEnded => "run_ended",
+    RunAccepted => "run_accepted", NoticeSaid => "notice_said", DecisionRaised => "decision_raised", DecisionAnswered => "decision_answered",
+    DecisionWithdrawn => "decision_withdrawn", BackendSubstituted => "backend_substituted", BackendReplaced => "backend_replaced",
+    NoWorkerSnoozed => "no_worker_snoozed", BaseChecked => "base_checked", ConsultationWanted => "consultation_wanted",
+    ConsultationAnswered => "consultation_answered", ConsultationFailed => "consultation_failed", OrchestratorDropped => "orchestrator_dropped",
+    PhasesHeld => "phases_held", StepOpened => "step_opened", StepUnitDone => "step_unit_done", StepClosed => "step_closed",
+    LeaseGranted => "lease_granted", AttemptStarted => "attempt_started", AttemptEnded => "attempt_ended", AttemptLost => "attempt_lost",
+    AttemptLate => "attempt_late", UnitMoved => "unit_moved", SubtaskMoved => "subtask_moved", WorkReported => "work_reported",
+    WorkAccepted => "work_accepted", WorkReplaced => "work_replaced", ManifestClaimed => "manifest_claimed", ManifestSettled => "manifest_settled",
+    ContendedSet => "contended_set", ContendedFreed => "contended_freed", BreachRecorded => "breach_recorded", MergeSet => "merge_set",
+    RoundOpened => "round_opened", FindingRecorded => "finding_recorded", ReviewFailed => "review_failed", RoundConsolidated => "round_consolidated",
+    HistoryAdded => "history_added", BlockedItemAdded => "blocked_item_added", BlockedItemCleared => "blocked_item_cleared", FixSet => "fix_set",
+    Escalated => "escalated", Counted => "counted", CountersReset => "counters_reset", BackoffSet => "backoff_set", ReleaseSet => "release_set",
+    IntegrationStarted => "integration_started", CandidatePrepared => "candidate_prepared", IntegrationIntended => "integration_intended",
+    IntegrationDropped => "integration_dropped", Integrated => "integrated", CompletedWithoutChange => "completed_without_change",
+    DeferredFixAdded => "deferred_fix_added", LearningsAdded => "learnings_added", UnitImported => "unit_imported",
+    BackendParked => "backend_parked", BackendUnparked => "backend_unparked", AllPaused => "all_paused", AllResumed => "all_resumed",
+}
