@@ -1,0 +1,27 @@
+//! Process trees that leave nothing behind: `Supervisor::run` starts a program under a supervisor process, reads all it prints in bounded
+//! memory, enforces limits, and returns when every process of the tree is gone. Redaction is here too. Does not know
+//! what the output means (`backend`), where it is kept (`spool`) or what a worktree is (`workspace`).
+
+mod cgroup;
+mod descendants;
+mod detect;
+mod exec_in;
+mod leftovers;
+mod limits;
+mod lines;
+mod output;
+mod redact;
+mod run;
+mod spawn;
+mod supervise;
+mod tree;
+mod wire;
+
+pub use detect::{Strategy, StrategyReport};
+pub use exec_in::{dispatch_exec_in, exec_in_main};
+pub use leftovers::{Leftovers, MARK_VARIABLE};
+pub use limits::Limits;
+pub use output::{LineSink, Progress, Stream};
+pub use redact::{REDACTED, RedactStream, Redactor};
+pub use run::{Ended, Exit, ProcessSpec, Run, Stop};
+pub use spawn::{ProcessError, Supervisor, SupervisorOptions};
