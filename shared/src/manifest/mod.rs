@@ -3,10 +3,12 @@
 //! Owns normalisation of entries, matching and the exact conflict test. Knows nothing of holds, hazards or git.
 
 mod glob;
+mod index;
 mod path;
 mod product;
 mod set;
 
+pub use index::PathIndex;
 pub use path::{PathError, normalise_entry, normalise_path};
 pub use set::{Conflict, PathSet};
 

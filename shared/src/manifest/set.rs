@@ -20,16 +20,16 @@ pub struct PathSet {
 }
 
 #[derive(Clone, Debug)]
-struct Plain {
-    key: Box<[u8]>,
+pub(super) struct Plain {
+    pub(super) key: Box<[u8]>,
     entry: u32,
 }
 
 #[derive(Clone, Debug)]
-struct Glob {
-    segments: Vec<Segment>,
+pub(super) struct Glob {
+    pub(super) segments: Vec<Segment>,
     /// Key of the segments before the first wildcard.
-    prefix: Box<[u8]>,
+    pub(super) prefix: Box<[u8]>,
     entry: u32,
 }
 
@@ -138,6 +138,14 @@ impl PathSet {
         None
     }
 
+    pub(super) fn plain(&self) -> &[Plain] {
+        &self.plain
+    }
+
+    pub(super) fn globs(&self) -> &[Glob] {
+        &self.globs
+    }
+
     fn conflict(&self, left: u32, other: &PathSet, right: u32, path: String) -> Conflict {
         let name = |set: &PathSet, entry: u32| set.entries.get(entry as usize).cloned().unwrap_or_default();
         Conflict { left: name(self, left), right: name(other, right), path }
@@ -214,7 +222,7 @@ fn path_of(key: &[u8]) -> String {
 }
 
 /// Whether `key` is `ancestor` or below it. The empty key is the top folder.
-fn is_within(key: &[u8], ancestor: &[u8]) -> bool {
+pub(super) fn is_within(key: &[u8], ancestor: &[u8]) -> bool {
     ancestor.is_empty() || (key.starts_with(ancestor) && (key.len() == ancestor.len() || key[ancestor.len()] == 0))
 }
 
@@ -250,7 +258,12 @@ fn plain_meeting(left: &[Plain], right: &[Plain]) -> Option<(usize, usize)> {
 }
 
 fn glob_meets_plain(glob: &Glob, plain: &Plain) -> bool {
-    is_related(&glob.prefix, &plain.key) && glob::meets(&glob.segments, &glob::compile_plain(&path_of(&plain.key)))
+    glob_meets_plain_key(glob, &plain.key)
+}
+
+/// Whether a glob and a plain entry's key share a path.
+pub(super) fn glob_meets_plain_key(glob: &Glob, key: &[u8]) -> bool {
+    is_related(&glob.prefix, key) && glob::meets(&glob.segments, &glob::compile_plain(&path_of(key)))
 }
 
 fn glob_plain_path(glob: &Glob, plain: &Plain) -> Option<String> {

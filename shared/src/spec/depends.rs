@@ -7,11 +7,13 @@ use super::checkbox::is_id;
 
 /// What a dependency line names.
 #[derive(Debug, PartialEq, Eq, Default)]
-pub(super) struct DependencyLine<'a> {
+pub(super) struct DependencyLine {
     /// Ids and ranges, in order.
     pub(super) items: Vec<Item>,
-    /// Words that are neither ids nor belong to such lists.
-    pub(super) foreign: Vec<Cow<'a, str>>,
+    /// An id with words after it: one if the words are the task's title.
+    pub(super) titled: Vec<(String, String)>,
+    /// Parts of the line that name no task.
+    pub(super) foreign: Vec<String>,
 }
 
 /// One element of the list.
@@ -23,7 +25,31 @@ pub(super) enum Item {
     Range(String, String),
 }
 
-const KEYWORDS: [&str; 6] = ["dependencies", "dependency", "depends on", "depends_on", "depends-on", "depends"];
+/// How such lines begin, in the languages plans are written in; the longer spellings first.
+const KEYWORDS: [&str; 22] = [
+    "dependencies",
+    "dependency",
+    "depends on",
+    "depends_on",
+    "depends-on",
+    "depends",
+    "依存関係",
+    "依存タスク",
+    "依存",
+    "依赖关系",
+    "依赖",
+    "依賴",
+    "의존성",
+    "의존",
+    "dépendances",
+    "dépend de",
+    "dependencias",
+    "depende de",
+    "dependências",
+    "abhängigkeiten",
+    "зависимости",
+    "зависит от",
+];
 /// Words before an id.
 const BEFORE: [&str; 10] = ["task", "tasks", "subtask", "subtasks", "unit", "units", "step", "steps", "all", "of"];
 /// Words after an id, and between ids.
@@ -34,12 +60,13 @@ const NONE: [&str; 8] = ["none", "nothing", "n/a", "なし", "无", "無", "не
 const GLUED_BEFORE: [&str; 8] = ["タスク", "任务", "任務", "작업", "태스크", "步骤", "задача", "#"];
 const GLUED_AFTER: [&str; 8] = ["の完了", "完了後", "完了", "完成后", "完成", "完毕", "완료", "번"];
 const FOREIGN_MAX: usize = 8;
+const TITLE_CHARS_MAX: usize = 200;
 
 /// Reads a line (without bullet and opening emphasis) as a dependency list; `None` where it is none.
-pub(super) fn read(text: &str) -> Option<DependencyLine<'_>> {
+pub(super) fn read(text: &str) -> Option<DependencyLine> {
     let (word, rest) = KEYWORDS.iter().find_map(|word| {
         let head = text.get(..word.len())?;
-        head.eq_ignore_ascii_case(word).then(|| (*word, &text[word.len()..]))
+        (head.eq_ignore_ascii_case(word) || head.to_lowercase() == **word).then(|| (*word, &text[word.len()..]))
     })?;
     let rest = rest.trim_start_matches(['*', '_', '`']).trim_start();
     let (listed, colon) = match rest.strip_prefix([':', '：']) {
@@ -48,7 +75,8 @@ pub(super) fn read(text: &str) -> Option<DependencyLine<'_>> {
     };
     let line = parse(listed);
     // Without a colon only a line that is nothing but ids is a list: "depends on task 2 being done" is prose.
-    let is_list = colon || (word == "depends on" && line.foreign.is_empty() && !line.items.is_empty());
+    let pure = line.foreign.is_empty() && line.titled.is_empty() && !line.items.is_empty();
+    let is_list = colon || (word == "depends on" && pure);
     is_list.then_some(line)
 }
 
@@ -73,30 +101,53 @@ pub(super) fn without_remarks(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-fn parse(text: &str) -> DependencyLine<'static> {
+fn parse(text: &str) -> DependencyLine {
     let cleaned = without_remarks(text);
     let mut line = DependencyLine::default();
-    let mut range_open = false;
-    let words = cleaned.split(|c: char| c.is_whitespace() || ",;、，；&+/*`\"'[]".contains(c));
-    for word in words.map(|word| word.trim_matches('_').trim_end_matches('.')).filter(|word| !word.is_empty()) {
+    for part in cleaned.split([',', ';', '、', '，', '；']) {
+        read_part(part, &mut line);
+    }
+    line
+}
+
+/// One part between commas. It counts if it is nothing but ids and words of such lists.
+fn read_part(part: &str, line: &mut DependencyLine) {
+    let mut items: Vec<Item> = Vec::new();
+    let (mut range_open, mut foreign_first) = (false, false);
+    let mut foreign: Vec<&str> = Vec::new();
+    let words = part.split(|c: char| c.is_whitespace() || "&+/*`\"'[]".contains(c));
+    for word in words.map(|word| word.trim_matches('_').trim_end_matches(['.', ':'])).filter(|word| !word.is_empty()) {
         if matches!(word, "-" | "–" | "—" | "~" | "〜" | "～" | ".." | "..." | "…" | "to" | "through" | "until") {
-            range_open = matches!(line.items.last(), Some(Item::One(_)));
+            range_open = foreign.is_empty() && matches!(items.last(), Some(Item::One(_)));
             continue;
         }
         match item(word) {
             Some(Item::One(id)) if range_open => {
-                if let Some(Item::One(from)) = line.items.pop() {
-                    line.items.push(Item::Range(from, id));
+                if let Some(Item::One(from)) = items.pop() {
+                    items.push(Item::Range(from, id));
                 }
             }
-            Some(found) => line.items.push(found),
-            None if is_list_word(word) => {}
-            None if line.foreign.len() < FOREIGN_MAX => line.foreign.push(Cow::Owned(word.to_owned())),
-            None => {}
+            Some(found) if foreign.is_empty() => items.push(found),
+            None if foreign.is_empty() && is_list_word(word) => {}
+            _ => {
+                foreign_first |= items.is_empty();
+                foreign.push(word);
+            }
         }
         range_open = false;
     }
-    line
+    if foreign.is_empty() {
+        line.items.append(&mut items);
+        return;
+    }
+    let words: String = foreign.join(" ").chars().take(TITLE_CHARS_MAX).collect();
+    match (items.as_slice(), foreign_first) {
+        ([Item::One(id)], false) => line.titled.push((id.clone(), words)),
+        _ if line.foreign.len() < FOREIGN_MAX => {
+            line.foreign.push(part.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(TITLE_CHARS_MAX).collect())
+        }
+        _ => {}
+    }
 }
 
 fn is_list_word(word: &str) -> bool {

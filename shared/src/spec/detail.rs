@@ -6,11 +6,11 @@ use super::lines::strip_bullet;
 
 /// What a detail line says to us, beside what it says to the agent.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Detail<'a> {
+pub(super) enum Detail {
     /// Nothing.
     Prose,
     /// A dependency list.
-    Depends(DependencyLine<'a>),
+    Depends(DependencyLine),
     /// `_writes:`, entries as written.
     Writes(Vec<String>),
     /// `_reads:`, entries as written.
@@ -20,9 +20,26 @@ pub(super) enum Detail<'a> {
 }
 
 const LINKS_MAX: usize = 200;
+/// What such lines begin with in the languages plans are written in.
+const REQUIREMENT_WORDS: [&str; 14] = [
+    "requirements",
+    "requirement",
+    "要件",
+    "需求",
+    "要求",
+    "요구사항",
+    "exigences",
+    "requisitos",
+    "requerimientos",
+    "anforderungen",
+    "требования",
+    "yêu cầu",
+    "requisiti",
+    "eisen",
+];
 
 /// Reads a line outside fences.
-pub(super) fn read(line: &str) -> Detail<'_> {
+pub(super) fn read(line: &str) -> Detail {
     let text = content(line);
     let (open, bare) = open_emphasis(text);
     if let Some(rest) = keyword(bare, &["writes", "write"]) {
@@ -139,11 +156,17 @@ fn links(text: &str) -> Option<Vec<String>> {
         (first.chars().count() <= 20 && !first.trim().contains(' ')).then_some(())?;
         requirement_word(rest.trim_start_matches(['*', '_', ' ']))
     })?;
-    let rest = rest.trim_start_matches(['*', '_', ' ', ':', '：']);
+    let listed = rest.trim_start_matches(['*', '_', ' ']);
+    let colon = listed.starts_with([':', '：']);
     let mut out: Vec<String> = Vec::new();
-    for word in depends::without_remarks(rest).split(|c: char| c.is_whitespace() || ",;、，；&*_`~".contains(c)) {
-        let word = word.trim_matches(['.', ':']);
-        for id in expand_link(word) {
+    for word in depends::without_remarks(listed).split(|c: char| c.is_whitespace() || ",;、，；&*_`~".contains(c)) {
+        let word = word.trim_matches(['.', ':', '：']);
+        let ids = expand_link(word);
+        // Without a colon only ids may follow: "Requirements of 2019" links to nothing.
+        if ids.is_empty() && !colon && !word.is_empty() && word != "and" {
+            return None;
+        }
+        for id in ids {
             if out.len() < LINKS_MAX && !out.contains(&id) {
                 out.push(id);
             }
@@ -153,10 +176,11 @@ fn links(text: &str) -> Option<Vec<String>> {
 }
 
 fn requirement_word(text: &str) -> Option<&str> {
-    ["requirements", "requirement"].iter().find_map(|word| {
+    REQUIREMENT_WORDS.iter().find_map(|word| {
         let head = text.get(..word.len())?;
         let rest = &text[word.len()..];
-        (head.eq_ignore_ascii_case(word) && !rest.starts_with(|c: char| c.is_alphanumeric())).then_some(rest)
+        ((head.eq_ignore_ascii_case(word) || head.to_lowercase() == **word) && !rest.starts_with(|c: char| c.is_alphabetic()))
+            .then_some(rest)
     })
 }
 

@@ -91,15 +91,14 @@ struct Fence {
 
 impl Fence {
     fn finish(&self, report: &mut Report, closed: bool) {
+        let (lines, are) = if self.checkboxes == 1 { ("line", "is no task") } else { ("lines", "are no tasks") };
+        let count = self.checkboxes;
         if !closed {
-            let hides =
-                if self.checkboxes == 0 { String::new() } else { format!(", so {} checkbox lines after it are no tasks", self.checkboxes) };
-            report.warning(
-                self.line,
-                format!("this code fence is never closed{hides}; close it with {}", (self.marker as char).to_string().repeat(self.len)),
-            );
-        } else if self.checkboxes > 0 {
-            report.note(self.line, format!("{} checkbox lines inside this code fence are no tasks", self.checkboxes));
+            let hides = if count == 0 { String::new() } else { format!(", so {count} checkbox {lines} after it {are}") };
+            let marks = (self.marker as char).to_string().repeat(self.len);
+            report.warning(self.line, format!("this code fence is never closed{hides}; close it with {marks}"));
+        } else if count > 0 {
+            report.note(self.line, format!("{count} checkbox {lines} inside this code fence {are}"));
         }
     }
 }

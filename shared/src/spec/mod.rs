@@ -2,6 +2,7 @@
 //!
 //! Text in, data out: finding and reading files is the caller's. Nothing recurses, so depth is bounded by memory alone.
 
+mod assign_rules;
 mod checkbox;
 mod depends;
 mod design;
@@ -17,6 +18,7 @@ mod tick;
 mod tree;
 mod units;
 
+pub use assign_rules::{apply_proposal, assign_all, assign_by_rules, share_windows};
 pub use design::{design_overview, first_mermaid};
 pub use model::{Dependency, Plan, Task, Unit};
 pub use problem::{Level, Problem};

@@ -148,10 +148,14 @@ fn items(rows: &[Line<'_>], end: usize) -> HashMap<String, (usize, usize)> {
     let mut found = HashMap::new();
     for range in [announced.map_or(rows.len(), |at| at + 1)..rows.len(), 0..rows.len()] {
         let mut open: Option<(String, usize, usize)> = None;
+        let mut blank = false;
         for (line, next_offset) in rows[range.clone()].iter().zip(next_offsets(&rows[range], end)) {
             let text = line.text.trim_end();
             let indent = line.indent();
-            let ends = checkbox::heading(text).is_some() || checkbox::is_rule(text);
+            // Text at the list's own margin after a blank line is no part of the item.
+            let margin = blank && !text.is_empty() && open.as_ref().is_some_and(|(_, column, _)| indent <= *column);
+            let ends = checkbox::heading(text).is_some() || checkbox::is_rule(text) || (margin && item_number(text).is_none());
+            blank = text.is_empty();
             let number = if line.fenced || ends { None } else { item_number(text) };
             let outer = open.as_ref().is_none_or(|(_, column, _)| indent <= *column);
             if ends || (number.is_some() && outer) {

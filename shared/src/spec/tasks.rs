@@ -145,7 +145,12 @@ fn accept_ids(kinds: &mut [Kind<'_>]) -> bool {
     let mut any = false;
     for kind in kinds.iter_mut() {
         let Kind::Box { number, nested, parts } = kind else { continue };
-        let Some(found) = number else { continue };
+        let Some(found) = number else {
+            if !known_mark(parts.mark) {
+                *kind = Kind::Text;
+            }
+            continue;
+        };
         let accepted = match found.shape {
             Shape::Delimited | Shape::Dotted => true,
             Shape::Number => !*nested && (numbered || bare_numbers * 2 >= top),
@@ -155,8 +160,10 @@ fn accept_ids(kinds: &mut [Kind<'_>]) -> bool {
         let accepted = accepted && (known_mark(parts.mark) || found.shape == Shape::Delimited || numbered);
         if accepted {
             any = true;
-        } else {
+        } else if known_mark(parts.mark) {
             *number = None;
+        } else {
+            *kind = Kind::Text;
         }
     }
     any

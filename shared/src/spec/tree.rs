@@ -27,7 +27,7 @@ pub(super) struct Seed {
     /// Whether its own box is ticked.
     pub(super) ticked: bool,
     /// Its dependency lines, unresolved.
-    pub(super) depends: Vec<(u32, DependencyLine<'static>)>,
+    pub(super) depends: Vec<(u32, DependencyLine)>,
     /// A second task of the same id: reported, and no part of the plan.
     pub(super) duplicate: bool,
 }
@@ -270,10 +270,7 @@ impl<'a> Grower<'a, '_> {
                     Detail::Requirements(ids) => extend_new(&mut seed.task.requirements, ids),
                     Detail::Writes(entries) => take_entries(&mut seed.task.writes, entries, number, "writes", self.report),
                     Detail::Reads(entries) => take_entries(&mut seed.task.reads, entries, number, "reads", self.report),
-                    Detail::Depends(line) => {
-                        let foreign = line.foreign.into_iter().map(|word| word.into_owned().into()).collect();
-                        seed.depends.push((number, DependencyLine { items: line.items, foreign }));
-                    }
+                    Detail::Depends(line) => seed.depends.push((number, line)),
                 }
             }
         }

@@ -128,14 +128,17 @@ fn settle_states(seeds: &mut [Seed], report: &mut Report) {
 
 /// Turns dependency lines into tasks that exist.
 fn resolve_dependencies(seeds: &mut [Seed], report: &mut Report) {
-    let known: HashMap<String, usize> =
-        seeds.iter().enumerate().filter(|(_, seed)| !seed.duplicate).map(|(at, seed)| (seed.task.id.as_str().to_owned(), at)).collect();
+    let known: HashMap<String, String> = seeds
+        .iter()
+        .filter(|seed| !seed.duplicate)
+        .map(|seed| (seed.task.id.as_str().to_owned(), seed.task.title.to_lowercase()))
+        .collect();
     let mut budget = EDGES_MAX;
     for seed in seeds.iter_mut() {
         let mut seen: HashSet<String> = HashSet::new();
         for (line, list) in std::mem::take(&mut seed.depends) {
             let mut resolver = Resolver { known: &known, line, mixed: !list.foreign.is_empty(), found: Vec::new(), budget: &mut budget };
-            resolver.list(&list, report);
+            resolver.list(list, report);
             for task in resolver.found {
                 if seen.insert(task.clone()) {
                     seed.task.depends_on.push(Dependency { task: task.into(), line });
@@ -153,7 +156,8 @@ fn resolve_dependencies(seeds: &mut [Seed], report: &mut Report) {
 }
 
 struct Resolver<'k> {
-    known: &'k HashMap<String, usize>,
+    /// Titles by id, lower case.
+    known: &'k HashMap<String, String>,
     line: u32,
     /// Whether other words stand between the ids, so that a number need not be one.
     mixed: bool,
@@ -162,20 +166,29 @@ struct Resolver<'k> {
 }
 
 impl Resolver<'_> {
-    fn list(&mut self, list: &DependencyLine<'_>, report: &mut Report) {
+    fn list(&mut self, list: DependencyLine, report: &mut Report) {
+        let mut foreign = list.foreign;
+        for (id, words) in list.titled {
+            // `2 Parser` is task 2 if that is its title; `2 reviewers` is not.
+            if self.known.get(&id).is_some_and(|title| title.contains(&words.to_lowercase())) {
+                self.one(&id, report);
+            } else {
+                foreign.push(format!("{id} {words}"));
+                self.mixed = true;
+            }
+        }
         for item in &list.items {
             match item {
                 Item::One(id) => self.one(id, report),
                 Item::Range(from, to) => self.range(from, to, report),
             }
         }
-        let words: Vec<&str> = list.foreign.iter().map(AsRef::as_ref).collect();
-        if words.is_empty() {
+        if foreign.is_empty() {
             return;
         }
-        let words = words.join(" ");
+        let words = foreign.join(", ");
         if self.found.is_empty() {
-            report.note(self.line, format!("no task is named here, so nothing depends on it: `{words}`"));
+            report.note(self.line, format!("`{words}` names no task, so nothing is depended on here; list task ids if it should"));
         } else {
             let taken = self.found.join(", ");
             report.warning(self.line, format!("only {taken} is read as a dependency, `{words}` names no task; list task ids alone"));
