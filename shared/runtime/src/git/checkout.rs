@@ -1,12 +1,20 @@
 //! Directories agents work in: a clean checkout whose `.git` is disposable. It serves the agent's own `git diff`, `status`, `log` and `commit`; nothing
 //! here or elsewhere reads it again.
 
+use std::collections::BTreeSet;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use tokio::fs;
 
 use super::program::absolute;
+use super::scan::records;
+use super::snapshot::blocking;
 use super::{Git, GitError, Oid, RefName};
+
+/// Output of the list of files.
+const LIST_BYTES_MAX: u64 = 512 << 20;
 
 /// What to check out where.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,6 +44,11 @@ impl Checkout {
     pub(crate) fn index_file(&self) -> PathBuf {
         self.private.join("index")
     }
+
+    /// What the last snapshot found.
+    pub(crate) fn last_index_file(&self) -> PathBuf {
+        self.private.join("last-index")
+    }
 }
 
 impl Git {
@@ -51,10 +64,33 @@ impl Git {
             return Err(GitError::Io { verb: "checkout", source: why });
         }
         remove_if_there(&checkout.index_file()).await?;
-        let git = self.clone().with_work_tree(&checkout.dir, &checkout.index_file());
-        git.invoke("read-tree").args(["--reset", "-u", request.commit.as_str()]).config("checkout.workers=0").long().run().await?;
-        self.plant_disposable_git(&checkout, &branch).await?;
+        remove_if_there(&checkout.last_index_file()).await?;
+        self.fill(&checkout, &branch).await?;
         Ok(checkout)
+    }
+
+    /// Makes the directory of an ended attempt a clean checkout of another commit: what is not of the new commit goes, ignored files too; what the agent
+    /// did not touch stays as it lies there. Nothing may run in it any more. After an error the directory is good for removal only.
+    pub async fn recheckout(&self, old: &Checkout, commit: &Oid, branch: &str) -> Result<Checkout, GitError> {
+        let branch = RefName::branch(branch)?;
+        // The last commit's index knows most of what lies there, and knows it since a time that git's coarse file times can tell from later edits.
+        match fs::rename(old.last_index_file(), old.index_file()).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(GitError::Io { verb: "checkout", source: error }),
+            _ => {}
+        }
+        let tracked = self.clone().with_work_tree(&old.dir, &old.index_file());
+        let listed = tracked.invoke("ls-files").args(["-z", "--cached"]).output_bytes_max(LIST_BYTES_MAX).run().await?;
+        let dir = old.dir.clone();
+        blocking("checkout", move || clean(&dir, &listed.stdout)).await?;
+        let checkout = Checkout { commit: commit.clone(), ..old.clone() };
+        self.fill(&checkout, &branch).await?;
+        Ok(checkout)
+    }
+
+    async fn fill(&self, checkout: &Checkout, branch: &RefName) -> Result<(), GitError> {
+        let git = self.clone().with_work_tree(&checkout.dir, &checkout.index_file());
+        git.invoke("read-tree").args(["--reset", "-u", checkout.commit.as_str()]).long().run().await?;
+        self.plant_disposable_git(checkout, branch).await
     }
 
     /// Writes the agent's `.git` file by file: what git itself would put there by template or configuration of the host stays out.
@@ -96,9 +132,67 @@ impl Git {
     }
 }
 
+/// Removes all but the listed files (NUL-ended paths) and the directories that lead to them. Links are removed, never followed.
+fn clean(dir: &Path, listed: &[u8]) -> io::Result<()> {
+    let mut files: BTreeSet<&[u8]> = BTreeSet::new();
+    let mut dirs: BTreeSet<&[u8]> = BTreeSet::new();
+    for path in records(listed) {
+        files.insert(path);
+        for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+            dirs.insert(&path[..at]);
+        }
+    }
+    let mut waiting = vec![PathBuf::new()];
+    while let Some(inside) = waiting.pop() {
+        open_to_owner(&dir.join(&inside))?;
+        for entry in std::fs::read_dir(dir.join(&inside))? {
+            let entry = entry?;
+            let path = inside.join(entry.file_name());
+            let (kind, name) = (entry.file_type()?, path.as_os_str().as_bytes());
+            if kind.is_dir() {
+                // A listed directory is a submodule; git left it empty.
+                if dirs.contains(name) {
+                    waiting.push(path);
+                } else {
+                    remove_all(&entry.path())?;
+                    if files.contains(name) {
+                        std::fs::create_dir(entry.path())?;
+                    }
+                }
+            } else if !files.contains(name) {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes a directory whose parts may have been made unreadable.
+fn remove_all(dir: &Path) -> io::Result<()> {
+    if std::fs::remove_dir_all(dir).is_ok() {
+        return Ok(());
+    }
+    let mut waiting = vec![dir.to_owned()];
+    while let Some(inside) = waiting.pop() {
+        open_to_owner(&inside)?;
+        for entry in std::fs::read_dir(&inside)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                waiting.push(entry.path());
+            }
+        }
+    }
+    std::fs::remove_dir_all(dir)
+}
+
+fn open_to_owner(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = dir.symlink_metadata()?.permissions().mode();
+    if mode & 0o700 == 0o700 { Ok(()) } else { std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode | 0o700)) }
+}
+
 /// A path as `objects/info/alternates` takes it: quoted where its first byte or a newline would be misread.
 fn quoted_path(path: &Path) -> Vec<u8> {
-    use std::os::unix::ffi::OsStrExt;
     let bytes = path.as_os_str().as_bytes();
     if !bytes.contains(&b'\n') && !bytes.starts_with(b"\"") && !bytes.starts_with(b"#") {
         return bytes.to_vec();

@@ -39,7 +39,7 @@ const OWN: &[&str] = &[
     "core.symlinks=true",
     "core.ignoreCase=false",
     "core.untrackedCache=false",
-    "core.fsyncMethod=fsync",
+    "core.fsyncMethod=batch",
 ];
 
 /// A command being put together.

@@ -7,6 +7,7 @@
 mod accept;
 mod checkout;
 mod command;
+mod compact;
 mod diff;
 mod error;
 mod history;

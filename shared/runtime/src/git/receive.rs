@@ -15,10 +15,12 @@ use super::{Git, GitError, Oid};
 /// Whose pack it is, and so what is asked of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sender {
-    /// A worker: every object must be well-formed and connected to what is here.
+    /// A worker: every object must be well-formed and all it names must be here. As nothing incomplete is ever kept, that makes the whole complete.
     Peer,
-    /// The run's owner or our coordinator: objects of old histories may be malformed as git tolerates them, and the history may begin anywhere.
+    /// The run's owner: objects of old histories may be malformed as git tolerates them, the history may begin anywhere, and all of it is walked once.
     Owner,
+    /// A worker's own coordinator: like an owner, but believed to send all it should; nothing is walked, so that a cache's size does not matter.
+    Coordinator,
 }
 
 /// Bounds on a received pack.
@@ -64,7 +66,7 @@ impl Git {
         let mut git = self.clone().with_objects(quarantine.path());
         git.index_pack(input, sender, limits).await?;
         let mut boundaries = Vec::new();
-        if sender == Sender::Owner {
+        if sender != Sender::Peer {
             boundaries = git.missing_parents().await?;
             if !boundaries.is_empty() {
                 let shallow_file = quarantine.path().join("shallow");
@@ -72,7 +74,10 @@ impl Git {
                 git = git.with_shallow(&shallow_file);
             }
         }
-        git.check_complete(tips).await?;
+        git.check_tips(tips).await?;
+        if sender == Sender::Owner {
+            git.check_complete(tips).await?;
+        }
         Ok(Received { git, home: self.clone(), quarantine, boundaries })
     }
 
@@ -112,12 +117,16 @@ impl Git {
         Ok(cut.map(|(commit, _)| commit.clone()).collect())
     }
 
-    /// Whether the tips are commits and all they need is here, taking for granted what refs already reach.
-    async fn check_complete(&self, tips: &[Oid]) -> Result<(), GitError> {
+    async fn check_tips(&self, tips: &[Oid]) -> Result<(), GitError> {
         let kinds = self.kinds(tips).await?;
-        if let Some((tip, _)) = tips.iter().zip(kinds).find(|(_, kind)| kind.as_deref() != Some("commit")) {
-            return Err(GitError::PackRefused { why: format!("commit {tip} is not among them") });
+        match tips.iter().zip(kinds).find(|(_, kind)| kind.as_deref() != Some("commit")) {
+            Some((tip, _)) => Err(GitError::PackRefused { why: format!("commit {tip} is not among them") }),
+            None => Ok(()),
         }
+    }
+
+    /// Whether all that the tips need is here, taking for granted what refs already reach.
+    async fn check_complete(&self, tips: &[Oid]) -> Result<(), GitError> {
         let mut input: String = tips.iter().map(|tip| format!("{tip}\n")).collect();
         input.push_str("--not\n--all\n");
         match self.invoke("rev-list").args(["--objects", "--quiet", "--stdin"]).input(input).long().run().await {

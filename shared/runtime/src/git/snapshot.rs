@@ -89,7 +89,7 @@ impl Git {
             other => other?,
         };
         let tree = git.write_tree().await?;
-        remove_if_there(&index_file).await?;
+        tokio::fs::rename(&index_file, checkout.last_index_file()).await.map_err(GitError::io("snapshot"))?;
         let changed = tree != self.tree_of(&checkout.commit).await?;
         let commit = self.commit_tree(&tree, request.parents, request.by, request.message).await?;
         Ok(Snapshot { commit, tree, changed, left_out: staging.left_out })
@@ -119,7 +119,7 @@ impl Git {
         check_size(&request.checkout.dir, &staging.written, request.limits).await?;
         if !staging.written.is_empty() {
             let arguments = ["-z", "--add", "--remove", "--replace", "--stdin"];
-            let command = self.invoke("update-index").args(arguments).config("core.fsyncMethod=batch");
+            let command = self.invoke("update-index").args(arguments);
             let answer = command.input(nul_ended(&staging.written)).long().run().await?;
             let ignored = answer.stderr.lines().filter_map(|line| line.strip_prefix("Ignoring path "));
             staging.left_out.extend(ignored.map(str::to_owned));
@@ -177,7 +177,10 @@ impl Git {
     }
 }
 
-async fn blocking<T: Send + 'static>(verb: &'static str, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, GitError> {
+pub(super) async fn blocking<T: Send + 'static>(
+    verb: &'static str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, GitError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done.map_err(GitError::io(verb)),
         Err(error) => Err(GitError::Io { verb, source: io::Error::other(error) }),

@@ -15,6 +15,83 @@ async fn too_old_a_program_is_named() {
     assert!(error.to_string().contains("2.38"), "{error}");
 }
 
+/// A program that answers the version and otherwise runs `body`.
+fn fake_git(home: &Path, body: &str) -> PathBuf {
+    let fake = home.join("git");
+    write(&fake, &format!("#!/bin/sh\nfor a; do [ \"$a\" = version ] && echo git version 2.47.0 && exit; done\n{body}\n"));
+    std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).unwrap();
+    fake
+}
+
+#[tokio::test]
+async fn a_dropped_command_is_killed_with_all_it_started() {
+    let home = tempfile::tempdir().unwrap();
+    let pids = home.path().join("pids");
+    let fake = fake_git(home.path(), &format!("sleep 1000 & echo $! $$ > '{}.new'; mv '{0}.new' '{0}'; wait", pids.display()));
+    let program = GitProgram::at(&fake, 1).await.unwrap();
+    let git = program.own(home.path()).unwrap();
+    let name = RefName::parse("refs/heads/x").unwrap();
+    {
+        let mut running = Box::pin(git.read_ref(&name));
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+        while !pids.exists() && tokio::time::Instant::now() < deadline {
+            let _ = tokio::time::timeout(std::time::Duration::from_millis(10), &mut running).await;
+        }
+    }
+    let text = std::fs::read_to_string(&pids).unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    for pid in text.split_whitespace() {
+        let ended = || std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "));
+        while !ended() {
+            assert!(std::time::Instant::now() < deadline, "process {pid} still runs");
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(tokio::time::timeout(std::time::Duration::from_secs(30), program.permit(false)).await.is_ok(), "its place is free again");
+}
+
+#[tokio::test]
+async fn failures_tell_verb_code_and_the_end_of_stderr() {
+    let home = tempfile::tempdir().unwrap();
+    let fake = fake_git(home.path(), "i=0; while [ $i -lt 3000 ]; do echo noise >&2; i=$((i+1)); done; echo the reason >&2; exit 3");
+    let git = GitProgram::at(&fake, 1).await.unwrap().own(home.path()).unwrap();
+    let error = git.read_ref(&RefName::parse("refs/heads/x").unwrap()).await.unwrap_err();
+    let GitError::Failed { verb: "rev-parse", code: 3, stderr } = error else { panic!("{error}") };
+    assert!(stderr.ends_with("the reason") && stderr.len() <= 4096);
+    let fake = fake_git(home.path(), "kill -9 $$");
+    let git = GitProgram::at(&fake, 1).await.unwrap().own(home.path()).unwrap();
+    let error = git.read_ref(&RefName::parse("refs/heads/x").unwrap()).await.unwrap_err();
+    assert!(matches!(error, GitError::Failed { code: 137, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn nothing_of_the_environment_gets_through_to_our_own_repositories() {
+    let home = tempfile::tempdir().unwrap();
+    let seen = home.path().join("seen");
+    let fake = fake_git(home.path(), &format!("env > '{}'; echo {}", seen.display(), "a".repeat(40)));
+    let git = GitProgram::at(&fake, 1).await.unwrap().own(home.path()).unwrap();
+    git.read_ref(&RefName::parse("refs/heads/x").unwrap()).await.unwrap();
+    let text = std::fs::read_to_string(&seen).unwrap();
+    let names: std::collections::BTreeSet<_> = text.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+    let allowed = [
+        "PATH",
+        "TMPDIR",
+        "LD_LIBRARY_PATH",
+        "LC_ALL",
+        "GIT_TERMINAL_PROMPT",
+        "GIT_NO_REPLACE_OBJECTS",
+        "GIT_CONFIG_NOSYSTEM",
+        "GIT_CONFIG_GLOBAL",
+        "GIT_ATTR_NOSYSTEM",
+        "PWD",
+        "_",
+        "SHLVL",
+        "OLDPWD",
+    ];
+    assert!(names.iter().all(|name| allowed.contains(name)), "{names:?}");
+    assert!(text.contains("GIT_CONFIG_GLOBAL=/dev/null") && !names.contains("HOME"));
+}
+
 #[tokio::test]
 async fn output_is_bounded() {
     let place = Place::new().await;

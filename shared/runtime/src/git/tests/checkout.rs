@@ -161,3 +161,74 @@ async fn sha256_repositories_work_alike() {
     let snapshot = store.snapshot(&request).await.unwrap();
     assert_eq!(store.changed_paths(&facts.head, &snapshot.commit).await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_used_directory_becomes_a_clean_checkout_of_another_commit() {
+    reuse(true).await;
+    reuse(false).await;
+}
+
+async fn reuse(committed_before: bool) {
+    let place = Place::new().await;
+    let base = place.user_commit(&[
+        ("same", "1"),
+        ("edited", "1"),
+        ("deleted", "1"),
+        ("gone-next", "1"),
+        ("to-link/x", "1"),
+        ("to-dir", "1"),
+        ("mode", "1"),
+        ("d/deep/x", "1"),
+        (".gitignore", "*.log\n"),
+    ]);
+    let next = place.user_commit(&[("edited", "2"), ("new/file", "2")]);
+    place.git("user", &["rm", "--quiet", "gone-next"]);
+    place.git("user", &["commit", "--quiet", "--amend", "--no-edit"]);
+    let next = {
+        let _ = next;
+        place.user_head()
+    };
+    place.import(&next).await;
+    let checkout = place.checkout(&base).await;
+    let agent = place.path("agent");
+    let untouched = || std::os::unix::fs::MetadataExt::ino(&agent.join("same").metadata().unwrap());
+    let inode = untouched();
+    write(&agent.join("edited"), "9");
+    std::fs::remove_file(agent.join("deleted")).unwrap();
+    std::fs::remove_dir_all(agent.join("to-link")).unwrap();
+    write(&place.path("outside/x"), "mine");
+    std::os::unix::fs::symlink(place.path("outside"), agent.join("to-link")).unwrap();
+    std::fs::remove_file(agent.join("to-dir")).unwrap();
+    write(&agent.join("to-dir/inner"), "1");
+    std::fs::set_permissions(agent.join("mode"), std::fs::Permissions::from_mode(0o777)).unwrap();
+    for litter in ["x.log", "new", "node_modules/a/b", "d/deep/more", "d/.GIT/x"] {
+        write(&agent.join(litter), "litter");
+    }
+    place.git("agent/nested", &["init", "--quiet"]);
+    std::os::unix::fs::symlink("/etc", agent.join("dangling")).unwrap();
+    if committed_before {
+        place.snapshot(&checkout).await;
+    }
+    write(&agent.join("after"), "the snapshot");
+    std::fs::set_permissions(agent.join("node_modules/a"), std::fs::Permissions::from_mode(0o000)).unwrap();
+    // An edit of the same length whose time was set back.
+    let time = agent.join("d/deep/x").metadata().unwrap().modified().unwrap();
+    write(&agent.join("d/deep/x"), "7");
+    std::fs::File::options().write(true).open(agent.join("d/deep/x")).unwrap().set_modified(time).unwrap();
+
+    let checkout = place.store.recheckout(&checkout, &next, "roundtable/other").await.unwrap();
+    assert_eq!(checkout.commit, next);
+    assert_eq!(place.git("agent", &["status", "--porcelain", "--ignored"]), "");
+    assert_eq!(place.git("agent", &["rev-parse", "--abbrev-ref", "HEAD"]).trim(), "roundtable/other");
+    assert_eq!(place.git("agent", &["ls-files"]), place.git("user", &["ls-files"]));
+    assert_eq!(
+        (place.read("agent/edited").as_str(), place.read("agent/d/deep/x").as_str(), place.read("agent/new/file").as_str()),
+        ("2", "1", "2")
+    );
+    assert_eq!(agent.join("mode").metadata().unwrap().permissions().mode() & 0o111, 0);
+    assert!(!agent.join("nested").exists() && !agent.join("gone-next").exists() && !agent.join("dangling").is_symlink());
+    assert_eq!(place.read("outside/x"), "mine");
+    assert_eq!(untouched(), inode, "what was not touched was not written again");
+    let snapshot = place.snapshot(&checkout).await;
+    assert!(!snapshot.changed);
+}

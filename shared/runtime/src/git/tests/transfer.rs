@@ -39,7 +39,7 @@ async fn history_is_cut_where_asked_and_continues_from_there() {
     assert_eq!(place.store.boundaries().await.unwrap(), [commits[2].clone()]);
     // From the cut-off store to another one, which must find the boundary by itself.
     let cache = place.program.init_bare(place.path("cache.git"), ObjectFormat::Sha1).await.unwrap();
-    transfer(&place.store, &cache, &commits[5], &[], None, Sender::Owner).await.unwrap();
+    transfer(&place.store, &cache, &commits[5], &[], None, Sender::Coordinator).await.unwrap();
     assert_eq!(cache.boundaries().await.unwrap(), [commits[2].clone()]);
     assert_eq!(cache.commits_between(&[], &commits[5], 10).await.unwrap().len(), 4);
     // What is made there comes back as a peer's.
@@ -130,4 +130,65 @@ async fn a_tree_with_a_git_directory_in_it_is_refused_from_peers() {
         let result = transfer(place.user().await.git(), &place.store, &commit, std::slice::from_ref(&base), None, Sender::Peer).await;
         assert!(matches!(result, Err(GitError::PackRefused { .. })), "{name}: {result:?}");
     }
+}
+
+/// A pack of some objects alone, whatever they need.
+fn pack_of(place: &Place, objects: &[&str]) -> Vec<u8> {
+    use std::io::Write;
+    let mut child = Command::new("git")
+        .args(["pack-objects", "--stdout", "-q"])
+        .current_dir(place.path("user"))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(objects.join("\n").as_bytes()).unwrap();
+    child.wait_with_output().unwrap().stdout
+}
+
+#[tokio::test]
+async fn what_lacks_a_tree_or_a_file_is_refused() {
+    let place = Place::new().await;
+    let base = place.user_commit(&[("a", "1")]);
+    place.import(&base).await;
+    let tip = place.user_commit(&[("a", "2"), ("d/b", "3")]);
+    let ids = |spec: &str| place.git("user", &["rev-parse", spec]).trim().to_owned();
+    let (tree, sub, a, b) = (ids("HEAD^{tree}"), ids("HEAD:d"), ids("HEAD:a"), ids("HEAD:d/b"));
+    let tips = std::slice::from_ref(&tip);
+    for objects in [vec![tip.as_str()], vec![tip.as_str(), &tree, &a, &b], vec![tip.as_str(), &tree, &sub, &a]] {
+        for sender in [Sender::Peer, Sender::Owner] {
+            let pack = pack_of(&place, &objects);
+            let result = place.store.receive_pack(&mut pack.as_slice(), tips, sender, ReceiveLimits::default()).await;
+            assert!(matches!(result, Err(GitError::PackRefused { .. })), "{sender:?} {objects:?}: {result:?}");
+        }
+    }
+    let pack = pack_of(&place, &[tip.as_str(), &tree, &sub, &a, &b]);
+    place.store.receive_pack(&mut pack.as_slice(), tips, Sender::Peer, ReceiveLimits::default()).await.unwrap().keep().await.unwrap();
+    assert_eq!(place.file(&tip, "d/b").await.as_deref(), Some("3"));
+}
+
+#[tokio::test]
+async fn compacting_keeps_everything() {
+    let place = Place::new().await;
+    let mut last = place.user_commit(&[("a", "0")]);
+    place.import(&last).await;
+    let mut kept = vec![last.clone()];
+    for n in 1..8 {
+        let tip = place.user_commit(&[("a", &n.to_string())]);
+        transfer(place.user().await.git(), &place.store, &tip, std::slice::from_ref(&last), None, Sender::Peer).await.unwrap();
+        last = tip.clone();
+        kept.push(tip);
+    }
+    let loose = place.commit_on(&last, &[("b", Some("loose"))]).await;
+    kept.push(loose.clone());
+    let name = RefName::parse("refs/roundtable/x/1/1").unwrap();
+    place.store.move_ref(&name, None, &loose).await.unwrap();
+    let before = place.store.pack_count().await.unwrap();
+    assert!(before >= 8, "{before}");
+    place.store.compact().await.unwrap();
+    let after = place.store.pack_count().await.unwrap();
+    assert!(after < before, "{after}");
+    assert_eq!(place.store.commits_present(&kept).await.unwrap(), kept, "also what no ref reaches");
+    assert_eq!(place.store.read_ref(&name).await.unwrap(), Some(loose.clone()));
+    assert_eq!(place.file(&loose, "b").await.as_deref(), Some("loose"));
 }
