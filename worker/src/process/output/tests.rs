@@ -1,3 +1,4 @@
+//! The reader against pipes and files of our own, without any processes.
 #![allow(clippy::unwrap_used)]
 use super::*;
 use std::io::Write;
