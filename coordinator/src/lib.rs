@@ -1,1 +1,25 @@
-//! (being laid)
+//! The coordinator: a shell around the pure core. Driver, services, repositories, prompts, mirrors; see ARCHITECTURE.md for the map.
+
+pub mod args;
+pub mod attachments;
+pub mod driver;
+pub mod grpc;
+pub mod import;
+pub mod mirror;
+pub mod offline;
+pub mod operate;
+pub mod parts;
+pub mod plan;
+pub mod prompt;
+pub mod query;
+pub mod report;
+pub mod repository;
+pub mod serve;
+mod shell;
+pub mod submit;
+mod tasks;
+pub mod verify;
+pub mod view;
+
+/// Version, commit and protocol range, as `--version` prints them.
+pub const VERSION_LONG: &str = roundtable_runtime::VERSION_LONG;

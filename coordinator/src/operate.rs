@@ -185,7 +185,8 @@ fn dependants_of(word: Option<String>) -> Result<Dependants, OperateError> {
 }
 
 fn criticality_of(word: &str) -> Result<Criticality, OperateError> {
-    Criticality::parse(word).ok_or_else(|| OperateError::Invalid(format!("--criticality {word}: write standard, complex or security-sensitive")))
+    Criticality::parse(word)
+        .ok_or_else(|| OperateError::Invalid(format!("--criticality {word}: write standard, complex or security-sensitive")))
 }
 
 fn phase_of(word: &str) -> Result<Phase, OperateError> {

@@ -49,7 +49,7 @@ impl Parts {
 
     /// A certificate for a worker of this user on this host.
     pub fn enrol_worker(&self, name: &str, csr_pem: &str) -> Result<v1::EnrolWorkerReply, IdentityError> {
-        let certificate_pem = self.ca.sign_worker(csr_pem, name)?;
+        let certificate_pem = self.ca.sign_worker(csr_pem, name, self.clock.wall())?;
         Ok(v1::EnrolWorkerReply { certificate_pem, ca_pem: self.ca.certificate_pem().to_owned(), worker: name.to_owned() })
     }
 }

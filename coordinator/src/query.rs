@@ -1,6 +1,7 @@
 //! Questions: answered from the state between two batches, and for diffs from the repository. The read models themselves are built in `view`.
 
 use roundtable_core::Core;
+use roundtable_core::command::Now;
 use roundtable_core::state::State;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::view::{DiffView, Query, RunSelector};
@@ -70,7 +71,7 @@ pub async fn answer(handle: &Handle, repositories: &Repositories, query: Query) 
 }
 
 /// The same question about a state that nobody serves.
-pub async fn answer_offline(core: &Core, now: roundtable_core::Now, repositories: &Repositories, query: Query) -> Result<serde_json::Value, QueryError> {
+pub async fn answer_offline(core: &Core, now: Now, repositories: &Repositories, query: Query) -> Result<serde_json::Value, QueryError> {
     if let Query::Diff { run, unit } = &query {
         return diff(repositories, find_commits(&core.state, run, unit.as_deref())?).await;
     }
@@ -86,8 +87,7 @@ pub async fn commits_of(handle: &Handle, run: String, unit: Option<String>) -> R
 async fn diff(repositories: &Repositories, commits: Commits) -> Result<serde_json::Value, QueryError> {
     let repository = repositories.open(&commits.repository).await?;
     let diff = repository.diff(&commits.base, &commits.commit, DIFF_BYTES_MAX).await?;
-    let view =
-        DiffView { base: commits.base.to_string(), commit: commits.commit.to_string(), text: diff.text, truncated: diff.truncated };
+    let view = DiffView { base: commits.base.to_string(), commit: commits.commit.to_string(), text: diff.text, truncated: diff.truncated };
     Ok(serde_json::to_value(view)?)
 }
 
@@ -102,7 +102,8 @@ fn find_commits(state: &State, selector: &RunSelector, unit: Option<&str>) -> Re
     let last = unit.attempts.iter().rev().find(|attempt| attempt.role.writes() && attempt.commit.is_some());
     let found = last.and_then(|attempt| Some((attempt.base.clone(), attempt.commit.clone()?)));
     let accepted = unit.accepted.as_ref().or(unit.last.as_ref()).map(|work| (work.base.clone(), work.commit.clone()));
-    let (base, commit) =
-        found.or(accepted).ok_or_else(|| QueryError::NotFound(format!("unit {} of {id} has no commit yet: no attempt has ended", unit.id)))?;
+    let (base, commit) = found
+        .or(accepted)
+        .ok_or_else(|| QueryError::NotFound(format!("unit {} of {id} has no commit yet: no attempt has ended", unit.id)))?;
     Ok(Commits { repository, base, commit })
 }

@@ -1,13 +1,22 @@
 //! Looking at a received outcome before the core judges it: is the commit here, what does it change against the base, can the answer be read. Facts
 //! only; what they mean for the unit is the core's.
 
-use roundtable_core::command::{Report, RoleAnswer};
-use roundtable_core::{Core, Now};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use roundtable_core::Core;
+use roundtable_core::command::{Now, Report, RoleAnswer};
 use roundtable_shared::answer::{AssignAnswer, OrchestrateAnswer, ReviewAnswer, WorkAnswer};
-use roundtable_shared::{AttemptFacts, ChangedPath, CommitId, LeaseRef, Role, WorkerId};
+use roundtable_shared::limits::LEARNINGS_MAX;
+use roundtable_shared::manifest::Manifest;
+use roundtable_shared::spec::Plan as Outline;
+use roundtable_shared::{AttemptFacts, BackendName, ChangedPath, CommitId, LeaseRef, Role, WorkerId};
 
 use crate::driver::{Handle, HandleError};
 use crate::repository::{Repository, RepositoryError};
+
+/// Files of learnings of one attempt that are looked at.
+const LEARNED_FILES_MAX: usize = 16;
 
 /// Why an outcome could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +36,9 @@ pub enum ReportError {
 struct Asked {
     role: Role,
     base: CommitId,
-    tasks: String,
+    outline: Arc<Outline>,
+    manifest: Option<Manifest>,
+    backends: Vec<BackendName>,
 }
 
 /// Looks at an outcome.
@@ -41,16 +52,20 @@ pub async fn examine(
 ) -> Result<Report, ReportError> {
     let key = lease.key.clone();
     let asked = handle
-        .read(move |core: &Core, _: Now| {
+        .read(move |core: &Core, now: Now| {
             let attempt = core.state.attempt(&key)?;
             let run = core.state.run(&key.run)?;
-            Some(Asked { role: attempt.role, base: attempt.base.clone(), tasks: run.spec.tasks.clone() })
+            let manifest = key.unit.as_ref().and_then(|unit| run.unit(unit)).map(|unit| unit.manifest.clone());
+            let here = core.fleet.workers.values().filter(|worker| worker.is_here(now));
+            let backends = here.flat_map(|worker| worker.offers.keys().cloned()).collect();
+            Some(Asked { role: attempt.role, base: attempt.base.clone(), outline: Arc::clone(&run.outline), manifest, backends })
         })
         .await?
         .ok_or_else(|| ReportError::Unbelievable(format!("there is no attempt {}", lease.key)))?;
     let changed = changed(repository, &lease, &asked, &facts).await?;
+    let learned = learned(repository, &asked, &facts, &changed).await?;
     let answer = if facts.failure.is_some() { read_leniently(&asked, &facts) } else { read(&asked, &facts.answer) };
-    Ok(Report { worker, lease, digest, facts, changed, answer })
+    Ok(Report { worker, lease, digest, facts, changed, learned, answer })
 }
 
 async fn changed(repository: &Repository, lease: &LeaseRef, asked: &Asked, facts: &AttemptFacts) -> Result<Vec<ChangedPath>, ReportError> {
@@ -62,13 +77,37 @@ async fn changed(repository: &Repository, lease: &LeaseRef, asked: &Asked, facts
     }
 }
 
+/// Lines the attempt added to `AGENTS.md` files that its manifest does not name.
+async fn learned(
+    repository: &Repository,
+    asked: &Asked,
+    facts: &AttemptFacts,
+    changed: &[ChangedPath],
+) -> Result<Vec<String>, ReportError> {
+    let Some(commit) = &facts.commit else { return Ok(Vec::new()) };
+    let is_learnings = |path: &str| {
+        path.rsplit('/').next() == Some("AGENTS.md") && !asked.manifest.as_ref().is_some_and(|manifest| manifest.writes.covers(path))
+    };
+    let mut added = Vec::new();
+    for path in changed.iter().map(|change| &change.path).filter(|path| is_learnings(path)).take(LEARNED_FILES_MAX) {
+        let before = repository.read_file(&asked.base, path).await?.unwrap_or_default();
+        let after = repository.read_file(commit, path).await?.unwrap_or_default();
+        let (before, after) = (String::from_utf8_lossy(&before).into_owned(), String::from_utf8_lossy(&after).into_owned());
+        let known: HashSet<&str> = before.lines().map(str::trim).collect();
+        let new = after.lines().map(str::trim).filter(|line| !known.contains(line) && !line.starts_with('#'));
+        let texts = new.map(|line| line.trim_start_matches(['-', '*', ' ']).to_owned()).filter(|text| !text.is_empty());
+        added.extend(texts.take(LEARNINGS_MAX));
+    }
+    Ok(added)
+}
+
 fn read(asked: &Asked, answer: &str) -> Result<RoleAnswer, String> {
     match asked.role {
         Role::Implement | Role::Fix => WorkAnswer::parse(answer).map(RoleAnswer::Work).map_err(|error| error.to_string()),
         Role::Review => ReviewAnswer::parse(answer).map(RoleAnswer::Review).map_err(|error| error.to_string()),
         Role::Assign => {
-            let plan = roundtable_shared::spec::parse_tasks(asked.tasks.as_bytes(), "tasks.md");
-            AssignAnswer::parse(answer, &plan.units).map(RoleAnswer::Assign).map_err(|error| error.to_string())
+            let parsed = AssignAnswer::parse(answer).map_err(|error| error.to_string())?;
+            Ok(RoleAnswer::Assign(parsed.check(&asked.outline.units, &asked.backends)))
         }
         Role::Orchestrate => OrchestrateAnswer::parse(answer).map(RoleAnswer::Orchestrate).map_err(|error| error.to_string()),
         Role::Check => Ok(RoleAnswer::None),

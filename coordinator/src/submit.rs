@@ -14,12 +14,15 @@ use roundtable_shared::{CommitId, Mode, RunId, RunOptions};
 use crate::attachments::{Attached, Attachments, AttachmentsError};
 use crate::driver::{Handle, HandleError};
 use crate::import::{self, ImportError};
-use crate::repository::{Repositories, RepositoryError};
+use crate::repository::{Repositories, Repository, RepositoryError};
 
 /// Letters of the random end of a run id: base32 without padding.
 const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 /// Longest part of a run id taken from the spec's name.
 const NAME_CHARS_MAX: usize = 40;
+
+/// Files of the base that name the inputs of an assignment.
+const DIGEST_FILES_MAX: usize = 100_000;
 
 /// All that came with a submission.
 pub struct Submission {
@@ -141,7 +144,8 @@ impl Submitter {
             return Err(SubmitError::BaseMissing(base));
         }
         let folder = request.spec_in_repository.as_deref().map(|folder| folder.trim_matches('/').to_owned());
-        let in_repository = |name: &str| folder.as_deref().map(|folder| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") });
+        let in_repository =
+            |name: &str| folder.as_deref().map(|folder| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") });
         let spec_paths = Spec::FILES.iter().filter_map(|name| in_repository(name)).collect();
         let mut tick_path = None;
         if let Some(path) = in_repository("tasks.md")
@@ -151,10 +155,15 @@ impl Submitter {
             tick_path = Some(path);
         }
         let imported = request.import.as_deref().map(|text| import::parse(text, &report.plan)).transpose()?.map(Box::new);
+        let inputs_digest = inputs_digest(&repository, &base, &report).await?;
+        let run = new_run_id(&request.spec_path);
+        repository.begin_run(&run, &base).await?;
         Ok(Submit {
-            run: new_run_id(&request.spec_path),
+            run,
             source,
             spec: report.spec,
+            outline: report.plan,
+            inputs_digest,
             options: request.options,
             base,
             started_branch: request.started_branch,
@@ -166,6 +175,17 @@ impl Submitter {
             by,
         })
     }
+}
+
+/// Names what an assignment depends on: the spec's texts and the repository's file list.
+async fn inputs_digest(repository: &Repository, base: &CommitId, report: &SpecReport) -> Result<String, SubmitError> {
+    let (files, _) = repository.files(base, DIGEST_FILES_MAX).await?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(report.spec.text_hash().as_bytes());
+    for file in files {
+        hasher.update(file.as_bytes()).update(b"\0");
+    }
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// What is there already for a source.
@@ -191,7 +211,9 @@ fn find(state: &State, source: &RunSource, plan_hash: &str, options: &RunOptions
         };
     }
     match state.find_latest(source) {
-        Some(run) if run.exit_when_done() == 0 && run.is_done() && difference(run, plan_hash, options).is_none() => Found::Finished(run.id.clone()),
+        Some(run) if run.exit_when_done() == 0 && run.is_done() && difference(run, plan_hash, options).is_none() => {
+            Found::Finished(run.id.clone())
+        }
         _ => Found::Nothing,
     }
 }

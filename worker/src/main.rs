@@ -1,11 +1,129 @@
-//! The `worker` binary. Owns nothing but the order of things: helpers of its own first, then the command line.
+//! The `worker` binary. Owns nothing but the order of things: helpers of its own first, then the command line; outcomes become exit codes here.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use roundtable_runtime::config::{self, Config, Sources};
+use roundtable_runtime::{shutdown, telemetry};
+use roundtable_worker::args::{Cli, Command, JoinArgs, LogFormat};
+use roundtable_worker::backend::{self, Host};
+use roundtable_worker::join::{JoinError, JoinOptions, join};
+use tokio::sync::watch;
+
+/// Exit codes of `worker` (0 is success).
+mod exit {
+    pub const FAILED: u8 = 1;
+    pub const USAGE: u8 = 3;
+    pub const UNREACHABLE: u8 = 4;
+    pub const REFUSED: u8 = 5;
+    pub const HELD: u8 = 6;
+}
 
 fn main() -> ExitCode {
-    if let Some(code) = roundtable_worker::process::dispatch_exec_in() {
+    if let Some(code) = roundtable_worker::dispatch_hidden() {
         return code;
     }
-    eprintln!("worker: no command given");
-    ExitCode::from(3)
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { exit::USAGE } else { 0 };
+            // Nothing to do about a closed stdout.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let format = match cli.log_format {
+        LogFormat::Text => telemetry::LogFormat::Text,
+        LogFormat::Json => telemetry::LogFormat::Json,
+    };
+    if let Err(error) = telemetry::init(format, "info") {
+        return ExitCode::from(fail(exit::USAGE, &error.to_string()));
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return ExitCode::from(fail(exit::FAILED, &format!("the runtime could not start: {error}"))),
+    };
+    let code = match cli.command {
+        Command::Join(args) => runtime.block_on(run_join(args)),
+    };
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    ExitCode::from(code)
+}
+
+/// The configuration of the user and, above it, of `--config`.
+fn load_config(explicit: Option<std::path::PathBuf>) -> Result<Config, String> {
+    let sources = Sources { explicit, user: config::user_file(&config::environment), ..Sources::default() };
+    let config = Config::load(&sources, &[]).map_err(|error| error.to_string())?;
+    for warning in &config.warnings {
+        eprintln!("worker: {warning}");
+    }
+    Ok(config)
+}
+
+fn host(config: &Config, paths: Vec<(String, String)>) -> Result<Arc<Host>, String> {
+    let configs = config.backends.iter().map(|(name, each)| (name.clone(), backend::BackendConfig::from(each))).collect();
+    let paths: BTreeMap<String, String> = paths.into_iter().collect();
+    Host::current(configs, paths).map(Arc::new).map_err(|error| format!("this program's own file cannot be found: {error}"))
+}
+
+async fn run_join(args: JoinArgs) -> u8 {
+    let options = match join_options(args) {
+        Ok(options) => options,
+        Err(error) => return fail(exit::USAGE, &error),
+    };
+    let (_trigger, asked) = match shutdown::on_signals() {
+        Ok(signals) => signals,
+        Err(error) => return fail(exit::FAILED, &error.to_string()),
+    };
+    let (joined, mut is_joined) = watch::channel(false);
+    let announce = tokio::spawn(async move {
+        while is_joined.wait_for(|joined| *joined).await.is_ok() {
+            eprintln!("joined");
+            if is_joined.wait_for(|joined| !*joined).await.is_err() {
+                return;
+            }
+        }
+    });
+    let ended = join(options, asked, joined).await;
+    announce.abort();
+    match ended {
+        Ok(()) => 0,
+        Err(error) => {
+            let code = match &error {
+                JoinError::Usage(_) | JoinError::Backend(_) => exit::USAGE,
+                JoinError::Unreachable(_) => exit::UNREACHABLE,
+                JoinError::Refused(_) => exit::REFUSED,
+                JoinError::Lock(_) => exit::HELD,
+                _ => exit::FAILED,
+            };
+            fail(code, &error.to_string())
+        }
+    }
+}
+
+fn join_options(args: JoinArgs) -> Result<JoinOptions, String> {
+    let config = load_config(args.config)?;
+    let data_dir = match args.data_dir.or_else(|| config.data_dir.clone()) {
+        Some(dir) => dir,
+        None => config::default_data_dir(&config::environment).map_err(|error| error.to_string())?,
+    };
+    Ok(JoinOptions {
+        coordinator: args.url.or_else(|| config.coordinator.clone()),
+        data_dir,
+        workspace: args.workspace,
+        name: args.name,
+        labels: args.labels.into_iter().collect(),
+        host: host(&config, args.backend_paths)?,
+        backends: args.backends,
+        once: args.once,
+        max_idle: args.max_idle,
+        patience: None,
+    })
+}
+
+fn fail(code: u8, error: &str) -> u8 {
+    eprintln!("worker: {error}");
+    code
 }

@@ -10,11 +10,14 @@ use std::sync::Arc;
 
 use roundtable_core::command::{Command, Now};
 use roundtable_core::effect::Effect;
-use roundtable_core::{Change, Core, Entropy, Rejection, Reply, Transition};
+use roundtable_core::state::{Attempt, Run};
+use roundtable_core::transition::{Fact, Transition};
+use roundtable_core::{Change, Core, Entropy, Rejection, Reply};
 use roundtable_runtime::clock::Clock;
+use roundtable_shared::{AttemptKey, AttemptNo, LeaseRef, UnitId};
 use roundtable_store::{AppendError, Log, NewRow, ReadError};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 pub use codec::{CodecError, decode_row, encode_transition};
 pub use handle::{Handle, HandleError};
@@ -97,8 +100,8 @@ impl Driver {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
         let (published, receiver) = watch::channel(head);
         let leases = Leases::default();
-        for live in core.live_leases() {
-            leases.granted(live.lease, live.worker, live.repository);
+        for run in core.state.runs.values() {
+            publish_known(&leases, run);
         }
         let links = Links { handle: Handle::new(sender), published: receiver, leases: leases.clone() };
         let entropy = Entropy::new(parts.seed);
@@ -184,9 +187,9 @@ impl Driver {
     /// One append, then everything that was waiting for it.
     async fn commit(&mut self, change: Change, waiting: Vec<Waiting>) -> Result<(), DriverError> {
         if !change.transitions.is_empty() {
-            let at_ms = self.now().wall.0;
-            let rows = change.transitions.iter().map(|transition| encode_transition(transition, at_ms)).collect::<Result<Vec<NewRow>, _>>()?;
-            let appended = self.parts.log.append(self.head, rows).await.inspect_err(|error| error!(%error, "the append failed; stopping"))?;
+            let rows = change.transitions.iter().map(encode_transition).collect::<Result<Vec<NewRow>, _>>()?;
+            let appended =
+                self.parts.log.append(self.head, rows).await.inspect_err(|error| error!(%error, "the append failed; stopping"))?;
             self.head = appended.last_seq;
             for transition in &change.transitions {
                 self.publish_lease(transition);
@@ -196,6 +199,9 @@ impl Driver {
         for (reply, answer) in waiting {
             // Whoever asked may have gone.
             let _ = reply.send(answer);
+        }
+        for refused in &change.refused {
+            warn!(run = %refused.run, unit = %refused.unit, from = %refused.from, to = %refused.to, "a move that no rule knows was refused");
         }
         for effect in change.effects {
             if self.parts.effects.send(effect).await.is_err() {
@@ -207,16 +213,40 @@ impl Driver {
     }
 
     fn publish_lease(&self, transition: &Transition) {
-        if let Some(granted) = transition.granted() {
-            if let Some(run) = self.core.state.runs.get(&granted.lease.key.run) {
-                self.leases.granted(granted.lease, granted.worker, run.source.repository.clone());
+        let Some(run) = &transition.run else { return };
+        let key = |unit: &Option<UnitId>, attempt: AttemptNo| AttemptKey { run: run.clone(), unit: unit.clone(), attempt };
+        match &transition.fact {
+            Fact::LeaseGranted(granted) => {
+                if let Some(known) = self.core.state.run(run) {
+                    let lease = LeaseRef { key: key(&granted.unit, granted.attempt), lease_id: granted.lease_id };
+                    self.leases.granted(lease, granted.worker.clone(), known.source.repository.clone());
+                }
             }
-        } else if let Some(key) = transition.ended() {
-            self.leases.ended(&key);
+            Fact::AttemptEnded { unit, attempt, .. } | Fact::AttemptLost { unit, attempt, .. } => self.leases.ended(&key(unit, *attempt)),
+            _ => {}
         }
     }
 
     fn now(&self) -> Now {
-        Now { mono_ms: self.parts.clock.mono_ms(), wall: self.parts.clock.wall() }
+        Now { mono_ms: self.parts.clock.boot_ms(), wall: self.parts.clock.wall() }
+    }
+}
+
+/// Leases of a run that was read back: live ones, and those whose late results are still welcome.
+fn publish_known(leases: &Leases, run: &Run) {
+    let publish = |unit: Option<&UnitId>, attempt: &Attempt| {
+        let key = AttemptKey { run: run.id.clone(), unit: unit.cloned(), attempt: attempt.no };
+        leases.granted(LeaseRef { key: key.clone(), lease_id: attempt.lease_id }, attempt.worker.clone(), run.source.repository.clone());
+        if !attempt.is_live() {
+            leases.ended(&key);
+        }
+    };
+    for attempt in &run.attempts {
+        publish(None, attempt);
+    }
+    for unit in run.units() {
+        for attempt in &unit.attempts {
+            publish(Some(&unit.id), attempt);
+        }
     }
 }

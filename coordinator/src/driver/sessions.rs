@@ -39,6 +39,11 @@ impl Sessions {
         }
     }
 
+    /// Ends all sessions: the coordinator stops.
+    pub fn close_all(&self) {
+        self.lock().clear();
+    }
+
     /// Sends a frame to a worker if this session (or, for `None`, any) is open. `false` if it could not be queued.
     pub fn send(&self, worker: &WorkerId, number: Option<u64>, frame: CoordinatorFrame) -> bool {
         let session = self.lock().get(worker).filter(|session| number.is_none_or(|number| session.number == number)).cloned();

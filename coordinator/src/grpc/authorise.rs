@@ -3,16 +3,17 @@
 use std::task::{Context, Poll};
 
 use roundtable_proto::convert::status_of;
-use roundtable_runtime::identity::{AccessRole, PeerIdentity};
+use roundtable_runtime::identity::{PeerIdentity, PeerRole};
+use roundtable_runtime::tls::PeerInfo;
 use roundtable_shared::error::ErrorCode;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tower::{Layer, Service};
 
-use AccessRole::{Admin, Operator, Viewer, Worker};
+use PeerRole::{Admin, Operator, Viewer, Worker};
 
 /// Method and the roles that may call it.
-pub const POLICY: [(&str, &[AccessRole]); 16] = [
+pub const POLICY: [(&str, &[PeerRole]); 16] = [
     ("/roundtable.v1.Fleet/Session", &[Worker]),
     ("/roundtable.v1.Fleet/PutEvents", &[Worker]),
     ("/roundtable.v1.Fleet/FetchPack", &[Worker]),
@@ -75,7 +76,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let peer = request.extensions().get::<PeerIdentity>();
+        let peer = request.extensions().get::<PeerInfo>().map(|info| info.identity.clone());
+        let peer = peer.as_ref();
         match allowed(request.uri().path(), peer) {
             Ok(()) => Box::pin(self.inner.call(request)),
             Err(why) => {
@@ -91,6 +93,10 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn peer(role: PeerRole) -> PeerIdentity {
+        PeerIdentity { cluster: "c".into(), role, id: "x".into(), serial: "1".into(), not_before_s: 0 }
+    }
 
     /// Method names out of the generated code's paths.
     fn methods() -> Vec<String> {
@@ -114,12 +120,12 @@ mod tests {
 
     #[test]
     fn what_is_not_in_the_table_is_denied() {
-        let admin = PeerIdentity { role: Admin, id: "a".into() };
+        let admin = peer(Admin);
         assert!(allowed("/roundtable.v1.Control/Nothing", Some(&admin)).is_err());
         assert!(allowed("", Some(&admin)).is_err());
         assert!(allowed("/roundtable.v1.Control/Query", None).is_err());
         assert!(allowed("/roundtable.v1.Control/Query", Some(&admin)).is_ok());
-        let worker = PeerIdentity { role: Worker, id: "w".into() };
+        let worker = peer(Worker);
         assert!(allowed("/roundtable.v1.Control/Operate", Some(&worker)).is_err());
     }
 }

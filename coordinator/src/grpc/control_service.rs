@@ -116,7 +116,8 @@ impl Control for ControlService {
         let pack = repository.send(&found.commit, &haves).map_err(|error| repository_status(&error))?;
         let header = v1::FetchRunHeader { commit: found.commit.to_string(), base: found.base.to_string() };
         let header = v1::FetchRunFrame { frame: Some(v1::fetch_run_frame::Frame::Header(header)) };
-        let chunks = stream_of_pack(pack).map(|chunk| chunk.map(|chunk| v1::FetchRunFrame { frame: Some(v1::fetch_run_frame::Frame::Chunk(chunk)) }));
+        let chunks = stream_of_pack(pack)
+            .map(|chunk| chunk.map(|chunk| v1::FetchRunFrame { frame: Some(v1::fetch_run_frame::Frame::Chunk(chunk)) }));
         Ok(Response::new(Box::pin(tokio_stream::once(Ok(header)).chain(chunks))))
     }
 

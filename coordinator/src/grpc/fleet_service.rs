@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use roundtable_core::Reply;
 use roundtable_core::command::{Command, Report};
 use roundtable_core::effect::Start;
+use roundtable_core::{Reply, Verdict as Judged};
 use roundtable_proto::convert::status_of;
 use roundtable_proto::v1;
 use roundtable_proto::v1::fleet_server::Fleet;
@@ -21,8 +21,8 @@ use super::session::{self, SessionParts};
 use super::{events, peer_worker, status, stream_of_pack};
 use crate::attachments::Attachments;
 use crate::driver::{Handle, KnownLease, Leases};
-use crate::repository::{Repositories, Repository};
 use crate::report::{self, ReportError};
+use crate::repository::{Repositories, Repository};
 
 /// What the service is made of.
 pub struct FleetService {
@@ -159,8 +159,9 @@ impl Fleet for FleetService {
         };
         let reply = self.handle.command(Command::Report(Box::new(report))).await.map_err(|error| status(&error))?;
         let (kind, reason) = match reply {
-            Reply::Verdict { accepted: true, reason } => (v1::verdict::Kind::Accepted, reason),
-            Reply::Verdict { accepted: false, reason } => (v1::verdict::Kind::Stale, reason),
+            Reply::Verdict(Judged::Accepted) => (v1::verdict::Kind::Accepted, String::new()),
+            Reply::Verdict(Judged::Stale { reason }) => (v1::verdict::Kind::Stale, reason),
+            Reply::Verdict(Judged::Rejected { reason }) => (v1::verdict::Kind::Rejected, reason),
             _ => (v1::verdict::Kind::RetryLater, "the report got an answer of another kind".to_owned()),
         };
         Ok(Response::new(v1::Verdict { kind: kind.into(), reason }))

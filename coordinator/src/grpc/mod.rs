@@ -15,12 +15,13 @@ use roundtable_proto::convert::status_of;
 use roundtable_proto::v1;
 use roundtable_proto::v1::control_server::ControlServer;
 use roundtable_proto::v1::fleet_server::FleetServer;
-use roundtable_runtime::identity::{AccessRole, PeerIdentity};
+use roundtable_runtime::identity::{PeerIdentity, PeerRole};
+use roundtable_runtime::tls::PeerInfo;
 use roundtable_shared::WorkerId;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::limits::BULK_MESSAGE_BYTES_MAX;
-use tokio_stream::{Stream, StreamExt};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Status};
 
 pub use authorise::{Authorise, POLICY};
@@ -58,13 +59,13 @@ pub(crate) fn services(parts: &Parts) -> (FleetServer<FleetService>, ControlServ
 
 /// Who calls, as its certificate says.
 fn peer<T>(request: &Request<T>) -> Result<PeerIdentity, Status> {
-    let identity = request.extensions().get::<PeerIdentity>().cloned();
+    let identity = request.extensions().get::<PeerInfo>().map(|info| info.identity.clone());
     identity.ok_or_else(|| status_of(ErrorCode::NotAuthorised, "this connection has no identity"))
 }
 
 fn peer_worker<T>(request: &Request<T>) -> Result<WorkerId, Status> {
     let peer = peer(request)?;
-    if peer.role == AccessRole::Worker {
+    if peer.role == PeerRole::Worker {
         return Ok(WorkerId::new(peer.id));
     }
     Err(status_of(ErrorCode::NotAuthorised, "only workers speak here; join with `worker join`"))

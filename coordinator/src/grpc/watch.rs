@@ -7,8 +7,7 @@ use std::time::Duration;
 use roundtable_proto::convert::status_of;
 use roundtable_proto::v1;
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::{AttemptKey, AttemptNo, RunId, UnitId};
-use roundtable_store::LogReader;
+use roundtable_shared::{AttemptKey, RunId};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -92,7 +91,7 @@ async fn agent_events(
     lines: &Lines,
 ) -> Result<(), Option<Status>> {
     let (run, unit, attempt) = (RunId::from(request.run.clone()), request.unit.clone(), request.attempt);
-    let keys = parts.links.handle.read(move |core, _| keys(core, &run, &unit, attempt)).await;
+    let keys = parts.links.handle.read(move |core, _| view::attempt_keys(core, &run, &unit, attempt)).await;
     let keys = keys.map_err(|error| Some(status_of(error.code(), error.to_string())))?;
     for key in keys {
         let next = events.entry(key.clone()).or_insert(1);
@@ -113,25 +112,10 @@ async fn agent_events(
     Ok(())
 }
 
-/// Attempts whose events are wanted, in order.
-fn keys(core: &roundtable_core::Core, run: &RunId, unit: &str, attempt: u32) -> Vec<AttemptKey> {
-    let Some(run) = core.state.run(run) else { return Vec::new() };
-    let wanted = |no: AttemptNo| attempt == 0 || attempt == no.0;
-    let mut keys = Vec::new();
-    if unit.is_empty() || unit == "-" {
-        let own = run.attempts.iter().filter(|each| wanted(each.no));
-        keys.extend(own.map(|each| AttemptKey { run: run.id.clone(), unit: None, attempt: each.no }));
-    }
-    for each in run.units().filter(|each| unit.is_empty() || each.id == UnitId::from(unit)) {
-        let its = each.attempts.iter().filter(|each| wanted(each.no));
-        keys.extend(its.map(|attempt| AttemptKey { run: run.id.clone(), unit: Some(each.id.clone()), attempt: attempt.no }));
-    }
-    keys
-}
-
 async fn is_over(parts: &Parts, run: &str) -> Result<bool, Option<Status>> {
     let run = RunId::from(run);
-    let over = parts.links.handle.read(move |core, _| core.state.run(&run).is_none_or(|run| run.is_ended() && !run.has_live_attempts())).await;
+    let over =
+        parts.links.handle.read(move |core, _| core.state.run(&run).is_none_or(|run| run.is_ended() && !run.has_live_attempts())).await;
     over.map_err(|error| Some(status_of(error.code(), error.to_string())))
 }
 

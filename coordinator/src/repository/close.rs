@@ -84,14 +84,16 @@ fn common_folder(paths: &[String]) -> String {
 /// The file with these learnings under their heading; `None` if it has them all.
 fn with_learnings(text: &str, learnings: &[&str]) -> Option<String> {
     let known: Vec<String> = text.lines().map(|line| line.trim_start_matches(['-', '*', ' ']).trim().to_lowercase()).collect();
-    let new: Vec<String> = learnings.iter().filter(|each| !known.contains(&each.trim().to_lowercase())).map(|each| format!("- {}", each.trim())).collect();
+    let new: Vec<String> =
+        learnings.iter().filter(|each| !known.contains(&each.trim().to_lowercase())).map(|each| format!("- {}", each.trim())).collect();
     if new.is_empty() {
         return None;
     }
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let at = match lines.iter().position(|line| line.trim() == HEADING) {
         Some(heading) => {
-            let next = lines[heading + 1..].iter().position(|line| line.starts_with('#')).map_or(lines.len(), |offset| heading + 1 + offset);
+            let next =
+                lines[heading + 1..].iter().position(|line| line.starts_with('#')).map_or(lines.len(), |offset| heading + 1 + offset);
             let last = lines[..next].iter().rposition(|line| !line.trim().is_empty()).unwrap_or(heading);
             if last == heading {
                 lines.insert(heading + 1, String::new());

@@ -107,12 +107,7 @@ impl Repository {
     }
 
     /// The tree with boxes ticked in `tasks.md`, which is taken as it is there now.
-    pub(super) async fn ticked(
-        &self,
-        tree: &Oid,
-        path: Option<&str>,
-        ticks: &[roundtable_shared::TaskId],
-    ) -> Result<Oid, RepositoryError> {
+    pub(super) async fn ticked(&self, tree: &Oid, path: Option<&str>, ticks: &[roundtable_shared::TaskId]) -> Result<Oid, RepositoryError> {
         let Some(path) = path.filter(|_| !ticks.is_empty()) else { return Ok(tree.clone()) };
         let Some(entry) = self.git.entry(tree, path).await? else { return Ok(tree.clone()) };
         let Ok(text) = String::from_utf8(self.git.read_blob(&entry.oid, FILE_BYTES_MAX).await?) else { return Ok(tree.clone()) };

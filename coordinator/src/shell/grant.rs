@@ -28,7 +28,7 @@ async fn try_carry_out(parts: &Parts, grant: Grant) -> Result<(), ShellError> {
     let asked = grant.clone();
     let composed = parts.links.handle.read(move |core: &Core, now| {
         let run = core.state.run(&asked.lease.key.run)?;
-        let input = PromptInput::for_grant(core, now, &asked, facts)?;
+        let input = PromptInput::for_grant(core, now, &asked, &facts)?;
         Some((prompt::compose(&input), run.options.clone(), run.source.repository.clone()))
     });
     let gone = || ShellError::Gone(format!("{} is not there any more", grant.lease.key));
@@ -36,7 +36,11 @@ async fn try_carry_out(parts: &Parts, grant: Grant) -> Result<(), ShellError> {
     let has_attachments = grant.role != Role::Assign && parts.attachments.has(&grant.lease.key.run);
     let lease = lease(&grant, start, prompt, &options, key, has_attachments)?;
     let frame = v1::coordinator_frame::Frame::Lease((&lease).into());
-    if send(&parts.sessions, &grant.worker, grant.session, frame) { Ok(()) } else { Err(ShellError::Gone(format!("worker {} has gone", grant.worker))) }
+    if send(&parts.sessions, &grant.worker, grant.session, frame) {
+        Ok(())
+    } else {
+        Err(ShellError::Gone(format!("worker {} has gone", grant.worker)))
+    }
 }
 
 /// The commit the worktree is made of; a merge is made here and kept, so that the worker can fetch it and its result connects.

@@ -11,3 +11,6 @@ pub mod lock;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
+
+/// Version, commit and protocol range, as `--version` prints them.
+pub const VERSION_LONG: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ROUNDTABLE_COMMIT"), ", protocol 1..1)");

@@ -354,6 +354,9 @@ pub struct MirrorView {
     pub agent_state: String,
     /// `PROJECT_PULSE.md`; a person's own lines in `existing` are kept.
     pub pulse: String,
+    /// Why the pulse was left as it stands, if it was.
+    #[serde(default)]
+    pub pulse_problem: Option<String>,
 }
 
 /// `diff`: text of a unified diff.

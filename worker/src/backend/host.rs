@@ -36,6 +36,23 @@ pub struct BackendConfig {
     pub home: Home,
 }
 
+/// A table of the configuration files, as it was read.
+impl From<&roundtable_runtime::config::BackendConfig> for BackendConfig {
+    fn from(read: &roundtable_runtime::config::BackendConfig) -> Self {
+        Self {
+            command: read.command.clone(),
+            args: read.args.clone().unwrap_or_default(),
+            model: read.model.clone(),
+            effort: read.effort.clone(),
+            env: read.env.clone().unwrap_or_default(),
+            home: match read.home {
+                Some(roundtable_runtime::config::Home::Isolated) => Home::Isolated,
+                Some(roundtable_runtime::config::Home::InPlace) | None => Home::InPlace,
+            },
+        }
+    }
+}
+
 impl BackendConfig {
     pub(super) fn is_isolated(&self) -> bool {
         self.home == Home::Isolated

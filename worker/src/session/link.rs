@@ -115,7 +115,7 @@ pub async fn keep(
         debug!(%broke, pause_ms = pause.as_millis() as u64, "no link; trying again");
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            () = stopped(&mut stop) => return Ok(()),
         }
     }
 }
@@ -149,7 +149,7 @@ async fn session(channel: Channel, frames: &impl Frames, mut stop: watch::Receiv
     let mut pulse = Pulse::default();
     loop {
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => {
+            () = stopped(&mut stop) => {
                 let goodbye = v1::worker_frame::Frame::Goodbye(v1::Goodbye { reason: "stopped".to_owned() });
                 let _ = out.try_send(frame(goodbye));
                 // The stream is closed from our side; what the coordinator still says no longer matters.
@@ -235,6 +235,14 @@ fn ended(status: &tonic::Status, welcomed: bool) -> SessionEnd {
     match code_of(status) {
         ErrorCode::NotAuthorised | ErrorCode::InvalidInput => SessionEnd::Refused(message_of(status)),
         _ => SessionEnd::Broken { welcomed, why: message_of(status) },
+    }
+}
+
+/// Returns once the link is to end.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        // Nobody can ask any more.
+        std::future::pending::<()>().await;
     }
 }
 

@@ -35,6 +35,7 @@ struct Inner<R> {
     table: Mutex<Table>,
     client: watch::Sender<Option<FleetClient<Channel>>>,
     changed: watch::Sender<u64>,
+    joined: watch::Sender<bool>,
 }
 
 struct Table {
@@ -54,12 +55,13 @@ struct Held {
 }
 
 impl<R: Runner> Work<R> {
-    /// With nothing held. `introduction` says who we are; what is held and offered is filled in at each hello.
-    pub fn new(runner: Arc<R>, spool: Spool, introduction: Introduction) -> Self {
+    /// With nothing held. `introduction` says who we are; what is held and offered is filled in at each hello. `joined` is true while the
+    /// coordinator knows us.
+    pub fn new(runner: Arc<R>, spool: Spool, introduction: Introduction, joined: watch::Sender<bool>) -> Self {
         let table = Table { held: BTreeMap::new(), out: None, draining: false, done: 0, idle_since: Instant::now() };
         let (client, _) = watch::channel(None);
         let (changed, _) = watch::channel(0);
-        Self { inner: Arc::new(Inner { runner, spool, introduction, table: Mutex::new(table), client, changed }) }
+        Self { inner: Arc::new(Inner { runner, spool, introduction, table: Mutex::new(table), client, changed, joined }) }
     }
 
     /// Takes up what an earlier life left: finished attempts are delivered, unfinished ones are given up with their work saved.
@@ -342,6 +344,7 @@ impl<R: Runner> Frames for Work<R> {
         self.table().out = Some(out);
         self.inner.client.send_replace(Some(client));
         self.want();
+        self.inner.joined.send_replace(true);
     }
 
     fn lease(&self, lease: Lease) {
@@ -389,6 +392,7 @@ impl<R: Runner> Frames for Work<R> {
     fn broken(&self) {
         self.table().out = None;
         self.inner.client.send_replace(None);
+        self.inner.joined.send_replace(false);
     }
 }
 

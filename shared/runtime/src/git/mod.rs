@@ -8,6 +8,7 @@ mod accept;
 mod checkout;
 mod command;
 mod compact;
+mod create;
 mod diff;
 mod error;
 mod history;

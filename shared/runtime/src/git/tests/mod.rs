@@ -4,6 +4,7 @@
 mod accept;
 mod basics;
 mod checkout;
+mod create;
 mod hostile;
 mod merge;
 mod transfer;

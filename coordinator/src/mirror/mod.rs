@@ -1,0 +1,31 @@
+//! The three mirror files of a run, rendered from its state. Writing them to disk, and noticing edits from outside, is the attached client's.
+
+mod agent_state;
+pub mod form;
+mod pulse;
+mod tasks_parsed;
+
+pub use agent_state::agent_state;
+pub use pulse::{PulseProblem, pulse};
+use roundtable_core::state::{Run, State};
+use roundtable_shared::time::WallMs;
+use roundtable_shared::view::MirrorView;
+use serde::Serialize;
+pub use tasks_parsed::tasks_parsed;
+
+/// All three, as text. A `PROJECT_PULSE.md` that cannot be understood stays as it is, and the answer says so.
+pub fn render(state: &State, run: &Run, now: WallMs, existing_pulse: Option<&str>) -> MirrorView {
+    let state = agent_state(state, run);
+    let (pulse, pulse_problem) = match pulse(run, &state, now, existing_pulse) {
+        Ok(text) => (text, None),
+        Err(problem) => (existing_pulse.unwrap_or_default().to_owned(), Some(problem.to_string())),
+    };
+    MirrorView { run: run.id.to_string(), tasks_parsed: json(&tasks_parsed(&state)), agent_state: json(&state), pulse, pulse_problem }
+}
+
+/// Indented, non-ASCII text as it is, one newline at the end.
+fn json(value: &impl Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(value).expect("mirror forms have text keys and plain values");
+    text.push('\n');
+    text
+}

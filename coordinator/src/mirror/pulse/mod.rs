@@ -1,0 +1,171 @@
+//! `PROJECT_PULSE.md`: our lines are written anew from the state, a person's own lines stay where they are. A file without the four sections is no
+//! pulse, and is left alone.
+
+mod document;
+mod ours;
+
+use roundtable_core::state::Run;
+use roundtable_shared::spec::{design_overview, first_mermaid};
+use roundtable_shared::time::WallMs;
+use roundtable_shared::{Decision, UnitState};
+
+use self::document::{Document, Section, SectionKind, Sub, SubKind};
+use super::form::AgentState;
+use crate::view;
+
+/// Lines of completed and of running units that are shown.
+const SHOWN_MAX: usize = 5;
+/// Anchors that are shown.
+const ANCHORS_MAX: usize = 5000;
+/// Start and end of what is taken from `design.md`.
+const DESIGN_BEGIN: &str = "<!-- from design.md -->";
+const DESIGN_END: &str = "<!-- end of design.md -->";
+
+/// Why a pulse was left as it is.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PulseProblem {
+    /// Sections are missing.
+    #[error("PROJECT_PULSE.md has no section {}; it was left as it is: add the headings, or move the file away to have it written anew", .0.join(", "))]
+    SectionsMissing(Vec<&'static str>),
+}
+
+/// The file's text, made from the run and what stands there now.
+pub fn pulse(run: &Run, state: &AgentState, now: WallMs, existing: Option<&str>) -> Result<String, PulseProblem> {
+    let mut document = match existing.filter(|text| !text.trim().is_empty()) {
+        Some(text) => Document::parse(text).map_err(PulseProblem::SectionsMissing)?,
+        None => Document::blank(),
+    };
+    for section in &mut document.sections {
+        fill(section, run, state, now);
+    }
+    Ok(document.to_text())
+}
+
+fn fill(section: &mut Section, run: &Run, state: &AgentState, now: WallMs) {
+    match section.kind {
+        Some(SectionKind::MentalModel) => section.ours = mental_model(run, &section.theirs),
+        Some(SectionKind::NarrativeDelta) => section.ours = narrative(run, state),
+        Some(SectionKind::Risks) => {
+            for sub in &mut section.subs {
+                fill_sub(sub, run, state, now);
+            }
+        }
+        Some(SectionKind::Anchors) => section.ours = none_if_empty(anchors(run)),
+        None => {}
+    }
+}
+
+fn fill_sub(sub: &mut Sub, run: &Run, state: &AgentState, now: WallMs) {
+    let lines = match sub.kind {
+        Some(SubKind::Warnings) => warnings(state),
+        Some(SubKind::Debt) => debt(state),
+        Some(SubKind::Decisions) => decisions(run, now),
+        None => return,
+    };
+    sub.ours = none_if_empty(lines);
+}
+
+fn none_if_empty(lines: Vec<String>) -> Vec<String> {
+    if lines.is_empty() { vec!["- None".to_owned()] } else { lines }
+}
+
+/// The design's overview and first diagram, unless a person put the same text there.
+fn mental_model(run: &Run, theirs: &[String]) -> Vec<String> {
+    let Some(design) = run.spec.design.as_deref() else { return Vec::new() };
+    let mut inside = Vec::new();
+    if let Some(overview) = design_overview(design).map(|text| one_line(&text))
+        && !theirs.iter().any(|line| line.trim() == overview)
+    {
+        inside.push(overview);
+    }
+    if let Some(diagram) = first_mermaid(design) {
+        let fence = fence_for(diagram);
+        if !inside.is_empty() {
+            inside.push(String::new());
+        }
+        inside.push(format!("{fence}mermaid"));
+        inside.extend(diagram.lines().map(|line| line.trim_end_matches('\r').to_owned()));
+        inside.push(fence);
+    }
+    if inside.is_empty() {
+        return inside;
+    }
+    inside.insert(0, DESIGN_BEGIN.to_owned());
+    inside.push(DESIGN_END.to_owned());
+    inside
+}
+
+fn fence_for(body: &str) -> String {
+    let longest = body.lines().map(|line| line.trim_start().chars().take_while(|c| *c == '`').count()).max().unwrap_or(0);
+    "`".repeat((longest + 1).max(3))
+}
+
+fn narrative(run: &Run, state: &AgentState) -> Vec<String> {
+    let count = |words: &[&str]| state.tasks.iter().filter(|task| words.contains(&task.status.as_str())).count();
+    let mut lines = vec![
+        format!("**Orchestration spec:** `{}`", one_line(&run.source.spec_path)),
+        String::new(),
+        "**Progress Summary:**".to_owned(),
+        format!("- Total tasks: {}", state.tasks.len()),
+        format!("- Completed: {}", count(&["completed"])),
+        format!("- In progress: {}", count(&["in_progress", "fix_required"])),
+        format!("- Pending review: {}", count(&["pending_review", "under_review", "final_review"])),
+        format!("- Blocked: {}", count(&["blocked"])),
+    ];
+    let mut completed: Vec<_> = run.units().filter(|unit| unit.state == UnitState::Completed && unit.completed_at.is_some()).collect();
+    completed.sort_by_key(|unit| (unit.completed_at, unit.position));
+    if !completed.is_empty() {
+        lines.extend([String::new(), "**Recent Completions:**".to_owned()]);
+        let recent = completed.iter().rev().take(SHOWN_MAX);
+        lines.extend(recent.map(|unit| format!("- ✅ {}: {}", unit.id, one_line(&unit.title))));
+    }
+    let mut running = run.in_order().filter(|unit| unit.state == UnitState::InProgress).take(SHOWN_MAX).peekable();
+    if running.peek().is_some() {
+        lines.extend([String::new(), "**Currently In Progress:**".to_owned()]);
+        lines.extend(running.map(|unit| {
+            let owner = unit.owner.as_ref().map_or("no owner", |owner| owner.as_str());
+            format!("- 🔄 {}: {} ({owner})", unit.id, one_line(&unit.title))
+        }));
+    }
+    lines
+}
+
+fn warnings(state: &AgentState) -> Vec<String> {
+    let lines = state.blocked_items.iter().map(|item| {
+        let resolution = item.required_resolution.as_deref().map(one_line).filter(|text| !text.is_empty());
+        let resolution = resolution.map(|text| format!(" (Resolution: {text})")).unwrap_or_default();
+        format!("- 🚫 BLOCKED: [{}] {}{resolution}", item.task_id, one_line(&item.blocking_reason))
+    });
+    lines.collect()
+}
+
+fn debt(state: &AgentState) -> Vec<String> {
+    let lines = state.deferred_fixes.iter().map(|fix| format!("- [{}] {} ({})", fix.task_id, one_line(&fix.description), fix.severity));
+    lines.collect()
+}
+
+fn decisions(run: &Run, now: WallMs) -> Vec<String> {
+    let line = |decision: &Decision| {
+        let options: Vec<String> = decision.options.iter().map(|option| one_line(option)).collect();
+        let escalated = if view::is_escalated(run, decision, now) { " ⚠️ ESCALATED" } else { "" };
+        let (context, task) = (one_line(&decision.context), view::decision_task(decision));
+        format!("- [{}] {context} (task: {task}) Options: {}{escalated}", decision.id, options.join(", "))
+    };
+    view::open_decisions(run).into_iter().map(line).collect()
+}
+
+/// A line per file and completed unit; the module is the file's top folder.
+fn anchors(run: &Run) -> Vec<String> {
+    let completed = run.units().filter(|unit| unit.state == UnitState::Completed);
+    let lines = completed.flat_map(|unit| {
+        unit.changed.iter().map(move |path| {
+            let module = path.split_once('/').map_or("root", |(top, _)| top);
+            format!("- [{module}] `{path}` -> `{}`", unit.id)
+        })
+    });
+    lines.take(ANCHORS_MAX).collect()
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,151 @@
+//! A data directory nobody serves: read without a lock, or acted on after taking it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use roundtable_core::Core;
+use roundtable_core::command::Now;
+use roundtable_runtime::clock::{Clock, SystemClock};
+use roundtable_runtime::git::GitProgram;
+use roundtable_runtime::lock::{DirLock, LockError};
+use roundtable_shared::RunId;
+use roundtable_shared::view::{Operation, OperationReply, Query};
+use roundtable_store::{LogReader, SegmentOptions, SegmentStore, SqliteReader};
+
+use crate::driver::{CodecError, decode_row};
+use crate::operate::{self, OperateError};
+use crate::query::{self, QueryError};
+use crate::repository::Repositories;
+use crate::serve::{self, Running, ServeError, ServeOptions};
+use crate::view::{self, attempt_keys};
+
+/// Rows read at once.
+const FOLD_ROWS: usize = 10_000;
+/// How long another holder is waited for before a write.
+const LOCK_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why it could not be read or acted on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OfflineError {
+    /// There is no log, or it cannot be opened.
+    #[error(transparent)]
+    Store(#[from] roundtable_store::OpenError),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Read(#[from] roundtable_store::ReadError),
+    /// A row cannot be understood.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// No usable git.
+    #[error(transparent)]
+    Git(#[from] roundtable_runtime::git::GitError),
+    /// The agent events cannot be read.
+    #[error(transparent)]
+    Events(#[from] roundtable_store::segment::EventsError),
+    /// The question has no answer.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The act was refused.
+    #[error(transparent)]
+    Operate(#[from] OperateError),
+    /// Another process holds it.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// It could not be served for the moment of the act.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+/// The fold of a data directory's log.
+pub async fn fold(data_dir: &Path) -> Result<Core, OfflineError> {
+    let reader: SqliteReader = serve::open_reader(data_dir)?;
+    let mut core = Core::default();
+    let mut seq = 0;
+    loop {
+        let rows = reader.read(seq + 1, FOLD_ROWS).await?;
+        let Some(last) = rows.last() else { return Ok(core) };
+        seq = last.seq;
+        for row in &rows {
+            core.replay(&decode_row(row)?);
+        }
+    }
+}
+
+/// Answers a question about a data directory, without a lock.
+pub async fn query(data_dir: &Path, question: Query) -> Result<serde_json::Value, OfflineError> {
+    let core = fold(data_dir).await?;
+    let clock = SystemClock;
+    let now = Now { mono_ms: clock.boot_ms(), wall: clock.wall() };
+    let repositories = Repositories::new(data_dir.join("repos"), GitProgram::find().await?);
+    Ok(query::answer_offline(&core, now, &repositories, question).await?)
+}
+
+/// Which lines of the past are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct WatchRequest {
+    /// Run id; `None` = all runs (transitions only).
+    pub run: Option<String>,
+    /// Only this unit's agent events; `-` = the run's own seats.
+    pub unit: Option<String>,
+    /// Only this attempt's agent events.
+    pub attempt: Option<u32>,
+    /// Transitions.
+    pub transitions: bool,
+    /// Agent events of the run.
+    pub agent_events: bool,
+}
+
+/// What `Control.Watch` would have said of the past: agent events first, then transitions, a JSON line each.
+pub async fn lines(data_dir: &Path, request: WatchRequest) -> Result<Vec<String>, OfflineError> {
+    let mut lines = Vec::new();
+    if let (true, Some(run)) = (request.agent_events, &request.run) {
+        let core = fold(data_dir).await?;
+        let segments = SegmentStore::open(&data_dir.join("segments"), SegmentOptions::default())?;
+        let unit = request.unit.as_deref().unwrap_or_default();
+        for key in attempt_keys(&core, &RunId::from(run.clone()), unit, request.attempt.unwrap_or(0)) {
+            let mut next = 1;
+            loop {
+                let batch = segments.read(&key, next, FOLD_ROWS).await?;
+                let Some(last) = batch.last().map(|event| event.seq) else { break };
+                next = last + 1;
+                lines.extend(batch.iter().filter_map(|event| view::agent_event_line(&key, event.seq, &event.bytes)));
+            }
+        }
+    }
+    if request.transitions {
+        let reader = serve::open_reader(data_dir)?;
+        let mut seq = 0;
+        loop {
+            let rows = reader.read(seq + 1, FOLD_ROWS).await?;
+            let Some(last) = rows.last().map(|row| row.seq) else { break };
+            seq = last;
+            for row in rows.iter().filter(|row| request.run.is_none() || row.run == request.run) {
+                lines.push(view::transition_line(row.seq, row.at_ms, &decode_row(row)?));
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// Acts on a data directory nobody serves: it is served on a free loopback port for that moment, without workers.
+pub async fn operate(data_dir: &Path, operation: Operation, by: String) -> Result<OperationReply, OfflineError> {
+    let running = serve_for_a_moment(data_dir).await?;
+    let done = operate::operate(&running.parts.links.handle, operation, by).await;
+    running.stop().await?;
+    Ok(done?)
+}
+
+/// Serves a data directory on a free loopback port, waiting a little for another holder to end.
+pub async fn serve_for_a_moment(data_dir: &Path) -> Result<Running, OfflineError> {
+    // Taken and given back at once: it only waits; the server takes its own.
+    drop(DirLock::acquire_within(data_dir, "orchctl", LOCK_WITHIN).await?);
+    let options = ServeOptions {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data_dir: data_dir.to_owned(),
+        store: None,
+        embedded: true,
+        command: "orchctl".to_owned(),
+    };
+    Ok(serve::start(options).await?)
+}

@@ -1,0 +1,350 @@
+//! What a prompt is made of, as plain data: no state, no files, no wording. Texts are as they were read; cleaning and bounds come when they are
+//! rendered.
+
+use roundtable_shared::{ChangeKind, Criticality, Severity, SubtaskState, TurnData, UnitType};
+use serde::Serialize;
+
+/// All a prompt says.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PromptInput {
+    /// The structured half, sent beside the prompt; its tag is the prompt's last line.
+    pub turn: TurnData,
+    /// By role.
+    pub body: PromptBody,
+}
+
+/// The role's own part.
+#[derive(Clone, PartialEq, Debug)]
+pub enum PromptBody {
+    /// Implement.
+    Implement(Box<WorkBrief>),
+    /// Fix.
+    Fix(Box<WorkBrief>),
+    /// Review.
+    Review(Box<ReviewBrief>),
+    /// Assign.
+    Assign(Box<AssignBrief>),
+    /// Orchestrate.
+    Orchestrate(Box<OrchestrateBrief>),
+    /// A check runs a command; nobody is prompted.
+    Check,
+}
+
+/// A unit as those who work on it or review it see it.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct UnitBrief {
+    /// Id.
+    pub id: String,
+    /// Title.
+    pub title: String,
+    /// Name of the spec's folder.
+    pub spec: String,
+    /// Kind of work.
+    pub unit_type: UnitType,
+    /// How carefully it is reviewed.
+    pub criticality: Criticality,
+    /// Detail lines of the top-level task, verbatim.
+    pub details: Vec<String>,
+    /// Its subtasks in document order; empty for a unit without any.
+    pub steps: Vec<StepBrief>,
+    /// Text of the requirements it links.
+    pub requirements: Vec<RequirementBrief>,
+    /// Links that name no requirement found.
+    pub requirements_unknown: Vec<String>,
+    /// Text of `design.md`.
+    pub design: Option<String>,
+    /// Paths it may write; empty with `exclusive`.
+    pub writes: Vec<String>,
+    /// Paths it reads.
+    pub reads: Vec<String>,
+    /// It declares nothing and runs alone.
+    pub exclusive: bool,
+    /// Paths outside the writes are refused even if nobody holds them.
+    pub strict: bool,
+    /// `AGENTS.md` files that concern it, nearest last.
+    pub conventions: Vec<ConventionBrief>,
+}
+
+/// One step of a unit.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct StepBrief {
+    /// Id.
+    pub id: String,
+    /// Title.
+    pub title: String,
+    /// How deep below the unit, from 0.
+    pub depth: usize,
+    /// Detail lines, verbatim.
+    pub details: Vec<String>,
+    /// The plan marks it optional.
+    pub optional: bool,
+    /// It is to be done in this run (not optional, or optional ones are wanted).
+    pub wanted: bool,
+    /// It has steps of its own and is done when they are.
+    pub is_group: bool,
+    /// Its state.
+    pub state: SubtaskState,
+    /// Why it failed before.
+    pub error: Option<String>,
+    /// The turn goes on here.
+    pub is_next: bool,
+}
+
+/// A linked requirement.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct RequirementBrief {
+    /// Id as linked.
+    pub id: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// A file of conventions.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct ConventionBrief {
+    /// Repository-relative path.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// What implement and fix are told.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct WorkBrief {
+    /// The unit.
+    pub unit: UnitBrief,
+    /// The worktree already holds the work of this earlier attempt.
+    pub continues_attempt: Option<u32>,
+    /// The agent's own conversation is resumed: it knows what it did.
+    pub same_session: bool,
+    /// How the last attempt ended, if it failed.
+    pub last_failure: Option<String>,
+    /// It may end without changing anything.
+    pub may_be_empty: bool,
+    /// The command that is run on the result.
+    pub check_command: Option<String>,
+    /// Why it was sent back other than by findings.
+    pub evidence: EvidenceBrief,
+    /// The fix, for that role.
+    pub fix: Option<FixBrief>,
+}
+
+/// Why work was sent back, beside findings.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct EvidenceBrief {
+    /// The tip moved under it and both changed the same lines.
+    pub conflict: Option<ConflictBrief>,
+    /// Paths it changed while another unit held them, now its own.
+    pub contended: Vec<RefusedPath>,
+    /// Paths it may not change, changed all the same.
+    pub breach: Vec<RefusedPath>,
+    /// The check was red.
+    pub check: Option<CheckBrief>,
+}
+
+/// A merge conflict.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct ConflictBrief {
+    /// Paths in conflict.
+    pub paths: Vec<String>,
+    /// What git said.
+    pub evidence: String,
+    /// The worktree has the markers.
+    pub markers: bool,
+}
+
+/// A path and why it was refused.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct RefusedPath {
+    /// The path.
+    pub path: String,
+    /// Why.
+    pub why: String,
+}
+
+/// How the check command ended.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct CheckBrief {
+    /// The command.
+    pub command: String,
+    /// Whether it passed.
+    pub passed: bool,
+    /// Its exit code, if it exited.
+    pub exit_code: Option<i32>,
+    /// What it printed; the end counts.
+    pub output: String,
+}
+
+/// Which fix, and what it must close.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct FixBrief {
+    /// From 1.
+    pub attempt: u32,
+    /// Of how many.
+    pub attempts_max: u32,
+    /// The work was taken from its owner.
+    pub escalated: bool,
+    /// That owner.
+    pub original_agent: Option<String>,
+    /// Findings that must be closed.
+    pub findings: Vec<FindingBrief>,
+    /// All rounds so far, for an escalated fix.
+    pub history: Vec<HistoryBrief>,
+}
+
+/// A finding.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct FindingBrief {
+    /// Who found it.
+    pub reviewer: String,
+    /// In which round.
+    pub round: u32,
+    /// How bad.
+    pub severity: Severity,
+    /// In a sentence.
+    pub summary: String,
+    /// At length.
+    pub details: Option<String>,
+    /// One by one.
+    pub issues: Vec<IssueBrief>,
+}
+
+/// One issue of a finding.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct IssueBrief {
+    /// How bad.
+    pub severity: Severity,
+    /// What.
+    pub description: String,
+    /// `file:line`, as far as named.
+    pub place: Option<String>,
+}
+
+/// A round that sent the unit back.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct HistoryBrief {
+    /// 0 = first review, k = after fix k.
+    pub attempt: u32,
+    /// Highest severity.
+    pub severity: Severity,
+    /// What was found.
+    pub findings: Vec<HistoryFindingBrief>,
+}
+
+/// A finding as history keeps it.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct HistoryFindingBrief {
+    /// How bad.
+    pub severity: Severity,
+    /// In a sentence.
+    pub summary: String,
+    /// At length.
+    pub details: Option<String>,
+}
+
+/// What a reviewer is told.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct ReviewBrief {
+    /// The unit.
+    pub unit: UnitBrief,
+    /// `review-<task>-<n>`.
+    pub reviewer: String,
+    /// Which reviewer of the round, from 1.
+    pub number: u32,
+    /// Reviewers of the round.
+    pub reviewers: u32,
+    /// Round, from 1.
+    pub round: u32,
+    /// Security brief.
+    pub security: bool,
+    /// Base commit.
+    pub base: String,
+    /// Commit under review.
+    pub commit: String,
+    /// What it changes.
+    pub files: Vec<ChangedFile>,
+    /// Unified diff base..commit, as far as it was read.
+    pub diff: String,
+    /// Size of the whole diff, bytes.
+    pub diff_bytes: u64,
+    /// Result of the check, if one ran on this commit.
+    pub check: Option<CheckBrief>,
+    /// Findings of earlier rounds that sent it back.
+    pub earlier: Vec<FindingBrief>,
+}
+
+/// A changed file.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct ChangedFile {
+    /// Its path.
+    pub path: String,
+    /// How it differs.
+    pub change: ChangeKind,
+}
+
+/// What the assignment agent is told.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct AssignBrief {
+    /// Name of the spec's folder.
+    pub spec: String,
+    /// Units in document order.
+    pub units: Vec<AssignUnitBrief>,
+    /// Text of `design.md`.
+    pub design: Option<String>,
+    /// Paths of the repository at the base.
+    pub files: Vec<String>,
+    /// How many there are in all.
+    pub files_total: u64,
+    /// Backends somebody offers.
+    pub backends: Vec<String>,
+    /// Distinct windows allowed.
+    pub windows_max: usize,
+    /// What was wrong with the last answer; empty on the first asking.
+    pub refused: Vec<String>,
+}
+
+/// A unit as the assignment agent sees it.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct AssignUnitBrief {
+    /// Id.
+    pub id: String,
+    /// Title.
+    pub title: String,
+    /// It runs in this run.
+    pub runs: bool,
+    /// Detail lines of the top-level task.
+    pub details: Vec<String>,
+    /// Its subtasks.
+    pub steps: Vec<StepBrief>,
+    /// Explicit dependencies.
+    pub depends_on: Vec<String>,
+    /// What rules and spec say: type.
+    pub unit_type: UnitType,
+    /// What rules and spec say: owner.
+    pub owner_agent: Option<String>,
+    /// What rules and spec say: criticality.
+    pub criticality: Criticality,
+    /// What the spec says: writes.
+    pub writes: Vec<String>,
+    /// What the spec says: reads.
+    pub reads: Vec<String>,
+}
+
+/// What the orchestrator agent is told.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct OrchestrateBrief {
+    /// Name of the spec's folder.
+    pub spec: String,
+    /// State of the run as JSON.
+    pub state: String,
+    /// Text of `PROJECT_PULSE.md`.
+    pub pulse: String,
+    /// One line per task: id, title, state.
+    pub tasks: Vec<String>,
+    /// The last transitions, oldest first.
+    pub events: Vec<String>,
+    /// Actions that are taken from one answer.
+    pub actions_max: u32,
+    /// What was wrong with the last answer.
+    pub refused: Option<String>,
+}

@@ -1,0 +1,2 @@
+//! Repositories with a real git.
+#![allow(clippy::unwrap_used)]

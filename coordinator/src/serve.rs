@@ -1,0 +1,214 @@
+//! Serving: opens the data directory, puts the parts together, listens, and ends in order. The same for `coordinator serve` and for an embedded run.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use roundtable_runtime::clock::{Clock, SystemClock};
+use roundtable_runtime::git::{GitError, GitProgram};
+use roundtable_runtime::identity::{Ca, ClientFile, IdentityError, Lifetime, PeerRole};
+use roundtable_runtime::lock::{DirLock, LockError};
+use roundtable_runtime::tls::{AcceptLimits, Incoming, ServerTls, TlsError};
+use roundtable_store::log::{OpenError, SqliteOptions};
+use roundtable_store::segment::EventsError;
+use roundtable_store::{Log, LogReader, SegmentOptions, SegmentStore, SqliteLog, SqliteReader};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tonic::transport::Server;
+use tracing::{info, warn};
+
+use crate::attachments::Attachments;
+use crate::driver::{self, Driver, DriverError, Sessions};
+use crate::grpc::{self, Authorise};
+use crate::parts::Parts;
+use crate::repository::Repositories;
+use crate::shell;
+
+/// How long streams get to end before connections are cut.
+const END_WITHIN: Duration = Duration::from_secs(3);
+
+/// What is served, and where.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// Address to listen on; port 0 = any free one.
+    pub listen: SocketAddr,
+    /// Everything it keeps.
+    pub data_dir: PathBuf,
+    /// The log's file, if it is not `<data-dir>/store.db`.
+    pub store: Option<PathBuf>,
+    /// Inside an `orchctl run`.
+    pub embedded: bool,
+    /// How the holder of the data directory is called, for others who want it.
+    pub command: String,
+}
+
+/// Why serving could not begin, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// Another process holds the data directory.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The segments cannot be opened.
+    #[error(transparent)]
+    Segments(#[from] EventsError),
+    /// No usable git.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// Certificates.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address is not free.
+    #[error("cannot listen on {address}: {source}; stop what listens there, or choose another with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The driver met an error it must not survive; what was acknowledged is safe.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// A task is gone.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// A served data directory.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its parts.
+    pub parts: Parts,
+    data_dir: PathBuf,
+    end_driver: watch::Sender<bool>,
+    driver: JoinHandle<Result<(), DriverError>>,
+    server: JoinHandle<Result<(), tonic::transport::Error>>,
+    _lock: DirLock,
+}
+
+/// Starts serving; returns when it takes calls.
+pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
+    let mut lock = DirLock::acquire(&options.data_dir, &options.command)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let program = GitProgram::find().await?;
+    let ca = Arc::new(Ca::open_or_create(&options.data_dir.join("ca"), clock.wall())?);
+    let store = options.store.clone().unwrap_or_else(|| store_path(&options.data_dir));
+    let log: Arc<SqliteLog> = Arc::new(SqliteLog::open(&store, SqliteOptions::default())?);
+    let segments = SegmentStore::open(&options.data_dir.join("segments"), SegmentOptions::default())?;
+    let (effects, queue) = mpsc::channel(shell::EFFECTS_MAX);
+    let seed = getrandom::u64().unwrap_or_else(|_| clock.boot_ms());
+    let driver_parts = driver::Parts { log: Arc::clone(&log) as Arc<dyn Log>, clock: Arc::clone(&clock), seed, effects };
+    let (driver, links) = Driver::open(driver_parts).await?;
+    let parts = Parts {
+        data_dir: Arc::new(options.data_dir.clone()),
+        embedded: options.embedded,
+        links,
+        sessions: Sessions::default(),
+        segments,
+        log: log as Arc<dyn LogReader>,
+        repositories: Repositories::new(options.data_dir.join("repos"), program),
+        attachments: Attachments::new(options.data_dir.join("attachments")),
+        ca,
+        clock,
+        stop: Arc::new(watch::channel(false).0),
+    };
+    let listener = bind(options.listen).await?;
+    let address = listener.local_addr().map_err(|source| ServeError::Listen { address: options.listen, source })?;
+    let server = listen(&parts, listener)?;
+    let (end_driver, ended) = watch::channel(false);
+    let driver = tokio::spawn(driver.run(ended));
+    crate::tasks::spawn("shell", shell::run(parts.clone(), queue));
+    lock.set_address(&address.to_string())?;
+    write_client_file(&parts, address)?;
+    info!(%address, "serving");
+    Ok(Running { address, parts, data_dir: options.data_dir, end_driver, driver, server, _lock: lock })
+}
+
+impl Running {
+    /// Returns when it is asked to stop through its own interface, or the driver has ended by itself (an error).
+    pub async fn ended(&mut self) -> Result<(), ServeError> {
+        let mut stop = self.parts.stop.subscribe();
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => Ok(()),
+            ended = &mut self.driver => match ended {
+                Ok(Ok(())) => Err(ServeError::Broken("the driver ended".to_owned())),
+                Ok(Err(error)) => Err(error.into()),
+                Err(error) => Err(ServeError::Broken(format!("the driver broke: {error}"))),
+            },
+        }
+    }
+
+    /// Ends: streams first, then the driver with what is queued.
+    pub async fn stop(self) -> Result<(), ServeError> {
+        self.parts.stop.send_replace(true);
+        self.parts.sessions.close_all();
+        let mut server = self.server;
+        if tokio::time::timeout(END_WITHIN, &mut server).await.is_err() {
+            server.abort();
+        }
+        self.end_driver.send_replace(true);
+        if let Err(error) = ClientFile::remove_own(&self.data_dir) {
+            warn!(%error, "client.json could not be removed");
+        }
+        match self.driver.await {
+            Ok(ended) => Ok(ended?),
+            Err(error) => Err(ServeError::Broken(format!("the driver broke: {error}"))),
+        }
+    }
+}
+
+/// Where the log of a data directory lies.
+pub fn store_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("store.db")
+}
+
+/// A reader of a data directory's log, whoever serves it.
+pub fn open_reader(data_dir: &Path) -> Result<SqliteReader, OpenError> {
+    SqliteReader::open(&store_path(data_dir))
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
+}
+
+fn listen(parts: &Parts, listener: TcpListener) -> Result<JoinHandle<Result<(), tonic::transport::Error>>, ServeError> {
+    let names: Vec<String> = listener.local_addr().map(|address| address.ip().to_string()).into_iter().collect();
+    let credentials = parts.ca.mint_coordinator("coordinator", &names, parts.clock.wall())?;
+    let tls = ServerTls::new(&credentials)?;
+    let cluster = parts.ca.cluster().to_owned();
+    let incoming = Incoming::start(listener, &tls, AcceptLimits::default(), Arc::new(move |peer| peer.cluster == cluster));
+    let (fleet, control) = grpc::services(parts);
+    let mut stop = parts.stop.subscribe();
+    let stopped = async move {
+        // The sender lives as long as the parts.
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    let server = Server::builder()
+        .layer(Authorise)
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(5)))
+        .max_concurrent_streams(256)
+        .add_service(fleet)
+        .add_service(control);
+    Ok(tokio::spawn(server.serve_with_incoming_shutdown(incoming, stopped)))
+}
+
+fn write_client_file(parts: &Parts, address: SocketAddr) -> Result<(), ServeError> {
+    let now = parts.clock.wall();
+    let user = std::env::var("USER").ok().filter(|user| !user.is_empty() && user.chars().all(|each| each.is_ascii_alphanumeric()));
+    let credentials = parts.ca.mint_client(PeerRole::Admin, &user.unwrap_or_else(|| "local".to_owned()), now, Lifetime::CLIENT)?;
+    // A wildcard address is no place to go to.
+    let reach = if address.ip().is_unspecified() { SocketAddr::new([127, 0, 0, 1].into(), address.port()) } else { address };
+    let protocol = (*roundtable_proto::PROTOCOL.start(), *roundtable_proto::PROTOCOL.end());
+    Ok(ClientFile::of_this_process(&reach.to_string(), credentials, protocol, now).write(&parts.data_dir)?)
+}

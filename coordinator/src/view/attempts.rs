@@ -1,0 +1,59 @@
+//! `attempts --json`.
+
+use roundtable_core::state::{Attempt, Run, Unit};
+use roundtable_shared::view::AttemptView;
+
+/// Attempts of a unit, oldest first.
+pub fn attempts(unit: &Unit) -> Vec<AttemptView> {
+    unit.attempts.iter().map(attempt).collect()
+}
+
+/// The run's own attempts, oldest first.
+pub fn run_attempts(run: &Run) -> Vec<AttemptView> {
+    run.attempts.iter().map(attempt).collect()
+}
+
+fn attempt(attempt: &Attempt) -> AttemptView {
+    AttemptView {
+        attempt: attempt.no.0,
+        seat: attempt.seat.to_string(),
+        role: attempt.role.to_string(),
+        worker: attempt.worker.to_string(),
+        backend: attempt.backend.to_string(),
+        base: attempt.base.to_string(),
+        commit: attempt.commit.as_ref().map(ToString::to_string),
+        outcome: attempt.outcome_word().to_owned(),
+        class: attempt.class.map(|class| class.to_string()),
+        error: attempt.error.clone(),
+        started_at: attempt.started_at.map(|at| at.rfc3339()),
+        ended_at: attempt.ended_at.map(|at| at.rfc3339()),
+        resumed_from: attempt.resumed_from.map(|no| no.0),
+        escalated: attempt.escalated,
+        usage: attempt.usage,
+    }
+}
+
+/// Attempts of a run in order, or only a unit's (`-` = the run's own), or only the one of that number (0 = all).
+pub fn attempt_keys(
+    core: &roundtable_core::Core,
+    run: &roundtable_shared::RunId,
+    unit: &str,
+    attempt: u32,
+) -> Vec<roundtable_shared::AttemptKey> {
+    let Some(run) = core.state.run(run) else { return Vec::new() };
+    let wanted = |no: roundtable_shared::AttemptNo| attempt == 0 || attempt == no.0;
+    let mut keys = Vec::new();
+    if unit.is_empty() || unit == "-" {
+        let own = run.attempts.iter().filter(|each| wanted(each.no));
+        keys.extend(own.map(|each| roundtable_shared::AttemptKey { run: run.id.clone(), unit: None, attempt: each.no }));
+    }
+    for each in run.units().filter(|each| unit.is_empty() || each.id == roundtable_shared::UnitId::from(unit)) {
+        let its = each.attempts.iter().filter(|each| wanted(each.no));
+        keys.extend(its.map(|attempt| roundtable_shared::AttemptKey {
+            run: run.id.clone(),
+            unit: Some(each.id.clone()),
+            attempt: attempt.no,
+        }));
+    }
+    keys
+}

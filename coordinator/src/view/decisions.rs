@@ -1,0 +1,86 @@
+//! Decisions with where their evidence is and the exact command per option.
+
+use roundtable_core::state::Run;
+use roundtable_shared::time::WallMs;
+use roundtable_shared::view::{AnswerView, DecisionView};
+use roundtable_shared::{Decision, DecisionKind};
+
+use super::shell_word;
+
+/// Open decisions, most urgent first, then oldest.
+pub(crate) fn open_decisions(run: &Run) -> Vec<&Decision> {
+    let mut open: Vec<&Decision> = run.decisions.values().collect();
+    open.sort_by(|a, b| b.priority.cmp(&a.priority).then(a.created_at.cmp(&b.created_at)).then(a.id.cmp(&b.id)));
+    open
+}
+
+/// What a decision is about, as the mirror's `task_id`: the unit's task, the backend's name, or nothing.
+pub(crate) fn decision_task(decision: &Decision) -> String {
+    let unit = decision.unit.as_ref().map(ToString::to_string);
+    unit.or_else(|| decision.backend.as_ref().map(ToString::to_string)).unwrap_or_default()
+}
+
+/// Whether it is open for so long that it is shown louder.
+pub(crate) fn is_escalated(run: &Run, decision: &Decision, now: WallMs) -> bool {
+    decision.answer.is_none() && now.since(decision.created_at) >= run.options.limits.decision_escalate_ms
+}
+
+/// `decisions RUN`: open ones, with `all` the answered ones after them.
+pub fn decisions(run: &Run, now: WallMs, all: bool) -> Vec<DecisionView> {
+    let answered = run.answered.values().filter(|answered| all && !run.decisions.contains_key(&answered.id));
+    let mut answered: Vec<&Decision> = answered.collect();
+    answered.sort_by_key(|decision| decision.created_at);
+    open_decisions(run).into_iter().chain(answered).map(|each| decision(run, each, now)).collect()
+}
+
+/// One decision.
+pub fn decision(run: &Run, decision: &Decision, now: WallMs) -> DecisionView {
+    let at = format!("{}/{}", run.id, decision.id);
+    let command = |keyword: &String| format!("orchctl decide {} {}", shell_word(&at), shell_word(keyword));
+    DecisionView {
+        id: decision.id.to_string(),
+        task_id: decision_task(decision),
+        priority: decision.priority.to_string(),
+        context: decision.context.clone(),
+        options: decision.options.clone(),
+        keywords: decision.keywords.clone(),
+        created_at: decision.created_at.rfc3339(),
+        escalated: is_escalated(run, decision, now),
+        run: run.id.to_string(),
+        evidence: evidence(run, decision),
+        commands: decision.keywords.iter().map(command).collect(),
+        answer: decision.answer.as_ref().map(|answer| AnswerView {
+            choice: answer.choice.keyword().to_owned(),
+            by: answer.by.clone(),
+            at: answer.at.rfc3339(),
+            note: answer.note.clone(),
+        }),
+    }
+}
+
+/// Commands that show diff, findings and log, as far as there are any.
+fn evidence(run: &Run, decision: &Decision) -> Vec<String> {
+    let on = |command: &str, unit: &str| format!("orchctl {command} {} {}", shell_word(run.id.as_str()), shell_word(unit));
+    let Some(unit) = decision.unit.as_ref().and_then(|id| run.unit(id)) else {
+        return match decision.kind {
+            DecisionKind::NoWorker => vec!["orchctl workers".to_owned(), "worker doctor".to_owned()],
+            DecisionKind::CheckRedOnBase => vec![on("logs", "-"), format!("orchctl diff {}", shell_word(run.id.as_str()))],
+            _ => vec![format!("orchctl status {}", shell_word(run.id.as_str()))],
+        };
+    };
+    let mut commands = Vec::new();
+    if unit.attempts.iter().any(|attempt| attempt.commit.is_some()) {
+        commands.push(on("diff", unit.id.as_str()));
+    }
+    if !unit.findings.is_empty() {
+        commands.push(on("findings", unit.id.as_str()));
+    }
+    if !unit.attempts.is_empty() {
+        commands.push(on("logs", unit.id.as_str()));
+        commands.push(format!("{} {}", on("checkout", unit.id.as_str()), shell_word(&format!("/tmp/{}-{}", run.id, unit.id))));
+    }
+    if commands.is_empty() {
+        commands.push(on("show", unit.id.as_str()));
+    }
+    commands
+}

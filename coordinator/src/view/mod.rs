@@ -1,0 +1,37 @@
+//! Read models: what commands show, built from the core's state. Pure functions of state, fleet and time; they decide nothing and print nothing.
+
+mod answer;
+mod attempts;
+mod decisions;
+mod events;
+mod findings;
+mod run;
+mod select;
+mod show;
+mod summary;
+mod tasks;
+mod unit;
+mod upstream;
+mod waiting;
+mod workers;
+
+pub use answer::{ViewError, answer};
+pub use attempts::{attempt_keys, attempts, run_attempts};
+pub use decisions::{decision, decisions};
+pub(crate) use decisions::{decision_task, is_escalated, open_decisions};
+pub use events::{agent_event_line, transition_line};
+pub use findings::findings;
+pub use run::{branch, exit_code, run_line, runs, status, status_word};
+pub use select::{SelectError, select_run, select_unit};
+pub use show::{explain, show};
+pub use summary::summary;
+pub(crate) use tasks::{subtask_states, subtask_word};
+pub use unit::unit;
+pub(crate) use upstream::{blocked_upstream, dependants, upstream_reason};
+pub use workers::workers;
+
+/// A word of a command line, quoted if a shell would not take it as it is.
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}

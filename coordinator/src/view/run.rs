@@ -1,0 +1,120 @@
+//! Runs as wholes: `runs`, `status`, the word for how a run stands, and the exit code that goes with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use roundtable_core::command::Now;
+use roundtable_core::fleet::Fleet;
+use roundtable_core::schedule;
+use roundtable_core::state::{Run, State, Unit};
+use roundtable_shared::time::WallMs;
+use roundtable_shared::view::{RunLine, StatusView, UnitView};
+use roundtable_shared::{RunId, UnitState};
+
+use super::unit::{self, Viewer};
+
+/// Notices that are shown.
+const NOTICES_MAX: usize = 50;
+
+/// The branch a run's commits are on.
+pub fn branch(run: &RunId) -> String {
+    format!("roundtable/{run}")
+}
+
+/// How a run stands, in a word.
+pub fn status_word(state: &State, run: &Run) -> &'static str {
+    schedule::standing(state, run).as_str()
+}
+
+/// The exit code as it stands; `None` while the run can go on by itself.
+pub fn exit_code(state: &State, run: &Run) -> Option<u8> {
+    schedule::standing(state, run).exit()
+}
+
+/// `runs`: all, oldest first.
+pub fn runs(state: &State) -> Vec<RunLine> {
+    state.created.iter().filter_map(|id| state.run(id)).map(|run| run_line(state, run)).collect()
+}
+
+/// A run in a list.
+pub fn run_line(state: &State, run: &Run) -> RunLine {
+    let completed = run.units().filter(|unit| unit.runs && unit.state == UnitState::Completed).count();
+    RunLine {
+        run: run.id.to_string(),
+        spec: run.source.spec_path.clone(),
+        status: status_word(state, run).to_owned(),
+        repository: run.source.git_dir.clone(),
+        total: number(run.running_units()),
+        completed: number(completed),
+        decisions: number(run.decisions.len()),
+        created_at: run.created_at.rfc3339(),
+        ended_at: run.ended.as_ref().map(|ended| ended.at.rfc3339()),
+        exit: exit_code(state, run),
+    }
+}
+
+/// `status`.
+pub fn status(state: &State, fleet: &Fleet, now: Now, run: &Run) -> StatusView {
+    let units = unit::units(&Viewer::new(state, fleet, now, run));
+    StatusView {
+        run: run.id.to_string(),
+        spec: run.source.spec_path.clone(),
+        status: status_word(state, run).to_owned(),
+        mode: run.options.mode.to_string(),
+        branch: branch(&run.id),
+        base: run.base.to_string(),
+        head: run.tip.to_string(),
+        counts: counts(run, &units),
+        units,
+        decisions: number(run.decisions.len()),
+        usage: run.usage,
+        notices: notices(run),
+        elapsed_ms: elapsed_ms(run, now.wall),
+        exit: exit_code(state, run),
+        slots: slots(fleet, now),
+        runs: runs(state),
+    }
+}
+
+/// Units by the state they show (only those that run), and three sums.
+pub(super) fn counts(run: &Run, units: &[UnitView]) -> BTreeMap<String, u32> {
+    let mut counts = BTreeMap::new();
+    for unit in units.iter().filter(|unit| unit.runs) {
+        *counts.entry(unit.status.clone()).or_insert(0) += 1;
+    }
+    counts.insert("total".to_owned(), number(run.running_units()));
+    counts.insert("units".to_owned(), number(run.units.len()));
+    counts.insert("running".to_owned(), number(run.units().filter(|unit| !unit.live.is_empty()).count()));
+    counts
+}
+
+pub(super) fn notices(run: &Run) -> Vec<String> {
+    let from = run.notices.len().saturating_sub(NOTICES_MAX);
+    run.notices[from..].iter().map(|notice| notice.text.clone()).collect()
+}
+
+pub(super) fn elapsed_ms(run: &Run, now: WallMs) -> u64 {
+    run.ended.as_ref().map_or(now, |ended| ended.at).since(run.created_at)
+}
+
+/// Plan order; units the order does not name (those that do not run) stand behind, in document order.
+pub(super) fn in_shown_order(run: &Run) -> Vec<&Unit> {
+    let mut shown: Vec<&Unit> = run.in_order().collect();
+    let named: BTreeSet<usize> = shown.iter().map(|unit| unit.position).collect();
+    shown.extend(run.units().filter(|unit| !named.contains(&unit.position)));
+    shown
+}
+
+/// Slots that can take a grant of any kind right now; pools that serve several backends count once.
+fn slots(fleet: &Fleet, now: Now) -> u32 {
+    let mut slots = 0_u32;
+    for worker in fleet.workers.values().filter(|worker| worker.takes_grants(now)) {
+        let usable = worker.offers.values().filter(|offer| offer.is_usable(now));
+        let pools: BTreeMap<&str, u32> = usable.map(|offer| (offer.offer.pool.as_str(), offer.offer.slots)).collect();
+        slots = slots.saturating_add(pools.values().sum());
+    }
+    slots
+}
+
+pub(super) fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,39 @@
+//! `show` and `explain`: everything about one unit.
+
+use roundtable_core::command::Now;
+use roundtable_core::fleet::Fleet;
+use roundtable_core::state::{Run, State, Unit};
+use roundtable_shared::view::{ExplainView, ShowView};
+
+use super::unit::{Viewer, view};
+use super::{attempts, decisions, findings, tasks};
+
+/// `show`.
+pub fn show(state: &State, fleet: &Fleet, now: Now, run: &Run, unit: &Unit) -> ShowView {
+    let about = |decision: &&roundtable_shared::Decision| decision.unit.as_ref() == Some(&unit.id);
+    ShowView {
+        unit: view(&Viewer::new(state, fleet, now, run), unit),
+        tasks: run.outline.unit(unit.id.as_str()).map(|outlined| tasks::tasks(outlined, unit)).unwrap_or_default(),
+        attempt_list: attempts::attempts(unit),
+        findings: findings::findings(run, Some(unit)),
+        decisions: decisions::open_decisions(run).into_iter().filter(about).map(|each| decisions::decision(run, each, now.wall)).collect(),
+    }
+}
+
+/// `explain`: why a unit is not going on, from the functions that let it go on.
+pub fn explain(state: &State, fleet: &Fleet, now: Now, run: &Run, unit: &Unit) -> ExplainView {
+    let shown = view(&Viewer::new(state, fleet, now, run), unit);
+    let mut sentences = vec![match (&shown.role, &shown.worker) {
+        (Some(role), Some(worker)) => {
+            format!("Unit {} is {}: attempt {} ({role}) runs on {worker}.", shown.id, shown.status, shown.attempt)
+        }
+        _ if !shown.runs => format!("Unit {} does not run in this run.", shown.id),
+        _ if unit.state.is_terminal() => format!("Unit {} is {}; it waits for nothing.", shown.id, shown.status),
+        _ => format!("Unit {} is {}.", shown.id, shown.status),
+    }];
+    if let Some(reason) = &shown.blocked_reason {
+        sentences.push(format!("{}: {reason}.", if shown.blocked_by.is_some() { "Blocked upstream" } else { "Reason" }));
+    }
+    sentences.extend(shown.waiting.iter().map(|wait| wait.text.clone()));
+    ExplainView { run: run.id.to_string(), unit: shown.id, status: shown.status, waiting: shown.waiting, text: sentences.join(" ") }
+}

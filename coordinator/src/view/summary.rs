@@ -1,0 +1,96 @@
+//! `run|summary|wait --json`: where a run stands or how it ended, and the exact commands to go on with.
+
+use roundtable_core::command::Now;
+use roundtable_core::fleet::Fleet;
+use roundtable_core::state::{Run, State};
+use roundtable_shared::view::SummaryView;
+use roundtable_shared::{Mode, UnitState};
+
+use super::findings::{finding, open_findings};
+use super::unit::{self, Viewer};
+use super::{decisions, run as runs, shell_word};
+
+/// The summary.
+pub fn summary(state: &State, fleet: &Fleet, now: Now, run: &Run) -> SummaryView {
+    let units = unit::units(&Viewer::new(state, fleet, now, run));
+    let exit = runs::exit_code(state, run);
+    SummaryView {
+        run: run.id.to_string(),
+        exit,
+        status: runs::status_word(state, run).to_owned(),
+        spec: run.source.spec_path.clone(),
+        branch: runs::branch(&run.id),
+        base: run.base.to_string(),
+        head: run.tip.to_string(),
+        started_branch: run.started_branch.clone(),
+        accepted: run.accepted.as_ref().map(|accepted| accepted.branch.clone()),
+        counts: runs::counts(run, &units),
+        units,
+        decisions: decisions::decisions(run, now.wall, false),
+        findings: run.units().flat_map(open_findings).map(finding).collect(),
+        usage: run.usage,
+        duration_ms: runs::elapsed_ms(run, now.wall),
+        notices: runs::notices(run),
+        next: next(run, exit),
+    }
+}
+
+/// Commands to go on with, most useful first.
+fn next(run: &Run, exit: Option<u8>) -> Vec<String> {
+    let id = shell_word(run.id.as_str());
+    let mut next: Vec<String> = Vec::new();
+    let has_commits = run.tip != run.base;
+    let to_accept = has_commits && run.accepted.as_ref().is_none_or(|accepted| accepted.tip != run.tip);
+    match exit {
+        Some(0) => {
+            if to_accept {
+                next.extend([format!("orchctl diff {id}"), format!("orchctl accept {id}")]);
+            }
+        }
+        Some(code) => {
+            if !run.decisions.is_empty() {
+                next.push(format!("orchctl decisions {id}"));
+            }
+            if run.options.mode == Mode::Manual && run.ended.is_none() {
+                next.push(format!("orchctl step {id} {}", next_step(run)));
+            } else {
+                next.push(resume(run));
+            }
+            if to_accept && code != 2 {
+                next.push(format!("orchctl accept {id} --partial"));
+            }
+        }
+        None => {
+            next.push(format!("orchctl status {id} --watch"));
+            if !run.decisions.is_empty() {
+                next.push(format!("orchctl decisions {id}"));
+            }
+            next.push(format!("orchctl wait {id}"));
+        }
+    }
+    next
+}
+
+/// The command that goes on with this run, or starts one for what it left open.
+fn resume(run: &Run) -> String {
+    format!("orchctl run --spec {} --workdir {}", shell_word(&run.source.spec_path), shell_word(&run.source.workdir))
+}
+
+/// Manual mode: the phase that has something to do.
+fn next_step(run: &Run) -> &'static str {
+    let any = |state: UnitState| run.units().any(|unit| unit.runs && unit.state == state);
+    let unassigned = run.units().any(|unit| unit.runs && !unit.state.is_terminal() && (unit.owner.is_none() || unit.window.is_none()));
+    if unassigned {
+        "assign"
+    } else if any(UnitState::FinalReview)
+        || run.units().any(|unit| unit.state == UnitState::UnderReview && unit.missing_reviews().next().is_none())
+    {
+        "consolidate"
+    } else if any(UnitState::PendingReview) || any(UnitState::UnderReview) {
+        "reviews"
+    } else if any(UnitState::NotStarted) || any(UnitState::FixRequired) || any(UnitState::InProgress) {
+        "dispatch"
+    } else {
+        "sync-pulse"
+    }
+}

@@ -1,0 +1,88 @@
+//! One unit as `status`, `summary` and `show` have it.
+
+use std::collections::BTreeMap;
+
+use roundtable_core::command::Now;
+use roundtable_core::fleet::Fleet;
+use roundtable_core::state::{Attempt, Run, State, Unit};
+use roundtable_shared::view::UnitView;
+use roundtable_shared::{Seat, UnitId, UnitState};
+
+use super::findings::open_findings;
+use super::run::{in_shown_order, number};
+use super::{upstream, waiting};
+
+/// What looking at the units of a run needs, gathered once.
+pub(super) struct Viewer<'a> {
+    pub(super) state: &'a State,
+    pub(super) fleet: &'a Fleet,
+    pub(super) now: Now,
+    pub(super) run: &'a Run,
+    upstream: BTreeMap<&'a UnitId, &'a Unit>,
+}
+
+impl<'a> Viewer<'a> {
+    pub(super) fn new(state: &'a State, fleet: &'a Fleet, now: Now, run: &'a Run) -> Self {
+        Self { state, fleet, now, run, upstream: upstream::blocked_upstream(run) }
+    }
+}
+
+/// All units in plan order.
+pub(super) fn units(viewer: &Viewer<'_>) -> Vec<UnitView> {
+    in_shown_order(viewer.run).into_iter().map(|unit| view(viewer, unit)).collect()
+}
+
+/// One unit.
+pub fn unit(state: &State, fleet: &Fleet, now: Now, run: &Run, unit: &Unit) -> UnitView {
+    view(&Viewer::new(state, fleet, now, run), unit)
+}
+
+pub(super) fn view(viewer: &Viewer<'_>, unit: &Unit) -> UnitView {
+    let live = shown_attempt(unit);
+    let by = viewer.upstream.get(&unit.id);
+    UnitView {
+        id: unit.id.to_string(),
+        title: unit.title.clone(),
+        status: if by.is_some() { UnitState::Blocked } else { unit.state }.to_string(),
+        runs: unit.runs,
+        optional: unit.optional,
+        unit_type: unit.unit_type.to_string(),
+        owner_agent: unit.owner.as_ref().map(ToString::to_string),
+        worker: live.map(|attempt| attempt.worker.to_string()),
+        backend: live.map(|attempt| attempt.backend.to_string()),
+        role: live.map(|attempt| attempt.role.to_string()),
+        attempt: live.map_or(number(unit.attempts.len()), |attempt| attempt.no.0),
+        attempts: number(unit.attempts.len()),
+        fix_attempts: unit.fix_attempts,
+        escalated: unit.escalated(),
+        criticality: unit.criticality.to_string(),
+        blocked_by: by.map(|by| by.id.to_string()),
+        blocked_reason: match by {
+            Some(by) => Some(upstream::upstream_reason(viewer.run, by)),
+            None => unit.reason.clone().filter(|_| matches!(unit.state, UnitState::Blocked | UnitState::Skipped | UnitState::Cancelled)),
+        },
+        writes: unit.manifest.writes.entries().to_vec(),
+        reads: unit.manifest.reads.entries().to_vec(),
+        depends_on: unit.depends_on.iter().map(ToString::to_string).collect(),
+        waiting: waiting::waits(viewer, unit),
+        files: if unit.commit.is_some() { unit.changed.clone() } else { Vec::new() },
+        commit: unit.commit.as_ref().map(ToString::to_string),
+        open_findings: open_count(viewer.run, unit),
+        last_severity: unit.last_severity().map(|severity| severity.to_string()),
+        running_ms: live.map(|attempt| viewer.now.wall.since(attempt.granted_at)),
+        summary: unit.report.as_ref().map(|report| report.summary.clone()).filter(|summary| !summary.is_empty()),
+    }
+}
+
+/// The live attempt that stands for the unit: work, else the check, else the first reviewer.
+fn shown_attempt(unit: &Unit) -> Option<&Attempt> {
+    unit.live(Seat::Work).or_else(|| unit.live(Seat::Check)).or_else(|| unit.live_attempts().next())
+}
+
+/// Deferred once it is completed, open before.
+fn open_count(run: &Run, unit: &Unit) -> u32 {
+    if unit.state == UnitState::Completed {
+        return number(run.deferred_fixes.iter().filter(|fix| fix.task_id.as_str() == unit.id.as_str()).count());
+    }
+    number(open_findings(unit).count())
+}

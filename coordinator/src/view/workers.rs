@@ -1,0 +1,64 @@
+//! `workers --json`.
+
+use std::collections::BTreeMap;
+
+use roundtable_core::command::Now;
+use roundtable_core::fleet::{Fleet, LOST_MS, Offer, SUSPECT_MS, Worker};
+use roundtable_core::state::{ParkKey, State};
+use roundtable_shared::view::{BackendView, WorkerView};
+
+/// All workers this process knows.
+pub fn workers(state: &State, fleet: &Fleet, now: Now) -> Vec<WorkerView> {
+    fleet.workers.values().map(|each| worker(state, each, now)).collect()
+}
+
+fn worker(state: &State, worker: &Worker, now: Now) -> WorkerView {
+    let leases: Vec<String> = state.live_of(&worker.id).map(|(key, _)| key.to_string()).collect();
+    let status = if !worker.introduced || worker.is_silent(now, LOST_MS) {
+        "gone"
+    } else if !worker.connected || worker.is_silent(now, SUSPECT_MS) {
+        "silent"
+    } else if worker.draining || worker.cordoned.is_some() {
+        "draining"
+    } else if leases.is_empty() {
+        "ready"
+    } else {
+        "busy"
+    };
+    let mut busy: BTreeMap<&str, u32> = BTreeMap::new();
+    for (_, attempt) in state.live_of(&worker.id) {
+        *busy.entry(attempt.pool.as_str()).or_default() += 1;
+    }
+    let backend = |offer: &Offer| BackendView {
+        slots: offer.offer.slots,
+        busy: busy.get(offer.offer.pool.as_str()).copied().unwrap_or(0),
+        unavailable: unavailable(state, worker, offer, now),
+        version: offer.offer.version.clone(),
+    };
+    WorkerView {
+        id: worker.id.to_string(),
+        name: worker.name.clone(),
+        status: status.to_owned(),
+        backends: worker.offers.iter().map(|(name, offer)| (name.to_string(), backend(offer))).collect(),
+        labels: worker.labels.clone(),
+        last_seen_ms: now.mono_ms.saturating_sub(worker.seen_ms),
+        version: worker.version.clone(),
+        leases,
+    }
+}
+
+/// Why a backend takes nothing here now.
+fn unavailable(state: &State, worker: &Worker, offer: &Offer, now: Now) -> Option<String> {
+    if let Some(reason) = &worker.cordoned {
+        return Some(format!("cordoned: {reason}"));
+    }
+    if !offer.offer.unavailable.is_empty() {
+        return Some(offer.offer.unavailable.clone());
+    }
+    if let Some(until) = offer.parked_until_ms.filter(|until| *until > now.mono_ms) {
+        return Some(format!("its credentials were refused; tried again in {} s", (until - now.mono_ms).div_ceil(1000)));
+    }
+    let key = ParkKey { backend: offer.offer.name.clone(), account: offer.offer.account.clone() };
+    let park = state.parks.get(&key).filter(|park| park.until > now.wall)?;
+    Some(format!("parked until {}: {}", park.until.rfc3339(), park.reason))
+}

@@ -1,0 +1,83 @@
+//! The coordinator as commands see it: questions, acts, streams, packs. Live over gRPC, or (reading only) a data dir that nobody serves.
+//!
+//! Finding one is `connect`'s; errors leave here as failures with their exit codes.
+
+mod live;
+mod transfer;
+mod watch;
+
+use roundtable_shared::view::{Operation, OperationReply, Query, SubmitReply, SubmitRequest};
+use serde::de::DeserializeOwned;
+
+use crate::failure::{Failure, Result};
+use crate::intake::{CopyFile, SpecFolder};
+
+pub use live::Client;
+pub use transfer::{fetch, upload};
+pub use watch::{Lines, WatchFor};
+
+/// Something that answers.
+pub struct Api {
+    link: Link,
+}
+
+enum Link {
+    Live(Client),
+    Offline(crate::embed::Offline),
+}
+
+impl Api {
+    /// A live coordinator.
+    pub fn live(client: Client) -> Self {
+        Self { link: Link::Live(client) }
+    }
+
+    /// A data dir that nobody serves: it can be read.
+    pub fn offline(offline: crate::embed::Offline) -> Self {
+        Self { link: Link::Offline(offline) }
+    }
+
+    /// The live coordinator; `None` for a data dir.
+    pub fn client(&self) -> Option<&Client> {
+        match &self.link {
+            Link::Live(client) => Some(client),
+            Link::Offline(_) => None,
+        }
+    }
+
+    /// Asks for a read model.
+    pub async fn query<T: DeserializeOwned>(&self, query: &Query) -> Result<T> {
+        let text = match &self.link {
+            Link::Live(client) => client.query(query).await?,
+            Link::Offline(offline) => offline.query(query).await?,
+        };
+        serde_json::from_slice(&text).map_err(|error| {
+            Failure::failed("the coordinator's answer cannot be read")
+                .why(error)
+                .next("coordinator and orchctl may be of different versions: compare --version")
+        })
+    }
+
+    /// Follows transitions and agent events, or reads what there is.
+    pub async fn watch(&self, wanted: &WatchFor) -> Result<Lines> {
+        match &self.link {
+            Link::Live(client) => client.watch(wanted).await,
+            Link::Offline(offline) => offline.watch(wanted).await,
+        }
+    }
+
+    /// Does an act of a person.
+    pub async fn operate(&self, operation: &Operation) -> Result<OperationReply> {
+        self.live_client()?.operate(operation).await
+    }
+
+    /// Starts or resumes a run.
+    pub async fn submit(&self, request: &SubmitRequest, spec: &SpecFolder, copies: &[CopyFile]) -> Result<SubmitReply> {
+        self.live_client()?.submit(request, spec, copies).await
+    }
+
+    /// The live coordinator, for what a data dir alone cannot do.
+    pub fn live_client(&self) -> Result<&Client> {
+        self.client().ok_or_else(|| Failure::unreachable("no coordinator is running").next("start one: coordinator serve"))
+    }
+}

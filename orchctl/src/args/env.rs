@@ -1,0 +1,56 @@
+//! Flags from the environment: `ROUNDTABLE_<COMMAND>_<FLAG>` for each long flag, without naming every one.
+
+use clap::builder::BoolishValueParser;
+use clap::{Arg, ArgAction, Command};
+
+/// Flags of all commands have no command in their names.
+const GLOBAL: &[&str] = &["coordinator", "data-dir", "config", "log-format"];
+
+/// Gives every long flag of every command its variable.
+pub fn with_environment(command: Command) -> Command {
+    command.mut_args(|arg| named(arg, None)).mut_subcommands(|sub| for_command(sub, ""))
+}
+
+fn for_command(command: Command, prefix: &str) -> Command {
+    let name = format!("{prefix}{}", command.get_name());
+    let inner = format!("{name}-");
+    command.mut_args(|arg| named(arg, Some(&name))).mut_subcommands(move |sub| for_command(sub, &inner))
+}
+
+fn named(arg: Arg, command: Option<&str>) -> Arg {
+    let Some(long) = arg.get_long().filter(|long| !matches!(*long, "help" | "version")) else {
+        return arg;
+    };
+    let name = match command {
+        Some(command) if !GLOBAL.contains(&long) => variable(&format!("{command}-{long}")),
+        _ => variable(long),
+    };
+    let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
+    // clap wants names that live as long as the program: a few hundred bytes, once.
+    let arg = arg.env(&*Box::leak(name.into_boxed_str())).hide_env(true);
+    if is_switch { arg.value_parser(BoolishValueParser::new()) } else { arg }
+}
+
+/// Every flag's variable, by the key a configuration file would use for it (`run.mode`, `data_dir`).
+pub fn variables(command: &Command) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    collect(command, "", &mut found);
+    found
+}
+
+fn collect(command: &Command, prefix: &str, found: &mut Vec<(String, String)>) {
+    for arg in command.get_arguments() {
+        if let (Some(long), Some(variable)) = (arg.get_long(), arg.get_env().and_then(|name| name.to_str())) {
+            let key = if prefix.is_empty() { long.replace('-', "_") } else { format!("{prefix}.{long}") };
+            found.push((key, variable.to_owned()));
+        }
+    }
+    for sub in command.get_subcommands() {
+        let prefix = if prefix.is_empty() { sub.get_name().to_owned() } else { format!("{prefix}.{}", sub.get_name()) };
+        collect(sub, &prefix, found);
+    }
+}
+
+fn variable(words: &str) -> String {
+    format!("ROUNDTABLE_{}", words.replace('-', "_").to_uppercase())
+}

@@ -1,0 +1,178 @@
+//! What can be typed: commands, flags, help. Flags stay optional here; configuration and defaults come later, in that order.
+
+mod act;
+mod env;
+mod look;
+mod run;
+
+pub use act::*;
+pub use env::{variables, with_environment};
+pub use look::*;
+pub use run::*;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const TOP_EXAMPLES: &str = "\
+Examples:
+  orchctl demo                                 a whole run on a sample, no accounts needed
+  orchctl plan --spec .specs/login             what would run, in which order, and why
+  orchctl run --spec .specs/login              do it; run it again to go on after any stop
+  orchctl status --watch                       how far it is
+  orchctl decide human-fallback-3 resume       answer what only a person can settle
+  orchctl accept                               bring the commits into your branch
+
+From an agent's shell tool, set its timeout to 7200000 ms; where that is capped:
+  orchctl run --spec DIR --detach
+  orchctl wait --timeout 9m                    again while it exits 124
+
+Every flag can also come from the environment as ROUNDTABLE_<COMMAND>_<FLAG>
+(ROUNDTABLE_COORDINATOR, ROUNDTABLE_DATA_DIR and ROUNDTABLE_CONFIG for all
+commands), or from a configuration file: see `orchctl config show`.
+
+Exit codes: 0 complete or done, 1 failed, halted or incomplete, 2 decisions wait,
+3 usage or invalid input, 4 coordinator unreachable, 5 not authorised,
+124 the time of `wait --timeout` passed, 130 interrupted.";
+
+/// Turns a spec into finished, reviewed commits with the agent CLIs you have.
+#[derive(Parser, Debug)]
+#[command(name = "orchctl", after_help = TOP_EXAMPLES, disable_version_flag = true, max_term_width = 80, infer_subcommands = false)]
+pub struct Cli {
+    /// Flags of all commands.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of all commands.
+#[derive(Args, Clone, PartialEq, Eq, Debug, Default)]
+pub struct GlobalArgs {
+    /// Coordinator to talk to [default: the one alive on this machine, if any]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
+    pub coordinator: Option<String>,
+    /// Folder of logs, stores and identities [default: $XDG_STATE_HOME/roundtable]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
+    pub data_dir: Option<PathBuf>,
+    /// Configuration file that goes before the repository's and the user's
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub config: Option<PathBuf>,
+    /// Form of log lines on stderr, text or json [default: text]
+    #[arg(long, global = true, value_name = "FORM", hide_possible_values = true, help_heading = "Global options")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// Form of log lines.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl From<LogFormat> for roundtable_runtime::telemetry::LogFormat {
+    fn from(form: LogFormat) -> Self {
+        match form {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
+    }
+}
+
+/// Commands, in the order of `--help`.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Do a spec: plan, implement, review, fix, integrate; or go on with it
+    Run(Box<RunArgs>),
+    /// Show units, order, hazards and waves of a spec; starts nothing
+    Plan(PlanArgs),
+    /// Check a spec and write its three mirror files; starts nothing
+    Init(InitArgs),
+    /// See a whole run on a sample repository, with scripted agents
+    Demo(DemoArgs),
+    /// How far a run is, problems first
+    Status(StatusArgs),
+    /// List all runs
+    Runs(RunsArgs),
+    /// Everything about one unit
+    Show(UnitArgs),
+    /// What agents said and did
+    Logs(LogsArgs),
+    /// What a unit's last attempt, or the whole run, changed
+    Diff(MaybeUnitArgs),
+    /// What reviewers found
+    Findings(MaybeUnitArgs),
+    /// Each execution of a unit
+    Attempts(UnitArgs),
+    /// Why a unit is not running
+    Explain(UnitArgs),
+    /// The run's log: transitions and agent events
+    Events(EventsArgs),
+    /// A unit's last attempt as a folder to work in
+    Checkout(CheckoutArgs),
+    /// What waits for a person
+    Decisions(DecisionsArgs),
+    /// Answer a decision
+    Decide(DecideArgs),
+    /// Change who does a unit, or its manifest
+    Assign(AssignArgs),
+    /// Do a unit's work again, counters at 0
+    Retry(UnitArgs),
+    /// Go on without a unit
+    Skip(SkipArgs),
+    /// End a unit, or the whole run
+    Cancel(MaybeUnitArgs),
+    /// Start nothing more until resumed
+    Pause(PauseArgs),
+    /// Go on after a pause
+    Resume(ResumeArgs),
+    /// Manual mode: one phase at a time
+    Step(StepArgs),
+    /// Bring a run's commits into your branch
+    Accept(AcceptArgs),
+    /// Bring the run's branch up to date in your repository
+    Fetch(RunOnlyArgs),
+    /// What a run came to
+    Summary(RunOnlyArgs),
+    /// Write a run's mirror files
+    Export(ExportArgs),
+    /// Start a run from an existing AGENT_STATE.json
+    Import(ImportArgs),
+    /// Wait for a run to end, or to need a person
+    Wait(WaitArgs),
+    /// Who is there to work
+    Workers(WorkersArgs),
+    /// Check this machine: git, folders, configuration, agent CLIs
+    Doctor(DoctorArgs),
+    /// End the background coordinator and its workers
+    Down(DownArgs),
+    /// Look at the configuration
+    Config(ConfigArgs),
+}
+
+/// `--json`.
+#[derive(Args, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct JsonArg {
+    /// Answer as one JSON value
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The command line with environment names, `--version` and examples, ready to parse.
+pub fn command() -> clap::Command {
+    let command = <Cli as clap::CommandFactory>::command();
+    with_environment(command).arg(
+        clap::Arg::new("version")
+            .long("version")
+            .short('V')
+            .action(clap::ArgAction::Version)
+            .help("Print version, commit and protocol range")
+            .help_heading("Global options"),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! Parsing: the contract's synopsis, environment names, and that nothing of later steps is taken.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use std::time::Duration;
+
+use clap::{ArgAction, FromArgMatches};
+
+use super::*;
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    let words = std::iter::once("orchctl").chain(line.split_whitespace());
+    command().version("test").try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches))
+}
+
+#[test]
+fn the_command_is_well_formed() {
+    command().version("test").debug_assert();
+}
+
+#[test]
+fn everything_of_the_synopsis_is_taken() {
+    let lines = [
+        "run --spec S --workdir . --mode deterministic --backend opencode --assign-backend codex --output O --workers codex=2,gemini=1 \
+         --backend-path codex=scripted:f.json --escalate-backend codex --check true --hazards writes --manifest strict --max-iterations 50 \
+         --max-actions 6 --sleep 1.0 --session roundtable --with-optional --only 1,2 --base HEAD~1 --strict --wait-worker 2m --dry-run --fresh --accept --yes",
+        "run --spec S --orchestrator codex --include-dirty --detach",
+        "run --state AGENT_STATE.json --tasks T --pulse P",
+        "plan --spec S --slots 3 --strict --json",
+        "init --spec S --output O --session s --mode legacy --strict",
+        "demo --real codex --keep D",
+        "status --watch --exit-code",
+        "status R --json",
+        "runs",
+        "show R U",
+        "show U",
+        "logs R U -f --attempt 2",
+        "logs",
+        "diff R",
+        "findings R U",
+        "attempts R U",
+        "attempts R -",
+        "explain U",
+        "events R -f --jsonl",
+        "checkout R U D",
+        "checkout U D",
+        "decisions R",
+        "decide R/human-fallback-3 resume --commit abc --note text",
+        "decide quarantine-2 skip --dependants go-on",
+        "assign R U --owner b --criticality security-sensitive --writes a,b --reads c",
+        "retry R U",
+        "skip R U",
+        "cancel R",
+        "cancel R U",
+        "pause R --note t",
+        "pause --all",
+        "resume --all",
+        "step R assign",
+        "step sync-pulse",
+        "accept R --into b --partial",
+        "fetch R",
+        "summary R --json",
+        "export R --output D",
+        "import AGENT_STATE.json --spec S --include-dirty",
+        "wait R --timeout 9m --json",
+        "workers --json",
+        "doctor",
+        "down",
+        "config show",
+        "status --coordinator https://h:1 --data-dir D",
+    ];
+    for line in lines {
+        if let Err(error) = parse(line) {
+            panic!("{line}: {error}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_built_or_makes_no_sense_is_refused() {
+    let lines = [
+        "drain W",
+        "limits",
+        "login URL --token-file F",
+        "tui",
+        "ui",
+        "report",
+        "cost",
+        "pr",
+        "mcp",
+        "run --spec S --sandbox auto",
+        "run",
+        "run --spec S --tasks T",
+        "run --spec S --mode fast",
+        "run --spec S --base X --include-dirty",
+        "run --spec S --sleep -1",
+        "assign U",
+        "pause R --all",
+        "wait --timeout soon",
+        "status one two",
+        "decide human-fallback-3",
+        "run --spec S --backend a --orchestrator b",
+    ];
+    for line in lines {
+        assert!(parse(line).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn flags_have_environment_names() {
+    let mut names = BTreeMap::new();
+    collect(&command(), &mut Vec::new(), &mut names);
+    let expect = |path: &str, name: &str| assert_eq!(names.get(path).map(String::as_str), Some(name), "{path}");
+    expect("--coordinator", "ROUNDTABLE_COORDINATOR");
+    expect("--data-dir", "ROUNDTABLE_DATA_DIR");
+    expect("run --max-iterations", "ROUNDTABLE_RUN_MAX_ITERATIONS");
+    expect("wait --timeout", "ROUNDTABLE_WAIT_TIMEOUT");
+    expect("status --json", "ROUNDTABLE_STATUS_JSON");
+    expect("config show --workdir", "ROUNDTABLE_CONFIG_SHOW_WORKDIR");
+    assert!(names.len() > 60, "every long flag has one: {}", names.len());
+}
+
+fn collect(command: &clap::Command, path: &mut Vec<String>, names: &mut BTreeMap<String, String>) {
+    for arg in command.get_arguments().filter(|arg| !matches!(arg.get_action(), ArgAction::Help | ArgAction::Version)) {
+        let Some(long) = arg.get_long() else { continue };
+        let variable = arg.get_env().unwrap_or_else(|| panic!("{path:?} --{long} has no variable"));
+        let key = path.iter().cloned().chain([format!("--{long}")]).collect::<Vec<_>>().join(" ");
+        assert!(names.insert(key, variable.to_str().unwrap().to_owned()).is_none());
+    }
+    for sub in command.get_subcommands() {
+        path.push(sub.get_name().to_owned());
+        collect(sub, path, names);
+        path.pop();
+    }
+}
+
+#[test]
+fn durations_are_read_as_people_write_them() {
+    assert_eq!(duration("9m"), Ok(Duration::from_secs(540)));
+    assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+    assert!(duration("soon").is_err());
+    assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+    assert!(seconds("-1").is_err() && seconds("NaN").is_err());
+}
+
+#[test]
+fn help_fits_eighty_columns_and_has_examples_where_they_help() {
+    let mut command = command().version("test").term_width(80);
+    for name in ["", "run", "status", "decide", "accept", "logs", "plan", "wait", "checkout"] {
+        let sub = if name.is_empty() { &mut command } else { command.find_subcommand_mut(name).unwrap() };
+        let help = sub.render_help().to_string();
+        assert!(help.contains("Examples:"), "{name}");
+        let long: Vec<&str> = help.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(long.is_empty(), "{name}: {long:?}");
+    }
+}

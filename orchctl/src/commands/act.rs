@@ -1,0 +1,84 @@
+//! `orchctl assign`, `retry`, `skip`, `cancel`, `pause`, `resume`: one act each on a unit or run.
+
+use roundtable_shared::view::{Operation, OperationAct, OperationReply, RunSelector};
+
+use super::answer;
+use crate::args::{AssignArgs, JsonArg, MaybeUnitArgs, PauseArgs, ResumeArgs, SkipArgs, UnitArgs};
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::Result;
+use crate::select::{Selector, Target, exactly};
+
+pub(super) async fn assign(context: &Context, args: &AssignArgs) -> Result<Exit> {
+    on_unit(context, &args.target, args.json, |unit| OperationAct::Assign {
+        unit,
+        owner: args.owner.clone(),
+        criticality: args.criticality.map(|criticality| criticality.word()),
+        writes: args.writes.clone(),
+        reads: args.reads.clone(),
+    })
+    .await
+}
+
+pub(super) async fn retry(context: &Context, args: &UnitArgs) -> Result<Exit> {
+    on_unit(context, &args.target, args.json, |unit| OperationAct::Retry { unit }).await
+}
+
+pub(super) async fn skip(context: &Context, args: &SkipArgs) -> Result<Exit> {
+    on_unit(context, &args.target, args.json, |unit| OperationAct::Skip { unit, dependants: None }).await
+}
+
+pub(super) async fn cancel(context: &Context, args: &MaybeUnitArgs) -> Result<Exit> {
+    let session = context.session().await?;
+    let done = async {
+        let target = Selector::new(&session.api, context.git_dir_here().await).await?.maybe_unit(&args.target).await?;
+        session.api.operate(&on(target.selector(), OperationAct::Cancel { unit: target.unit })).await
+    };
+    let done = done.await;
+    session.end().await;
+    told(args.json, &done?)
+}
+
+pub(super) async fn pause(context: &Context, args: &PauseArgs) -> Result<Exit> {
+    on_run(context, args.run.as_deref(), args.all, args.json, OperationAct::Pause { note: args.note.clone() }).await
+}
+
+pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> Result<Exit> {
+    on_run(context, args.run.as_deref(), args.all, args.json, OperationAct::Resume).await
+}
+
+async fn on_unit(context: &Context, words: &[String], json: JsonArg, act: impl FnOnce(String) -> OperationAct) -> Result<Exit> {
+    let session = context.session().await?;
+    let done = async {
+        let Target { run, unit } = Selector::new(&session.api, context.git_dir_here().await).await?.unit(words).await?;
+        session.api.operate(&on(exactly(&run), act(unit.unwrap_or_default()))).await
+    };
+    let done = done.await;
+    session.end().await;
+    told(json, &done?)
+}
+
+async fn on_run(context: &Context, word: Option<&str>, all: bool, json: JsonArg, act: OperationAct) -> Result<Exit> {
+    let session = context.session().await?;
+    let done = async {
+        let run = if all {
+            RunSelector::default()
+        } else {
+            exactly(&Selector::new(&session.api, context.git_dir_here().await).await?.run(word)?.run)
+        };
+        session.api.operate(&Operation { run, all, act }).await
+    };
+    let done = done.await;
+    session.end().await;
+    told(json, &done?)
+}
+
+fn on(run: RunSelector, act: OperationAct) -> Operation {
+    Operation { run, all: false, act }
+}
+
+/// Prints what came of an act.
+pub(super) fn told(json: JsonArg, reply: &OperationReply) -> Result<Exit> {
+    answer(json, reply, |reply, _| format!("{}\n", reply.text))?;
+    Ok(Exit::Complete)
+}

@@ -1,0 +1,72 @@
+//! `orchctl checkout`: a unit's last attempt as a folder where a person can go on.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::answer;
+use crate::api::{Api, fetch};
+use crate::args::CheckoutArgs;
+use crate::branch::repository_at;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::output::text::{shell_word, short};
+use crate::select::Selector;
+use crate::workdir::refusal;
+
+/// What was checked out.
+#[derive(Serialize)]
+struct CheckoutView {
+    run: String,
+    unit: String,
+    commit: String,
+    base: Option<String>,
+    dir: PathBuf,
+}
+
+pub(super) async fn run(context: &Context, args: &CheckoutArgs) -> Result<Exit> {
+    let session = context.session().await?;
+    let done = make(context, &session.api, &args.target).await;
+    session.end().await;
+    answer(args.json, &done?, |done, _| text(done))?;
+    Ok(Exit::Complete)
+}
+
+fn text(done: &CheckoutView) -> String {
+    let dir = shell_word(&done.dir.to_string_lossy());
+    format!(
+        "{dir} holds unit {} of {} at {}\n\nwork and commit there; then, if a decision asks for it:\n  orchctl decide {}/ID resume --commit $(git -C {dir} rev-parse HEAD)\nafterwards:\n  git worktree remove {dir}\n",
+        done.unit,
+        done.run,
+        short(&done.commit),
+        done.run,
+    )
+}
+
+async fn make(context: &Context, api: &Api, words: &[String]) -> Result<CheckoutView> {
+    let Some((dir, target)) = words.split_last() else {
+        return Err(Failure::usage("the folder to make is missing"));
+    };
+    let dir = PathBuf::from(dir);
+    let selector = Selector::new(api, context.git_dir_here().await).await?;
+    let target = selector.unit(target).await?;
+    let line = selector.run(Some(&target.run))?;
+    let unit = target.unit.unwrap_or_default();
+    let repository = repository_at(line.repository.as_ref()).await.ok_or_else(|| {
+        Failure::failed(format!("the repository of {} is not here", line.run))
+            .why(format!("it is {}", line.repository))
+            .next("go to a checkout of it and try again")
+    })?;
+    let haves: Vec<_> = repository.git().resolve_commit("HEAD").await.into_iter().collect();
+    let fetched = fetch(api.live_client()?, repository.git(), &line.run, Some(&unit), &haves).await?;
+    repository.add_work_tree(&dir, &fetched.commit).await.map_err(refusal)?;
+    let dir = dir.canonicalize().unwrap_or(dir);
+    Ok(CheckoutView {
+        run: line.run.clone(),
+        unit,
+        commit: fetched.commit.to_string(),
+        base: fetched.base.map(|base| base.to_string()),
+        dir,
+    })
+}

@@ -1,0 +1,67 @@
+//! `orchctl decide`.
+
+use std::path::Path;
+
+use roundtable_shared::view::{Operation, OperationAct, OperationReply, Query, RunLine, RunSelector};
+
+use super::act::told;
+use crate::api::{Api, upload};
+use crate::args::DecideArgs;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::Result;
+use crate::select::{exactly, pick};
+use crate::workdir::{Workdir, refusal};
+
+pub(super) async fn run(context: &Context, args: &DecideArgs) -> Result<Exit> {
+    let session = context.session().await?;
+    let done = answered(context, &session.api, args).await;
+    session.end().await;
+    told(args.json, &done?)
+}
+
+async fn answered(context: &Context, api: &Api, args: &DecideArgs) -> Result<OperationReply> {
+    let runs: Vec<RunLine> = api.query(&Query::Runs).await?;
+    let (run, id) = match named_run(&runs, &args.id) {
+        Some((run, id)) => (exactly(&run), id),
+        None => (RunSelector { run: None, git_dir: context.git_dir_here().await }, args.id.clone()),
+    };
+    let commit = match &args.commit {
+        Some(rev) => Some(brought(api, rev).await?),
+        None => None,
+    };
+    let dependants = args.dependants.map(|dependants| dependants.word());
+    let act = OperationAct::Decide { id, choice: args.choice.clone(), commit, dependants, note: args.note.clone() };
+    api.operate(&Operation { run, all: false, act }).await
+}
+
+/// `RUN/ID`, where what stands before the first slash is a run: ids may have slashes of their own.
+fn named_run(runs: &[RunLine], word: &str) -> Option<(String, String)> {
+    let (run, id) = word.split_once('/')?;
+    let run = pick(runs, Some(run), None).ok()?;
+    Some((run.run.clone(), id.to_owned()))
+}
+
+/// The commit a person made, brought to the coordinator.
+async fn brought(api: &Api, rev: &str) -> Result<String> {
+    let workdir = Workdir::open(Path::new(".")).await?;
+    let git = workdir.repository.git();
+    let commit = git.resolve_commit(rev).await.map_err(refusal)?;
+    upload(api.live_client()?, git, &workdir.facts.root, &commit).await?;
+    Ok(commit.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_run_before_the_slash_names_one() {
+        let runs = [RunLine { run: "login-k3f9qa".into(), ..RunLine::default() }];
+        let named = |word: &str| named_run(&runs, word);
+        assert_eq!(named("login/human-fallback-3"), Some(("login-k3f9qa".into(), "human-fallback-3".into())));
+        assert_eq!(named("no-worker-scripted:/tmp/play.json"), None);
+        assert_eq!(named("login-k3/no-worker-scripted:/tmp/x"), Some(("login-k3f9qa".into(), "no-worker-scripted:/tmp/x".into())));
+        assert_eq!(named("human-fallback-3"), None);
+    }
+}

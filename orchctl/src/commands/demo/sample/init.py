@@ -1,0 +1,1 @@
+"""A small report on the words of a text."""

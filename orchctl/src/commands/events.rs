@@ -1,0 +1,46 @@
+//! `orchctl events`, and the printing of streams.
+
+use roundtable_runtime::shutdown;
+
+use super::print;
+use crate::api::{Api, WatchFor};
+use crate::args::EventsArgs;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::output::events::EventPrinter;
+use crate::output::paint::Paint;
+use crate::select::Selector;
+
+pub(super) async fn run(context: &Context, args: &EventsArgs) -> Result<Exit> {
+    let api = context.reader().await?;
+    let selector = Selector::new(&api, context.git_dir_here().await).await?;
+    let run = selector.run(args.run.as_deref())?.run.clone();
+    let wanted = WatchFor { run, transitions: true, agent_events: true, follow: args.follow, ..WatchFor::default() };
+    stream(&api, &wanted, args.jsonl).await
+}
+
+/// Prints lines as they come, until the end or Ctrl-C.
+pub(super) async fn stream(api: &Api, wanted: &WatchFor, jsonl: bool) -> Result<Exit> {
+    let (_trigger, shutdown) = shutdown::on_signals().map_err(|error| Failure::failed("signals cannot be handled").why(error))?;
+    let mut lines = api.watch(wanted).await?;
+    let (mut printer, paint) = (EventPrinter::default(), Paint::stdout());
+    loop {
+        let line = tokio::select! {
+            line = lines.next() => line?,
+            () = shutdown.draining() => return Ok(Exit::Interrupted),
+        };
+        let Some(mut line) = line else {
+            return Ok(Exit::Complete);
+        };
+        let text = if jsonl {
+            line.push(b'\n');
+            String::from_utf8_lossy(&line).into_owned()
+        } else {
+            printer.line(&line, paint)
+        };
+        if !text.is_empty() && !print(&text)? {
+            return Ok(Exit::Complete);
+        }
+    }
+}

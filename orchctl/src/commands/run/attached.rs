@@ -1,0 +1,202 @@
+//! A run in the foreground: submit, follow to the end, take over when another's coordinator ends, and stop in order.
+
+use std::time::Instant;
+
+use roundtable_runtime::shutdown::{self, Shutdown, Stage};
+use roundtable_shared::view::{Operation, OperationAct, Query, StatusView, SubmitReply, SummaryView};
+
+use super::confirm::confirm;
+use super::prepare::Prepared;
+use super::seat::Seat;
+use super::submit::{Submitted, submit};
+use crate::api::Api;
+use crate::args::JsonArg;
+use crate::branch::RunBranch;
+use crate::commands::{accept, answer};
+use crate::context::Context;
+use crate::embed::Crew;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::follow::{Ended, Follower, Until, exit_of};
+use crate::mirror::MirrorWriter;
+use crate::output;
+use crate::output::progress::Progress;
+use crate::output::text::count;
+use crate::select::exactly;
+
+/// How it is to be done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(in crate::commands) struct Manner {
+    /// Another run although one is unfinished.
+    pub(in crate::commands) fresh: bool,
+    /// Accept at the end.
+    pub(in crate::commands) accept: bool,
+    /// Do not ask.
+    pub(in crate::commands) yes: bool,
+    /// The summary as JSON.
+    pub(in crate::commands) json: JsonArg,
+}
+
+/// What outlives the loss of a coordinator.
+struct Kept {
+    progress: Progress,
+    mirror: Option<MirrorWriter>,
+    branch: Option<RunBranch>,
+}
+
+/// Runs it to its end.
+pub(in crate::commands) async fn follow_to_end(context: &Context, prepared: &Prepared, manner: Manner) -> Result<Exit> {
+    let (_trigger, asked) = shutdown::on_signals().map_err(|error| Failure::failed("signals cannot be handled").why(error))?;
+    let mut kept = Kept { progress: Progress::for_stderr(), mirror: mirror(context, prepared), branch: None };
+    let mut crew = None;
+    let mut manner = manner;
+    let mut seat = Seat::take(context).await?;
+    loop {
+        let ended = steer(context, prepared, &mut manner, &mut seat, &mut crew, &mut kept, &asked).await;
+        match ended {
+            Ok(Steered::Lost(failure)) => {
+                kept.progress.note("the coordinator went away; looking for it, or taking over");
+                let was_embedded = seat.is_embedded();
+                seat.leave().await;
+                seat = match Seat::take_again(context, was_embedded, failure).await {
+                    Ok(seat) => seat,
+                    Err(failure) => {
+                        kept.progress.finish();
+                        dismiss(crew).await;
+                        return Err(failure);
+                    }
+                };
+            }
+            other => {
+                kept.progress.finish();
+                dismiss(crew).await;
+                seat.leave().await;
+                return match other? {
+                    Steered::Ended(exit) => Ok(exit),
+                    Steered::Lost(failure) => Err(failure),
+                };
+            }
+        }
+    }
+}
+
+enum Steered {
+    Ended(Exit),
+    Lost(Failure),
+}
+
+/// One coordinator's worth of it.
+async fn steer(
+    context: &Context,
+    prepared: &Prepared,
+    manner: &mut Manner,
+    seat: &mut Seat,
+    crew: &mut Option<Crew>,
+    kept: &mut Kept,
+    asked: &Shutdown,
+) -> Result<Steered> {
+    let brings_crew = seat.is_embedded() || !prepared.crew.workers.is_empty();
+    if !manner.yes {
+        confirm(seat, prepared, brings_crew, manner.fresh).await?;
+        // Asked once; taking over later is the same run.
+        manner.yes = true;
+    }
+    if brings_crew && crew.as_ref().is_none_or(Crew::has_ended) {
+        *crew = Some(Crew::join(&context.data_dir, context.coordinator.as_deref(), &prepared.config, &prepared.crew).await?);
+    }
+    let api = seat.api();
+    let reply = match submit(&api, prepared, seat.is_embedded(), manner.fresh).await {
+        Ok(Submitted::Finished(reply)) => return finished(&api, &reply, manner).await,
+        Ok(Submitted::Going(reply)) => reply,
+        Err(failure) if failure.exit() == Exit::Unreachable => return Ok(Steered::Lost(failure)),
+        Err(failure) => return Err(failure),
+    };
+    manner.fresh = false;
+    let status: StatusView = api.query(&Query::Status { run: exactly(&reply.run) }).await?;
+    greet(&reply, &status, &mut kept.progress);
+    if kept.branch.is_none() {
+        kept.branch = Some(RunBranch::new(prepared.workdir.repository.clone(), &reply.run, &status.branch)?);
+    }
+    let progress = std::mem::replace(&mut kept.progress, Progress::silent());
+    let mut follower = Follower::new(&api, &reply.run, progress).with_mirror(kept.mirror.take()).with_branch(kept.branch.take());
+    let ended = tokio::select! {
+        ended = follower.follow(Until::Over, None, asked, Stage::Draining) => ended,
+        ended = seat.ended() => match ended {
+            Ok(()) => Ended::Lost(Failure::new(Exit::Interrupted, "ended by `orchctl down`").next("go on with the same command")),
+            Err(failure) => Ended::Lost(failure),
+        },
+    };
+    let ended = match ended {
+        Ended::Interrupted => halted(&api, &reply.run, &mut follower, asked).await,
+        ended => ended,
+    };
+    let (progress, mirror, branch) = follower.into_parts();
+    *kept = Kept { progress, mirror, branch };
+    match ended {
+        Ended::Over(status) => {
+            kept.progress.finish();
+            let exit = if asked.stage() == Stage::Running { exit_of(&status) } else { Exit::Interrupted };
+            conclude(&api, &reply.run, exit, manner, kept.branch.as_ref()).await.map(Steered::Ended)
+        }
+        Ended::Interrupted | Ended::TimedOut => Ok(Steered::Ended(Exit::Interrupted)),
+        // Our own coordinator does not come back.
+        Ended::Lost(failure) if matches!(seat, Seat::Own(_)) => Err(failure),
+        Ended::Lost(failure) => Ok(Steered::Lost(failure)),
+    }
+}
+
+/// Ctrl-C once: nothing new starts, what runs may end; twice: it is left as it is, and dismissing the workers saves it.
+async fn halted(api: &Api, run: &str, follower: &mut Follower<'_>, asked: &Shutdown) -> Ended {
+    let act = OperationAct::Halt { reason: "interrupted".to_owned() };
+    if let Err(failure) = api.operate(&Operation { run: exactly(run), all: false, act }).await {
+        return Ended::Lost(failure);
+    }
+    follower.progress.note("stopping: nothing new starts, running agents may end. Ctrl-C again stops them now; their work is saved");
+    follower.follow(Until::Idle, None, asked, Stage::Stopping).await
+}
+
+fn greet(reply: &SubmitReply, status: &StatusView, progress: &mut Progress) {
+    let done = status.counts.get("completed").copied().unwrap_or(0);
+    let total = count(u64::from(reply.units), "unit");
+    if reply.resumed {
+        progress.start_from(status, Instant::now());
+        progress.say(&format!("{}: going on, {done} of {total} completed", reply.run));
+    } else {
+        progress.say(&format!("{}: {total}, on branch {}", reply.run, status.branch));
+    }
+}
+
+async fn finished(api: &Api, reply: &SubmitReply, manner: &Manner) -> Result<Steered> {
+    let summary: SummaryView = api.query(&Query::Summary { run: exactly(&reply.run) }).await?;
+    answer(manner.json, &summary, output::summary::render)?;
+    Ok(Steered::Ended(summary.exit.map_or(Exit::Failed, Exit::of_run)))
+}
+
+/// The end of a run: accept if asked, then the summary.
+async fn conclude(api: &Api, run: &str, exit: Exit, manner: &Manner, branch: Option<&RunBranch>) -> Result<Exit> {
+    let query = Query::Summary { run: exactly(run) };
+    let mut summary: SummaryView = api.query(&query).await?;
+    let mut accepted = Ok(None);
+    if let (true, Exit::Complete, Some(branch)) = (manner.accept, exit, branch) {
+        accepted = accept::accept(api, &summary, branch, None, false).await.map(Some);
+        summary = api.query(&query).await?;
+    }
+    answer(manner.json, &summary, output::summary::render)?;
+    accepted.map(|_| exit)
+}
+
+fn mirror(context: &Context, prepared: &Prepared) -> Option<MirrorWriter> {
+    match MirrorWriter::open(prepared.location.paths.clone(), &context.data_dir) {
+        Ok(writer) => Some(writer),
+        Err(error) => {
+            crate::commands::warn(&format!("mirror files cannot be written: {error}"));
+            None
+        }
+    }
+}
+
+async fn dismiss(crew: Option<Crew>) {
+    if let Some(crew) = crew {
+        crew.stop().await;
+    }
+}

@@ -1,0 +1,16 @@
+//! `orchctl runs`.
+
+use roundtable_shared::view::{Query, RunLine};
+
+use super::{answer, now};
+use crate::args::RunsArgs;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::Result;
+use crate::output;
+
+pub(super) async fn run(context: &Context, args: &RunsArgs) -> Result<Exit> {
+    let runs: Vec<RunLine> = context.reader().await?.query(&Query::Runs).await?;
+    answer(args.json, &runs, |runs, paint| output::runs::render(runs, now(), paint))?;
+    Ok(Exit::Complete)
+}

@@ -1,0 +1,106 @@
+//! `orchctl status`.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use roundtable_runtime::shutdown;
+use roundtable_shared::view::{Query, StatusView};
+
+use super::{answer, print};
+use crate::api::Api;
+use crate::args::StatusArgs;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::follow::is_over;
+use crate::output;
+use crate::output::paint::Paint;
+use crate::output::progress::Progress;
+use crate::select::{Selector, exactly};
+
+/// Time between two looks of `--watch`.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+pub(super) async fn run(context: &Context, args: &StatusArgs) -> Result<Exit> {
+    let api = context.reader().await?;
+    let selector = Selector::new(&api, context.git_dir_here().await).await?;
+    if selector.runs().is_empty() && args.run.is_none() {
+        answer(args.json, &StatusView::default(), output::status::render)?;
+        return Ok(if args.exit_code { Exit::Failed } else { Exit::Complete });
+    }
+    let run = selector.run(args.run.as_deref())?.run.clone();
+    if args.watch {
+        return watch(&api, &run, args).await;
+    }
+    let mut status = ask(&api, &run).await?;
+    if args.run.is_none() {
+        status.runs = selector.runs().to_vec();
+    }
+    answer(args.json, &status, output::status::render)?;
+    Ok(exit(&status, args))
+}
+
+async fn ask(api: &Api, run: &str) -> Result<StatusView> {
+    api.query(&Query::Status { run: exactly(run) }).await
+}
+
+fn exit(status: &StatusView, args: &StatusArgs) -> Exit {
+    match (args.exit_code, status.exit) {
+        (false, _) => Exit::Complete,
+        (true, _) if status.decisions > 0 => Exit::DecisionsWait,
+        (true, Some(code)) => Exit::of_run(code),
+        (true, None) => Exit::Failed,
+    }
+}
+
+/// Shows the status again whenever it changes, until the run is over; a line per change where there is no terminal.
+async fn watch(api: &Api, run: &str, args: &StatusArgs) -> Result<Exit> {
+    let (_trigger, shutdown) = shutdown::on_signals().map_err(|error| Failure::failed("signals cannot be handled").why(error))?;
+    let redraws = std::io::stdout().is_terminal();
+    let mut progress = if redraws { Progress::silent() } else { Progress::lines() };
+    loop {
+        let status = ask(api, run).await?;
+        if redraws {
+            redraw(&output::status::render(&status, Paint::stdout()))?;
+        }
+        progress.update(&status, super::now(), std::time::Instant::now());
+        if is_over(&status) {
+            if !redraws {
+                print(&output::status::render(&status, Paint::stdout()))?;
+            }
+            return Ok(exit(&status, args));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(WATCH_INTERVAL) => {}
+            () = shutdown.draining() => return Ok(Exit::Interrupted),
+        }
+    }
+}
+
+/// Writes over what stood there: home, each line with the rest of its row cleared, then the rows below.
+fn redraw(text: &str) -> Result<()> {
+    let mut screen = String::from("\u{1b}[H");
+    for line in text.lines() {
+        screen.push_str(&format!("{line}\u{1b}[K\n"));
+    }
+    screen.push_str("\u{1b}[J");
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(screen.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| Failure::failed("the terminal went away").why(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::JsonArg;
+
+    #[test]
+    fn exit_codes_tell_complete_from_asking_from_unfinished() {
+        let args = |exit_code| StatusArgs { run: None, watch: false, exit_code, json: JsonArg::default() };
+        let status = |decisions, exit| StatusView { decisions, exit, ..StatusView::default() };
+        assert_eq!(exit(&status(1, None), &args(false)), Exit::Complete);
+        assert_eq!(exit(&status(0, Some(0)), &args(true)), Exit::Complete);
+        assert_eq!(exit(&status(1, None), &args(true)), Exit::DecisionsWait);
+        assert_eq!(exit(&status(0, None), &args(true)), Exit::Failed);
+        assert_eq!(exit(&status(0, Some(1)), &args(true)), Exit::Failed);
+    }
+}

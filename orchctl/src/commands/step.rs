@@ -1,0 +1,114 @@
+//! `orchctl step`: one phase of a run in manual mode, with workers of its own where no one else serves.
+
+use std::time::Instant;
+
+use roundtable_runtime::config::{Aliases, environment};
+use roundtable_runtime::shutdown::{self, Stage};
+use roundtable_shared::view::{Operation, OperationAct, Query, StatusView};
+
+use super::run::{Seat, crew_options};
+use super::{answer, warn};
+use crate::args::{FleetOptions, PHASES, StepArgs};
+use crate::branch::RunBranch;
+use crate::context::Context;
+use crate::embed::Crew;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::follow::{Ended, Follower, Until};
+use crate::mirror::{MirrorWriter, locate};
+use crate::output;
+use crate::output::progress::Progress;
+use crate::select::{Selector, exactly};
+
+pub(super) async fn run(context: &Context, args: &StepArgs) -> Result<Exit> {
+    let (run, phase) = words(&args.target)?;
+    let mut seat = Seat::take(context).await?;
+    let mut crew = None;
+    let done = step(context, args, &mut seat, &mut crew, run, phase).await;
+    if let Some(crew) = crew {
+        crew.stop().await;
+    }
+    seat.leave().await;
+    let (status, exit) = done?;
+    answer(args.json, &status, output::status::render)?;
+    Ok(exit)
+}
+
+fn words(target: &[String]) -> Result<(Option<&str>, &str)> {
+    let (run, phase) = match target {
+        [phase] => (None, phase.as_str()),
+        [run, phase] => (Some(run.as_str()), phase.as_str()),
+        _ => return Err(Failure::usage("a step is a run and a phase")),
+    };
+    if PHASES.contains(&phase) {
+        return Ok((run, phase));
+    }
+    Err(Failure::usage(format!("{phase} is no phase")).next(format!("the phases are: {}", PHASES.join(", "))))
+}
+
+async fn step(
+    context: &Context,
+    args: &StepArgs,
+    seat: &mut Seat,
+    crew: &mut Option<Crew>,
+    run: Option<&str>,
+    phase: &str,
+) -> Result<(StatusView, Exit)> {
+    let (_trigger, asked) = shutdown::on_signals().map_err(|error| Failure::failed("signals cannot be handled").why(error))?;
+    let api = seat.api();
+    let selector = Selector::new(&api, context.git_dir_here().await).await?;
+    let line = selector.run(run)?.clone();
+    let status: StatusView = api.query(&Query::Status { run: exactly(&line.run) }).await?;
+    if status.mode != "manual" {
+        return Err(Failure::failed(format!("{} is in mode {}, where phases need no steps", line.run, status.mode))
+            .next("a run is stepped if it was started with --mode manual"));
+    }
+    if phase_needs_agents(phase) && (seat.is_embedded() || !args.workers.is_empty()) {
+        let fleet = FleetOptions { workers: args.workers.clone(), backend_path: args.backend_path.clone(), wait_worker: None };
+        let options = crew_options(&fleet, Aliases::read(&environment).parallel_max);
+        *crew = Some(Crew::join(&context.data_dir, context.coordinator.as_deref(), &context.config, &options).await?);
+    }
+    let mut progress = Progress::for_stderr();
+    progress.start_from(&status, Instant::now());
+    let act = OperationAct::Step { phase: phase.to_owned() };
+    let reply = api.operate(&Operation { run: exactly(&line.run), all: false, act }).await?;
+    progress.say(&reply.text);
+    let mirror = match MirrorWriter::open(locate(line.spec.as_ref(), None).paths, &context.data_dir) {
+        Ok(writer) => Some(writer),
+        Err(error) => {
+            warn(&format!("mirror files cannot be written: {error}"));
+            None
+        }
+    };
+    let branch = RunBranch::find(&line.repository, &line.run, &status.branch).await?;
+    let mut follower = Follower::new(&api, &line.run, progress).with_mirror(mirror).with_branch(branch);
+    let ended = follower.follow(Until::Settled, None, &asked, Stage::Draining).await;
+    follower.progress.finish();
+    match ended {
+        Ended::Over(status) => {
+            let exit = if status.decisions > 0 { Exit::DecisionsWait } else { Exit::Complete };
+            Ok((*status, exit))
+        }
+        Ended::Interrupted | Ended::TimedOut => {
+            Err(Failure::new(Exit::Interrupted, "the step was left; what its agents did so far is saved"))
+        }
+        Ended::Lost(failure) => Err(failure),
+    }
+}
+
+fn phase_needs_agents(phase: &str) -> bool {
+    matches!(phase, "assign" | "dispatch" | "reviews")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phase_must_be_one() {
+        let own = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        assert_eq!(words(&own(&["assign"])), Ok((None, "assign")));
+        assert_eq!(words(&own(&["login", "sync-pulse"])), Ok((Some("login"), "sync-pulse")));
+        assert_eq!(words(&own(&["login"])).map_err(|failure| failure.exit()), Err(Exit::Usage));
+    }
+}

@@ -1,0 +1,60 @@
+//! `orchctl wait`.
+
+use std::time::Instant;
+
+use roundtable_runtime::shutdown::{self, Stage};
+use roundtable_shared::view::{Query, SummaryView};
+
+use super::{answer, warn};
+use crate::args::WaitArgs;
+use crate::branch::RunBranch;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::follow::{Ended, Follower, Until, exit_of};
+use crate::mirror::{MirrorWriter, locate};
+use crate::output;
+use crate::output::progress::Progress;
+use crate::select::{Selector, exactly};
+
+pub(super) async fn run(context: &Context, args: &WaitArgs) -> Result<Exit> {
+    let deadline = args.timeout.map(|timeout| Instant::now() + timeout);
+    let (_trigger, shutdown) = shutdown::on_signals().map_err(|error| Failure::failed("signals cannot be handled").why(error))?;
+    let api = context.reader().await?;
+    let selector = Selector::new(&api, context.git_dir_here().await).await?;
+    let line = selector.run(args.run.as_deref())?.clone();
+    let status = api.query(&Query::Status { run: exactly(&line.run) }).await?;
+    let mut progress = Progress::for_stderr();
+    progress.start_from(&status, Instant::now());
+    let mirror = mirror_of(context, args, &line.spec);
+    let branch = RunBranch::find(&line.repository, &line.run, &status.branch).await?;
+    let mut follower = Follower::new(&api, &line.run, progress).with_mirror(mirror).with_branch(branch);
+    let ended = follower.follow(Until::Over, deadline, &shutdown, Stage::Draining).await;
+    follower.progress.finish();
+    let exit = match ended {
+        Ended::Over(status) => exit_of(&status),
+        Ended::TimedOut => Exit::TimedOut,
+        Ended::Interrupted => return Ok(Exit::Interrupted),
+        Ended::Lost(failure) => {
+            return Err(failure.next(format!("the run can go on: run `orchctl run` again, then `orchctl wait {}`", line.run)));
+        }
+    };
+    let summary: SummaryView = api.query(&Query::Summary { run: exactly(&line.run) }).await?;
+    answer(args.json, &summary, output::summary::render)?;
+    if api.client().is_none() && exit == Exit::TimedOut {
+        warn("no coordinator is running, so nothing moves; go on with `orchctl run` as before");
+    }
+    Ok(exit)
+}
+
+/// The writer of the mirror files; a place that cannot be written to is said, and stops nothing.
+fn mirror_of(context: &Context, args: &WaitArgs, spec: &str) -> Option<MirrorWriter> {
+    let location = locate(spec.as_ref(), args.output.as_deref());
+    match MirrorWriter::open(location.paths, &context.data_dir) {
+        Ok(writer) => Some(writer),
+        Err(error) => {
+            warn(&format!("mirror files cannot be written: {error}"));
+            None
+        }
+    }
+}

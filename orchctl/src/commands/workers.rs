@@ -1,0 +1,16 @@
+//! `orchctl workers`.
+
+use roundtable_shared::view::{Query, WorkerView};
+
+use super::answer;
+use crate::args::WorkersArgs;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::Result;
+use crate::output;
+
+pub(super) async fn run(context: &Context, args: &WorkersArgs) -> Result<Exit> {
+    let workers: Vec<WorkerView> = context.reader().await?.query(&Query::Workers).await?;
+    answer(args.json, &workers, |workers, paint| output::workers::render(workers, paint))?;
+    Ok(Exit::Complete)
+}

@@ -1,0 +1,138 @@
+//! What stands in for `embed` where this program is built without coordinator and worker inside: everything that needs them says so.
+#![allow(dead_code)]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use roundtable_runtime::config::Config;
+use roundtable_shared::RunOptions;
+use roundtable_shared::view::{MirrorView, PlanView, Query};
+
+use crate::api::{Client, Lines, WatchFor};
+use crate::args::InitMode;
+use crate::commands::doctor::Check;
+use crate::crew::CrewOptions;
+use crate::failure::{Failure, Result};
+use crate::intake::SpecFolder;
+
+fn absent() -> Failure {
+    Failure::unreachable("no coordinator is running, and this orchctl was built without one inside").next("start one: coordinator serve")
+}
+
+/// Never made.
+pub enum Embedded {}
+
+/// Why there is none.
+pub enum NotStarted {
+    /// Never.
+    Held(Failure),
+    /// Always.
+    Failed(Failure),
+}
+
+impl Embedded {
+    /// Refuses.
+    pub async fn start(_: &Path, _: &str) -> std::result::Result<Self, NotStarted> {
+        Err(NotStarted::Failed(absent()))
+    }
+
+    /// Refuses.
+    pub async fn for_an_act(_: &Path) -> Result<Self> {
+        Err(absent())
+    }
+
+    /// Never called.
+    pub fn client(&self) -> &Client {
+        match *self {}
+    }
+
+    /// Never called.
+    pub async fn ended(&mut self) -> Result<()> {
+        match *self {}
+    }
+
+    /// Never called.
+    pub async fn stop(self) {
+        match self {}
+    }
+}
+
+/// Never made.
+pub enum Crew {}
+
+impl Crew {
+    /// Refuses.
+    pub async fn join(_: &Path, _: Option<&str>, _: &Config, _: &CrewOptions) -> Result<Self> {
+        Err(Failure::failed("this orchctl was built without workers inside").next("start them: worker join --backend NAME=SLOTS"))
+    }
+
+    /// Never called.
+    pub fn has_ended(&self) -> bool {
+        match *self {}
+    }
+
+    /// Never called.
+    pub async fn stop(self) {
+        match self {}
+    }
+}
+
+/// None: there are no workers inside.
+pub fn agents(_: &Config, _: &CrewOptions) -> Result<Vec<String>> {
+    Ok(Vec::new())
+}
+
+/// Reads nothing.
+pub struct Offline;
+
+impl Offline {
+    /// Of any folder.
+    pub fn new(_: &Path) -> Self {
+        Self
+    }
+
+    /// Refuses.
+    pub async fn query(&self, _: &Query) -> Result<Vec<u8>> {
+        Err(absent())
+    }
+
+    /// Refuses.
+    pub async fn watch(&self, _: &WatchFor) -> Result<Lines> {
+        Err(absent())
+    }
+}
+
+/// What the background process would be.
+pub struct Background {
+    /// The data dir.
+    pub data_dir: PathBuf,
+    /// Configuration files.
+    pub sources: [Option<PathBuf>; 3],
+    /// Its workers.
+    pub crew: CrewOptions,
+}
+
+/// Refuses.
+pub async fn start_background(_: &Background) -> Result<()> {
+    Err(absent())
+}
+
+/// Refuses.
+pub fn plan(_: &SpecFolder, _: &RunOptions, _: Option<u32>, _: bool) -> Result<PlanView> {
+    Err(absent())
+}
+
+/// Refuses.
+pub fn first_mirror(_: &SpecFolder, _: &str, _: InitMode, _: Option<&str>) -> Result<MirrorView> {
+    Err(absent())
+}
+
+/// None: there are no workers inside.
+pub async fn probe_agents(_: &Config) -> Vec<Check> {
+    Vec::new()
+}
+
+/// This program has no helpers.
+pub fn run_as_helper() -> Option<ExitCode> {
+    None
+}

@@ -1,0 +1,107 @@
+//! A coordinator of this process's own, on loopback, which others of the same user find through `client.json`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use roundtable_coordinator::serve::{self, Running, ServeError, ServeOptions};
+use roundtable_runtime::identity::ClientFile;
+use roundtable_runtime::lock::{DirLock, LockError};
+use roundtable_runtime::tls::connect;
+
+use crate::api::Client;
+use crate::failure::{Failure, Result};
+
+/// How long the holder of a data dir is waited for before it is named.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// A coordinator that ends with this process.
+pub struct Embedded {
+    running: Running,
+    client: Client,
+}
+
+/// Why there is none.
+pub enum NotStarted {
+    /// Another process holds the data dir; it may be one to join.
+    Held(Failure),
+    /// Something else.
+    Failed(Failure),
+}
+
+impl Embedded {
+    /// Starts one at once, or says that another process was faster.
+    pub async fn start(data_dir: &Path, command: &str) -> std::result::Result<Self, NotStarted> {
+        let options = ServeOptions {
+            listen: ([127, 0, 0, 1], 0).into(),
+            data_dir: data_dir.to_owned(),
+            store: None,
+            embedded: true,
+            command: command.to_owned(),
+        };
+        let running = match serve::start(options).await {
+            Ok(running) => running,
+            Err(ServeError::Lock(held @ LockError::Held { .. })) => return Err(NotStarted::Held(held_by(data_dir, &held))),
+            Err(error) => return Err(NotStarted::Failed(Failure::failed("no coordinator can be started here").why(error))),
+        };
+        match client_of(data_dir).await {
+            Ok(client) => Ok(Self { running, client }),
+            Err(failure) => {
+                // The failure is what the user needs to know; that it also did not end well adds nothing.
+                let _ = running.stop().await;
+                Err(NotStarted::Failed(failure))
+            }
+        }
+    }
+
+    /// Starts one for a single act, waiting a little for another holder of the data dir to end.
+    pub async fn for_an_act(data_dir: &Path) -> Result<Self> {
+        match DirLock::acquire_within(data_dir, "orchctl", LOCK_WAIT).await {
+            Ok(lock) => drop(lock),
+            Err(held @ LockError::Held { .. }) => return Err(held_by(data_dir, &held)),
+            Err(error) => return Err(Failure::failed(error.to_string())),
+        }
+        match Self::start(data_dir, "orchctl").await {
+            Ok(embedded) => Ok(embedded),
+            Err(NotStarted::Held(failure) | NotStarted::Failed(failure)) => Err(failure),
+        }
+    }
+
+    /// Calls go through this.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Returns when it was asked to end through its own interface, or cannot go on.
+    pub async fn ended(&mut self) -> Result<()> {
+        self.running
+            .ended()
+            .await
+            .map_err(|error| Failure::failed("the coordinator cannot go on").why(error).next("what was acknowledged is safe; run it again"))
+    }
+
+    /// Ends it; all it acknowledged is on disk.
+    pub async fn stop(self) {
+        drop(self.client);
+        if let Err(error) = self.running.stop().await {
+            tracing::warn!(%error, "the coordinator did not end in order");
+        }
+    }
+}
+
+fn held_by(data_dir: &Path, held: &LockError) -> Failure {
+    let LockError::Held { holder: Some(holder), .. } = held else {
+        return Failure::failed(format!("{} is held by another process", data_dir.display()))
+            .next("end it, or use another folder with --data-dir");
+    };
+    Failure::failed(format!("{} is held by {holder}", data_dir.display()))
+        .why("it does not answer as a coordinator")
+        .next(format!("wait until it has ended, end it (kill {}), or use another folder with --data-dir", holder.pid))
+}
+
+async fn client_of(data_dir: &Path) -> Result<Client> {
+    let unreachable = |why: String| Failure::failed("the coordinator just started cannot be reached").why(why);
+    let file = ClientFile::read(data_dir).map_err(|error| unreachable(error.to_string()))?;
+    let file = file.ok_or_else(|| unreachable("client.json is gone".to_owned()))?;
+    let channel = connect(&file.address, &file.credentials).await.map_err(|error| unreachable(error.to_string()))?;
+    Ok(Client::new(channel, format!("https://{}", file.address)))
+}

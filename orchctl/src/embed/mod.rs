@@ -1,0 +1,15 @@
+//! A coordinator and workers inside this process: the only place that calls their libraries. What is done with them is the commands'.
+
+mod background;
+mod coordinator;
+mod helper;
+mod offline;
+mod specs;
+mod workers;
+
+pub use background::{Background, start_background};
+pub use coordinator::{Embedded, NotStarted};
+pub use helper::run_as_helper;
+pub use offline::Offline;
+pub use specs::{first_mirror, plan};
+pub use workers::{Crew, agents};

@@ -1,0 +1,167 @@
+//! Workers of this process: which backends with how many slots, and their life from joining to the last saved byte.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use roundtable_runtime::config::{Config, Home};
+use roundtable_runtime::shutdown::{self, Cause, Trigger};
+use roundtable_worker::args::{BackendSlots, parse_backend, parse_pair};
+use roundtable_worker::backend::{BackendConfig, Home as AgentHome, Host};
+use roundtable_worker::join::{JoinError, JoinOptions, join};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::crew::CrewOptions;
+use crate::failure::{Failure, Result};
+
+/// Slots of each agent CLI found, where nothing was said.
+const DEFAULT_SLOTS: u32 = 2;
+/// How long joining may take before it counts as failed: each CLI is asked for its version.
+const JOIN_WAIT: Duration = Duration::from_secs(60);
+
+/// Workers that have joined.
+pub struct Crew {
+    trigger: Trigger,
+    task: JoinHandle<std::result::Result<(), JoinError>>,
+}
+
+/// The backends a crew offers, by name.
+pub fn agents(config: &Config, options: &CrewOptions) -> Result<Vec<String>> {
+    let host = host(config, options)?;
+    Ok(backends(&host, options)?.into_iter().map(|backend| backend.name).collect())
+}
+
+/// The backends with their slots.
+fn backends(host: &Arc<Host>, options: &CrewOptions) -> Result<Vec<BackendSlots>> {
+    let mut backends = if options.workers.is_empty() { found(host)? } else { named(options)? };
+    if let Some(max) = options.slots_max {
+        bound(&mut backends, max);
+    }
+    Ok(backends)
+}
+
+fn named(options: &CrewOptions) -> Result<Vec<BackendSlots>> {
+    let read = |text: &String| parse_backend(text).map_err(|why| Failure::usage(format!("--workers {text}: {why}")));
+    options.workers.iter().map(read).collect()
+}
+
+fn found(host: &Arc<Host>) -> Result<Vec<BackendSlots>> {
+    let found = host.installed();
+    if found.is_empty() {
+        return Err(Failure::failed("no agent CLI is found on this machine")
+            .why("neither codex nor gemini nor opencode is in PATH, and none is configured")
+            .next("install one and log in; `orchctl doctor` tells what is found")
+            .next("or rehearse without one: orchctl demo"));
+    }
+    Ok(found.into_iter().map(|name| BackendSlots { name: name.to_string(), slots: Some(DEFAULT_SLOTS) }).collect())
+}
+
+/// Takes slots away from the largest until no more than `max` are left; each backend keeps one.
+fn bound(backends: &mut [BackendSlots], max: u32) {
+    let slots = |backend: &BackendSlots| backend.slots.unwrap_or(1);
+    while backends.iter().map(slots).sum::<u32>() > max {
+        match backends.iter_mut().max_by_key(|backend| backend.slots.unwrap_or(1)) {
+            Some(backend) if backend.slots.unwrap_or(1) > 1 => backend.slots = Some(backend.slots.unwrap_or(1) - 1),
+            _ => return,
+        }
+    }
+}
+
+/// What workers of this process know of the machine.
+fn host(config: &Config, options: &CrewOptions) -> Result<Arc<Host>> {
+    let configs = config.backends.iter().map(|(name, backend)| (name.clone(), backend_config(backend))).collect();
+    let mut paths = BTreeMap::new();
+    for pair in options.backend_paths.iter().filter(|pair| !pair.trim().is_empty()) {
+        let (name, file) = parse_pair(pair).map_err(|why| Failure::usage(format!("--backend-path {pair}: {why}")))?;
+        paths.insert(name, file);
+    }
+    Host::current(configs, paths).map(Arc::new).map_err(|error| Failure::failed("this program cannot find itself").why(error))
+}
+
+fn backend_config(config: &roundtable_runtime::config::BackendConfig) -> BackendConfig {
+    BackendConfig {
+        command: config.command.clone(),
+        args: config.args.clone().unwrap_or_default(),
+        model: config.model.clone(),
+        effort: config.effort.clone(),
+        env: config.env.clone().unwrap_or_default(),
+        home: if config.home == Some(Home::Isolated) { AgentHome::Isolated } else { AgentHome::InPlace },
+    }
+}
+
+impl Crew {
+    /// Joins the coordinator that `client.json` names (looked up again whenever the link is lost), or the one named, and waits until it takes work.
+    pub async fn join(data_dir: &Path, coordinator: Option<&str>, config: &Config, options: &CrewOptions) -> Result<Self> {
+        let host = host(config, options)?;
+        let backends = backends(&host, options)?;
+        let join_options = JoinOptions {
+            coordinator: coordinator.map(str::to_owned),
+            data_dir: data_dir.to_owned(),
+            workspace: None,
+            name: None,
+            labels: BTreeMap::new(),
+            backends,
+            host,
+            once: false,
+            max_idle: None,
+            patience: None,
+        };
+        let (trigger, watched) = shutdown::manual();
+        let (joined, mut has_joined) = watch::channel(false);
+        let mut task = tokio::spawn(join(join_options, watched, joined));
+        tokio::select! {
+            ready = tokio::time::timeout(JOIN_WAIT, has_joined.wait_for(|joined| *joined)) => match ready {
+                Ok(Ok(_)) => Ok(Self { trigger, task }),
+                Ok(Err(_)) => Err(ended_early((&mut task).await)),
+                Err(_) => {
+                    task.abort();
+                    Err(Failure::failed(format!("the workers have not joined within {} s", JOIN_WAIT.as_secs())).next("RUST_LOG=info shows what they wait for"))
+                }
+            },
+            ended = &mut task => Err(ended_early(ended)),
+        }
+    }
+
+    /// Whether the workers have ended by themselves.
+    pub fn has_ended(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    /// Stops them: agents are ended, their work is saved and handed back.
+    pub async fn stop(self) {
+        self.trigger.stop(Cause::Request);
+        match self.task.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the workers did not end in order"),
+            Err(error) => tracing::error!(%error, "the workers broke"),
+        }
+    }
+}
+
+fn ended_early(ended: std::result::Result<std::result::Result<(), JoinError>, tokio::task::JoinError>) -> Failure {
+    match ended {
+        Ok(Ok(())) => Failure::failed("the workers ended before they could take work"),
+        Ok(Err(error @ (JoinError::Usage(_) | JoinError::Backend(_)))) => {
+            Failure::usage(error.to_string()).next("`orchctl doctor` tells which agent CLIs are found")
+        }
+        Ok(Err(error)) => Failure::failed("the workers cannot join").why(error),
+        Err(error) => Failure::failed("the workers broke").why(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_bounded_from_the_largest_down() {
+        let backend = |name: &str, slots| BackendSlots { name: name.into(), slots: Some(slots) };
+        let mut backends = [backend("a", 5), backend("b", 1), backend("c", 2)];
+        bound(&mut backends, 4);
+        assert_eq!(backends.iter().map(|backend| backend.slots).collect::<Vec<_>>(), [Some(2), Some(1), Some(1)]);
+        bound(&mut backends, 1);
+        assert!(backends.iter().all(|backend| backend.slots == Some(1)));
+    }
+}

@@ -1,0 +1,80 @@
+//! What was last written to a set of mirror files, kept in the data dir: the only way to tell our own text from an edit.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use roundtable_runtime::fsx;
+use serde::{Deserialize, Serialize};
+
+/// Texts of the same file that count as ours: the one before and the one now, so that a kill between two writes looks like no edit.
+const REMEMBERED: usize = 2;
+
+/// The record of one set of mirror files.
+#[derive(Debug)]
+pub(super) struct Record {
+    file: PathBuf,
+    content: Content,
+}
+
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Content {
+    /// For a person who finds the file.
+    files_in: String,
+    /// By file name: hashes of our last texts, newest last.
+    hashes: BTreeMap<String, Vec<String>>,
+    /// Our last texts of the pulse, newest last: its lines must be told from a person's own.
+    pulses: Vec<String>,
+}
+
+impl Record {
+    /// Reads the record of the files in `dir` (absolute); an absent or damaged one is empty, so that unknown files are kept aside.
+    pub(super) fn open(data_dir: &Path, dir: &Path) -> io::Result<Self> {
+        let folder = data_dir.join("mirrors");
+        fsx::create_private_dir(&folder)?;
+        let key = blake3::hash(dir.as_os_str().as_encoded_bytes()).to_hex();
+        let file = folder.join(format!("{}.json", &key[..16]));
+        let content = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let mut content: Content = content.unwrap_or_default();
+        content.files_in = dir.display().to_string();
+        Ok(Self { file, content })
+    }
+
+    /// Whether we wrote this text to that file lately.
+    pub(super) fn is_ours(&self, name: &str, text: &[u8]) -> bool {
+        let hash = hash(text);
+        self.content.hashes.get(name).is_some_and(|ours| ours.contains(&hash))
+    }
+
+    /// Whether every line of an edited pulse is either one of ours or also in the text to come, so that replacing it loses nothing.
+    pub(super) fn pulse_edits_survive(&self, edited: &str, to_come: &str) -> bool {
+        let known = |line: &str| {
+            to_come.lines().any(|l| l.trim() == line) || self.content.pulses.iter().any(|p| p.lines().any(|l| l.trim() == line))
+        };
+        edited.lines().map(str::trim).filter(|line| !line.is_empty()).all(known)
+    }
+
+    /// Notes texts that are about to be written; durable before they are, so that a kill in between is no edit.
+    pub(super) fn note(&mut self, texts: &[(&str, &str)], pulse_name: &str) -> io::Result<()> {
+        for (name, text) in texts {
+            push_bounded(self.content.hashes.entry((*name).to_owned()).or_default(), hash(text.as_bytes()));
+            if *name == pulse_name {
+                push_bounded(&mut self.content.pulses, (*text).to_owned());
+            }
+        }
+        let text = serde_json::to_vec(&self.content).map_err(io::Error::other)?;
+        fsx::write_atomic(&self.file, &text, fsx::PRIVATE)
+    }
+}
+
+fn push_bounded(list: &mut Vec<String>, item: String) {
+    list.retain(|each| *each != item);
+    list.push(item);
+    let excess = list.len().saturating_sub(REMEMBERED);
+    list.drain(..excess);
+}
+
+fn hash(text: &[u8]) -> String {
+    blake3::hash(text).to_hex().to_string()
+}

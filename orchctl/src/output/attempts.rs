@@ -1,0 +1,113 @@
+//! `attempts`.
+
+use roundtable_shared::time::WallMs;
+use roundtable_shared::view::AttemptView;
+
+use super::paint::{Paint, Style};
+use super::table::{Cell, Table};
+use super::text::{duration, short};
+
+/// Attempts in their order, each with how it ended.
+pub fn render(attempts: &[AttemptView], now: WallMs, paint: Paint) -> String {
+    if attempts.is_empty() {
+        return "no attempts yet\n".to_owned();
+    }
+    table(attempts, now).render(paint)
+}
+
+/// The same as a table.
+pub fn table(attempts: &[AttemptView], now: WallMs) -> Table {
+    let mut table = Table::new(["no", "seat", "role", "backend", "worker", "outcome", "took", "commit"], 4).right(0);
+    for attempt in attempts {
+        let style = match attempt.outcome.as_str() {
+            "completed" => Style::Good,
+            "running" => Style::Live,
+            "failed" => Style::Problem,
+            _ => Style::Dim,
+        };
+        let role = if attempt.escalated { format!("{} (escalated)", attempt.role) } else { attempt.role.clone() };
+        table.row([
+            attempt.attempt.to_string().into(),
+            attempt.seat.clone().into(),
+            role.into(),
+            attempt.backend.clone().into(),
+            attempt.worker.clone().into(),
+            Cell::new(style, outcome(attempt)),
+            took(attempt, now).into(),
+            attempt.commit.as_deref().map(short).unwrap_or_default().into(),
+        ]);
+        if let Some(error) = &attempt.error {
+            table.note(Cell::new(Style::Problem, error.clone()));
+        }
+    }
+    table
+}
+
+fn outcome(attempt: &AttemptView) -> String {
+    match &attempt.class {
+        Some(class) => format!("{} ({class})", attempt.outcome),
+        None => attempt.outcome.clone(),
+    }
+}
+
+fn took(attempt: &AttemptView, now: WallMs) -> String {
+    let Some(started) = attempt.started_at.as_deref().and_then(WallMs::parse_rfc3339) else {
+        return String::new();
+    };
+    let ended = attempt.ended_at.as_deref().and_then(WallMs::parse_rfc3339).unwrap_or(now);
+    duration(ended.since(started))
+}
+
+#[cfg(test)]
+pub(crate) mod samples {
+    //! Attempts for tests.
+    use roundtable_shared::time::WallMs;
+    use roundtable_shared::view::AttemptView;
+
+    pub(crate) fn attempts() -> Vec<AttemptView> {
+        let at = |ms: u64| Some(WallMs(ms).rfc3339());
+        let attempt = |n: u32, seat: &str, role: &str, outcome: &str| AttemptView {
+            attempt: n,
+            seat: seat.into(),
+            role: role.into(),
+            worker: "host-1".into(),
+            backend: "codex".into(),
+            outcome: outcome.into(),
+            started_at: at(1_000_000),
+            ended_at: at(1_130_000),
+            ..AttemptView::default()
+        };
+        vec![
+            AttemptView {
+                class: Some("unit".into()),
+                error: Some("the agent ended with exit code 1".into()),
+                ..attempt(1, "work", "implement", "failed")
+            },
+            AttemptView {
+                commit: Some("1a2b3c4d5e6f708192a3".into()),
+                resumed_from: Some(1),
+                ..attempt(2, "work", "implement", "completed")
+            },
+            AttemptView { ended_at: None, backend: "codex-review".into(), ..attempt(3, "review-1", "review", "running") },
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::text::{WIDTH, width};
+
+    #[test]
+    fn each_with_how_it_ended() {
+        let text = render(&samples::attempts(), WallMs(1_042_000), Paint::plain());
+        insta::assert_snapshot!(text, @r"
+        no  seat      role       backend       worker  outcome        took   commit
+         1  work      implement  codex         host-1  failed (unit)  2m10s
+            the agent ended with exit code 1
+         2  work      implement  codex         host-1  completed      2m10s  1a2b3c4d5e
+         3  review-1  review     codex-review  host-1  running        42s
+        ");
+        assert!(text.lines().all(|line| width(line) <= WIDTH));
+    }
+}

@@ -1,0 +1,102 @@
+//! What changed between two statuses, as a person wants to hear it.
+
+use std::collections::BTreeMap;
+
+use roundtable_shared::view::{StatusView, UnitView};
+
+use crate::output::paint::Style;
+use crate::output::status::decisions_wait;
+use crate::output::units::{Group, activity, group, reason};
+
+/// A piece of news.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Change {
+    /// In a line.
+    pub(super) text: String,
+    /// Whether a person should look.
+    pub(super) is_problem: bool,
+    pub(super) style: Style,
+}
+
+/// One change per unit whose state differs, then decisions and notices that are new. Without an earlier status everything that has begun is new.
+pub(super) fn changes(before: Option<&StatusView>, now: &StatusView) -> Vec<Change> {
+    let earlier: BTreeMap<&str, &UnitView> =
+        before.map(|status| status.units.iter().map(|unit| (unit.id.as_str(), unit)).collect()).unwrap_or_default();
+    let mut news = Vec::new();
+    for unit in now.units.iter().filter(|unit| unit.runs) {
+        let known = earlier.get(unit.id.as_str()).map_or("not_started", |unit| unit.status.as_str());
+        if known != unit.status {
+            news.push(of_unit(unit));
+        }
+    }
+    let asked = before.map_or(0, |status| status.decisions);
+    if now.decisions > asked {
+        let text = format!("! {}: orchctl decisions {}", decisions_wait(now.decisions), now.run);
+        news.push(Change { text, is_problem: true, style: Style::Problem });
+    }
+    let known = before.map(|status| status.notices.as_slice()).unwrap_or_default();
+    for notice in fresh(known, &now.notices) {
+        news.push(Change { text: format!("note: {notice}"), is_problem: false, style: Style::Warning });
+    }
+    news
+}
+
+fn of_unit(unit: &UnitView) -> Change {
+    let group = group(unit);
+    let about = match group {
+        Group::Live => activity(unit),
+        Group::Problem | Group::Out => reason(unit),
+        Group::Waiting if unit.status == "blocked" => reason(unit),
+        Group::Waiting | Group::Done => String::new(),
+    };
+    let about = if about.is_empty() { unit.title.clone() } else { about };
+    let is_problem = group == Group::Problem;
+    Change { text: format!("{} unit {} {}: {about}", group.mark(), unit.id, unit.status), is_problem, style: group.style() }
+}
+
+/// Notices that were not there before. Only the last ones are told, so the new ones are what follows the longest overlap.
+fn fresh<'a>(known: &[String], now: &'a [String]) -> &'a [String] {
+    let overlap = (0..=known.len().min(now.len())).rev().find(|n| known[known.len() - n..] == now[..*n]);
+    &now[overlap.unwrap_or(0)..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::status::samples::status;
+
+    fn texts(before: Option<&StatusView>, now: &StatusView) -> Vec<String> {
+        changes(before, now).into_iter().map(|change| change.text).collect()
+    }
+
+    #[test]
+    fn only_what_is_new_is_news() {
+        let before = status();
+        assert!(texts(Some(&before), &before).is_empty());
+        let mut now = status();
+        now.units[2].status = "pending_review".into();
+        now.units[2].worker = None;
+        now.notices.push("one more".into());
+        now.decisions = 2;
+        assert_eq!(
+            texts(Some(&before), &now),
+            ["· unit 3 pending_review: Command line", "! 2 decisions wait: orchctl decisions query-tool-k3f9qa", "note: one more"]
+        );
+    }
+
+    #[test]
+    fn a_first_look_tells_what_has_begun() {
+        let news = texts(None, &status());
+        assert!(news.contains(&"● unit 3 in_progress: implement by codex on host-1 for 2m10s".to_owned()), "{news:?}");
+        assert!(news.contains(&"! unit 2 blocked: the third fix still has critical findings".to_owned()), "{news:?}");
+        assert!(!news.iter().any(|line| line.contains("unit 4") || line.contains("unit 6")), "{news:?}");
+    }
+
+    #[test]
+    fn notices_that_slide_out_are_not_told_again() {
+        let list = |range: std::ops::Range<u32>| range.map(|n| n.to_string()).collect::<Vec<_>>();
+        assert_eq!(fresh(&list(0..50), &list(2..52)), ["50", "51"]);
+        assert_eq!(fresh(&list(0..50), &list(60..62)), ["60", "61"]);
+        assert!(fresh(&list(0..3), &list(0..3)).is_empty());
+    }
+}

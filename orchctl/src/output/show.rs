@@ -1,0 +1,123 @@
+//! `show`.
+
+use roundtable_shared::time::WallMs;
+use roundtable_shared::view::ShowView;
+
+use super::paint::{Paint, Style};
+use super::table::{Cell, Table, facts};
+use super::text::{WIDTH, count, short};
+use super::{attempts, decisions, findings, units};
+
+/// Everything about a unit: what it is, where it stands, its tasks, attempts, findings and decisions.
+pub fn render(show: &ShowView, now: WallMs, paint: Paint) -> String {
+    let unit = &show.unit;
+    let group = units::group(unit);
+    let state = if unit.runs { unit.status.clone() } else { "does not run".to_owned() };
+    let title = super::text::cut(&unit.title, WIDTH - 20);
+    let mut text =
+        format!("{}  {}  {title}\n", paint.style(Style::Strong, &format!("unit {}", unit.id)), paint.style(group.style(), &state));
+    text.push_str(&facts(&known(show), paint));
+    if !show.tasks.is_empty() {
+        let mut table = Table::new(["task", "state", "title"], 2);
+        for task in &show.tasks {
+            let title = if task.optional { format!("{} (optional)", task.title) } else { task.title.clone() };
+            table.row([Cell::new(Style::Strong, task.id.clone()), task.status.clone().into(), title.into()]);
+            if let Some(error) = &task.error {
+                table.note(Cell::new(Style::Problem, error.clone()));
+            }
+        }
+        text.push_str(&format!("\n{}", table.render(paint)));
+    }
+    if !show.attempt_list.is_empty() {
+        text.push_str(&format!("\n{}", attempts::table(&show.attempt_list, now).render(paint)));
+    }
+    if !show.findings.is_empty() {
+        text.push_str(&format!("\n{}", findings::render(&show.findings, paint)));
+    }
+    if !show.decisions.is_empty() {
+        text.push_str(&format!("\n{}", decisions::render(&show.decisions, now, paint)));
+    }
+    text
+}
+
+fn known(show: &ShowView) -> Vec<(&'static str, String)> {
+    let unit = &show.unit;
+    let owner = unit.owner_agent.clone().unwrap_or_else(|| "nobody yet".to_owned());
+    let owner = if unit.escalated { format!("{owner} (escalated)") } else { owner };
+    let fixes = if unit.fix_attempts > 0 { count(u64::from(unit.fix_attempts), "fix").replace("fixs", "fixes") } else { String::new() };
+    let waiting = unit.waiting.iter().map(|wait| wait.text.clone()).collect::<Vec<_>>().join("; ");
+    vec![
+        ("doing", units::activity(unit)),
+        (
+            "why",
+            unit.blocked_reason.clone().or_else(|| unit.blocked_by.as_ref().map(|by| format!("blocked by unit {by}"))).unwrap_or_default(),
+        ),
+        ("waits for", waiting),
+        ("owner", format!("{owner}, type {}, {}", unit.unit_type, unit.criticality)),
+        ("depends on", unit.depends_on.join(", ")),
+        ("writes", unit.writes.join(", ")),
+        ("reads", unit.reads.join(", ")),
+        ("fixes", fixes),
+        ("commit", unit.commit.as_deref().map(short).unwrap_or_default().to_owned()),
+        ("files", unit.files.join(", ")),
+        ("summary", unit.summary.clone().unwrap_or_default()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use roundtable_shared::view::TaskView;
+
+    use super::*;
+    use crate::output::text::width;
+    use crate::output::units::samples::some_units;
+
+    #[test]
+    fn a_unit_in_full() {
+        let mut unit = some_units().swap_remove(1);
+        unit.writes = vec!["src/parser.py".into()];
+        let task =
+            |id: &str, status: &str| TaskView { id: id.into(), title: format!("Step {id}"), status: status.into(), ..TaskView::default() };
+        let show = ShowView {
+            unit,
+            tasks: vec![task("2.1", "completed"), TaskView { error: Some("tests fail".into()), ..task("2.2", "blocked") }],
+            attempt_list: attempts::samples::attempts(),
+            findings: Vec::new(),
+            decisions: vec![decisions::samples::decision()],
+        };
+        let text = render(&show, WallMs(2_000_000), Paint::plain());
+        insta::assert_snapshot!(text, @r"
+        unit 2  blocked  Query parser with a rather long title that will not fit
+        why         the third fix still has critical findings
+        waits for   decision human-fallback-2
+        owner       codex (escalated), type code, standard
+        writes      src/parser.py
+        fixes       3 fixes
+
+        task  state      title
+        2.1   completed  Step 2.1
+        2.2   blocked    Step 2.2
+              tests fail
+
+        no  seat      role       backend       worker  outcome        took    commit
+         1  work      implement  codex         host-1  failed (unit)  2m10s
+            the agent ended with exit code 1
+         2  work      implement  codex         host-1  completed      2m10s   1a2b3c4d5e
+         3  review-1  review     codex-review  host-1  running        16m40s
+
+        human-fallback-2  critical  query-tool-k3f9qa  about 2
+          The third fix of unit 2 (Query parser) still has critical findings: queries
+          are put together from user input.
+          asked 16m40s ago
+          1. I've fixed it manually - resume [resume]
+             orchctl decide query-tool-k3f9qa/human-fallback-2 resume
+          2. Skip this task - continue without it [skip]
+             orchctl decide query-tool-k3f9qa/human-fallback-2 skip
+          3. Abort orchestration [abort]
+             orchctl decide query-tool-k3f9qa/human-fallback-2 abort
+          evidence  orchctl diff query-tool-k3f9qa 2
+                    orchctl findings query-tool-k3f9qa 2
+        ");
+        assert!(text.lines().all(|line| width(line) <= WIDTH));
+    }
+}

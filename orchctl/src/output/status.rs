@@ -1,0 +1,164 @@
+//! `status`.
+
+use roundtable_shared::view::StatusView;
+
+use super::paint::{Paint, Style};
+use super::table::facts;
+use super::text::{count, duration, figure, short};
+use super::units;
+
+/// Units shown of each group.
+const UNITS_EACH_MAX: usize = 40;
+/// Notices shown.
+const NOTICES_MAX: usize = 5;
+
+/// Nothing to show, and what to do about it.
+pub const NO_RUNS: &str = "no runs yet; start one with: orchctl run --spec DIR\n";
+
+/// A run at a glance, problems first.
+pub fn render(status: &StatusView, paint: Paint) -> String {
+    if status.run.is_empty() {
+        return NO_RUNS.to_owned();
+    }
+    let mut text = headline(status, paint);
+    text.push_str(&alarms(status, paint));
+    let branch = format!("{} at {} (base {})", status.branch, short(&status.head), short(&status.base));
+    text.push_str(&facts(
+        &[("spec", status.spec.clone()), ("branch", branch), ("mode", status.mode.clone()), ("tokens", usage(&status.usage))],
+        paint,
+    ));
+    text.push('\n');
+    text.push_str(&units::table(&status.units, UNITS_EACH_MAX).render(paint));
+    for notice in status.notices.iter().rev().take(NOTICES_MAX).rev() {
+        for (n, line) in super::text::wrap(notice, 72).iter().enumerate() {
+            let label = if n == 0 { "note: " } else { "      " };
+            text.push_str(&format!("{}{line}\n", paint.style(Style::Dim, label)));
+        }
+    }
+    text
+}
+
+/// `login-k3f9qa  running, 4 of 9 units, 2 running, 12m31s`
+fn headline(status: &StatusView, paint: Paint) -> String {
+    let figure_of = |key: &str| status.counts.get(key).copied().unwrap_or(0);
+    let style = match status.status.as_str() {
+        "complete" => Style::Good,
+        "waiting" | "halted" | "incomplete" => Style::Problem,
+        "paused" => Style::Warning,
+        _ => Style::Live,
+    };
+    let running = match figure_of("running") {
+        0 => String::new(),
+        n => format!(", {n} running"),
+    };
+    let state = paint.style(style, &status.status);
+    let done = format!("{} of {} units", figure_of("completed"), figure_of("total"));
+    format!("{}  {state}, {done}{running}, {}\n", paint.style(Style::Strong, &status.run), duration(status.elapsed_ms))
+}
+
+fn alarms(status: &StatusView, paint: Paint) -> String {
+    let mut text = String::new();
+    let mut alarm = |line: String| text.push_str(&format!("{}\n", paint.style(Style::Problem, &format!("! {line}"))));
+    match status.decisions {
+        0 => {}
+        1 => alarm(format!("1 decision waits for you: orchctl decisions {}", status.run)),
+        n => alarm(format!("{n} decisions wait for you: orchctl decisions {}", status.run)),
+    }
+    let going = matches!(status.status.as_str(), "running" | "assigning");
+    if going && status.slots == 0 {
+        alarm("nobody is here to work: run `orchctl run` again, or join a worker".to_owned());
+    }
+    if status.status == "halted" {
+        alarm("halted; go on with: orchctl run --spec DIR (the same as before)".to_owned());
+    }
+    if status.status == "paused" {
+        alarm(format!("paused; go on with: orchctl resume {}", status.run));
+    }
+    text
+}
+
+/// `120.3k in (40.1k cached), 4.5k out, $0.42`; empty if nothing is known.
+pub fn usage(usage: &roundtable_shared::Usage) -> String {
+    if usage.input_tokens == 0 && usage.output_tokens == 0 && usage.cost_usd.is_none() {
+        return String::new();
+    }
+    let cached = if usage.cached_input_tokens > 0 { format!(" ({} cached)", figure(usage.cached_input_tokens)) } else { String::new() };
+    let cost = usage.cost_usd.map(|dollars| format!(", ${dollars:.2}")).unwrap_or_default();
+    format!("{} in{cached}, {} out{cost}", figure(usage.input_tokens), figure(usage.output_tokens))
+}
+
+/// `2 decisions wait`.
+pub fn decisions_wait(n: u32) -> String {
+    if n == 1 { "1 decision waits".to_owned() } else { format!("{} wait", count(u64::from(n), "decision")) }
+}
+
+#[cfg(test)]
+pub(crate) mod samples {
+    //! A status for tests.
+    use roundtable_shared::Usage;
+    use roundtable_shared::view::StatusView;
+
+    use crate::output::units::samples::some_units;
+
+    pub(crate) fn status() -> StatusView {
+        let counts = [("total", 5), ("units", 6), ("running", 1), ("completed", 1), ("blocked", 2), ("in_progress", 1), ("not_started", 1)];
+        StatusView {
+            run: "query-tool-k3f9qa".into(),
+            spec: "/home/ann/query/.specs/query-tool".into(),
+            status: "running".into(),
+            mode: "llm".into(),
+            branch: "roundtable/query-tool-k3f9qa".into(),
+            base: "9f8e7d6c5b4a39281706".into(),
+            head: "1a2b3c4d5e6f708192a3".into(),
+            units: some_units(),
+            counts: counts.into_iter().map(|(key, n)| (key.to_owned(), n)).collect(),
+            decisions: 1,
+            usage: Usage { input_tokens: 120_345, cached_input_tokens: 40_100, output_tokens: 4_512, cost_usd: Some(0.4249) },
+            notices: vec!["backend gemini is offered by nobody; units of type ui go to codex".into()],
+            elapsed_ms: 751_000,
+            exit: None,
+            slots: 4,
+            runs: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::text::{WIDTH, width};
+
+    #[test]
+    fn a_run_at_a_glance() {
+        let text = render(&samples::status(), Paint::plain());
+        insta::assert_snapshot!(text, @r"
+        query-tool-k3f9qa  running, 1 of 5 units, 1 running, 12m31s
+        ! 1 decision waits for you: orchctl decisions query-tool-k3f9qa
+        spec    /home/ann/query/.specs/query-tool
+        branch  roundtable/query-tool-k3f9qa at 1a2b3c4d5e (base 9f8e7d6c5b)
+        mode    llm
+        tokens  120.3k in (40.1k cached), 4.5k out, $0.42
+
+           unit  state        owner  tries  title
+        !  2     blocked      codex      4  Query parser with a rather long title that…
+                 the third fix still has critical findings
+        ●  3     in_progress  codex      1  Command line
+                 implement by codex on host-1 for 2m10s
+        ·  4     not_started  codex         Documentation
+                 after 3, which writes src/cli.py that this one reads (+1 more)
+        ·  5     blocked      codex         Optimiser
+                 blocked by unit 2
+        ✓  1     completed    codex      2  Store
+        -  6     left out                   Benchmarks
+        note: backend gemini is offered by nobody; units of type ui go to codex
+        ");
+        assert!(text.lines().all(|line| width(line) <= WIDTH));
+    }
+
+    #[test]
+    fn says_when_nobody_works_and_when_there_is_nothing() {
+        let alone = StatusView { slots: 0, ..samples::status() };
+        assert!(render(&alone, Paint::plain()).contains("nobody is here to work"));
+        assert_eq!(render(&StatusView::default(), Paint::plain()), NO_RUNS);
+    }
+}

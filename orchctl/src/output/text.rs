@@ -1,0 +1,170 @@
+//! Text of a known width: measuring, cutting, wrapping, and how figures are written.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Columns human output keeps to.
+pub const WIDTH: usize = 80;
+
+/// Columns a text takes.
+pub fn width(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
+}
+
+/// The text with control characters replaced: titles and errors come from files and agents, and must not drive the terminal.
+pub fn tame(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// One tame line of at most `columns`, cut with `…`.
+pub fn cut(text: &str, columns: usize) -> String {
+    let text = tame(text.trim());
+    if width(&text) <= columns {
+        return text;
+    }
+    let mut kept = String::new();
+    let mut used = 0;
+    for c in text.chars() {
+        let next = used + c.width().unwrap_or(0);
+        if next + 1 > columns {
+            break;
+        }
+        kept.push(c);
+        used = next;
+    }
+    if columns > 0 {
+        kept.truncate(kept.trim_end().len());
+        kept.push('…');
+    }
+    kept
+}
+
+/// The text with spaces up to `columns`.
+pub fn pad(text: &str, columns: usize) -> String {
+    let missing = columns.saturating_sub(width(text));
+    format!("{text}{:missing$}", "")
+}
+
+/// Lines of at most `columns`, broken at spaces; what stands in backticks stays in one piece, and so does a word longer than a line.
+pub fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for paragraph in text.trim_end().lines() {
+        let mut line = String::new();
+        for word in words(&tame(paragraph)) {
+            if line.is_empty() {
+                line = word;
+            } else if width(&line) + 1 + width(&word) <= columns {
+                line.push(' ');
+                line.push_str(&word);
+            } else {
+                lines.push(std::mem::replace(&mut line, word));
+            }
+        }
+        lines.push(line);
+    }
+    if lines.is_empty() {
+        lines.push(String::new());
+    }
+    lines
+}
+
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut open = false;
+    for word in text.split_whitespace() {
+        match words.last_mut() {
+            Some(last) if open => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => words.push(word.to_owned()),
+        }
+        if word.matches('`').count() % 2 == 1 {
+            open = !open;
+        }
+    }
+    words
+}
+
+/// `1 unit`, `3 units`.
+pub fn count(n: u64, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
+/// `850ms`, `42s`, `2m10s`, `3h05m`, `2d04h`.
+pub fn duration(ms: u64) -> String {
+    let seconds = ms / 1000;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0 => format!("{ms}ms"),
+        1..60 => format!("{seconds}s"),
+        60..3600 => format!("{minutes}m{:02}s", seconds % 60),
+        3600..86_400 => format!("{hours}h{:02}m", minutes % 60),
+        _ => format!("{days}d{:02}h", hours % 24),
+    }
+}
+
+/// `950`, `12.3k`, `4.5M`.
+pub fn figure(n: u64) -> String {
+    let tenths = |unit: u64| format!("{}.{}", n / unit, n % unit * 10 / unit);
+    match n {
+        0..1000 => n.to_string(),
+        1000..1_000_000 => format!("{}k", tenths(1000)),
+        1_000_000..1_000_000_000 => format!("{}M", tenths(1_000_000)),
+        _ => format!("{}G", tenths(1_000_000_000)),
+    }
+}
+
+/// The first digits of a commit id.
+pub fn short(commit: &str) -> &str {
+    commit.get(..10).unwrap_or(commit)
+}
+
+/// A word for the shell: as it is where that is safe, else in single quotes.
+pub fn shell_word(word: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+~".contains(c);
+    if !word.is_empty() && word.chars().all(safe) && !word.starts_with('~') {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cutting_counts_columns_not_bytes() {
+        assert_eq!(cut("short", 10), "short");
+        assert_eq!(cut("a longer title", 8), "a longe…");
+        assert_eq!(cut("a longer title", 9), "a longer…");
+        assert_eq!(cut("表示幅を測る", 7), "表示幅…");
+        assert!(width(&cut("表示幅を測る", 6)) <= 6);
+        assert_eq!(cut("anything", 0), "");
+        assert_eq!(cut("red \u{1b}[31m alert", 40), "red  [31m alert");
+    }
+
+    #[test]
+    fn wrapping_keeps_commands_whole() {
+        let lines = wrap("fix it, then `orchctl decide human-fallback-3 resume` and wait", 24);
+        assert_eq!(lines, ["fix it, then", "`orchctl decide human-fallback-3 resume`", "and wait"]);
+        assert_eq!(wrap("", 10), [""]);
+        assert_eq!(wrap("two\nparagraphs", 40), ["two", "paragraphs"]);
+    }
+
+    #[test]
+    fn figures_are_short() {
+        assert_eq!([0, 850, 42_000, 130_000, 11_100_000, 187_200_000].map(duration), ["0ms", "850ms", "42s", "2m10s", "3h05m", "2d04h"]);
+        assert_eq!([0, 999, 1000, 12_345, 4_560_000].map(figure), ["0", "999", "1.0k", "12.3k", "4.5M"]);
+        assert_eq!((count(1, "unit"), count(0, "unit")), ("1 unit".to_owned(), "0 units".to_owned()));
+    }
+
+    #[test]
+    fn shell_words_are_quoted_where_needed() {
+        assert_eq!(shell_word(".specs/my-feature"), ".specs/my-feature");
+        assert_eq!(shell_word("my specs"), "'my specs'");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
+        assert_eq!(shell_word(""), "''");
+        assert_eq!(shell_word("~x"), "'~x'");
+    }
+}

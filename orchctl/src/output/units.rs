@@ -1,0 +1,243 @@
+//! How a unit appears in lists: its group, its mark, the line that says what about it.
+
+use roundtable_shared::view::UnitView;
+
+use super::paint::Style;
+use super::table::{Cell, Table};
+use super::text::{count, cut, duration};
+
+/// What a person looks for first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Group {
+    /// Needs a person.
+    Problem,
+    /// An attempt is live.
+    Live,
+    /// Waits by itself.
+    Waiting,
+    /// Completed.
+    Done,
+    /// Does not run: optional, left out, skipped, cancelled.
+    Out,
+}
+
+/// The group of a unit.
+pub fn group(unit: &UnitView) -> Group {
+    let asks = unit.waiting.iter().any(|wait| wait.kind == "decision");
+    match unit.status.as_str() {
+        _ if !unit.runs => Group::Out,
+        "completed" => Group::Done,
+        "skipped" | "cancelled" => Group::Out,
+        _ if asks => Group::Problem,
+        "blocked" if unit.blocked_by.is_none() => Group::Problem,
+        _ if unit.worker.is_some() => Group::Live,
+        _ => Group::Waiting,
+    }
+}
+
+impl Group {
+    /// A mark of one column.
+    pub fn mark(self) -> &'static str {
+        match self {
+            Self::Problem => "!",
+            Self::Live => "●",
+            Self::Waiting => "·",
+            Self::Done => "✓",
+            Self::Out => "-",
+        }
+    }
+
+    /// Its colour.
+    pub fn style(self) -> Style {
+        match self {
+            Self::Problem => Style::Problem,
+            Self::Live => Style::Live,
+            Self::Waiting => Style::Plain,
+            Self::Done => Style::Good,
+            Self::Out => Style::Dim,
+        }
+    }
+}
+
+/// `implement by codex on host-1 for 2m10s`; empty without a live attempt.
+pub fn activity(unit: &UnitView) -> String {
+    let Some(worker) = &unit.worker else {
+        return String::new();
+    };
+    let role = unit.role.as_deref().unwrap_or("working");
+    let by = unit.backend.as_deref().map(|backend| format!(" by {backend}")).unwrap_or_default();
+    let since = unit.running_ms.map(|ms| format!(" for {}", duration(ms))).unwrap_or_default();
+    format!("{role}{by} on {worker}{since}")
+}
+
+/// What keeps it, in a line; empty when nothing does.
+pub fn reason(unit: &UnitView) -> String {
+    if let (Some(upstream), false) = (&unit.blocked_by, unit.waiting.iter().any(|wait| wait.kind == "decision")) {
+        return format!("blocked by unit {upstream}");
+    }
+    let more = |rest: usize| if rest > 0 { format!(" (+{rest} more)") } else { String::new() };
+    match (&unit.blocked_reason, unit.waiting.split_first()) {
+        (Some(reason), _) => reason.clone(),
+        (None, Some((first, rest))) => format!("{}{}", first.text, more(rest.len())),
+        (None, None) => String::new(),
+    }
+}
+
+/// Units in groups, problems first; at most `each_max` of a group.
+pub fn table(units: &[UnitView], each_max: usize) -> Table {
+    let mut table = Table::new(["", "unit", "state", "owner", "tries", "title"], 5).right(4).notes_under(2);
+    for wanted in [Group::Problem, Group::Live, Group::Waiting, Group::Done, Group::Out] {
+        let members: Vec<&UnitView> = units.iter().filter(|unit| group(unit) == wanted).collect();
+        for unit in members.iter().take(each_max) {
+            push(&mut table, unit, wanted);
+        }
+        let left = members.len().saturating_sub(each_max);
+        if left > 0 {
+            table.note(Cell::new(Style::Dim, format!("… and {left} more like these (all with --json)")));
+        }
+    }
+    table
+}
+
+fn push(table: &mut Table, unit: &UnitView, group: Group) {
+    let state = if unit.runs { unit.status.clone() } else { "left out".to_owned() };
+    let tries = if unit.attempts == 0 { String::new() } else { unit.attempts.to_string() };
+    table.row([
+        Cell::new(group.style(), group.mark()),
+        Cell::new(if group == Group::Out { Style::Dim } else { Style::Strong }, unit.id.clone()),
+        Cell::new(group.style(), state),
+        unit.owner_agent.clone().unwrap_or_default().into(),
+        tries.into(),
+        Cell::new(if group == Group::Out { Style::Dim } else { Style::Plain }, unit.title.clone()),
+    ]);
+    let (note, style) = match group {
+        Group::Problem => (reason(unit), Style::Problem),
+        Group::Live => (activity(unit), Style::Live),
+        Group::Waiting => (reason(unit), Style::Dim),
+        Group::Done => (String::new(), Style::Dim),
+        Group::Out => (unit.blocked_reason.clone().unwrap_or_default(), Style::Dim),
+    };
+    if !note.is_empty() {
+        table.note(Cell::new(style, note));
+    }
+}
+
+/// `src/a.py, src/b.py and 3 more files`, in a width.
+pub fn files(paths: &[String], columns: usize) -> String {
+    let mut text = String::new();
+    for (n, path) in paths.iter().enumerate() {
+        let rest = paths.len() - n - 1;
+        let tail = if rest > 0 { format!(" and {}", count(rest as u64, "more file")) } else { String::new() };
+        let sep = if n == 0 { "" } else { ", " };
+        if n > 0 && text.chars().count() + sep.len() + path.chars().count() + tail.chars().count() > columns {
+            return format!("{text} and {}", count((paths.len() - n) as u64, "more file"));
+        }
+        text.push_str(sep);
+        text.push_str(&cut(path, columns));
+    }
+    text
+}
+
+#[cfg(test)]
+pub(crate) mod samples {
+    //! Units for the tests of everything that shows them.
+    use roundtable_shared::view::{UnitView, WaitView};
+
+    pub(crate) fn unit(id: &str, title: &str, status: &str) -> UnitView {
+        UnitView {
+            id: id.into(),
+            title: title.into(),
+            status: status.into(),
+            runs: true,
+            unit_type: "code".into(),
+            owner_agent: Some("codex".into()),
+            criticality: "standard".into(),
+            ..UnitView::default()
+        }
+    }
+
+    pub(crate) fn waiting(kind: &str, on: &str, text: &str) -> WaitView {
+        WaitView { kind: kind.into(), on: on.into(), path: String::new(), text: text.into() }
+    }
+
+    pub(crate) fn some_units() -> Vec<UnitView> {
+        vec![
+            UnitView {
+                attempts: 2,
+                files: vec!["src/store.py".into(), "tests/test_store.py".into()],
+                commit: Some("a".repeat(40)),
+                ..unit("1", "Store", "completed")
+            },
+            UnitView {
+                attempts: 4,
+                fix_attempts: 3,
+                escalated: true,
+                open_findings: 1,
+                last_severity: Some("critical".into()),
+                blocked_reason: Some("the third fix still has critical findings".into()),
+                waiting: vec![waiting("decision", "human-fallback-2", "decision human-fallback-2")],
+                ..unit("2", "Query parser with a rather long title that will not fit", "blocked")
+            },
+            UnitView {
+                attempt: 1,
+                attempts: 1,
+                worker: Some("host-1".into()),
+                backend: Some("codex".into()),
+                role: Some("implement".into()),
+                running_ms: Some(130_000),
+                ..unit("3", "Command line", "in_progress")
+            },
+            UnitView {
+                waiting: vec![
+                    waiting("hazard", "3", "after 3, which writes src/cli.py that this one reads"),
+                    waiting("slot", "codex", "no free slot"),
+                ],
+                ..unit("4", "Documentation", "not_started")
+            },
+            UnitView { blocked_by: Some("2".into()), ..unit("5", "Optimiser", "blocked") },
+            UnitView { runs: false, optional: true, owner_agent: None, ..unit("6", "Benchmarks", "not_started") },
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::paint::Paint;
+    use crate::output::text::{WIDTH, width};
+
+    #[test]
+    fn problems_first_then_what_runs() {
+        let text = table(&samples::some_units(), 10).render(Paint::plain());
+        insta::assert_snapshot!(text, @r"
+           unit  state        owner  tries  title
+        !  2     blocked      codex      4  Query parser with a rather long title that…
+                 the third fix still has critical findings
+        ●  3     in_progress  codex      1  Command line
+                 implement by codex on host-1 for 2m10s
+        ·  4     not_started  codex         Documentation
+                 after 3, which writes src/cli.py that this one reads (+1 more)
+        ·  5     blocked      codex         Optimiser
+                 blocked by unit 2
+        ✓  1     completed    codex      2  Store
+        -  6     left out                   Benchmarks
+        ");
+        assert!(text.lines().all(|line| width(line) <= WIDTH));
+    }
+
+    #[test]
+    fn large_groups_are_cut() {
+        let units: Vec<UnitView> = (0..30).map(|n| samples::unit(&n.to_string(), "t", "completed")).collect();
+        let text = table(&units, 5).render(Paint::plain());
+        assert!(text.contains("… and 25 more"));
+    }
+
+    #[test]
+    fn file_lists_fit() {
+        let paths: Vec<String> = (0..9).map(|n| format!("src/module_{n}/file.py")).collect();
+        let text = files(&paths, 60);
+        assert!(width(&text) <= 60 && text.ends_with("and 7 more files"), "{text}");
+        assert_eq!(files(&paths[..1], 60), "src/module_0/file.py");
+        assert_eq!(files(&[], 60), "");
+    }
+}

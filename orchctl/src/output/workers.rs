@@ -1,0 +1,79 @@
+//! `workers`.
+
+use roundtable_shared::view::WorkerView;
+
+use super::paint::{Paint, Style};
+use super::table::{Cell, Table};
+use super::text::duration;
+
+/// Workers with their slots and what they do.
+pub fn render(workers: &[WorkerView], paint: Paint) -> String {
+    if workers.is_empty() {
+        return "no workers are here; start one with: worker join --backend codex=2\n".to_owned();
+    }
+    let mut table = Table::new(["worker", "status", "slots", "seen", "version"], 2);
+    for worker in workers {
+        let style = match worker.status.as_str() {
+            "ready" => Style::Good,
+            "busy" => Style::Live,
+            "draining" => Style::Warning,
+            _ => Style::Problem,
+        };
+        let slots = worker
+            .backends
+            .iter()
+            .map(|(name, backend)| format!("{name} {}/{}", backend.busy, backend.slots))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let seen = format!("{} ago", duration(worker.last_seen_ms / 1000 * 1000));
+        table.row([
+            Cell::new(Style::Strong, worker.name.clone()),
+            Cell::new(style, worker.status.clone()),
+            slots.into(),
+            seen.into(),
+            worker.version.clone().into(),
+        ]);
+        for (name, backend) in &worker.backends {
+            if let Some(why) = &backend.unavailable {
+                table.note(Cell::new(Style::Problem, format!("{name} cannot be used: {why}")));
+            }
+        }
+        for lease in &worker.leases {
+            table.note(Cell::new(Style::Dim, lease.clone()));
+        }
+    }
+    table.render(paint)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use roundtable_shared::view::BackendView;
+
+    use super::*;
+
+    #[test]
+    fn slots_and_trouble() {
+        let backends = BTreeMap::from([
+            ("codex".to_owned(), BackendView { slots: 2, busy: 1, unavailable: None, version: "0.169.0".into() }),
+            ("gemini".to_owned(), BackendView { slots: 1, busy: 0, unavailable: Some("not logged in".into()), version: "0.61.0".into() }),
+        ]);
+        let worker = WorkerView {
+            id: "w1".into(),
+            name: "host-1".into(),
+            status: "busy".into(),
+            backends,
+            last_seen_ms: 1200,
+            version: "0.1.0".into(),
+            leases: vec!["query-tool-k3f9qa unit 3 attempt 1".into()],
+            ..WorkerView::default()
+        };
+        insta::assert_snapshot!(render(&[worker], Paint::plain()), @r"
+        worker  status  slots                  seen    version
+        host-1  busy    codex 1/2, gemini 0/1  1s ago  0.1.0
+                gemini cannot be used: not logged in
+                query-tool-k3f9qa unit 3 attempt 1
+        ");
+    }
+}

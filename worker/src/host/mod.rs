@@ -1,0 +1,218 @@
+//! The host of agents: backends on offer, object caches, worktrees and process trees, put together as the session's [`Runner`].
+
+mod cache;
+mod sink;
+mod tree;
+mod turn;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use roundtable_runtime::git::{GitError, GitProgram};
+use roundtable_shared::{AttemptFacts, BackendName, BackendOffer, CommitId, Lease};
+use tracing::{info, warn};
+
+use crate::args::BackendSlots;
+use crate::backend::{Backend, BackendError, Host};
+use crate::process::{ProcessError, Supervisor, SupervisorOptions};
+use crate::session::{Job, Pieces, Runner, RunnerError};
+
+use cache::Caches;
+use tree::Trees;
+
+/// Name of the backend, and of its pool, that runs check commands.
+const CHECK: &str = "check";
+
+/// How a host is set up.
+pub struct HostOptions {
+    /// The worker's folder, locked by the caller.
+    pub workspace: PathBuf,
+    /// Programs and configuration of backends.
+    pub host: Arc<Host>,
+    /// What is served, with slots.
+    pub backends: Vec<BackendSlots>,
+}
+
+/// Why a host cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// A backend cannot be served.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// No way to contain process trees.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// No usable git.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// A folder of the workspace.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Runs agents on this machine.
+pub struct AgentHost {
+    host: Arc<Host>,
+    supervisor: Supervisor,
+    backends: BTreeMap<BackendName, Arc<dyn Backend>>,
+    offers: Vec<BackendOffer>,
+    caches: Caches,
+    trees: Trees,
+    /// Conversations that could be resumed, by file.
+    sessions: PathBuf,
+}
+
+impl AgentHost {
+    /// Kills leftovers, opens backends and asks each CLI for its version.
+    pub async fn open(options: HostOptions) -> Result<Self, HostError> {
+        let io = |path: &PathBuf| {
+            let path = path.clone();
+            move |source| HostError::Io { path, source }
+        };
+        let sessions = options.workspace.join("sessions");
+        std::fs::create_dir_all(&sessions).map_err(io(&sessions))?;
+        let slots: u32 = options.backends.iter().map(|each| each.slots.unwrap_or(1)).sum();
+        let mut supervisor_options = SupervisorOptions::new(&options.workspace);
+        supervisor_options.warm = slots.clamp(1, 4) as usize;
+        let supervisor = Supervisor::start(supervisor_options).await?;
+        if !supervisor.leftovers().killed.is_empty() {
+            info!(killed = ?supervisor.leftovers().killed, "processes of an earlier life were killed");
+        }
+        info!(strategy = ?supervisor.strategy().strategy, "process trees are contained");
+        let mut backends = BTreeMap::new();
+        let mut offers = Vec::new();
+        for wanted in with_reviews(&options.backends, &options.host) {
+            if wanted.slots == 0 {
+                continue;
+            }
+            let backend = options.host.open(&wanted.name)?;
+            let version = turn::version(&supervisor, &options.workspace, backend.as_ref()).await;
+            offers.push(BackendOffer {
+                name: BackendName::from(wanted.name.clone()),
+                pool: wanted.pool,
+                slots: wanted.slots,
+                version: version.as_ref().map_or_else(String::new, Clone::clone),
+                account: backend.account(),
+                serves_all: wanted.name.starts_with("scripted:"),
+                unavailable: String::new(),
+            });
+            backends.insert(BackendName::from(wanted.name), backend);
+        }
+        offers.push(BackendOffer {
+            name: BackendName::from(CHECK),
+            pool: CHECK.to_owned(),
+            slots: 1,
+            version: String::new(),
+            account: String::new(),
+            serves_all: false,
+            unavailable: String::new(),
+        });
+        let program = GitProgram::find().await?;
+        let trees = Trees::open(options.workspace.join("trees")).map_err(io(&options.workspace))?;
+        let caches = Caches::new(options.workspace.join("cache"), program);
+        Ok(Self { host: options.host, supervisor, backends, offers, caches, trees, sessions })
+    }
+
+    fn backend(&self, name: &BackendName) -> Option<&Arc<dyn Backend>> {
+        self.backends.get(name)
+    }
+}
+
+impl Runner for AgentHost {
+    fn offers(&self) -> Vec<BackendOffer> {
+        self.offers.clone()
+    }
+
+    async fn has(&self, repository: &str, commit: &CommitId) -> Result<bool, RunnerError> {
+        self.caches.has(repository, commit).await
+    }
+
+    async fn haves(&self, repository: &str) -> Result<Vec<CommitId>, RunnerError> {
+        self.caches.haves(repository).await
+    }
+
+    async fn receive(&self, repository: &str, commit: &CommitId, pieces: Pieces) -> Result<(), RunnerError> {
+        self.caches.receive(repository, commit, pieces).await
+    }
+
+    async fn pack(&self, repository: &str, commit: &CommitId, have: &CommitId) -> Result<Pieces, RunnerError> {
+        self.caches.pack(repository, commit, have).await
+    }
+
+    async fn run(&self, job: Job) -> AttemptFacts {
+        turn::run(self, job).await
+    }
+
+    async fn salvage(&self, lease: &Lease) -> Option<CommitId> {
+        if !lease.role.writes() {
+            return None;
+        }
+        let git = self.caches.open(&lease.repository).await.ok()?;
+        match self.trees.salvage(&git, lease).await {
+            Ok(commit) => commit,
+            Err(error) => {
+                warn!(lease = %lease.lease.key, %error, "what was left in the worktree could not be saved");
+                None
+            }
+        }
+    }
+
+    async fn forget(&self, lease: &Lease) {
+        self.trees.remove(lease).await;
+    }
+}
+
+/// A backend to open.
+struct Wanted {
+    name: String,
+    pool: String,
+    slots: u32,
+}
+
+/// What was asked for, with `codex-review` beside `codex` on the same slots unless it has slots of its own.
+fn with_reviews(asked: &[BackendSlots], host: &Arc<Host>) -> Vec<Wanted> {
+    let mut wanted: Vec<Wanted> =
+        asked.iter().map(|each| Wanted { name: each.name.clone(), pool: each.name.clone(), slots: each.slots.unwrap_or(1) }).collect();
+    let codex = wanted.iter().find(|each| each.name == "codex").map(|each| each.slots);
+    let explicit = wanted.iter().any(|each| each.name == "codex-review");
+    if let Some(slots) = codex
+        && !explicit
+        && host.open("codex-review").is_ok()
+    {
+        wanted.push(Wanted { name: "codex-review".to_owned(), pool: "codex".to_owned(), slots });
+    }
+    wanted
+}
+
+/// Folders in use, so that two attempts never share one.
+#[derive(Clone, Default)]
+struct InUse(Arc<Mutex<HashSet<PathBuf>>>);
+
+impl InUse {
+    fn claim(&self, path: PathBuf) -> Option<Claim> {
+        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        used.insert(path.clone()).then(|| Claim { path, used: self.clone() })
+    }
+}
+
+/// A folder nobody else may use until this is dropped.
+struct Claim {
+    path: PathBuf,
+    used: InUse,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.used.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.path);
+    }
+}
+
+/// Worktrees of attempts under way: kept from the run to the delivery, so that their folders stay claimed.
+type Held = Mutex<HashMap<roundtable_shared::LeaseRef, Claim>>;

@@ -1,0 +1,178 @@
+//! Worktrees: one folder per run, unit and seat, made anew for each attempt and removed after delivery. A note beside it says whose it is, so that what a
+//! crash left can be saved.
+
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use roundtable_runtime::git::{Checkout, CheckoutRequest, Git, Oid, RefName, Signature, SnapshotLimits, SnapshotRequest};
+use roundtable_shared::{CommitId, Lease};
+
+use super::cache::failed;
+use super::{Held, InUse};
+use crate::session::{Attachment, RunnerError};
+
+/// All worktrees of a host.
+pub(super) struct Trees {
+    root: PathBuf,
+    in_use: InUse,
+    held: Held,
+}
+
+/// One attempt's worktree.
+pub(super) struct Tree {
+    /// Where the agent works.
+    pub dir: PathBuf,
+    /// A private folder of the attempt (0700).
+    pub scratch: PathBuf,
+    checkout: Checkout,
+    /// Files that were brought in and are never committed.
+    attached: Vec<String>,
+}
+
+impl Trees {
+    pub(super) fn open(root: PathBuf) -> std::io::Result<Self> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
+        Ok(Self { root, in_use: InUse::default(), held: Mutex::default() })
+    }
+
+    /// A clean worktree of the lease's start commit, with the files under `copy`.
+    pub(super) async fn make(&self, git: &Git, lease: &Lease, attachments: Vec<Attachment>) -> Result<Tree, RunnerError> {
+        let home = self.claim(lease)?;
+        let (dir, private, scratch) = (home.join("tree"), home.join("private"), home.join("scratch"));
+        let (old, note, text) = (home.clone(), home.join("lease"), lease.lease.lease_id.to_string());
+        blocking(move || {
+            remove(&old)?;
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&old)?;
+            std::fs::DirBuilder::new().mode(0o700).create(old.join("scratch"))?;
+            std::fs::write(note, text)
+        })
+        .await?;
+        let request =
+            CheckoutRequest { dir: dir.clone(), private, commit: Oid::try_from(&lease.start).map_err(failed)?, branch: branch(lease) };
+        let checkout = git.checkout(&request).await.map_err(failed)?;
+        let mut attached = Vec::new();
+        for file in attachments {
+            attached.push(file.path.to_string_lossy().into_owned());
+            let into = dir.clone();
+            blocking(move || attach(&into, &file)).await?;
+        }
+        Ok(Tree { dir, scratch, checkout, attached })
+    }
+
+    /// The commit of what is in the worktree now. Nothing may run in it any more.
+    pub(super) async fn commit(&self, git: &Git, lease: &Lease, tree: &Tree) -> Result<CommitId, RunnerError> {
+        snapshot(git, lease, &tree.checkout, &tree.attached).await
+    }
+
+    /// The commit of what an earlier life of this worker left for that lease, if anything.
+    pub(super) async fn salvage(&self, git: &Git, lease: &Lease) -> Result<Option<CommitId>, RunnerError> {
+        for home in self.homes(lease) {
+            let note = std::fs::read_to_string(home.join("lease")).unwrap_or_default();
+            if note != lease.lease.lease_id.to_string() || !home.join("tree/.git").exists() {
+                continue;
+            }
+            let commit = Oid::try_from(&lease.start).map_err(failed)?;
+            let checkout = Checkout { dir: home.join("tree"), private: home.join("private"), commit };
+            return snapshot(git, lease, &checkout, &[]).await.map(Some);
+        }
+        Ok(None)
+    }
+
+    /// The attempt has been delivered.
+    pub(super) async fn remove(&self, lease: &Lease) {
+        let claim = self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&lease.lease);
+        if let Some(claim) = claim {
+            let home = claim.path.clone();
+            if let Err(error) = blocking(move || remove(&home)).await {
+                tracing::warn!(lease = %lease.lease.key, %error, "a worktree could not be removed");
+            }
+        }
+    }
+
+    /// The folder of the unit's seat, or, while an older attempt is still being ended there, one of its own.
+    fn claim(&self, lease: &Lease) -> Result<PathBuf, RunnerError> {
+        for home in self.homes(lease) {
+            if let Some(claim) = self.in_use.claim(home.clone()) {
+                self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(lease.lease.clone(), claim);
+                return Ok(home);
+            }
+        }
+        Err(RunnerError(format!("the worktree of {} is in use", lease.lease.key)))
+    }
+
+    /// Conversations of some CLIs belong to a folder, so a unit's seat gets the same one each time.
+    fn homes(&self, lease: &Lease) -> [PathBuf; 2] {
+        let key = &lease.lease.key;
+        let unit = key.unit.as_ref().map_or("run", |unit| unit.as_str());
+        let name = RefName::component(&format!("{}.{unit}.{}", key.run, lease.seat));
+        [self.root.join(&name), self.root.join(format!("{name}.{}", key.attempt))]
+    }
+}
+
+async fn snapshot(git: &Git, lease: &Lease, checkout: &Checkout, attached: &[String]) -> Result<CommitId, RunnerError> {
+    let key = &lease.lease.key;
+    let unit = key.unit.as_ref().map_or("-", |unit| unit.as_str());
+    let message = format!("{} {unit}, attempt {}\n", lease.role, key.attempt);
+    let by = Signature::roundtable(0);
+    let parents = [checkout.commit.clone()];
+    let request =
+        SnapshotRequest { checkout, exclude: attached, parents: &parents, by: &by, message: &message, limits: SnapshotLimits::default() };
+    let snapshot = git.snapshot(&request).await.map_err(failed)?;
+    if !snapshot.left_out.is_empty() {
+        tracing::warn!(lease = %key, left_out = ?snapshot.left_out, "some new files cannot be committed");
+    }
+    Ok(snapshot.commit.commit_id())
+}
+
+/// What the agent's branch is called.
+fn branch(lease: &Lease) -> String {
+    let unit = lease.lease.key.unit.as_ref().map_or("run", |unit| unit.as_str());
+    format!("roundtable/{}", RefName::component(unit))
+}
+
+fn attach(dir: &Path, file: &Attachment) -> std::io::Result<()> {
+    use std::io::Write;
+    let path = dir.join(&file.path);
+    if path.exists() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut out = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    out.write_all(&file.data)
+}
+
+/// Removes a folder, also where an agent took away permissions inside.
+fn remove(dir: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(_) => {
+            open_up(dir);
+            std::fs::remove_dir_all(dir)
+        }
+    }
+}
+
+fn open_up(dir: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let Ok(facts) = std::fs::symlink_metadata(dir) else { return };
+    if !facts.is_dir() {
+        return;
+    }
+    // Whatever cannot be opened shows in the removal that follows.
+    let _ = std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700));
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        open_up(&entry.path());
+    }
+}
+
+async fn blocking(work: impl FnOnce() -> std::io::Result<()> + Send + 'static) -> Result<(), RunnerError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(RunnerError(error.to_string())),
+        Err(error) => Err(RunnerError(error.to_string())),
+    }
+}

@@ -1,0 +1,299 @@
+//! One attempt, from worktree to facts: setup, the agent's turn or the check command, the end of its tree, the commit.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use roundtable_shared::{AttemptFacts, Failure, FailureKind, Lease, Role, TurnData, Usage};
+use tokio::sync::watch;
+
+use super::AgentHost;
+use super::sink::{AgentSink, CommandSink, Events};
+use super::tree::Tree;
+use crate::backend::{Backend, EndedBy, ExitFacts, Invocation, LAST_MESSAGE_BYTES_MAX, SessionRecord, StdoutMode, Switches, Turn};
+use crate::process::{Ended, Exit, Limits, ProcessError, ProcessSpec, Progress as Output, Redactor, Stop, Supervisor};
+use crate::session::{Job, Progress};
+
+/// Longest `--version` of a CLI.
+const VERSION_WITHIN: Duration = Duration::from_secs(30);
+
+/// What came of the turn, before the commit.
+struct Played {
+    failure: Option<Failure>,
+    exit_code: Option<i32>,
+    answer: String,
+    session: Option<SessionRecord>,
+    usage: Usage,
+}
+
+impl Played {
+    fn failed(kind: FailureKind, message: impl Into<String>) -> Self {
+        let failure = Some(Failure { kind, message: message.into() });
+        Self { failure, exit_code: None, answer: String::new(), session: None, usage: Usage::default() }
+    }
+}
+
+/// Runs an attempt to its end.
+pub(super) async fn run(host: &AgentHost, mut job: Job) -> AttemptFacts {
+    let attachments = std::mem::take(&mut job.attachments);
+    let lease = job.lease.clone();
+    let progress = job.progress.clone();
+    // Whoever listens may have gone; the attempt goes on.
+    let _ = progress.send(Progress::Preparing("worktree".to_owned())).await;
+    let made = async {
+        let git = host.caches.open(&lease.repository).await?;
+        let tree = host.trees.make(&git, &lease, attachments).await?;
+        Ok::<_, crate::session::RunnerError>((git, tree))
+    };
+    let (git, tree) = match made.await {
+        Ok(made) => made,
+        Err(error) => return facts(Played::failed(FailureKind::Disk, format!("the worktree could not be made: {error}")), None),
+    };
+    let played = play(host, &job, &tree).await;
+    let _ = progress.send(Progress::Ending).await;
+    if let Some(session) = &played.session {
+        remember(&host.sessions, session);
+    }
+    if !lease.role.writes() {
+        return facts(played, None);
+    }
+    match host.trees.commit(&git, &lease, &tree).await {
+        Ok(commit) => facts(played, Some(commit)),
+        Err(error) => facts(Played::failed(FailureKind::Disk, format!("the work could not be committed: {error}")), None),
+    }
+}
+
+fn facts(played: Played, commit: Option<roundtable_shared::CommitId>) -> AttemptFacts {
+    AttemptFacts {
+        failure: played.failure,
+        exit_code: played.exit_code,
+        answer: played.answer,
+        commit,
+        agent_session: played.session.map(|record| record.session),
+        usage: played.usage,
+        last_event_seq: 0,
+    }
+}
+
+async fn play(host: &AgentHost, job: &Job, tree: &Tree) -> Played {
+    let lease = &job.lease;
+    if let Some(setup) = &lease.setup {
+        let _ = job.progress.send(Progress::Preparing("setup".to_owned())).await;
+        if let Some(failed) = set_up(host, job, tree, setup).await {
+            return failed;
+        }
+    }
+    match (&lease.check, lease.role) {
+        (Some(command), Role::Check) => check(host, job, tree, command).await,
+        _ => agent(host, job, tree).await,
+    }
+}
+
+/// Runs the setup command; `Some` if it failed.
+async fn set_up(host: &AgentHost, job: &Job, tree: &Tree, command: &str) -> Option<Played> {
+    let events = Events::new(job.events.clone(), Arc::new(Redactor::new([])));
+    let (ended, output) = shell(host, job, tree, command, events).await;
+    match ended {
+        Ok(ended) if ended.ended_by == Some(EndedBy::Interrupt) => Some(Played::failed(FailureKind::Interrupted, "stopped during setup")),
+        Ok(ended) if ended.exit == Exit::Code(0) => None,
+        Ok(ended) => Some(Played::failed(FailureKind::Setup, format!("`setup` ended with {}\n{}", said(&ended), last_lines(&output)))),
+        Err(error) => Some(Played::failed(FailureKind::Config, format!("`setup` could not be run: {error}"))),
+    }
+}
+
+/// Runs the check command: the exit status is its answer.
+async fn check(host: &AgentHost, job: &Job, tree: &Tree, command: &str) -> Played {
+    let _ = job.progress.send(Progress::Started).await;
+    let events = Events::new(job.events.clone(), Arc::new(Redactor::new([])));
+    let (ended, output) = shell(host, job, tree, command, events).await;
+    match ended {
+        Ok(ended) => {
+            let failure = (ended.exit != Exit::Code(0) || ended.ended_by.is_some()).then(|| Failure {
+                kind: limit_kind(&ended).unwrap_or(match ended.exit {
+                    Exit::Code(code) => FailureKind::ExitStatus { code: Some(code), signal: None },
+                    Exit::Signal(signal) => FailureKind::ExitStatus { code: None, signal: Some(signal) },
+                }),
+                message: format!("the check ended with {}", said(&ended)),
+            });
+            let exit_code = if let Exit::Code(code) = ended.exit { Some(code) } else { None };
+            Played { failure, exit_code, answer: output, session: None, usage: Usage::default() }
+        }
+        Err(error) => Played::failed(FailureKind::Config, format!("the check could not be run: {error}")),
+    }
+}
+
+async fn agent(host: &AgentHost, job: &Job, tree: &Tree) -> Played {
+    let lease = &job.lease;
+    let Some(backend) = host.backend(&lease.backend) else {
+        return Played::failed(FailureKind::Config, format!("this worker does not serve {}", lease.backend));
+    };
+    let turn = match turn(host, lease, tree) {
+        Ok(turn) => turn,
+        Err(why) => return Played::failed(FailureKind::Bug, why),
+    };
+    let invocation = match backend.invocation(&turn) {
+        Ok(invocation) => invocation,
+        Err(error) => return Played::failed(FailureKind::Config, error.to_string()),
+    };
+    if let Err(error) = lay_out(&invocation) {
+        return Played::failed(FailureKind::Disk, format!("files for {} could not be written: {error}", lease.backend));
+    }
+    let redactor = Redactor::from_env(invocation.env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())));
+    let events = Events::new(job.events.clone(), Arc::new(redactor));
+    let sink = AgentSink::new(backend.parser(&turn), events);
+    let last_message = invocation.last_message.clone();
+    let spec = ProcessSpec::new(invocation, limits(lease), &tree.scratch, lease.lease.key.to_string());
+    let stop = stop_of(job);
+    let _ = job.progress.send(Progress::Started).await;
+    let run = host.supervisor.run(spec, sink, stop, Arc::new(Output::default())).await;
+    let mut exit = match &run.ended {
+        Ok(ended) => ended.exit_facts(),
+        Err(error) => ExitFacts { spawn_error: Some(error.to_string()), ..ExitFacts::default() },
+    };
+    exit.last_message = last_message.and_then(|path| read_bounded(&path));
+    let Some(sink) = run.sink else {
+        return Played::failed(FailureKind::Bug, "reading the agent's output broke");
+    };
+    let end = sink.end(&exit);
+    Played { failure: end.failure, exit_code: exit.code, answer: end.answer, session: end.session, usage: end.usage }
+}
+
+fn turn(host: &AgentHost, lease: &Lease, tree: &Tree) -> Result<Turn, String> {
+    let data: TurnData =
+        serde_json::from_str(&lease.turn_data).map_err(|error| format!("the lease's turn data cannot be read: {error}"))?;
+    let own = host.host.switches();
+    let asked = &lease.switches;
+    let switches = Switches {
+        bypass_sandbox: asked.bypass_sandbox.or(own.bypass_sandbox),
+        skip_permissions: asked.skip_permissions.or(own.skip_permissions),
+        opencode_agent: asked.opencode_agent.clone().or(own.opencode_agent),
+        opencode_model: asked.opencode_model.clone().or(own.opencode_model),
+    };
+    Ok(Turn {
+        data,
+        prompt: lease.prompt.clone(),
+        worktree: tree.dir.clone(),
+        scratch: tree.scratch.clone(),
+        resume: lease.resume.as_ref().and_then(|session| recall(&host.sessions, session.as_str())),
+        model: lease.model.clone(),
+        effort: lease.effort.clone(),
+        schema: lease.answer_schema.clone(),
+        switches,
+    })
+}
+
+/// Runs `sh -c` in the worktree, with the environment of a plain user's shell and none of ours.
+async fn shell(host: &AgentHost, job: &Job, tree: &Tree, command: &str, events: Events) -> (Result<Ended, ProcessError>, String) {
+    const PASSED: [&str; 10] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TERM", "TMPDIR", "SHELL", "TZ", "XDG_RUNTIME_DIR"];
+    let passed =
+        |name: &OsString| name.to_str().is_some_and(|name| PASSED.contains(&name) || name.starts_with("LC_") || name.starts_with("XDG_"));
+    let env: BTreeMap<OsString, OsString> =
+        host.host.env.iter().filter(|(name, _)| passed(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let spec = ProcessSpec {
+        program: PathBuf::from("/bin/sh"),
+        args: vec!["-c".into(), command.into()],
+        env,
+        cwd: tree.dir.clone(),
+        stdin: Vec::new(),
+        stdout: StdoutMode::Pipe,
+        scratch: tree.scratch.clone(),
+        limits: limits(&job.lease),
+        name: job.lease.lease.key.to_string(),
+    };
+    let run = host.supervisor.run(spec, CommandSink::new(Some(events)), stop_of(job), Arc::new(Output::default())).await;
+    (run.ended, run.sink.map(CommandSink::end).unwrap_or_default())
+}
+
+fn limits(lease: &Lease) -> Limits {
+    Limits {
+        wall: Duration::from_millis(lease.wall_ms),
+        idle: Duration::from_millis(lease.idle_ms),
+        output_bytes_max: lease.output_bytes_max,
+        ..Limits::default()
+    }
+}
+
+/// Cancelling the job ends the tree.
+fn stop_of(job: &Job) -> watch::Receiver<Stop> {
+    let (sender, receiver) = watch::channel(Stop::No);
+    let mut cancel = job.cancel.clone();
+    tokio::spawn(async move {
+        let asked = cancel.wait_for(Option::is_some);
+        tokio::select! {
+            Ok(_) = asked => { sender.send_replace(Stop::End(EndedBy::Interrupt)); }
+            () = sender.closed() => {}
+        }
+    });
+    receiver
+}
+
+fn limit_kind(ended: &Ended) -> Option<FailureKind> {
+    Some(match ended.ended_by? {
+        EndedBy::Wall => FailureKind::WallLimit,
+        EndedBy::Idle => FailureKind::IdleLimit,
+        EndedBy::Output => FailureKind::OutputLimit,
+        EndedBy::Disk => FailureKind::Disk,
+        EndedBy::Interrupt => FailureKind::Interrupted,
+    })
+}
+
+fn said(ended: &Ended) -> String {
+    match ended.exit {
+        Exit::Code(code) => format!("exit code {code}"),
+        Exit::Signal(signal) => format!("signal {signal}"),
+    }
+}
+
+fn last_lines(output: &str) -> String {
+    let lines: Vec<&str> = output.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
+/// Folders and files the CLI wants, private.
+fn lay_out(invocation: &Invocation) -> std::io::Result<()> {
+    use std::io::Write;
+    for dir in &invocation.dirs {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    }
+    for (path, bytes) in &invocation.files {
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        file.write_all(bytes)?;
+    }
+    Ok(())
+}
+
+fn read_bounded(path: &Path) -> Option<String> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).ok()?.take(LAST_MESSAGE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Keeps what is needed to resume a conversation here. Losing it costs a fresh conversation, no more.
+fn remember(dir: &Path, record: &SessionRecord) {
+    if let Ok(text) = serde_json::to_vec(record) {
+        let _ = std::fs::write(dir.join(file_of(record.session.as_str())), text);
+    }
+}
+
+fn recall(dir: &Path, session: &str) -> Option<SessionRecord> {
+    serde_json::from_slice(&std::fs::read(dir.join(file_of(session))).ok()?).ok()
+}
+
+fn file_of(session: &str) -> String {
+    format!("{}.json", blake3::hash(session.as_bytes()).to_hex())
+}
+
+/// What a CLI says its version is; `None` if it has none or does not say.
+pub(super) async fn version(supervisor: &Supervisor, workspace: &Path, backend: &dyn Backend) -> Option<String> {
+    let invocation = backend.version_invocation()?;
+    let limits = Limits { wall: VERSION_WITHIN, idle: VERSION_WITHIN, ..Limits::default() };
+    let spec = ProcessSpec::new(invocation, limits, workspace, "version");
+    let (_stop, receiver) = watch::channel(Stop::No);
+    let run = supervisor.run(spec, CommandSink::new(None), receiver, Arc::new(Output::default())).await;
+    let output = run.sink.map(CommandSink::end)?;
+    backend.read_version(&output)
+}

@@ -1,0 +1,288 @@
+//! Joining: workspace, identity, backends, the link, and an orderly end. The same for `worker join` and for the workers of an embedded run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use roundtable_proto::v1;
+use roundtable_proto::v1::control_client::ControlClient;
+use roundtable_runtime::fsx;
+use roundtable_runtime::identity::{ClientFile, Credentials, IdentityError, check_id, new_csr};
+use roundtable_runtime::lock::{DirLock, LockError};
+use roundtable_runtime::shutdown::Shutdown;
+use roundtable_runtime::tls::{ConnectError, connect};
+use roundtable_shared::Introduction;
+use tokio::sync::watch;
+use tonic::transport::Channel;
+use tracing::{info, warn};
+
+use crate::args::BackendSlots;
+use crate::backend::{BackendError, Host};
+use crate::host::{AgentHost, HostError, HostOptions};
+use crate::session::{Dial, DialError, LinkEnd, Work, keep};
+use crate::spool::{Spool, SpoolError};
+
+/// Names tried for a worker without one.
+const NAMES_MAX: u32 = 1000;
+/// After a second request to stop, everything ends within this.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// How often the end conditions of `--once` and `--max-idle` are looked at beside changes.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Refusals of our certificate in a row after which we believe it: a coordinator that is being stopped also breaks handshakes.
+const REFUSALS_MAX: u32 = 5;
+
+/// How to join.
+#[derive(Clone, Debug)]
+pub struct JoinOptions {
+    /// Address of the coordinator; `None` = the live one of this user's data directory, looked up again at each try.
+    pub coordinator: Option<String>,
+    /// Data directory shared with the coordinator of this host.
+    pub data_dir: PathBuf,
+    /// Folder of the worker; `None` = `<data-dir>/workers/<name>`.
+    pub workspace: Option<PathBuf>,
+    /// Name; `None` = `<host>-<first free number>`.
+    pub name: Option<String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// What is served.
+    pub backends: Vec<BackendSlots>,
+    /// Programs and configuration of backends.
+    pub host: Arc<Host>,
+    /// End after one attempt.
+    pub once: bool,
+    /// End after this long without work.
+    pub max_idle: Option<Duration>,
+    /// How long a coordinator that was there once is waited for; `None` = as long as it takes.
+    pub patience: Option<Duration>,
+}
+
+/// Why joining failed, or ended other than by being asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// Another worker holds the workspace.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A backend cannot be served.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The workspace cannot be used.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The spool cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// Certificates.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The words do not fit.
+    #[error("{0}")]
+    Usage(String),
+    /// Nobody is there.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The coordinator does not want us.
+    #[error("{0}")]
+    Refused(String),
+    /// A file of the workspace.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Joins and works until asked to stop. `joined` is set true once the worker can take work.
+pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sender<bool>) -> Result<(), JoinError> {
+    let (name, workspace, _lock) = claim_workspace(&options)?;
+    let credentials = identity(&options, &name, &workspace).await?;
+    let host_options = HostOptions { workspace: workspace.clone(), host: Arc::clone(&options.host), backends: options.backends.clone() };
+    let runner = Arc::new(AgentHost::open(host_options).await?);
+    let spool = Spool::open(workspace.join("spool"))?;
+    let introduction = Introduction {
+        incarnation: next_incarnation(&workspace)?,
+        name: name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        labels: options.labels.clone(),
+        backends: Vec::new(),
+        held: Vec::new(),
+    };
+    let left = spool.left_behind()?;
+    let work = Work::new(runner, spool, introduction, joined);
+    work.take_up(left);
+    let dial = ClientDial { options: options.clone(), credentials, refusals: AtomicU32::new(0) };
+    let (stop_link, stopped) = watch::channel(false);
+    let link = keep(&dial, &work, stopped, options.patience);
+    tokio::pin!(link);
+    let ended = tokio::select! {
+        ended = &mut link => ended,
+        () = until_done(&work, &options, &shutdown) => {
+            stop_link.send_replace(true);
+            link.await
+        }
+    };
+    match ended {
+        Ok(()) => Ok(()),
+        Err(LinkEnd::Unreachable(why)) => Err(JoinError::Unreachable(format!(
+            "{why}\n  start a coordinator with `coordinator serve`, or name a running one: `worker join https://HOST:7420 …`"
+        ))),
+        Err(LinkEnd::Refused(why)) => Err(JoinError::Refused(why)),
+    }
+}
+
+/// Returns when the worker is to leave: asked to (drained, or stopped with its work saved), done (`--once`) or idle too long.
+async fn until_done(work: &Work<AgentHost>, options: &JoinOptions, shutdown: &Shutdown) {
+    let mut changes = work.changes();
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    loop {
+        tokio::select! {
+            () = shutdown.draining() => break,
+            _ = changes.changed() => {}
+            _ = look.tick() => {}
+        }
+        let once = options.once && work.done() > 0 && work.count() == 0;
+        if once || options.max_idle.is_some_and(|max| work.idle_for() >= max) {
+            return;
+        }
+    }
+    info!("draining: what runs may end; ask again to stop at once");
+    work.drain();
+    loop {
+        if work.count() == 0 {
+            return;
+        }
+        tokio::select! {
+            () = shutdown.stopping() => break,
+            _ = changes.changed() => {}
+        }
+    }
+    work.stop("the worker was stopped");
+    let emptied = async {
+        while work.count() > 0 {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(STOP_WITHIN, emptied).await.is_err() {
+        warn!("not all could be handed in; the spool has it for the next start");
+    }
+}
+
+/// Finds a name and a folder that no other worker holds.
+fn claim_workspace(options: &JoinOptions) -> Result<(String, PathBuf, DirLock), JoinError> {
+    let folder = |name: &str| options.workspace.clone().unwrap_or_else(|| options.data_dir.join("workers").join(name));
+    if let Some(name) = &options.name {
+        check_id(name).map_err(|error| JoinError::Usage(format!("--name {name}: {error}")))?;
+        let path = folder(name);
+        let lock = DirLock::acquire(&path, "worker join")?;
+        return Ok((name.clone(), path, lock));
+    }
+    let host = host_name();
+    for number in 1..=NAMES_MAX {
+        let name = format!("{host}-{number}");
+        let path = folder(&name);
+        match DirLock::acquire(&path, "worker join") {
+            Ok(lock) => return Ok((name, path, lock)),
+            Err(LockError::Held { .. }) if options.workspace.is_none() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(JoinError::Usage(format!("{NAMES_MAX} workers live on this host already; name this one with --name")))
+}
+
+fn host_name() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let plain: String =
+        text.trim().chars().map(|each| if each.is_ascii_alphanumeric() { each.to_ascii_lowercase() } else { '-' }).take(40).collect();
+    let plain = plain.trim_matches('-');
+    if plain.is_empty() { "worker".to_owned() } else { plain.to_owned() }
+}
+
+/// The worker's own certificate: kept in its workspace, minted through `client.json` where there is none or its authority is another's.
+async fn identity(options: &JoinOptions, name: &str, workspace: &Path) -> Result<Credentials, JoinError> {
+    let path = workspace.join("identity.json");
+    let kept = Credentials::read(&path)?;
+    let client = ClientFile::read(&options.data_dir)?;
+    match (kept, client) {
+        (Some(kept), Some(client)) if kept.ca_pem == client.credentials.ca_pem => Ok(kept),
+        (Some(kept), None) => Ok(kept),
+        (_, Some(client)) => {
+            let minted = enrol(options, name, &client).await?;
+            minted.write(&path)?;
+            Ok(minted)
+        }
+        (None, None) => Err(JoinError::Unreachable(format!(
+            "there is no coordinator of this user: {} does not exist\n  start one with `coordinator serve`, or name its data directory with --data-dir",
+            ClientFile::path(&options.data_dir).display()
+        ))),
+    }
+}
+
+async fn enrol(options: &JoinOptions, name: &str, client: &ClientFile) -> Result<Credentials, JoinError> {
+    let address = options.coordinator.clone().unwrap_or_else(|| client.address.clone());
+    let channel = connect(&address, &client.credentials).await.map_err(connect_error)?;
+    let csr = new_csr()?;
+    let request = v1::EnrolWorkerRequest { name: name.to_owned(), csr_pem: csr.request_pem.clone() };
+    let reply =
+        ControlClient::new(channel).enrol_worker(request).await.map_err(|status| JoinError::Refused(status.message().to_owned()))?;
+    let reply = reply.into_inner();
+    Ok(Credentials { ca_pem: reply.ca_pem, certificate_pem: reply.certificate_pem, key_pem: csr.key_pem })
+}
+
+fn connect_error(error: ConnectError) -> JoinError {
+    match error {
+        ConnectError::NotTrusted { .. } => JoinError::Refused(error.to_string()),
+        ConnectError::BadAddress { .. } => JoinError::Usage(error.to_string()),
+        _ => JoinError::Unreachable(error.to_string()),
+    }
+}
+
+/// Greater than at any start before, and durable.
+fn next_incarnation(workspace: &Path) -> Result<u64, JoinError> {
+    let path = workspace.join("incarnation");
+    let failed = |source| JoinError::Io { path: path.clone(), source };
+    let last = fsx::read_bounded(&path, 64).map_err(failed)?;
+    let last: u64 = last.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    fsx::write_atomic(&path, format!("{}\n", last + 1).as_bytes(), fsx::PRIVATE).map_err(failed)?;
+    Ok(last + 1)
+}
+
+/// Dials the coordinator that is named, or the one `client.json` names right now.
+struct ClientDial {
+    options: JoinOptions,
+    credentials: Credentials,
+    refusals: AtomicU32,
+}
+
+impl Dial for ClientDial {
+    async fn dial(&self) -> Result<Channel, DialError> {
+        let address = match &self.options.coordinator {
+            Some(address) => address.clone(),
+            None => match ClientFile::read(&self.options.data_dir) {
+                Ok(Some(client)) => client.address,
+                Ok(None) => return Err(DialError::Unreachable("no coordinator of this user is running".to_owned())),
+                Err(error) => return Err(DialError::Unreachable(error.to_string())),
+            },
+        };
+        match connect(&address, &self.credentials).await {
+            Ok(channel) => {
+                self.refusals.store(0, Ordering::Relaxed);
+                Ok(channel)
+            }
+            Err(error @ (ConnectError::NotTrusted { .. } | ConnectError::BadAddress { .. })) => {
+                let refusals = self.refusals.fetch_add(1, Ordering::Relaxed) + 1;
+                if refusals >= REFUSALS_MAX {
+                    Err(DialError::Refused(error.to_string()))
+                } else {
+                    Err(DialError::Unreachable(error.to_string()))
+                }
+            }
+            Err(error) => Err(DialError::Unreachable(error.to_string())),
+        }
+    }
+}
