@@ -10,6 +10,7 @@ pub mod offline;
 pub mod operate;
 pub mod parts;
 pub mod plan;
+pub mod preview;
 pub mod prompt;
 pub mod query;
 pub mod report;

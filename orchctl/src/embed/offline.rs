@@ -33,7 +33,7 @@ impl Offline {
     /// The lines there are; nothing more comes.
     pub async fn watch(&self, wanted: &WatchFor) -> Result<Lines> {
         let request = WatchRequest {
-            run: wanted.run.clone(),
+            run: (!wanted.run.is_empty()).then(|| wanted.run.clone()),
             unit: wanted.unit.clone(),
             attempt: wanted.attempt,
             transitions: wanted.transitions,

@@ -13,8 +13,10 @@ use roundtable_worker::join::{JoinError, JoinOptions, join};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::commands::doctor::{Check, State};
 use crate::crew::CrewOptions;
 use crate::failure::{Failure, Result};
+use crate::output::paint::Paint;
 
 /// Slots of each agent CLI found, where nothing was said.
 const DEFAULT_SLOTS: u32 = 2;
@@ -78,6 +80,20 @@ fn host(config: &Config, options: &CrewOptions) -> Result<Arc<Host>> {
         paths.insert(name, file);
     }
     Host::current(configs, paths).map(Arc::new).map_err(|error| Failure::failed("this program cannot find itself").why(error))
+}
+
+/// What is found of the agent CLIs here, without calling a model.
+pub async fn probe_agents(config: &Config) -> Vec<Check> {
+    let host = match host(config, &CrewOptions::default()) {
+        Ok(host) => host,
+        Err(failure) => return vec![Check::new(State::Bad, "agents", failure.render(Paint::plain()), "")],
+    };
+    let names = host.installed();
+    if names.is_empty() {
+        let next = "install codex, gemini or opencode, or try `orchctl demo`, which needs none";
+        return vec![Check::new(State::Info, "agents", "no agent CLI found on PATH", next)];
+    }
+    names.into_iter().map(|name| Check::new(State::Good, name.to_string(), "found", "")).collect()
 }
 
 fn backend_config(config: &roundtable_runtime::config::BackendConfig) -> BackendConfig {

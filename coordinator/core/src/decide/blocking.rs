@@ -93,7 +93,6 @@ pub(super) fn withdraw_of_unit(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId,
 fn priority(kind: DecisionKind) -> Priority {
     match kind {
         DecisionKind::HumanFallback => Priority::Critical,
-        DecisionKind::MissingOwnerAgent => Priority::Medium,
         _ => Priority::High,
     }
 }
@@ -103,11 +102,11 @@ fn options(d: &Deciding<'_>, run: &RunId, kind: DecisionKind, backend: Option<&B
     let abort = option("Abort orchestration", "abort");
     let skip = option("Skip this task - continue without it", "skip");
     let pairs = match kind {
-        DecisionKind::HumanFallback
-        | DecisionKind::FailedSubtask
-        | DecisionKind::Quarantine
-        | DecisionKind::ReviewFailed
-        | DecisionKind::Breach => {
+        // The three that scripts know by number come first.
+        DecisionKind::HumanFallback => {
+            vec![option("I've fixed it manually - resume", "resume"), skip, abort, option("Try again", "retry")]
+        }
+        DecisionKind::FailedSubtask | DecisionKind::Quarantine | DecisionKind::ReviewFailed | DecisionKind::Breach => {
             vec![option("I've fixed it manually - resume", "resume"), option("Try again", "retry"), skip, abort]
         }
         DecisionKind::MissingOwnerAgent => {

@@ -34,7 +34,7 @@ pub(super) fn open(d: &mut Deciding<'_>, run: &RunId, phase: Phase) -> Result<()
         Phase::SyncPulse => d.done("the mirror files follow the state by themselves"),
         Phase::Dispatch => {
             refuse_unassigned(now)?;
-            let ready = |unit: &Unit| schedule::wants_work(unit) && schedule::is_ready(d.state(), now, unit, d.now);
+            let ready = |unit: &Unit| schedule::wants_work(unit) && schedule::is_ready_for_step(d.state(), now, unit, d.now);
             let units: Vec<UnitId> = now.in_order().filter(|unit| ready(unit)).map(|unit| unit.id.clone()).collect();
             begin(d, run, phase, units, "ready for work");
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use roundtable_shared::spec::{Level, NotRun, Selection, Unit as Outline, select};
-use roundtable_shared::{RunId, SubtaskState, UnitId};
+use roundtable_shared::{RunId, RunOptions, SubtaskState, UnitId};
 
 use super::{Deciding, assign, close, import};
 use crate::change::{Rejection, Reply};
@@ -31,7 +31,7 @@ pub(super) fn submit(d: &mut Deciding<'_>, submit: Submit) -> Result<(), Rejecti
         spec,
         outline,
         inputs_digest,
-        options,
+        mut options,
         base,
         started_branch,
         tick_path,
@@ -41,6 +41,11 @@ pub(super) fn submit(d: &mut Deciding<'_>, submit: Submit) -> Result<(), Rejecti
         by,
         ..
     } = submit;
+    if let Some(name) = imported.as_ref().and_then(|imported| imported.session_name.clone())
+        && options.session_name == RunOptions::default().session_name
+    {
+        options.session_name = name;
+    }
     let selection = select(&outline.units, options.with_optional, &options.only, "tasks.md");
     if let Some(problem) = selection.problems.iter().find(|problem| problem.level == Level::Error) {
         return Err(Rejection::invalid(problem.to_string()));

@@ -125,7 +125,9 @@ pub(super) fn accept(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, work: Wor
     }
     let now = d.unit(run, unit);
     let (had_breach, had_fix, state) = (now.breach.is_some(), now.fix.is_some(), now.state);
-    let reviewers = if is_empty { 0 } else { now.criticality.reviewers() };
+    // An empty change of a turn needs no review; a person's commit is looked at whatever it changes.
+    let needs_none = is_empty && state == UnitState::InProgress;
+    let reviewers = if needs_none { 0 } else { now.criticality.reviewers() };
     if had_breach {
         d.emit(run, Fact::BreachRecorded { unit: unit.clone(), breach: None });
     }
@@ -133,7 +135,7 @@ pub(super) fn accept(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, work: Wor
         d.emit(run, Fact::FixSet { unit: unit.clone(), cause: None });
     }
     d.emit(run, Fact::RoundOpened { unit: unit.clone(), reviewers });
-    let to = if is_empty && state == UnitState::InProgress { UnitState::FinalReview } else { UnitState::PendingReview };
+    let to = if needs_none { UnitState::FinalReview } else { UnitState::PendingReview };
     d.move_unit(run, unit, to, None);
 }
 

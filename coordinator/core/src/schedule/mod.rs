@@ -22,7 +22,7 @@ pub(crate) use backend::Resolved;
 pub use explain::{WaitKind, Waiting, explain};
 pub use plan::{PlanReason, Planned, PlannedUnit, PlannedWait, plan};
 pub use ready::is_ready;
-pub(crate) use ready::{is_ready_but_for_time, wants_work};
+pub(crate) use ready::{is_ready_but_for_time, is_ready_for_step, wants_work};
 pub use standing::{Standing, first_blocker, standing};
 
 use backend::resolve;

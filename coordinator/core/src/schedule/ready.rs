@@ -49,19 +49,25 @@ pub(super) fn seat_is_due(run: &Run, unit: &Unit, seat: Seat) -> bool {
 
 /// Whether nothing but a slot stands between the unit and its next seat.
 pub fn is_ready(state: &State, run: &Run, unit: &Unit, now: Now) -> bool {
-    let mut gates = Gates { run, unit, now, reasons: None, time_counts: true };
+    let mut gates = Gates { run, unit, now, reasons: None, time_counts: true, phase_counts: true };
+    !gates.any(state)
+}
+
+/// The same, manual mode's phases aside: what a step that is about to open may take up.
+pub(crate) fn is_ready_for_step(state: &State, run: &Run, unit: &Unit, now: Now) -> bool {
+    let mut gates = Gates { run, unit, now, reasons: None, time_counts: true, phase_counts: false };
     !gates.any(state)
 }
 
 /// The same, backoff aside: only time stands in between.
 pub(crate) fn is_ready_but_for_time(state: &State, run: &Run, unit: &Unit, now: Now) -> bool {
-    let mut gates = Gates { run, unit, now, reasons: None, time_counts: false };
+    let mut gates = Gates { run, unit, now, reasons: None, time_counts: false, phase_counts: true };
     !gates.any(state)
 }
 
 /// Everything that stands between the unit and its next seat, worker and backend aside.
 pub(super) fn gates(state: &State, run: &Run, unit: &Unit, now: Now) -> Vec<Waiting> {
-    let mut gates = Gates { run, unit, now, reasons: Some(Vec::new()), time_counts: true };
+    let mut gates = Gates { run, unit, now, reasons: Some(Vec::new()), time_counts: true, phase_counts: true };
     gates.any(state);
     gates.reasons.unwrap_or_default()
 }
@@ -73,6 +79,7 @@ struct Gates<'a> {
     now: Now,
     reasons: Option<Vec<Waiting>>,
     time_counts: bool,
+    phase_counts: bool,
 }
 
 impl Gates<'_> {
@@ -132,7 +139,7 @@ impl Gates<'_> {
                 Waiting::on_run(WaitKind::Orchestrator, "the orchestrator agent asked to hold this back for a moment".to_owned())
             });
         }
-        if !decide::step_allows(self.run, phase, &self.unit.id) {
+        if self.phase_counts && !decide::step_allows(self.run, phase, &self.unit.id) {
             found |= self.closed(|gates| {
                 let word = match phase {
                     Phase::Reviews => "reviews",

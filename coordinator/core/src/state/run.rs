@@ -430,9 +430,10 @@ impl Run {
         self.holders().filter(move |other| other.id != unit.id && other.conflicts(unit))
     }
 
-    /// Units in the order of final review: the integration queue.
+    /// Units in the order of final review: the integration queue. An empty change has no reviewers, and so nothing to consolidate.
     pub fn queue(&self) -> Vec<&Unit> {
-        let mut queue: Vec<&Unit> = self.units().filter(|unit| unit.state == UnitState::FinalReview && unit.consolidated).collect();
+        let is_next = |unit: &&Unit| unit.state == UnitState::FinalReview && (unit.consolidated || unit.reviewers == 0);
+        let mut queue: Vec<&Unit> = self.units().filter(is_next).collect();
         queue.sort_by_key(|unit| unit.queued);
         queue
     }
