@@ -196,7 +196,7 @@ fn hostile_answers_cost_bounded_work() {
     ] {
         let begun = std::time::Instant::now();
         let answer = WorkAnswer::parse(&format!("{text}\n{{\"status\":\"ok\",\"summary\":\"{}\"}}", "s".repeat(1000)));
-        assert!(begun.elapsed().as_secs() < 20, "{}…", &text[..20]);
+        assert!(begun.elapsed().as_secs() < 60, "{}…", &text[..20]);
         // What is open before it may swallow it; where nothing does, it is found.
         if !text.contains(['/', '\\']) {
             assert!(answer.is_ok(), "{}…", &text[..20]);

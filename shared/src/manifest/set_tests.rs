@@ -147,7 +147,7 @@ fn path() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn covers_agrees_with_the_model(entries in prop::collection::vec(entry(), 1..4), path in path()) {

@@ -99,6 +99,10 @@ pub(super) fn numbered(body: &str) -> Option<Numbered<'_>> {
         }
         Some(_) => return None,
     };
+    // `3D rendering` is no task 3D.
+    if shape == Shape::Number && id.ends_with(|c: char| c.is_ascii_uppercase()) {
+        return None;
+    }
     Some(Numbered { id, shape, rest: chars.as_str() })
 }
 
@@ -110,7 +114,7 @@ fn bare(dotted: bool, letters: bool) -> Shape {
     }
 }
 
-/// Length of `[A-Z]{0,4} number [a-z]? (. number [a-z]?)*` at the beginning.
+/// Length of `[A-Z]{0,4} number letter? (. number letter?)*` at the beginning.
 pub(super) fn id_len(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let letters = bytes.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
@@ -134,7 +138,7 @@ fn component(bytes: &[u8], from: usize) -> Option<usize> {
         return None;
     }
     let mut end = from + digits;
-    let suffix = bytes.get(end).is_some_and(u8::is_ascii_lowercase) && !bytes.get(end + 1).is_some_and(u8::is_ascii_alphanumeric);
+    let suffix = bytes.get(end).is_some_and(u8::is_ascii_alphabetic) && !bytes.get(end + 1).is_some_and(u8::is_ascii_alphanumeric);
     if suffix {
         end += 1;
     }

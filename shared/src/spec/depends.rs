@@ -64,10 +64,7 @@ const TITLE_CHARS_MAX: usize = 200;
 
 /// Reads a line (without bullet and opening emphasis) as a dependency list; `None` where it is none.
 pub(super) fn read(text: &str) -> Option<DependencyLine> {
-    let (word, rest) = KEYWORDS.iter().find_map(|word| {
-        let head = text.get(..word.len())?;
-        (head.eq_ignore_ascii_case(word) || head.to_lowercase() == **word).then(|| (*word, &text[word.len()..]))
-    })?;
+    let (word, rest) = KEYWORDS.iter().find_map(|word| Some((*word, strip_word(text, word)?)))?;
     let rest = rest.trim_start_matches(['*', '_', '`']).trim_start();
     let (listed, colon) = match rest.strip_prefix([':', '：']) {
         Some(list) => (list, true),
@@ -78,6 +75,13 @@ pub(super) fn read(text: &str) -> Option<DependencyLine> {
     let pure = line.foreign.is_empty() && line.titled.is_empty() && !line.items.is_empty();
     let is_list = colon || (word == "depends on" && pure);
     is_list.then_some(line)
+}
+
+/// The text after a word, whatever its case.
+pub(super) fn strip_word<'t>(text: &'t str, word: &str) -> Option<&'t str> {
+    let head = text.get(..word.len())?;
+    let same = if word.is_ascii() { head.eq_ignore_ascii_case(word) } else { !head.is_ascii() && head.to_lowercase() == word };
+    same.then(|| &text[word.len()..])
 }
 
 /// The text without `(remarks)`, full-width ones included.

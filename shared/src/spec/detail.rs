@@ -20,6 +20,7 @@ pub(super) enum Detail {
 }
 
 const LINKS_MAX: usize = 200;
+const BRACES_MAX: usize = 100;
 /// What such lines begin with in the languages plans are written in.
 const REQUIREMENT_WORDS: [&str; 14] = [
     "requirements",
@@ -80,9 +81,8 @@ fn open_emphasis(text: &str) -> (String, &str) {
 /// What follows `keyword:`, with emphasis closed on either side of the colon taken off. ASCII case does not matter.
 fn keyword<'a>(text: &'a str, words: &[&str]) -> Option<&'a str> {
     words.iter().find_map(|word| {
-        let head = text.get(..word.len())?;
-        let rest = text[word.len()..].trim_start_matches(['*', '_', '`']).trim_start();
-        head.eq_ignore_ascii_case(word).then(|| rest.strip_prefix([':', '：']))?
+        let rest = depends::strip_word(text, word)?.trim_start_matches(['*', '_', '`']).trim_start();
+        rest.strip_prefix([':', '：'])
     })
 }
 
@@ -100,19 +100,21 @@ fn entries(open: &str, rest: &str) -> Option<Vec<String>> {
             text = text.strip_suffix('_').unwrap_or(text);
         }
     }
-    let list: Vec<String> = split_entries(text).into_iter().filter_map(entry).collect();
+    let list: Vec<String> = split_entries(text).into_iter().filter_map(entry).flat_map(expand_braces).collect();
     let pathlike = |entry: &String| !entry.contains(char::is_whitespace) && entry.contains(['/', '.', '*', '\\']);
     (!open.is_empty() || list.iter().all(pathlike) && !list.is_empty()).then_some(list)
 }
 
-/// Splits at commas outside backticks and brackets.
+/// Splits at commas outside backticks, braces and brackets.
 fn split_entries(text: &str) -> Vec<&str> {
     let mut out = Vec::new();
-    let (mut from, mut quoted) = (0, false);
+    let (mut from, mut quoted, mut depth) = (0, false, 0u32);
     for (at, c) in text.char_indices() {
         match c {
             '`' => quoted = !quoted,
-            ',' | '，' | '、' | ';' if !quoted => {
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth = depth.saturating_sub(1),
+            ',' | '，' | '、' | ';' if !quoted && depth == 0 => {
                 out.push(&text[from..at]);
                 from = at + c.len_utf8();
             }
@@ -121,6 +123,27 @@ fn split_entries(text: &str) -> Vec<&str> {
     }
     out.push(&text[from..]);
     out
+}
+
+/// `src/{a,b}.rs` names two paths. Braces without a comma are part of a name.
+fn expand_braces(entry: String) -> Vec<String> {
+    let mut done = Vec::new();
+    let mut open = vec![entry];
+    while let Some(entry) = open.pop() {
+        let list = entry
+            .find('{')
+            .and_then(|from| Some((from, from + entry[from..].find('}')?)))
+            .filter(|(from, to)| entry[*from..*to].contains(','));
+        match list {
+            Some((from, to)) if done.len() + open.len() < BRACES_MAX => {
+                let expanded: Vec<String> =
+                    entry[from + 1..to].split(',').map(|part| format!("{}{}{}", &entry[..from], part.trim(), &entry[to + 1..])).collect();
+                open.extend(expanded.into_iter().rev());
+            }
+            _ => done.push(entry),
+        }
+    }
+    done
 }
 
 /// One entry: out of its backticks or emphasis, without a trailing remark in parentheses. `none` names nothing.
@@ -177,10 +200,8 @@ fn links(text: &str) -> Option<Vec<String>> {
 
 fn requirement_word(text: &str) -> Option<&str> {
     REQUIREMENT_WORDS.iter().find_map(|word| {
-        let head = text.get(..word.len())?;
-        let rest = &text[word.len()..];
-        ((head.eq_ignore_ascii_case(word) || head.to_lowercase() == **word) && !rest.starts_with(|c: char| c.is_alphabetic()))
-            .then_some(rest)
+        let rest = depends::strip_word(text, word)?;
+        (!rest.starts_with(|c: char| c.is_alphabetic())).then_some(rest)
     })
 }
 

@@ -145,3 +145,17 @@ pub struct Dependency {
     /// Line in `tasks.md`.
     pub line: u32,
 }
+
+impl Task {
+    /// Details as the mirror files list them: one line each, without indentation and bullets; blank lines and code as they are.
+    pub fn plain_details(&self) -> Vec<String> {
+        let mut fenced = false;
+        let plain = |line: &String| {
+            let trimmed = line.trim_start();
+            let marker = trimmed.starts_with("```") || trimmed.starts_with("~~~");
+            fenced ^= marker;
+            if fenced || marker { line.clone() } else { super::lines::strip_bullet(trimmed).unwrap_or(trimmed).trim().to_owned() }
+        };
+        self.details.iter().map(plain).collect()
+    }
+}

@@ -88,6 +88,7 @@ impl Spec {
             Some(bytes) => {
                 report.plan = parse_tasks(bytes, TASKS);
                 report.problems.append(&mut report.plan.problems);
+                report.problems.extend(dead_links(&report.spec, &report.plan));
             }
             None => {
                 report.problems.push(file_problem(Level::Error, TASKS, "there is no tasks.md in the spec folder; write the plan there"))
@@ -132,4 +133,27 @@ impl Spec {
         }
         hasher.finalize().to_hex().to_string()
     }
+}
+
+/// Links to requirements that are not there. They hurt nobody but the agent, who gets no text for them.
+fn dead_links(spec: &Spec, plan: &Plan) -> Vec<Problem> {
+    let Some(source) = spec.requirement_source() else { return Vec::new() };
+    let file = if spec.requirements.is_some() { REQUIREMENTS } else { BUGFIX };
+    let index = RequirementIndex::new(source);
+    let (mut found, mut dead) = (0usize, 0usize);
+    let mut notes = Vec::new();
+    for task in plan.tasks() {
+        let missing: Vec<&str> = task.requirements.iter().map(String::as_str).filter(|id| index.get(id).is_none()).collect();
+        found += task.requirements.len() - missing.len();
+        dead += missing.len();
+        if !missing.is_empty() {
+            let message = format!("task {} links to {}, which {file} does not have", task.id, missing.join(", "));
+            notes.push(Problem { level: Level::Note, file: TASKS.to_owned(), line: task.line, message });
+        }
+    }
+    if found == 0 && dead > 0 {
+        let message = format!("none of the {dead} linked requirements is found here; number its headings as the links do");
+        return vec![file_problem(Level::Note, file, message)];
+    }
+    notes
 }

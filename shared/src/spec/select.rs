@@ -69,18 +69,23 @@ impl Chooser<'_> {
 
     fn reasons(&mut self, with_optional: bool, only: &[String]) -> Vec<Option<NotRun>> {
         let asked: HashSet<&str> = only.iter().map(String::as_str).collect();
+        let units = self.units;
+        let owner: HashMap<&str, &UnitId> = units
+            .iter()
+            .filter(|_| !only.is_empty())
+            .flat_map(|unit| unit.tasks.iter().map(move |task| (task.id.as_str(), &unit.id)))
+            .collect();
         for id in only {
-            if self.units.iter().any(|unit| unit.id.as_str() == id) {
+            let owner = owner.get(id.as_str());
+            if owner.is_some_and(|unit| unit.as_str() == id) {
                 continue;
             }
-            let owner = self.units.iter().find(|unit| unit.task(id).is_some()).map(|unit| unit.id.clone());
             let message = match owner {
                 Some(unit) => format!("--only {id}: that is a subtask and runs with its unit; name unit {unit}"),
                 None => format!("--only {id}: there is no such unit; name units of this plan"),
             };
             self.say(Level::Error, 0, message);
         }
-        let units = self.units;
         let mut reasons = Vec::with_capacity(units.len());
         for unit in units {
             let is_asked = asked.is_empty() || asked.contains(unit.id.as_str());

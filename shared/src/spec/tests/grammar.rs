@@ -12,6 +12,7 @@ fn units_are_top_level_tasks_with_all_descendants() {
     assert!(plan.problems.is_empty(), "{:?}", plan.problems);
     assert!(plan.units[0].completed && !plan.units[1].completed);
     assert_eq!(plan.units[0].own().details, ["- Plates", "- _Requirements: 1.1_"]);
+    assert_eq!(plan.units[0].own().plain_details(), ["Plates", "_Requirements: 1.1_"]);
     assert_eq!(plan.units[0].own().requirements, ["1.1"]);
     assert_eq!(plan.units[1].writes, ["src/soup.rs", "tests/soup.rs"]);
     assert_eq!(plan.units[1].reads, ["src/salt.rs"]);
@@ -43,6 +44,8 @@ fn one_checkbox_line() {
         ("- [ ] P2.1 Title", "P2.1", "Title", false, false),
         ("- [ ] 1.4a Title", "1.4a", "Title", false, false),
         ("- [ ] 1.4a.2 Title", "1.4a.2", "Title", false, false),
+        ("- [ ] 2A. Title", "2A", "Title", false, false),
+        ("- [ ] 2.3B Title", "2.3B", "Title", false, false),
         ("- [ ] 2.1 (P) Title", "2.1", "Title", false, true),
         ("- [ ]* 2. (P) Title", "2", "Title", true, true),
         ("- [ ] **1.1** Title", "1.1", "Title", false, false),
@@ -233,6 +236,8 @@ fn manifest_lines() {
         ("_writes: app/(site)/[slug]/page.tsx_", vec!["app/(site)/[slug]/page.tsx"]),
         ("_writes: a.md (new), b.md_", vec!["a.md", "b.md"]),
         ("_writes: src\\win.rs_", vec!["src/win.rs"]),
+        ("_writes: src/{a,b}.rs, c/{x}.rs_", vec!["src/a.rs", "src/b.rs", "c/{x}.rs"]),
+        ("_writes: src/[a,b].rs_", vec!["src/[a,b].rs"]),
         ("_writes: none_", vec![]),
         ("writes: src/a.rs", vec!["src/a.rs"]),
         ("Writes: the audit log to disk", vec![]),

@@ -150,6 +150,15 @@ fn folders_that_lack_files() {
         read(&[tasks, ("requirements.md", "")], true),
         ["Error design.md: there is no design.md, so prompts carry no design; add one"]
     );
+    let linked = ("tasks.md", "- [ ] 1. A\n  - _Requirements: 1.1, 2.1_\n");
+    assert_eq!(
+        read(&[linked, ("requirements.md", "### Requirement 1\n1. one\n"), ("design.md", "")], true),
+        ["Note tasks.md:1: task 1 links to 2.1, which requirements.md does not have"]
+    );
+    assert_eq!(
+        read(&[linked, ("bugfix.md", "Prose."), ("design.md", "")], true),
+        ["Note bugfix.md: none of the 2 linked requirements is found here; number its headings as the links do"]
+    );
     let files = BTreeMap::from([("tasks.md".to_owned(), b"- [ ] 1. A".to_vec()), ("design.md".to_owned(), vec![0xff])]);
     let report = Spec::read(&files, false);
     assert_eq!(report.problems[0].to_string(), "design.md: invalid UTF-8 at byte 0; save the file as UTF-8");
