@@ -1,6 +1,6 @@
 //! The closing commit of a run: boxes still to be ticked, and learnings in the `AGENTS.md` nearest to the files they concern. No Unit-Id.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use roundtable_runtime::git::{EntryMode, Oid, Signature, TreeEdit};
 use roundtable_shared::{CommitId, TaskId};
@@ -30,20 +30,16 @@ impl Repository {
         let tip = Oid::try_from(&request.tip)?;
         let before = self.git.tree_of(&tip).await?;
         let mut tree = self.ticked(&before, request.tick_path.as_deref(), &request.ticks).await?;
-        let mut by_file: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        let mut by_file: BTreeMap<String, (Page, Vec<&str>)> = BTreeMap::new();
         for (text, paths) in &request.learnings {
-            by_file.entry(self.nearest(&before, paths).await?).or_default().push(text);
+            let Some(page) = self.nearest(&before, paths).await? else { continue };
+            by_file.entry(page.path.clone()).or_insert_with(|| (page, Vec::new())).1.push(text);
         }
         let mut edits = Vec::new();
-        for (path, learnings) in by_file {
-            let entry = self.git.entry(&before, &path).await?;
-            let text = match &entry {
-                Some(entry) => String::from_utf8_lossy(&self.git.read_blob(&entry.oid, FILE_BYTES_MAX).await?).into_owned(),
-                None => String::new(),
-            };
-            if let Some(added) = with_learnings(&text, &learnings) {
+        for (path, (page, learnings)) in by_file {
+            if let Some(added) = with_learnings(&page.text, &learnings) {
                 let oid = self.git.write_blob(added.into_bytes()).await?;
-                edits.push(TreeEdit::Put { path, mode: entry.map_or(EntryMode::File, |entry| entry.mode), oid });
+                edits.push(TreeEdit::Put { path, mode: page.mode, oid });
             }
         }
         tree = self.git.edit_tree(&tree, &edits).await?;
@@ -55,18 +51,49 @@ impl Repository {
         Ok(Some(self.git.commit_tree(&tree, &[tip], &by, message).await?.commit_id()))
     }
 
-    /// The `AGENTS.md` in the deepest folder that holds all these files and has one; else the one at the top.
-    async fn nearest(&self, tree: &Oid, paths: &[String]) -> Result<String, RepositoryError> {
+    /// The `AGENTS.md` in the deepest folder that holds all these files and has a usable one; else the one at the top, which may be new. `None` if what
+    /// stands there is no text.
+    async fn nearest(&self, tree: &Oid, paths: &[String]) -> Result<Option<Page>, RepositoryError> {
         let mut folder = common_folder(paths);
         while !folder.is_empty() {
-            let path = format!("{folder}/{FILE}");
-            if self.git.entry(tree, &path).await?.is_some() {
-                return Ok(path);
+            if let Some(page) = self.page(tree, &format!("{folder}/{FILE}")).await? {
+                return Ok(Some(page));
             }
             folder = folder.rsplit_once('/').map_or("", |(parent, _)| parent).to_owned();
         }
-        Ok(FILE.to_owned())
+        if let Some(page) = self.page(tree, FILE).await? {
+            return Ok(Some(page));
+        }
+        let is_free = self.git.entry(tree, FILE).await?.is_none() && self.git.list_tree(tree, Some(FILE), 1).await?.entries.is_empty();
+        Ok(is_free.then(|| Page { path: FILE.to_owned(), mode: EntryMode::File, text: String::new() }))
     }
+
+    /// The text file at a path, or the one beside it that a link there names.
+    async fn page(&self, tree: &Oid, path: &str) -> Result<Option<Page>, RepositoryError> {
+        let Some(mut entry) = self.git.entry(tree, path).await? else { return Ok(None) };
+        if entry.mode == EntryMode::Link {
+            let target = String::from_utf8(self.git.read_blob(&entry.oid, FILE_BYTES_MAX).await?).unwrap_or_default();
+            let target = target.strip_prefix("./").unwrap_or(&target);
+            if target.is_empty() || target.contains(['/', '\0']) || target == ".." {
+                return Ok(None);
+            }
+            let beside = path.rsplit_once('/').map_or_else(|| target.to_owned(), |(folder, _)| format!("{folder}/{target}"));
+            let Some(found) = self.git.entry(tree, &beside).await? else { return Ok(None) };
+            entry = found;
+        }
+        if !matches!(entry.mode, EntryMode::File | EntryMode::Executable) {
+            return Ok(None);
+        }
+        let text = String::from_utf8(self.git.read_blob(&entry.oid, FILE_BYTES_MAX).await?);
+        Ok(text.ok().map(|text| Page { path: entry.path, mode: entry.mode, text }))
+    }
+}
+
+/// A text file that takes learnings.
+struct Page {
+    path: String,
+    mode: EntryMode,
+    text: String,
 }
 
 /// The deepest folder that holds all the files; empty for the top.
@@ -83,9 +110,10 @@ fn common_folder(paths: &[String]) -> String {
 
 /// The file with these learnings under their heading; `None` if it has them all.
 fn with_learnings(text: &str, learnings: &[&str]) -> Option<String> {
-    let known: Vec<String> = text.lines().map(|line| line.trim_start_matches(['-', '*', ' ']).trim().to_lowercase()).collect();
-    let new: Vec<String> =
-        learnings.iter().filter(|each| !known.contains(&each.trim().to_lowercase())).map(|each| format!("- {}", each.trim())).collect();
+    let mut known: BTreeSet<String> = text.lines().map(|line| line.trim_start_matches(['-', '*', ' ']).trim().to_lowercase()).collect();
+    let one_line = |each: &&str| each.split_whitespace().collect::<Vec<_>>().join(" ");
+    let fresh = learnings.iter().map(one_line).filter(|each| !each.is_empty() && known.insert(each.to_lowercase()));
+    let new: Vec<String> = fresh.map(|each| format!("- {each}")).collect();
     if new.is_empty() {
         return None;
     }
@@ -111,7 +139,8 @@ fn with_learnings(text: &str, learnings: &[&str]) -> Option<String> {
         }
     };
     lines.splice(at..at, new);
-    Some(lines.join("\n") + "\n")
+    let line_end = if text.contains("\r\n") { "\r\n" } else { "\n" };
+    Some(lines.join(line_end) + line_end)
 }
 
 #[cfg(test)]
@@ -135,5 +164,7 @@ mod tests {
         assert_eq!(with_learnings(text, &["a ", "B"]).as_deref(), Some("## Learnings\n\n- A\n- B\n\n## Other\n\nx\n"));
         assert_eq!(with_learnings(text, &["A"]), None);
         assert_eq!(with_learnings("", &["A"]).as_deref(), Some("## Learnings\n\n- A\n"));
+        assert_eq!(with_learnings("x\r\n", &["A"]).as_deref(), Some("x\r\n\r\n## Learnings\r\n\r\n- A\r\n"));
+        assert_eq!(with_learnings("", &["A\n# Heading", " a  # heading ", " "]).as_deref(), Some("## Learnings\n\n- A # Heading\n"));
     }
 }

@@ -1,6 +1,8 @@
 //! Merging an attempt with the tip: the unit's commit on the run's branch, and the start of a retry or fix. Commits are deterministic, so a redo after a
 //! crash gives the same ids. The branch is moved elsewhere, by compare-and-swap.
 
+use std::collections::BTreeSet;
+
 use roundtable_core::command::Prepared;
 use roundtable_core::effect::PrepareIntegration;
 use roundtable_runtime::git::{Merge, Oid, Signature, TreeEdit};
@@ -44,6 +46,9 @@ impl Repository {
             return Ok(Prepared::Empty);
         }
         let changed = self.changed_between(&tip, &merge.tree).await?;
+        if let Some(conflict) = self.strayed(&base, &theirs, &changed).await? {
+            return Ok(conflict);
+        }
         let tree = self.ticked(&merge.tree, request.tick_path.as_deref(), &asked.ticks).await?;
         let by = Signature::roundtable(asked.date_ms / 1000);
         let commit = self.git.commit_tree(&tree, &[tip], &by, &message(asked)).await?;
@@ -68,9 +73,25 @@ impl Repository {
         if merge.tree == self.git.tree_of(&tip).await? {
             return Ok(Prepared::Empty);
         }
+        let changed = self.changed_between(&tip, &merge.tree).await?;
+        if let Some(conflict) = self.strayed(&base, &commit, &changed).await? {
+            return Ok(conflict);
+        }
         let merged = self.merge_commit(&merge, &tip, &commit).await?;
-        let changed: Vec<ChangedPath> = self.changed_between(&tip, &merged).await?;
         Ok(Prepared::Clean { commit: merged.commit_id(), changed })
+    }
+
+    /// A merge follows files that the tip renamed. What then lands in a path the attempt never changed was judged under another name (I6), so it goes back.
+    async fn strayed(&self, base: &Oid, theirs: &Oid, merged: &[ChangedPath]) -> Result<Option<Prepared>, RepositoryError> {
+        let own = self.changed_between(base, theirs).await?;
+        let own: BTreeSet<&str> = own.iter().map(|change| change.path.as_str()).collect();
+        let paths: Vec<String> =
+            merged.iter().filter(|change| !own.contains(change.path.as_str())).map(|change| change.path.clone()).collect();
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        let evidence = "The run's branch has renamed files that this work changes; bring the changes to the new names.\n".to_owned();
+        Ok(Some(Prepared::Conflict { paths, evidence }))
     }
 
     async fn merge_commit(&self, merge: &Merge, tip: &Oid, commit: &Oid) -> Result<Oid, RepositoryError> {
@@ -135,7 +156,11 @@ fn conflict(merge: &Merge) -> Prepared {
 
 fn message(asked: &PrepareIntegration) -> String {
     let title: String = asked.title.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
-    let mut text = format!("{}\n\nUnit-Id: {}\nAttempt: {}\n", title.trim(), asked.unit, asked.attempt);
+    let title = match title.trim() {
+        "" => format!("Unit {}", asked.unit),
+        title => title.to_owned(),
+    };
+    let mut text = format!("{title}\n\nUnit-Id: {}\nAttempt: {}\n", asked.unit, asked.attempt);
     let mut said = Vec::new();
     for backend in &asked.reviewed_by {
         if !said.contains(&backend) {

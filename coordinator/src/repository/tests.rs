@@ -1,2 +1,484 @@
-//! Repositories with a real git.
+//! The repository against real git: what comes in, what is made of it, and that a redo makes the same.
 #![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use roundtable_core::command::Prepared;
+use roundtable_core::effect::PrepareIntegration;
+use roundtable_runtime::git::{CheckoutRequest, EntryMode, PackRequest, Sender, Signature, TreeEdit};
+use roundtable_shared::{AttemptNo, ChangeKind, EntryKind, TaskId};
+
+use super::*;
+
+const TASKS: &str = "# Plan\n\n- [ ] 1. One\n  - [ ] 1.1 Part\n- [ ] 2. Two\n";
+
+/// A person's repository and the coordinator's copy of its head.
+struct Place {
+    home: tempfile::TempDir,
+    program: GitProgram,
+    repository: Repository,
+    base: CommitId,
+}
+
+impl Place {
+    async fn new(files: &[(&str, &str)]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let program = GitProgram::find().await.unwrap();
+        let user = home.path().join("user");
+        std::fs::create_dir(&user).unwrap();
+        git(&user, &["init", "--quiet", "--initial-branch=main"]);
+        for (path, text) in files {
+            write(&user.join(path), text);
+        }
+        git(&user, &["add", "--all"]);
+        git(&user, &["commit", "--quiet", "--allow-empty", "-m", "base"]);
+        let base = CommitId::new(git(&user, &["rev-parse", "HEAD"]).trim());
+        let repositories = Repositories::new(home.path().join("repos"), program.clone());
+        let repository = repositories.open(base.as_str()).await.unwrap();
+        let place = Self { home, program, repository, base };
+        place.upload(&place.base, &[]).await.unwrap();
+        place.repository.begin_run(&run(), &place.base).await.unwrap();
+        place
+    }
+
+    fn user(&self) -> PathBuf {
+        self.home.path().join("user")
+    }
+
+    /// Sends a commit of the person's repository as its owner does.
+    async fn upload(&self, commit: &CommitId, haves: &[CommitId]) -> Result<(), RepositoryError> {
+        let user = self.program.discover(&self.user()).await.unwrap();
+        let haves = haves.iter().map(|have| Oid::try_from(have).unwrap()).collect();
+        let request = PackRequest { wants: vec![Oid::try_from(commit).unwrap()], haves, history_max: Some(50) };
+        let mut pack = Vec::new();
+        user.git().pack(&request, &mut pack).await.unwrap();
+        let mut incoming = self.repository.receive(commit, Sender::Owner)?;
+        for piece in pack.chunks(1000) {
+            incoming.push(piece).await?;
+        }
+        incoming.finish().await
+    }
+
+    /// Commits files on top of a commit, as an attempt would; `None` removes.
+    async fn attempt(&self, on: &CommitId, files: &[(&str, Option<&str>)]) -> CommitId {
+        let store = &self.repository.git;
+        let mut edits = Vec::new();
+        for (path, text) in files {
+            let path = (*path).to_owned();
+            edits.push(match text {
+                Some(text) => TreeEdit::Put { path, mode: EntryMode::File, oid: store.write_blob(*text).await.unwrap() },
+                None => TreeEdit::Remove { path },
+            });
+        }
+        let on = Oid::try_from(on).unwrap();
+        let tree = store.edit_tree(&on, &edits).await.unwrap();
+        store.commit_tree(&tree, &[on], &Signature::roundtable(9), "attempt\n").await.unwrap().commit_id()
+    }
+
+    fn request(&self, tip: &CommitId, commit: &CommitId) -> IntegrateRequest {
+        IntegrateRequest {
+            asked: PrepareIntegration {
+                run: run(),
+                unit: "2".into(),
+                base: self.base.clone(),
+                tip: tip.clone(),
+                commit: commit.clone(),
+                attempt: AttemptNo(3),
+                title: "Two".to_owned(),
+                ticks: Vec::new(),
+                reviewed_by: vec!["codex-review".into(), "gemini".into(), "codex-review".into()],
+                keeps_agents_md: false,
+                date_ms: 1_700_000_000_123,
+            },
+            dropped: ["tasks.md", "requirements.md", "design.md", "bugfix.md"].map(|name| format!("spec/{name}")).to_vec(),
+            tick_path: Some("spec/tasks.md".to_owned()),
+        }
+    }
+
+    async fn text(&self, commit: &CommitId, path: &str) -> Option<String> {
+        self.repository.read_file(commit, path).await.unwrap().map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    async fn close(&self, tip: &CommitId, learnings: &[(&str, &[&str])]) -> Option<CommitId> {
+        let learnings =
+            learnings.iter().map(|(text, paths)| ((*text).to_owned(), paths.iter().map(|path| (*path).to_owned()).collect())).collect();
+        let request = CloseRequest { tip: tip.clone(), tick_path: None, ticks: Vec::new(), learnings, date_ms: 5_000 };
+        self.repository.close(&request).await.unwrap()
+    }
+
+    async fn message(&self, commit: &CommitId) -> String {
+        self.repository.git.commit_info(&Oid::try_from(commit).unwrap()).await.unwrap().message
+    }
+
+    async fn parents(&self, commit: &CommitId) -> Vec<CommitId> {
+        let info = self.repository.git.commit_info(&Oid::try_from(commit).unwrap()).await.unwrap();
+        info.parents.iter().map(Oid::commit_id).collect()
+    }
+}
+
+fn run() -> RunId {
+    "spec-abc234".into()
+}
+
+fn key(unit: Option<&str>, attempt: u32) -> AttemptKey {
+    AttemptKey { run: run(), unit: unit.map(Into::into), attempt: AttemptNo(attempt) }
+}
+
+fn git(dir: &Path, args: &[&str]) -> String {
+    let mut command = Command::new("git");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
+        command.env_remove(name);
+    }
+    command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("LC_ALL", "C");
+    command.args(["-c", "user.name=Person", "-c", "user.email=person@example.com"]).args(args).current_dir(dir);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+fn clean(prepared: Prepared) -> (CommitId, Vec<(String, ChangeKind)>) {
+    match prepared {
+        Prepared::Clean { commit, changed } => (commit, changed.into_iter().map(|change| (change.path, change.change)).collect()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn keys_are_commit_ids() {
+    let home = tempfile::tempdir().unwrap();
+    let repositories = Repositories::new(home.path().to_owned(), GitProgram::find().await.unwrap());
+    for bad in ["", "../../etc", "HEAD", "--bare", &"A".repeat(40)] {
+        assert!(matches!(repositories.open(bad).await, Err(RepositoryError::Key(_))), "{bad:?}");
+    }
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+    repositories.open(&"a".repeat(40)).await.unwrap();
+    assert!(home.path().join(format!("{}.git/HEAD", "a".repeat(40))).exists());
+}
+
+#[tokio::test]
+async fn an_upload_that_is_not_what_was_announced_is_refused() {
+    let place = Place::new(&[("a", "1")]).await;
+    assert!(place.repository.has_commit(&place.base).await.unwrap());
+    let never = CommitId::new("b".repeat(40));
+    for bytes in [&b""[..], b"garbage", b"PACK"] {
+        let mut incoming = place.repository.receive(&never, Sender::Peer).unwrap();
+        incoming.push(bytes).await.unwrap();
+        let error = incoming.finish().await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::InvalidInput, "{error}");
+    }
+    assert!(place.repository.receive(&CommitId::new("--help"), Sender::Peer).is_err());
+    let mut dropped = place.repository.receive(&never, Sender::Peer).unwrap();
+    dropped.push(b"PACK").await.unwrap();
+    drop(dropped);
+    assert!(!place.repository.has_commit(&never).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_pack_goes_out_thin_and_comes_back_from_a_worker() {
+    let place = Place::new(&[("a", "1"), ("big", &"line\n".repeat(50_000))]).await;
+    let worker = place.program.init_bare(place.home.path().join("worker.git"), ObjectFormat::Sha1).await.unwrap();
+    let collect = async |commit: &CommitId, haves: &[CommitId]| {
+        let mut stream = place.repository.send(commit, haves).unwrap();
+        let mut pack = Vec::new();
+        while let Some(piece) = stream.recv().await {
+            pack.extend_from_slice(&piece.unwrap());
+        }
+        pack
+    };
+    let pack = collect(&place.base, &[]).await;
+    let base = Oid::try_from(&place.base).unwrap();
+    let tips = std::slice::from_ref(&base);
+    worker.receive_pack(&mut pack.as_slice(), tips, Sender::Coordinator, Default::default()).await.unwrap().keep().await.unwrap();
+    let request = CheckoutRequest {
+        dir: place.home.path().join("tree"),
+        private: place.home.path().join("private"),
+        commit: base.clone(),
+        branch: "x".to_owned(),
+    };
+    let checkout = worker.checkout(&request).await.unwrap();
+    write(&checkout.dir.join("b"), "new");
+    let by = Signature::roundtable(1);
+    let request = roundtable_runtime::git::SnapshotRequest {
+        checkout: &checkout,
+        exclude: &[],
+        parents: tips,
+        by: &by,
+        message: "attempt\n",
+        limits: Default::default(),
+    };
+    let snapshot = worker.snapshot(&request).await.unwrap();
+    let mut back = Vec::new();
+    worker.pack(&PackRequest { wants: vec![snapshot.commit.clone()], haves: tips.to_vec(), history_max: None }, &mut back).await.unwrap();
+    assert!(back.len() < 1000, "{}", back.len());
+    let commit = snapshot.commit.commit_id();
+    let mut incoming = place.repository.receive(&commit, Sender::Peer).unwrap();
+    incoming.push(&back).await.unwrap();
+    incoming.finish().await.unwrap();
+    place.repository.keep_attempt(&key(Some("1"), 1), &commit).await.unwrap();
+    let changed = place.repository.changed(&place.base, &commit).await.unwrap();
+    assert_eq!(changed.iter().map(|change| change.path.as_str()).collect::<Vec<_>>(), ["b"]);
+    let thin = collect(&commit, std::slice::from_ref(&place.base)).await;
+    assert!(thin.len() < 1000, "{}", thin.len());
+    let mut gone = place.repository.send(&CommitId::new("c".repeat(40)), &[]).unwrap();
+    assert!(gone.recv().await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn attempts_are_kept_once_under_odd_names() {
+    let place = Place::new(&[("a", "1")]).await;
+    let other = place.attempt(&place.base, &[("a", Some("2"))]).await;
+    for unit in [None, Some("1"), Some("1.2"), Some("-"), Some("a/b"), Some(".."), Some("ü"), Some("x.lock"), Some("%2F")] {
+        let key = key(unit, 1);
+        assert_eq!(place.repository.attempt(&key).await.unwrap(), None, "{unit:?}");
+        place.repository.keep_attempt(&key, &other).await.unwrap();
+        place.repository.keep_attempt(&key, &other).await.unwrap();
+        assert!(matches!(place.repository.keep_attempt(&key, &place.base).await, Err(RepositoryError::Refused(_))));
+        assert_eq!(place.repository.attempt(&key).await.unwrap(), Some(other.clone()));
+        place.repository.keep_start(&key, &place.base).await.unwrap();
+        assert_eq!(place.repository.start(&key).await.unwrap(), Some(place.base.clone()));
+    }
+    place.repository.keep_person(&other).await.unwrap();
+    place.repository.keep_person(&other).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_branch_moves_by_compare_and_swap_and_a_redo_is_fine() {
+    let place = Place::new(&[("a", "1")]).await;
+    let (one, two) = (place.attempt(&place.base, &[("a", Some("2"))]).await, place.attempt(&place.base, &[("a", Some("3"))]).await);
+    place.repository.begin_run(&run(), &place.base).await.unwrap();
+    place.repository.move_branch(&run(), &place.base, &one).await.unwrap();
+    place.repository.move_branch(&run(), &place.base, &one).await.unwrap();
+    let error = place.repository.move_branch(&run(), &place.base, &two).await.unwrap_err();
+    assert!(matches!(error, RepositoryError::Git(GitError::RefMoved { .. })), "{error}");
+    assert_eq!(place.repository.branch(&run()).await.unwrap(), Some(one.clone()));
+    assert_eq!(place.repository.tips().await.unwrap(), [one]);
+}
+
+#[tokio::test]
+async fn facts_for_the_manifest_check() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let place = Place::new(&[("mode", "1"), ("old", "some text"), ("gone", "1")]).await;
+    let user = place.user();
+    std::fs::set_permissions(user.join("mode"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    git(&user, &["mv", "old", "new"]);
+    git(&user, &["rm", "--quiet", "gone"]);
+    symlink("mode", user.join("inside")).unwrap();
+    symlink("../secret", user.join("outside")).unwrap();
+    git(&user, &["add", "--all"]);
+    git(&user, &["update-index", "--add", "--cacheinfo", &format!("160000,{},sub", place.base)]);
+    git(&user, &["commit", "--quiet", "-m", "x"]);
+    let tip = CommitId::new(git(&user, &["rev-parse", "HEAD"]).trim());
+    place.upload(&tip, std::slice::from_ref(&place.base)).await.unwrap();
+    let facts = place.repository.changed(&place.base, &tip).await.unwrap();
+    let facts: Vec<_> = facts.iter().map(|fact| (fact.path.as_str(), fact.change, fact.entry, fact.unreadable)).collect();
+    assert_eq!(
+        facts,
+        [
+            ("gone", ChangeKind::Deleted, EntryKind::File, false),
+            ("inside", ChangeKind::Added, EntryKind::Symlink, false),
+            ("mode", ChangeKind::ModeChanged, EntryKind::Executable, false),
+            ("new", ChangeKind::Added, EntryKind::File, false),
+            ("old", ChangeKind::Deleted, EntryKind::File, false),
+            ("outside", ChangeKind::Added, EntryKind::EscapingSymlink, false),
+            ("sub", ChangeKind::Added, EntryKind::Gitlink, false),
+        ]
+    );
+    use std::os::unix::ffi::OsStrExt;
+    std::fs::write(user.join(std::ffi::OsStr::from_bytes(b"no\xffname")), "x").unwrap();
+    git(&user, &["add", "--all"]);
+    git(&user, &["commit", "--quiet", "-m", "y"]);
+    let odd = CommitId::new(git(&user, &["rev-parse", "HEAD"]).trim());
+    place.upload(&odd, std::slice::from_ref(&tip)).await.unwrap();
+    let facts = place.repository.changed(&tip, &odd).await.unwrap();
+    assert!(facts.len() == 1 && facts[0].unreadable, "{facts:?}");
+}
+
+#[tokio::test]
+async fn a_units_commit_lies_on_the_tip_and_is_the_same_again() {
+    let place = Place::new(&[("a", "1\n"), ("b", "1\n"), ("spec/tasks.md", TASKS)]).await;
+    let tip = place.attempt(&place.base, &[("a", Some("2\n"))]).await;
+    let work = place.attempt(&place.base, &[("b", Some("2\n")), ("d/new", Some("3\n"))]).await;
+    let mut request = place.request(&tip, &work);
+    request.asked.ticks = vec![TaskId::new("2"), TaskId::new("1.1")];
+    let (commit, changed) = clean(place.repository.prepare(&request).await.unwrap());
+    assert_eq!(
+        changed,
+        [("b".to_owned(), ChangeKind::Modified), ("d/new".to_owned(), ChangeKind::Added)],
+        "ticks are ours, not the unit's"
+    );
+    assert_eq!(place.parents(&commit).await, [tip]);
+    assert_eq!(place.message(&commit).await, "Two\n\nUnit-Id: 2\nAttempt: 3\nReviewed-by-agent: codex-review\nReviewed-by-agent: gemini\n");
+    assert_eq!(place.text(&commit, "a").await.as_deref(), Some("2\n"));
+    let tasks = place.text(&commit, "spec/tasks.md").await.unwrap();
+    assert_eq!(tasks, TASKS.replace("[ ] 1.1", "[x] 1.1").replace("[ ] 2.", "[x] 2."));
+    assert_eq!(clean(place.repository.prepare(&request).await.unwrap()).0, commit);
+    let trailers = git(
+        &place.home.path().join(format!("repos/{}.git", place.base)),
+        &["log", "-1", "--format=%(trailers:only,unfold)|%an|%at", commit.as_str()],
+    );
+    assert!(trailers.contains("Unit-Id: 2\nAttempt: 3\n") && trailers.contains("|Roundtable|1700000000"), "{trailers}");
+}
+
+#[tokio::test]
+async fn titles_cannot_forge_trailers() {
+    let place = Place::new(&[("a", "1\n")]).await;
+    let work = place.attempt(&place.base, &[("a", Some("2\n"))]).await;
+    let mut request = place.request(&place.base, &work);
+    request.asked.title = "Fine\n\nUnit-Id: 9\u{0}".to_owned();
+    let (commit, _) = clean(place.repository.prepare(&request).await.unwrap());
+    assert!(place.message(&commit).await.starts_with("Fine  Unit-Id: 9\n\nUnit-Id: 2\n"));
+    request.asked.title = " ".to_owned();
+    let (commit, _) = clean(place.repository.prepare(&request).await.unwrap());
+    assert!(place.message(&commit).await.starts_with("Unit 2\n\nUnit-Id: 2\n"));
+}
+
+#[tokio::test]
+async fn the_specs_own_files_and_learnings_are_left_alone() {
+    let place = Place::new(&[("a", "1\n"), ("spec/tasks.md", TASKS), ("spec/design.md", "d\n"), ("AGENTS.md", "rules\n")]).await;
+    let work = place
+        .attempt(
+            &place.base,
+            &[
+                ("a", Some("2\n")),
+                ("spec/tasks.md", Some("- [x] 1. Forged\n")),
+                ("spec/design.md", None),
+                ("spec/bugfix.md", Some("new\n")),
+                ("AGENTS.md", Some("mine\n")),
+                ("d/AGENTS.md", Some("mine\n")),
+            ],
+        )
+        .await;
+    let mut request = place.request(&place.base, &work);
+    let (commit, changed) = clean(place.repository.prepare(&request).await.unwrap());
+    assert_eq!(changed, [("a".to_owned(), ChangeKind::Modified)]);
+    assert_eq!(place.text(&commit, "spec/tasks.md").await.as_deref(), Some(TASKS));
+    assert_eq!(place.text(&commit, "spec/bugfix.md").await, None);
+    request.asked.keeps_agents_md = true;
+    let (commit, changed) = clean(place.repository.prepare(&request).await.unwrap());
+    assert_eq!(changed.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["AGENTS.md", "a", "d/AGENTS.md"]);
+    assert_eq!(place.text(&commit, "AGENTS.md").await.as_deref(), Some("mine\n"));
+    let only_dropped = place.attempt(&place.base, &[("spec/tasks.md", Some("x")), ("AGENTS.md", Some("y"))]).await;
+    let request = place.request(&place.base, &only_dropped);
+    assert_eq!(place.repository.prepare(&request).await.unwrap(), Prepared::Empty);
+}
+
+#[tokio::test]
+async fn spec_files_hidden_behind_a_file_or_directory_come_back() {
+    let place = Place::new(&[("a", "1\n"), ("spec/tasks.md", TASKS)]).await;
+    let as_directory = place.attempt(&place.base, &[("spec/tasks.md", None), ("spec/tasks.md/x", Some("1")), ("a", Some("2\n"))]).await;
+    let (commit, changed) = clean(place.repository.prepare(&place.request(&place.base, &as_directory)).await.unwrap());
+    assert_eq!(changed, [("a".to_owned(), ChangeKind::Modified)]);
+    assert_eq!(place.text(&commit, "spec/tasks.md").await.as_deref(), Some(TASKS));
+    let as_file = place.attempt(&place.base, &[("spec/tasks.md", None), ("spec", Some("1"))]).await;
+    assert_eq!(place.repository.prepare(&place.request(&place.base, &as_file)).await.unwrap(), Prepared::Empty);
+}
+
+#[tokio::test]
+async fn a_conflict_names_paths_and_says_why_and_changes_nothing() {
+    let place = Place::new(&[("a", "1\n"), ("b", "1\n")]).await;
+    let tip = place.attempt(&place.base, &[("a", Some("2\n"))]).await;
+    let work = place.attempt(&place.base, &[("a", Some("3\n")), ("b", Some("3\n"))]).await;
+    let Prepared::Conflict { paths, evidence } = place.repository.prepare(&place.request(&tip, &work)).await.unwrap() else { panic!() };
+    assert_eq!(paths, ["a"]);
+    assert!(evidence.contains("Merge conflict in a"), "{evidence}");
+    assert!(matches!(place.repository.merge_with_tip(&place.base, &work, &tip).await.unwrap(), Prepared::Conflict { .. }));
+    let start = place.repository.merged_start(&place.base, &work, &tip).await.unwrap();
+    assert_eq!(start.conflicts, ["a"]);
+    assert_eq!(place.parents(&start.commit).await, [tip.clone(), work.clone()]);
+    let text = place.text(&start.commit, "a").await.unwrap();
+    assert!(text.contains("<<<<<<<") && text.contains("2\n=======\n3\n"), "{text}");
+    assert_eq!(place.repository.merged_start(&place.base, &work, &tip).await.unwrap().commit, start.commit);
+}
+
+#[tokio::test]
+async fn what_follows_a_rename_into_a_path_the_unit_never_named_goes_back() {
+    let long = "a line of some length\n".repeat(30);
+    let place = Place::new(&[("old", &long), ("b", "1\n")]).await;
+    let tip = place.attempt(&place.base, &[("old", None), ("new", Some(&long))]).await;
+    let work = place.attempt(&place.base, &[("old", Some(&format!("{long}more\n"))), ("b", Some("2\n"))]).await;
+    for prepared in [
+        place.repository.prepare(&place.request(&tip, &work)).await.unwrap(),
+        place.repository.merge_with_tip(&place.base, &work, &tip).await.unwrap(),
+    ] {
+        let Prepared::Conflict { paths, evidence } = prepared else { panic!("{prepared:?}") };
+        assert_eq!(paths, ["new"]);
+        assert!(evidence.contains("renamed"), "{evidence}");
+    }
+}
+
+#[tokio::test]
+async fn a_merge_with_the_tip_is_a_start_that_keeps_both() {
+    let place = Place::new(&[("a", "1\n"), ("b", "1\n")]).await;
+    let tip = place.attempt(&place.base, &[("a", Some("2\n"))]).await;
+    let work = place.attempt(&place.base, &[("b", Some("2\n"))]).await;
+    let (commit, changed) = clean(place.repository.merge_with_tip(&place.base, &work, &tip).await.unwrap());
+    assert_eq!(changed, [("b".to_owned(), ChangeKind::Modified)]);
+    assert_eq!(place.parents(&commit).await, [tip.clone(), work.clone()]);
+    let start = place.repository.merged_start(&place.base, &work, &tip).await.unwrap();
+    assert_eq!((start.commit, start.conflicts.len()), (commit, 0));
+    assert_eq!(place.repository.merge_with_tip(&place.base, &place.base, &tip).await.unwrap(), Prepared::Empty);
+}
+
+#[tokio::test]
+async fn boxes_are_ticked_only_where_the_plan_is_tracked() {
+    let place = Place::new(&[("a", "1\n")]).await;
+    let work = place.attempt(&place.base, &[("a", Some("2\n"))]).await;
+    let mut request = place.request(&place.base, &work);
+    request.asked.ticks = vec![TaskId::new("2")];
+    let (commit, _) = clean(place.repository.prepare(&request).await.unwrap());
+    assert_eq!(place.repository.files(&commit, 10).await.unwrap(), (vec!["a".to_owned()], false));
+    assert_eq!(place.repository.files(&commit, 0).await.unwrap(), (Vec::new(), true));
+}
+
+#[tokio::test]
+async fn the_closing_commit_ticks_and_records_learnings_nearest_to_the_files() {
+    let files = [("spec/tasks.md", TASKS), ("x/AGENTS.md", "# X\n"), ("x/y/f", "1"), ("z/f", "1")];
+    let place = Place::new(&files).await;
+    let request = CloseRequest {
+        tip: place.base.clone(),
+        tick_path: Some("spec/tasks.md".to_owned()),
+        ticks: vec![TaskId::new("1")],
+        learnings: vec![
+            ("Near X".to_owned(), vec!["x/y/f".to_owned()]),
+            ("General".to_owned(), vec!["x/y/f".to_owned(), "z/f".to_owned()]),
+            ("general".to_owned(), vec![]),
+        ],
+        date_ms: 5_000,
+    };
+    let commit = place.repository.close(&request).await.unwrap().unwrap();
+    assert_eq!(place.parents(&commit).await, std::slice::from_ref(&place.base));
+    assert!(!place.message(&commit).await.contains("Unit-Id"));
+    assert_eq!(place.text(&commit, "x/AGENTS.md").await.as_deref(), Some("# X\n\n## Learnings\n\n- Near X\n"));
+    assert_eq!(place.text(&commit, "AGENTS.md").await.as_deref(), Some("## Learnings\n\n- General\n"));
+    assert!(place.text(&commit, "spec/tasks.md").await.unwrap().contains("- [x] 1. One"));
+    assert_eq!(place.repository.close(&request).await.unwrap(), Some(commit.clone()), "the same again");
+    let again = CloseRequest { tip: commit, ..request };
+    assert_eq!(place.repository.close(&again).await.unwrap(), None, "nothing is left to do");
+    assert_eq!(place.close(&place.base, &[]).await, None);
+}
+
+#[tokio::test]
+async fn learnings_never_damage_what_is_no_text() {
+    use std::os::unix::fs::symlink;
+    let place = Place::new(&[("CLAUDE.md", "# C\n"), ("d/f", "1"), ("e/f", "1"), ("binary/f", "1")]).await;
+    let user = place.user();
+    symlink("CLAUDE.md", user.join("AGENTS.md")).unwrap();
+    symlink("../../outside", user.join("d/AGENTS.md")).unwrap();
+    std::fs::write(user.join("binary/AGENTS.md"), b"\xff\xfe").unwrap();
+    git(&user, &["add", "--all"]);
+    git(&user, &["commit", "--quiet", "-m", "links"]);
+    let tip = CommitId::new(git(&user, &["rev-parse", "HEAD"]).trim());
+    place.upload(&tip, std::slice::from_ref(&place.base)).await.unwrap();
+    let commit = place.close(&tip, &[("One", &["d/f"]), ("Two", &["e/f"]), ("Three", &["binary/f"])]).await.unwrap();
+    let changed = place.repository.changed(&tip, &commit).await.unwrap();
+    assert_eq!(changed.iter().map(|change| change.path.as_str()).collect::<Vec<_>>(), ["CLAUDE.md"]);
+    assert_eq!(place.text(&commit, "CLAUDE.md").await.as_deref(), Some("# C\n\n## Learnings\n\n- One\n- Two\n- Three\n"));
+    let directory = place.attempt(&place.base, &[("AGENTS.md/inner", Some("1"))]).await;
+    assert_eq!(place.close(&directory, &[("One", &["e/f"])]).await, None, "a directory of that name is no place for it");
+}

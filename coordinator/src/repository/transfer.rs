@@ -22,7 +22,7 @@ pub struct Incoming {
 }
 
 impl Repository {
-    /// A thin pack that brings a peer this commit, given commits it has. History is cut: a peer needs the commit's content and no more.
+    /// A thin pack that brings a peer this commit, given commits it has, with as much of its history as is here.
     pub fn send(&self, commit: &CommitId, haves: &[CommitId]) -> Result<PackStream, RepositoryError> {
         let wants = vec![Oid::try_from(commit)?];
         // What a peer claims to have is only an optimisation: words that are no ids are ignored.
