@@ -1,27 +1,128 @@
 //! The real codex, gemini and opencode against the model server on loopback: that each adapter's command line is understood, its stream read
-//! rightly, its conversation resumed, and every failure put in its class. `.ci/install-clis` brings the CLIs; without them these tests say so
-//! loudly and pass, unless ROUNDTABLE_REQUIRE_CLIS is set.
+//! rightly, its conversation resumed, and every failure put in its class. `.ci/install-clis` brings the CLIs; without them these tests count as
+//! ignored, or fail if ROUNDTABLE_REQUIRE_CLIS is set.
 #![allow(clippy::unwrap_used)]
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::pin::Pin;
+use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use roundtable_shared::{AgentEvent, AttemptNo, FailureKind, Role, Switches, TurnData};
 use roundtable_tests::model_server::{Home, ModelServer, Script};
-use roundtable_worker::backend::{Backend, BackendConfig, EndedBy, ExitFacts, Host, Invocation, StdoutMode, Turn, TurnEnd};
+use roundtable_worker::backend::{Backend, BackendConfig, Host, StreamParser, Turn, TurnEnd, doctor};
+use roundtable_worker::process::{Limits, LineSink, ProcessSpec, Progress, Stop, Stream, Supervisor, SupervisorOptions, dispatch_exec_in};
 use serde_json::Value;
-use tokio::io::AsyncWriteExt;
 
 /// Longer than any turn here takes on a busy machine.
 const TURN_MAX: Duration = Duration::from_secs(240);
 
+type Test = fn() -> Pin<Box<dyn Future<Output = ()>>>;
+
+/// Name, the CLI it needs, and the test.
+const TESTS: &[(&str, &str, Test)] = &[
+    ("codex::implements_and_resumes_its_conversation", "codex", || Box::pin(implements_and_resumes("codex"))),
+    ("codex::a_refused_key_is_auth", "codex", || Box::pin(fails("codex", "401", 2, |kind| *kind == FailureKind::Auth))),
+    ("codex::a_rate_limit_is_one", "codex", || Box::pin(fails("codex", "429:1", 2, rate_limit))),
+    ("codex::an_exhausted_quota_is_one", "codex", || Box::pin(fails("codex", "quota", 1, quota))),
+    ("codex::a_broken_provider_is_unavailable", "codex", || Box::pin(fails("codex", "500", 6, unavailable))),
+    ("codex::a_cut_connection_is_unavailable", "codex", || Box::pin(fails("codex", "cut", 2, unavailable))),
+    ("codex::a_full_context_is_one", "codex", || Box::pin(fails("codex", "context", 1, |kind| *kind == FailureKind::ContextOverflow))),
+    ("codex::an_unknown_model_is_configuration", "codex", || Box::pin(fails("codex", "404", 1, |kind| *kind == FailureKind::Config))),
+    ("codex::a_cut_answer_is_a_failed_turn", "codex", || Box::pin(fails("codex", "length", 1, |kind| *kind == FailureKind::TurnFailed))),
+    ("codex::an_empty_answer_is_no_answer", "codex", || Box::pin(fails("codex", "empty", 1, |kind| *kind == FailureKind::BadAnswer))),
+    ("codex::a_silent_model_is_ended", "codex", || Box::pin(hangs("codex"))),
+    ("codex_review::reviews_without_writing", "codex", || Box::pin(reviews_read_only("codex-review"))),
+    ("gemini::implements_and_resumes_its_conversation", "gemini", || Box::pin(implements_and_resumes("gemini"))),
+    ("gemini::reviews_without_writing", "gemini", || Box::pin(reviews_read_only("gemini"))),
+    ("gemini::a_refused_key_is_auth", "gemini", || Box::pin(fails("gemini", "401", 1, |kind| *kind == FailureKind::Auth))),
+    ("gemini::a_rate_limit_is_one", "gemini", || Box::pin(fails("gemini", "429:1", 3, rate_limit))),
+    ("gemini::an_exhausted_quota_is_one", "gemini", || Box::pin(fails("gemini", "quota", 1, quota))),
+    ("gemini::a_broken_provider_is_unavailable", "gemini", || Box::pin(fails("gemini", "503", 3, unavailable))),
+    ("gemini::a_cut_connection_is_unavailable", "gemini", || Box::pin(fails("gemini", "cut", 1, unavailable))),
+    ("gemini::a_full_context_is_one", "gemini", || Box::pin(fails("gemini", "context", 1, |kind| *kind == FailureKind::ContextOverflow))),
+    ("gemini::an_unknown_model_is_configuration", "gemini", || Box::pin(fails("gemini", "404", 1, |kind| *kind == FailureKind::Config))),
+    ("gemini::a_silent_model_is_ended", "gemini", || Box::pin(hangs("gemini"))),
+    ("opencode::implements_and_resumes_its_conversation", "opencode", || Box::pin(implements_and_resumes("opencode"))),
+    ("opencode::reviews_without_writing", "opencode", || Box::pin(reviews_read_only("opencode"))),
+    ("opencode::a_refused_key_is_auth", "opencode", || Box::pin(fails("opencode", "401", 1, |kind| *kind == FailureKind::Auth))),
+    ("opencode::a_rate_limit_is_one", "opencode", || Box::pin(fails("opencode", "429:1", 6, rate_limit))),
+    ("opencode::a_full_context_is_one", "opencode", || {
+        Box::pin(fails("opencode", "context", 1, |kind| *kind == FailureKind::ContextOverflow))
+    }),
+    ("opencode::an_unknown_model_is_configuration", "opencode", || {
+        Box::pin(fails("opencode", "404", 1, |kind| *kind == FailureKind::Config))
+    }),
+    ("opencode::a_cut_answer_is_a_failed_turn", "opencode", || {
+        Box::pin(fails("opencode", "length", 1, |kind| *kind == FailureKind::TurnFailed))
+    }),
+    ("opencode::an_empty_answer_is_no_answer", "opencode", || {
+        Box::pin(fails("opencode", "empty", 1, |kind| *kind == FailureKind::BadAnswer))
+    }),
+    ("opencode::a_silent_model_is_ended", "opencode", || Box::pin(hangs("opencode"))),
+    ("codex::doctor_finds_it_well", "codex", || Box::pin(doctor_finds_it_well("codex"))),
+    ("gemini::doctor_finds_it_well", "gemini", || Box::pin(doctor_finds_it_well("gemini"))),
+    ("opencode::doctor_finds_it_well", "opencode", || Box::pin(doctor_finds_it_well("opencode"))),
+    ("codex::doctor_says_how_to_log_in", "codex", || Box::pin(doctor_says_how_to_log_in("codex"))),
+];
+
+/// This binary is also the helper under which process trees run; hence its own small harness, which speaks as much of libtest's language as the
+/// runners need. A test whose CLI is not installed is listed as ignored.
+fn main() -> ExitCode {
+    if let Some(code) = dispatch_exec_in() {
+        return code;
+    }
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let has = |flag: &str| args.iter().any(|arg| arg == flag);
+    if has("--list") {
+        // Runners ask twice: for all tests, and for the ignored ones.
+        let listed = TESTS.iter().filter(|(_, cli, _)| !has("--ignored") || program(cli).is_none());
+        listed.for_each(|(name, _, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    let filters: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
+    let matches = |name: &str, filter: &str| if has("--exact") { name == filter } else { name.contains(filter) };
+    let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| matches(name, filter));
+    run_all(&TESTS.iter().filter(|(name, _, _)| wanted(name)).collect::<Vec<_>>())
+}
+
+/// Runs tests side by side and says what libtest would say.
+fn run_all(tests: &[&(&str, &str, Test)]) -> ExitCode {
+    let (next, passed, failed, ignored) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let required = std::env::var_os("ROUNDTABLE_REQUIRE_CLIS").is_some();
+    let work = || {
+        while let Some((name, cli, test)) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if program(cli).is_none() && !required {
+                println!("test {name} ... ignored, {cli} is not installed: run .ci/install-clis or set {}", variable(cli));
+                ignored.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            let ok = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(test()))).is_ok();
+            println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
+            if ok { &passed } else { &failed }.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let (passed, failed, ignored) = (passed.into_inner(), failed.into_inner(), ignored.into_inner());
+    let word = if failed == 0 { "ok" } else { "FAILED" };
+    println!("\ntest result: {word}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; 0 filtered out");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 /// A model server, a home that knows it, and a worktree.
 struct Bench {
     server: ModelServer,
+    host: Arc<Host>,
     backend: Arc<dyn Backend>,
+    supervisor: Supervisor,
     dir: tempfile::TempDir,
 }
 
@@ -43,9 +144,8 @@ impl Outcome {
 }
 
 impl Bench {
-    /// `None`, said loudly, if the CLI is not installed.
-    async fn open(name: &str, scenario: &str, script: &str) -> Option<Self> {
-        let program = program(name.trim_end_matches("-review"))?;
+    async fn open(name: &str, scenario: &str, script: &str) -> Self {
+        let program = program(name.trim_end_matches("-review")).expect("the CLI is required and not installed");
         let dir = tempfile::Builder::new().prefix("cli-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let server = ModelServer::start(Script::parse(script).unwrap()).await.unwrap();
         let home = Home::create(&dir.path().join("home"), &server.scenario_url(scenario)).unwrap();
@@ -65,8 +165,10 @@ impl Bench {
         let mut listed = home.listed();
         listed.push("OPENCODE_MODEL_SERVER_KEY".to_owned());
         host.configs.insert(name.to_owned(), BackendConfig { env: listed, model, ..BackendConfig::default() });
-        let backend = Arc::new(host).open(name).unwrap();
-        Some(Self { server, backend, dir })
+        let host = Arc::new(host);
+        let backend = host.open(name).unwrap();
+        let supervisor = Supervisor::start(SupervisorOptions { warm: 0, ..SupervisorOptions::new(dir.path()) }).await.unwrap();
+        Self { server, host, backend, supervisor, dir }
     }
 
     fn turn(&self, role: Role, index: u32) -> Turn {
@@ -101,18 +203,20 @@ impl Bench {
         self.play_for(turn, TURN_MAX).await
     }
 
-    /// Runs a turn, and ends it as idle after `limit`.
+    /// Runs a turn, and ends it after `limit`.
     async fn play_for(&self, turn: &Turn, limit: Duration) -> Outcome {
         let invocation = self.backend.invocation(turn).unwrap();
-        let (stdout, stderr, exit) = run(&invocation, &turn.scratch, limit).await;
-        let mut parser = self.backend.parser(turn);
-        let mut events = Vec::new();
-        for line in stdout.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
-            parser.stdout_line(line, false, &mut events);
-        }
-        for line in stderr.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
-            parser.stderr_line(line, false, &mut events);
-        }
+        invocation.prepare().unwrap();
+        let limits = Limits { wall: limit, grace: Duration::from_secs(1), ..Limits::default() };
+        let spec = ProcessSpec::new(invocation.clone(), limits, &turn.scratch, "real-cli");
+        let (_keep, stop) = tokio::sync::watch::channel(Stop::No);
+        let sink = Parsing { parser: self.backend.parser(turn), events: Vec::new() };
+        let run = self.supervisor.run(spec, sink, stop, Arc::new(Progress::default())).await;
+        let ended = run.ended.unwrap();
+        assert_eq!(ended.survivors, Vec::<String>::new());
+        let mut exit = ended.exit_facts();
+        exit.last_message = invocation.read_last_message();
+        let Parsing { parser, mut events } = run.sink.unwrap();
         let end = parser.end(&exit, &mut events);
         Outcome { events, end }
     }
@@ -124,46 +228,31 @@ impl Bench {
 
 /// Where a CLI is: named by the environment, else installed by `.ci/install-clis`.
 fn program(name: &str) -> Option<PathBuf> {
-    let variable = if name == "gemini" { "GEMINI_JS".to_owned() } else { format!("{}_BIN", name.to_uppercase()) };
-    let named = std::env::var_os(&variable).map(PathBuf::from);
     let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../build/clis/node_modules/.bin").join(name);
-    let found = named.or_else(|| installed.exists().then_some(installed));
-    if found.is_none() {
-        assert!(std::env::var_os("ROUNDTABLE_REQUIRE_CLIS").is_none(), "{name} is required: run .ci/install-clis or set {variable}");
-        eprintln!("SKIPPED: {name} is not installed: run .ci/install-clis or set {variable}");
-    }
-    found
+    std::env::var_os(variable(name)).map(PathBuf::from).or_else(|| installed.exists().then_some(installed))
 }
 
-async fn run(invocation: &Invocation, scratch: &Path, limit: Duration) -> (Vec<u8>, Vec<u8>, ExitFacts) {
-    for dir in &invocation.dirs {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).unwrap();
-    }
-    for (path, text) in &invocation.files {
-        std::fs::write(path, text).unwrap();
-    }
-    let (out, err) = (scratch.join("stdout"), scratch.join("stderr"));
-    let mut command = tokio::process::Command::new(&invocation.program);
-    command.args(&invocation.args).current_dir(&invocation.cwd).env_clear().envs(&invocation.env).kill_on_drop(true).process_group(0);
-    assert!(matches!(invocation.stdout, StdoutMode::Pipe | StdoutMode::File));
-    command.stdin(Stdio::piped()).stdout(std::fs::File::create(&out).unwrap()).stderr(std::fs::File::create(&err).unwrap());
-    let mut child = command.spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(&invocation.stdin).await.unwrap();
-    drop(stdin);
-    let mut exit = ExitFacts::default();
-    let status = match tokio::time::timeout(limit, child.wait()).await {
-        Ok(status) => status.unwrap(),
-        Err(_) => {
-            exit.ended_by = Some(EndedBy::Idle);
-            child.start_kill().unwrap();
-            child.wait().await.unwrap()
+fn variable(name: &str) -> String {
+    if name == "gemini" { "GEMINI_JS".to_owned() } else { format!("{}_BIN", name.to_uppercase()) }
+}
+
+/// Feeds a parser as the worker does, under the supervisor that leaves nothing behind.
+struct Parsing {
+    parser: Box<dyn StreamParser>,
+    events: Vec<AgentEvent>,
+}
+
+impl LineSink for Parsing {
+    fn line(&mut self, stream: Stream, line: &[u8], truncated: bool) {
+        match stream {
+            Stream::Stdout => self.parser.stdout_line(line, truncated, &mut self.events),
+            Stream::Stderr => self.parser.stderr_line(line, truncated, &mut self.events),
         }
-    };
-    exit.code = status.code();
-    exit.signal = std::os::unix::process::ExitStatusExt::signal(&status);
-    exit.last_message = invocation.last_message.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
-    (std::fs::read(out).unwrap(), std::fs::read(err).unwrap(), exit)
+    }
+
+    fn elided(&mut self, _stream: Stream, bytes: u64) {
+        self.events.push(AgentEvent::Elided { bytes });
+    }
 }
 
 const WORK: &str = r#"{"units": {"1": {
@@ -172,8 +261,8 @@ const WORK: &str = r#"{"units": {"1": {
     "fix": [{"steps": [{"run": "printf three >> src/a.txt"}], "result": {"summary": "fixed"}}]}}}"#;
 
 /// Implements, then fixes in the same conversation.
-async fn implements_and_resumes(name: &str) {
-    let Some(bench) = Bench::open(name, "play", WORK).await else { return };
+async fn implements_and_resumes(name: &'static str) {
+    let bench = Bench::open(name, "play", WORK).await;
     let done = bench.play(&bench.turn(Role::Implement, 1)).await;
     let text = done.end.answer.clone();
     assert_eq!(done.end.failure, None, "{:#?}", done.events);
@@ -202,10 +291,10 @@ async fn implements_and_resumes(name: &str) {
 }
 
 /// Reviews: cannot write, and answers with JSON.
-async fn reviews_read_only(name: &str) {
+async fn reviews_read_only(name: &'static str) {
     let script = r#"{"units": {"1": {"review": [{"steps": [{"write": {"path": "hacked.txt", "text": "x\n"}}],
         "result": {"severity": "critical", "summary": "bad", "issues": [{"description": "d", "severity": "critical", "file": "src/a.txt", "line": 1}]}}]}}}"#;
-    let Some(bench) = Bench::open(name, "play", script).await else { return };
+    let bench = Bench::open(name, "play", script).await;
     let mut turn = bench.turn(Role::Review, 1);
     turn.schema = Some(
         r#"{"type":"object","properties":{"severity":{"type":"string"},"summary":{"type":"string"}},"required":["severity","summary"],"additionalProperties":false}"#.into(),
@@ -218,8 +307,8 @@ async fn reviews_read_only(name: &str) {
 }
 
 /// A failure of the provider, its kind, and how often the CLI itself tries at most.
-async fn fails(name: &str, scenario: &str, requests_max: usize, matches: impl Fn(&FailureKind) -> bool) {
-    let Some(bench) = Bench::open(name, scenario, "{}").await else { return };
+async fn fails(name: &'static str, scenario: &'static str, requests_max: usize, matches: fn(&FailureKind) -> bool) {
+    let bench = Bench::open(name, scenario, "{}").await;
     let done = bench.play(&bench.turn(Role::Implement, 1)).await;
     let kind = done.failed();
     assert!(matches(&kind), "{name} under {scenario}: {kind:?}: {:?}\n{:#?}", done.end.failure, done.events);
@@ -228,13 +317,13 @@ async fn fails(name: &str, scenario: &str, requests_max: usize, matches: impl Fn
     assert!((1..=requests_max).contains(&requests), "{name} under {scenario}: {requests} requests");
 }
 
-/// A model that says nothing is ended by the idle limit; what was begun can be resumed.
-async fn hangs(name: &str) {
-    let Some(bench) = Bench::open(name, "midhang", "{}").await else { return };
+/// A model that says nothing is ended by our limit.
+async fn hangs(name: &'static str) {
+    let bench = Bench::open(name, "midhang", "{}").await;
     let done = bench.play_for(&bench.turn(Role::Implement, 1), Duration::from_secs(25)).await;
     let kind = done.failed();
     // codex notices by itself that a stream has gone silent.
-    assert!(matches!(kind, FailureKind::IdleLimit | FailureKind::ProviderUnavailable), "{kind:?}");
+    assert!(matches!(kind, FailureKind::WallLimit | FailureKind::ProviderUnavailable), "{kind:?}");
 }
 
 fn rate_limit(kind: &FailureKind) -> bool {
@@ -249,56 +338,20 @@ fn quota(kind: &FailureKind) -> bool {
     matches!(kind, FailureKind::Quota { .. })
 }
 
-macro_rules! clis {
-    ($($module:ident { $($test:ident => $body:expr;)* })*) => {
-        $(mod $module {
-            use super::*;
-            $(#[tokio::test]
-            async fn $test() {
-                $body.await;
-            })*
-        })*
-    };
+async fn doctor_finds_it_well(name: &'static str) {
+    let script = r#"{"units": {"probe": {"implement": [{"steps": [{"write": {"path": "roundtable-probe.txt", "text": "ok\n"}}]}]}}}"#;
+    let bench = Bench::open(name, "play", script).await;
+    let report = doctor::probe(&bench.host, name, &bench.supervisor, false).await;
+    assert!(report.ok && report.checks.iter().all(|check| check.ok == Some(true)), "{report:#?}");
+    assert!(report.version.is_some_and(|version| version.contains('.')));
+    let offline = doctor::probe(&bench.host, name, &bench.supervisor, true).await;
+    let asked: Vec<&str> = offline.checks.iter().filter(|check| check.ok.is_some()).map(|check| check.check).collect();
+    assert_eq!(asked, ["found", "version"]);
 }
 
-clis! {
-    codex {
-        implements_and_resumes_its_conversation => implements_and_resumes("codex");
-        a_refused_key_is_auth => fails("codex", "401", 2, |kind| *kind == FailureKind::Auth);
-        a_rate_limit_is_one => fails("codex", "429:1", 2, rate_limit);
-        an_exhausted_quota_is_one => fails("codex", "quota", 1, quota);
-        a_broken_provider_is_unavailable => fails("codex", "500", 6, unavailable);
-        a_cut_connection_is_unavailable => fails("codex", "cut", 2, unavailable);
-        a_full_context_is_one => fails("codex", "context", 1, |kind| *kind == FailureKind::ContextOverflow);
-        an_unknown_model_is_configuration => fails("codex", "404", 1, |kind| *kind == FailureKind::Config);
-        a_cut_answer_is_a_failed_turn => fails("codex", "length", 1, |kind| *kind == FailureKind::TurnFailed);
-        an_empty_answer_is_no_answer => fails("codex", "empty", 1, |kind| *kind == FailureKind::BadAnswer);
-        a_silent_model_is_ended => hangs("codex");
-    }
-    codex_review {
-        reviews_without_writing => reviews_read_only("codex-review");
-    }
-    gemini {
-        implements_and_resumes_its_conversation => implements_and_resumes("gemini");
-        reviews_without_writing => reviews_read_only("gemini");
-        a_refused_key_is_auth => fails("gemini", "401", 1, |kind| *kind == FailureKind::Auth);
-        a_rate_limit_is_one => fails("gemini", "429:1", 3, rate_limit);
-        an_exhausted_quota_is_one => fails("gemini", "quota", 1, quota);
-        a_broken_provider_is_unavailable => fails("gemini", "503", 3, unavailable);
-        a_cut_connection_is_unavailable => fails("gemini", "cut", 1, unavailable);
-        a_full_context_is_one => fails("gemini", "context", 1, |kind| *kind == FailureKind::ContextOverflow);
-        an_unknown_model_is_configuration => fails("gemini", "404", 1, |kind| *kind == FailureKind::Config);
-        a_silent_model_is_ended => hangs("gemini");
-    }
-    opencode {
-        implements_and_resumes_its_conversation => implements_and_resumes("opencode");
-        reviews_without_writing => reviews_read_only("opencode");
-        a_refused_key_is_auth => fails("opencode", "401", 1, |kind| *kind == FailureKind::Auth);
-        a_rate_limit_is_one => fails("opencode", "429:1", 6, rate_limit);
-        a_full_context_is_one => fails("opencode", "context", 1, |kind| *kind == FailureKind::ContextOverflow);
-        an_unknown_model_is_configuration => fails("opencode", "404", 1, |kind| *kind == FailureKind::Config);
-        a_cut_answer_is_a_failed_turn => fails("opencode", "length", 1, |kind| *kind == FailureKind::TurnFailed);
-        an_empty_answer_is_no_answer => fails("opencode", "empty", 1, |kind| *kind == FailureKind::BadAnswer);
-        a_silent_model_is_ended => hangs("opencode");
-    }
+async fn doctor_says_how_to_log_in(name: &'static str) {
+    let bench = Bench::open(name, "401", "{}").await;
+    let report = doctor::probe(&bench.host, name, &bench.supervisor, false).await;
+    let login = report.checks.iter().find(|check| check.check == "logged_in").unwrap();
+    assert!(!report.ok && login.ok == Some(false) && login.detail.contains("codex login"), "{report:#?}");
 }

@@ -9,8 +9,10 @@ use std::process::{Child, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use roundtable_shared::{AgentEvent, AttemptNo, FailureKind, Role, TurnData, TurnSubtask, TurnUnit, UnitState, UnitType};
-use roundtable_worker::backend::{Backend, ExitFacts, Host, Invocation, SessionRecord, Turn, TurnEnd, play_main};
+use roundtable_shared::answer::{AssignAnswer, OrchestrateAnswer, ReviewAnswer, WorkAnswer};
+use roundtable_shared::{AgentEvent, AttemptNo, FailureKind, Role, Severity, TurnData, TurnSubtask, TurnUnit, UnitState, UnitType};
+use roundtable_worker::backend::{Backend, ExitFacts, Host, Invocation, SessionRecord, Turn, TurnEnd, doctor, play_main};
+use roundtable_worker::process::{Supervisor, SupervisorOptions, dispatch_exec_in};
 
 const TESTS: &[(&str, fn())] = &[
     ("defaults_write_the_manifest_and_report_all", defaults_write_the_manifest_and_report_all),
@@ -25,12 +27,17 @@ const TESTS: &[(&str, fn())] = &[
     ("a_check_is_judged_by_its_exit_status", a_check_is_judged_by_its_exit_status),
     ("bad_playbooks_are_refused_by_name", bad_playbooks_are_refused_by_name),
     ("paths_outside_the_worktree_are_refused", paths_outside_the_worktree_are_refused),
+    ("default_answers_are_what_is_asked_for", default_answers_are_what_is_asked_for),
+    ("the_doctor_probes_playbooks_too", the_doctor_probes_playbooks_too),
 ];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if args.first().is_some_and(|arg| arg == "play") {
         return play_main(std::env::args_os().skip(2));
+    }
+    if let Some(code) = dispatch_exec_in() {
+        return code;
     }
     let ignored = args.iter().any(|arg| arg == "--ignored");
     if args.iter().any(|arg| arg == "--list") {
@@ -44,13 +51,15 @@ fn main() -> ExitCode {
     let wanted = |name: &str| {
         filters.is_empty() || filters.iter().any(|filter| if exact { name == *filter } else { name.contains(filter.as_str()) })
     };
-    let mut failed = false;
+    let (mut passed, mut failed) = (0, 0);
     for (name, test) in TESTS.iter().filter(|(name, _)| !ignored && wanted(name)) {
         let ok = std::panic::catch_unwind(test).is_ok();
         println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
-        failed |= !ok;
+        *(if ok { &mut passed } else { &mut failed }) += 1;
     }
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    let word = if failed == 0 { "ok" } else { "FAILED" };
+    println!("\ntest result: {word}. {passed} passed; {failed} failed; 0 ignored; 0 measured; 0 filtered out");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// A directory with a playbook in it, a worktree and a scratch directory.
@@ -361,6 +370,52 @@ fn paths_outside_the_worktree_are_refused() {
         let failure = stage.play(&stage.turn(Role::Implement, 1)).1.failure.unwrap();
         assert!(failure.message.contains("not a path inside the worktree"), "{}", failure.message);
     }
+}
+
+fn default_answers_are_what_is_asked_for() {
+    let stage = Stage::new("{}");
+    let mut turn = stage.turn(Role::Implement, 1);
+    let said = |turn: &Turn| stage.play(turn).1.answer;
+    let work = WorkAnswer::parse(&said(&turn)).unwrap();
+    assert_eq!(work.completed_subtasks.len(), 2);
+    turn.data.role = Role::Review;
+    assert_eq!(ReviewAnswer::parse(&said(&turn)).unwrap().severity, Severity::None);
+    turn.data.role = Role::Assign;
+    let unit = TurnUnit {
+        id: "1".into(),
+        title: "One".into(),
+        unit_type: UnitType::Code,
+        writes: vec![],
+        reads: vec![],
+        state: UnitState::NotStarted,
+    };
+    turn.data.units = vec![unit];
+    assert_eq!(AssignAnswer::parse(&said(&turn)).unwrap().dispatch_units.len(), 1);
+    turn.data.role = Role::Orchestrate;
+    OrchestrateAnswer::parse(&said(&turn)).unwrap();
+}
+
+fn the_doctor_probes_playbooks_too() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let supervisor = Supervisor::start(SupervisorOptions { warm: 0, ..SupervisorOptions::new(dir.path()) }).await.unwrap();
+        let report = async |playbook: &str| {
+            let file = dir.path().join("p.json");
+            std::fs::write(&file, playbook).unwrap();
+            doctor::probe(&host(), &format!("scripted:{}", file.display()), &supervisor, false).await
+        };
+        let verdict = |report: &doctor::BackendReport, name: &str| report.checks.iter().find(|check| check.check == name).unwrap().ok;
+        let good = report("{}").await;
+        assert!(good.ok, "{good:#?}");
+        assert_eq!((verdict(&good, "can_write"), verdict(&good, "version")), (Some(true), None));
+        let idle = report(r#"{"default": {"implement": [{"steps": []}]}}"#).await;
+        assert_eq!((idle.ok, verdict(&idle, "logged_in"), verdict(&idle, "can_write")), (false, Some(true), Some(false)));
+        let refused = report(r#"{"default": {"implement": [{"steps": [{"fault": "auth"}]}]}}"#).await;
+        assert_eq!((verdict(&refused, "logged_in"), verdict(&refused, "can_write")), (Some(false), None));
+        let absent = doctor::probe(&host(), "no-such-backend", &supervisor, true).await;
+        assert_eq!((absent.ok, verdict(&absent, "found")), (false, Some(false)));
+    });
 }
 
 fn caught_signals(pid: u32) -> u64 {

@@ -7,6 +7,7 @@ mod codex;
 mod codex_review;
 mod command;
 mod discover;
+pub mod doctor;
 mod env;
 mod event_stream;
 mod gemini;
@@ -17,6 +18,8 @@ mod text;
 mod transcript;
 
 use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 pub use roundtable_shared::Switches;
@@ -112,6 +115,28 @@ pub struct Invocation {
     pub files: Vec<(PathBuf, Vec<u8>)>,
     /// Where the CLI leaves its last message, if it does.
     pub last_message: Option<PathBuf>,
+}
+
+impl Invocation {
+    /// Makes the directories and files it needs, private to this user.
+    pub fn prepare(&self) -> std::io::Result<()> {
+        for dir in &self.dirs {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        }
+        for (path, text) in &self.files {
+            let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+            file.write_all(text)?;
+        }
+        Ok(())
+    }
+
+    /// The last message, as far as the CLI left one and it is text.
+    pub fn read_last_message(&self) -> Option<String> {
+        let file = std::fs::File::open(self.last_message.as_ref()?).ok()?;
+        let mut text = Vec::new();
+        file.take(LAST_MESSAGE_BYTES_MAX).read_to_end(&mut text).ok()?;
+        Some(String::from_utf8_lossy(&text).into_owned())
+    }
 }
 
 /// What an agent's stdout has to be.
