@@ -20,7 +20,8 @@ pub struct Cli {
 const EXAMPLES: &str = "Examples:
   worker join --backend codex                       serve codex (and codex-review) with one slot
   worker join --backend codex=2 --backend gemini    two codex slots, one gemini slot
-  worker join --backend scripted:play.toml=4        play every role from a playbook, no accounts needed";
+  worker join --backend scripted:play.toml=4        play every role from a playbook, no accounts needed
+  worker doctor --backend codex                     a real, headless call: is it there, logged in, able to write?";
 
 /// Log formats.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub enum LogFormat {
 pub enum Command {
     /// Join a coordinator and take work until stopped (SIGTERM: finish or hand back; twice: stop within 10 s).
     Join(JoinArgs),
+    /// Probe each agent CLI: found, version, logged in, can write, does not prompt.
+    Doctor(DoctorArgs),
 }
 
 /// `worker join`.
@@ -68,6 +71,26 @@ pub struct JoinArgs {
     /// Data directory shared with the coordinator of this host.
     #[arg(long, value_name = "DIR", env = "ROUNDTABLE_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Configuration file with [backend.NAME] tables, above the user's.
+    #[arg(long, value_name = "FILE", env = "ROUNDTABLE_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// `worker doctor`.
+#[derive(Args, Debug, Clone)]
+pub struct DoctorArgs {
+    /// Backend to probe; default: all that are installed.
+    #[arg(long = "backend", value_name = "NAME", env = "ROUNDTABLE_DOCTOR_BACKEND", value_delimiter = ',')]
+    pub backends: Vec<String>,
+    /// Program of a backend.
+    #[arg(long = "backend-path", value_name = "NAME=FILE", env = "ROUNDTABLE_DOCTOR_BACKEND_PATH", value_delimiter = ',', value_parser = parse_pair)]
+    pub backend_paths: Vec<(String, String)>,
+    /// Program and version only; no call to a model.
+    #[arg(long, env = "ROUNDTABLE_DOCTOR_OFFLINE")]
+    pub offline: bool,
+    /// One JSON value.
+    #[arg(long, env = "ROUNDTABLE_DOCTOR_JSON")]
+    pub json: bool,
     /// Configuration file with [backend.NAME] tables, above the user's.
     #[arg(long, value_name = "FILE", env = "ROUNDTABLE_CONFIG")]
     pub config: Option<PathBuf>,
@@ -137,7 +160,7 @@ mod tests {
         let cli =
             Cli::try_parse_from(["worker", "join", "https://h:1", "--backend", "codex=2", "--backend", "gemini", "--max-idle", "10m"])
                 .unwrap();
-        let Command::Join(join) = cli.command;
+        let Command::Join(join) = cli.command else { panic!("join") };
         assert_eq!(join.backends.len(), 2);
         assert_eq!(join.max_idle, Some(Duration::from_secs(600)));
     }

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod backend;
+pub mod doctor;
 pub mod host;
 pub mod join;
 pub mod process;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Parser;
 use roundtable_runtime::config::{self, Config, Sources};
 use roundtable_runtime::{shutdown, telemetry};
-use roundtable_worker::args::{Cli, Command, JoinArgs, LogFormat};
+use roundtable_worker::args::{Cli, Command, DoctorArgs, JoinArgs, LogFormat};
 use roundtable_worker::backend::{self, Host};
 use roundtable_worker::join::{JoinError, JoinOptions, join};
 use tokio::sync::watch;
@@ -47,6 +47,7 @@ fn main() -> ExitCode {
     };
     let code = match cli.command {
         Command::Join(args) => runtime.block_on(run_join(args)),
+        Command::Doctor(args) => runtime.block_on(run_doctor(args)),
     };
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     ExitCode::from(code)
@@ -121,6 +122,27 @@ fn join_options(args: JoinArgs) -> Result<JoinOptions, String> {
         max_idle: args.max_idle,
         patience: None,
     })
+}
+
+async fn run_doctor(args: DoctorArgs) -> u8 {
+    let prepared = load_config(args.config).and_then(|config| host(&config, args.backend_paths));
+    let host = match prepared {
+        Ok(host) => host,
+        Err(error) => return fail(exit::USAGE, &error),
+    };
+    let diagnosis = match roundtable_worker::doctor::examine(&host, &args.backends, args.offline).await {
+        Ok(diagnosis) => diagnosis,
+        Err(error) => return fail(exit::FAILED, &error.to_string()),
+    };
+    if args.json {
+        match diagnosis.json() {
+            Ok(text) => println!("{text}"),
+            Err(error) => return fail(exit::FAILED, &error.to_string()),
+        }
+    } else {
+        println!("{diagnosis}");
+    }
+    if diagnosis.is_good() { 0 } else { exit::FAILED }
 }
 
 fn fail(code: u8, error: &str) -> u8 {
