@@ -15,6 +15,8 @@ use roundtable_shared::{AttemptFacts, BackendName, ChangedPath, CommitId, LeaseR
 use crate::driver::{Handle, HandleError};
 use crate::repository::{Repository, RepositoryError};
 
+/// Owners that can always be named; who plays them where nobody offers them is the core's to say.
+const BUILT_IN: [&str; 4] = ["codex", "gemini", "opencode", "codex-review"];
 /// Files of learnings of one attempt that are looked at.
 const LEARNED_FILES_MAX: usize = 16;
 
@@ -57,7 +59,8 @@ pub async fn examine(
             let run = core.state.run(&key.run)?;
             let manifest = key.unit.as_ref().and_then(|unit| run.unit(unit)).map(|unit| unit.manifest.clone());
             let here = core.fleet.workers.values().filter(|worker| worker.is_here(now));
-            let backends = here.flat_map(|worker| worker.offers.keys().cloned()).collect();
+            let offered = here.flat_map(|worker| worker.offers.keys().cloned());
+            let backends = BUILT_IN.into_iter().map(BackendName::from).chain(offered).collect();
             Some(Asked { role: attempt.role, base: attempt.base.clone(), outline: Arc::clone(&run.outline), manifest, backends })
         })
         .await?

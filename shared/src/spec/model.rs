@@ -56,7 +56,7 @@ pub struct Unit {
     pub checkpoint: bool,
     /// Its own task first, then the descendants in document order, which is the order of work.
     pub tasks: Vec<Task>,
-    /// Units that any of its tasks depend on, in document order; implied dependencies of checkpoints are not here but in [`super::select`]'s answer.
+    /// Units that any of its tasks depend on, in document order; implied dependencies of checkpoints are not here but in [`super::select()`]'s answer.
     #[serde(default)]
     pub depends_on: Vec<UnitId>,
     /// Entries of all its tasks, normalised.

@@ -40,7 +40,7 @@ pub fn parse_tasks(bytes: &[u8], file: &str) -> Plan {
     read(bytes, file).plan
 }
 
-/// A plan with what only [`super::tick`] needs.
+/// A plan with what only [`super::tick()`] needs.
 pub(super) struct Reading {
     pub(super) plan: Plan,
     /// Task id, and the byte range between its brackets.
