@@ -156,8 +156,11 @@ async fn an_unfinished_merge_or_rebase_is_not_disturbed() {
     place.user_commit(&[("a", "2\n")]);
     place.git("user", &["checkout", "--quiet", "main"]);
     place.user_commit(&[("a", "3\n")]);
-    let failed = Command::new("git").args(["merge", "side"]).current_dir(place.path("user")).output().unwrap();
+    // Without an identity the merge would not even begin, and leave nothing unfinished.
+    let merge = ["-c", "user.name=Person", "-c", "user.email=person@example.org", "merge", "side"];
+    let failed = Command::new("git").args(merge).current_dir(place.path("user")).output().unwrap();
     assert!(!failed.status.success());
+    assert!(place.path("user").join(".git/MERGE_HEAD").exists());
     let error = place.user().await.accept(&tip, &main_branch(), "m", 1).await.unwrap_err();
     assert!(matches!(error, AcceptError::Busy { what: "merge", .. }), "{error}");
 }
