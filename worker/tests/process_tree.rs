@@ -350,6 +350,27 @@ fn supervisors_of(parent: u32) -> Vec<u32> {
     direct.filter(|&pid| !children(pid).trim().is_empty()).collect()
 }
 
+/// One of the processes that `running` finds.
+fn pid_of(needle: &str) -> u32 {
+    let needle = needle.rsplit(' ').next().unwrap();
+    let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_string_lossy().parse::<u32>().ok());
+    let named = |pid: &u32| {
+        let cmdline = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        cmdline.split(|&byte| byte == 0).any(|word| word == needle.as_bytes())
+    };
+    pids.into_iter().find(named).unwrap()
+}
+
+fn ancestors_of(mut pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    while pid > 1 {
+        found.push(pid);
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        pid = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0);
+    }
+    found
+}
+
 #[tokio::test]
 async fn a_killed_supervisor_takes_its_tree_along() {
     for rig in rigs().await {
@@ -360,9 +381,10 @@ async fn a_killed_supervisor_takes_its_tree_along() {
         let run = rig.supervisor.run(rig.spec(&format!("setsid {sleep} & echo up; {sleep}")), Collect::default(), stopped, progress);
         let killer = async {
             wait_until("the sleepers run", || running(&sleep).len() == 2 && seen.stdout_bytes() > 0).await;
-            for pid in supervisors_of(std::process::id()) {
-                std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
-            }
+            // Only this tree's: the other tests of this process have supervisors of their own.
+            let ours = ancestors_of(pid_of(&sleep));
+            let supervisor = supervisors_of(std::process::id()).into_iter().find(|pid| ours.contains(pid)).unwrap();
+            std::process::Command::new("kill").args(["-9", &supervisor.to_string()]).status().unwrap();
         };
         let (run, ()) = tokio::join!(run, killer);
         assert!(matches!(&run.ended, Err(ProcessError::SupervisorLost { survivors }) if survivors.is_empty()), "{run:?}");
