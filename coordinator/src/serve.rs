@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::git::{GitError, GitProgram};
-use roundtable_runtime::identity::{Ca, ClientFile, IdentityError, Lifetime, PeerRole};
+use roundtable_runtime::identity::{Ca, ClientFile, IdentityError};
 use roundtable_runtime::lock::{DirLock, LockError};
-use roundtable_runtime::tls::{AcceptLimits, Incoming, ServerTls, TlsError};
+use roundtable_runtime::tls::{AcceptLimits, Incoming, TlsError};
 use roundtable_store::log::{OpenError, SqliteOptions};
 use roundtable_store::segment::EventsError;
 use roundtable_store::{Log, LogReader, SegmentOptions, SegmentStore, SqliteLog, SqliteReader};
@@ -23,6 +23,7 @@ use crate::attachments::Attachments;
 use crate::driver::{self, Driver, DriverError, Sessions};
 use crate::grpc::{self, Authorise};
 use crate::parts::Parts;
+use crate::renewal::Renewal;
 use crate::repository::Repositories;
 use crate::shell;
 
@@ -123,12 +124,13 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
     };
     let listener = bind(options.listen).await?;
     let address = listener.local_addr().map_err(|source| ServeError::Listen { address: options.listen, source })?;
-    let server = listen(&parts, listener)?;
+    let (server, renewal) = listen(&parts, listener)?;
     let (end_driver, ended) = watch::channel(false);
     let driver = tokio::spawn(driver.run(ended));
     crate::tasks::spawn("shell", shell::run(parts.clone(), queue));
     lock.set_address(&address.to_string())?;
-    write_client_file(&parts, address)?;
+    renewal.write_client_file(address)?;
+    crate::tasks::spawn("renewal", renewal.keep(address, parts.stop.subscribe()));
     info!(%address, "serving");
     Ok(Running { address, parts, data_dir: options.data_dir, end_driver, driver, server, _lock: lock })
 }
@@ -180,12 +182,11 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
 }
 
-fn listen(parts: &Parts, listener: TcpListener) -> Result<JoinHandle<Result<(), tonic::transport::Error>>, ServeError> {
+fn listen(parts: &Parts, listener: TcpListener) -> Result<(JoinHandle<Result<(), tonic::transport::Error>>, Renewal), ServeError> {
     let names: Vec<String> = listener.local_addr().map(|address| address.ip().to_string()).into_iter().collect();
-    let credentials = parts.ca.mint_coordinator("coordinator", &names, parts.clock.wall())?;
-    let tls = ServerTls::new(&credentials)?;
+    let renewal = Renewal::begin(Arc::clone(&parts.ca), Arc::clone(&parts.clock), parts.data_dir.to_path_buf(), names)?;
     let cluster = parts.ca.cluster().to_owned();
-    let incoming = Incoming::start(listener, &tls, AcceptLimits::default(), Arc::new(move |peer| peer.cluster == cluster));
+    let incoming = Incoming::start(listener, renewal.tls(), AcceptLimits::default(), Arc::new(move |peer| peer.cluster == cluster));
     let (fleet, control) = grpc::services(parts);
     let mut stop = parts.stop.subscribe();
     let stopped = async move {
@@ -200,15 +201,5 @@ fn listen(parts: &Parts, listener: TcpListener) -> Result<JoinHandle<Result<(), 
         .max_concurrent_streams(256)
         .add_service(fleet)
         .add_service(control);
-    Ok(tokio::spawn(server.serve_with_incoming_shutdown(incoming, stopped)))
-}
-
-fn write_client_file(parts: &Parts, address: SocketAddr) -> Result<(), ServeError> {
-    let now = parts.clock.wall();
-    let user = std::env::var("USER").ok().filter(|user| !user.is_empty() && user.chars().all(|each| each.is_ascii_alphanumeric()));
-    let credentials = parts.ca.mint_client(PeerRole::Admin, &user.unwrap_or_else(|| "local".to_owned()), now, Lifetime::CLIENT)?;
-    // A wildcard address is no place to go to.
-    let reach = if address.ip().is_unspecified() { SocketAddr::new([127, 0, 0, 1].into(), address.port()) } else { address };
-    let protocol = (*roundtable_proto::PROTOCOL.start(), *roundtable_proto::PROTOCOL.end());
-    Ok(ClientFile::of_this_process(&reach.to_string(), credentials, protocol, now).write(&parts.data_dir)?)
+    Ok((tokio::spawn(server.serve_with_incoming_shutdown(incoming, stopped)), renewal))
 }

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use roundtable_proto::v1;
 use roundtable_proto::v1::control_client::ControlClient;
+use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::fsx;
 use roundtable_runtime::identity::{ClientFile, Credentials, IdentityError, check_id, new_csr};
 use roundtable_runtime::lock::{DirLock, LockError};
 use roundtable_runtime::shutdown::Shutdown;
 use roundtable_runtime::tls::{ConnectError, connect};
 use roundtable_shared::Introduction;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tonic::transport::Channel;
 use tracing::{info, warn};
 
@@ -99,7 +100,7 @@ pub enum JoinError {
 /// Joins and works until asked to stop. `joined` is set true once the worker can take work.
 pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sender<bool>) -> Result<(), JoinError> {
     let (name, workspace, _lock) = claim_workspace(&options)?;
-    let credentials = identity(&options, &name, &workspace).await?;
+    let credentials = Mutex::new(identity(&options, &name, &workspace).await?);
     let host_options = HostOptions { workspace: workspace.clone(), host: Arc::clone(&options.host), backends: options.backends.clone() };
     let runner = Arc::new(AgentHost::open(host_options).await?);
     let spool = Spool::open(workspace.join("spool"))?;
@@ -114,7 +115,7 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
     let left = spool.left_behind()?;
     let work = Work::new(runner, spool, introduction, joined);
     work.take_up(left);
-    let dial = ClientDial { options: options.clone(), credentials, refusals: AtomicU32::new(0) };
+    let dial = ClientDial { options: options.clone(), name, workspace, credentials, refusals: AtomicU32::new(0) };
     let (stop_link, stopped) = watch::channel(false);
     let link = keep(&dial, &work, stopped, options.patience);
     tokio::pin!(link);
@@ -203,13 +204,19 @@ fn host_name() -> String {
     if plain.is_empty() { "worker".to_owned() } else { plain.to_owned() }
 }
 
-/// The worker's own certificate: kept in its workspace, minted through `client.json` where there is none or its authority is another's.
+/// The worker's own certificate: kept in its workspace, minted through `client.json` where there is none, where its authority is another's, and
+/// again at half time.
 async fn identity(options: &JoinOptions, name: &str, workspace: &Path) -> Result<Credentials, JoinError> {
     let path = workspace.join("identity.json");
     let kept = Credentials::read(&path)?;
     let client = ClientFile::read(&options.data_dir)?;
     match (kept, client) {
-        (Some(kept), Some(client)) if kept.ca_pem == client.credentials.ca_pem => Ok(kept),
+        (Some(kept), Some(client)) if kept.ca_pem == client.credentials.ca_pem => {
+            if kept.is_past_half(SystemClock.wall())? {
+                return Ok(renewed(options, name, &path, &client).await.unwrap_or(kept));
+            }
+            Ok(kept)
+        }
         (Some(kept), None) => Ok(kept),
         (_, Some(client)) => {
             let minted = enrol(options, name, &client).await?;
@@ -221,6 +228,15 @@ async fn identity(options: &JoinOptions, name: &str, workspace: &Path) -> Result
             ClientFile::path(&options.data_dir).display()
         ))),
     }
+}
+
+/// A younger certificate; `None` if it cannot be had now: the old one may still do, and the next connection tries again.
+async fn renewed(options: &JoinOptions, name: &str, path: &Path, client: &ClientFile) -> Option<Credentials> {
+    let made = enrol(options, name, client).await.and_then(|made| {
+        made.write(path)?;
+        Ok(made)
+    });
+    made.inspect_err(|error| warn!(%error, "this worker's certificate could not be renewed")).ok()
 }
 
 async fn enrol(options: &JoinOptions, name: &str, client: &ClientFile) -> Result<Credentials, JoinError> {
@@ -255,8 +271,24 @@ fn next_incarnation(workspace: &Path) -> Result<u64, JoinError> {
 /// Dials the coordinator that is named, or the one `client.json` names right now.
 struct ClientDial {
     options: JoinOptions,
-    credentials: Credentials,
+    name: String,
+    workspace: PathBuf,
+    credentials: Mutex<Credentials>,
     refusals: AtomicU32,
+}
+
+impl ClientDial {
+    /// What to show now: a worker may live longer than a certificate.
+    async fn credentials(&self) -> Credentials {
+        let mut credentials = self.credentials.lock().await;
+        if credentials.is_past_half(SystemClock.wall()).unwrap_or(true) {
+            match identity(&self.options, &self.name, &self.workspace).await {
+                Ok(found) => *credentials = found,
+                Err(error) => warn!(%error, "this worker's certificate could not be looked after"),
+            }
+        }
+        credentials.clone()
+    }
 }
 
 impl Dial for ClientDial {
@@ -269,7 +301,7 @@ impl Dial for ClientDial {
                 Err(error) => return Err(DialError::Unreachable(error.to_string())),
             },
         };
-        match connect(&address, &self.credentials).await {
+        match connect(&address, &self.credentials().await).await {
             Ok(channel) => {
                 self.refusals.store(0, Ordering::Relaxed);
                 Ok(channel)

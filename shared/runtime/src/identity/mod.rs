@@ -2,6 +2,7 @@
 
 mod ca;
 mod files;
+mod validity;
 
 use std::fmt;
 

@@ -100,3 +100,17 @@ fn the_client_file_is_private_and_tells_whether_its_process_runs() {
     ClientFile::remove_own(home.path()).unwrap();
     assert!(!path.exists());
 }
+
+#[test]
+fn credentials_are_due_at_half_time() {
+    let home = tempfile::tempdir().unwrap();
+    let ca = Ca::open_or_create(home.path(), NOW).unwrap();
+    let client = ca.mint_client(PeerRole::Admin, "local", NOW, Lifetime::CLIENT).unwrap();
+    let after = |hours: u64| WallMs(NOW.0 + hours * 3_600_000);
+    assert!(!client.is_past_half(NOW).unwrap());
+    assert!(!client.is_past_half(after(83)).unwrap());
+    assert!(client.is_past_half(after(84)).unwrap());
+    assert!(client.is_past_half(after(24 * 365)).unwrap());
+    let damaged = Credentials { certificate_pem: "garbage".to_owned(), ..client };
+    assert!(matches!(damaged.is_past_half(NOW), Err(IdentityError::BadCertificate { .. })));
+}

@@ -1,0 +1,107 @@
+//! The coordinator's own certificate and the one in `client.json`: made at the start, and anew at half time, without a restart.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use roundtable_runtime::clock::Clock;
+use roundtable_runtime::identity::{Ca, ClientFile, Credentials, Lifetime, PeerRole};
+use roundtable_runtime::tls::ServerTls;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::serve::ServeError;
+
+/// How often the age of the certificates is looked at: much less than half their time.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
+
+/// What is renewed, and with what.
+pub(crate) struct Renewal {
+    ca: Arc<Ca>,
+    clock: Arc<dyn Clock>,
+    data_dir: PathBuf,
+    names: Vec<String>,
+    tls: ServerTls,
+    shown: Credentials,
+}
+
+impl Renewal {
+    /// Makes the coordinator's certificate; `names` are added to it.
+    pub(crate) fn begin(ca: Arc<Ca>, clock: Arc<dyn Clock>, data_dir: PathBuf, names: Vec<String>) -> Result<Self, ServeError> {
+        let shown = ca.mint_coordinator("coordinator", &names, clock.wall())?;
+        let tls = ServerTls::new(&shown)?;
+        Ok(Self { ca, clock, data_dir, names, tls, shown })
+    }
+
+    /// TLS with the present certificate.
+    pub(crate) fn tls(&self) -> &ServerTls {
+        &self.tls
+    }
+
+    /// Writes `client.json` with credentials made for it.
+    pub(crate) fn write_client_file(&self, address: SocketAddr) -> Result<(), ServeError> {
+        let now = self.clock.wall();
+        let user = std::env::var("USER").ok().filter(|user| !user.is_empty() && user.chars().all(|each| each.is_ascii_alphanumeric()));
+        let credentials = self.ca.mint_client(PeerRole::Admin, &user.unwrap_or_else(|| "local".to_owned()), now, Lifetime::CLIENT)?;
+        // A wildcard address is no place to go to.
+        let reach = if address.ip().is_unspecified() { SocketAddr::new([127, 0, 0, 1].into(), address.port()) } else { address };
+        let protocol = (*roundtable_proto::PROTOCOL.start(), *roundtable_proto::PROTOCOL.end());
+        Ok(ClientFile::of_this_process(&reach.to_string(), credentials, protocol, now).write(&self.data_dir)?)
+    }
+
+    /// Renews whenever it is due, until the coordinator stops. Both certificates are made together, so one age stands for both.
+    pub(crate) async fn keep(mut self, address: SocketAddr, mut stop: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            match self.renew_if_due(address) {
+                Ok(true) => info!("certificates renewed"),
+                Ok(false) => {}
+                Err(error) => warn!(%error, "certificates could not be renewed; tried again in an hour"),
+            }
+        }
+    }
+
+    fn renew_if_due(&mut self, address: SocketAddr) -> Result<bool, ServeError> {
+        let now = self.clock.wall();
+        if !self.shown.is_past_half(now)? {
+            return Ok(false);
+        }
+        let shown = self.ca.mint_coordinator("coordinator", &self.names, now)?;
+        self.write_client_file(address)?;
+        self.tls.renew(&shown)?;
+        self.shown = shown;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use roundtable_runtime::clock::ManualClock;
+    use roundtable_shared::time::WallMs;
+
+    use super::*;
+
+    #[test]
+    fn both_certificates_are_made_anew_at_half_time() {
+        let home = tempfile::tempdir().unwrap();
+        let clock = ManualClock::new(0, WallMs(1_800_000_000_000));
+        let ca = Arc::new(Ca::open_or_create(&home.path().join("ca"), clock.wall()).unwrap());
+        let address = SocketAddr::new([127, 0, 0, 1].into(), 7420);
+        let mut renewal = Renewal::begin(ca, Arc::new(clock.clone()), home.path().to_owned(), Vec::new()).unwrap();
+        renewal.write_client_file(address).unwrap();
+        let (shown, file) = (renewal.shown.clone(), ClientFile::read(home.path()).unwrap().unwrap());
+        assert!(!renewal.renew_if_due(address).unwrap());
+        assert_eq!((&renewal.shown, &ClientFile::read(home.path()).unwrap().unwrap()), (&shown, &file));
+        clock.advance(84 * 3_600_000);
+        assert!(renewal.renew_if_due(address).unwrap());
+        let later = ClientFile::read(home.path()).unwrap().unwrap();
+        assert!(renewal.shown != shown && later.credentials != file.credentials);
+        assert_eq!((later.address, later.pid, later.credentials.ca_pem), (file.address, file.pid, file.credentials.ca_pem));
+        assert!(!renewal.renew_if_due(address).unwrap(), "it is fresh again");
+    }
+}
