@@ -127,9 +127,9 @@ impl Git {
 
     /// Whether all that the tips need is here, taking for granted what refs already reach.
     async fn check_complete(&self, tips: &[Oid]) -> Result<(), GitError> {
-        let mut input: String = tips.iter().map(|tip| format!("{tip}\n")).collect();
-        input.push_str("--not\n--all\n");
-        match self.invoke("rev-list").args(["--objects", "--quiet", "--stdin"]).input(input).long().run().await {
+        let input: String = tips.iter().map(|tip| format!("{tip}\n")).collect();
+        // Before 2.42 git takes only revisions from standard input, no options.
+        match self.invoke("rev-list").args(["--objects", "--quiet", "--stdin", "--not", "--all"]).input(input).long().run().await {
             Ok(_) => Ok(()),
             Err(GitError::Failed { stderr, .. }) => Err(GitError::PackRefused { why: format!("they are incomplete: {stderr}") }),
             Err(error) => Err(error),
