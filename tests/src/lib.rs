@@ -1,3 +1,4 @@
-//! What the suites share: the model server that real agent CLIs talk to.
+//! What the suites share: the harness that runs the real binaries, and the model server that real agent CLIs talk to.
 
+pub mod harness;
 pub mod model_server;
