@@ -8,8 +8,7 @@ use super::*;
 async fn too_old_a_program_is_named() {
     let home = tempfile::tempdir().unwrap();
     let fake = home.path().join("git");
-    write(&fake, "#!/bin/sh\necho git version 2.30.2\n");
-    std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&fake, "#!/bin/sh\necho git version 2.30.2\n");
     let error = GitProgram::at(&fake, 1).await.unwrap_err();
     assert!(matches!(&error, GitError::TooOld { found, .. } if found == "2.30.2"), "{error}");
     assert!(error.to_string().contains("2.38"), "{error}");
@@ -18,8 +17,7 @@ async fn too_old_a_program_is_named() {
 /// A program that answers the version and otherwise runs `body`.
 fn fake_git(home: &Path, body: &str) -> PathBuf {
     let fake = home.join("git");
-    write(&fake, &format!("#!/bin/sh\nfor a; do [ \"$a\" = version ] && echo git version 2.47.0 && exit; done\n{body}\n"));
-    std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&fake, &format!("#!/bin/sh\nfor a; do [ \"$a\" = version ] && echo git version 2.47.0 && exit; done\n{body}\n"));
     fake
 }
 

@@ -1,14 +1,11 @@
 //! What an agent can leave behind to make a later git run something, and that it never does.
 
-use std::os::unix::fs::PermissionsExt;
-
 use super::*;
 
 /// A script that leaves a mark when anything runs it.
 fn trap(place: &Place) -> String {
     let script = place.path("trap.sh");
-    write(&script, &format!("#!/bin/sh\necho \"$0 $*\" >> '{}'\ncat 2>/dev/null\nexit 0\n", place.path("SPRUNG").display()));
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&script, &format!("#!/bin/sh\necho \"$0 $*\" >> '{}'\ncat 2>/dev/null\nexit 0\n", place.path("SPRUNG").display()));
     script.display().to_string()
 }
 
@@ -34,8 +31,7 @@ fn plant(place: &Place, dot_git: &Path, trap: &str) {
     ];
     for hook in hooks {
         let file = dot_git.join("hooks").join(hook);
-        write(&file, &std::fs::read_to_string(trap).unwrap());
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&file, &std::fs::read_to_string(trap).unwrap());
     }
     let config = format!(
         "[core]\n\trepositoryformatversion = 0\n\tfsmonitor = {trap}\n\thooksPath = {}\n\tpager = {trap}\n\teditor = {trap}\n\tsshCommand = {trap}\n\taskPass = {trap}\n\tworktree = /\n\talternateRefsCommand = {trap}\n\tgitProxy = {trap}\n\
@@ -208,8 +204,7 @@ async fn a_persons_hooks_and_monitors_stay_asleep() {
     let trap = trap(&place);
     for hook in ["post-checkout", "post-merge", "reference-transaction", "post-index-change", "pre-commit", "pre-merge-commit"] {
         let file = place.path("user/.git/hooks").join(hook);
-        write(&file, &std::fs::read_to_string(&trap).unwrap());
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&file, &std::fs::read_to_string(&trap).unwrap());
     }
     place.git("user", &["config", "core.fsmonitor", &trap]);
     let user = place.user().await;

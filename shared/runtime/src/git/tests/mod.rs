@@ -136,6 +136,18 @@ pub(super) fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
+/// Writes a program. Another process does the writing: a test that starts something meanwhile would inherit our descriptor, and a file that is open for
+/// writing anywhere cannot be run.
+pub(super) fn write_program(path: &Path, text: &str) {
+    use std::io::Write;
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(path).stdin(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
 /// Sends a commit from one repository to another by pack.
 pub(super) async fn transfer(
     from: &Git,
