@@ -206,7 +206,7 @@ async fn a_pack_goes_out_thin_and_comes_back_from_a_worker() {
     let by = Signature::roundtable(1);
     let request = roundtable_runtime::git::SnapshotRequest {
         checkout: &checkout,
-        exclude: &[],
+        withheld: &[],
         parents: tips,
         by: &by,
         message: "attempt\n",

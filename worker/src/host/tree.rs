@@ -5,12 +5,18 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use roundtable_runtime::git::{Checkout, CheckoutRequest, Git, Oid, RefName, Signature, SnapshotLimits, SnapshotRequest};
+use roundtable_runtime::fsx;
+use roundtable_runtime::git::{Checkout, CheckoutRequest, Git, Oid, RefName, Signature, SnapshotLimits, SnapshotRequest, Withheld};
 use roundtable_shared::{CommitId, Lease};
 
 use super::cache::failed;
 use super::{Held, InUse};
 use crate::session::{Attachment, RunnerError};
+
+/// Names what was brought into a worktree, beside it.
+const WITHHELD: &str = "withheld.json";
+/// Longest such list, bytes.
+const WITHHELD_BYTES_MAX: u64 = 16 << 20;
 
 /// All worktrees of a host.
 pub(super) struct Trees {
@@ -27,7 +33,7 @@ pub(super) struct Tree {
     pub scratch: PathBuf,
     checkout: Checkout,
     /// Files that were brought in and are never committed.
-    attached: Vec<String>,
+    withheld: Vec<Withheld>,
 }
 
 impl Trees {
@@ -51,18 +57,14 @@ impl Trees {
         let request =
             CheckoutRequest { dir: dir.clone(), private, commit: Oid::try_from(&lease.start).map_err(failed)?, branch: branch(lease) };
         let checkout = git.checkout(&request).await.map_err(failed)?;
-        let mut attached = Vec::new();
-        for file in attachments {
-            attached.push(file.path.to_string_lossy().into_owned());
-            let into = dir.clone();
-            blocking(move || attach(&into, &file)).await?;
-        }
-        Ok(Tree { dir, scratch, checkout, attached })
+        let (into, note) = (dir.clone(), home.join(WITHHELD));
+        let withheld = blocking(move || bring(&into, &note, attachments)).await?;
+        Ok(Tree { dir, scratch, checkout, withheld })
     }
 
     /// The commit of what is in the worktree now. Nothing may run in it any more.
     pub(super) async fn commit(&self, git: &Git, lease: &Lease, tree: &Tree) -> Result<CommitId, RunnerError> {
-        snapshot(git, lease, &tree.checkout, &tree.attached).await
+        snapshot(git, lease, &tree.checkout, &tree.withheld).await
     }
 
     /// The commit of what an earlier life of this worker left for that lease, if anything.
@@ -74,7 +76,8 @@ impl Trees {
             }
             let commit = Oid::try_from(&lease.start).map_err(failed)?;
             let checkout = Checkout { dir: home.join("tree"), private: home.join("private"), commit };
-            return snapshot(git, lease, &checkout, &[]).await.map(Some);
+            let withheld = blocking(move || withheld_in(&home.join(WITHHELD))).await?;
+            return snapshot(git, lease, &checkout, &withheld).await.map(Some);
         }
         Ok(None)
     }
@@ -110,17 +113,16 @@ impl Trees {
     }
 }
 
-async fn snapshot(git: &Git, lease: &Lease, checkout: &Checkout, attached: &[String]) -> Result<CommitId, RunnerError> {
+async fn snapshot(git: &Git, lease: &Lease, checkout: &Checkout, withheld: &[Withheld]) -> Result<CommitId, RunnerError> {
     let key = &lease.lease.key;
     let unit = key.unit.as_ref().map_or("-", |unit| unit.as_str());
     let message = format!("{} {unit}, attempt {}\n", lease.role, key.attempt);
     let by = Signature::roundtable(0);
     let parents = [checkout.commit.clone()];
-    let request =
-        SnapshotRequest { checkout, exclude: attached, parents: &parents, by: &by, message: &message, limits: SnapshotLimits::default() };
+    let request = SnapshotRequest { checkout, withheld, parents: &parents, by: &by, message: &message, limits: SnapshotLimits::default() };
     let snapshot = git.snapshot(&request).await.map_err(failed)?;
     if !snapshot.left_out.is_empty() {
-        tracing::warn!(lease = %key, left_out = ?snapshot.left_out, "some new files cannot be committed");
+        tracing::warn!(lease = %key, left_out = ?snapshot.left_out, "some files cannot be committed");
     }
     Ok(snapshot.commit.commit_id())
 }
@@ -131,12 +133,30 @@ fn branch(lease: &Lease) -> String {
     format!("roundtable/{}", RefName::component(unit))
 }
 
+/// Puts the files under `copy` into a worktree. Which they are is durable first: whoever commits what is there, later or after a crash, must know.
+fn bring(dir: &Path, note: &Path, files: Vec<Attachment>) -> std::io::Result<Vec<Withheld>> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let brought: Vec<Attachment> = files.into_iter().filter(|file| dir.join(&file.path).symlink_metadata().is_err()).collect();
+    let withheld: Vec<Withheld> = brought.iter().map(|file| Withheld::new(file.path.to_string_lossy(), &file.data)).collect();
+    fsx::write_atomic(note, &serde_json::to_vec(&withheld)?, fsx::PRIVATE)?;
+    brought.iter().try_for_each(|file| attach(dir, file))?;
+    Ok(withheld)
+}
+
+/// What was brought into a worktree, as it was noted before.
+fn withheld_in(note: &Path) -> std::io::Result<Vec<Withheld>> {
+    match fsx::read_bounded(note, WITHHELD_BYTES_MAX)? {
+        // Without the note nothing had been brought yet.
+        None => Ok(Vec::new()),
+        Some(text) => Ok(serde_json::from_slice(&text)?),
+    }
+}
+
 fn attach(dir: &Path, file: &Attachment) -> std::io::Result<()> {
     use std::io::Write;
     let path = dir.join(&file.path);
-    if path.exists() {
-        return Ok(());
-    }
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
     }
@@ -169,10 +189,13 @@ fn open_up(dir: &Path) {
     }
 }
 
-async fn blocking(work: impl FnOnce() -> std::io::Result<()> + Send + 'static) -> Result<(), RunnerError> {
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, RunnerError> {
     match tokio::task::spawn_blocking(work).await {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(RunnerError(error.to_string())),
         Err(error) => Err(RunnerError(error.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,7 @@ mod scan;
 mod snapshot;
 mod trees;
 mod user;
+mod withheld;
 
 pub use accept::{AcceptError, Accepted, Destination};
 pub use checkout::{Checkout, CheckoutRequest};
@@ -39,6 +40,7 @@ pub use refs::RefUpdate;
 pub use snapshot::{Snapshot, SnapshotLimits, SnapshotRequest};
 pub use trees::{EntryMode, TreeEdit};
 pub use user::{Head, RepositoryFacts, UncommittedChanges, UserRepository};
+pub use withheld::Withheld;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,6 @@
 //! The trusted commit of a directory an agent worked in: its files as they are, read with our own git directory, index and configuration. The agent's
 //! `.git`, its commits, hooks, filters and nested repositories count for nothing but the files they left.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -9,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::checkout::remove_if_there;
 use super::scan::{records, text_of};
+use super::withheld::{Filter, Withheld};
 use super::{Checkout, Git, GitError, Oid, Signature};
 
 /// What to commit.
@@ -16,8 +16,8 @@ use super::{Checkout, Git, GitError, Oid, Signature};
 pub struct SnapshotRequest<'a> {
     /// The directory. Nothing may run in it any more.
     pub checkout: &'a Checkout,
-    /// Paths that are never committed unless the base has them (files that were brought in by `copy`).
-    pub exclude: &'a [String],
+    /// Files that are never committed (they were brought in by `copy`): not at their paths unless the base has them, and nowhere with their content.
+    pub withheld: &'a [Withheld],
     /// The commit's parents; normally the checkout's commit alone.
     pub parents: &'a [Oid],
     /// Author and committer.
@@ -52,7 +52,7 @@ pub struct Snapshot {
     pub tree: Oid,
     /// Whether it differs from the checkout's commit.
     pub changed: bool,
-    /// New files that were left out because git or our peers cannot name them (a few, for a person).
+    /// Files that were left out because git or our peers cannot name them, or because of what they hold (a few, for a person).
     pub left_out: Vec<String>,
 }
 
@@ -115,7 +115,16 @@ impl Git {
         if !staging.removed.is_empty() {
             self.invoke("update-index").args(["-z", "--force-remove", "--stdin"]).input(nul_ended(&staging.removed)).long().run().await?;
         }
-        self.find_new(request, &mut staging).await?;
+        let filter = Filter::new(request.withheld);
+        self.find_new(request, &filter, &mut staging).await?;
+        let (dir, mut written) = (request.checkout.dir.clone(), std::mem::take(&mut staging.written));
+        let withheld;
+        (staging.written, withheld) = blocking("snapshot", move || {
+            let withheld = filter.take_by_content(&dir, &mut written)?;
+            Ok((written, withheld))
+        })
+        .await?;
+        staging.left_out.extend(withheld.iter().map(|path| String::from_utf8_lossy(path).into_owned()));
         check_size(&request.checkout.dir, &staging.written, request.limits).await?;
         if !staging.written.is_empty() {
             let arguments = ["-z", "--add", "--remove", "--replace", "--stdin"];
@@ -151,8 +160,7 @@ impl Git {
     }
 
     /// New files. git reports a repository inside the directory as one entry that ends with `/`; its `.git` is put aside and its files are looked at again.
-    async fn find_new(&self, request: &SnapshotRequest<'_>, staging: &mut Staging) -> Result<(), GitError> {
-        let excluded: BTreeSet<&[u8]> = request.exclude.iter().map(String::as_bytes).collect();
+    async fn find_new(&self, request: &SnapshotRequest<'_>, filter: &Filter, staging: &mut Staging) -> Result<(), GitError> {
         for _round in 0..NESTING_MAX {
             let command = self.invoke("ls-files").args(["-z", "--others", "--exclude-standard"]);
             let answer = command.output_bytes_max(LIST_BYTES_MAX).long().run().await?;
@@ -162,7 +170,7 @@ impl Git {
             let nested: Vec<PathBuf> =
                 records(&answer.stdout).filter(|path| path.ends_with(b"/")).map(|p| OsStr::from_bytes(p).into()).collect();
             if nested.is_empty() {
-                for path in records(&answer.stdout).filter(|path| !excluded.contains(path)) {
+                for path in records(&answer.stdout).filter(|path| !filter.has_path(path)) {
                     match std::str::from_utf8(path) {
                         Ok(_) => staging.written.push(path.to_owned()),
                         Err(_) => staging.left_out.push(String::from_utf8_lossy(path).into_owned()),

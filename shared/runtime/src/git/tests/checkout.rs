@@ -129,12 +129,44 @@ async fn brought_files_are_not_committed_and_size_is_bounded() {
     let checkout = place.checkout(&base).await;
     place.write("agent/.env", "SECRET=1");
     place.write("agent/b", "0123456789");
-    let snapshot = place.try_snapshot(&checkout, &[".env".to_owned()], SnapshotLimits::default()).await.unwrap();
+    let brought = [Withheld::new(".env", b"SECRET=1")];
+    let snapshot = place.try_snapshot(&checkout, &brought, SnapshotLimits::default()).await.unwrap();
     assert_eq!(place.paths(&snapshot.commit).await, ["a", "b"]);
     let few = SnapshotLimits { files_max: 1, bytes_max: 1 << 20 };
     assert!(matches!(place.try_snapshot(&checkout, &[], few).await, Err(GitError::TooLarge { what: "files", found: 2, max: 1, .. })));
     let small = SnapshotLimits { files_max: 10, bytes_max: 9 };
     assert!(matches!(place.try_snapshot(&checkout, &[], small).await, Err(GitError::TooLarge { what: "bytes", .. })));
+}
+
+#[tokio::test]
+async fn no_move_brings_a_withheld_file_into_a_commit() {
+    let place = Place::new().await;
+    let base = place.user_commit(&[("README", "hello"), ("empty", ""), (".gitignore", ".env\n")]);
+    place.import(&base).await;
+    let checkout = place.checkout(&base).await;
+    let secret = "SECRET=abcdefgh\n";
+    let brought = [Withheld::new(".env", secret.as_bytes()), Withheld::new("conf/key", b""), Withheld::new("conf/odd", secret.as_bytes())];
+    place.write("agent/.env", "SECRET=abcdefgh\nMORE=1\n");
+    place.write("agent/.gitignore", "");
+    place.git("agent", &["add", "--force", ".env"]);
+    place.git("agent", &["commit", "--quiet", "-m", "everything"]);
+    for copy in ["moved", "README", "deep/er/copy", "nested/copy"] {
+        place.write(&format!("agent/{copy}"), secret);
+    }
+    place.git("agent/nested", &["init", "--quiet"]);
+    std::fs::hard_link(place.path("agent/moved"), place.path("agent/hard")).unwrap();
+    std::os::unix::fs::symlink(".env", place.path("agent/soft")).unwrap();
+    // A brought file that became a directory with the old content in it, and one that has become another.
+    place.write("agent/conf/key/inner", "SECRET=other");
+    place.write("agent/conf/odd", "anything else");
+    place.write("agent/empty-too", "");
+    std::fs::set_permissions(place.path("agent/deep/er/copy"), std::fs::Permissions::from_mode(0o000)).unwrap();
+    let snapshot = place.try_snapshot(&checkout, &brought, SnapshotLimits::default()).await.unwrap();
+    assert_eq!(place.paths(&snapshot.commit).await, [".gitignore", "README", "empty", "empty-too", "soft"]);
+    assert_eq!(place.file(&snapshot.commit, "README").await.as_deref(), Some("hello"), "what the base has stays as it was");
+    assert_eq!(snapshot.left_out.len(), 5, "{:?}", snapshot.left_out);
+    let all = place.store.diff_text(&base, &snapshot.commit, &[], 100_000).await.unwrap();
+    assert!(!format!("{all:?}").contains("SECRET"));
 }
 
 #[tokio::test]
@@ -157,7 +189,7 @@ async fn sha256_repositories_work_alike() {
     let parents = [facts.head.clone()];
     let by = Signature::roundtable(1);
     let request =
-        SnapshotRequest { checkout: &checkout, exclude: &[], parents: &parents, by: &by, message: "m", limits: SnapshotLimits::default() };
+        SnapshotRequest { checkout: &checkout, withheld: &[], parents: &parents, by: &by, message: "m", limits: SnapshotLimits::default() };
     let snapshot = store.snapshot(&request).await.unwrap();
     assert_eq!(store.changed_paths(&facts.head, &snapshot.commit).await.unwrap().len(), 1);
 }

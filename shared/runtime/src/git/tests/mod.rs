@@ -89,10 +89,15 @@ impl Place {
         self.try_snapshot(checkout, &[], SnapshotLimits::default()).await.unwrap()
     }
 
-    pub(super) async fn try_snapshot(&self, checkout: &Checkout, exclude: &[String], limits: SnapshotLimits) -> Result<Snapshot, GitError> {
+    pub(super) async fn try_snapshot(
+        &self,
+        checkout: &Checkout,
+        withheld: &[Withheld],
+        limits: SnapshotLimits,
+    ) -> Result<Snapshot, GitError> {
         let parents = [checkout.commit.clone()];
         let by = Signature::roundtable(1_700_000_000);
-        let request = SnapshotRequest { checkout, exclude, parents: &parents, by: &by, message: "attempt\n", limits };
+        let request = SnapshotRequest { checkout, withheld, parents: &parents, by: &by, message: "attempt\n", limits };
         self.store.snapshot(&request).await
     }
 

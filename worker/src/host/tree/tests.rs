@@ -1,0 +1,112 @@
+//! Worktrees over real repositories: what comes in, what is committed, what a crash leaves.
+#![allow(clippy::unwrap_used)]
+
+use roundtable_runtime::git::GitProgram;
+use roundtable_shared::{AttemptKey, AttemptNo, LeaseId, LeaseRef, Role, Seat, Switches};
+
+use super::*;
+
+/// A repository with one commit, and worktrees beside it.
+struct Place {
+    home: tempfile::TempDir,
+    git: Git,
+    base: Oid,
+    trees: Trees,
+}
+
+impl Place {
+    /// `fill` writes the files of the commit.
+    async fn new(fill: impl FnOnce(&Path)) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let user = home.path().join("user");
+        std::fs::create_dir(&user).unwrap();
+        fill(&user);
+        let program = GitProgram::find().await.unwrap();
+        program.create_repository(&user, "main", &Signature::roundtable(1), "base\n").await.unwrap();
+        let git = program.own(user.join(".git")).unwrap();
+        let base = git.resolve_commit("HEAD").await.unwrap();
+        let trees = Trees::open(home.path().join("trees")).unwrap();
+        Self { home, git, base, trees }
+    }
+
+    /// The same folder after the worker was started again.
+    fn restarted(&self) -> Trees {
+        Trees::open(self.home.path().join("trees")).unwrap()
+    }
+
+    fn lease(&self, unit: &str, attempt: u32) -> Lease {
+        Lease {
+            lease: LeaseRef {
+                key: AttemptKey { run: "demo-abcdef".into(), unit: Some(unit.into()), attempt: AttemptNo(attempt) },
+                lease_id: LeaseId(u128::from(attempt) + 7),
+            },
+            seat: Seat::Work,
+            role: Role::Implement,
+            backend: "codex".into(),
+            pool: "codex".into(),
+            repository: "ab".repeat(20),
+            base: self.base.commit_id(),
+            start: self.base.commit_id(),
+            prompt: String::new(),
+            answer_schema: None,
+            turn_data: "{}".into(),
+            resume: None,
+            model: None,
+            effort: None,
+            wall_ms: 1,
+            idle_ms: 1,
+            output_bytes_max: 1,
+            setup: None,
+            check: None,
+            has_attachments: true,
+            read_only: false,
+            switches: Switches::default(),
+        }
+    }
+
+    async fn paths(&self, commit: &CommitId) -> Vec<String> {
+        let commit = Oid::try_from(commit).unwrap();
+        self.git.list_tree(&commit, None, 1000).await.unwrap().entries.into_iter().map(|entry| entry.path).collect()
+    }
+}
+
+fn file(path: &str, text: &str) -> Attachment {
+    Attachment { path: path.into(), mode: 0o644, data: text.as_bytes().to_vec() }
+}
+
+fn write(path: PathBuf, text: &str) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+#[tokio::test]
+async fn brought_files_are_in_no_commit_whatever_the_agent_does_and_whoever_commits() {
+    let place = Place::new(|user| {
+        write(user.join(".gitignore"), ".env\n");
+        write(user.join("tracked.ini"), "of the base");
+    })
+    .await;
+    let lease = place.lease("1", 1);
+    let files = vec![file(".env", "TOKEN=0123456789\n"), file("keys/one", "0123456789abcdef"), file("tracked.ini", "of the user")];
+    let tree = place.trees.make(&place.git, &lease, files).await.unwrap();
+    assert_eq!(std::fs::read_to_string(tree.dir.join("tracked.ini")).unwrap(), "of the base");
+    write(tree.dir.join(".gitignore"), "");
+    write(tree.dir.join("work"), "done");
+    write(tree.dir.join("tracked.ini"), "by the agent");
+    std::fs::copy(tree.dir.join(".env"), tree.dir.join("env.bak")).unwrap();
+    std::fs::rename(tree.dir.join("keys/one"), tree.dir.join("key.txt")).unwrap();
+    write(tree.dir.join(".env"), "TOKEN=0123456789\nCHANGED=1\n");
+    let expected = [".gitignore", "tracked.ini", "work"];
+    let commit = place.trees.commit(&place.git, &lease, &tree).await.unwrap();
+    assert_eq!(place.paths(&commit).await, expected);
+    drop(tree);
+
+    // The worker was killed: the next life knows what was brought as well.
+    let salvaged = place.restarted().salvage(&place.git, &lease).await.unwrap().unwrap();
+    assert_eq!(place.paths(&salvaged).await, expected);
+
+    // And where it cannot know, it commits nothing.
+    let note = place.trees.homes(&lease)[0].join(WITHHELD);
+    std::fs::write(note, "{").unwrap();
+    assert!(place.restarted().salvage(&place.git, &lease).await.is_err());
+}
