@@ -370,6 +370,23 @@ fn paths_outside_the_worktree_are_refused() {
         let failure = stage.play(&stage.turn(Role::Implement, 1)).1.failure.unwrap();
         assert!(failure.message.contains("not a path inside the worktree"), "{}", failure.message);
     }
+    for step in [
+        r#"{"write": {"path": "out/x", "text": "x"}}"#,
+        r#"{"append": {"path": "out/x", "text": "x"}}"#,
+        r#"{"delete": "out/canary"}"#,
+        r#"{"rename": ["out/canary", "x"]}"#,
+        r#"{"symlink": ["x", "out/x"]}"#,
+    ] {
+        let stage =
+            Stage::new(&format!(r#"{{"default": {{"implement": [{{"steps": [{{"symlink": ["../outside", "out"]}}, {step}]}}]}}}}"#));
+        let outside = stage.dir.path().join("outside");
+        std::fs::create_dir(&outside).unwrap();
+        std::fs::write(outside.join("canary"), "alive").unwrap();
+        let failure = stage.play(&stage.turn(Role::Implement, 1)).1.failure.unwrap();
+        assert!(failure.message.contains("lies behind out"), "{step}: {}", failure.message);
+        assert_eq!(std::fs::read(outside.join("canary")).unwrap(), b"alive", "{step}");
+        assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1, "{step}");
+    }
 }
 
 fn default_answers_are_what_is_asked_for() {

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows of gRPC messages, runs or units.
 
+pub mod beneath;
 pub mod clock;
 pub mod config;
 pub mod fsx;

@@ -20,7 +20,7 @@ mod transcript;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use roundtable_shared::Switches;
 use roundtable_shared::{AgentEvent, AgentSessionId, BackendName, Failure, Role, TurnData, Usage};
@@ -132,11 +132,22 @@ impl Invocation {
 
     /// The last message, as far as the CLI left one and it is text.
     pub fn read_last_message(&self) -> Option<String> {
-        let file = std::fs::File::open(self.last_message.as_ref()?).ok()?;
-        let mut text = Vec::new();
-        file.take(LAST_MESSAGE_BYTES_MAX).read_to_end(&mut text).ok()?;
-        Some(String::from_utf8_lossy(&text).into_owned())
+        last_message_at(self.last_message.as_ref()?)
     }
+}
+
+/// Reads a last-message file. The agent may have put anything in its place: only an ordinary file is read, and no link is followed.
+pub fn last_message_at(path: &Path) -> Option<String> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).ok()?;
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut text = Vec::new();
+    file.take(LAST_MESSAGE_BYTES_MAX).read_to_end(&mut text).ok()?;
+    Some(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// What an agent's stdout has to be.
@@ -275,4 +286,23 @@ pub enum BackendError {
 /// Whether a turn of this role must not change files.
 pub fn read_only_role(role: Role) -> bool {
     !role.writes()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_an_ordinary_last_message_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |name: &str| dir.path().join(name);
+        std::fs::write(place("file"), "said").unwrap();
+        std::os::unix::fs::symlink(place("file"), place("link")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, place("fifo"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+        assert_eq!(last_message_at(&place("file")).as_deref(), Some("said"));
+        for other in ["link", "fifo", "absent", "."] {
+            assert_eq!(last_message_at(&place(other)), None, "{other}");
+        }
+    }
 }

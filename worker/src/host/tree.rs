@@ -1,10 +1,11 @@
 //! Worktrees: one folder per run, unit and seat, made anew for each attempt and removed after delivery. A note beside it says whose it is, so that what a
 //! crash left can be saved.
 
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use roundtable_runtime::beneath::{self, BeneathError};
 use roundtable_runtime::fsx;
 use roundtable_runtime::git::{Checkout, CheckoutRequest, Git, Oid, RefName, Signature, SnapshotLimits, SnapshotRequest, Withheld};
 use roundtable_shared::{CommitId, Lease};
@@ -34,6 +35,8 @@ pub(super) struct Tree {
     checkout: Checkout,
     /// Files that were brought in and are never committed.
     withheld: Vec<Withheld>,
+    /// Files that were to be brought in and were not, and why.
+    pub not_brought: Vec<String>,
 }
 
 impl Trees {
@@ -58,8 +61,8 @@ impl Trees {
             CheckoutRequest { dir: dir.clone(), private, commit: Oid::try_from(&lease.start).map_err(failed)?, branch: branch(lease) };
         let checkout = git.checkout(&request).await.map_err(failed)?;
         let (into, note) = (dir.clone(), home.join(WITHHELD));
-        let withheld = blocking(move || bring(&into, &note, attachments)).await?;
-        Ok(Tree { dir, scratch, checkout, withheld })
+        let (withheld, not_brought) = blocking(move || bring(&into, &note, &attachments)).await?;
+        Ok(Tree { dir, scratch, checkout, withheld, not_brought })
     }
 
     /// The commit of what is in the worktree now. Nothing may run in it any more.
@@ -133,16 +136,39 @@ fn branch(lease: &Lease) -> String {
     format!("roundtable/{}", RefName::component(unit))
 }
 
-/// Puts the files under `copy` into a worktree. Which they are is durable first: whoever commits what is there, later or after a crash, must know.
-fn bring(dir: &Path, note: &Path, files: Vec<Attachment>) -> std::io::Result<Vec<Withheld>> {
-    if files.is_empty() {
-        return Ok(Vec::new());
+/// Puts the files under `copy` into a worktree; says which are withheld from commits, and which were not brought and why. Which they are is durable
+/// first: whoever commits what is there, later or after a crash, must know.
+fn bring(dir: &Path, note: &Path, files: &[Attachment]) -> std::io::Result<(Vec<Withheld>, Vec<String>)> {
+    let (mut brought, mut refused) = (Vec::new(), Vec::new());
+    for file in files {
+        match may_be_brought(dir, &file.path) {
+            Ok(true) => brought.push(file),
+            Ok(false) => {}
+            Err(why) => refused.push(why),
+        }
     }
-    let brought: Vec<Attachment> = files.into_iter().filter(|file| dir.join(&file.path).symlink_metadata().is_err()).collect();
+    if brought.is_empty() {
+        return Ok((Vec::new(), refused));
+    }
     let withheld: Vec<Withheld> = brought.iter().map(|file| Withheld::new(file.path.to_string_lossy(), &file.data)).collect();
     fsx::write_atomic(note, &serde_json::to_vec(&withheld)?, fsx::PRIVATE)?;
-    brought.iter().try_for_each(|file| attach(dir, file))?;
-    Ok(withheld)
+    for file in brought {
+        match beneath::write_new(dir, &file.path, &file.data, fsx::PRIVATE) {
+            Ok(_) => {}
+            Err(BeneathError::Io { source, .. }) => return Err(source),
+            // Two of them in each other's way.
+            Err(error) => refused.push(error.to_string()),
+        }
+    }
+    Ok((withheld, refused))
+}
+
+/// False if the commit has something at that place; an error if the commit leads that place elsewhere.
+fn may_be_brought(dir: &Path, path: &Path) -> Result<bool, String> {
+    if path.components().any(|part| part.as_os_str().eq_ignore_ascii_case(".git")) {
+        return Err(format!("{} belongs to git", path.display()));
+    }
+    beneath::is_there(dir, path).map(|there| !there).map_err(|error| error.to_string())
 }
 
 /// What was brought into a worktree, as it was noted before.
@@ -152,16 +178,6 @@ fn withheld_in(note: &Path) -> std::io::Result<Vec<Withheld>> {
         None => Ok(Vec::new()),
         Some(text) => Ok(serde_json::from_slice(&text)?),
     }
-}
-
-fn attach(dir: &Path, file: &Attachment) -> std::io::Result<()> {
-    use std::io::Write;
-    let path = dir.join(&file.path);
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    let mut out = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    out.write_all(&file.data)
 }
 
 /// Removes a folder, also where an agent took away permissions inside.

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use roundtable_shared::{AttemptFacts, Failure, FailureKind, Lease, Role, TurnData, Usage};
+use roundtable_shared::view::EventLine;
+use roundtable_shared::{AgentEvent, AttemptFacts, Failure, FailureKind, Lease, Role, TurnData, Usage};
 use tokio::sync::watch;
 
 use super::AgentHost;
-use super::sink::{AgentSink, CommandSink, Events};
+use super::sink::{AgentSink, CommandSink, Events, now};
 use super::tree::Tree;
-use crate::backend::{Backend, EndedBy, ExitFacts, Invocation, LAST_MESSAGE_BYTES_MAX, SessionRecord, StdoutMode, Switches, Turn};
+use crate::backend::{Backend, EndedBy, ExitFacts, SessionRecord, StdoutMode, Switches, Turn, last_message_at};
 use crate::process::{Ended, Exit, Limits, ProcessError, ProcessSpec, Progress as Output, Redactor, Stop, Supervisor};
 use crate::session::{Job, Progress};
 
@@ -52,6 +52,10 @@ pub(super) async fn run(host: &AgentHost, mut job: Job) -> AttemptFacts {
         Ok(made) => made,
         Err(error) => return facts(Played::failed(FailureKind::Disk, format!("the worktree could not be made: {error}")), None),
     };
+    for why in &tree.not_brought {
+        let text = format!("a file under `copy` was not brought: {why}");
+        job.push(&EventLine { at: now(), event: AgentEvent::Warning { text } });
+    }
     let played = play(host, &job, &tree).await;
     let _ = progress.send(Progress::Ending).await;
     if let Some(session) = &played.session {
@@ -138,7 +142,7 @@ async fn agent(host: &AgentHost, job: &Job, tree: &Tree) -> Played {
         Ok(invocation) => invocation,
         Err(error) => return Played::failed(FailureKind::Config, error.to_string()),
     };
-    if let Err(error) = lay_out(&invocation) {
+    if let Err(error) = invocation.prepare() {
         return Played::failed(FailureKind::Disk, format!("files for {} could not be written: {error}", lease.backend));
     }
     let redactor = Redactor::from_env(invocation.env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())));
@@ -153,7 +157,7 @@ async fn agent(host: &AgentHost, job: &Job, tree: &Tree) -> Played {
         Ok(ended) => ended.exit_facts(),
         Err(error) => ExitFacts { spawn_error: Some(error.to_string()), ..ExitFacts::default() },
     };
-    exit.last_message = last_message.and_then(|path| read_bounded(&path));
+    exit.last_message = last_message.as_deref().and_then(last_message_at);
     let Some(sink) = run.sink else {
         return Played::failed(FailureKind::Bug, "reading the agent's output broke");
     };
@@ -250,26 +254,6 @@ fn said(ended: &Ended) -> String {
 fn last_lines(output: &str) -> String {
     let lines: Vec<&str> = output.lines().collect();
     lines[lines.len().saturating_sub(20)..].join("\n")
-}
-
-/// Folders and files the CLI wants, private.
-fn lay_out(invocation: &Invocation) -> std::io::Result<()> {
-    use std::io::Write;
-    for dir in &invocation.dirs {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    }
-    for (path, bytes) in &invocation.files {
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        file.write_all(bytes)?;
-    }
-    Ok(())
-}
-
-fn read_bounded(path: &Path) -> Option<String> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path).ok()?.take(LAST_MESSAGE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Keeps what is needed to resume a conversation here. Losing it costs a fresh conversation, no more.

@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
+use roundtable_runtime::beneath;
 use roundtable_shared::{AgentEvent, AgentSessionId, Role, TurnData};
 use serde_json::Value;
 
@@ -110,6 +111,7 @@ impl Player {
             }
             Step::Append { path, text } => {
                 let at = self.place(path)?;
+                remove_symlink(&at)?;
                 std::fs::OpenOptions::new().create(true).append(true).open(at)?.write_all(self.fill(text).as_bytes())?;
                 self.changed(path)?;
             }
@@ -200,9 +202,8 @@ impl Player {
         let inside =
             !place.as_os_str().is_empty() && place.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
         anyhow::ensure!(inside, "`{path}` is not a path inside the worktree: make it relative, without `..`");
-        if let Some(parent) = place.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            std::fs::create_dir_all(parent)?;
-        }
+        // A link that a commit holds does not lead a playbook out of the worktree.
+        beneath::make_way(Path::new("."), &place)?;
         Ok(place)
     }
 

@@ -110,3 +110,24 @@ async fn brought_files_are_in_no_commit_whatever_the_agent_does_and_whoever_comm
     std::fs::write(note, "{").unwrap();
     assert!(place.restarted().salvage(&place.git, &lease).await.is_err());
 }
+
+#[tokio::test]
+async fn no_link_of_a_commit_leads_a_brought_file_elsewhere() {
+    let outside = tempfile::tempdir().unwrap();
+    let target = outside.path().to_owned();
+    let place = Place::new(|user| {
+        write(user.join("README"), "x");
+        std::os::unix::fs::symlink(&target, user.join("config")).unwrap();
+        std::os::unix::fs::symlink("../../../..", user.join("up")).unwrap();
+        std::os::unix::fs::symlink(target.join("key"), user.join("key")).unwrap();
+    })
+    .await;
+    let names = ["config/.env", "up/.env", "key", ".git/config", "../.env", "README/.env", "fine/.env"];
+    let files = names.iter().map(|name| file(name, "TOKEN=0123456789\n")).collect();
+    let tree = place.trees.make(&place.git, &place.lease("1", 1), files).await.unwrap();
+    assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    assert!(!place.home.path().join(".env").exists() && !place.trees.root.join(".env").exists());
+    assert!(tree.dir.join("key").is_symlink() && !std::fs::read_to_string(tree.dir.join(".git/config")).unwrap().contains("TOKEN"));
+    assert_eq!(std::fs::read_to_string(tree.dir.join("fine/.env")).unwrap(), "TOKEN=0123456789\n");
+    assert_eq!(tree.not_brought.len(), 5, "{:?}", tree.not_brought);
+}
