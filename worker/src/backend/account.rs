@@ -43,9 +43,7 @@ impl Host {
 
     pub(super) fn opencode_account(&self, _config: &BackendConfig) -> String {
         let login = || {
-            let data = self.var("XDG_DATA_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-            let data = data.or_else(|| Some(self.home()?.join(".local/share")))?;
-            let login: Value = serde_json::from_str(&read(data.join("opencode/auth.json"))?).ok()?;
+            let login: Value = serde_json::from_str(&read(self.opencode_data()?.join("opencode/auth.json"))?).ok()?;
             // Tokens change as they are refreshed; keys and account ids do not.
             let mut parts: Vec<String> = Vec::new();
             for (provider, entry) in login.as_object()? {
@@ -54,6 +52,22 @@ impl Host {
             Some(parts.join("\n")).filter(|parts| !parts.is_empty())
         };
         account("opencode", self.key(&["OPENCODE_API_KEY"]).or_else(login))
+    }
+
+    /// The files in which the CLIs of this host keep their logins: what is in them is no agent's to tell.
+    pub fn login_files(&self) -> Vec<PathBuf> {
+        let gemini = self.var("GEMINI_CLI_HOME").map(PathBuf::from).or_else(|| self.home());
+        let files = [
+            self.codex_home().map(|home| home.join("auth.json")),
+            gemini.map(|home| home.join(".gemini/oauth_creds.json")),
+            self.opencode_data().map(|data| data.join("opencode/auth.json")),
+        ];
+        files.into_iter().flatten().collect()
+    }
+
+    fn opencode_data(&self) -> Option<PathBuf> {
+        let data = self.var("XDG_DATA_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        data.or_else(|| Some(self.home()?.join(".local/share")))
     }
 
     fn codex_home(&self) -> Option<PathBuf> {

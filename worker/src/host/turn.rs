@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use roundtable_runtime::fsx;
 use roundtable_shared::view::EventLine;
 use roundtable_shared::{AgentEvent, AttemptFacts, Failure, FailureKind, Lease, Role, TurnData, Usage};
 use tokio::sync::watch;
@@ -13,10 +14,12 @@ use tokio::sync::watch;
 use super::AgentHost;
 use super::sink::{AgentSink, CommandSink, Events, now};
 use super::tree::Tree;
-use crate::backend::{Backend, EndedBy, ExitFacts, SessionRecord, StdoutMode, Switches, Turn, last_message_at};
-use crate::process::{Ended, Exit, Limits, ProcessError, ProcessSpec, Progress as Output, Redactor, Stop, Supervisor};
-use crate::session::{Job, Progress};
+use crate::backend::{Backend, EndedBy, ExitFacts, Host, SessionRecord, StdoutMode, Switches, Turn, last_message_at};
+use crate::process::{Ended, Exit, Limits, ProcessError, ProcessSpec, Progress as Output, Redactor, Stop, Supervisor, secrets};
+use crate::session::{Attachment, Job, Progress};
 
+/// Largest login file that is looked through for secrets, bytes.
+const LOGIN_BYTES_MAX: u64 = 1 << 20;
 /// Longest `--version` of a CLI.
 const VERSION_WITHIN: Duration = Duration::from_secs(30);
 
@@ -36,9 +39,25 @@ impl Played {
     }
 }
 
-/// Runs an attempt to its end.
+/// Runs an attempt to its end. No secret of this host or of the files under `copy` is in what comes of it.
 pub(super) async fn run(host: &AgentHost, mut job: Job) -> AttemptFacts {
     let attachments = std::mem::take(&mut job.attachments);
+    let redactor = Arc::new(Redactor::new(secrets_of(&host.host, &attachments)));
+    let mut facts = attempt(host, job, attachments, &redactor).await;
+    redactor.facts(&mut facts);
+    facts
+}
+
+/// What the agent could come to know and must not tell.
+fn secrets_of(host: &Host, attachments: &[Attachment]) -> Vec<String> {
+    let mut found = secrets::of_env(host.env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())));
+    found.extend(attachments.iter().flat_map(|file| secrets::of_file(&file.data)));
+    let logins = host.login_files().into_iter().filter_map(|file| fsx::read_bounded(&file, LOGIN_BYTES_MAX).ok().flatten());
+    found.extend(logins.flat_map(|login| secrets::of_file(&login)));
+    found
+}
+
+async fn attempt(host: &AgentHost, job: Job, attachments: Vec<Attachment>, redactor: &Arc<Redactor>) -> AttemptFacts {
     let lease = job.lease.clone();
     let progress = job.progress.clone();
     // Whoever listens may have gone; the attempt goes on.
@@ -56,7 +75,7 @@ pub(super) async fn run(host: &AgentHost, mut job: Job) -> AttemptFacts {
         let text = format!("a file under `copy` was not brought: {why}");
         job.push(&EventLine { at: now(), event: AgentEvent::Warning { text } });
     }
-    let played = play(host, &job, &tree).await;
+    let played = play(host, &job, &tree, redactor).await;
     let _ = progress.send(Progress::Ending).await;
     if let Some(session) = &played.session {
         remember(&host.sessions, session);
@@ -82,23 +101,23 @@ fn facts(played: Played, commit: Option<roundtable_shared::CommitId>) -> Attempt
     }
 }
 
-async fn play(host: &AgentHost, job: &Job, tree: &Tree) -> Played {
+async fn play(host: &AgentHost, job: &Job, tree: &Tree, redactor: &Arc<Redactor>) -> Played {
     let lease = &job.lease;
     if let Some(setup) = &lease.setup {
         let _ = job.progress.send(Progress::Preparing("setup".to_owned())).await;
-        if let Some(failed) = set_up(host, job, tree, setup).await {
+        if let Some(failed) = set_up(host, job, tree, setup, redactor).await {
             return failed;
         }
     }
     match (&lease.check, lease.role) {
-        (Some(command), Role::Check) => check(host, job, tree, command).await,
-        _ => agent(host, job, tree).await,
+        (Some(command), Role::Check) => check(host, job, tree, command, redactor).await,
+        _ => agent(host, job, tree, redactor).await,
     }
 }
 
 /// Runs the setup command; `Some` if it failed.
-async fn set_up(host: &AgentHost, job: &Job, tree: &Tree, command: &str) -> Option<Played> {
-    let events = Events::new(job.events.clone(), Arc::new(Redactor::new([])));
+async fn set_up(host: &AgentHost, job: &Job, tree: &Tree, command: &str, redactor: &Arc<Redactor>) -> Option<Played> {
+    let events = Events::new(job.events.clone(), Arc::clone(redactor));
     let (ended, output) = shell(host, job, tree, command, events).await;
     match ended {
         Ok(ended) if ended.ended_by == Some(EndedBy::Interrupt) => Some(Played::failed(FailureKind::Interrupted, "stopped during setup")),
@@ -109,9 +128,9 @@ async fn set_up(host: &AgentHost, job: &Job, tree: &Tree, command: &str) -> Opti
 }
 
 /// Runs the check command: the exit status is its answer.
-async fn check(host: &AgentHost, job: &Job, tree: &Tree, command: &str) -> Played {
+async fn check(host: &AgentHost, job: &Job, tree: &Tree, command: &str, redactor: &Arc<Redactor>) -> Played {
     let _ = job.progress.send(Progress::Started).await;
-    let events = Events::new(job.events.clone(), Arc::new(Redactor::new([])));
+    let events = Events::new(job.events.clone(), Arc::clone(redactor));
     let (ended, output) = shell(host, job, tree, command, events).await;
     match ended {
         Ok(ended) => {
@@ -129,7 +148,7 @@ async fn check(host: &AgentHost, job: &Job, tree: &Tree, command: &str) -> Playe
     }
 }
 
-async fn agent(host: &AgentHost, job: &Job, tree: &Tree) -> Played {
+async fn agent(host: &AgentHost, job: &Job, tree: &Tree, redactor: &Arc<Redactor>) -> Played {
     let lease = &job.lease;
     let Some(backend) = host.backend(&lease.backend) else {
         return Played::failed(FailureKind::Config, format!("this worker does not serve {}", lease.backend));
@@ -145,8 +164,7 @@ async fn agent(host: &AgentHost, job: &Job, tree: &Tree) -> Played {
     if let Err(error) = invocation.prepare() {
         return Played::failed(FailureKind::Disk, format!("files for {} could not be written: {error}", lease.backend));
     }
-    let redactor = Redactor::from_env(invocation.env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())));
-    let events = Events::new(job.events.clone(), Arc::new(redactor));
+    let events = Events::new(job.events.clone(), Arc::clone(redactor));
     let sink = AgentSink::new(backend.parser(&turn), events);
     let last_message = invocation.last_message.clone();
     let spec = ProcessSpec::new(invocation, limits(lease), &tree.scratch, lease.lease.key.to_string());

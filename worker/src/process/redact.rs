@@ -1,11 +1,14 @@
-//! Takes secrets out of agent events before they reach the spool: the values of secret-looking variables, and the shapes of well-known keys.
-//! Also across the pieces of a streamed message. Answers and diagnostics pass through `Redactor::text` as well.
+//! Takes secrets out of all that leaves the worker before it reaches the spool: given values, the shapes of well-known keys, private keys. In events
+//! also across the pieces of a streamed message and the lines of a printed file. Which values are secrets is `secrets.rs`'s.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use roundtable_shared::AgentEvent;
+use roundtable_shared::{AgentEvent, AttemptFacts};
+
+use super::pem::{self, KeyEnd};
+use super::secrets;
 
 /// What stands in place of a secret.
 pub const REDACTED: &str = "[redacted]";
@@ -13,8 +16,6 @@ pub const REDACTED: &str = "[redacted]";
 const VALUE_BYTES_MIN: usize = 8;
 /// Longer values are not looked for.
 const VALUE_BYTES_MAX: usize = 16 << 10;
-/// Names that contain one of these hold secrets.
-const SECRET_NAMES: &[&str] = &["KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"];
 /// Most text held back at the end of a piece because a secret might begin there.
 const HELD_BYTES_MAX: usize = 4 << 10;
 
@@ -64,7 +65,7 @@ impl std::fmt::Debug for Redactor {
 impl Redactor {
     /// The secrets among these variables, by their names.
     pub fn from_env<'a>(vars: impl IntoIterator<Item = (&'a OsStr, &'a OsStr)>) -> Self {
-        Self::new(vars.into_iter().filter(|(name, _)| secret_name(name)).filter_map(|(_, value)| value.to_str().map(str::to_owned)))
+        Self::new(secrets::of_env(vars))
     }
 
     /// These values, and every known shape.
@@ -138,6 +139,14 @@ impl Redactor {
         }
     }
 
+    /// An attempt's facts without secrets in any of their texts. The answer's form is kept: what was JSON still is.
+    pub fn facts(&self, facts: &mut AttemptFacts) {
+        self.text_in_place(&mut facts.answer);
+        if let Some(failure) = &mut facts.failure {
+            self.text_in_place(&mut failure.message);
+        }
+    }
+
     /// Ranges to blot out: sorted, disjoint, on character boundaries.
     fn spans(&self, text: &str) -> Vec<(usize, usize)> {
         let bytes = text.as_bytes();
@@ -152,7 +161,7 @@ impl Redactor {
                 spans.push((found.start(), found.end() + tail));
             }
         }
-        private_key_spans(text, &mut spans);
+        pem::spans(text, &mut spans);
         spans.sort_unstable();
         let mut merged: Vec<(usize, usize)> = Vec::with_capacity(spans.len());
         for (start, end) in spans {
@@ -177,6 +186,7 @@ impl Redactor {
         for shape in SHAPES {
             from = from.min(open_shape(shape, bytes));
         }
+        let from = from.min(pem::open_header(text));
         let mut from = from.max(bytes.len().saturating_sub(HELD_BYTES_MAX));
         while !text.is_char_boundary(from) {
             from += 1;
@@ -217,36 +227,14 @@ fn begins_word(bytes: &[u8], at: usize) -> bool {
     at == 0 || !(bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_' || bytes[at - 1] == b'-')
 }
 
-/// PEM private keys, from the first dash to the last, or to the end of a text that is cut.
-fn private_key_spans(text: &str, spans: &mut Vec<(usize, usize)>) {
-    let mut at = 0;
-    while let Some(found) = text[at..].find("-----BEGIN ") {
-        let start = at + found;
-        let label_end = (start + 80).min(text.len());
-        let is_private = text.as_bytes()[start..label_end].windows(11).any(|window| window == b"PRIVATE KEY");
-        if !is_private {
-            at = start + 11;
-            continue;
-        }
-        let after = text[start..].find("-----END ").map_or(text.len(), |end| {
-            let end = start + end + 9;
-            text[end..].find("-----").map_or(text.len(), |dashes| end + dashes + 5)
-        });
-        spans.push((start, after));
-        at = after;
-    }
-}
-
-fn secret_name(name: &OsStr) -> bool {
-    let upper = name.to_string_lossy().to_ascii_uppercase();
-    SECRET_NAMES.iter().any(|word| upper.contains(word))
-}
-
-/// Redacts a stream of events: the end of a streamed text that may be the beginning of a secret waits for the next piece.
+/// Redacts a stream of events: the end of a streamed text that may be the beginning of a secret waits for the next piece, and a private key may go on
+/// over several of them.
 #[derive(Debug)]
 pub struct RedactStream {
     redactor: std::sync::Arc<Redactor>,
     held: Option<Held>,
+    /// Whether a private key was open at the end of the last message, reasoning, and line of stdout and of stderr.
+    in_key: [bool; 4],
 }
 
 /// Text that waits, and whose it is.
@@ -259,7 +247,7 @@ struct Held {
 impl RedactStream {
     /// A stream with nothing held.
     pub fn new(redactor: std::sync::Arc<Redactor>) -> Self {
-        Self { redactor, held: None }
+        Self { redactor, held: None, in_key: [false; 4] }
     }
 
     /// Takes an event; appends what may be stored now.
@@ -277,6 +265,11 @@ impl RedactStream {
             } else {
                 self.release(held, out);
             }
+            if let AgentEvent::Raw { stream, text } = &mut event {
+                let lane = if stream == "stdout" { 2 } else { 3 };
+                self.go_on_with_key(lane, text);
+                self.in_key[lane] |= pem::spans(text, &mut Vec::new());
+            }
             self.redactor.event(&mut event);
             out.push(event);
             return;
@@ -285,6 +278,8 @@ impl RedactStream {
             Some(held) if held.reasoning == reasoning => text.insert_str(0, &held.text),
             other => self.release(other, out),
         }
+        let lane = usize::from(reasoning);
+        self.go_on_with_key(lane, text);
         let open = self.redactor.open_end(text);
         if open < text.len() {
             // A secret that is already whole does not become two halves by the cut.
@@ -292,8 +287,20 @@ impl RedactStream {
             self.held = Some(Held { text: text.split_off(cut), reasoning });
         }
         if !text.is_empty() {
+            self.in_key[lane] |= pem::spans(text, &mut Vec::new());
             self.redactor.event(&mut event);
             out.push(event);
+        }
+    }
+
+    /// Takes away the part of a private key that began in an earlier piece.
+    fn go_on_with_key(&mut self, lane: usize, text: &mut String) {
+        if std::mem::take(&mut self.in_key[lane]) {
+            let (len, end) = pem::body(text, lane >= 2);
+            if len > 0 {
+                text.replace_range(..len, REDACTED);
+            }
+            self.in_key[lane] = end == KeyEnd::Open;
         }
     }
 
@@ -377,6 +384,60 @@ mod tests {
         assert_eq!(streamed(&redactor, &["it is hunter22", "hunter22."]), "it is [redacted].");
         assert_eq!(streamed(&redactor, &["key s", "k-", "12345678901234567890", "12345 end"]), "key [redacted] end");
         assert_eq!(streamed(&redactor, &["plain ", "words"]), "plain words");
+    }
+
+    #[test]
+    fn a_private_key_in_pieces_and_lines_is_found() {
+        let redactor = Arc::new(redactor());
+        let begin = format!("-----{} RSA PRIVATE KEY-----", "BEGIN");
+        let end = "-----END RSA PRIVATE KEY-----";
+        let whole = format!("it is {begin}\nMIIabc+/\ndef==\n{end} here");
+        for cut in 1..whole.len() {
+            let said = streamed(&redactor, &[&whole[..cut], &whole[cut..]]);
+            assert!(said.starts_with("it is [redacted]") && said.ends_with(" here"), "{cut}: {said}");
+            assert!(!said.contains("MII") && !said.contains("def=") && !said.contains("abc"), "{cut}: {said}");
+        }
+        let mut stream = RedactStream::new(redactor);
+        let mut out = Vec::new();
+        for line in [&begin, "MIIabc", "def==", end, "next line", &begin, "a word about keys"] {
+            stream.push(AgentEvent::Raw { stream: "stdout".into(), text: line.to_owned() }, &mut out);
+            stream.push(AgentEvent::Raw { stream: "stderr".into(), text: "MIInot-a-key".to_owned() }, &mut out);
+        }
+        let lines = |which: &str| -> Vec<String> {
+            let mine = out.iter().filter_map(|event| match event {
+                AgentEvent::Raw { stream, text } if stream == which => Some(text.clone()),
+                _ => None,
+            });
+            mine.collect()
+        };
+        let gone = "[redacted]";
+        assert_eq!(lines("stdout")[..5], [gone, gone, gone, gone, "next line"]);
+        assert!(lines("stdout")[6].ends_with(" word about keys"), "prose goes on");
+        assert!(lines("stderr").iter().all(|line| line == "MIInot-a-key"));
+    }
+
+    #[test]
+    fn facts_lose_secrets_and_keep_their_form() {
+        let mut facts = AttemptFacts {
+            failure: Some(roundtable_shared::Failure {
+                kind: roundtable_shared::FailureKind::TurnFailed,
+                message: "login hunter22hunter22 refused".into(),
+            }),
+            exit_code: None,
+            answer: format!(
+                r#"{{"summary": "-----{} PRIVATE KEY----- and s3cr3t-value-\"quoted\"", "learnings": ["hunter22hunter22"]}}"#,
+                "BEGIN"
+            ),
+            commit: None,
+            agent_session: None,
+            usage: Default::default(),
+            last_event_seq: 0,
+        };
+        redactor().facts(&mut facts);
+        assert_eq!(facts.failure.unwrap().message, "login [redacted] refused");
+        let answer: serde_json::Value = serde_json::from_str(&facts.answer).unwrap();
+        assert_eq!(answer["summary"], "[redacted] and [redacted]");
+        assert_eq!(answer["learnings"][0], "[redacted]");
     }
 
     proptest! {

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::deliver::{self, Verdict};
 use super::link::Frames;
 use super::{Job, Progress, Runner, RunnerError, fetch};
+use crate::process::Redactor;
 use crate::spool::{AttemptSpool, Spool};
 
 /// The worker's leases. Cheap to clone.
@@ -32,6 +33,8 @@ struct Inner<R> {
     runner: Arc<R>,
     spool: Spool,
     introduction: Introduction,
+    /// For words of ours that may quote others'.
+    redactor: Redactor,
     table: Mutex<Table>,
     client: watch::Sender<Option<FleetClient<Channel>>>,
     changed: watch::Sender<u64>,
@@ -61,7 +64,9 @@ impl<R: Runner> Work<R> {
         let table = Table { held: BTreeMap::new(), out: None, draining: false, done: 0, idle_since: Instant::now() };
         let (client, _) = watch::channel(None);
         let (changed, _) = watch::channel(0);
-        Self { inner: Arc::new(Inner { runner, spool, introduction, table: Mutex::new(table), client, changed, joined }) }
+        let env: Vec<_> = std::env::vars_os().collect();
+        let redactor = Redactor::from_env(env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())));
+        Self { inner: Arc::new(Inner { runner, spool, introduction, redactor, table: Mutex::new(table), client, changed, joined }) }
     }
 
     /// Takes up what an earlier life left: finished attempts are delivered, unfinished ones are given up with their work saved.
@@ -265,7 +270,8 @@ impl<R: Runner> Work<R> {
 
     fn hand_back(&self, lease: &LeaseRef, reason: &str, fault: bool) {
         info!(lease = %lease.key, reason, fault, "handed back");
-        self.say(Frame::HandBack(v1::HandBack { lease: Some(lease.into()), reason: reason.to_owned(), fault }));
+        let reason = self.inner.redactor.text(reason).into_owned();
+        self.say(Frame::HandBack(v1::HandBack { lease: Some(lease.into()), reason, fault }));
         self.release(lease);
     }
 
