@@ -37,24 +37,34 @@ pub(in crate::commands) struct Manner {
     pub(in crate::commands) json: JsonArg,
 }
 
+/// Coordinators in a row that answer and then go away before the run could be followed at all.
+const IN_VAIN_MAX: u32 = 10;
+
 /// What outlives the loss of a coordinator.
 struct Kept {
     progress: Progress,
     mirror: Option<MirrorWriter>,
     branch: Option<RunBranch>,
+    /// Coordinators lost since the run was last followed.
+    in_vain: u32,
 }
 
 /// Runs it to its end.
 pub(in crate::commands) async fn follow_to_end(context: &Context, prepared: &Prepared, manner: Manner) -> Result<Exit> {
     let (_trigger, asked) = shutdown::on_signals().map_err(|error| Failure::failed("signals cannot be handled").why(error))?;
-    let mut kept = Kept { progress: Progress::for_stderr(), mirror: mirror(context, prepared), branch: None };
+    let mut kept = Kept { progress: Progress::for_stderr(), mirror: mirror(context, prepared), branch: None, in_vain: 0 };
     let mut crew = None;
     let mut manner = manner;
     let mut seat = Seat::take(context).await?;
     loop {
-        let ended = steer(context, prepared, &mut manner, &mut seat, &mut crew, &mut kept, &asked).await;
+        let ended = match steer(context, prepared, &mut manner, &mut seat, &mut crew, &mut kept, &asked).await {
+            // Whichever call it was that found another's coordinator gone. Our own does not come back.
+            Err(failure) if failure.exit() == Exit::Unreachable && !matches!(seat, Seat::Own(_)) => Ok(Steered::Lost(failure)),
+            ended => ended,
+        };
         match ended {
-            Ok(Steered::Lost(failure)) => {
+            Ok(Steered::Lost(failure)) if kept.in_vain < IN_VAIN_MAX => {
+                kept.in_vain += 1;
                 kept.progress.note("the coordinator went away; looking for it, or taking over");
                 let was_embedded = seat.is_embedded();
                 seat.leave().await;
@@ -105,11 +115,9 @@ async fn steer(
         *crew = Some(Crew::join(&context.data_dir, context.coordinator.as_deref(), &prepared.config, &prepared.crew).await?);
     }
     let api = seat.api();
-    let reply = match submit(&api, prepared, seat.is_embedded(), manner.fresh).await {
-        Ok(Submitted::Finished(reply)) => return finished(&api, &reply, manner).await,
-        Ok(Submitted::Going(reply)) => reply,
-        Err(failure) if failure.exit() == Exit::Unreachable => return Ok(Steered::Lost(failure)),
-        Err(failure) => return Err(failure),
+    let reply = match submit(&api, prepared, seat.is_embedded(), manner.fresh).await? {
+        Submitted::Finished(reply) => return finished(&api, &reply, manner).await,
+        Submitted::Going(reply) => reply,
     };
     manner.fresh = false;
     let status: StatusView = api.query(&Query::Status { run: exactly(&reply.run) }).await?;
@@ -131,7 +139,7 @@ async fn steer(
         ended => ended,
     };
     let (progress, mirror, branch) = follower.into_parts();
-    *kept = Kept { progress, mirror, branch };
+    *kept = Kept { progress, mirror, branch, in_vain: 0 };
     match ended {
         Ended::Over(status) => {
             kept.progress.finish();

@@ -34,9 +34,8 @@ impl Seat {
     pub(in crate::commands) async fn take(context: &Context) -> Result<Self> {
         let deadline = Instant::now() + HELD_WAIT;
         loop {
-            if let Some(client) = connect::find(context).await? {
-                let embedded = client.info().await?.embedded;
-                return Ok(Self::Theirs { client, embedded });
+            if let Some(theirs) = Self::theirs(context).await? {
+                return Ok(theirs);
             }
             match Embedded::start(&context.data_dir, "orchctl run").await {
                 Ok(own) => return Ok(Self::Own(Box::new(own))),
@@ -55,17 +54,24 @@ impl Seat {
         }
         let deadline = Instant::now() + RETURN_WAIT;
         loop {
-            match connect::find(context).await {
-                Ok(Some(client)) => {
-                    let embedded = client.info().await?.embedded;
-                    return Ok(Self::Theirs { client, embedded });
-                }
+            match Self::theirs(context).await {
+                Ok(Some(theirs)) => return Ok(theirs),
                 Err(failure) if failure.exit() != Exit::Unreachable => return Err(failure),
                 _ if Instant::now() >= deadline => {
                     return Err(lost.next("the run itself is safe: start the coordinator again, then this command"));
                 }
                 _ => tokio::time::sleep(TRY_EVERY).await,
             }
+        }
+    }
+
+    /// The coordinator that was named or is alive, with whose it is. One that goes away between the two is named again by the caller's next try.
+    async fn theirs(context: &Context) -> Result<Option<Self>> {
+        let Some(client) = connect::find(context).await? else { return Ok(None) };
+        match client.info().await {
+            Ok(info) => Ok(Some(Self::Theirs { client, embedded: info.embedded })),
+            Err(failure) if failure.exit() == Exit::Unreachable && context.coordinator.is_none() => Ok(None),
+            Err(failure) => Err(failure),
         }
     }
 
