@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use roundtable_proto::v1;
 use roundtable_proto::v1::control_client::ControlClient;
@@ -31,6 +31,8 @@ const NAMES_MAX: u32 = 1000;
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// How often the end conditions of `--once` and `--max-idle` are looked at beside changes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often `client.json` is looked at while there is no link.
+const NEWS_EVERY: Duration = Duration::from_millis(100);
 /// Refusals of our certificate in a row after which we believe it: a coordinator that is being stopped also breaks handshakes.
 const REFUSALS_MAX: u32 = 5;
 
@@ -114,8 +116,15 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
     };
     let left = spool.left_behind()?;
     let work = Work::new(runner, spool, introduction, joined);
-    work.take_up(left);
-    let dial = ClientDial { options: options.clone(), name, workspace, credentials, refusals: AtomicU32::new(0) };
+    work.take_up(left).await;
+    let dial = ClientDial {
+        options: options.clone(),
+        name,
+        workspace,
+        credentials,
+        refusals: AtomicU32::new(0),
+        read: std::sync::Mutex::default(),
+    };
     let (stop_link, stopped) = watch::channel(false);
     let link = keep(&dial, &work, stopped, options.patience);
     tokio::pin!(link);
@@ -275,9 +284,21 @@ struct ClientDial {
     workspace: PathBuf,
     credentials: Mutex<Credentials>,
     refusals: AtomicU32,
+    /// The `client.json` that the last try went by.
+    read: std::sync::Mutex<Option<SystemTime>>,
 }
 
 impl ClientDial {
+    fn read(&self) -> Result<Option<ClientFile>, IdentityError> {
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = self.written();
+        ClientFile::read(&self.options.data_dir)
+    }
+
+    /// When `client.json` was written; a coordinator that starts writes a new one.
+    fn written(&self) -> Option<SystemTime> {
+        std::fs::metadata(ClientFile::path(&self.options.data_dir)).and_then(|found| found.modified()).ok()
+    }
+
     /// What to show now: a worker may live longer than a certificate.
     async fn credentials(&self) -> Credentials {
         let mut credentials = self.credentials.lock().await;
@@ -295,7 +316,7 @@ impl Dial for ClientDial {
     async fn dial(&self) -> Result<Channel, DialError> {
         let address = match &self.options.coordinator {
             Some(address) => address.clone(),
-            None => match ClientFile::read(&self.options.data_dir) {
+            None => match self.read() {
                 Ok(Some(client)) => client.address,
                 Ok(None) => return Err(DialError::Unreachable("no coordinator of this user is running".to_owned())),
                 Err(error) => return Err(DialError::Unreachable(error.to_string())),
@@ -315,6 +336,16 @@ impl Dial for ClientDial {
                 }
             }
             Err(error) => Err(DialError::Unreachable(error.to_string())),
+        }
+    }
+
+    async fn news(&self) {
+        if self.options.coordinator.is_some() {
+            return std::future::pending().await;
+        }
+        let read = *self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        while self.written() == read {
+            tokio::time::sleep(NEWS_EVERY).await;
         }
     }
 }

@@ -33,6 +33,11 @@ const SILENT_HEARTBEATS: u32 = 4;
 pub trait Dial: Send + Sync {
     /// A connection with this worker's identity.
     fn dial(&self) -> impl Future<Output = Result<Channel, DialError>> + Send;
+
+    /// Returns when there is news of where the coordinator is since the last try: the pause before the next one need not be waited out.
+    fn news(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
 }
 
 /// Why there is no connection.
@@ -60,6 +65,8 @@ pub trait Frames: Send + Sync {
     fn drain(&self, reason: String);
     /// What the worker holds now.
     fn held(&self) -> Vec<v1::HeldLease>;
+    /// Says how much it can take; with every heartbeat, as what was said before may have been lost on a full queue.
+    fn want(&self);
     /// The link broke; `out` and `client` of the last welcome are of no use.
     fn broken(&self);
 }
@@ -115,6 +122,7 @@ pub async fn keep(
         debug!(%broke, pause_ms = pause.as_millis() as u64, "no link; trying again");
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
+            () = dial.news() => {}
             () = stopped(&mut stop) => return Ok(()),
         }
     }
@@ -167,6 +175,7 @@ async fn session(channel: Channel, frames: &impl Frames, mut stop: watch::Receiv
                 if out.try_send(frame(v1::worker_frame::Frame::Heartbeat(beat))).is_err() {
                     debug!("a heartbeat waits for a full queue");
                 }
+                frames.want();
             }
             message = incoming.next() => match message {
                 None => return SessionEnd::Broken { welcomed: pulse.welcomed, why: "the coordinator closed the link".to_owned() },

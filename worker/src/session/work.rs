@@ -69,23 +69,44 @@ impl<R: Runner> Work<R> {
         Self { inner: Arc::new(Inner { runner, spool, introduction, redactor, table: Mutex::new(table), client, changed, joined }) }
     }
 
-    /// Takes up what an earlier life left: finished attempts are delivered, unfinished ones are given up with their work saved.
-    pub fn take_up(&self, left: Vec<AttemptSpool>) {
+    /// Takes up what an earlier life left, before anything new is taken: what was unfinished is given up with its work saved, and then all of it is
+    /// held and delivered like every other outcome. Nothing of it runs any more.
+    pub async fn take_up(&self, left: Vec<AttemptSpool>) {
         for spool in left {
-            let finished = spool.outcome();
             let lease = spool.lease().clone();
-            if finished.is_some() {
-                let held = Held {
-                    phase: LeasePhase::Reported,
-                    pool: lease.pool.clone(),
-                    spool: Some(spool.clone()),
-                    cancel: watch::channel(None).0,
-                };
-                self.table().held.insert(lease.lease.clone(), held);
-            }
+            let facts = match spool.outcome() {
+                Some(facts) => facts,
+                None => match self.give_up(&spool).await {
+                    Ok(Some(facts)) => facts,
+                    Ok(None) => continue,
+                    Err(why) => {
+                        warn!(lease = %lease.lease.key, %why, "what a restart left could not be kept");
+                        continue;
+                    }
+                },
+            };
+            let held =
+                Held { phase: LeasePhase::Reported, pool: lease.pool.clone(), spool: Some(spool.clone()), cancel: watch::channel(None).0 };
+            self.table().held.insert(lease.lease.clone(), held);
             let work = self.clone();
-            tokio::spawn(async move { work.settle(spool, finished).await });
+            tokio::spawn(async move {
+                // Its last words come before its outcome here too.
+                deliver::events(spool.clone(), work.inner.client.subscribe()).await;
+                work.hand_in(&spool, &facts).await;
+                work.inner.runner.forget(&lease).await;
+            });
         }
+    }
+
+    /// The outcome of an attempt that this worker's end cut short; `None` if it never came to anything: it is handed back by not being held any more.
+    async fn give_up(&self, spool: &AttemptSpool) -> Result<Option<AttemptFacts>, String> {
+        let commit = self.inner.runner.salvage(spool.lease()).await;
+        if commit.is_none() && spool.position().written_seq == 0 {
+            blocking(spool.clone(), |spool| spool.mark_accepted()).await?;
+            return Ok(None);
+        }
+        let facts = AttemptFacts { commit, ..failed_facts(FailureKind::Interrupted, "the worker restarted") };
+        blocking(spool.clone(), move |spool| spool.finish(facts)).await.map(Some)
     }
 
     /// Changes whenever a lease comes or goes.
@@ -132,23 +153,6 @@ impl<R: Runner> Work<R> {
     /// An offer changed: the coordinator is told.
     pub fn offer_changed(&self, offer: &roundtable_shared::BackendOffer) {
         self.say(Frame::BackendChanged(offer.into()));
-    }
-
-    async fn settle(&self, spool: AttemptSpool, finished: Option<AttemptFacts>) {
-        let facts = match finished {
-            Some(facts) => facts,
-            None => {
-                let commit = self.inner.runner.salvage(spool.lease()).await;
-                let facts = AttemptFacts { commit, ..failed_facts(FailureKind::Interrupted, "the worker restarted") };
-                match blocking(spool.clone(), move |spool| spool.finish(facts)).await {
-                    Ok(facts) => facts,
-                    Err(why) => return warn!(lease = %spool.lease().lease.key, %why, "what a restart left could not be kept"),
-                }
-            }
-        };
-        let events = tokio::spawn(deliver::events(spool.clone(), self.inner.client.subscribe()));
-        self.hand_in(&spool, &facts).await;
-        events.abort();
     }
 
     /// One lease, from grant to verdict.
@@ -393,6 +397,10 @@ impl<R: Runner> Frames for Work<R> {
 
     fn held(&self) -> Vec<v1::HeldLease> {
         self.held_now().iter().map(Into::into).collect()
+    }
+
+    fn want(&self) {
+        Work::want(self);
     }
 
     fn broken(&self) {
