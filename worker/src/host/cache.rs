@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use roundtable_runtime::git::{Git, GitError, GitProgram, ObjectFormat, Oid, PackRequest, ReceiveLimits, RefName, Sender};
@@ -16,15 +17,53 @@ use crate::session::{Pieces, RunnerError};
 
 /// Commits named to the coordinator as present.
 const HAVES_MAX: usize = 64;
+/// Packs received after which they are rolled up: each git process looks into every pack there is.
+const PACKS_MAX: u32 = 40;
 /// Pieces that wait for a slow link.
 const PIECES_MAX: usize = 8;
 
 pub(super) struct Caches {
     root: PathBuf,
     program: GitProgram,
-    open: Mutex<HashMap<String, Git>>,
+    open: Mutex<HashMap<String, Arc<Cache>>>,
     /// One receive at a time: two leases of one repository often want the same objects.
     receiving: tokio::sync::Mutex<()>,
+}
+
+/// One repository's cache.
+struct Cache {
+    git: Git,
+    /// Commits that are here with all they need, the newest last. Those that were received are kept by refs too; an attempt's own are known to this life.
+    haves: Mutex<Vec<Oid>>,
+    /// Packs received since they were rolled up.
+    packs: AtomicU32,
+}
+
+impl Cache {
+    fn has(&self, commit: &Oid) -> bool {
+        self.haves.lock().unwrap_or_else(PoisonError::into_inner).contains(commit)
+    }
+
+    fn add(&self, commit: Oid) {
+        let mut haves = self.haves.lock().unwrap_or_else(PoisonError::into_inner);
+        if !haves.contains(&commit) {
+            haves.push(commit);
+        }
+    }
+
+    /// Rolls small packs up in the background once there are many.
+    fn received(self: &Arc<Self>) {
+        if self.packs.fetch_add(1, Ordering::Relaxed) + 1 < PACKS_MAX {
+            return;
+        }
+        self.packs.store(0, Ordering::Relaxed);
+        let git = self.git.clone();
+        tokio::spawn(async move {
+            if let Err(error) = git.compact().await {
+                tracing::warn!(%error, "the object cache could not be compacted");
+            }
+        });
+    }
 }
 
 impl Caches {
@@ -34,34 +73,46 @@ impl Caches {
 
     /// The cache of a repository, made if it is not there.
     pub(super) async fn open(&self, repository: &str) -> Result<Git, RunnerError> {
+        Ok(self.cache(repository).await?.git.clone())
+    }
+
+    async fn cache(&self, repository: &str) -> Result<Arc<Cache>, RunnerError> {
         let known = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(repository).cloned();
-        if let Some(git) = known {
-            return Ok(git);
+        if let Some(cache) = known {
+            return Ok(cache);
         }
         let key = Oid::parse(repository).map_err(failed)?;
         let format = if key.as_str().len() == 64 { ObjectFormat::Sha256 } else { ObjectFormat::Sha1 };
         // Losing the cache in a crash costs a fetch; syncing every object costs every attempt.
         let git = self.program.init_bare(self.root.join(format!("{key}.git")), format).await.map_err(failed)?.without_sync();
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(repository.to_owned(), git.clone());
-        Ok(git)
+        // Present is not enough: only what a ref keeps is known to be whole.
+        let haves = git.list_refs("refs/have/").await.map_err(failed)?.into_iter().map(|(_, oid)| oid).collect();
+        let cache = Arc::new(Cache { git, haves: Mutex::new(haves), packs: AtomicU32::new(PACKS_MAX / 2) });
+        // Two may have opened it at once: the first counts.
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(open.entry(repository.to_owned()).or_insert(cache)))
     }
 
     pub(super) async fn has(&self, repository: &str, commit: &CommitId) -> Result<bool, RunnerError> {
-        let git = self.open(repository).await?;
-        let oid = Oid::try_from(commit).map_err(failed)?;
-        // Present is not enough: only what a ref keeps is known to be whole.
-        Ok(git.read_ref(&have_ref(&oid)?).await.map_err(failed)?.is_some())
+        Ok(self.cache(repository).await?.has(&Oid::try_from(commit).map_err(failed)?))
+    }
+
+    /// A commit that was made here, on top of one that is whole.
+    pub(super) async fn made(&self, repository: &str, commit: &CommitId) -> Result<(), RunnerError> {
+        self.cache(repository).await?.add(Oid::try_from(commit).map_err(failed)?);
+        Ok(())
     }
 
     pub(super) async fn haves(&self, repository: &str) -> Result<Vec<CommitId>, RunnerError> {
-        let git = self.open(repository).await?;
-        let refs = git.list_refs("refs/have/").await.map_err(failed)?;
-        Ok(refs.into_iter().take(HAVES_MAX).map(|(_, oid)| oid.commit_id()).collect())
+        let cache = self.cache(repository).await?;
+        let haves = cache.haves.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(haves.iter().rev().take(HAVES_MAX).map(Oid::commit_id).collect())
     }
 
     pub(super) async fn receive(&self, repository: &str, commit: &CommitId, mut pieces: Pieces) -> Result<(), RunnerError> {
         let _alone = self.receiving.lock().await;
-        let git = self.open(repository).await?;
+        let cache = self.cache(repository).await?;
+        let git = &cache.git;
         let oid = Oid::try_from(commit).map_err(failed)?;
         let (mut writer, mut reader) = tokio::io::duplex(CHUNK_BYTES_MAX);
         let feed = async move {
@@ -75,13 +126,16 @@ impl Caches {
         };
         let tips = [oid.clone()];
         let take = async {
-            let received = git.receive_pack(&mut reader, &tips, Sender::Owner, ReceiveLimits::default()).await?;
+            let received = git.receive_pack(&mut reader, &tips, Sender::Coordinator, ReceiveLimits::default()).await?;
             received.keep().await
         };
         let (fed, taken): (Result<(), RunnerError>, Result<(), GitError>) = tokio::join!(feed, take);
         fed?;
         taken.map_err(failed)?;
-        git.move_ref(&have_ref(&oid)?, None, &oid).await.map_err(failed)
+        git.move_ref(&have_ref(&oid)?, None, &oid).await.map_err(failed)?;
+        cache.add(oid);
+        cache.received();
+        Ok(())
     }
 
     pub(super) async fn pack(&self, repository: &str, commit: &CommitId, have: &CommitId) -> Result<Pieces, RunnerError> {

@@ -84,7 +84,13 @@ async fn attempt(host: &AgentHost, job: Job, attachments: Vec<Attachment>, redac
         return facts(played, None);
     }
     match host.trees.commit(&git, &lease, &tree).await {
-        Ok(commit) => facts(played, Some(commit)),
+        Ok(commit) => {
+            // A review or fix of it may start right here.
+            if let Err(error) = host.caches.made(&lease.repository, &commit).await {
+                tracing::debug!(lease = %lease.lease.key, %error, "the commit will be fetched when it is needed");
+            }
+            facts(played, Some(commit))
+        }
         Err(error) => facts(Played::failed(FailureKind::Disk, format!("the work could not be committed: {error}")), None),
     }
 }
