@@ -1,0 +1,112 @@
+//! Three kinds of processes: `coordinator serve`, `worker join`, `orchctl run`.
+
+use std::time::Duration;
+
+use roundtable_tests::harness::{Process, Signal};
+
+use crate::check;
+use crate::world::{RUN_WITHIN, World, end, runs_on};
+use crate::{Volume, is_full};
+
+const WORKERS: usize = 3;
+
+/// The processes.
+struct Fleet {
+    serve: Process,
+    workers: Vec<Process>,
+    run: Process,
+}
+
+impl Fleet {
+    fn start(world: &World) -> Self {
+        let serve = world.sandbox.serve();
+        let workers = (0..WORKERS).map(|at| worker(world, at)).collect();
+        Self { serve, workers, run: world.run(&[]) }
+    }
+
+    /// Kills one of them, lets the others be without it for a moment, and starts it again.
+    fn strike(&mut self, world: &mut World) -> String {
+        let absent = world.pause(0, 700);
+        match world.dice.within(&(0..=(WORKERS as u64 + 2))) {
+            0 | 1 => {
+                kill(&mut self.serve);
+                runs_on(&mut self.run, absent);
+                self.serve = world.sandbox.serve();
+                format!("serve, back after {absent:?}")
+            }
+            2 => {
+                kill(&mut self.run);
+                runs_on(&mut self.serve, absent);
+                self.run = world.run(&[]);
+                format!("run, back after {absent:?}")
+            }
+            which => {
+                let at = usize::try_from(which).unwrap() - 3;
+                kill(&mut self.workers[at]);
+                runs_on(&mut self.run, absent);
+                self.workers[at] = worker(world, at);
+                format!("worker {at}, back after {absent:?}")
+            }
+        }
+    }
+}
+
+fn worker(world: &World, at: usize) -> Process {
+    let name = format!("w{at}");
+    world.sandbox.worker(["--backend", &world.backend(), "--name", &name])
+}
+
+fn kill(process: &mut Process) {
+    process.signal(Signal::KILL);
+    while process.is_running() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_run_survives_kills_of_all_its_processes() {
+    let volume = Volume::asked(11);
+    for seed in &volume.seeds {
+        println!("seed {seed}");
+        let mut world = World::new(volume.units, *seed);
+        let mut fleet = Fleet::start(&world);
+        let mut made = 0;
+        while made < volume.kills {
+            let pause = world.pause(100, 900);
+            if !runs_on(&mut fleet.run, pause) {
+                break;
+            }
+            println!("after {pause:?}: {}", fleet.strike(&mut world));
+            made += 1;
+        }
+        let Fleet { serve, workers, run } = fleet;
+        let summary = run.wait_within(RUN_WITHIN).expect(0).json();
+        assert_eq!(made, volume.kills, "the run was over before all was done to it");
+        check::complete(&world, &summary);
+        workers.into_iter().for_each(end);
+        end(serve);
+        check::at_rest(&world);
+    }
+}
+
+/// A frozen worker is not a dead one: when it thaws, what it did for others' seats is refused, and kept.
+#[test]
+fn a_worker_that_was_frozen_for_too_long_changes_nothing() {
+    if !is_full() {
+        println!("skipped: takes over a minute; ROUNDTABLE_TEST_KILLS=full plays it");
+        return;
+    }
+    let world = World::new(10, 5);
+    let mut fleet = Fleet::start(&world);
+    runs_on(&mut fleet.run, Duration::from_millis(1500));
+    let frozen = fleet.workers[0].pid();
+    fleet.workers[0].signal(Signal::STOP);
+    println!("froze {frozen}");
+    let summary = fleet.run.wait_within(RUN_WITHIN).expect(0).json();
+    fleet.workers[0].signal(Signal::CONT);
+    check::all_but_time(&world, &summary);
+    check::was_late(&world);
+    fleet.workers.into_iter().for_each(end);
+    end(fleet.serve);
+    check::at_rest(&world);
+}
