@@ -1,0 +1,116 @@
+//! The processes of a benchmark run: started, watched for what they cost, ended; and the events they leave.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use roundtable_tests::harness::{Process, Sandbox, SpecText};
+use roundtable_tests::plans::Plan;
+
+/// A run that takes longer than so many times its floor, and this, hangs.
+const RUN_TIMES_MAX: u64 = 10;
+const RUN_EXTRA_MS: u64 = 120_000;
+/// Files of the repository the run works on.
+const FILES: usize = 300;
+
+/// What a run left.
+pub struct Ran {
+    /// `events --jsonl` of the run.
+    pub events: String,
+    /// How long `orchctl run` took.
+    pub command_ms: u64,
+    /// CPU of the coordinator itself, milliseconds.
+    pub coordinator_ms: u64,
+    /// CPU of the git processes it started.
+    pub coordinator_children_ms: u64,
+    /// CPU of workers and all below them.
+    pub workers_ms: u64,
+    /// CPU of the whole machine meanwhile.
+    pub machine_ms: u64,
+    /// Largest resident set of the coordinator, bytes.
+    pub coordinator_rss_bytes: u64,
+    /// Largest resident set of a worker, bytes.
+    pub worker_rss_bytes: u64,
+}
+
+/// One run, from empty folders to the end of all processes. `show` prints what the processes said.
+pub fn run(plan: &Plan, workers: usize, show: bool) -> anyhow::Result<Ran> {
+    let sandbox = Sandbox::new();
+    let repository = sandbox.repository("repo");
+    for number in 0..FILES {
+        repository.write(&format!("lib/part_{}/file_{number}.txt", number % 20), &format!("file {number}\n").repeat(40));
+    }
+    let spec = SpecText::of_tasks("plan", &plan.tasks_md()).write(&repository.path().join(".specs"));
+    repository.commit("Begin");
+    let playbook = sandbox.path("playbook.json");
+    std::fs::write(&playbook, serde_json::to_vec(&plan.playbook())?)?;
+    let coordinator = sandbox.serve();
+    let backend = format!("scripted:{}", playbook.display());
+    let fleet: Vec<Process> =
+        (1..=workers).map(|number| sandbox.worker(["--backend", &backend, "--name", &format!("w{number}")])).collect();
+    let before = machine_ms()?;
+    let limit = Duration::from_millis(plan.floor().with_slots(workers as u64) * RUN_TIMES_MAX + RUN_EXTRA_MS);
+    let began = Instant::now();
+    let run = sandbox.orchctl(repository.path(), ["run", "--mode", "deterministic", "--yes", "--json", "--spec"]).path(&spec);
+    run.start().wait_within(limit).expect(0);
+    let command_ms = ms(began.elapsed());
+    let machine_ms = machine_ms()?.saturating_sub(before);
+    let events = sandbox.orchctl(repository.path(), ["events", "--jsonl"]).run().expect(0).stdout;
+    let cost = Cost::of(&coordinator)?;
+    let costs = fleet.iter().map(Cost::of).collect::<anyhow::Result<Vec<_>>>()?;
+    if show {
+        eprintln!("{}", coordinator.said());
+        fleet.iter().for_each(|worker| eprintln!("{}", worker.said()));
+    }
+    Ok(Ran {
+        events,
+        command_ms,
+        coordinator_ms: cost.own_ms,
+        coordinator_children_ms: cost.children_ms,
+        workers_ms: costs.iter().map(|cost| cost.own_ms + cost.children_ms).sum(),
+        machine_ms,
+        coordinator_rss_bytes: cost.rss_bytes,
+        worker_rss_bytes: costs.iter().map(|cost| cost.rss_bytes).max().unwrap_or(0),
+    })
+}
+
+/// What a process has used.
+struct Cost {
+    own_ms: u64,
+    children_ms: u64,
+    rss_bytes: u64,
+}
+
+impl Cost {
+    fn of(process: &Process) -> anyhow::Result<Self> {
+        let folder = PathBuf::from(format!("/proc/{}", process.pid()));
+        let stat = std::fs::read_to_string(folder.join("stat"))?;
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        ensure!(fields.len() > 14, "{} has another form than expected", folder.join("stat").display());
+        let ticks = |at: usize| fields[at].parse::<u64>().unwrap_or(0);
+        let status = std::fs::read_to_string(folder.join("status"))?;
+        let peak_kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<u64>().ok());
+        Ok(Self {
+            own_ms: ticks_ms(ticks(11) + ticks(12)),
+            children_ms: ticks_ms(ticks(13) + ticks(14)),
+            rss_bytes: peak_kib.context("no VmHWM")? * 1024,
+        })
+    }
+}
+
+/// CPU time all processes of the machine have used so far.
+fn machine_ms() -> anyhow::Result<u64> {
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    let fields: Vec<u64> = stat.lines().next().unwrap_or_default().split_whitespace().filter_map(|field| field.parse().ok()).collect();
+    ensure!(fields.len() > 7, "/proc/stat has another form than expected");
+    // user, nice, system; then idle, iowait, irq, softirq.
+    Ok(ticks_ms(fields[..3].iter().sum::<u64>() + fields[5] + fields[6]))
+}
+
+fn ticks_ms(ticks: u64) -> u64 {
+    ticks * 1000 / rustix::param::clock_ticks_per_second().max(1)
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
