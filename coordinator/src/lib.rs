@@ -13,7 +13,7 @@ pub mod plan;
 pub mod preview;
 pub mod prompt;
 pub mod query;
-mod renewal;
+pub mod renewal;
 pub mod report;
 pub mod repository;
 pub mod serve;

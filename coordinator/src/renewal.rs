@@ -6,15 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roundtable_runtime::clock::Clock;
-use roundtable_runtime::identity::{Ca, ClientFile, Credentials, Lifetime, PeerRole};
-use roundtable_runtime::tls::ServerTls;
+use roundtable_runtime::identity::{Ca, ClientFile, Credentials, IdentityError, Lifetime, PeerRole};
+use roundtable_runtime::tls::{ServerTls, TlsError};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::serve::ServeError;
-
 /// How often the age of the certificates is looked at: much less than half their time.
 const LOOK_EVERY: Duration = Duration::from_secs(3600);
+
+/// Why a certificate could not be made or shown.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub enum RenewalError {
+    /// It could not be made or written.
+    Identity(#[from] IdentityError),
+    /// TLS does not take it.
+    Tls(#[from] TlsError),
+}
 
 /// What is renewed, and with what.
 pub(crate) struct Renewal {
@@ -28,7 +36,7 @@ pub(crate) struct Renewal {
 
 impl Renewal {
     /// Makes the coordinator's certificate; `names` are added to it.
-    pub(crate) fn begin(ca: Arc<Ca>, clock: Arc<dyn Clock>, data_dir: PathBuf, names: Vec<String>) -> Result<Self, ServeError> {
+    pub(crate) fn begin(ca: Arc<Ca>, clock: Arc<dyn Clock>, data_dir: PathBuf, names: Vec<String>) -> Result<Self, RenewalError> {
         let shown = ca.mint_coordinator("coordinator", &names, clock.wall())?;
         let tls = ServerTls::new(&shown)?;
         Ok(Self { ca, clock, data_dir, names, tls, shown })
@@ -40,7 +48,7 @@ impl Renewal {
     }
 
     /// Writes `client.json` with credentials made for it.
-    pub(crate) fn write_client_file(&self, address: SocketAddr) -> Result<(), ServeError> {
+    pub(crate) fn write_client_file(&self, address: SocketAddr) -> Result<(), RenewalError> {
         let now = self.clock.wall();
         let user = std::env::var("USER").ok().filter(|user| !user.is_empty() && user.chars().all(|each| each.is_ascii_alphanumeric()));
         let credentials = self.ca.mint_client(PeerRole::Admin, &user.unwrap_or_else(|| "local".to_owned()), now, Lifetime::CLIENT)?;
@@ -65,7 +73,7 @@ impl Renewal {
         }
     }
 
-    fn renew_if_due(&mut self, address: SocketAddr) -> Result<bool, ServeError> {
+    fn renew_if_due(&mut self, address: SocketAddr) -> Result<bool, RenewalError> {
         let now = self.clock.wall();
         if !self.shown.is_past_half(now)? {
             return Ok(false);

@@ -9,7 +9,7 @@ use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::git::{GitError, GitProgram};
 use roundtable_runtime::identity::{Ca, ClientFile, IdentityError};
 use roundtable_runtime::lock::{DirLock, LockError};
-use roundtable_runtime::tls::{AcceptLimits, Incoming, TlsError};
+use roundtable_runtime::tls::{AcceptLimits, Incoming};
 use roundtable_store::log::{OpenError, SqliteOptions};
 use roundtable_store::segment::EventsError;
 use roundtable_store::{Log, LogReader, SegmentOptions, SegmentStore, SqliteLog, SqliteReader};
@@ -23,7 +23,7 @@ use crate::attachments::Attachments;
 use crate::driver::{self, Driver, DriverError, Sessions};
 use crate::grpc::{self, Authorise};
 use crate::parts::Parts;
-use crate::renewal::Renewal;
+use crate::renewal::{Renewal, RenewalError};
 use crate::repository::Repositories;
 use crate::shell;
 
@@ -66,7 +66,7 @@ pub enum ServeError {
     Identity(#[from] IdentityError),
     /// Certificates.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Renewal(#[from] RenewalError),
     /// The address is not free.
     #[error("cannot listen on {address}: {source}; stop what listens there, or choose another with --listen")]
     Listen {
