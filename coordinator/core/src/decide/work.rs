@@ -34,6 +34,10 @@ pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, report:
             OutcomeClass::Provider => {
                 ended(d, report, AttemptEnd::Failed, Some(OutcomeClass::Provider), Some(failure.message.clone()));
                 provider_failed(d, key, &failure.kind, &failure.message);
+                if role == Role::Implement {
+                    // It uses no attempt, but it was a turn that failed: a playbook goes on to its next one.
+                    d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::Repeated(role) });
+                }
                 failure::back_to_waiting(d, run, unit);
             }
             class @ (OutcomeClass::Infra | OutcomeClass::Internal) => {
