@@ -4,65 +4,179 @@
 use roundtable_proto::convert::status_of;
 use roundtable_proto::v1;
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::{LeaseRef, WorkerId};
+use roundtable_shared::{AttemptKey, LeaseRef, WorkerId};
 use roundtable_store::segment::ChunkError;
 use roundtable_store::{Chunk, SegmentStore};
 use tokio::sync::mpsc;
-use tokio_stream::StreamExt;
-use tonic::{Status, Streaming};
+use tokio_stream::{Stream, StreamExt};
+use tonic::Status;
 use tracing::warn;
 
 use crate::driver::Leases;
 
-/// Acknowledgements that wait for a slow worker; beyond it no more chunks are read from it.
+/// Chunks that are written and wait to be durable and acknowledged; beyond it no more are read from that worker.
 const ACKS_MAX: usize = 64;
 
 /// Acknowledgements to a worker.
 pub(super) type Acks = mpsc::Receiver<Result<v1::EventAck, Status>>;
 
-/// Takes a worker's chunks in the background.
-pub(super) fn receive(segments: SegmentStore, leases: Leases, worker: WorkerId, mut incoming: Streaming<v1::EventChunk>) -> Acks {
+/// A chunk that was taken, on its way to its acknowledgement.
+struct Taken {
+    wire: Option<v1::LeaseRef>,
+    what: Next,
+}
+
+enum Next {
+    /// Acknowledged as it stands.
+    Said { through_seq: u64, expected_seq: u64, stale: bool },
+    /// Acknowledged once this event is durable.
+    Durable { key: AttemptKey, seq: u64 },
+}
+
+/// Takes a worker's chunks in the background: they are written as they come, and acknowledged in their order in the rhythm of the group sync. When
+/// the worker has sent its last, that is made durable at once, since the outcome waits for it.
+pub(super) fn receive<S>(segments: SegmentStore, leases: Leases, worker: WorkerId, mut incoming: S) -> Acks
+where
+    S: Stream<Item = Result<v1::EventChunk, Status>> + Send + Unpin + 'static,
+{
+    let (taken, waiting) = mpsc::channel(ACKS_MAX);
     let (sender, acks) = mpsc::channel(ACKS_MAX);
+    let store = segments.clone();
     crate::tasks::spawn("events", async move {
-        while let Some(message) = incoming.next().await {
-            let Ok(chunk) = message else { break };
-            let ack = take(&segments, &leases, &worker, chunk).await;
-            let failed = ack.is_err();
-            if sender.send(ack).await.is_err() || failed {
+        let mut last = None;
+        while let Some(Ok(chunk)) = incoming.next().await {
+            let next = take(&store, &leases, &worker, chunk).await;
+            if let Ok(Taken { what: Next::Durable { key, .. }, .. }) = &next {
+                last = Some(key.clone());
+            }
+            let failed = next.is_err();
+            if taken.send(next).await.is_err() || failed {
                 break;
             }
         }
+        if let Some(key) = last
+            && let Err(error) = store.flush(&key).await
+        {
+            warn!(attempt = %key, %error, "agent events could not be made durable");
+        }
     });
+    crate::tasks::spawn("event-acks", acknowledge(segments, waiting, sender));
     acks
 }
 
-async fn take(segments: &SegmentStore, leases: &Leases, worker: &WorkerId, chunk: v1::EventChunk) -> Result<v1::EventAck, Status> {
+async fn acknowledge(
+    segments: SegmentStore,
+    mut waiting: mpsc::Receiver<Result<Taken, Status>>,
+    sender: mpsc::Sender<Result<v1::EventAck, Status>>,
+) {
+    while let Some(taken) = waiting.recv().await {
+        let ack = match taken {
+            Ok(Taken { wire, what: Next::Said { through_seq, expected_seq, stale } }) => {
+                Ok(v1::EventAck { lease: wire, through_seq, expected_seq, stale })
+            }
+            Ok(Taken { wire, what: Next::Durable { key, seq } }) => match segments.durable(&key, seq).await {
+                Ok(position) => Ok(v1::EventAck { lease: wire, through_seq: position.durable_seq, expected_seq: 0, stale: false }),
+                Err(error) => Err(status_of(ErrorCode::Exhausted, error.to_string())),
+            },
+            Err(status) => Err(status),
+        };
+        let failed = ack.is_err();
+        if sender.send(ack).await.is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// Writes a chunk, or finds why there is nothing to write.
+async fn take(segments: &SegmentStore, leases: &Leases, worker: &WorkerId, chunk: v1::EventChunk) -> Result<Taken, Status> {
     let wire = chunk.lease.clone();
     let lease: LeaseRef = chunk.lease.ok_or_else(|| status_of(ErrorCode::InvalidInput, "field `lease` is missing"))?.try_into()?;
-    let ack = |through_seq, expected_seq, stale| Ok(v1::EventAck { lease: wire.clone(), through_seq, expected_seq, stale });
+    let said = |through_seq, expected_seq, stale| Ok(Taken { wire: wire.clone(), what: Next::Said { through_seq, expected_seq, stale } });
     // Output of an attempt that has lost its seat is still evidence; output of one this worker never had is refused.
     if leases.of(worker, &lease).is_none() {
-        return ack(0, 0, true);
+        return said(0, 0, true);
     }
     let count = chunk.events.len() as u64;
     if count == 0 {
-        return ack(segments.position(&lease.key).await.map_or(0, |position| position.durable_seq), 0, false);
+        return said(segments.position(&lease.key).await.map_or(0, |position| position.durable_seq), 0, false);
     }
     let last_seq = chunk.first_seq.saturating_add(count - 1);
     let events = Chunk { first_seq: chunk.first_seq, events: chunk.events };
-    let appended = match segments.append(&lease.key, events).await {
-        Ok(position) => segments.durable(&lease.key, last_seq.min(position.written_seq)).await,
-        Err(error) => Err(error),
-    };
-    match appended {
-        Ok(position) => ack(position.durable_seq, 0, false),
-        Err(ChunkError::Nack { expected }) => ack(expected.saturating_sub(1), expected, false),
-        Err(ChunkError::Finished { .. }) => ack(last_seq, 0, false),
+    match segments.append(&lease.key, events).await {
+        Ok(position) => Ok(Taken { wire, what: Next::Durable { key: lease.key, seq: last_seq.min(position.written_seq) } }),
+        Err(ChunkError::Nack { expected }) => said(expected.saturating_sub(1), expected, false),
+        Err(ChunkError::Finished { .. }) => said(last_seq, 0, false),
         Err(ChunkError::Quota { .. } | ChunkError::Refused { .. }) => {
             // The attempt's own bound: what is over it is not kept, and sending it again would not help.
             warn!(lease = %lease.key, "agent output over the bound of one attempt is not kept");
-            ack(last_seq, 0, false)
+            said(last_seq, 0, false)
         }
         Err(error) => Err(status_of(ErrorCode::Exhausted, error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use roundtable_shared::{AttemptNo, LeaseId};
+    use roundtable_store::SegmentOptions;
+    use tokio_stream::wrappers::ReceiverStream;
+
+    use super::*;
+
+    struct Rig {
+        chunks: mpsc::Sender<Result<v1::EventChunk, Status>>,
+        acks: Acks,
+        lease: LeaseRef,
+        _dir: tempfile::TempDir,
+    }
+
+    /// A store that syncs by itself only after an hour, so that nothing here can pass by waiting for its rhythm.
+    fn rig() -> Rig {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SegmentOptions { sync_ms: 3_600_000, ..SegmentOptions::default() };
+        let segments = SegmentStore::open(dir.path(), options).unwrap();
+        let key = AttemptKey { run: "r-1".into(), unit: Some("2".into()), attempt: AttemptNo(1) };
+        let lease = LeaseRef { key, lease_id: LeaseId(9) };
+        let leases = Leases::default();
+        leases.granted(lease.clone(), "w-1".into(), "repo".into());
+        let (chunks, stream) = mpsc::channel(1);
+        let acks = receive(segments, leases, "w-1".into(), ReceiverStream::new(stream));
+        Rig { chunks, acks, lease, _dir: dir }
+    }
+
+    fn chunk(lease: &LeaseRef, first_seq: u64, count: usize, bytes: usize) -> v1::EventChunk {
+        v1::EventChunk { lease: Some(lease.into()), first_seq, events: vec![vec![b'x'; bytes]; count] }
+    }
+
+    #[tokio::test]
+    async fn chunks_are_written_before_earlier_ones_are_durable_and_the_end_is_not_waited_for() {
+        let mut rig = rig();
+        for n in 0..20 {
+            // Far below what starts a sync by its size.
+            rig.chunks.send(Ok(chunk(&rig.lease, 1 + n * 10, 10, 100))).await.unwrap();
+        }
+        assert!(rig.acks.try_recv().is_err(), "nothing is acknowledged before it is durable");
+        drop(rig.chunks);
+        let mut through = Vec::new();
+        while let Some(ack) = rig.acks.recv().await {
+            through.push(ack.unwrap().through_seq);
+        }
+        assert_eq!(through.len(), 20);
+        assert!(through.is_sorted() && through.iter().zip(0..).all(|(through, n)| *through >= 10 + n * 10));
+        assert_eq!(through.last(), Some(&200));
+    }
+
+    #[tokio::test]
+    async fn a_gap_is_told_and_a_strangers_lease_is_stale() {
+        let mut rig = rig();
+        rig.chunks.send(Ok(chunk(&rig.lease, 5, 1, 10))).await.unwrap();
+        assert_eq!(rig.acks.recv().await.unwrap().unwrap().expected_seq, 1);
+        let other = LeaseRef { lease_id: LeaseId(8), ..rig.lease.clone() };
+        rig.chunks.send(Ok(chunk(&other, 1, 1, 10))).await.unwrap();
+        assert!(rig.acks.recv().await.unwrap().unwrap().stale);
+        rig.chunks.send(Ok(v1::EventChunk::default())).await.unwrap();
+        assert!(rig.acks.recv().await.unwrap().is_err());
+        assert!(rig.acks.recv().await.is_none(), "after a refusal the stream is over");
     }
 }

@@ -1,5 +1,6 @@
 //! Delivery: events while the attempt runs, then its commit, then its outcome, until a verdict comes. It goes on over broken links for as long as it takes.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use roundtable_proto::convert::{code_of, message_of};
@@ -57,28 +58,36 @@ pub(super) async fn events(spool: AttemptSpool, mut client: Client) {
 async fn stream_events(spool: &AttemptSpool, mut client: FleetClient<Channel>, acked: &mut u64) -> Result<(), String> {
     let lease = v1::LeaseRef::from(&spool.lease().lease);
     let (chunks, stream) = mpsc::channel(WINDOW);
+    let mut chunks = Some(chunks);
     let mut acks = client.put_events(ReceiverStream::new(stream)).await.map_err(|status| message_of(&status))?.into_inner();
     let mut reader = spool.reader(*acked + 1).map_err(|error| error.to_string())?;
     let mut position = spool.watch();
-    let mut in_flight = 0;
+    // Last event of each chunk that is not acknowledged: one acknowledgement may stand for many of them.
+    let mut in_flight = VecDeque::with_capacity(WINDOW);
     loop {
         let now = *position.borrow_and_update();
-        if reader.next_seq() <= now.written_seq && in_flight < WINDOW {
+        if let Some(chunks) = &chunks
+            && reader.next_seq() <= now.written_seq
+            && in_flight.len() < WINDOW
+        {
             let first_seq = reader.next_seq();
             let events = reader.read(now.written_seq).map_err(|error: SpoolError| error.to_string())?;
             let chunk = v1::EventChunk { lease: Some(lease.clone()), first_seq, events };
             chunks.send(chunk).await.map_err(|_| "the stream closed".to_owned())?;
-            in_flight += 1;
+            in_flight.push_back(reader.next_seq() - 1);
             continue;
         }
         if now.ended && *acked >= now.written_seq {
             return Ok(());
         }
+        if now.ended && reader.next_seq() > now.written_seq {
+            // Closing our half says that this was all: the coordinator then makes it durable at once.
+            chunks = None;
+        }
         tokio::select! {
-            changed = position.changed(), if in_flight < WINDOW => changed.map_err(|_| "the spool closed".to_owned())?,
+            changed = position.changed(), if chunks.is_some() && in_flight.len() < WINDOW => changed.map_err(|_| "the spool closed".to_owned())?,
             ack = acks.next() => {
                 let ack = ack.ok_or("the stream ended")?.map_err(|status| message_of(&status))?;
-                in_flight = in_flight.saturating_sub(1);
                 if ack.stale {
                     return Ok(());
                 }
@@ -87,6 +96,9 @@ async fn stream_events(spool: &AttemptSpool, mut client: FleetClient<Channel>, a
                     return Err(format!("the coordinator wants events from {} on", ack.expected_seq));
                 }
                 *acked = ack.through_seq.max(*acked);
+                while in_flight.front().is_some_and(|last| last <= acked) {
+                    in_flight.pop_front();
+                }
             }
         }
     }
