@@ -4,6 +4,7 @@ pub mod args;
 pub mod attachments;
 pub mod driver;
 pub mod grpc;
+pub mod history;
 pub mod import;
 pub mod mirror;
 pub mod offline;

@@ -1,5 +1,6 @@
 //! A data directory nobody serves: read without a lock, or acted on after taking it.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,16 +12,21 @@ use roundtable_runtime::lock::{DirLock, LockError};
 use roundtable_shared::RunId;
 use roundtable_shared::view::{Operation, OperationReply, Query};
 use roundtable_store::{LogReader, SegmentOptions, SegmentStore, SqliteReader};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::driver::{CodecError, decode_row};
+use crate::history::{History, HistoryError, Wanted, attempt_by_attempt};
 use crate::operate::{self, OperateError};
 use crate::query::{self, QueryError};
 use crate::repository::Repositories;
 use crate::serve::{self, Running, ServeError, ServeOptions};
-use crate::view::{self, attempt_keys};
+use crate::view::attempt_keys;
 
 /// Rows read at once.
 const FOLD_ROWS: usize = 10_000;
+/// Lines that wait for a slow reader.
+const LINES_MAX: usize = 256;
 /// How long another holder is waited for before a write.
 const LOCK_WITHIN: Duration = Duration::from_secs(10);
 
@@ -96,36 +102,32 @@ pub struct WatchRequest {
     pub agent_events: bool,
 }
 
-/// What `Control.Watch` would have said of the past: agent events first, then transitions, a JSON line each.
-pub async fn lines(data_dir: &Path, request: WatchRequest) -> Result<Vec<String>, OfflineError> {
-    let mut lines = Vec::new();
-    if let (true, Some(run)) = (request.agent_events, &request.run) {
-        let core = fold(data_dir).await?;
-        let segments = SegmentStore::open(&data_dir.join("segments"), SegmentOptions::default())?;
-        let unit = request.unit.as_deref().unwrap_or_default();
-        for key in attempt_keys(&core, &RunId::from(run.clone()), unit, request.attempt.unwrap_or(0)) {
-            let mut next = 1;
-            loop {
-                let batch = segments.read(&key, next, FOLD_ROWS).await?;
-                let Some(last) = batch.last().map(|event| event.seq) else { break };
-                next = last + 1;
-                lines.extend(batch.iter().filter_map(|event| view::agent_event_line(&key, event.seq, &event.bytes)));
-            }
+/// What `Control.Watch` would have said of the past, a JSON line each.
+pub async fn lines(data_dir: &Path, request: WatchRequest) -> Result<ReceiverStream<Result<String, HistoryError>>, OfflineError> {
+    let core = fold(data_dir).await?;
+    let reader = serve::open_reader(data_dir)?;
+    let run = request.run.clone().map(RunId::from);
+    let (wants_events, segments) = match &run {
+        Some(_) if request.agent_events => (true, Some(SegmentStore::open(&data_dir.join("segments"), SegmentOptions::default())?)),
+        _ => (false, None),
+    };
+    let (lines, stream) = mpsc::channel(LINES_MAX);
+    crate::tasks::spawn("lines", async move {
+        let told = if request.transitions {
+            let wanted = Wanted { run, unit: request.unit, attempt: request.attempt };
+            History::new(wanted, segments, 0).tell(&reader, core.state.seq, &lines).await
+        } else if let (true, Some(segments), Some(run)) = (wants_events, segments, run) {
+            let unit = request.unit.unwrap_or_default();
+            let keys = attempt_keys(&core, &run, &unit, request.attempt.unwrap_or(0));
+            attempt_by_attempt(&segments, &keys, &mut HashMap::new(), &lines).await
+        } else {
+            Ok(())
+        };
+        if let Err(Some(error)) = told {
+            let _ = lines.send(Err(error)).await;
         }
-    }
-    if request.transitions {
-        let reader = serve::open_reader(data_dir)?;
-        let mut seq = 0;
-        loop {
-            let rows = reader.read(seq + 1, FOLD_ROWS).await?;
-            let Some(last) = rows.last().map(|row| row.seq) else { break };
-            seq = last;
-            for row in rows.iter().filter(|row| request.run.is_none() || row.run == request.run) {
-                lines.push(view::transition_line(row.seq, row.at_ms, &decode_row(row)?));
-            }
-        }
-    }
-    Ok(lines)
+    });
+    Ok(ReceiverStream::new(stream))
 }
 
 /// Acts on a data directory nobody serves: it is served on a free loopback port for that moment, without workers.

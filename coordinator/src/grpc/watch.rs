@@ -10,52 +10,60 @@ use roundtable_shared::error::ErrorCode;
 use roundtable_shared::{AttemptKey, RunId};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 
-use crate::driver::decode_row;
+use crate::history::{History, HistoryError, Lines, Stopped, Wanted, attempt_by_attempt, wrong};
 use crate::parts::Parts;
 use crate::view;
 
 /// Lines that wait for a slow reader.
 const LINES_MAX: usize = 256;
-/// Rows, or events, read at once.
-const READ_MAX: usize = 1000;
 /// Agent events are looked for at least this often while something runs.
 const POLL: Duration = Duration::from_millis(150);
 
-type Lines = mpsc::Sender<Result<v1::WatchFrame, Status>>;
-
 /// Starts to follow.
-pub(super) fn start(parts: Parts, request: v1::WatchRequest) -> Result<ReceiverStream<Result<v1::WatchFrame, Status>>, Status> {
+pub(super) fn start(
+    parts: Parts,
+    request: v1::WatchRequest,
+) -> Result<impl Stream<Item = Result<v1::WatchFrame, Status>> + Send + use<>, Status> {
     if request.agent_events && request.run.is_empty() {
         return Err(status_of(ErrorCode::InvalidInput, "agent events are followed run by run: name one"));
     }
     let (lines, stream) = mpsc::channel(LINES_MAX);
     crate::tasks::spawn("watch", async move {
-        if let Err(Some(status)) = follow(&parts, &request, &lines).await {
+        if let Err(Some(error)) = follow(&parts, &request, &lines).await {
             // The reader may have gone.
-            let _ = lines.send(Err(status)).await;
+            let _ = lines.send(Err(error)).await;
         }
     });
-    Ok(ReceiverStream::new(stream))
+    Ok(ReceiverStream::new(stream).map(|line: Result<String, HistoryError>| match line {
+        Ok(line) => Ok(v1::WatchFrame { line: line.into_bytes() }),
+        Err(error) => Err(status_of(error.code(), error.to_string())),
+    }))
 }
 
-/// `Err(None)`: the reader has gone.
-async fn follow(parts: &Parts, request: &v1::WatchRequest, lines: &Lines) -> Result<(), Option<Status>> {
+async fn follow(parts: &Parts, request: &v1::WatchRequest, lines: &Lines) -> Result<(), Stopped> {
     let mut published = parts.links.published.clone();
     let mut stop = parts.stop.subscribe();
-    let mut seq = request.after_seq;
-    let mut events: HashMap<AttemptKey, u64> = HashMap::new();
+    let wanted = Wanted {
+        run: (!request.run.is_empty()).then(|| RunId::from(request.run.clone())),
+        unit: (!request.unit.is_empty()).then(|| request.unit.clone()),
+        attempt: (request.attempt != 0).then_some(request.attempt),
+    };
+    let mut history = History::new(wanted, request.agent_events.then(|| parts.segments.clone()), request.after_seq);
+    let mut told: HashMap<AttemptKey, u64> = HashMap::new();
     loop {
         let head = *published.borrow_and_update();
-        // Agent events first: an attempt's last words come before its end.
-        if request.agent_events {
-            agent_events(parts, request, &mut events, lines).await?;
-        }
-        if request.transitions {
-            seq = transitions(parts, request, seq, head, lines).await?;
-        }
+        // Asked before reading, so that nothing of a run that ends meanwhile is missed.
         let over = if request.run.is_empty() { false } else { is_over(parts, &request.run).await? };
+        if request.transitions {
+            history.tell(parts.log.as_ref(), head, lines).await?;
+        } else if request.agent_events {
+            let (run, unit, attempt) = (RunId::from(request.run.clone()), request.unit.clone(), request.attempt);
+            let keys = parts.links.handle.read(move |core, _| view::attempt_keys(core, &run, &unit, attempt)).await.map_err(wrong)?;
+            attempt_by_attempt(&parts.segments, &keys, &mut told, lines).await?;
+        }
         if *stop.borrow() || !request.follow || over {
             return Ok(());
         }
@@ -68,57 +76,9 @@ async fn follow(parts: &Parts, request: &v1::WatchRequest, lines: &Lines) -> Res
     }
 }
 
-async fn transitions(parts: &Parts, request: &v1::WatchRequest, mut seq: u64, head: u64, lines: &Lines) -> Result<u64, Option<Status>> {
-    while seq < head {
-        let rows = parts.log.read(seq + 1, READ_MAX).await.map_err(|error| Some(status_of(ErrorCode::Internal, error.to_string())))?;
-        let Some(last) = rows.last().map(|row| row.seq) else { break };
-        for row in rows.iter().filter(|row| row.seq <= head) {
-            if !request.run.is_empty() && row.run.as_deref() != Some(request.run.as_str()) {
-                continue;
-            }
-            let transition = decode_row(row).map_err(|error| Some(status_of(ErrorCode::Internal, error.to_string())))?;
-            send(lines, view::transition_line(row.seq, row.at_ms, &transition)).await?;
-        }
-        seq = last;
-    }
-    Ok(seq)
-}
-
-async fn agent_events(
-    parts: &Parts,
-    request: &v1::WatchRequest,
-    events: &mut HashMap<AttemptKey, u64>,
-    lines: &Lines,
-) -> Result<(), Option<Status>> {
-    let (run, unit, attempt) = (RunId::from(request.run.clone()), request.unit.clone(), request.attempt);
-    let keys = parts.links.handle.read(move |core, _| view::attempt_keys(core, &run, &unit, attempt)).await;
-    let keys = keys.map_err(|error| Some(status_of(error.code(), error.to_string())))?;
-    for key in keys {
-        let next = events.entry(key.clone()).or_insert(1);
-        loop {
-            let batch = parts.segments.read(&key, *next, READ_MAX).await;
-            let batch = batch.map_err(|error| Some(status_of(ErrorCode::Internal, error.to_string())))?;
-            if batch.is_empty() {
-                break;
-            }
-            for event in batch {
-                *next = event.seq + 1;
-                if let Some(line) = view::agent_event_line(&key, event.seq, &event.bytes) {
-                    send(lines, line).await?;
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn is_over(parts: &Parts, run: &str) -> Result<bool, Option<Status>> {
+async fn is_over(parts: &Parts, run: &str) -> Result<bool, Stopped> {
     let run = RunId::from(run);
     let over =
         parts.links.handle.read(move |core, _| core.state.run(&run).is_none_or(|run| run.is_ended() && !run.has_live_attempts())).await;
-    over.map_err(|error| Some(status_of(error.code(), error.to_string())))
-}
-
-async fn send(lines: &Lines, line: String) -> Result<(), Option<Status>> {
-    lines.send(Ok(v1::WatchFrame { line: line.into_bytes() })).await.map_err(|_| None)
+    over.map_err(wrong)
 }

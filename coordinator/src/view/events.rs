@@ -43,8 +43,8 @@ fn fields(fact: &Fact) -> Map<String, Value> {
     }
 }
 
-/// An agent event as it lies in its segment; `None` if the line is none.
-pub fn agent_event_line(key: &AttemptKey, seq: u64, bytes: &[u8]) -> Option<String> {
+/// An agent event as it lies in its segment, with its time; `None` if the line is none.
+pub fn agent_event_line(key: &AttemptKey, seq: u64, bytes: &[u8]) -> Option<(WallMs, String)> {
     let event: EventLine = serde_json::from_slice(bytes).ok()?;
     let Ok(Value::Object(fields)) = serde_json::to_value(&event.event) else { return None };
     let mut line = Map::new();
@@ -54,5 +54,5 @@ pub fn agent_event_line(key: &AttemptKey, seq: u64, bytes: &[u8]) -> Option<Stri
     line.insert("unit".to_owned(), json!(key.unit.as_ref().map_or("-", |unit| unit.as_str())));
     line.insert("attempt".to_owned(), json!(key.attempt));
     line.extend(fields);
-    Some(Value::Object(line).to_string())
+    Some((event.at, Value::Object(line).to_string()))
 }

@@ -119,7 +119,7 @@ fn every_transition_is_a_json_line_with_its_common_keys() {
 fn an_agent_event_is_a_line_that_says_whose_it_is() {
     let key = roundtable_shared::AttemptKey { run: "r-1".into(), unit: Some("2".into()), attempt: roundtable_shared::AttemptNo(3) };
     let line = view::agent_event_line(&key, 9, br#"{"at":1767225600000,"kind":"message","text":"hello"}"#).unwrap();
-    let value: Value = serde_json::from_str(&line).unwrap();
+    let value: Value = serde_json::from_str(&line.1).unwrap();
     assert_eq!((value["seq"].as_u64(), value["attempt"].as_u64(), value["unit"].as_str()), (Some(9), Some(3), Some("2")));
     assert_eq!(
         (value["kind"].as_str(), value["text"].as_str(), value["at"].as_str()),

@@ -6,6 +6,7 @@ use roundtable_coordinator::offline::{self, OfflineError, WatchRequest};
 use roundtable_coordinator::serve::store_path;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::view::Query;
+use tokio_stream::StreamExt;
 
 use crate::api::{Lines, WatchFor};
 use crate::failure::{Failure, Result};
@@ -40,7 +41,8 @@ impl Offline {
             agent_events: wanted.agent_events,
         };
         let lines = offline::lines(&self.data_dir, request).await.map_err(refusal)?;
-        Ok(Lines::new(tokio_stream::iter(lines.into_iter().map(|line| Ok(line.into_bytes())))))
+        let lines = lines.map(|line| line.map(String::into_bytes).map_err(|error| unreadable(&error)));
+        Ok(Lines::new(lines))
     }
 }
 
@@ -56,8 +58,12 @@ fn nothing_yet(query: &Query) -> Result<Vec<u8>> {
 fn refusal(error: OfflineError) -> Failure {
     match &error {
         OfflineError::Query(query) => Failure::of(query.code(), error.to_string()),
-        _ => Failure::failed("the data dir cannot be read").why(error).next("`coordinator verify` names what is damaged"),
+        _ => unreadable(&error),
     }
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> Failure {
+    Failure::failed("the data dir cannot be read").why(error).next("`coordinator verify` names what is damaged")
 }
 
 #[cfg(test)]
