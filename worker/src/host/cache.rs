@@ -2,19 +2,22 @@
 //! the spool.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use roundtable_runtime::git::{Git, GitError, GitProgram, ObjectFormat, Oid, PackRequest, ReceiveLimits, RefName, Sender};
-use roundtable_shared::CommitId;
 use roundtable_shared::limits::CHUNK_BYTES_MAX;
+use roundtable_shared::{CommitId, Lease};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use crate::session::{Pieces, RunnerError};
 
+/// The file whose time says when a cache was last used.
+const USED: &str = "roundtable-used";
 /// Commits named to the coordinator as present.
 const HAVES_MAX: usize = 64;
 /// Packs received after which they are rolled up: each git process looks into every pack there is.
@@ -71,6 +74,31 @@ impl Caches {
         Self { root, program, open: Mutex::default(), receiving: tokio::sync::Mutex::default() }
     }
 
+    /// Removes the caches that were not used for longest until all together are within a bound; those that `owed` needs stay.
+    pub(super) fn keep_within(&self, bytes_max: u64, owed: &[Lease]) {
+        let mut caches: Vec<(SystemTime, PathBuf, u64)> = Vec::new();
+        for entry in std::fs::read_dir(&self.root).into_iter().flatten().flatten() {
+            let dir = entry.path();
+            let used = dir.join(USED).metadata().and_then(|facts| facts.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+            caches.push((used, dir.clone(), bytes_in(&dir)));
+        }
+        caches.sort();
+        let mut bytes: u64 = caches.iter().map(|cache| cache.2).sum();
+        for (_, dir, size) in caches {
+            let needed = owed.iter().any(|lease| dir.file_name().is_some_and(|name| name == format!("{}.git", lease.repository).as_str()));
+            if bytes <= bytes_max {
+                return;
+            }
+            if !needed {
+                tracing::info!(dir = %dir.display(), size, "an object cache that was not used for long is removed");
+                match std::fs::remove_dir_all(&dir) {
+                    Ok(()) => bytes -= size,
+                    Err(error) => tracing::warn!(dir = %dir.display(), %error, "an object cache could not be removed"),
+                }
+            }
+        }
+    }
+
     /// The cache of a repository, made if it is not there.
     pub(super) async fn open(&self, repository: &str) -> Result<Git, RunnerError> {
         Ok(self.cache(repository).await?.git.clone())
@@ -85,6 +113,8 @@ impl Caches {
         let format = if key.as_str().len() == 64 { ObjectFormat::Sha256 } else { ObjectFormat::Sha1 };
         // Losing the cache in a crash costs a fetch; syncing every object costs every attempt.
         let git = self.program.init_bare(self.root.join(format!("{key}.git")), format).await.map_err(failed)?.without_sync();
+        // Its time is all that counts; without it the cache is merely among the first to go.
+        let _ = std::fs::write(git.git_dir().join(USED), "");
         // Present is not enough: only what a ref keeps is known to be whole.
         let haves = git.list_refs("refs/have/").await.map_err(failed)?.into_iter().map(|(_, oid)| oid).collect();
         let cache = Arc::new(Cache { git, haves: Mutex::new(haves), packs: AtomicU32::new(PACKS_MAX / 2) });
@@ -164,10 +194,46 @@ impl Caches {
     }
 }
 
+/// Bytes of the files below a folder.
+fn bytes_in(dir: &Path) -> u64 {
+    let mut bytes: u64 = 0;
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let Ok(facts) = entry.metadata() else { continue };
+        bytes = bytes.saturating_add(if facts.is_dir() { bytes_in(&entry.path()) } else { facts.len() });
+    }
+    bytes
+}
+
 fn have_ref(oid: &Oid) -> Result<RefName, RunnerError> {
     RefName::parse(&format!("refs/have/{oid}")).map_err(failed)
 }
 
 pub(super) fn failed(error: GitError) -> RunnerError {
     RunnerError(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn the_caches_unused_for_longest_go_first() {
+        let home = tempfile::tempdir().unwrap();
+        let caches = Caches::new(home.path().to_owned(), GitProgram::find().await.unwrap());
+        let names: Vec<String> = ["a1", "b2", "c3"].iter().map(|part| part.repeat(20)).collect();
+        for (age_s, name) in [(30, &names[0]), (10, &names[1]), (20, &names[2])] {
+            let git = caches.open(name).await.unwrap();
+            std::fs::write(git.git_dir().join("objects/big"), vec![0; 1 << 20]).unwrap();
+            let used = std::fs::File::options().write(true).open(git.git_dir().join(USED)).unwrap();
+            used.set_modified(SystemTime::now() - std::time::Duration::from_secs(age_s)).unwrap();
+        }
+        let left = || names.iter().map(|name| home.path().join(format!("{name}.git")).is_dir()).collect::<Vec<_>>();
+        caches.keep_within(4 << 20, &[]);
+        assert_eq!(left(), [true, true, true]);
+        caches.keep_within(5 << 19, &[]);
+        assert_eq!(left(), [false, true, true]);
+        caches.keep_within(3 << 19, &[]);
+        assert_eq!(left(), [false, true, false]);
+    }
 }

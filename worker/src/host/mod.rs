@@ -6,7 +6,7 @@ mod tree;
 mod turn;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use roundtable_runtime::git::{GitError, GitProgram};
@@ -21,6 +21,10 @@ use crate::session::{Job, Pieces, Runner, RunnerError};
 use cache::Caches;
 use tree::Trees;
 
+/// Most bytes of objects kept from one life to the next.
+const CACHE_BYTES_MAX: u64 = 16 << 30;
+/// Most conversations that are kept for resuming.
+const SESSIONS_MAX: usize = 2000;
 /// Name of the backend, and of its pool, that runs check commands.
 const CHECK: &str = "check";
 
@@ -130,6 +134,12 @@ impl Runner for AgentHost {
         self.offers.clone()
     }
 
+    fn tidy(&self, owed: &[Lease], unfinished: &[Lease]) {
+        self.trees.keep_only(unfinished);
+        self.caches.keep_within(CACHE_BYTES_MAX, owed);
+        keep_newest(&self.sessions, SESSIONS_MAX);
+    }
+
     async fn has(&self, repository: &str, commit: &CommitId) -> Result<bool, RunnerError> {
         self.caches.has(repository, commit).await
     }
@@ -166,6 +176,18 @@ impl Runner for AgentHost {
 
     async fn forget(&self, lease: &Lease) {
         self.trees.remove(lease).await;
+    }
+}
+
+/// Removes the oldest files of a folder beyond a number.
+fn keep_newest(dir: &Path, files_max: usize) {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut files: Vec<_> = entries.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
+    files.sort_by(|a, b| b.cmp(a));
+    for (_, file) in files.into_iter().skip(files_max) {
+        if let Err(error) = std::fs::remove_file(&file) {
+            warn!(file = %file.display(), %error, "an old conversation could not be forgotten");
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! Worktrees: one folder per run, unit and seat, made anew for each attempt and removed after delivery. A note beside it says whose it is, so that what a
-//! crash left can be saved.
+//! crash left can be saved, and what nobody owes any more can go.
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,8 @@ use super::cache::failed;
 use super::{Held, InUse};
 use crate::session::{Attachment, RunnerError};
 
+/// Says that a worktree holds all of its commit: what lacks it was never worked in. The agent cannot take it away.
+const WHOLE: &str = "whole";
 /// Names what was brought into a worktree, beside it.
 const WITHHELD: &str = "withheld.json";
 /// Longest such list, bytes.
@@ -45,6 +47,28 @@ impl Trees {
         Ok(Self { root, in_use: InUse::default(), held: Mutex::default() })
     }
 
+    /// What an earlier life left: the folders of `owed` stay, and are nobody else's until they are removed; all others go, in the background.
+    pub(super) fn keep_only(&self, owed: &[Lease]) {
+        let mut gone = Vec::new();
+        for entry in std::fs::read_dir(&self.root).into_iter().flatten().flatten() {
+            let home = entry.path();
+            let owner = owed.iter().find(|lease| self.homes(lease).contains(&home) && is_of(&home, lease));
+            if let Some(lease) = owner {
+                if let Some(claim) = self.in_use.claim(home) {
+                    self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(lease.lease.clone(), claim);
+                }
+                continue;
+            }
+            // Aside at once, so that its name is free for the next attempt.
+            let aside = self.root.join(format!(".gone-{:016x}", getrandom::u64().unwrap_or_default()));
+            match std::fs::rename(&home, &aside) {
+                Ok(()) => gone.push(aside),
+                Err(_) => gone.push(home),
+            }
+        }
+        std::thread::spawn(move || gone.iter().for_each(|dir| remove_or_warn(dir)));
+    }
+
     /// A clean worktree of the lease's start commit, with the files under `copy`.
     pub(super) async fn make(&self, git: &Git, lease: &Lease, attachments: Vec<Attachment>) -> Result<Tree, RunnerError> {
         let home = self.claim(lease)?;
@@ -60,6 +84,8 @@ impl Trees {
         let request =
             CheckoutRequest { dir: dir.clone(), private, commit: Oid::try_from(&lease.start).map_err(failed)?, branch: branch(lease) };
         let checkout = git.checkout(&request).await.map_err(failed)?;
+        let whole = home.join(WHOLE);
+        blocking(move || std::fs::write(whole, "")).await?;
         let (into, note) = (dir.clone(), home.join(WITHHELD));
         let (withheld, not_brought) = blocking(move || bring(&into, &note, &attachments)).await?;
         Ok(Tree { dir, scratch, checkout, withheld, not_brought })
@@ -73,8 +99,7 @@ impl Trees {
     /// The commit of what an earlier life of this worker left for that lease, if anything.
     pub(super) async fn salvage(&self, git: &Git, lease: &Lease) -> Result<Option<CommitId>, RunnerError> {
         for home in self.homes(lease) {
-            let note = std::fs::read_to_string(home.join("lease")).unwrap_or_default();
-            if note != lease.lease.lease_id.to_string() || !home.join("tree/.git").exists() {
+            if !is_of(&home, lease) || !home.join(WHOLE).exists() {
                 continue;
             }
             let commit = Oid::try_from(&lease.start).map_err(failed)?;
@@ -136,6 +161,12 @@ fn branch(lease: &Lease) -> String {
     format!("roundtable/{}", RefName::component(unit))
 }
 
+/// Whether a folder was made for that lease.
+fn is_of(home: &Path, lease: &Lease) -> bool {
+    let note = fsx::read_bounded(&home.join("lease"), 64).ok().flatten();
+    note.is_some_and(|note| note == lease.lease.lease_id.to_string().as_bytes())
+}
+
 /// Puts the files under `copy` into a worktree; says which are withheld from commits, and which were not brought and why. Which they are is durable
 /// first: whoever commits what is there, later or after a crash, must know.
 fn bring(dir: &Path, note: &Path, files: &[Attachment]) -> std::io::Result<(Vec<Withheld>, Vec<String>)> {
@@ -177,6 +208,12 @@ fn withheld_in(note: &Path) -> std::io::Result<Vec<Withheld>> {
         // Without the note nothing had been brought yet.
         None => Ok(Vec::new()),
         Some(text) => Ok(serde_json::from_slice(&text)?),
+    }
+}
+
+fn remove_or_warn(dir: &Path) {
+    if let Err(error) = remove(dir) {
+        tracing::warn!(dir = %dir.display(), %error, "an old worktree could not be removed");
     }
 }
 

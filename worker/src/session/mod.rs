@@ -82,6 +82,8 @@ impl Job {
 pub trait Runner: Send + Sync + 'static {
     /// What is offered now.
     fn offers(&self) -> Vec<BackendOffer>;
+    /// An earlier life left what `owed` names, of which `unfinished` was being run: what else it left behind may go.
+    fn tidy(&self, owed: &[Lease], unfinished: &[Lease]);
     /// Whether a commit is in the object cache.
     fn has(&self, repository: &str, commit: &CommitId) -> impl Future<Output = Result<bool, RunnerError>> + Send;
     /// Commits of a repository the coordinator may count on.

@@ -72,13 +72,19 @@ impl<R: Runner> Work<R> {
     /// Takes up what an earlier life left, before anything new is taken: what was unfinished is given up with its work saved, and then all of it is
     /// held and delivered like every other outcome. Nothing of it runs any more.
     pub async fn take_up(&self, left: Vec<AttemptSpool>) {
+        let leases = |all: bool| left.iter().filter(|spool| all || spool.outcome().is_none()).map(|spool| spool.lease().clone()).collect();
+        let (owed, unfinished): (Vec<Lease>, Vec<Lease>) = (leases(true), leases(false));
+        self.inner.runner.tidy(&owed, &unfinished);
         for spool in left {
             let lease = spool.lease().clone();
             let facts = match spool.outcome() {
                 Some(facts) => facts,
                 None => match self.give_up(&spool).await {
                     Ok(Some(facts)) => facts,
-                    Ok(None) => continue,
+                    Ok(None) => {
+                        self.inner.runner.forget(&lease).await;
+                        continue;
+                    }
                     Err(why) => {
                         warn!(lease = %lease.lease.key, %why, "what a restart left could not be kept");
                         continue;

@@ -148,11 +148,6 @@ impl AttemptSpool {
         Ok(write_durably(&self.inner.dir, ACCEPTED, b"")?)
     }
 
-    /// Since when the coordinator has all of it.
-    pub fn accepted_at(&self) -> Option<SystemTime> {
-        fs::metadata(self.inner.dir.join(ACCEPTED)).ok()?.modified().ok()
-    }
-
     /// Changes whenever events were written or the attempt ended.
     pub fn watch(&self) -> watch::Receiver<Position> {
         self.inner.position.subscribe()
@@ -179,11 +174,6 @@ impl AttemptSpool {
             }
         }
         Ok(Reader { file, next_seq })
-    }
-
-    /// Bytes on disk.
-    pub(super) fn bytes(&self) -> u64 {
-        self.events().bytes
     }
 
     fn events(&self) -> MutexGuard<'_, Events> {
@@ -242,6 +232,11 @@ impl Reader {
         }
         Ok(events)
     }
+}
+
+/// Since when the coordinator has all of the attempt in that folder.
+pub(super) fn accepted_at(dir: &Path) -> Option<SystemTime> {
+    fs::metadata(dir.join(ACCEPTED)).ok()?.modified().ok()
 }
 
 /// Writes a file and its name durably: temporary file, sync, rename, sync of the folder.

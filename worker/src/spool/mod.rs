@@ -54,6 +54,24 @@ impl Spool {
         Ok(Self { root })
     }
 
+    /// Removes accepted attempts that are old, or too many; with `all`, all of them.
+    pub fn prune(&self, all: bool) -> Result<(), SpoolError> {
+        let mut accepted = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            let dir = entry?.path();
+            if let Some(at) = attempt::accepted_at(&dir) {
+                let bytes = fs::read_dir(&dir)?.flatten().filter_map(|file| Some(file.metadata().ok()?.len())).sum();
+                accepted.push((at, bytes, dir));
+            }
+        }
+        if all {
+            accepted.iter().for_each(|(_, _, dir)| remove(dir));
+        } else {
+            prune(accepted, SystemTime::now());
+        }
+        Ok(())
+    }
+
     /// Begins an attempt: its lease is durable when this returns.
     pub fn begin(&self, lease: Lease) -> Result<AttemptSpool, SpoolError> {
         let dir = self.root.join(folder_of(&lease.lease.key, &lease.lease.lease_id.to_string()));
@@ -62,33 +80,32 @@ impl Spool {
 
     /// What an earlier life left: attempts without a verdict. Those accepted long ago are removed.
     pub fn left_behind(&self) -> Result<Vec<AttemptSpool>, SpoolError> {
+        self.prune(false)?;
         let mut owed = Vec::new();
-        let mut accepted = Vec::new();
         for entry in fs::read_dir(&self.root)? {
             let dir = entry?.path();
+            if attempt::accepted_at(&dir).is_some() {
+                continue;
+            }
             match AttemptSpool::reopen(dir.clone())? {
                 // Not even its lease was durable: nothing was promised.
                 None => remove(&dir),
-                Some(spool) => match spool.accepted_at() {
-                    Some(at) => accepted.push((at, spool)),
-                    None => owed.push(spool),
-                },
+                Some(spool) => owed.push(spool),
             }
         }
-        prune(accepted, SystemTime::now());
         Ok(owed)
     }
 }
 
 /// Removes accepted attempts that are old or too many.
-fn prune(mut accepted: Vec<(SystemTime, AttemptSpool)>, now: SystemTime) {
-    accepted.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+fn prune(mut accepted: Vec<(SystemTime, u64, PathBuf)>, now: SystemTime) {
+    accepted.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
     let mut kept = 0;
-    for (at, spool) in accepted {
-        kept += spool.bytes();
+    for (at, bytes, dir) in accepted {
+        kept += bytes;
         let old = now.duration_since(at).is_ok_and(|age| age > KEEP_ACCEPTED);
         if old || kept > ACCEPTED_BYTES_MAX {
-            remove(spool.dir());
+            remove(&dir);
         }
     }
 }

@@ -118,3 +118,24 @@ fn a_folder_without_a_lease_promised_nothing_and_is_removed() {
     assert!(spool.left_behind().unwrap().is_empty());
     assert!(!dir.path().join("spool/half").exists());
 }
+
+#[test]
+fn what_was_accepted_goes_by_age_and_on_demand_and_what_is_owed_never() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path().join("spool")).unwrap();
+    let begin = |unit: &str| {
+        let attempt = spool.begin(lease(unit)).unwrap();
+        attempt.push(&line("x")).unwrap();
+        attempt.finish(facts()).unwrap();
+        attempt
+    };
+    let (old, new, owed) = (begin("1"), begin("2"), begin("3"));
+    old.mark_accepted().unwrap();
+    new.mark_accepted().unwrap();
+    let long_ago = SystemTime::now() - KEEP_ACCEPTED - Duration::from_secs(60);
+    fs::File::open(old.dir().join("accepted")).unwrap().set_modified(long_ago).unwrap();
+    spool.prune(false).unwrap();
+    assert_eq!([&old, &new, &owed].map(|attempt| attempt.dir().is_dir()), [false, true, true]);
+    spool.prune(true).unwrap();
+    assert_eq!([&new, &owed].map(|attempt| attempt.dir().is_dir()), [false, true]);
+}

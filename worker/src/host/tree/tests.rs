@@ -1,6 +1,8 @@
 //! Worktrees over real repositories: what comes in, what is committed, what a crash leaves.
 #![allow(clippy::unwrap_used)]
 
+use std::os::unix::fs::PermissionsExt;
+
 use roundtable_runtime::git::GitProgram;
 use roundtable_shared::{AttemptKey, AttemptNo, LeaseId, LeaseRef, Role, Seat, Switches};
 
@@ -130,4 +132,37 @@ async fn no_link_of_a_commit_leads_a_brought_file_elsewhere() {
     assert!(tree.dir.join("key").is_symlink() && !std::fs::read_to_string(tree.dir.join(".git/config")).unwrap().contains("TOKEN"));
     assert_eq!(std::fs::read_to_string(tree.dir.join("fine/.env")).unwrap(), "TOKEN=0123456789\n");
     assert_eq!(tree.not_brought.len(), 5, "{:?}", tree.not_brought);
+}
+
+#[tokio::test]
+async fn only_what_is_owed_outlives_a_restart_and_even_that_goes_once_delivered() {
+    let place = Place::new(|user| write(user.join("a"), "1")).await;
+    let (delivered, running, begun) = (place.lease("1", 1), place.lease("2", 2), place.lease("3", 3));
+    for lease in [&delivered, &running, &begun] {
+        let tree = place.trees.make(&place.git, lease, Vec::new()).await.unwrap();
+        write(tree.dir.join("new"), "work");
+        // An agent that took its repository away has still worked.
+        std::fs::remove_dir_all(tree.dir.join(".git")).unwrap();
+    }
+    // Something no longer readable as an agent may leave it, and a tree the crash left half made.
+    std::fs::set_permissions(place.trees.homes(&delivered)[0].join("tree"), std::fs::Permissions::from_mode(0o000)).unwrap();
+    std::fs::remove_file(place.trees.homes(&begun)[0].join(WHOLE)).unwrap();
+
+    let trees = place.restarted();
+    trees.keep_only(&[running.clone(), begun.clone()]);
+    // While it is owed, its folder is no other attempt's.
+    let again = Lease { lease: LeaseRef { lease_id: LeaseId(99), ..running.lease.clone() }, ..running.clone() };
+    let other = trees.make(&place.git, &again, Vec::new()).await.unwrap();
+    assert!(!other.dir.starts_with(&trees.homes(&running)[0]));
+    let salvaged = trees.salvage(&place.git, &running).await.unwrap().unwrap();
+    assert_eq!(place.paths(&salvaged).await, ["a", "new"]);
+    assert_eq!(trees.salvage(&place.git, &begun).await.unwrap(), None);
+    for lease in [&running, &begun, &again] {
+        trees.remove(lease).await;
+    }
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while std::fs::read_dir(&trees.root).unwrap().count() > 0 {
+        assert!(std::time::Instant::now() < deadline, "something is left of the worktrees");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
 }
