@@ -134,6 +134,8 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
             stop_link.send_replace(true);
             link.await
         }
+        // Never ends by itself.
+        () = work.attend() => Ok(()),
     };
     match ended {
         Ok(()) => Ok(()),

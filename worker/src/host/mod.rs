@@ -1,6 +1,7 @@
 //! The host of agents: backends on offer, object caches, worktrees and process trees, put together as the session's [`Runner`].
 
 mod cache;
+mod room;
 mod sink;
 mod tree;
 mod turn;
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use roundtable_runtime::git::{GitError, GitProgram};
 use roundtable_shared::{AttemptFacts, BackendName, BackendOffer, CommitId, Lease};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::args::BackendSlots;
@@ -19,6 +21,7 @@ use crate::process::{ProcessError, Supervisor, SupervisorOptions};
 use crate::session::{Job, Pieces, Runner, RunnerError};
 
 use cache::Caches;
+use room::Room;
 use tree::Trees;
 
 /// Most bytes of objects kept from one life to the next.
@@ -71,6 +74,8 @@ pub struct AgentHost {
     trees: Trees,
     /// Conversations that could be resumed, by file.
     sessions: PathBuf,
+    room: Room,
+    changes: watch::Sender<u64>,
 }
 
 impl AgentHost {
@@ -121,7 +126,9 @@ impl AgentHost {
         let program = GitProgram::find().await?;
         let trees = Trees::open(options.workspace.join("trees")).map_err(io(&options.workspace))?;
         let caches = Caches::new(options.workspace.join("cache"), program);
-        Ok(Self { host: options.host, supervisor, backends, offers, caches, trees, sessions })
+        let room = Room::new(options.workspace);
+        let (changes, _) = watch::channel(0);
+        Ok(Self { host: options.host, supervisor, backends, offers, caches, trees, sessions, room, changes })
     }
 
     fn backend(&self, name: &BackendName) -> Option<&Arc<dyn Backend>> {
@@ -131,7 +138,34 @@ impl AgentHost {
 
 impl Runner for AgentHost {
     fn offers(&self) -> Vec<BackendOffer> {
-        self.offers.clone()
+        let full = self.room.wants().unwrap_or_default();
+        self.offers.iter().map(|offer| BackendOffer { unavailable: full.clone(), ..offer.clone() }).collect()
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    async fn attend(&self) {
+        let mut rhythm = tokio::time::interval(room::LOOK_EVERY);
+        let mut seen = self.room.watch();
+        loop {
+            rhythm.tick().await;
+            self.room.look();
+            if seen.has_changed().unwrap_or(false) {
+                seen.mark_unchanged();
+                self.changes.send_modify(|count| *count += 1);
+            }
+        }
+    }
+
+    fn full(&self) -> Option<String> {
+        self.room.look();
+        self.room.wants()
+    }
+
+    fn make_room(&self) {
+        self.room.give_ballast();
     }
 
     fn tidy(&self, owed: &[Lease], unfinished: &[Lease]) {

@@ -7,8 +7,10 @@ use std::sync::{Mutex, PoisonError};
 
 use roundtable_runtime::beneath::{self, BeneathError};
 use roundtable_runtime::fsx;
-use roundtable_runtime::git::{Checkout, CheckoutRequest, Git, Oid, RefName, Signature, SnapshotLimits, SnapshotRequest, Withheld};
-use roundtable_shared::{CommitId, Lease};
+use roundtable_runtime::git::{
+    Checkout, CheckoutRequest, Git, GitError, Oid, RefName, Signature, SnapshotLimits, SnapshotRequest, Withheld,
+};
+use roundtable_shared::{CommitId, FailureKind, Lease};
 
 use super::cache::failed;
 use super::{Held, InUse};
@@ -41,6 +43,27 @@ pub(super) struct Tree {
     pub not_brought: Vec<String>,
 }
 
+/// Why what an attempt left could not be committed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommitError {
+    /// The agent took its directory away, or put something else in its place.
+    #[error("the agent removed the directory it worked in")]
+    Gone,
+    /// More than may be committed, or the machine failed.
+    #[error(transparent)]
+    Git(#[from] GitError),
+}
+
+impl CommitError {
+    /// Whose fault it is.
+    pub(super) fn kind(&self) -> FailureKind {
+        match self {
+            Self::Gone | Self::Git(GitError::TooLarge { .. }) => FailureKind::TurnFailed,
+            Self::Git(_) => FailureKind::Disk,
+        }
+    }
+}
+
 impl Trees {
     pub(super) fn open(root: PathBuf) -> std::io::Result<Self> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
@@ -60,7 +83,7 @@ impl Trees {
                 continue;
             }
             // Aside at once, so that its name is free for the next attempt.
-            let aside = self.root.join(format!(".gone-{:016x}", getrandom::u64().unwrap_or_default()));
+            let aside = self.aside();
             match std::fs::rename(&home, &aside) {
                 Ok(()) => gone.push(aside),
                 Err(_) => gone.push(home),
@@ -92,7 +115,10 @@ impl Trees {
     }
 
     /// The commit of what is in the worktree now. Nothing may run in it any more.
-    pub(super) async fn commit(&self, git: &Git, lease: &Lease, tree: &Tree) -> Result<CommitId, RunnerError> {
+    pub(super) async fn commit(&self, git: &Git, lease: &Lease, tree: &Tree) -> Result<CommitId, CommitError> {
+        if !tree.dir.symlink_metadata().is_ok_and(|facts| facts.is_dir()) {
+            return Err(CommitError::Gone);
+        }
         snapshot(git, lease, &tree.checkout, &tree.withheld).await
     }
 
@@ -105,7 +131,8 @@ impl Trees {
             let commit = Oid::try_from(&lease.start).map_err(failed)?;
             let checkout = Checkout { dir: home.join("tree"), private: home.join("private"), commit };
             let withheld = blocking(move || withheld_in(&home.join(WITHHELD))).await?;
-            return snapshot(git, lease, &checkout, &withheld).await.map(Some);
+            let snapshot = snapshot(git, lease, &checkout, &withheld).await;
+            return snapshot.map(Some).map_err(|error| RunnerError(error.to_string()));
         }
         Ok(None)
     }
@@ -113,12 +140,22 @@ impl Trees {
     /// The attempt has been delivered.
     pub(super) async fn remove(&self, lease: &Lease) {
         let claim = self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&lease.lease);
-        if let Some(claim) = claim {
-            let home = claim.path.clone();
-            if let Err(error) = blocking(move || remove(&home)).await {
-                tracing::warn!(lease = %lease.lease.key, %error, "a worktree could not be removed");
+        let Some(claim) = claim else { return };
+        let aside = self.aside();
+        // Its name is free at once; removing the files takes longer than anyone needs to wait.
+        tokio::task::spawn_blocking(move || {
+            let moved = std::fs::rename(&claim.path, &aside).is_ok();
+            let gone = if moved { aside } else { claim.path.clone() };
+            if moved {
+                drop(claim);
             }
-        }
+            remove_or_warn(&gone);
+        });
+    }
+
+    /// A name for what is going to be removed.
+    fn aside(&self) -> PathBuf {
+        self.root.join(format!(".gone-{:016x}", getrandom::u64().unwrap_or_default()))
     }
 
     /// The folder of the unit's seat, or, while an older attempt is still being ended there, one of its own.
@@ -141,14 +178,14 @@ impl Trees {
     }
 }
 
-async fn snapshot(git: &Git, lease: &Lease, checkout: &Checkout, withheld: &[Withheld]) -> Result<CommitId, RunnerError> {
+async fn snapshot(git: &Git, lease: &Lease, checkout: &Checkout, withheld: &[Withheld]) -> Result<CommitId, CommitError> {
     let key = &lease.lease.key;
     let unit = key.unit.as_ref().map_or("-", |unit| unit.as_str());
     let message = format!("{} {unit}, attempt {}\n", lease.role, key.attempt);
     let by = Signature::roundtable(0);
     let parents = [checkout.commit.clone()];
     let request = SnapshotRequest { checkout, withheld, parents: &parents, by: &by, message: &message, limits: SnapshotLimits::default() };
-    let snapshot = git.snapshot(&request).await.map_err(failed)?;
+    let snapshot = git.snapshot(&request).await?;
     if !snapshot.left_out.is_empty() {
         tracing::warn!(lease = %key, left_out = ?snapshot.left_out, "some files cannot be committed");
     }

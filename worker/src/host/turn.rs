@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use roundtable_runtime::fsx;
 use roundtable_shared::view::EventLine;
-use roundtable_shared::{AgentEvent, AttemptFacts, Failure, FailureKind, Lease, Role, TurnData, Usage};
+use roundtable_shared::{AgentEvent, AttemptFacts, Failure, FailureKind, Lease, OutcomeClass, Role, TurnData, Usage};
 use tokio::sync::watch;
 
 use super::AgentHost;
+use super::room::Level;
 use super::sink::{AgentSink, CommandSink, Events, now};
 use super::tree::Tree;
 use crate::backend::{Backend, EndedBy, ExitFacts, Host, SessionRecord, StdoutMode, Switches, Turn, last_message_at};
@@ -75,8 +76,15 @@ async fn attempt(host: &AgentHost, job: Job, attachments: Vec<Attachment>, redac
         let text = format!("a file under `copy` was not brought: {why}");
         job.push(&EventLine { at: now(), event: AgentEvent::Warning { text } });
     }
-    let played = play(host, &job, &tree, redactor).await;
+    let mut played = play(host, &job, &tree, redactor).await;
     let _ = progress.send(Progress::Ending).await;
+    if let Some(why) = full_disk(host, &job, &played) {
+        played.failure = Some(Failure { kind: FailureKind::Disk, message: why });
+        // The agent's temporary files are of no use any more; the commit may need their room.
+        let scratch = tree.scratch.clone();
+        let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(scratch)).await;
+        host.room.give_ballast();
+    }
     if let Some(session) = &played.session {
         remember(&host.sessions, session);
     }
@@ -91,8 +99,27 @@ async fn attempt(host: &AgentHost, job: Job, attachments: Vec<Attachment>, redac
             }
             facts(played, Some(commit))
         }
-        Err(error) => facts(Played::failed(FailureKind::Disk, format!("the work could not be committed: {error}")), None),
+        Err(error) => {
+            let failure = Failure { kind: error.kind(), message: format!("the work could not be committed: {error}") };
+            facts(Played { failure: played.failure.or(Some(failure)), ..played }, None)
+        }
     }
+}
+
+/// Whether an attempt met a full disk, and how that showed: then its end says nothing about the unit. An agent that went on regardless may have written
+/// half of a file.
+fn full_disk(host: &AgentHost, job: &Job, played: &Played) -> Option<String> {
+    let said = match &played.failure {
+        Some(Failure { kind: FailureKind::Disk, message }) => return Some(message.clone()),
+        Some(Failure { kind: FailureKind::Interrupted, .. }) => return None,
+        Some(failure) => &failure.message,
+        None => "the attempt ended while nothing could be written",
+    };
+    let class = played.failure.as_ref().map(|failure| failure.kind.class());
+    let phrases = ["No space left on device", "ENOSPC", "Disk quota exceeded"];
+    let says_so = class == Some(OutcomeClass::Unit) && phrases.iter().any(|phrase| said.contains(phrase));
+    let is_full = *job.events.lost().borrow() || host.room.look() == Level::Dire || says_so;
+    is_full.then(|| format!("the disk of this worker is full: {said}"))
 }
 
 fn facts(played: Played, commit: Option<roundtable_shared::CommitId>) -> AttemptFacts {
@@ -128,6 +155,9 @@ async fn set_up(host: &AgentHost, job: &Job, tree: &Tree, command: &str, redacto
     match ended {
         Ok(ended) if ended.ended_by == Some(EndedBy::Interrupt) => Some(Played::failed(FailureKind::Interrupted, "stopped during setup")),
         Ok(ended) if ended.exit == Exit::Code(0) => None,
+        Ok(ended) if ended.ended_by == Some(EndedBy::Disk) => {
+            Some(Played::failed(FailureKind::Disk, "`setup` was ended because the disk is full"))
+        }
         Ok(ended) => Some(Played::failed(FailureKind::Setup, format!("`setup` ended with {}\n{}", said(&ended), last_lines(&output)))),
         Err(error) => Some(Played::failed(FailureKind::Config, format!("`setup` could not be run: {error}"))),
     }
@@ -174,7 +204,7 @@ async fn agent(host: &AgentHost, job: &Job, tree: &Tree, redactor: &Arc<Redactor
     let sink = AgentSink::new(backend.parser(&turn), events);
     let last_message = invocation.last_message.clone();
     let spec = ProcessSpec::new(invocation, limits(lease), &tree.scratch, lease.lease.key.to_string());
-    let stop = stop_of(job);
+    let stop = stop_of(host, job);
     let _ = job.progress.send(Progress::Started).await;
     let run = host.supervisor.run(spec, sink, stop, Arc::new(Output::default())).await;
     let mut exit = match &run.ended {
@@ -231,7 +261,7 @@ async fn shell(host: &AgentHost, job: &Job, tree: &Tree, command: &str, events: 
         limits: limits(&job.lease),
         name: job.lease.lease.key.to_string(),
     };
-    let run = host.supervisor.run(spec, CommandSink::new(Some(events)), stop_of(job), Arc::new(Output::default())).await;
+    let run = host.supervisor.run(spec, CommandSink::new(Some(events)), stop_of(host, job), Arc::new(Output::default())).await;
     (run.ended, run.sink.map(CommandSink::end).unwrap_or_default())
 }
 
@@ -244,16 +274,18 @@ fn limits(lease: &Lease) -> Limits {
     }
 }
 
-/// Cancelling the job ends the tree.
-fn stop_of(job: &Job) -> watch::Receiver<Stop> {
+/// Cancelling the job ends the tree, and so does a disk that is full.
+fn stop_of(host: &AgentHost, job: &Job) -> watch::Receiver<Stop> {
     let (sender, receiver) = watch::channel(Stop::No);
-    let mut cancel = job.cancel.clone();
+    let (mut cancel, mut lost, mut level) = (job.cancel.clone(), job.events.lost(), host.room.watch());
     tokio::spawn(async move {
-        let asked = cancel.wait_for(Option::is_some);
-        tokio::select! {
-            Ok(_) = asked => { sender.send_replace(Stop::End(EndedBy::Interrupt)); }
-            () = sender.closed() => {}
-        }
+        let why = tokio::select! {
+            Ok(_) = cancel.wait_for(Option::is_some) => EndedBy::Interrupt,
+            Ok(_) = lost.wait_for(|lost| *lost) => EndedBy::Disk,
+            Ok(_) = level.wait_for(|level| *level == Level::Dire) => EndedBy::Disk,
+            () = sender.closed() => return,
+        };
+        sender.send_replace(Stop::End(why));
     });
     receiver
 }

@@ -33,10 +33,12 @@ pub fn of_file(data: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     if let Ok(json) = serde_json::from_str::<Value>(text) {
         of_json("", &json, &mut found);
-    } else if text.trim().lines().count() == 1 && is_random(text.trim()) {
-        found.push(text.trim().to_owned());
     } else {
         text.lines().for_each(|line| of_line(line, &mut found));
+        // A file that is nothing but a token.
+        if found.is_empty() && is_random(text.trim()) {
+            found.push(text.trim().to_owned());
+        }
     }
     found.truncate(VALUES_MAX);
     found
@@ -106,6 +108,7 @@ mod tests {
         let json = br#"{"tokens": {"access_token": "t1", "id": ["plain"]}, "list": [{"key": "k1"}]}"#;
         assert_eq!(of_file(json), ["k1", "t1"]);
         assert_eq!(of_file(b"npmtoken0123456789abcdef\n"), ["npmtoken0123456789abcdef"]);
+        assert_eq!(of_file(b"DB_PASSWORD=open-sesame-4711\n"), ["open-sesame-4711"]);
         assert_eq!(of_file(b"\xff\xfe"), Vec::<String>::new());
         assert_eq!(of_file(b"just some words\n"), Vec::<String>::new());
         assert_eq!(of_file(b"api:\n  password: hunter2\n"), ["hunter2"]);

@@ -46,21 +46,39 @@ pub(super) async fn events(spool: AttemptSpool, mut client: Client) {
         let Some(link) = connected(&mut client).await else { return };
         match stream_events(&spool, link, &mut acked).await {
             Ok(()) => return,
-            Err(why) => {
+            Err(StreamError::Link(why)) => {
                 debug!(lease = %spool.lease().lease.key, %why, "sending events broke; again");
                 tokio::time::sleep(PAUSE).await;
+            }
+            // It would be no better the next time, and the outcome must not wait for it.
+            Err(StreamError::Spool(error)) => {
+                return warn!(lease = %spool.lease().lease.key, %error, "the rest of an attempt's events cannot be sent");
             }
         }
     }
 }
 
+/// Why a stream of events broke.
+enum StreamError {
+    /// The way there.
+    Link(String),
+    /// Our own disk.
+    Spool(SpoolError),
+}
+
+impl From<String> for StreamError {
+    fn from(why: String) -> Self {
+        Self::Link(why)
+    }
+}
+
 /// One stream of chunks and acknowledgements.
-async fn stream_events(spool: &AttemptSpool, mut client: FleetClient<Channel>, acked: &mut u64) -> Result<(), String> {
+async fn stream_events(spool: &AttemptSpool, mut client: FleetClient<Channel>, acked: &mut u64) -> Result<(), StreamError> {
     let lease = v1::LeaseRef::from(&spool.lease().lease);
     let (chunks, stream) = mpsc::channel(WINDOW);
     let mut chunks = Some(chunks);
     let mut acks = client.put_events(ReceiverStream::new(stream)).await.map_err(|status| message_of(&status))?.into_inner();
-    let mut reader = spool.reader(*acked + 1).map_err(|error| error.to_string())?;
+    let mut reader = spool.reader(*acked + 1).map_err(StreamError::Spool)?;
     let mut position = spool.watch();
     // Last event of each chunk that is not acknowledged: one acknowledgement may stand for many of them.
     let mut in_flight = VecDeque::with_capacity(WINDOW);
@@ -71,7 +89,7 @@ async fn stream_events(spool: &AttemptSpool, mut client: FleetClient<Channel>, a
             && in_flight.len() < WINDOW
         {
             let first_seq = reader.next_seq();
-            let events = reader.read(now.written_seq).map_err(|error: SpoolError| error.to_string())?;
+            let events = reader.read(now.written_seq).map_err(StreamError::Spool)?;
             let chunk = v1::EventChunk { lease: Some(lease.clone()), first_seq, events };
             chunks.send(chunk).await.map_err(|_| "the stream closed".to_owned())?;
             in_flight.push_back(reader.next_seq() - 1);
@@ -87,13 +105,13 @@ async fn stream_events(spool: &AttemptSpool, mut client: FleetClient<Channel>, a
         tokio::select! {
             changed = position.changed(), if chunks.is_some() && in_flight.len() < WINDOW => changed.map_err(|_| "the spool closed".to_owned())?,
             ack = acks.next() => {
-                let ack = ack.ok_or("the stream ended")?.map_err(|status| message_of(&status))?;
+                let ack = ack.ok_or_else(|| "the stream ended".to_owned())?.map_err(|status| message_of(&status))?;
                 if ack.stale {
                     return Ok(());
                 }
                 if ack.expected_seq != 0 {
                     *acked = ack.expected_seq - 1;
-                    return Err(format!("the coordinator wants events from {} on", ack.expected_seq));
+                    return Err(format!("the coordinator wants events from {} on", ack.expected_seq).into());
                 }
                 *acked = ack.through_seq.max(*acked);
                 while in_flight.front().is_some_and(|last| last <= acked) {

@@ -80,8 +80,16 @@ impl Job {
 
 /// Runs attempts and keeps repositories. Implemented over worktrees and process trees; tests of the session bring their own.
 pub trait Runner: Send + Sync + 'static {
-    /// What is offered now.
+    /// What is offered now; what cannot be used says why.
     fn offers(&self) -> Vec<BackendOffer>;
+    /// Changes whenever the offers do.
+    fn changes(&self) -> watch::Receiver<u64>;
+    /// Looks after the machine for as long as it is polled: its disk, its logins.
+    fn attend(&self) -> impl Future<Output = ()> + Send;
+    /// Why nothing can be taken now; `None` if there is room for work.
+    fn full(&self) -> Option<String>;
+    /// An attempt's last words find no room: gives up what was kept for them.
+    fn make_room(&self);
     /// An earlier life left what `owed` names, of which `unfinished` was being run: what else it left behind may go.
     fn tidy(&self, owed: &[Lease], unfinished: &[Lease]);
     /// Whether a commit is in the object cache.

@@ -1,8 +1,10 @@
 //! The leases a worker holds, from grant to verdict, and the slots they take. One task per lease; the link only hands frames in and out.
 
+mod upkeep;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use roundtable_proto::v1;
 use roundtable_proto::v1::fleet_client::FleetClient;
@@ -16,7 +18,7 @@ use super::deliver::{self, Verdict};
 use super::link::Frames;
 use super::{Job, Progress, Runner, RunnerError, fetch};
 use crate::process::Redactor;
-use crate::spool::{AttemptSpool, Spool};
+use crate::spool::{AttemptSpool, Spool, SpoolError};
 
 /// The worker's leases. Cheap to clone.
 pub struct Work<R> {
@@ -69,52 +71,6 @@ impl<R: Runner> Work<R> {
         Self { inner: Arc::new(Inner { runner, spool, introduction, redactor, table: Mutex::new(table), client, changed, joined }) }
     }
 
-    /// Takes up what an earlier life left, before anything new is taken: what was unfinished is given up with its work saved, and then all of it is
-    /// held and delivered like every other outcome. Nothing of it runs any more.
-    pub async fn take_up(&self, left: Vec<AttemptSpool>) {
-        let leases = |all: bool| left.iter().filter(|spool| all || spool.outcome().is_none()).map(|spool| spool.lease().clone()).collect();
-        let (owed, unfinished): (Vec<Lease>, Vec<Lease>) = (leases(true), leases(false));
-        self.inner.runner.tidy(&owed, &unfinished);
-        for spool in left {
-            let lease = spool.lease().clone();
-            let facts = match spool.outcome() {
-                Some(facts) => facts,
-                None => match self.give_up(&spool).await {
-                    Ok(Some(facts)) => facts,
-                    Ok(None) => {
-                        self.inner.runner.forget(&lease).await;
-                        continue;
-                    }
-                    Err(why) => {
-                        warn!(lease = %lease.lease.key, %why, "what a restart left could not be kept");
-                        continue;
-                    }
-                },
-            };
-            let held =
-                Held { phase: LeasePhase::Reported, pool: lease.pool.clone(), spool: Some(spool.clone()), cancel: watch::channel(None).0 };
-            self.table().held.insert(lease.lease.clone(), held);
-            let work = self.clone();
-            tokio::spawn(async move {
-                // Its last words come before its outcome here too.
-                deliver::events(spool.clone(), work.inner.client.subscribe()).await;
-                work.hand_in(&spool, &facts).await;
-                work.inner.runner.forget(&lease).await;
-            });
-        }
-    }
-
-    /// The outcome of an attempt that this worker's end cut short; `None` if it never came to anything: it is handed back by not being held any more.
-    async fn give_up(&self, spool: &AttemptSpool) -> Result<Option<AttemptFacts>, String> {
-        let commit = self.inner.runner.salvage(spool.lease()).await;
-        if commit.is_none() && spool.position().written_seq == 0 {
-            blocking(spool.clone(), |spool| spool.mark_accepted()).await?;
-            return Ok(None);
-        }
-        let facts = AttemptFacts { commit, ..failed_facts(FailureKind::Interrupted, "the worker restarted") };
-        blocking(spool.clone(), move |spool| spool.finish(facts)).await.map(Some)
-    }
-
     /// Changes whenever a lease comes or goes.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.inner.changed.subscribe()
@@ -131,9 +87,9 @@ impl<R: Runner> Work<R> {
     }
 
     /// How long nothing has been held.
-    pub fn idle_for(&self) -> std::time::Duration {
+    pub fn idle_for(&self) -> Duration {
         let table = self.table();
-        if table.held.is_empty() { table.idle_since.elapsed() } else { std::time::Duration::ZERO }
+        if table.held.is_empty() { table.idle_since.elapsed() } else { Duration::ZERO }
     }
 
     /// Takes nothing more; what does not run yet is handed back.
@@ -170,7 +126,8 @@ impl<R: Runner> Work<R> {
         };
         let spool = match begun {
             Ok(Ok(spool)) => spool,
-            Ok(Err(error)) => return self.hand_back(&reference, &error.to_string(), true),
+            // Nothing ran yet, and the worker takes no more until it has room.
+            Ok(Err(error)) => return self.hand_back(&reference, &error.to_string(), !matches!(error, SpoolError::Full)),
             Err(error) => return self.hand_back(&reference, &error.to_string(), true),
         };
         self.update(&reference, |held| held.spool = Some(spool.clone()));
@@ -198,10 +155,15 @@ impl<R: Runner> Work<R> {
         };
         let facts = self.run(lease.clone(), attachments, &spool, cancel).await;
         self.update(&reference, |held| held.phase = LeasePhase::Ending);
-        let facts = match blocking(spool.clone(), move |spool| spool.finish(facts)).await {
+        let facts = match self.finish(&spool, facts).await {
             Ok(facts) => facts,
             Err(why) => {
                 events.abort();
+                // Not even its end could be kept: it is not delivered, so that the room it takes is free again.
+                if let Err(error) = blocking(spool.clone(), AttemptSpool::discard).await {
+                    warn!(lease = %reference.key, error, "what cannot be delivered could not be removed");
+                }
+                self.inner.runner.forget(&lease).await;
                 return self.hand_back(&reference, &why, true);
             }
         };
@@ -209,7 +171,20 @@ impl<R: Runner> Work<R> {
         // Its last words come before its outcome; a coordinator that is away holds up both alike.
         let _ = events.await;
         self.hand_in(&spool, &facts).await;
-        self.inner.runner.forget(&lease).await;
+    }
+
+    /// Makes the outcome durable, if need be in the room that is kept for it.
+    async fn finish(&self, spool: &AttemptSpool, facts: AttemptFacts) -> Result<AttemptFacts, String> {
+        let again = facts.clone();
+        match blocking(spool.clone(), move |spool| spool.finish(facts)).await {
+            Ok(facts) => Ok(facts),
+            Err(why) => {
+                warn!(lease = %spool.lease().lease.key, why, "an outcome could not be kept; once more, with all the room there is");
+                self.inner.runner.make_room();
+                self.prune(true).await;
+                blocking(spool.clone(), move |spool| spool.finish(again)).await
+            }
+        }
     }
 
     async fn prepare(&self, lease: &Lease) -> Result<Vec<super::Attachment>, RunnerError> {
@@ -275,6 +250,8 @@ impl<R: Runner> Work<R> {
                 warn!(lease = %reference.key, %why, "the verdict could not be noted; it will be asked for again");
             }
         }
+        // Before the slot is free: the unit's next attempt gets the same folder.
+        self.inner.runner.forget(spool.lease()).await;
         self.release(reference);
     }
 
@@ -299,6 +276,7 @@ impl<R: Runner> Work<R> {
     /// Says how much each pool can take.
     fn want(&self) {
         let offers = self.inner.runner.offers();
+        let full = self.inner.runner.full().is_some();
         let table = self.table();
         let mut pools: BTreeMap<&str, u32> = BTreeMap::new();
         for offer in &offers {
@@ -310,7 +288,7 @@ impl<R: Runner> Work<R> {
             .map(|(pool, slots)| {
                 let busy = table.held.values().filter(|held| held.pool == pool && held.phase != LeasePhase::Reported).count();
                 let busy = u32::try_from(busy).unwrap_or(u32::MAX);
-                let credits = if table.draining { 0 } else { slots.saturating_sub(busy) };
+                let credits = if table.draining || full { 0 } else { slots.saturating_sub(busy) };
                 Frame::Want(v1::Want { pool: pool.to_owned(), credits })
             })
             .collect();
@@ -370,13 +348,10 @@ impl<R: Runner> Frames for Work<R> {
             drop(table);
             return self.say(Frame::Accepted(v1::Accepted { lease: Some((&reference).into()) }));
         }
-        if table.draining {
+        let refused = if table.draining { Some("the worker drains".to_owned()) } else { self.inner.runner.full() };
+        if let Some(reason) = refused {
             drop(table);
-            return self.say(Frame::HandBack(v1::HandBack {
-                lease: Some((&reference).into()),
-                reason: "the worker drains".to_owned(),
-                fault: false,
-            }));
+            return self.say(Frame::HandBack(v1::HandBack { lease: Some((&reference).into()), reason, fault: false }));
         }
         let (cancel, cancelled) = watch::channel(None);
         table.held.insert(reference, Held { phase: LeasePhase::Accepted, pool: lease.pool.clone(), spool: None, cancel });

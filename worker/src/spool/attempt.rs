@@ -45,6 +45,7 @@ struct Inner {
     lease: Lease,
     file: Mutex<Events>,
     position: watch::Sender<Position>,
+    lost: watch::Sender<bool>,
 }
 
 struct Events {
@@ -81,7 +82,8 @@ impl AttemptSpool {
         let ended = dir.join(OUTCOME).exists();
         let events = Events { file, last_seq, bytes: end, dirty: false, elided_bytes: 0, ended };
         let (position, _) = watch::channel(Position { written_seq: last_seq, ended });
-        Ok(Self { inner: Arc::new(Inner { dir, lease, file: Mutex::new(events), position }) })
+        let (lost, _) = watch::channel(false);
+        Ok(Self { inner: Arc::new(Inner { dir, lease, file: Mutex::new(events), position, lost }) })
     }
 
     /// The lease.
@@ -94,8 +96,21 @@ impl AttemptSpool {
         &self.inner.dir
     }
 
-    /// Adds an event. Beyond the bound it is counted, not kept; after the end it is ignored.
+    /// Adds an event. Beyond the bound it is counted, not kept; after the end it is ignored. After a failure the attempt has lost events.
     pub fn push(&self, line: &EventLine) -> Result<(), SpoolError> {
+        let pushed = self.try_push(line);
+        if pushed.is_err() {
+            self.inner.lost.send_replace(true);
+        }
+        pushed
+    }
+
+    /// True once events were lost because the disk failed or is full.
+    pub fn lost(&self) -> watch::Receiver<bool> {
+        self.inner.lost.subscribe()
+    }
+
+    fn try_push(&self, line: &EventLine) -> Result<(), SpoolError> {
         let mut bytes = serde_json::to_vec(line).map_err(io::Error::other)?;
         let mut events = self.events();
         if events.ended {
@@ -146,6 +161,11 @@ impl AttemptSpool {
     /// The coordinator has all of it: kept a while, then removed.
     pub fn mark_accepted(&self) -> Result<(), SpoolError> {
         Ok(write_durably(&self.inner.dir, ACCEPTED, b"")?)
+    }
+
+    /// Gives it up: nothing of it is delivered.
+    pub fn discard(&self) -> Result<(), SpoolError> {
+        Ok(fs::remove_dir_all(&self.inner.dir)?)
     }
 
     /// Changes whenever events were written or the attempt ended.

@@ -1,0 +1,94 @@
+//! A worker whose disk is full.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use roundtable_tests::harness::{Playbook, SpecText, Turn, step, wait_for};
+
+use crate::stage::Stage;
+
+/// A small file system of its own, unmounted when dropped.
+struct SmallDisk {
+    dir: PathBuf,
+}
+
+impl SmallDisk {
+    /// `None`, told loudly, where one cannot be mounted.
+    fn mount(dir: PathBuf, megabytes: u32) -> Option<Self> {
+        std::fs::create_dir_all(&dir).unwrap();
+        let size = format!("size={megabytes}m");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "roundtable-test"]).arg(&dir).output();
+        match mounted {
+            Ok(done) if done.status.success() => Some(Self { dir }),
+            Ok(done) => {
+                eprintln!("SKIPPED: no tmpfs can be mounted (needs root): {}", String::from_utf8_lossy(&done.stderr).trim());
+                None
+            }
+            Err(error) => {
+                eprintln!("SKIPPED: no tmpfs can be mounted: {error}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.dir).output();
+    }
+}
+
+fn unavailable(stage: &Stage, worker: &str) -> String {
+    let workers = stage.ask(["workers", "--json"]).json();
+    let worker = workers.as_array().unwrap().iter().find(|each| each["name"] == worker).unwrap_or_else(|| panic!("{workers}")).clone();
+    let backend = worker["backends"].as_object().unwrap().values().next().unwrap().clone();
+    backend["unavailable"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_disk_that_fills_up_costs_the_unit_nothing_and_the_worker_rests_until_there_is_room() {
+    let stage = Stage::with(&SpecText::parallel("disk", 2), |repo| repo.write(".gitignore", "*.tmp\n"));
+    let Some(disk) = SmallDisk::mount(stage.sandbox.path("small"), 48) else { return };
+    let fills = Turn::new().steps([
+        step::write("part-1.txt", "begun\n"),
+        step::run("while ! test -e ../../../go; do sleep 0.05; done; head -c 100000000 /dev/zero > big.tmp; sleep 60"),
+    ]);
+    let small = stage.backend("small.json", &Playbook::new().role("implement", [fills]));
+    let workspace = disk.dir.join("ws");
+    let mut worker = stage.sandbox.worker(["--name", "small", "--backend", &small, "--workspace", workspace.to_str().unwrap()]);
+    let run = stage.run([]);
+    stage.wait_for_attempt("the small worker to begin", "1", |attempt| !attempt["started_at"].is_null());
+    // Nothing is left for it but to say that its disk is full; another worker does both units.
+    let other = stage.backend("other.json", &Playbook::new());
+    let _other = stage.sandbox.worker(["--name", "other", "--backend", &format!("{other}=2")]);
+    std::fs::write(workspace.join("go"), "").unwrap();
+    let done = run.wait().expect(0);
+    let attempts = stage.attempts("1");
+    let first = &attempts[0];
+    assert_eq!((&first["class"], first["worker"].as_str().unwrap()), (&"infra".into(), "small"), "{attempts:#?}\n{}", done.said());
+    assert!(attempts.iter().all(|attempt| attempt["class"] != "unit"), "{attempts:#?}");
+    // What was written before is there.
+    let saved = stage.attempt_ref("1", first["attempt"].as_u64().unwrap());
+    assert_eq!(stage.file(&saved, "part-1.txt"), "begun");
+    // Its worktree is gone, so there is room, and it says so.
+    wait_for("the small worker to have room again", || worker.said(), || unavailable(&stage, "small").is_empty().then_some(()));
+    worker.wait_for_stderr("the disk has room again");
+}
+
+#[test]
+fn a_full_disk_takes_no_lease_and_one_with_room_again_does() {
+    let stage = Stage::new(&SpecText::parallel("disk", 1));
+    let Some(disk) = SmallDisk::mount(stage.sandbox.path("small"), 32) else { return };
+    let backend = stage.backend("play.json", &Playbook::new());
+    let filler = disk.dir.join("filler");
+    std::fs::write(&filler, vec![0; 31 << 20]).unwrap();
+    let workspace = disk.dir.join("ws");
+    let worker = stage.sandbox.worker(["--name", "small", "--backend", &backend, "--workspace", workspace.to_str().unwrap()]);
+    let mut run = stage.run([]);
+    wait_for("the worker to say that its disk is full", || worker.said(), || unavailable(&stage, "small").contains("disk").then_some(()));
+    wait_for("the run to begin", || run.said(), || (!stage.run_id().is_empty()).then_some(()));
+    assert!(run.is_running() && stage.attempts("1").is_empty());
+    std::fs::remove_file(&filler).unwrap();
+    run.wait().expect(0);
+    assert_eq!(stage.attempts("1")[0]["class"], serde_json::Value::Null);
+}

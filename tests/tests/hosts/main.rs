@@ -1,0 +1,7 @@
+//! A real worker on a host that goes wrong: killed, full, flooded, and at the hands of hostile agents. Its coordinator is a process of its own; what
+//! reached it is read from its repository.
+#![allow(clippy::unwrap_used)]
+
+mod crash;
+mod disk;
+mod stage;

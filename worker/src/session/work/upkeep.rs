@@ -1,0 +1,99 @@
+//! What is not one lease's: taking up what an earlier life left, saying when an offer changes, letting go of what was delivered long ago.
+
+use std::time::Duration;
+
+use roundtable_shared::{AttemptFacts, FailureKind, Lease, LeasePhase};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::{Held, Work, blocking, deliver, failed_facts};
+use crate::session::Runner;
+use crate::spool::AttemptSpool;
+
+/// How often what was delivered long ago is removed.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+
+impl<R: Runner> Work<R> {
+    /// Takes up what an earlier life left, before anything new is taken: what was unfinished is given up with its work saved, and then all of it is
+    /// held and delivered like every other outcome. Nothing of it runs any more.
+    pub async fn take_up(&self, left: Vec<AttemptSpool>) {
+        let leases = |all: bool| left.iter().filter(|spool| all || spool.outcome().is_none()).map(|spool| spool.lease().clone()).collect();
+        let (owed, unfinished): (Vec<Lease>, Vec<Lease>) = (leases(true), leases(false));
+        self.inner.runner.tidy(&owed, &unfinished);
+        for spool in left {
+            let lease = spool.lease().clone();
+            let facts = match spool.outcome() {
+                Some(facts) => facts,
+                None => match self.give_up(&spool).await {
+                    Ok(Some(facts)) => facts,
+                    Ok(None) => {
+                        self.inner.runner.forget(&lease).await;
+                        continue;
+                    }
+                    Err(why) => {
+                        warn!(lease = %lease.lease.key, %why, "what a restart left could not be kept");
+                        continue;
+                    }
+                },
+            };
+            let held =
+                Held { phase: LeasePhase::Reported, pool: lease.pool.clone(), spool: Some(spool.clone()), cancel: watch::channel(None).0 };
+            self.table().held.insert(lease.lease.clone(), held);
+            let work = self.clone();
+            tokio::spawn(async move {
+                // Its last words come before its outcome here too.
+                deliver::events(spool.clone(), work.inner.client.subscribe()).await;
+                work.hand_in(&spool, &facts).await;
+            });
+        }
+    }
+
+    /// The outcome of an attempt that this worker's end cut short; `None` if it never came to anything: it is handed back by not being held any more.
+    async fn give_up(&self, spool: &AttemptSpool) -> Result<Option<AttemptFacts>, String> {
+        let commit = self.inner.runner.salvage(spool.lease()).await;
+        if commit.is_none() && spool.position().written_seq == 0 {
+            blocking(spool.clone(), |spool| spool.mark_accepted()).await?;
+            return Ok(None);
+        }
+        let facts = AttemptFacts { commit, ..failed_facts(FailureKind::Interrupted, "the worker restarted") };
+        self.finish(spool, facts).await.map(Some)
+    }
+
+    /// Looks after what is not one lease's, for as long as it is polled: the machine, what is offered, the age of what is kept.
+    pub async fn attend(&self) {
+        let announce = async {
+            let mut changes = self.inner.runner.changes();
+            let mut said = self.inner.runner.offers();
+            while changes.changed().await.is_ok() {
+                let now = self.inner.runner.offers();
+                for offer in now.iter().filter(|offer| !said.contains(offer)) {
+                    info!(backend = %offer.name, unavailable = offer.unavailable, "the offer changed");
+                    self.offer_changed(offer);
+                }
+                said = now;
+                self.want();
+                if self.inner.runner.full().is_some() {
+                    self.prune(true).await;
+                }
+            }
+        };
+        let prune = async {
+            let mut rhythm = tokio::time::interval(PRUNE_EVERY);
+            loop {
+                rhythm.tick().await;
+                self.prune(false).await;
+            }
+        };
+        tokio::join!(self.inner.runner.attend(), announce, prune);
+    }
+
+    /// Removes delivered attempts that are kept in case the coordinator loses them: the old, or for want of room all.
+    pub(super) async fn prune(&self, all: bool) {
+        let spool = self.inner.spool.clone();
+        match tokio::task::spawn_blocking(move || spool.prune(all)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "delivered attempts could not be removed"),
+            Err(error) => warn!(%error, "delivered attempts could not be removed"),
+        }
+    }
+}
