@@ -25,6 +25,13 @@ impl CrewOptions {
     }
 }
 
+impl CrewOptions {
+    /// The backends asked for, without their slots.
+    pub fn names(&self) -> Vec<&str> {
+        self.workers.iter().map(|worker| name_of(worker)).collect()
+    }
+}
+
 /// A worker's backend without its slots.
 fn name_of(worker: &str) -> &str {
     match worker.rsplit_once('=') {

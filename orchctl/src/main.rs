@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     if let Some(code) = embed::run_as_helper() {
         return code;
     }
-    let ended = match settings::read(std::env::args_os().collect(), env!("CARGO_PKG_VERSION")) {
+    let ended = match settings::read(std::env::args_os().collect(), roundtable_runtime::VERSION_LONG) {
         Ok(settings) => run(settings),
         Err(Stop::Shown(shown)) => {
             // A reader that has read enough of the help is no failure.

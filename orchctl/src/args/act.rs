@@ -13,7 +13,7 @@ Examples:
   orchctl decide human-fallback-3 resume         the last attempt goes to review
   orchctl decide human-fallback-3 resume --commit 1a2b3c4
   orchctl decide login-k3f9qa/failed-subtask-2 retry
-  orchctl decide quarantine-4 skip --dependants skip --note 'not needed any more'")]
+  orchctl decide quarantine-4 skip --dependants skip --note 'not needed'")]
 pub struct DecideArgs {
     /// Id of the decision, with its run before a slash where it is not clear
     #[arg(value_name = "[RUN/]ID")]
@@ -59,7 +59,7 @@ impl DependantsArg {
     after_help = "\
 Examples:
   orchctl assign 3 --owner gemini
-  orchctl assign login-k3f9qa 3 --writes src/login/,tests/login.py --criticality complex",
+  orchctl assign login-k3f9qa 3 --writes src/login/ --criticality complex",
     group = clap::ArgGroup::new("change").required(true).multiple(true)
 )]
 pub struct AssignArgs {
@@ -172,7 +172,7 @@ pub const PHASES: [&str; 5] = ["assign", "dispatch", "reviews", "consolidate", "
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  orchctl accept                                 into the branch the run started on
+  orchctl accept                                 into the branch it started on
   orchctl accept login-k3f9qa --into review/login
   orchctl accept --partial                       what is done so far")]
 pub struct AcceptArgs {

@@ -12,7 +12,7 @@ use super::JsonArg;
 #[command(after_help = "\
 Examples:
   orchctl plan --spec .specs/login
-  orchctl plan --spec .specs/login --slots 4     as if four agents worked at once
+  orchctl plan --spec .specs/login --slots 4     as if four agents worked
   orchctl plan --spec .specs/login --json        also when the spec has errors")]
 pub struct PlanArgs {
     /// Folder with tasks.md, requirements.md (or bugfix.md) and design.md
@@ -72,7 +72,7 @@ Examples:
   orchctl status
   orchctl status --watch
   orchctl status login-k3f9qa --json
-  orchctl status --exit-code > /dev/null         0 complete, 2 decisions wait, else 1")]
+  orchctl status --exit-code                     0 complete, 2 decisions, else 1")]
 pub struct StatusArgs {
     /// Run id or unique prefix [default: the only unfinished run of this repository, else its latest]
     pub run: Option<String>,
@@ -182,7 +182,7 @@ pub struct DecisionsArgs {
 #[command(after_help = "\
 Examples:
   orchctl wait
-  orchctl wait login-k3f9qa --timeout 9m         exit 124 when the time has passed")]
+  orchctl wait login-k3f9qa --timeout 9m         exit 124 when time has passed")]
 pub struct WaitArgs {
     /// Run id or unique prefix [default: the only unfinished run of this repository, else its latest]
     pub run: Option<String>,
@@ -212,8 +212,8 @@ pub struct ExportArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  orchctl checkout 3 ../fix-3                    then edit and commit there, and:
-  orchctl decide human-fallback-3 resume --commit $(git -C ../fix-3 rev-parse HEAD)")]
+  orchctl checkout 3 ../fix-3                    edit and commit there; then:
+  orchctl decide human-fallback-3 resume --commit COMMIT")]
 pub struct CheckoutArgs {
     /// RUN (may be left out), UNIT, and the folder to make
     #[arg(required = true, num_args = 2..=3, value_names = ["RUN", "UNIT", "DIR"])]

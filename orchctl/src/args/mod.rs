@@ -16,14 +16,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const TOP_EXAMPLES: &str = "\
 Examples:
-  orchctl demo                                 a whole run on a sample, no accounts needed
-  orchctl plan --spec .specs/login             what would run, in which order, and why
-  orchctl run --spec .specs/login              do it; run it again to go on after any stop
-  orchctl status --watch                       how far it is
-  orchctl decide human-fallback-3 resume       answer what only a person can settle
-  orchctl accept                               bring the commits into your branch
+  orchctl demo                        a whole run on a sample, without accounts
+  orchctl plan --spec .specs/login    what would run, in which order, and why
+  orchctl run --spec .specs/login     do it; again, to go on after any stop
+  orchctl status --watch              how far it is
+  orchctl decide human-fallback-3 resume
+                                      answer what only a person can settle
+  orchctl accept                      bring the commits into your branch
 
-From an agent's shell tool, set its timeout to 7200000 ms; where that is capped:
+From an agent's shell tool, set its timeout to 7200000 ms; where it is capped:
   orchctl run --spec DIR --detach
   orchctl wait --timeout 9m                    again while it exits 124
 
@@ -31,8 +32,8 @@ Every flag can also come from the environment as ROUNDTABLE_<COMMAND>_<FLAG>
 (ROUNDTABLE_COORDINATOR, ROUNDTABLE_DATA_DIR and ROUNDTABLE_CONFIG for all
 commands), or from a configuration file: see `orchctl config show`.
 
-Exit codes: 0 complete or done, 1 failed, halted or incomplete, 2 decisions wait,
-3 usage or invalid input, 4 coordinator unreachable, 5 not authorised,
+Exit codes: 0 complete or done, 1 failed, halted or incomplete, 2 decisions
+wait, 3 usage or invalid input, 4 coordinator unreachable, 5 not authorised,
 124 the time of `wait --timeout` passed, 130 interrupted.";
 
 /// Turns a spec into finished, reviewed commits with the agent CLIs you have.
@@ -157,7 +158,7 @@ pub enum Command {
 #[derive(Args, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct JsonArg {
     /// Answer as one JSON value
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&'static str>)]
     pub json: bool,
 }
 

@@ -22,7 +22,7 @@ they are until `orchctl accept`.
 Ctrl-C once: nothing new starts, running agents end, all is saved. Twice: agents
 are stopped, their work is saved.
 
-From an agent's shell tool, set its timeout to 7200000 ms; where that is capped:
+From an agent's shell tool, set its timeout to 7200000 ms; where it is capped:
   orchctl run --spec DIR --detach
   orchctl wait --timeout 9m                      again while it exits 124";
 
@@ -53,19 +53,19 @@ pub struct RunArgs {
     #[command(flatten)]
     pub fleet: FleetOptions,
     /// Start another run although one of this spec is unfinished (which is kept)
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&'static str>)]
     pub fresh: bool,
     /// When complete, bring the commits into the branch that is checked out
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&'static str>)]
     pub accept: bool,
     /// Start it in the background and return
-    #[arg(long, conflicts_with_all = ["dry_run", "accept"])]
+    #[arg(long, conflicts_with_all = ["dry_run", "accept"], help_heading = None::<&'static str>)]
     pub detach: bool,
     /// Say what would happen; start nothing
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&'static str>)]
     pub dry_run: bool,
     /// Do not ask before the first agent call
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&'static str>)]
     pub yes: bool,
     #[command(flatten)]
     pub json: JsonArg,
@@ -182,9 +182,9 @@ pub enum ManifestArg {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  orchctl demo                                   scripted agents, no accounts, gone afterwards
-  orchctl demo --keep /tmp/roundtable-demo       leaves repository, spec and playbook
-  orchctl demo --real codex                      the same with a real agent (costs tokens)")]
+  orchctl demo                              scripted agents, gone afterwards
+  orchctl demo --keep /tmp/roundtable-demo  leaves repository, spec, playbook
+  orchctl demo --real codex                 with a real agent (costs tokens)")]
 pub struct DemoArgs {
     /// Use this agent CLI instead of scripted agents
     #[arg(long, value_name = "BACKEND")]

@@ -151,7 +151,20 @@ fn help_fits_eighty_columns_and_has_examples_where_they_help() {
         let sub = if name.is_empty() { &mut command } else { command.find_subcommand_mut(name).unwrap() };
         let help = sub.render_help().to_string();
         assert!(help.contains("Examples:"), "{name}");
+        assert_eq!(help.matches("\nOptions:\n").count(), 1, "{name}:\n{help}");
         let long: Vec<&str> = help.lines().filter(|line| line.chars().count() > 80).collect();
         assert!(long.is_empty(), "{name}: {long:?}");
     }
+}
+
+#[test]
+fn examples_are_written_to_fit_so_that_none_is_wrapped() {
+    let mut all = vec![command()];
+    let mut wide: Vec<String> = Vec::new();
+    while let Some(command) = all.pop() {
+        let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        wide.extend(examples.lines().filter(|line| line.chars().count() > 80).map(str::to_owned));
+        all.extend(command.get_subcommands().cloned());
+    }
+    assert!(wide.is_empty(), "{wide:#?}");
 }

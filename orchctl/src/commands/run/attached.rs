@@ -8,7 +8,7 @@ use roundtable_shared::view::{Operation, OperationAct, Query, StatusView, Submit
 use super::confirm::confirm;
 use super::prepare::Prepared;
 use super::seat::Seat;
-use super::submit::{Submitted, submit};
+use super::submit::{Submitted, ask, submit};
 use crate::api::Api;
 use crate::args::JsonArg;
 use crate::branch::RunBranch;
@@ -105,16 +105,23 @@ async fn steer(
     kept: &mut Kept,
     asked: &Shutdown,
 ) -> Result<Steered> {
-    let brings_crew = seat.is_embedded() || !prepared.crew.workers.is_empty();
-    if !manner.yes {
-        confirm(seat, prepared, brings_crew, manner.fresh).await?;
-        // Asked once; taking over later is the same run.
-        manner.yes = true;
+    let api = seat.api();
+    let mut brings_crew = seat.is_embedded() || !prepared.crew.workers.is_empty();
+    match ask(&api, prepared, seat.is_embedded(), manner.fresh).await? {
+        // Before anything is started for it: workers may not even be installed any more.
+        Submitted::Finished(reply) => return finished(&api, &reply, manner).await,
+        Submitted::Going(reply) => {
+            brings_crew = brings_crew && !waits_for_a_person(&api, &reply).await?;
+            if !manner.yes {
+                confirm(seat, prepared, brings_crew, &reply).await?;
+                // Asked once; taking over later is the same run.
+                manner.yes = true;
+            }
+        }
     }
     if brings_crew && crew.as_ref().is_none_or(Crew::has_ended) {
         *crew = Some(Crew::join(&context.data_dir, context.coordinator.as_deref(), &prepared.config, &prepared.crew).await?);
     }
-    let api = seat.api();
     let reply = match submit(&api, prepared, seat.is_embedded(), manner.fresh).await? {
         Submitted::Finished(reply) => return finished(&api, &reply, manner).await,
         Submitted::Going(reply) => reply,
@@ -172,6 +179,15 @@ fn greet(reply: &SubmitReply, status: &StatusView, progress: &mut Progress) {
     } else {
         progress.say(&format!("{}: {total}, on branch {}", reply.run, status.branch));
     }
+}
+
+/// Whether the run that would go on can only be moved by a person, so that it needs no workers.
+async fn waits_for_a_person(api: &Api, reply: &SubmitReply) -> Result<bool> {
+    if !reply.resumed {
+        return Ok(false);
+    }
+    let status: StatusView = api.query(&Query::Status { run: exactly(&reply.run) }).await?;
+    Ok(status.status == "waiting")
 }
 
 async fn finished(api: &Api, reply: &SubmitReply, manner: &Manner) -> Result<Steered> {

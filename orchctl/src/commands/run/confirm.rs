@@ -7,25 +7,21 @@ use roundtable_shared::view::{Query, SubmitReply, WorkerView};
 
 use super::prepare::Prepared;
 use super::seat::Seat;
-use super::submit::{Submitted, ask};
 use crate::embed::agents as crew_agents;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output::text::count;
 
-/// Asks, if it has to be asked.
-pub(super) async fn confirm(seat: &Seat, prepared: &Prepared, brings_crew: bool, fresh: bool) -> Result<()> {
-    if !std::io::stdin().is_terminal() || prepared.options.mode == Mode::Manual {
+/// Asks, if it has to be asked. `reply` is what submitting would come to.
+pub(super) async fn confirm(seat: &Seat, prepared: &Prepared, brings_crew: bool, reply: &SubmitReply) -> Result<()> {
+    if reply.resumed || !std::io::stdin().is_terminal() || prepared.options.mode == Mode::Manual {
         return Ok(());
     }
     let agents = agents(seat, prepared, brings_crew).await?;
     if !agents.is_empty() && agents.iter().all(|agent| agent.starts_with("scripted:")) {
         return Ok(());
     }
-    match ask(&seat.api(), prepared, seat.is_embedded(), fresh).await? {
-        Submitted::Going(reply) if !reply.resumed => put_question(&question(&reply, &agents)).await,
-        _ => Ok(()),
-    }
+    put_question(&question(reply, &agents)).await
 }
 
 /// The backends that will be called, as far as is known. A scripted one in another's place counts as scripted.

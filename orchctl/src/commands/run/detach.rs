@@ -1,12 +1,15 @@
 //! `run --detach`: the same run with coordinator and workers in the background.
 
-use roundtable_shared::view::{Query, SummaryView};
+use std::collections::BTreeSet;
+
+use roundtable_shared::view::{Query, SubmitReply, SummaryView, WorkerView};
 use serde::Serialize;
 
 use super::confirm::confirm;
 use super::prepare::Prepared;
 use super::seat::Seat;
-use super::submit::{Submitted, submit};
+use super::submit::{Submitted, ask, submit};
+use crate::api::{Api, Client};
 use crate::args::RunArgs;
 use crate::commands::{answer, warn};
 use crate::connect;
@@ -28,36 +31,80 @@ struct DetachedView {
 }
 
 pub(super) async fn start(context: &Context, prepared: &Prepared, args: &RunArgs) -> Result<Exit> {
-    if connect::find(context).await?.is_none() {
-        let crew = prepared.crew.clone();
-        let sources = prepared.sources.clone();
-        let sources = [sources.explicit.map(absolute), sources.repository, sources.user];
-        start_background(&Background { data_dir: context.data_dir.clone(), sources, crew }).await?;
-    } else if !prepared.crew.workers.is_empty() {
-        return Err(Failure::usage("a coordinator is running already, so --detach starts no workers")
-            .next("join them to it: worker join --backend NAME=SLOTS"));
+    let is_alive = connect::find(context).await?.is_some();
+    // With none alive, one of our own says what there is to do: nothing is left running for a run that is finished or refused.
+    let seat = Seat::take(context).await?;
+    let ahead = look_ahead(&seat, prepared, args, !is_alive).await;
+    seat.leave().await;
+    if let Some(exit) = ahead? {
+        return Ok(exit);
     }
-    let client = connect::find(context)
-        .await?
-        .ok_or_else(|| Failure::failed("the background coordinator ended at once").next("background.log in the data dir says why"))?;
+    let client = if is_alive { joined(context, prepared).await? } else { started(context, prepared).await? };
     let embedded = client.info().await?.embedded;
     let seat = Seat::Theirs { client, embedded };
-    if !args.yes {
-        confirm(&seat, prepared, false, args.fresh).await?;
-    }
     match submit(&seat.api(), prepared, embedded, args.fresh).await? {
         Submitted::Going(reply) => {
             let view = DetachedView { next: next(&reply.run), run: reply.run, resumed: reply.resumed, units: reply.units };
             answer(args.json, &view, |view, _| text(view))?;
             Ok(Exit::Complete)
         }
-        Submitted::Finished(reply) => {
-            let summary: SummaryView = seat.api().query(&Query::Summary { run: exactly(&reply.run) }).await?;
-            warn("there is nothing new to do; this is what the last run came to");
-            answer(args.json, &summary, output::summary::render)?;
-            Ok(summary.exit.map_or(Exit::Failed, Exit::of_run))
+        Submitted::Finished(reply) => finished(&seat, args, &reply).await,
+    }
+}
+
+/// What the submission will come to, and the question before a new run. `Some` if there is nothing to start.
+async fn look_ahead(seat: &Seat, prepared: &Prepared, args: &RunArgs, brings_crew: bool) -> Result<Option<Exit>> {
+    match ask(&seat.api(), prepared, seat.is_embedded(), args.fresh).await? {
+        Submitted::Finished(reply) => finished(seat, args, &reply).await.map(Some),
+        Submitted::Going(reply) => {
+            if !args.yes {
+                confirm(seat, prepared, brings_crew, &reply).await?;
+            }
+            Ok(None)
         }
     }
+}
+
+async fn finished(seat: &Seat, args: &RunArgs, reply: &SubmitReply) -> Result<Exit> {
+    let summary: SummaryView = seat.api().query(&Query::Summary { run: exactly(&reply.run) }).await?;
+    warn("there is nothing new to do; this is what the last run came to");
+    answer(args.json, &summary, output::summary::render)?;
+    Ok(summary.exit.map_or(Exit::Failed, Exit::of_run))
+}
+
+/// Coordinator and workers in a process of their own.
+async fn started(context: &Context, prepared: &Prepared) -> Result<Client> {
+    let sources = prepared.sources.clone();
+    let sources = [sources.explicit.map(absolute), sources.repository, sources.user];
+    start_background(&Background { data_dir: context.data_dir.clone(), sources, crew: prepared.crew.clone() }).await?;
+    alive(context).await
+}
+
+async fn alive(context: &Context) -> Result<Client> {
+    let gone = || Failure::failed("the background coordinator ended at once").next("background.log in the data dir says why");
+    connect::find(context).await?.ok_or_else(gone)
+}
+
+/// The coordinator that is alive: running the same command again is fine, its workers are there already.
+async fn joined(context: &Context, prepared: &Prepared) -> Result<Client> {
+    let client = alive(context).await?;
+    if prepared.crew.workers.is_empty() {
+        return Ok(client);
+    }
+    let workers: Vec<WorkerView> = Api::live(client.clone()).query(&Query::Workers).await?;
+    let offered: BTreeSet<String> =
+        workers.into_iter().filter(|worker| worker.status != "gone").flat_map(|worker| worker.backends.into_keys()).collect();
+    let missing: Vec<&str> = prepared.crew.names().into_iter().filter(|name| !offered.contains(*name)).collect();
+    if missing.is_empty() {
+        warn("a coordinator with such workers is running already; no others are started");
+        return Ok(client);
+    }
+    Err(Failure::usage(format!(
+        "a coordinator is running already, and nobody offers {} there; --detach starts no workers for it",
+        missing.join(", ")
+    ))
+    .next("join them: worker join --backend NAME=SLOTS")
+    .next("or end it first: orchctl down"))
 }
 
 fn absolute(path: std::path::PathBuf) -> std::path::PathBuf {
