@@ -1,15 +1,26 @@
 //! What every command starts from: where the data dir is, which coordinator was named, what the configuration files say.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use roundtable_runtime::config::{Config, Sources, default_data_dir, environment};
+
+use roundtable_shared::view::{Query, StatusView};
 
 use crate::api::Api;
 use crate::connect;
 use crate::embed::{Embedded, Offline};
+use crate::exit::Exit;
 use crate::failure::{Failure, Result};
+use crate::follow::is_over;
+use crate::select::exactly;
 use crate::settings::{Settings, refusal};
 use crate::workdir::git_dir_of;
+
+/// How long another is given to go on with a run whose coordinator went away.
+const TAKE_OVER_WAIT: Duration = Duration::from_secs(10);
+/// Time between two tries.
+const TRY_EVERY: Duration = Duration::from_millis(200);
 
 /// The same for all commands.
 #[derive(Clone, PartialEq, Debug)]
@@ -59,6 +70,29 @@ impl Context {
             Some(client) => Api::live(client),
             None => Api::offline(Offline::new(&self.data_dir)),
         })
+    }
+
+    /// Something to read a run from after its coordinator went away. An `orchctl run` that is over takes its coordinator along, and another may take
+    /// over: then the data dir or the new one tells. `Err` if the run is unfinished and nobody goes on with it.
+    pub async fn reader_after(&self, lost: Failure, run: &str) -> Result<Api> {
+        if self.coordinator.is_some() || lost.exit() != Exit::Unreachable {
+            return Err(lost);
+        }
+        let deadline = Instant::now() + TAKE_OVER_WAIT;
+        loop {
+            let api = self.reader().await?;
+            if api.client().is_some() {
+                return Ok(api);
+            }
+            let status = api.query::<StatusView>(&Query::Status { run: exactly(run) }).await;
+            if status.is_ok_and(|status| is_over(&status)) {
+                return Ok(api);
+            }
+            if Instant::now() >= deadline {
+                return Err(lost.next("the run is safe: go on with `orchctl run` as before"));
+            }
+            tokio::time::sleep(TRY_EVERY).await;
+        }
     }
 
     /// Something to act on: the live coordinator, else one of our own on the data dir, without workers.

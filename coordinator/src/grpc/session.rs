@@ -108,6 +108,10 @@ async fn read(parts: SessionParts, worker: WorkerId, session: u64, mut incoming:
             Err(FrameError::Driver(HandleError::Rejected(rejection))) => debug!(%worker, session, %rejection, "refused"),
             Err(FrameError::Driver(HandleError::Stopped)) => break,
         }
+        // The last word: the worker waits for this side to close, and may still hold its own open.
+        if said_goodbye {
+            break;
+        }
     }
     parts.sessions.close(&worker, session);
     let end = if said_goodbye { Command::WorkerGoodbye { worker, session } } else { Command::WorkerGone { worker, session } };

@@ -17,21 +17,24 @@ pub(super) async fn run(context: &Context, args: &EventsArgs) -> Result<Exit> {
     let selector = Selector::new(&api, context.git_dir_here().await).await?;
     let run = selector.run(args.run.as_deref())?.run.clone();
     let wanted = WatchFor { run, transitions: true, agent_events: true, follow: args.follow, ..WatchFor::default() };
-    stream(&api, &wanted, args.jsonl).await
+    stream(context, &api, &wanted, args.jsonl).await
 }
 
 /// Prints lines as they come, until the end or Ctrl-C.
-pub(super) async fn stream(api: &Api, wanted: &WatchFor, jsonl: bool) -> Result<Exit> {
+pub(super) async fn stream(context: &Context, api: &Api, wanted: &WatchFor, jsonl: bool) -> Result<Exit> {
     let (_trigger, shutdown) = shutdown::on_signals().map_err(|error| Failure::failed("signals cannot be handled").why(error))?;
     let mut lines = api.watch(wanted).await?;
     let (mut printer, paint) = (EventPrinter::default(), Paint::stdout());
     loop {
         let line = tokio::select! {
-            line = lines.next() => line?,
+            line = lines.next() => line,
             () = shutdown.draining() => return Ok(Exit::Interrupted),
         };
-        let Some(mut line) = line else {
-            return Ok(Exit::Complete);
+        let mut line = match line {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(Exit::Complete),
+            // With the run its coordinator ends; with one that was killed the stream does.
+            Err(lost) => return context.reader_after(lost, &wanted.run).await.map(|_| Exit::Complete),
         };
         let text = if jsonl {
             line.push(b'\n');

@@ -13,5 +13,5 @@ pub(super) async fn run(context: &Context, args: &LogsArgs) -> Result<Exit> {
     let target = Selector::new(&api, context.git_dir_here().await).await?.maybe_unit(&args.target).await?;
     let wanted =
         WatchFor { run: target.run, unit: target.unit, attempt: args.attempt, transitions: false, agent_events: true, follow: args.follow };
-    stream(&api, &wanted, args.jsonl).await
+    stream(context, &api, &wanted, args.jsonl).await
 }

@@ -30,7 +30,7 @@ pub(super) async fn run(context: &Context, args: &StatusArgs) -> Result<Exit> {
     }
     let run = selector.run(args.run.as_deref())?.run.clone();
     if args.watch {
-        return watch(&api, &run, args).await;
+        return watch(context, api, &run, args).await;
     }
     let mut status = ask(&api, &run).await?;
     if args.run.is_none() {
@@ -54,12 +54,18 @@ fn exit(status: &StatusView, args: &StatusArgs) -> Exit {
 }
 
 /// Shows the status again whenever it changes, until the run is over; a line per change where there is no terminal.
-async fn watch(api: &Api, run: &str, args: &StatusArgs) -> Result<Exit> {
+async fn watch(context: &Context, mut api: Api, run: &str, args: &StatusArgs) -> Result<Exit> {
     let (_trigger, shutdown) = shutdown::on_signals().map_err(|error| Failure::failed("signals cannot be handled").why(error))?;
     let redraws = std::io::stdout().is_terminal();
     let mut progress = if redraws { Progress::silent() } else { Progress::lines() };
     loop {
-        let status = ask(api, run).await?;
+        let status = match ask(&api, run).await {
+            Ok(status) => status,
+            Err(lost) => {
+                api = context.reader_after(lost, run).await?;
+                continue;
+            }
+        };
         if redraws {
             redraw(&output::status::render(&status, Paint::stdout()))?;
         }

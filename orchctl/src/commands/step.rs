@@ -4,10 +4,12 @@ use std::time::Instant;
 
 use roundtable_runtime::config::{Aliases, environment};
 use roundtable_runtime::shutdown::{self, Stage};
-use roundtable_shared::view::{Operation, OperationAct, Query, StatusView};
+use roundtable_shared::view::{MirrorView, Operation, OperationAct, Query, RunLine, StatusView};
 
+use super::export::written;
 use super::run::{Seat, crew_options};
 use super::{answer, warn};
+use crate::api::Api;
 use crate::args::{FleetOptions, PHASES, StepArgs};
 use crate::branch::RunBranch;
 use crate::context::Context;
@@ -63,6 +65,10 @@ async fn step(
         return Err(Failure::failed(format!("{} is in mode {}, where phases need no steps", line.run, status.mode))
             .next("a run is stepped if it was started with --mode manual"));
     }
+    if phase == "sync-pulse" && status.exit.is_some() {
+        // Views can be written at any time; the run itself takes no more steps.
+        return write_views(context, &api, &line, status).await;
+    }
     if phase_needs_agents(phase) && (seat.is_embedded() || !args.workers.is_empty()) {
         let fleet = FleetOptions { workers: args.workers.clone(), backend_path: args.backend_path.clone(), wait_worker: None };
         let options = crew_options(&fleet, Aliases::read(&environment).parallel_max);
@@ -73,13 +79,7 @@ async fn step(
     let act = OperationAct::Step { phase: phase.to_owned() };
     let reply = api.operate(&Operation { run: exactly(&line.run), all: false, act }).await?;
     progress.say(&reply.text);
-    let mirror = match MirrorWriter::open(locate(line.spec.as_ref(), None).paths, &context.data_dir) {
-        Ok(writer) => Some(writer),
-        Err(error) => {
-            warn(&format!("mirror files cannot be written: {error}"));
-            None
-        }
-    };
+    let mirror = mirror_of(context, &line);
     let branch = RunBranch::find(&line.repository, &line.run, &status.branch).await?;
     let mut follower = Follower::new(&api, &line.run, progress).with_mirror(mirror).with_branch(branch);
     let ended = follower.follow(Until::Settled, None, &asked, Stage::Draining).await;
@@ -94,6 +94,26 @@ async fn step(
         }
         Ended::Lost(failure) => Err(failure),
     }
+}
+
+fn mirror_of(context: &Context, line: &RunLine) -> Option<MirrorWriter> {
+    match MirrorWriter::open(locate(line.spec.as_ref(), None).paths, &context.data_dir) {
+        Ok(writer) => Some(writer),
+        Err(error) => {
+            warn(&format!("mirror files cannot be written: {error}"));
+            None
+        }
+    }
+}
+
+/// The mirror files of a run that has ended, as it ended.
+async fn write_views(context: &Context, api: &Api, line: &RunLine, status: StatusView) -> Result<(StatusView, Exit)> {
+    if let Some(mut writer) = mirror_of(context, line) {
+        let query = Query::Mirror { run: exactly(&line.run), existing_pulse: writer.existing_pulse() };
+        let view: MirrorView = api.query(&query).await?;
+        written(&mut writer, &view)?;
+    }
+    Ok((status, Exit::Complete))
 }
 
 fn phase_needs_agents(phase: &str) -> bool {

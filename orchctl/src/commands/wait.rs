@@ -20,7 +20,7 @@ use crate::select::{Selector, exactly};
 pub(super) async fn run(context: &Context, args: &WaitArgs) -> Result<Exit> {
     let deadline = args.timeout.map(|timeout| Instant::now() + timeout);
     let (_trigger, shutdown) = shutdown::on_signals().map_err(|error| Failure::failed("signals cannot be handled").why(error))?;
-    let api = context.reader().await?;
+    let mut api = context.reader().await?;
     let selector = Selector::new(&api, context.git_dir_here().await).await?;
     let line = selector.run(args.run.as_deref())?.clone();
     let status = api.query(&Query::Status { run: exactly(&line.run) }).await?;
@@ -28,15 +28,27 @@ pub(super) async fn run(context: &Context, args: &WaitArgs) -> Result<Exit> {
     progress.start_from(&status, Instant::now());
     let mirror = mirror_of(context, args, &line.spec);
     let branch = RunBranch::find(&line.repository, &line.run, &status.branch).await?;
-    let mut follower = Follower::new(&api, &line.run, progress).with_mirror(mirror).with_branch(branch);
-    let ended = follower.follow(Until::Over, deadline, &shutdown, Stage::Draining).await;
-    follower.progress.finish();
+    let mut parts = (progress, mirror, branch);
+    let ended = loop {
+        let (progress, mirror, branch) = parts;
+        let mut follower = Follower::new(&api, &line.run, progress).with_mirror(mirror).with_branch(branch);
+        let ended = follower.follow(Until::Over, deadline, &shutdown, Stage::Draining).await;
+        parts = follower.into_parts();
+        match ended {
+            Ended::Lost(lost) => match context.reader_after(lost, &line.run).await {
+                Ok(other) => api = other,
+                Err(lost) => break Ended::Lost(lost),
+            },
+            ended => break ended,
+        }
+    };
+    parts.0.finish();
     let exit = match ended {
         Ended::Over(status) => exit_of(&status),
         Ended::TimedOut => Exit::TimedOut,
         Ended::Interrupted => return Ok(Exit::Interrupted),
         Ended::Lost(failure) => {
-            return Err(failure.next(format!("the run can go on: run `orchctl run` again, then `orchctl wait {}`", line.run)));
+            return Err(failure.next(format!("then `orchctl wait {}` again", line.run)));
         }
     };
     let summary: SummaryView = api.query(&Query::Summary { run: exactly(&line.run) }).await?;

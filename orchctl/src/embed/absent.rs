@@ -82,6 +82,9 @@ pub fn agents(_: &Config, _: &CrewOptions) -> Result<Vec<String>> {
     Ok(Vec::new())
 }
 
+/// Nothing is owed: there are no workers inside.
+pub async fn settle_abandoned(_: &Path, _: &Config) {}
+
 /// Reads nothing.
 pub struct Offline;
 

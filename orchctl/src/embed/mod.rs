@@ -12,4 +12,4 @@ pub use coordinator::{Embedded, NotStarted};
 pub use helper::run_as_helper;
 pub use offline::Offline;
 pub use specs::{first_mirror, plan};
-pub use workers::{Crew, agents, probe_agents};
+pub use workers::{Crew, agents, probe_agents, settle_abandoned};

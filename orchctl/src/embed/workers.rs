@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roundtable_runtime::config::{Config, Home};
+use roundtable_runtime::lock::DirLock;
 use roundtable_runtime::shutdown::{self, Cause, Trigger};
 use roundtable_worker::args::{BackendSlots, parse_backend, parse_pair};
 use roundtable_worker::backend::{BackendConfig, Home as AgentHome, Host};
 use roundtable_worker::join::{JoinError, JoinOptions, join};
+use roundtable_worker::spool::Spool;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -22,6 +24,9 @@ use crate::output::paint::Paint;
 const DEFAULT_SLOTS: u32 = 2;
 /// How long joining may take before it counts as failed: each CLI is asked for its version.
 const JOIN_WAIT: Duration = Duration::from_secs(60);
+
+/// How long a worker whose process is gone may take to hand in what it owes.
+const SETTLE_WAIT: Duration = Duration::from_secs(30);
 
 /// Workers that have joined.
 pub struct Crew {
@@ -112,18 +117,10 @@ impl Crew {
     pub async fn join(data_dir: &Path, coordinator: Option<&str>, config: &Config, options: &CrewOptions) -> Result<Self> {
         let host = host(config, options)?;
         let backends = backends(&host, options)?;
-        let join_options = JoinOptions {
-            coordinator: coordinator.map(str::to_owned),
-            data_dir: data_dir.to_owned(),
-            workspace: None,
-            name: None,
-            labels: BTreeMap::new(),
-            backends,
-            host,
-            once: false,
-            max_idle: None,
-            patience: None,
-        };
+        Self::join_as(join_options(data_dir, coordinator, None, backends, host)).await
+    }
+
+    async fn join_as(join_options: JoinOptions) -> Result<Self> {
         let (trigger, watched) = shutdown::manual();
         let (joined, mut has_joined) = watch::channel(false);
         let mut task = tokio::spawn(join(join_options, watched, joined));
@@ -145,6 +142,12 @@ impl Crew {
         self.task.is_finished()
     }
 
+    /// Lets them finish what they hold, and go.
+    async fn drain(self) {
+        self.trigger.pull(Cause::Request);
+        let _ = self.task.await;
+    }
+
     /// Stops them: agents are ended, their work is saved and handed back.
     pub async fn stop(self) {
         self.trigger.stop(Cause::Request);
@@ -154,6 +157,60 @@ impl Crew {
             Err(error) => tracing::error!(%error, "the workers broke"),
         }
     }
+}
+
+fn join_options(
+    data_dir: &Path,
+    coordinator: Option<&str>,
+    name: Option<String>,
+    backends: Vec<BackendSlots>,
+    host: Arc<Host>,
+) -> JoinOptions {
+    JoinOptions {
+        coordinator: coordinator.map(str::to_owned),
+        data_dir: data_dir.to_owned(),
+        workspace: None,
+        name,
+        labels: BTreeMap::new(),
+        backends,
+        host,
+        once: false,
+        max_idle: None,
+        patience: None,
+    }
+}
+
+/// Joins for a moment in place of each worker of this data dir that was killed: what it left running is ended, what it owes is handed in, and its
+/// leases end now rather than when it has been silent for long. That it cannot be done is no failure: its silence has the same end, later.
+pub async fn settle_abandoned(data_dir: &Path, config: &Config) {
+    let Ok(host) = host(config, &CrewOptions::default()) else { return };
+    for name in abandoned(data_dir) {
+        let settled = async {
+            let crew = Crew::join_as(join_options(data_dir, None, Some(name.clone()), Vec::new(), Arc::clone(&host))).await?;
+            crew.drain().await;
+            Ok::<(), Failure>(())
+        };
+        match tokio::time::timeout(SETTLE_WAIT, settled).await {
+            Ok(Ok(())) => tracing::info!(worker = %name, "handed in what a killed worker owed"),
+            Ok(Err(failure)) => tracing::warn!(worker = %name, why = failure.what(), "what a killed worker owes is not handed in"),
+            Err(_) => tracing::warn!(worker = %name, "what a killed worker owes is not handed in yet"),
+        }
+    }
+}
+
+/// Workers whose folder nobody holds and whose spool still owes something.
+fn abandoned(data_dir: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(data_dir.join("workers")) else { return Vec::new() };
+    let owes = |folder: &Path| {
+        let _lock = DirLock::acquire(folder, "orchctl run").ok()?;
+        let spool = folder.join("spool");
+        let left = Spool::open(spool).and_then(|spool| spool.left_behind()).ok()?;
+        (!left.is_empty()).then_some(())
+    };
+    let mut names: Vec<String> =
+        entries.flatten().filter(|entry| owes(&entry.path()).is_some()).filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
 }
 
 fn ended_early(ended: std::result::Result<std::result::Result<(), JoinError>, tokio::task::JoinError>) -> Failure {

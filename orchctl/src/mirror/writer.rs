@@ -52,6 +52,7 @@ pub struct Report {
 #[derive(Debug)]
 pub struct MirrorWriter {
     paths: MirrorPaths,
+    data_dir: PathBuf,
     record: Record,
     /// The folder, locked: who has it is the one writer. `None` while another has.
     lock: Option<File>,
@@ -63,9 +64,8 @@ impl MirrorWriter {
     pub fn open(paths: MirrorPaths, data_dir: &Path) -> Result<Self, MirrorError> {
         let dir = paths.dir().to_owned();
         std::fs::create_dir_all(&dir).map_err(io_error(&dir))?;
-        let real = dir.canonicalize().map_err(io_error(&dir))?;
-        let record = Record::open(data_dir, &real).map_err(io_error(data_dir))?;
-        Ok(Self { paths, record, lock: None, wrote_at: None })
+        let record = record_of(&dir, data_dir)?;
+        Ok(Self { paths, data_dir: data_dir.to_owned(), record, lock: None, wrote_at: None })
     }
 
     /// The files.
@@ -128,7 +128,11 @@ impl MirrorWriter {
         let dir = self.paths.dir();
         let folder = File::open(dir).map_err(io_error(dir))?;
         match folder.try_lock() {
-            Ok(()) => self.lock = Some(folder),
+            Ok(()) => {
+                // Another may have written since it was read, and what that wrote is no edit.
+                self.record = record_of(dir, &self.data_dir)?;
+                self.lock = Some(folder);
+            }
             Err(TryLockError::WouldBlock) => return Ok(false),
             Err(TryLockError::Error(source)) => return Err(MirrorError::Io { path: dir.to_owned(), source }),
         }
@@ -143,6 +147,11 @@ impl MirrorWriter {
         let survives = || std::str::from_utf8(present).is_ok_and(|edited| self.record.pulse_edits_survive(edited, to_come));
         !(pulse && survives())
     }
+}
+
+fn record_of(dir: &Path, data_dir: &Path) -> Result<Record, MirrorError> {
+    let real = dir.canonicalize().map_err(io_error(dir))?;
+    Record::open(data_dir, &real).map_err(io_error(data_dir))
 }
 
 /// The mode of the file replaced, else what others may read.
@@ -304,8 +313,10 @@ mod tests {
         first.write(&view(1), Instant::now()).unwrap();
         assert!(second.write(&view(2), Instant::now()).unwrap().held_by_another);
         assert_eq!(place.read("AGENT_STATE.json"), "{\"state\":1}");
+        first.write(&view(3), Instant::now()).unwrap();
         drop(first);
-        assert_eq!(second.write(&view(2), Instant::now()).unwrap().written.len(), 3);
+        let report = second.write(&view(2), Instant::now()).unwrap();
+        assert_eq!((report.written.len(), report.kept), (3, Vec::new()), "what the first wrote meanwhile is no edit");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use roundtable_shared::view::AttemptView;
 
 use super::paint::{Paint, Style};
 use super::table::{Cell, Table};
-use super::text::{duration, short};
+use super::text::{backend, duration, short};
 
 /// Attempts in their order, each with how it ended.
 pub fn render(attempts: &[AttemptView], now: WallMs, paint: Paint) -> String {
@@ -30,7 +30,7 @@ pub fn table(attempts: &[AttemptView], now: WallMs) -> Table {
             attempt.attempt.to_string().into(),
             attempt.seat.clone().into(),
             role.into(),
-            attempt.backend.clone().into(),
+            backend(&attempt.backend).into(),
             attempt.worker.clone().into(),
             Cell::new(style, outcome(attempt)),
             took(attempt, now).into(),

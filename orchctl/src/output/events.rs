@@ -75,7 +75,7 @@ fn agent_event(fields: &Map<String, Value>, paint: Paint) -> Option<Option<Strin
     };
     let text = text_of(fields, "text");
     Some(match text_of(fields, "kind") {
-        "message" => wrapped(text, Style::Plain),
+        "message" => wrapped(&answer(text).unwrap_or_else(|| text.to_owned()), Style::Plain),
         "reasoning" => wrapped(text, Style::Dim),
         "warning" => wrapped(&format!("warning: {text}"), Style::Warning),
         "exec" => exec(fields, paint),
@@ -100,6 +100,28 @@ fn agent_event(fields: &Map<String, Value>, paint: Paint) -> Option<Option<Strin
         "failed" if fields.contains_key("message") => wrapped(&format!("failed: {}", text_of(fields, "message")), Style::Problem),
         _ => return None,
     })
+}
+
+/// An answer in JSON as a person reads it: a line per field that says something.
+fn answer(text: &str) -> Option<String> {
+    let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(text) else { return None };
+    let lines: Vec<String> = fields
+        .iter()
+        .map(|(key, value)| (key, said(value)))
+        .filter(|(_, said)| !said.is_empty())
+        .map(|(key, said)| format!("{key}: {said}"))
+        .collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn said(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(said).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => fields.iter().map(|(key, value)| format!("{key}={}", said(value))).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
 }
 
 fn exec(fields: &Map<String, Value>, paint: Paint) -> Option<String> {
@@ -146,6 +168,13 @@ fn transition(fields: &Map<String, Value>) -> String {
 mod tests {
     use super::*;
     use crate::output::text::width;
+
+    #[test]
+    fn answers_in_json_are_told_field_by_field() {
+        let text = r#"{"status":"completed","error":null,"learnings":[],"files_changed":["a.py","b.py"],"tests_passed":3}"#;
+        let line = serde_json::json!({ "seq": 3, "at": "2026-01-01T12:03:11Z", "kind": "message", "text": text });
+        assert_eq!(print(&[line]), "12:03:11Z  files_changed: a.py, b.py\n           status: completed\n           tests_passed: 3\n");
+    }
 
     fn print(lines: &[Value]) -> String {
         let mut printer = EventPrinter::default();

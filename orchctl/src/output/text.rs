@@ -38,6 +38,14 @@ pub fn cut(text: &str, columns: usize) -> String {
     kept
 }
 
+/// A backend as people call it: a playbook by its file's name. The whole name is in JSON.
+pub fn backend(name: &str) -> String {
+    match name.strip_prefix("scripted:") {
+        Some(file) => format!("scripted:{}", file.rsplit('/').next().unwrap_or(file)),
+        None => name.to_owned(),
+    }
+}
+
 /// The text with spaces up to `columns`.
 pub fn pad(text: &str, columns: usize) -> String {
     let missing = columns.saturating_sub(width(text));
@@ -131,6 +139,12 @@ pub fn shell_word(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn playbooks_are_called_by_their_files_name() {
+        assert_eq!(super::backend("scripted:/tmp/a/play.json"), "scripted:play.json");
+        assert_eq!(super::backend("codex"), "codex");
+    }
+
     use super::*;
 
     #[test]

@@ -4,7 +4,7 @@ use roundtable_shared::view::UnitView;
 
 use super::paint::Style;
 use super::table::{Cell, Table};
-use super::text::{count, cut, duration};
+use super::text::{backend, count, cut, duration};
 
 /// What a person looks for first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -65,7 +65,7 @@ pub fn activity(unit: &UnitView) -> String {
         return String::new();
     };
     let role = unit.role.as_deref().unwrap_or("working");
-    let by = unit.backend.as_deref().map(|backend| format!(" by {backend}")).unwrap_or_default();
+    let by = unit.backend.as_deref().map(|name| format!(" by {}", backend(name))).unwrap_or_default();
     let since = unit.running_ms.map(|ms| format!(" for {}", duration(ms))).unwrap_or_default();
     format!("{role}{by} on {worker}{since}")
 }

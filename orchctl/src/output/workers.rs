@@ -4,7 +4,7 @@ use roundtable_shared::view::WorkerView;
 
 use super::paint::{Paint, Style};
 use super::table::{Cell, Table};
-use super::text::duration;
+use super::text::{backend, duration};
 
 /// Workers with their slots and what they do.
 pub fn render(workers: &[WorkerView], paint: Paint) -> String {
@@ -22,7 +22,7 @@ pub fn render(workers: &[WorkerView], paint: Paint) -> String {
         let slots = worker
             .backends
             .iter()
-            .map(|(name, backend)| format!("{name} {}/{}", backend.busy, backend.slots))
+            .map(|(name, offered)| format!("{} {}/{}", backend(name), offered.busy, offered.slots))
             .collect::<Vec<_>>()
             .join(", ");
         let seen = format!("{} ago", duration(worker.last_seen_ms / 1000 * 1000));

@@ -97,6 +97,11 @@ impl Sandbox {
         Program { command: self.command(&binary(name)), name: name.to_owned(), stdin: Stdio::null() }
     }
 
+    /// A program that is not ours, in this world's environment.
+    pub fn foreign(&self, file: &Path) -> Program {
+        Program { command: self.command(file), name: file.display().to_string(), stdin: Stdio::null() }
+    }
+
     /// `orchctl` with arguments, in a folder.
     pub fn orchctl<'a>(&self, folder: &Path, args: impl IntoIterator<Item = &'a str>) -> Program {
         self.program("orchctl").dir(folder).args(args)

@@ -1,3 +1,14 @@
 //! The command-line contract, held by the real binaries with scripted agents: every command, flag and exit code of it.
 
+mod accepting;
+mod acts;
+mod again;
+mod deciding;
+mod intake;
 mod journey;
+mod looking;
+mod manual;
+mod mirrors;
+mod settings;
+mod terminal;
+mod world;

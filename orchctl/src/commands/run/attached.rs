@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use roundtable_runtime::shutdown::{self, Shutdown, Stage};
+use roundtable_shared::Mode;
 use roundtable_shared::view::{Operation, OperationAct, Query, StatusView, SubmitReply, SummaryView};
 
 use super::confirm::confirm;
@@ -14,7 +15,7 @@ use crate::args::JsonArg;
 use crate::branch::RunBranch;
 use crate::commands::{accept, answer};
 use crate::context::Context;
-use crate::embed::Crew;
+use crate::embed::{Crew, settle_abandoned};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::follow::{Ended, Follower, Until, exit_of};
@@ -23,6 +24,9 @@ use crate::output;
 use crate::output::progress::Progress;
 use crate::output::text::count;
 use crate::select::exactly;
+
+/// Why a run is halted by Ctrl-C.
+const INTERRUPTED: &str = "interrupted";
 
 /// How it is to be done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -106,7 +110,9 @@ async fn steer(
     asked: &Shutdown,
 ) -> Result<Steered> {
     let api = seat.api();
-    let mut brings_crew = seat.is_embedded() || !prepared.crew.workers.is_empty();
+    // In manual mode `step` brings the workers.
+    let is_manual = prepared.options.mode == Mode::Manual;
+    let mut brings_crew = !is_manual && (seat.is_embedded() || !prepared.crew.workers.is_empty());
     match ask(&api, prepared, seat.is_embedded(), manner.fresh).await? {
         // Before anything is started for it: workers may not even be installed any more.
         Submitted::Finished(reply) => return finished(&api, &reply, manner).await,
@@ -119,8 +125,8 @@ async fn steer(
             }
         }
     }
-    if brings_crew && crew.as_ref().is_none_or(Crew::has_ended) {
-        *crew = Some(Crew::join(&context.data_dir, context.coordinator.as_deref(), &prepared.config, &prepared.crew).await?);
+    if brings_crew {
+        bring(context, prepared, seat, crew).await?;
     }
     let reply = match submit(&api, prepared, seat.is_embedded(), manner.fresh).await? {
         Submitted::Finished(reply) => return finished(&api, &reply, manner).await,
@@ -148,6 +154,9 @@ async fn steer(
     let (progress, mirror, branch) = follower.into_parts();
     *kept = Kept { progress, mirror, branch, in_vain: 0 };
     match ended {
+        Ended::Over(status) if asked.stage() == Stage::Running && is_interrupted(&status) && seat.anothers_run_ended().await => {
+            Ok(Steered::Lost(Failure::failed("the other orchctl was interrupted")))
+        }
         Ended::Over(status) => {
             kept.progress.finish();
             let exit = if asked.stage() == Stage::Running { exit_of(&status) } else { Exit::Interrupted };
@@ -160,14 +169,31 @@ async fn steer(
     }
 }
 
+/// Has workers join, and on a coordinator of our own settles what killed ones left.
+async fn bring(context: &Context, prepared: &Prepared, seat: &Seat, crew: &mut Option<Crew>) -> Result<()> {
+    if crew.as_ref().is_none_or(Crew::has_ended) {
+        *crew = Some(Crew::join(&context.data_dir, context.coordinator.as_deref(), &prepared.config, &prepared.crew).await?);
+    }
+    if matches!(seat, Seat::Own(_)) {
+        settle_abandoned(&context.data_dir, &prepared.config).await;
+    }
+    Ok(())
+}
+
 /// Ctrl-C once: nothing new starts, what runs may end; twice: it is left as it is, and dismissing the workers saves it.
 async fn halted(api: &Api, run: &str, follower: &mut Follower<'_>, asked: &Shutdown) -> Ended {
-    let act = OperationAct::Halt { reason: "interrupted".to_owned() };
+    let act = OperationAct::Halt { reason: INTERRUPTED.to_owned() };
     if let Err(failure) = api.operate(&Operation { run: exactly(run), all: false, act }).await {
         return Ended::Lost(failure);
     }
     follower.progress.note("stopping: nothing new starts, running agents may end. Ctrl-C again stops them now; their work is saved");
     follower.follow(Until::Idle, None, asked, Stage::Stopping).await
+}
+
+/// Whether somebody stopped it with Ctrl-C: halted for that reason, and nothing else keeps it.
+fn is_interrupted(status: &StatusView) -> bool {
+    let waits = status.units.iter().flat_map(|unit| &unit.waiting);
+    status.status == "halted" && waits.into_iter().any(|wait| wait.text.ends_with(&format!("halted: {INTERRUPTED}")))
 }
 
 fn greet(reply: &SubmitReply, status: &StatusView, progress: &mut Progress) {

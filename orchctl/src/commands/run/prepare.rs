@@ -157,7 +157,10 @@ fn absolute_playbook(word: &str) -> String {
 }
 
 fn absolute(file: &str) -> String {
-    std::path::absolute(file).map_or_else(|_| file.to_owned(), |path| path.to_string_lossy().into_owned())
+    // The real path: two ways to the same playbook are one backend.
+    std::fs::canonicalize(file)
+        .or_else(|_| std::path::absolute(file))
+        .map_or_else(|_| file.to_owned(), |path| path.to_string_lossy().into_owned())
 }
 
 fn read_state(file: &Path, text: &str) -> Result<State> {

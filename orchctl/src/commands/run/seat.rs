@@ -104,6 +104,19 @@ impl Seat {
         }
     }
 
+    /// Whether it belongs to another's `orchctl run` that is ending, and has ended: its agents are done by now, so it takes a moment.
+    pub(in crate::commands) async fn anothers_run_ended(&self) -> bool {
+        let Self::Theirs { client, embedded: true } = self else { return false };
+        let deadline = Instant::now() + HELD_WAIT;
+        while client.info().await.is_ok() {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            tokio::time::sleep(TRY_EVERY).await;
+        }
+        true
+    }
+
     /// Ends our own.
     pub(in crate::commands) async fn leave(self) {
         if let Self::Own(own) = self {

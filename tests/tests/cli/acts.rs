@@ -1,0 +1,90 @@
+//! Acts on a run under way: assign, skip, cancel, pause, resume, retry.
+
+use roundtable_tests::harness::{Playbook, SpecText, Turn, step};
+use serde_json::json;
+
+use crate::world::{World, is_working, unit};
+
+/// Agents wait for the sandbox's file `go`.
+fn gated(units: usize) -> World {
+    let world = World::new(&SpecText::parallel("login", units), &Playbook::new());
+    let gate = world.sandbox.path("go").display().to_string();
+    let turn =
+        Turn::new().steps([step::run(&format!("until test -e {gate}; do sleep 0.05; done")), step::write("part-{unit}.txt", "made\n")]);
+    Playbook::new().role("implement", [turn]).write(&world.play);
+    world
+}
+
+#[test]
+fn units_are_assigned_skipped_cancelled_and_the_run_paused_and_resumed() {
+    let world = gated(4);
+    let one = format!("scripted:{}=1", world.play.display());
+    let run = world.run_without_workers(&["--mode", "deterministic", "--workers", &one]).start();
+    let status = world.wait_for_status("unit 1 to work", &run, |status| is_working(status, "1"));
+    let id = status["run"].as_str().expect("an id");
+
+    world
+        .orchctl(&[
+            "assign",
+            "2",
+            "--owner",
+            "gemini",
+            "--criticality",
+            "complex",
+            "--writes",
+            "./two.txt,part-2.txt",
+            "--reads",
+            "part-1.txt",
+        ])
+        .run()
+        .expect(0);
+    let status = world.status();
+    let two = unit(&status, "2");
+    assert_eq!((&two["owner_agent"], &two["criticality"]), (&"gemini".into(), &"complex".into()));
+    assert_eq!((&two["writes"], &two["reads"]), (&json!(["two.txt", "part-2.txt"]), &json!(["part-1.txt"])));
+    world.orchctl(&["assign", id, "2", "--writes", "../outside"]).run().expect(3).err_has(&["../outside"]);
+    world.orchctl(&["assign", "2", "--criticality", "somewhat"]).run().expect(3).err_has(&["security-sensitive"]);
+    world.orchctl(&["assign", "2"]).run().expect(3);
+
+    world.orchctl(&["skip", "3"]).run().expect(0);
+    world.orchctl(&["cancel", id, "4"]).run().expect(0);
+    world.orchctl(&["pause", "--note", "lunch"]).run().expect(0);
+    let status = world.status();
+    assert_eq!((&unit(&status, "3")["status"], &unit(&status, "4")["status"]), (&"skipped".into(), &"cancelled".into()));
+    std::fs::write(world.sandbox.path("go"), "").expect("written");
+    let status = world.wait_for_status("unit 1 to end its work", &run, |status| unit(status, "1")["status"] == "pending_review");
+    assert_eq!((&status["status"], &unit(&status, "2")["status"]), (&"paused".into(), &"not_started".into()));
+    world.orchctl(&["status"]).run().expect(0).out_has(&["paused", "orchctl resume"]);
+    world.orchctl(&["resume", id]).run().expect(0);
+    world.orchctl(&["pause", "--all"]).run().expect(0);
+    world.orchctl(&["resume", "--all"]).run().expect(0);
+    let ended = run.wait().expect(1);
+    let status = world.status();
+    assert_eq!((&status["status"], &unit(&status, "2")["status"]), (&"incomplete".into(), &"completed".into()), "{}", ended.said());
+    for act in ["retry", "skip", "cancel"] {
+        world.orchctl(&[act, "2"]).run().expect(1).err_has(&["has ended"]);
+    }
+}
+
+#[test]
+fn cancelling_a_run_ends_it_and_its_agents() {
+    let world = gated(2);
+    let run = world.run(&[]).start();
+    world.wait_for_status("both to work", &run, |status| is_working(status, "1") && is_working(status, "2"));
+    world.orchctl(&["cancel"]).run().expect(0);
+    run.wait().expect(1);
+    world.sandbox.expect_no_leftovers();
+    assert_eq!(world.status()["exit"], 1);
+}
+
+#[test]
+fn a_blocked_unit_is_retried_with_its_counters_at_nought() {
+    let world = World::new(&SpecText::parallel("login", 1), &Playbook::new().unit("1", "implement", [Turn::fails()]));
+    world.run(&[]).run().expect(2);
+    Playbook::new().write(&world.play);
+    world.orchctl(&["retry", "1"]).run().expect(0);
+    world.run(&[]).run().expect(0);
+    let attempts = world.orchctl(&["attempts", "1", "--json"]).run().expect(0).json();
+    let failed = attempts.as_array().expect("attempts").iter().filter(|attempt| attempt["outcome"] == "failed").count();
+    assert_eq!(failed, 3, "{attempts}");
+}

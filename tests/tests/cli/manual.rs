@@ -1,0 +1,42 @@
+//! Mode manual: one phase at a time.
+
+use roundtable_tests::harness::{Playbook, SpecText, Turn, step};
+
+use crate::world::{World, unit};
+
+#[test]
+fn a_run_is_stepped_from_its_plan_to_its_end() {
+    let finds = [Turn::finds("major", "It lacks an end."), Turn::new()];
+    let fix = Turn::new().steps([step::append("part-1.txt", "the end\n")]);
+    let world = World::new(&SpecText::parallel("login", 1), &Playbook::new().unit("1", "review", finds).unit("1", "fix", [fix]));
+    world.run_without_workers(&["--mode", "manual"]).run().expect(1).out_has(&["orchctl step"]);
+    let state = world.repo.read(".specs/AGENT_STATE.json");
+    assert!(state.contains("\"not_started\""), "{state}");
+    assert_eq!(unit(&world.status(), "1")["owner_agent"], serde_json::Value::Null);
+
+    let agents = world.agents(1);
+    let step = |phase: &str| world.orchctl(&["step", phase, "--json", "--workers", &agents]).run();
+    step("dispatch").expect(1).err_has(&["1", "owner_agent"]);
+    step("nonsense").expect(3).err_has(&["assign, dispatch, reviews, consolidate, sync-pulse"]);
+    let owner = |status: &serde_json::Value| unit(status, "1")["owner_agent"].clone();
+    assert_eq!(owner(&step("assign").expect(0).json()), "codex");
+    let state_of = |status: &serde_json::Value| unit(status, "1")["status"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(state_of(&step("dispatch").expect(0).json()), "pending_review");
+    assert_eq!(state_of(&step("reviews").expect(0).json()), "final_review");
+    assert_eq!(state_of(&step("consolidate").expect(0).json()), "fix_required");
+    assert_eq!(state_of(&step("dispatch").expect(0).json()), "pending_review");
+    step("reviews").expect(0);
+    assert_eq!(state_of(&step("consolidate").expect(0).json()), "completed");
+    step("sync-pulse").expect(0);
+    assert!(world.repo.read(".specs/AGENT_STATE.json").contains("\"completed\""));
+    world.orchctl(&["status", "--exit-code"]).run().expect(0);
+    world.orchctl(&["accept"]).run().expect(0);
+    assert!(world.repo.read("part-1.txt").ends_with("the end\n"));
+}
+
+#[test]
+fn only_manual_runs_are_stepped() {
+    let world = World::new(&SpecText::parallel("login", 1), &Playbook::new());
+    world.run(&[]).run().expect(0);
+    world.orchctl(&["step", "dispatch"]).run().expect(1).err_has(&["deterministic", "--mode manual"]);
+}

@@ -1,0 +1,56 @@
+//! What only happens on a terminal: the one question, and progress that redraws. Needs `script`, which makes a terminal.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use roundtable_tests::harness::{Output, Playbook, SpecText, binary};
+
+use crate::world::World;
+
+fn script() -> Option<PathBuf> {
+    let found = std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join("script")).find(|file| file.is_file());
+    if found.is_none() {
+        eprintln!("`script` is not installed: what happens on a terminal is not tested");
+    }
+    found
+}
+
+/// Runs `orchctl` with arguments on a terminal where this is typed.
+fn on_terminal(world: &World, script: &Path, args: &str, typed: &str) -> Output {
+    let keys = world.sandbox.path("typed");
+    std::fs::write(&keys, typed).expect("written");
+    let command = format!("exec {} {args}", binary("orchctl").display());
+    let shell = world.sandbox.path("bin/sh").display().to_string();
+    let typed = Stdio::from(std::fs::File::open(keys).expect("opened"));
+    world
+        .sandbox
+        .foreign(script)
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .env("SHELL", &shell)
+        .dir(world.repo.path())
+        .stdin(typed)
+        .run()
+}
+
+#[test]
+fn it_asks_before_the_first_paid_call_and_only_then() {
+    let Some(script) = script() else { return };
+    let world = World::new(&SpecText::parallel("login", 2), &Playbook::new());
+    // Counts as paid: a CLI that is installed. It is never called.
+    world.sandbox.executable("codex", "#!/bin/sh\necho codex-cli 0.46.0\n");
+    let run = "run --spec .specs/login --mode deterministic --workers codex=1";
+    let asked = on_terminal(&world, &script, run, "n\n");
+    assert_eq!(asked.code, Some(1), "{}", asked.said());
+    assert!(asked.stdout.contains("2 units to do, at least 5 agent calls by codex"), "{}", asked.said());
+    assert!(asked.stdout.contains("not started"), "{}", asked.said());
+    world.orchctl(&["runs", "--json"]).run().expect(0).out_has(&["[]"]);
+    // Played from a playbook nothing is paid for, and nothing asked.
+    let free = on_terminal(
+        &world,
+        &script,
+        &format!("{run} --backend-path codex=scripted:{},codex-review=scripted:{}", world.play.display(), world.play.display()),
+        "",
+    );
+    assert_eq!(free.code, Some(0), "{}", free.said());
+    assert!(!free.stdout.contains("Start?"), "{}", free.said());
+}
