@@ -7,7 +7,7 @@ use roundtable_core::command::Now;
 use roundtable_core::effect::{Grant, Start};
 use roundtable_core::state::{Attempt, AttemptEnd, FixCause, Run, Unit};
 use roundtable_shared::limits::{FIX_ATTEMPTS_MAX, WINDOWS_MAX};
-use roundtable_shared::spec::{RequirementIndex, Task, Unit as Outlined};
+use roundtable_shared::spec::{RequirementIndex, Task, Unit as Outlined, assign_by_rules};
 use roundtable_shared::{
     Criticality, Finding, ManifestRule, Role, Seat, Severity, SubtaskState, TurnData, TurnSubtask, TurnUnit, UnitType,
 };
@@ -316,6 +316,9 @@ fn review(run: &Run, unit: &Unit, grant: &Grant, facts: &PromptFacts) -> Option<
 fn assign(run: &Run, facts: &PromptFacts) -> AssignBrief {
     let units = run.units().filter_map(|unit| {
         let outlined = run.outline.unit(unit.id.as_str())?;
+        // Before the first plan nothing of this is decided: the agent sees what would be.
+        let rules = assign_by_rules(outlined, run.options.mode);
+        let decided = unit.owner.is_some();
         Some(AssignUnitBrief {
             id: unit.id.to_string(),
             title: unit.title.clone(),
@@ -323,9 +326,9 @@ fn assign(run: &Run, facts: &PromptFacts) -> AssignBrief {
             details: outlined.own().details.clone(),
             steps: steps(outlined, unit),
             depends_on: outlined.depends_on.iter().map(ToString::to_string).collect(),
-            unit_type: unit.unit_type,
-            owner_agent: unit.owner.as_ref().map(ToString::to_string),
-            criticality: unit.criticality,
+            unit_type: if decided { unit.unit_type } else { rules.unit_type },
+            owner_agent: unit.owner.as_ref().or(rules.owner_agent.as_ref()).map(ToString::to_string),
+            criticality: if decided { unit.criticality } else { rules.criticality },
             writes: unit.manifest.writes.entries().to_vec(),
             reads: unit.manifest.reads.entries().to_vec(),
         })

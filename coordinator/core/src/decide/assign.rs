@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use roundtable_shared::answer::{CheckedAssignment, Proposal};
 use roundtable_shared::limits::WINDOWS_MAX;
 use roundtable_shared::manifest::Manifest;
-use roundtable_shared::spec::plan_order;
+use roundtable_shared::spec::{assign_by_rules, plan_order};
 use roundtable_shared::{Assignment, BackendName, DecisionKind, Mode, OutcomeClass, RunId, UnitId, WorkerId};
 
 use super::report::{ended, provider_failed};
-use super::rules::by_rules;
 use super::{Deciding, consult, park};
 use crate::command::{Report, RoleAnswer};
 use crate::state::{AttemptEnd, PlanSource, Run};
@@ -161,8 +160,9 @@ impl<'a> Planner<'a> {
 
     fn assignment(&mut self, id: &UnitId, source: PlanSource, proposals: &[Proposal]) -> Option<Assignment> {
         let unit = self.run.unit(id)?;
-        let outline = self.run.outline.unit(id.as_str());
-        let rules = by_rules(unit, outline, &self.run.options);
+        // Manual mode's open owner is decided below.
+        let mode = if self.run.options.mode == Mode::Legacy { Mode::Legacy } else { Mode::Deterministic };
+        let rules = assign_by_rules(self.run.outline.unit(id.as_str())?, mode);
         let keep = Proposal::keep(id.clone());
         let said = proposals.iter().find(|proposal| proposal.unit == *id).unwrap_or(&keep);
         let is_manual = source == PlanSource::Manual;
@@ -177,7 +177,7 @@ impl<'a> Planner<'a> {
         // What import or the operator said stands.
         let is_assigned = unit.owner.is_some() || unit.window.is_some();
         let asks_for_owner = self.run.decisions.contains_key(&DecisionKind::MissingOwnerAgent.id(Some(id.as_str())));
-        let owner = unit.owner.clone().or_else(|| said.owner_agent.clone()).or((!asks_for_owner).then_some(rules.owner));
+        let owner = unit.owner.clone().or_else(|| said.owner_agent.clone()).or(rules.owner_agent.filter(|_| !asks_for_owner));
         let window = unit.window.clone().or_else(|| said.target_window.clone()).unwrap_or_else(|| format!("task-{id}"));
         let depends_on = said.depends_on.iter().filter(|on| self.add_dependency(unit.position, on)).cloned().collect();
         Some(Assignment {

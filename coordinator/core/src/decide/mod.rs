@@ -24,7 +24,6 @@ mod operate;
 mod park;
 mod report;
 mod review;
-mod rules;
 mod shell;
 mod step;
 mod submit;
