@@ -73,7 +73,7 @@ pub enum JoinError {
     Backend(#[from] BackendError),
     /// The workspace cannot be used.
     #[error(transparent)]
-    Host(#[from] HostError),
+    Host(HostError),
     /// The spool cannot be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -97,6 +97,16 @@ pub enum JoinError {
         /// Why.
         source: std::io::Error,
     },
+}
+
+/// A backend that cannot be served is a matter of what was asked for, wherever it shows.
+impl From<HostError> for JoinError {
+    fn from(error: HostError) -> Self {
+        match error {
+            HostError::Backend(error) => Self::Backend(error),
+            error => Self::Host(error),
+        }
+    }
 }
 
 /// Joins and works until asked to stop. `joined` is set true once the worker can take work.
