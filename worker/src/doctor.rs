@@ -43,6 +43,11 @@ impl Diagnosis {
         !self.reports.is_empty() && self.reports.iter().all(|report| report.ok)
     }
 
+    /// What was found, a backend each.
+    pub fn reports(&self) -> &[BackendReport] {
+        &self.reports
+    }
+
     /// The reports as one JSON array.
     pub fn json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(&self.reports)

@@ -232,6 +232,9 @@ pub struct WorkersArgs {
 /// `doctor`.
 #[derive(Args, Debug)]
 pub struct DoctorArgs {
+    /// Ask the agent CLIs for their versions only; no call to a model
+    #[arg(long)]
+    pub offline: bool,
     #[command(flatten)]
     pub json: JsonArg,
 }

@@ -1,4 +1,4 @@
-//! `orchctl doctor`: whether this machine has what a run needs. It calls no model; `worker doctor` does.
+//! `orchctl doctor`: whether this machine has what a run needs. The agent CLIs are asked by a real call, as `worker doctor` does at length.
 
 use std::path::Path;
 
@@ -51,7 +51,7 @@ impl Check {
 
 pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit> {
     let mut checks = vec![git().await, data_dir(&context.data_dir), coordinator(context).await, repository().await];
-    checks.extend(probe_agents(&context.config).await);
+    checks.extend(probe_agents(&context.config, args.offline).await);
     answer(args.json, &checks, |checks, paint| text(checks, paint))?;
     let is_bad = checks.iter().any(|check| check.state == State::Bad);
     Ok(if is_bad { Exit::Failed } else { Exit::Complete })
@@ -128,7 +128,6 @@ fn text(checks: &[Check], paint: Paint) -> String {
             text.push_str(&format!("{head}  {line}\n"));
         }
     }
-    text.push_str(&paint.style(Style::Dim, "logged in, able to write? `worker doctor` asks each agent CLI with a real call\n"));
     text
 }
 

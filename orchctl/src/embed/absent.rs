@@ -131,7 +131,7 @@ pub fn first_mirror(_: &SpecFolder, _: &str, _: InitMode, _: Option<&str>) -> Re
 }
 
 /// None: there are no workers inside.
-pub async fn probe_agents(_: &Config) -> Vec<Check> {
+pub async fn probe_agents(_: &Config, _: bool) -> Vec<Check> {
     Vec::new()
 }
 

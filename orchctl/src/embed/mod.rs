@@ -1,5 +1,6 @@
 //! A coordinator and workers inside this process: the only place that calls their libraries. What is done with them is the commands'.
 
+mod agents;
 mod background;
 mod coordinator;
 mod helper;
@@ -7,9 +8,10 @@ mod offline;
 mod specs;
 mod workers;
 
+pub use agents::probe_agents;
 pub use background::{Background, start_background};
 pub use coordinator::{Embedded, NotStarted};
 pub use helper::run_as_helper;
 pub use offline::Offline;
 pub use specs::{first_mirror, plan};
-pub use workers::{Crew, agents, probe_agents, settle_abandoned};
+pub use workers::{Crew, agents, settle_abandoned};

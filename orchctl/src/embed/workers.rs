@@ -15,10 +15,8 @@ use roundtable_worker::spool::Spool;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::commands::doctor::{Check, State};
 use crate::crew::CrewOptions;
 use crate::failure::{Failure, Result};
-use crate::output::paint::Paint;
 
 /// Slots of each agent CLI found, where nothing was said.
 const DEFAULT_SLOTS: u32 = 2;
@@ -77,7 +75,7 @@ fn bound(backends: &mut [BackendSlots], max: u32) {
 }
 
 /// What workers of this process know of the machine.
-fn host(config: &Config, options: &CrewOptions) -> Result<Arc<Host>> {
+pub(super) fn host(config: &Config, options: &CrewOptions) -> Result<Arc<Host>> {
     let configs = config.backends.iter().map(|(name, backend)| (name.clone(), backend_config(backend))).collect();
     let mut paths = BTreeMap::new();
     for pair in options.backend_paths.iter().filter(|pair| !pair.trim().is_empty()) {
@@ -85,20 +83,6 @@ fn host(config: &Config, options: &CrewOptions) -> Result<Arc<Host>> {
         paths.insert(name, file);
     }
     Host::current(configs, paths).map(Arc::new).map_err(|error| Failure::failed("this program cannot find itself").why(error))
-}
-
-/// What is found of the agent CLIs here, without calling a model.
-pub async fn probe_agents(config: &Config) -> Vec<Check> {
-    let host = match host(config, &CrewOptions::default()) {
-        Ok(host) => host,
-        Err(failure) => return vec![Check::new(State::Bad, "agents", failure.render(Paint::plain()), "")],
-    };
-    let names = host.installed();
-    if names.is_empty() {
-        let next = "install codex, gemini or opencode, or try `orchctl demo`, which needs none";
-        return vec![Check::new(State::Info, "agents", "no agent CLI found on PATH", next)];
-    }
-    names.into_iter().map(|name| Check::new(State::Good, name.to_string(), "found", "")).collect()
 }
 
 fn backend_config(config: &roundtable_runtime::config::BackendConfig) -> BackendConfig {
