@@ -86,11 +86,13 @@ fn main() -> ExitCode {
     let filters: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
     let matches = |name: &str, filter: &str| if has("--exact") { name == filter } else { name.contains(filter) };
     let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| matches(name, filter));
-    run_all(&TESTS.iter().filter(|(name, _, _)| wanted(name)).collect::<Vec<_>>())
+    let threads = args.iter().find_map(|arg| arg.strip_prefix("--test-threads=")?.parse().ok());
+    let threads = threads.or(std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
+    run_all(&TESTS.iter().filter(|(name, _, _)| wanted(name)).collect::<Vec<_>>(), threads)
 }
 
 /// Runs tests side by side and says what libtest would say.
-fn run_all(tests: &[&(&str, &str, Test)]) -> ExitCode {
+fn run_all(tests: &[&(&str, &str, Test)], threads: usize) -> ExitCode {
     let (next, passed, failed, ignored) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let required = std::env::var_os("ROUNDTABLE_REQUIRE_CLIS").is_some();
     let work = || {
@@ -107,7 +109,7 @@ fn run_all(tests: &[&(&str, &str, Test)]) -> ExitCode {
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+        for _ in 0..threads {
             scope.spawn(work);
         }
     });

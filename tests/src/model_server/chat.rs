@@ -29,7 +29,7 @@ impl Dialect for Chat {
             in_results = result;
             if message["role"] == "user" {
                 if let Some(tag) = tag_in(&text) {
-                    asked.tag = tag;
+                    (asked.tag, asked.prompt) = (tag, text);
                     asked.step = 0;
                 }
             } else if let Some((_, rest)) = text.split_once("Working directory: ") {

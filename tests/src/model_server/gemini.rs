@@ -24,8 +24,9 @@ impl Dialect for Gemini {
             if parts.iter().any(|part| part.get("functionResponse").is_some()) {
                 asked.step += 1;
             }
-            if let Some(tag) = parts.iter().filter_map(|part| part["text"].as_str()).filter_map(tag_in).next_back() {
-                asked.tag = tag;
+            let texts = parts.iter().filter_map(|part| part["text"].as_str());
+            if let Some((tag, text)) = texts.filter_map(|text| Some((tag_in(text)?, text))).next_back() {
+                (asked.tag, asked.prompt) = (tag, text.to_owned());
                 asked.step = 0;
             }
         }

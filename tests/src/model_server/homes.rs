@@ -17,11 +17,12 @@ impl Home {
     pub fn create(dir: &Path, url: &str) -> anyhow::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let dir = std::fs::canonicalize(dir)?;
-        for below in [".codex", ".gemini", ".config", ".local/share", ".local/state", ".cache"] {
+        for below in [".codex", ".gemini", ".config/roundtable", ".local/share", ".local/state", ".cache"] {
             std::fs::create_dir_all(dir.join(below))?;
         }
         std::fs::write(dir.join(".codex/config.toml"), codex_config(url))?;
         std::fs::write(dir.join(".gemini/settings.json"), gemini_settings().to_string())?;
+        std::fs::write(dir.join(".config/roundtable/config.toml"), OUR_CONFIG)?;
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let mut env: Vec<(String, String)> = vec![
             ("HOME".into(), text(&dir)),
@@ -62,6 +63,14 @@ impl Home {
         vec!["npm_config_registry".to_owned()]
     }
 }
+
+/// Our own configuration in such a home: gemini needs its model named, or it asks elsewhere which to take; opencode must not fetch from npm's registry.
+const OUR_CONFIG: &str = r#"[backend.gemini]
+model = "gemini-2.5-flash"
+
+[backend.opencode]
+env = ["npm_config_registry"]
+"#;
 
 fn codex_config(url: &str) -> String {
     format!(

@@ -5,7 +5,7 @@ use roundtable_shared::{AttemptNo, Role, TurnData};
 use roundtable_worker::backend::scripted::{Fault, Step, default_answer, default_steps};
 use serde_json::Value;
 
-use super::State;
+use super::{State, prompt};
 
 /// What a prompt ends with, before the tag.
 const TAG_MARK: &str = "Roundtable-Turn: ";
@@ -15,6 +15,8 @@ const TAG_MARK: &str = "Roundtable-Turn: ";
 pub(super) struct Asked {
     /// `<run>/<unit>/<role>/<index>`, or empty for a prompt that is none of ours.
     pub tag: String,
+    /// The prompt with that tag.
+    pub prompt: String,
     /// Groups of tool results since the prompt.
     pub step: usize,
     /// Names of the tools on offer.
@@ -109,6 +111,7 @@ pub(super) fn reply(state: &State, scenario: &str, asked: &Asked) -> Reply {
         }
         None => scenario,
     };
+    let scenario = trouble(state, &asked.tag).unwrap_or(scenario);
     let (name, argument) = scenario.split_once(':').unwrap_or((scenario, ""));
     match name {
         "quota" => refuse(429, None, "quota"),
@@ -132,12 +135,19 @@ pub(super) fn reply(state: &State, scenario: &str, asked: &Asked) -> Reply {
     }
 }
 
+/// What the script has in store for this request of a turn, beside its playbook.
+fn trouble<'s>(state: &'s State, tag: &str) -> Option<&'s str> {
+    let (_, turn) = tag.split_once('/')?;
+    let trouble = state.script.trouble.get(turn)?;
+    (state.count(&format!("trouble {tag}")) < trouble.times).then_some(trouble.scenario.as_str())
+}
+
 /// The playbook's turn.
 fn turn(state: &State, asked: &Asked) -> Reply {
     if asked.tools.is_empty() {
         return say("A title".to_owned());
     }
-    let Some(data) = turn_data(state, &asked.tag) else { return say("Hello.".to_owned()) };
+    let Some(data) = turn_data(state, asked) else { return say("Hello.".to_owned()) };
     let turn = state.script.playbook.turn(&data);
     let steps = turn.steps.clone().unwrap_or_else(|| default_steps(&data, |_| false));
     let mut text = String::new();
@@ -147,11 +157,12 @@ fn turn(state: &State, asked: &Asked) -> Reply {
     for step in &steps {
         let call = match step {
             Step::Say(said) => {
-                text = fill(said, &data);
+                push_line(&mut text, &fill(said, &data));
                 continue;
             }
             Step::Subtask { id, status } => {
                 let id = fill(id, &data);
+                push_line(&mut text, &format!("Roundtable-Subtask: {id} {status}"));
                 if status == "completed" {
                     completed.push(id)
                 } else {
@@ -174,6 +185,12 @@ fn turn(state: &State, asked: &Asked) -> Reply {
         text.clear();
     }
     let mut answer = default_answer(&data, &completed, failed.as_deref(), &files);
+    let owners = prompt::owners(&asked.prompt);
+    for unit in answer["dispatch_units"].as_array_mut().into_iter().flatten() {
+        if let Some(owner) = unit["task_id"].as_str().and_then(|id| owners.get(id)) {
+            unit["owner_agent"] = owner.as_str().into();
+        }
+    }
     if let (Value::Object(answer), Some(result)) = (&mut answer, &turn.result) {
         answer.extend(result.clone());
     }
@@ -181,11 +198,18 @@ fn turn(state: &State, asked: &Asked) -> Reply {
     say(if text.is_empty() { answer } else { format!("{text}\n\n```json\n{answer}\n```") })
 }
 
-/// What the playbook needs to know of a turn, out of its tag.
-fn turn_data(state: &State, tag: &str) -> Option<TurnData> {
-    let [run, unit, role, index] = tag.split('/').collect::<Vec<_>>().try_into().ok()?;
+fn push_line(text: &mut String, line: &str) {
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(line);
+}
+
+/// What the playbook needs to know of a turn, out of its tag and its prompt.
+fn turn_data(state: &State, asked: &Asked) -> Option<TurnData> {
+    let [run, unit, role, index] = asked.tag.split('/').collect::<Vec<_>>().try_into().ok()?;
     let index = index.parse().ok()?;
-    Some(TurnData {
+    let mut data = TurnData {
         run: run.into(),
         unit: (unit != "-").then(|| unit.into()),
         title: String::new(),
@@ -194,11 +218,16 @@ fn turn_data(state: &State, tag: &str) -> Option<TurnData> {
         turn_index: index,
         round: index,
         reviewer: 1,
-        writes: state.script.writes.get(unit).cloned().unwrap_or_default(),
+        writes: Vec::new(),
         reads: Vec::new(),
         open_subtasks: Vec::new(),
         units: Vec::new(),
-    })
+    };
+    prompt::read(&asked.prompt, &mut data);
+    if let Some(writes) = state.script.writes.get(unit) {
+        data.writes.clone_from(writes);
+    }
+    Some(data)
 }
 
 fn call_of(step: &Step, data: &TurnData) -> Call {

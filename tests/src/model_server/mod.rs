@@ -7,6 +7,7 @@ mod gemini;
 mod homes;
 mod http;
 mod mind;
+mod prompt;
 mod responses;
 
 use std::collections::BTreeMap;
@@ -32,16 +33,34 @@ const SEEN_MAX: usize = 100_000;
 pub struct Script {
     /// Turns by unit and role, as for the scripted backend; steps become tool calls, faults become the provider's.
     pub playbook: Playbook,
-    /// What each unit may write: the default steps of a unit's turn write these.
+    /// What each unit may write, where it is not what its prompt says: the default steps of a unit's turn write these.
     pub writes: BTreeMap<String, Vec<String>>,
+    /// What the first requests of a turn meet, by `<unit>/<role>/<index>`.
+    pub trouble: BTreeMap<String, Trouble>,
+}
+
+/// What the first requests of a turn meet.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trouble {
+    /// A scenario as in addresses: `429:30`, `401`, `hang`, …
+    pub scenario: String,
+    /// How many requests meet it; what follows is played as if nothing had been.
+    #[serde(default = "once")]
+    pub times: u32,
+}
+
+fn once() -> u32 {
+    1
 }
 
 impl Script {
-    /// Reads a script: a playbook, or an object with `playbook` and `writes`.
+    /// Reads a script: a playbook, or an object with `playbook`, `writes` and `trouble`.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        match Playbook::parse(text) {
-            Ok(playbook) => Ok(Self { playbook, writes: BTreeMap::new() }),
-            Err(error) => serde_json::from_str(text).map_err(|_| error.into()),
+        let value: Option<Value> = serde_json::from_str(text).ok();
+        match value.filter(|value| ["playbook", "writes", "trouble"].iter().any(|key| value.get(key).is_some())) {
+            Some(value) => Ok(serde_json::from_value(value)?),
+            None => Ok(Self { playbook: Playbook::parse(text)?, ..Self::default() }),
         }
     }
 }

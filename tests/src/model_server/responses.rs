@@ -27,8 +27,8 @@ impl Dialect for Responses {
             in_results = result;
             if item["type"] == "message" && item["role"] == "user" {
                 let texts = item["content"].as_array().into_iter().flatten().filter_map(|part| part["text"].as_str());
-                if let Some(tag) = texts.filter_map(tag_in).next_back() {
-                    asked.tag = tag;
+                if let Some((tag, text)) = texts.filter_map(|text| Some((tag_in(text)?, text))).next_back() {
+                    (asked.tag, asked.prompt) = (tag, text.to_owned());
                     asked.step = 0;
                 }
             }

@@ -1,0 +1,119 @@
+//! CLIs that are missing, logged out, at their limit, silent or killed: each becomes a recorded outcome, and the rest goes on.
+
+use std::process::Stdio;
+
+use roundtable_tests::harness::Process;
+use roundtable_tests::rehearsal::{FILES, SCRIPT};
+use serde_json::Value;
+
+use crate::world::World;
+
+fn spec(tasks: &'static str) -> [(&'static str, &'static str); 2] {
+    [("README.md", "# Trouble\n"), (".kiro/specs/trouble/tasks.md", tasks)]
+}
+
+const RUN: [&str; 6] = ["run", "--yes", "--spec", ".kiro/specs/trouble", "--mode", "deterministic"];
+
+fn attempts(world: &World, unit: &str) -> Vec<Value> {
+    world.json(&["attempts", unit]).as_array().unwrap().clone()
+}
+
+/// Role, outcome and class of each attempt.
+fn told(attempts: &[Value]) -> Vec<String> {
+    let word = |attempt: &Value, key: &str| attempt[key].as_str().unwrap_or("-").to_owned();
+    attempts.iter().map(|each| format!("{} {} {}", word(each, "role"), word(each, "outcome"), word(each, "class"))).collect()
+}
+
+#[test]
+#[ignore = "needs the agent CLIs: .ci/install-clis; .ci/run slow runs it"]
+fn limits_silence_and_violent_ends_are_outcomes_and_others_go_on() {
+    let tasks = "- [ ] 1. At the limit\n  - _writes: a.txt_\n- [ ] 2. Silent\n  - _writes: b.txt_\n- [ ] 3. Killed\n  - _writes: c.txt_\n\
+                 - [ ] 4. Undisturbed\n  - _writes: d.txt_\n- [ ] 5. Cut off\n  - _writes: e.txt_\n";
+    // codex asks twice before it gives a rate limit back; what follows is played as if nothing had been.
+    let script = r#"{"trouble": {
+        "1/implement/1": {"scenario": "429:3", "times": 2},
+        "2/implement/1": {"scenario": "hang", "times": 9},
+        "3/implement/1": {"scenario": "hang", "times": 1},
+        "5/implement/1": {"scenario": "cut", "times": 2}}}"#;
+    let mut world = World::open(script, &spec(tasks));
+    std::fs::write(world.place.repo().join("roundtable.toml"), "[limits]\nidle = \"8s\"\npark_probe = \"3s\"\n").unwrap();
+    world.serve();
+    world.join(&["--backend", "codex=1", "--name", "anna"]);
+    let run = world.start("orchctl", &RUN);
+    world.until("a request of unit 3", || world.asked("3/implement/1").pop());
+    assert!(world.kill("codex") > 0);
+    world.end(run).expect(0);
+
+    let summary = world.json(&["summary"]);
+    assert_eq!(summary["counts"]["completed"], 5, "{summary:#}");
+    let first = attempts(&world, "1");
+    assert_eq!(told(&first), ["implement failed provider", "implement completed -", "review completed -"], "{first:#?}");
+    assert!(first[0]["error"].as_str().unwrap().contains("429"), "{first:#?}");
+    let second = attempts(&world, "2");
+    assert_eq!(told(&second), ["implement failed unit", "implement completed -", "review completed -"], "{second:#?}");
+    assert!(second[0]["error"].as_str().unwrap().contains("idle"), "{second:#?}");
+    let third = attempts(&world, "3");
+    assert_eq!(told(&third)[1..], ["implement completed -", "review completed -"], "{third:#?}");
+    assert!(third[0]["error"].as_str().unwrap().contains("signal 9"), "{third:#?}");
+    assert_eq!(told(&attempts(&world, "4")), ["implement completed -", "review completed -"]);
+    let fifth = attempts(&world, "5");
+    assert_eq!(told(&fifth)[0], "implement failed provider", "{fifth:#?}");
+    world.close();
+}
+
+#[test]
+#[ignore = "needs the agent CLIs: .ci/install-clis; .ci/run slow runs it"]
+fn a_cli_that_is_logged_out_waits_for_a_person_while_others_finish() {
+    let tasks = "- [ ] 1. Library\n  - _writes: a.txt_\n- [ ] 2. Settings page\n  - _writes: b.html_\n";
+    let script = r#"{"trouble": {"2/implement/1": {"scenario": "401", "times": 1}}}"#;
+    let mut world = World::open(script, &spec(tasks));
+    std::fs::write(world.place.repo().join("roundtable.toml"), "[limits]\nno_worker = \"1s\"\npark_gone = \"1s\"\n").unwrap();
+    world.serve();
+    world.join(&["--backend", "codex=1", "--backend", "gemini=1"]);
+    world.orchctl(&RUN).expect(2).out_has(&["no-worker-gemini"]);
+    let summary = world.json(&["summary"]);
+    assert_eq!(summary["units"][0]["status"], "completed", "{summary:#}");
+    let second = attempts(&world, "2");
+    assert_eq!(told(&second)[0], "implement failed provider", "{second:#?}");
+    world.orchctl(&["decide", "no-worker-gemini", "use:codex"]).expect(0);
+    world.orchctl(&RUN).expect(0);
+    assert_eq!(told(&attempts(&world, "2"))[1..], ["implement completed -", "review completed -"]);
+    world.close();
+}
+
+#[test]
+#[ignore = "needs the agent CLIs: .ci/install-clis; .ci/run slow runs it"]
+fn a_cli_that_is_missing_is_named_with_what_to_do() {
+    let mut world = World::open(SCRIPT, &FILES);
+    world.serve();
+    std::fs::remove_file(world.place.dir().join("bin/gemini")).unwrap();
+    let named = format!("codex={}", world.place.dir().join("bin/gone").display());
+    world.run("worker", &["join", "--backend", "codex", "--backend-path", &named]).expect(3).err_has(&["codex:", "bin/gone"]);
+    let mut command = world.command("worker", &["join", "--backend", "gemini"]);
+    command.env("PATH", world.place.dir().join("bin"));
+    let output = world.end(Process::start(command, "worker join", Stdio::null()));
+    output.expect(3).err_has(&["no program `gemini`", "--backend-path gemini=FILE"]);
+    world.close();
+}
+
+#[test]
+#[ignore = "needs the agent CLIs: .ci/install-clis; .ci/run slow runs it"]
+fn a_run_without_anything_served_brings_its_own() {
+    let script = r#"{"playbook": {"units": {"3": {"implement": [{"steps": [{"run": "printf 'more\n' > c.txt"}]}]}}}}"#;
+    let tasks =
+        "- [ ] 1. Library\n  - _writes: a.txt_\n- [ ] 2. Start page\n  - _writes: b.html_\n- [ ] 3. By another hand\n  - _writes: c.txt_\n";
+    let world = World::open(script, &spec(tasks));
+    let bin = world.place.dir().join("elsewhere");
+    std::fs::rename(world.place.dir().join("bin"), &bin).unwrap();
+    let paths = ["codex", "gemini", "opencode"].map(|cli| format!("{cli}={}", bin.join(cli).display())).join(",");
+    let workers = ["--workers", "codex=2,gemini=1,opencode=1", "--backend-path", &paths, "--assign-backend", "gemini"];
+    world.orchctl(&[&["run", "--yes", "--spec", ".kiro/specs/trouble"], &workers[..]].concat()).expect(0);
+    let summary = world.json(&["summary"]);
+    assert_eq!((summary["exit"].as_u64(), summary["counts"]["completed"].as_u64()), (Some(0), Some(3)), "{summary:#}");
+    let dialect = |turn: &str| world.asked(turn).pop().map(|seen| seen.dialect);
+    assert_eq!(
+        ["-/assign/1", "1/implement/1", "2/implement/1", "-/orchestrate/1"].map(dialect),
+        [Some("gemini"), Some("responses"), Some("gemini"), Some("chat")]
+    );
+    world.close();
+}
