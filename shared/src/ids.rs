@@ -94,6 +94,13 @@ text_id!(
     DecisionId
 );
 
+impl BackendName {
+    /// The name without what it plays: `scripted` of `scripted:FILE`.
+    pub fn kind(&self) -> &str {
+        self.as_str().split_once(':').map_or(self.as_str(), |(kind, _)| kind)
+    }
+}
+
 impl UnitId {
     /// The unit's top-level task, which bears the same id.
     pub fn task(&self) -> TaskId {

@@ -7,7 +7,7 @@ use roundtable_core::command::Prepared;
 use roundtable_core::effect::PrepareIntegration;
 use roundtable_runtime::git::{Merge, Oid, Signature, TreeEdit};
 use roundtable_shared::spec::tick;
-use roundtable_shared::{ChangedPath, CommitId};
+use roundtable_shared::{BackendName, ChangedPath, CommitId};
 
 use super::{FILE_BYTES_MAX, Repository, RepositoryError};
 
@@ -161,12 +161,15 @@ fn message(asked: &PrepareIntegration) -> String {
         title => title.to_owned(),
     };
     let mut text = format!("{title}\n\nUnit-Id: {}\nAttempt: {}\n", asked.unit, asked.attempt);
-    let mut said = Vec::new();
-    for backend in &asked.reviewed_by {
-        if !said.contains(&backend) {
-            said.push(backend);
-            text.push_str(&format!("Reviewed-by-agent: {backend}\n"));
+    // One trailer, whoever reviewed; where a playbook lies is nobody's business in a history that is published.
+    let mut reviewers: Vec<&str> = Vec::new();
+    for backend in asked.reviewed_by.iter().map(BackendName::kind) {
+        if !reviewers.contains(&backend) {
+            reviewers.push(backend);
         }
+    }
+    if !reviewers.is_empty() {
+        text.push_str(&format!("Reviewed-by-agent: {}\n", reviewers.join(", ")));
     }
     text
 }

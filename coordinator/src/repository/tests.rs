@@ -87,7 +87,7 @@ impl Place {
                 attempt: AttemptNo(3),
                 title: "Two".to_owned(),
                 ticks: Vec::new(),
-                reviewed_by: vec!["codex-review".into(), "gemini".into(), "codex-review".into()],
+                reviewed_by: vec!["codex-review".into(), "scripted:/tmp/play.json".into(), "codex-review".into()],
                 keeps_agents_md: false,
                 date_ms: 1_700_000_000_123,
             },
@@ -313,7 +313,7 @@ async fn a_units_commit_lies_on_the_tip_and_is_the_same_again() {
         "ticks are ours, not the unit's"
     );
     assert_eq!(place.parents(&commit).await, [tip]);
-    assert_eq!(place.message(&commit).await, "Two\n\nUnit-Id: 2\nAttempt: 3\nReviewed-by-agent: codex-review\nReviewed-by-agent: gemini\n");
+    assert_eq!(place.message(&commit).await, "Two\n\nUnit-Id: 2\nAttempt: 3\nReviewed-by-agent: codex-review, scripted\n");
     assert_eq!(place.text(&commit, "a").await.as_deref(), Some("2\n"));
     let tasks = place.text(&commit, "spec/tasks.md").await.unwrap();
     assert_eq!(tasks, TASKS.replace("[ ] 1.1", "[x] 1.1").replace("[ ] 2.", "[x] 2."));
