@@ -4,4 +4,7 @@
 
 mod crash;
 mod disk;
+mod endings;
+mod hostile;
+mod output;
 mod stage;

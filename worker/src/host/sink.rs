@@ -43,7 +43,7 @@ impl Events {
     fn flush(&mut self) {
         for mut event in self.buffer.drain(..) {
             shorten(&mut event);
-            if let Err(error) = self.spool.push(&EventLine { at: now(), event })
+            if let Err(error) = self.spool.push(EventLine { at: now(), event })
                 && !std::mem::replace(&mut self.failed, true)
             {
                 tracing::warn!(lease = %self.spool.lease().lease.key, %error, "events of this attempt are lost from here on");

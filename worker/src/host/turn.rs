@@ -74,7 +74,7 @@ async fn attempt(host: &AgentHost, job: Job, attachments: Vec<Attachment>, redac
     };
     for why in &tree.not_brought {
         let text = format!("a file under `copy` was not brought: {why}");
-        job.push(&EventLine { at: now(), event: AgentEvent::Warning { text } });
+        job.push(EventLine { at: now(), event: AgentEvent::Warning { text } });
     }
     let mut played = play(host, &job, &tree, redactor).await;
     let _ = progress.send(Progress::Ending).await;

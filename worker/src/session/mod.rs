@@ -71,7 +71,7 @@ pub struct Job {
 
 impl Job {
     /// Spools an event, now.
-    pub fn push(&self, line: &EventLine) {
+    pub fn push(&self, line: EventLine) {
         if let Err(error) = self.events.push(line) {
             tracing::warn!(lease = %self.lease.lease.key, %error, "an event could not be spooled");
         }

@@ -8,20 +8,26 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use roundtable_shared::limits::OUTPUT_KEPT_BYTES;
 use roundtable_shared::view::EventLine;
 use roundtable_shared::{AgentEvent, AttemptFacts, Lease};
 use tokio::sync::watch;
 
 use super::SpoolError;
 use super::record::{self, EVENT_BYTES_MAX};
+use super::tail::{self, Tail};
 
 const LEASE: &str = "lease.json";
 const EVENTS: &str = "events";
 const OUTCOME: &str = "outcome.json";
 const ACCEPTED: &str = "accepted";
 
-/// Events of one attempt that are kept, bytes; what comes after is counted, not kept.
+/// Events of one attempt that are kept, bytes; beyond it only their end is.
 pub const ATTEMPT_BYTES_MAX: u64 = 128 << 20;
+/// The part of that which only the end may use.
+const END_BYTES: u64 = 4 * OUTPUT_KEPT_BYTES;
+/// Raw output that is kept before an event when there has been a lot of it already, bytes.
+const CONTEXT_BYTES: usize = 64 << 10;
 /// Bytes of events read at once.
 const READ_BYTES_MAX: usize = 256 << 10;
 
@@ -53,7 +59,9 @@ struct Events {
     last_seq: u64,
     bytes: u64,
     dirty: bool,
-    elided_bytes: u64,
+    /// Bytes of raw output written.
+    raw_bytes: u64,
+    tail: Tail,
     ended: bool,
 }
 
@@ -80,7 +88,7 @@ impl AttemptSpool {
         file.set_len(end)?;
         file.seek(SeekFrom::Start(end))?;
         let ended = dir.join(OUTCOME).exists();
-        let events = Events { file, last_seq, bytes: end, dirty: false, elided_bytes: 0, ended };
+        let events = Events { file, last_seq, bytes: end, dirty: false, raw_bytes: 0, tail: Tail::default(), ended };
         let (position, _) = watch::channel(Position { written_seq: last_seq, ended });
         let (lost, _) = watch::channel(false);
         Ok(Self { inner: Arc::new(Inner { dir, lease, file: Mutex::new(events), position, lost }) })
@@ -96,8 +104,9 @@ impl AttemptSpool {
         &self.inner.dir
     }
 
-    /// Adds an event. Beyond the bound it is counted, not kept; after the end it is ignored. After a failure the attempt has lost events.
-    pub fn push(&self, line: &EventLine) -> Result<(), SpoolError> {
+    /// Adds an event; after the end it is ignored. Of raw output the beginning is kept, then what comes right before another event and before the end,
+    /// with the bytes between counted. After a failure the attempt has lost events.
+    pub fn push(&self, line: EventLine) -> Result<(), SpoolError> {
         let pushed = self.try_push(line);
         if pushed.is_err() {
             self.inner.lost.send_replace(true);
@@ -110,21 +119,31 @@ impl AttemptSpool {
         self.inner.lost.subscribe()
     }
 
-    fn try_push(&self, line: &EventLine) -> Result<(), SpoolError> {
-        let mut bytes = serde_json::to_vec(line).map_err(io::Error::other)?;
+    fn try_push(&self, line: EventLine) -> Result<(), SpoolError> {
         let mut events = self.events();
         if events.ended {
             return Ok(());
         }
-        if bytes.len() > EVENT_BYTES_MAX {
-            let elided = EventLine { at: line.at, event: AgentEvent::Elided { bytes: bytes.len() as u64 } };
-            bytes = serde_json::to_vec(&elided).map_err(io::Error::other)?;
-        }
-        if events.bytes + bytes.len() as u64 > ATTEMPT_BYTES_MAX {
-            events.elided_bytes += bytes.len() as u64;
+        let size = u64::try_from(tail::size_of(&line.event)).unwrap_or(u64::MAX);
+        let waits = match &line.event {
+            AgentEvent::Raw { .. } => events.raw_bytes + size > OUTPUT_KEPT_BYTES,
+            AgentEvent::Elided { bytes } if !events.tail.is_empty() => {
+                events.tail.elide(*bytes);
+                return Ok(());
+            }
+            _ => events.bytes > ATTEMPT_BYTES_MAX - END_BYTES,
+        };
+        if waits {
+            events.tail.push(line, OUTPUT_KEPT_BYTES as usize);
             return Ok(());
         }
-        events.append(&bytes)?;
+        if matches!(line.event, AgentEvent::Raw { .. }) {
+            events.raw_bytes += size;
+        } else {
+            let plenty = events.bytes + events.tail.bytes() as u64 > ATTEMPT_BYTES_MAX / 2;
+            events.flush_tail(if plenty { CONTEXT_BYTES } else { OUTPUT_KEPT_BYTES as usize })?;
+        }
+        events.write(&line)?;
         let written_seq = events.last_seq;
         drop(events);
         self.inner.position.send_modify(|position| position.written_seq = written_seq);
@@ -134,13 +153,7 @@ impl AttemptSpool {
     /// The attempt is over: events and outcome are durable when this returns. `last_event_seq` of the facts is set here.
     pub fn finish(&self, mut facts: AttemptFacts) -> Result<AttemptFacts, SpoolError> {
         let mut events = self.events();
-        if events.elided_bytes > 0 {
-            let at = now();
-            let elided = EventLine { at, event: AgentEvent::Elided { bytes: events.elided_bytes } };
-            let bytes = serde_json::to_vec(&elided).map_err(io::Error::other)?;
-            events.append(&bytes)?;
-            events.elided_bytes = 0;
-        }
+        events.flush_tail(OUTPUT_KEPT_BYTES as usize)?;
         events.sync()?;
         facts.last_event_seq = events.last_seq;
         let text = serde_json::to_vec(&facts).map_err(io::Error::other)?;
@@ -202,6 +215,30 @@ impl AttemptSpool {
 }
 
 impl Events {
+    /// Writes the end of what was too much, with what went before it as a number.
+    fn flush_tail(&mut self, bytes_max: usize) -> io::Result<()> {
+        if self.tail.is_empty() {
+            return Ok(());
+        }
+        let (elided, lines) = self.tail.take(bytes_max);
+        if elided > 0 {
+            self.write(&EventLine {
+                at: lines.front().map_or_else(now, |(_, line)| line.at),
+                event: AgentEvent::Elided { bytes: elided },
+            })?;
+        }
+        lines.iter().try_for_each(|(_, line)| self.write(line))
+    }
+
+    fn write(&mut self, line: &EventLine) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec(line).map_err(io::Error::other)?;
+        if bytes.len() > EVENT_BYTES_MAX {
+            let elided = EventLine { at: line.at, event: AgentEvent::Elided { bytes: bytes.len() as u64 } };
+            bytes = serde_json::to_vec(&elided).map_err(io::Error::other)?;
+        }
+        self.append(&bytes)
+    }
+
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let record = record::encode(self.last_seq + 1, bytes);
         if let Err(error) = self.file.write_all(&record) {

@@ -3,6 +3,7 @@
 
 mod attempt;
 mod record;
+mod tail;
 
 use std::fs;
 use std::io;

@@ -58,8 +58,8 @@ fn events_and_outcome_survive_a_restart_and_acceptance_ends_the_debt() {
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::open(dir.path().join("spool")).unwrap();
     let attempt = spool.begin(lease("../odd id")).unwrap();
-    attempt.push(&line("one")).unwrap();
-    attempt.push(&line("two")).unwrap();
+    attempt.push(line("one")).unwrap();
+    attempt.push(line("two")).unwrap();
     assert_eq!(attempt.finish(facts()).unwrap().last_event_seq, 2);
     drop(attempt);
 
@@ -80,8 +80,8 @@ fn a_torn_tail_is_cut_and_numbers_go_on() {
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::open(dir.path().join("spool")).unwrap();
     let attempt = spool.begin(lease("1")).unwrap();
-    attempt.push(&line("one")).unwrap();
-    attempt.push(&line("two")).unwrap();
+    attempt.push(line("one")).unwrap();
+    attempt.push(line("two")).unwrap();
     let file = attempt.dir().join("events");
     drop(attempt);
     let whole = fs::read(&file).unwrap();
@@ -89,25 +89,66 @@ fn a_torn_tail_is_cut_and_numbers_go_on() {
 
     let attempt = spool.left_behind().unwrap().remove(0);
     assert_eq!(attempt.position().written_seq, 1);
-    attempt.push(&line("again")).unwrap();
+    attempt.push(line("again")).unwrap();
     let events = attempt.reader(1).unwrap().read(2).unwrap();
     assert_eq!(events.len(), 2);
 }
 
+fn read_all(attempt: &AttemptSpool) -> Vec<AgentEvent> {
+    let through = attempt.position().written_seq;
+    let mut reader = attempt.reader(1).unwrap();
+    let mut events = Vec::new();
+    while reader.next_seq() <= through {
+        events.extend(reader.read(through).unwrap().iter().map(|event| serde_json::from_slice::<EventLine>(event).unwrap().event));
+    }
+    events
+}
+
+fn raw(number: u32) -> EventLine {
+    let text = format!("{number:08} {}", "x".repeat(1000));
+    EventLine { at: WallMs(1), event: AgentEvent::Raw { stream: "stdout".to_owned(), text } }
+}
+
 #[test]
-fn what_is_over_the_bound_is_counted_in_the_end() {
+fn of_too_much_output_the_beginning_and_the_end_stay_and_events_keep_what_led_to_them() {
     let dir = tempfile::tempdir().unwrap();
     let attempt = Spool::open(dir.path().join("spool")).unwrap().begin(lease("1")).unwrap();
-    let big = line(&"x".repeat(900 << 10));
-    for _ in 0..150 {
-        attempt.push(&big).unwrap();
-    }
-    let written = attempt.position().written_seq;
+    (0..40_000).for_each(|number| attempt.push(raw(number)).unwrap());
+    attempt.push(line("in between")).unwrap();
+    (40_000..80_000).for_each(|number| attempt.push(raw(number)).unwrap());
+    attempt.push(EventLine { at: WallMs(1), event: AgentEvent::Elided { bytes: 7 } }).unwrap();
+    attempt.push(line("the last words")).unwrap();
     let facts = attempt.finish(facts()).unwrap();
-    assert_eq!(facts.last_event_seq, written + 1);
-    let mut reader = attempt.reader(written + 1).unwrap();
-    let last: EventLine = serde_json::from_slice(&reader.read(written + 1).unwrap()[0]).unwrap();
-    assert!(matches!(last.event, AgentEvent::Elided { bytes } if bytes > 1 << 20));
+    let events = read_all(&attempt);
+    assert_eq!(events.len() as u64, facts.last_event_seq);
+    let number = |event: &AgentEvent| if let AgentEvent::Raw { text, .. } = event { text[..8].parse().ok() } else { None };
+    assert_eq!(number(&events[0]), Some(0_u32));
+    assert_eq!(events.last(), Some(&line("the last words").event));
+    assert_eq!(number(&events[events.len() - 2]), Some(79_999));
+    let between = events.iter().position(|event| *event == line("in between").event).unwrap();
+    assert_eq!(number(&events[between - 1]), Some(39_999));
+    // Nothing comes twice or in another order, and what is missing is counted.
+    let kept: Vec<u32> = events.iter().filter_map(number).collect();
+    assert!(kept.is_sorted_by(|a, b| a < b));
+    let elided: u64 = events.iter().filter_map(|event| if let AgentEvent::Elided { bytes } = event { Some(*bytes) } else { None }).sum();
+    assert_eq!(elided, (80_000 - kept.len() as u64) * 1009 + 7);
+    assert!(fs::metadata(attempt.dir().join("events")).unwrap().len() < 40 << 20);
+}
+
+#[test]
+fn the_whole_is_bounded_and_its_end_is_there_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let attempt = Spool::open(dir.path().join("spool")).unwrap().begin(lease("1")).unwrap();
+    let big = "x".repeat(900 << 10);
+    for _ in 0..200 {
+        attempt.push(line(&big)).unwrap();
+    }
+    attempt.push(line("the last words")).unwrap();
+    attempt.finish(facts()).unwrap();
+    assert!(fs::metadata(attempt.dir().join("events")).unwrap().len() < ATTEMPT_BYTES_MAX);
+    let events = read_all(&attempt);
+    assert_eq!(events.last(), Some(&line("the last words").event));
+    assert!(events.iter().any(|event| matches!(event, AgentEvent::Elided { bytes } if *bytes > 1 << 20)));
 }
 
 #[test]
@@ -125,7 +166,7 @@ fn what_was_accepted_goes_by_age_and_on_demand_and_what_is_owed_never() {
     let spool = Spool::open(dir.path().join("spool")).unwrap();
     let begin = |unit: &str| {
         let attempt = spool.begin(lease(unit)).unwrap();
-        attempt.push(&line("x")).unwrap();
+        attempt.push(line("x")).unwrap();
         attempt.finish(facts()).unwrap();
         attempt
     };
