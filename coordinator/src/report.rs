@@ -1,11 +1,12 @@
 //! Looking at a received outcome before the core judges it: is the commit here, what does it change against the base, can the answer be read. Facts
 //! only; what they mean for the unit is the core's.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use roundtable_core::Core;
 use roundtable_core::command::{Now, Report, RoleAnswer};
+use roundtable_core::schedule::CHECK_BACKEND;
 use roundtable_shared::answer::{AssignAnswer, OrchestrateAnswer, ReviewAnswer, WorkAnswer};
 use roundtable_shared::limits::LEARNINGS_MAX;
 use roundtable_shared::manifest::Manifest;
@@ -59,7 +60,9 @@ pub async fn examine(
             let run = core.state.run(&key.run)?;
             let manifest = key.unit.as_ref().and_then(|unit| run.unit(unit)).map(|unit| unit.manifest.clone());
             let here = core.fleet.workers.values().filter(|worker| worker.is_here(now));
-            let offered = here.flat_map(|worker| worker.offers.keys().cloned());
+            let offered = here.flat_map(|worker| worker.offers.keys());
+            let owns = |name: &&BackendName| !BUILT_IN.contains(&name.as_str()) && name.as_str() != CHECK_BACKEND;
+            let offered: BTreeSet<BackendName> = offered.filter(owns).cloned().collect();
             let backends = BUILT_IN.into_iter().map(BackendName::from).chain(offered).collect();
             Some(Asked { role: attempt.role, base: attempt.base.clone(), outline: Arc::clone(&run.outline), manifest, backends })
         })

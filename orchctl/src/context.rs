@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use roundtable_runtime::config::{Config, Sources, default_data_dir, environment};
 
-use roundtable_shared::view::{Query, StatusView};
+use roundtable_shared::view::{Query, StatusView, SummaryView};
 
 use crate::api::Api;
 use crate::connect;
@@ -13,6 +13,7 @@ use crate::embed::{Embedded, Offline};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::follow::is_over;
+use crate::output::text::shell_word;
 use crate::select::exactly;
 use crate::settings::{Settings, refusal};
 use crate::workdir::git_dir_of;
@@ -104,6 +105,28 @@ impl Context {
         Ok(Session { api: Api::live(own.client().clone()), own: Some(own) })
     }
 
+    /// A command to type next, with the flags without which it would speak to another coordinator or data dir.
+    pub fn command(&self, command: &str) -> String {
+        let Some(rest) = command.strip_prefix("orchctl ") else { return command.to_owned() };
+        let from_environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let mut flags = String::new();
+        if let Some(url) = self.coordinator.as_deref().filter(|url| from_environment("ROUNDTABLE_COORDINATOR").as_deref() != Some(url)) {
+            flags.push_str(&format!("--coordinator {} ", shell_word(url)));
+        }
+        let dir = self.data_dir.to_string_lossy();
+        if self.data_dir_was_named && from_environment("ROUNDTABLE_DATA_DIR").as_deref() != Some(&*dir) {
+            flags.push_str(&format!("--data-dir {} ", shell_word(&dir)));
+        }
+        format!("orchctl {flags}{rest}")
+    }
+
+    /// A summary whose commands work where they are typed.
+    pub fn with_commands(&self, mut summary: SummaryView) -> SummaryView {
+        summary.resume = self.command(&summary.resume);
+        summary.next = summary.next.iter().map(|next| self.command(next)).collect();
+        summary
+    }
+
     /// The repository the user is in, as runs know it.
     pub async fn git_dir_here(&self) -> Option<String> {
         git_dir_of(Path::new(".")).await
@@ -111,6 +134,17 @@ impl Context {
 }
 
 impl Session {
+    /// What to type so that a run goes on, if nobody else works on it now.
+    pub async fn how_to_go_on(&self, context: &Context, run: &str) -> Option<String> {
+        self.own.as_ref()?;
+        let status: StatusView = self.api.query(&Query::Status { run: exactly(run) }).await.ok()?;
+        if is_over(&status) || status.mode == "manual" {
+            return None;
+        }
+        let summary: SummaryView = self.api.query(&Query::Summary { run: exactly(run) }).await.ok()?;
+        Some(format!("nobody is working on it now; go on with\n  {}", context.command(&summary.resume)))
+    }
+
     /// Ends what was started for it.
     pub async fn end(self) {
         if let Some(own) = self.own {

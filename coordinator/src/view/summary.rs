@@ -4,7 +4,7 @@ use roundtable_core::command::Now;
 use roundtable_core::fleet::Fleet;
 use roundtable_core::state::{Run, State};
 use roundtable_shared::view::SummaryView;
-use roundtable_shared::{Mode, UnitState};
+use roundtable_shared::{Mode, RunOptions, UnitState};
 
 use super::findings::{finding, open_findings};
 use super::unit::{self, Viewer};
@@ -32,6 +32,7 @@ pub fn summary(state: &State, fleet: &Fleet, now: Now, run: &Run) -> SummaryView
         duration_ms: runs::elapsed_ms(run, now.wall),
         notices: runs::notices(run),
         next: next(run, exit),
+        resume: resume(run),
     }
 }
 
@@ -73,7 +74,25 @@ fn next(run: &Run, exit: Option<u8>) -> Vec<String> {
 
 /// The command that goes on with this run, or starts one for what it left open.
 fn resume(run: &Run) -> String {
-    format!("orchctl run --spec {} --workdir {}", shell_word(&run.source.spec_path), shell_word(&run.source.workdir))
+    let (options, usual) = (&run.options, RunOptions::default());
+    let mut command = format!("orchctl run --spec {} --workdir {}", shell_word(&run.source.spec_path), shell_word(&run.source.workdir));
+    // What shapes the plan must be said again: without it, it would be another run.
+    if options.mode != usual.mode {
+        command.push_str(&format!(" --mode {}", options.mode));
+    }
+    if options.with_optional {
+        command.push_str(" --with-optional");
+    }
+    if !options.only.is_empty() {
+        command.push_str(&format!(" --only {}", shell_word(&options.only.join(","))));
+    }
+    if options.hazards != usual.hazards {
+        command.push_str(&format!(" --hazards {}", options.hazards));
+    }
+    if options.manifest != usual.manifest {
+        command.push_str(&format!(" --manifest {}", options.manifest));
+    }
+    command
 }
 
 /// Manual mode: the phase that has something to do.

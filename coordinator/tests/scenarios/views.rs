@@ -63,7 +63,7 @@ fn a_decision_names_its_evidence_and_a_command_per_option() {
     );
     let summary = world.summary();
     assert_eq!(summary.next[0], "orchctl decisions ledger-k3v9q2");
-    assert_eq!(summary.next[1], "orchctl run --spec /home/user/ledger/specs/ledger --workdir /home/user/ledger");
+    assert_eq!(summary.next[1], "orchctl run --spec /home/user/ledger/specs/ledger --workdir /home/user/ledger --mode deterministic");
     assert_eq!((summary.status.as_str(), summary.findings[0].severity.as_str()), ("waiting", "critical"));
     let answered = world.decide("human-fallback-1", Choice::Skip);
     let all = view::decisions(answered.run(), answered.now.wall, true);
@@ -172,7 +172,7 @@ fn a_halted_run_says_how_to_go_on() {
     let world = plan(TWO).start().grant().act(Act::Halt { reason: "interrupted".to_owned() }).play();
     let summary = world.summary();
     assert_eq!((summary.exit, summary.status.as_str()), (Some(1), "halted"));
-    assert_eq!(summary.next[0], "orchctl run --spec /home/user/ledger/specs/ledger --workdir /home/user/ledger");
+    assert_eq!(summary.next[0], "orchctl run --spec /home/user/ledger/specs/ledger --workdir /home/user/ledger --mode deterministic");
     let running = plan(TWO).mode(Mode::Legacy).start().grant().summary();
     assert_eq!(running.next, ["orchctl status ledger-k3v9q2 --watch", "orchctl wait ledger-k3v9q2"]);
 }

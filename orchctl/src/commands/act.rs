@@ -4,7 +4,7 @@ use roundtable_shared::view::{Operation, OperationAct, OperationReply, RunSelect
 
 use super::answer;
 use crate::args::{AssignArgs, JsonArg, MaybeUnitArgs, PauseArgs, ResumeArgs, SkipArgs, UnitArgs};
-use crate::context::Context;
+use crate::context::{Context, Session};
 use crate::exit::Exit;
 use crate::failure::Result;
 use crate::select::{Selector, Target, exactly};
@@ -35,8 +35,7 @@ pub(super) async fn cancel(context: &Context, args: &MaybeUnitArgs) -> Result<Ex
         session.api.operate(&on(target.selector(), OperationAct::Cancel { unit: target.unit })).await
     };
     let done = done.await;
-    session.end().await;
-    told(args.json, &done?)
+    after_act(context, session, args.json, done).await
 }
 
 pub(super) async fn pause(context: &Context, args: &PauseArgs) -> Result<Exit> {
@@ -54,8 +53,7 @@ async fn on_unit(context: &Context, words: &[String], json: JsonArg, act: impl F
         session.api.operate(&on(exactly(&run), act(unit.unwrap_or_default()))).await
     };
     let done = done.await;
-    session.end().await;
-    told(json, &done?)
+    after_act(context, session, json, done).await
 }
 
 async fn on_run(context: &Context, word: Option<&str>, all: bool, json: JsonArg, act: OperationAct) -> Result<Exit> {
@@ -69,16 +67,21 @@ async fn on_run(context: &Context, word: Option<&str>, all: bool, json: JsonArg,
         session.api.operate(&Operation { run, all, act }).await
     };
     let done = done.await;
-    session.end().await;
-    told(json, &done?)
+    after_act(context, session, json, done).await
 }
 
 fn on(run: RunSelector, act: OperationAct) -> Operation {
     Operation { run, all: false, act }
 }
 
-/// Prints what came of an act.
-pub(super) fn told(json: JsonArg, reply: &OperationReply) -> Result<Exit> {
-    answer(json, reply, |reply, _| format!("{}\n", reply.text))?;
+/// Ends the session, and prints what came of an act, with what is needed for the run to go on.
+pub(super) async fn after_act(context: &Context, session: Session, json: JsonArg, done: Result<OperationReply>) -> Result<Exit> {
+    let next = match &done {
+        Ok(reply) if !reply.run.is_empty() => session.how_to_go_on(context, &reply.run).await,
+        _ => None,
+    };
+    session.end().await;
+    let next = next.map(|next| format!("{next}\n")).unwrap_or_default();
+    answer(json, &done?, |reply, _| format!("{}\n{next}", reply.text))?;
     Ok(Exit::Complete)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use roundtable_shared::view::{Operation, OperationAct, OperationReply, Query, RunLine, RunSelector};
 
-use super::act::told;
+use super::act::after_act;
 use crate::api::{Api, upload};
 use crate::args::DecideArgs;
 use crate::context::Context;
@@ -16,8 +16,7 @@ use crate::workdir::{Workdir, refusal};
 pub(super) async fn run(context: &Context, args: &DecideArgs) -> Result<Exit> {
     let session = context.session().await?;
     let done = answered(context, &session.api, args).await;
-    session.end().await;
-    told(args.json, &done?)
+    after_act(context, session, args.json, done).await
 }
 
 async fn answered(context: &Context, api: &Api, args: &DecideArgs) -> Result<OperationReply> {

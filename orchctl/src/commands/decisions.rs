@@ -16,7 +16,12 @@ pub(super) async fn run(context: &Context, args: &DecisionsArgs) -> Result<Exit>
         Some(word) => exactly(&Selector::new(&api, None).await?.run(Some(word))?.run),
         None => RunSelector::default(),
     };
-    let decisions: Vec<DecisionView> = api.query(&Query::Decisions { run, all: args.all }).await?;
+    let mut decisions: Vec<DecisionView> = api.query(&Query::Decisions { run, all: args.all }).await?;
+    for decision in &mut decisions {
+        for command in decision.commands.iter_mut().chain(&mut decision.evidence) {
+            *command = context.command(command);
+        }
+    }
     answer(args.json, &decisions, |decisions, paint| output::decisions::render(decisions, now(), paint))?;
     Ok(Exit::Complete)
 }

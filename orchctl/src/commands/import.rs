@@ -39,7 +39,7 @@ pub(super) async fn run(context: &Context, args: &ImportArgs) -> Result<Exit> {
     let done = submit(&session.api, &prepared, !is_served, false).await;
     session.end().await;
     let (Submitted::Going(reply) | Submitted::Finished(reply)) = done?;
-    let next = vec![format!("orchctl run --spec {}", shell_word(&args.spec.to_string_lossy()))];
+    let next = vec![context.command(&format!("orchctl run --spec {}", shell_word(&args.spec.to_string_lossy())))];
     let view = ImportedView { run: reply.run, resumed: reply.resumed, units: reply.units, next };
     answer(args.json, &view, |view, _| text(view))?;
     Ok(Exit::Complete)

@@ -52,6 +52,7 @@ pub(super) async fn run(context: &Context, args: &WaitArgs) -> Result<Exit> {
         }
     };
     let summary: SummaryView = api.query(&Query::Summary { run: exactly(&line.run) }).await?;
+    let summary = context.with_commands(summary);
     answer(args.json, &summary, output::summary::render)?;
     if api.client().is_none() && exit == Exit::TimedOut {
         warn("no coordinator is running, so nothing moves; go on with `orchctl run` as before");

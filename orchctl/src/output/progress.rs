@@ -58,7 +58,11 @@ impl Progress {
         let mut news = changes(self.last.as_ref(), status);
         news.sort_by_key(|change| !change.is_problem);
         for change in &news {
-            self.say(&change_line(change, status, wall, self.paint()));
+            if change.is_notice {
+                self.note(&change.text);
+            } else {
+                self.say(&change_line(change, status, wall, self.paint()));
+            }
         }
         if let Form::Bars(bars) = &mut self.form {
             bars.draw(status, self.eta.remaining_ms(status), Paint::stderr());
@@ -99,7 +103,7 @@ impl Progress {
     }
 }
 
-/// `12:03:11Z  3/7  unit 4 in_progress: implement by codex on host-1`
+/// `12:03:11Z  3/7  ● unit 4 implement by codex on host-1: Queries`
 fn change_line(change: &Change, status: &StatusView, wall: WallMs, paint: Paint) -> String {
     let figure = |key: &str| status.counts.get(key).copied().unwrap_or(0);
     let head = format!("{}  {}/{}  ", clock(wall), figure("completed"), figure("total"));

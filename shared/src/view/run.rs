@@ -180,6 +180,9 @@ pub struct SummaryView {
     pub notices: Vec<String>,
     /// Commands to go on with.
     pub next: Vec<String>,
+    /// The command by which the run goes on, or by which what it left open is done.
+    #[serde(default)]
+    pub resume: String,
 }
 
 /// `decisions --json`.

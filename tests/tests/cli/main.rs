@@ -9,6 +9,7 @@ mod journey;
 mod looking;
 mod manual;
 mod mirrors;
+mod running;
 mod settings;
 mod terminal;
 mod world;

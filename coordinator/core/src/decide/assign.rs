@@ -90,7 +90,7 @@ fn answered(d: &mut Deciding<'_>, run: &RunId, backend: BackendName, checked: &C
 
 /// Asks again once, with reasons; what still fails falls back to the rules, and what could be taken is.
 fn useless(d: &mut Deciding<'_>, run: &RunId, backend: BackendName, problems: Vec<String>, accepted: &[Proposal]) {
-    let listed = problems.join("; ");
+    let listed: String = problems.iter().map(|problem| format!("\n- {problem}")).collect();
     d.emit(run, Fact::AssignFailed { backend: backend.clone(), kind: AssignFailure::Answer, problems });
     if d.run(run).assigning.failures < FAILURES_MAX {
         return;

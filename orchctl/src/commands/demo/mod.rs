@@ -51,11 +51,11 @@ pub(super) async fn run(context: &Context, args: &DemoArgs) -> Result<Exit> {
     std::fs::write(&playbook, sample::playbook())
         .map_err(|error| Failure::failed(format!("{} cannot be written", playbook.display())).why(error))?;
     introduce(args, &root)?;
-    let context = Context { data_dir, ..context.clone() };
+    let context = Context { data_dir, data_dir_was_named: true, ..context.clone() };
     let run_args = run_args(args, &repo, &spec, &playbook);
     let prepared = Prepared::new(&context, &run_args).await?;
     prepared.warn();
-    let manner = Manner { json: args.json, yes: args.yes, ..Manner::default() };
+    let manner = Manner { json: args.json, yes: args.yes, passing: matches!(place, Place::Passing(_)), ..Manner::default() };
     let exit = follow_to_end(&context, &prepared, manner).await?;
     if !args.json.json {
         tell_commits(&repo, &prepared.base.commit).await?;

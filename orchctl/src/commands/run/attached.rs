@@ -37,6 +37,8 @@ pub(in crate::commands) struct Manner {
     pub(in crate::commands) accept: bool,
     /// Do not ask.
     pub(in crate::commands) yes: bool,
+    /// Nothing of it is kept, so that there is nothing to do next.
+    pub(in crate::commands) passing: bool,
     /// The summary as JSON.
     pub(in crate::commands) json: JsonArg,
 }
@@ -115,7 +117,7 @@ async fn steer(
     let mut brings_crew = !is_manual && (seat.is_embedded() || !prepared.crew.workers.is_empty());
     match ask(&api, prepared, seat.is_embedded(), manner.fresh).await? {
         // Before anything is started for it: workers may not even be installed any more.
-        Submitted::Finished(reply) => return finished(&api, &reply, manner).await,
+        Submitted::Finished(reply) => return finished(context, &api, &reply, manner).await,
         Submitted::Going(reply) => {
             brings_crew = brings_crew && !waits_for_a_person(&api, &reply).await?;
             if !manner.yes {
@@ -129,7 +131,7 @@ async fn steer(
         bring(context, prepared, seat, crew).await?;
     }
     let reply = match submit(&api, prepared, seat.is_embedded(), manner.fresh).await? {
-        Submitted::Finished(reply) => return finished(&api, &reply, manner).await,
+        Submitted::Finished(reply) => return finished(context, &api, &reply, manner).await,
         Submitted::Going(reply) => reply,
     };
     manner.fresh = false;
@@ -160,7 +162,7 @@ async fn steer(
         Ended::Over(status) => {
             kept.progress.finish();
             let exit = if asked.stage() == Stage::Running { exit_of(&status) } else { Exit::Interrupted };
-            conclude(&api, &reply.run, exit, manner, kept.branch.as_ref()).await.map(Steered::Ended)
+            conclude(context, &api, &reply.run, exit, manner, kept.branch.as_ref()).await.map(Steered::Ended)
         }
         Ended::Interrupted | Ended::TimedOut => Ok(Steered::Ended(Exit::Interrupted)),
         // Our own coordinator does not come back.
@@ -216,14 +218,24 @@ async fn waits_for_a_person(api: &Api, reply: &SubmitReply) -> Result<bool> {
     Ok(status.status == "waiting")
 }
 
-async fn finished(api: &Api, reply: &SubmitReply, manner: &Manner) -> Result<Steered> {
+async fn finished(context: &Context, api: &Api, reply: &SubmitReply, manner: &Manner) -> Result<Steered> {
     let summary: SummaryView = api.query(&Query::Summary { run: exactly(&reply.run) }).await?;
-    answer(manner.json, &summary, output::summary::render)?;
-    Ok(Steered::Ended(summary.exit.map_or(Exit::Failed, Exit::of_run)))
+    let exit = summary.exit.map_or(Exit::Failed, Exit::of_run);
+    tell(context, summary, manner)?;
+    Ok(Steered::Ended(exit))
+}
+
+/// The summary, with commands that work where it is read.
+fn tell(context: &Context, summary: SummaryView, manner: &Manner) -> Result<()> {
+    let mut summary = context.with_commands(summary);
+    if manner.passing {
+        summary.next.clear();
+    }
+    answer(manner.json, &summary, output::summary::render)
 }
 
 /// The end of a run: accept if asked, then the summary.
-async fn conclude(api: &Api, run: &str, exit: Exit, manner: &Manner, branch: Option<&RunBranch>) -> Result<Exit> {
+async fn conclude(context: &Context, api: &Api, run: &str, exit: Exit, manner: &Manner, branch: Option<&RunBranch>) -> Result<Exit> {
     let query = Query::Summary { run: exactly(run) };
     let mut summary: SummaryView = api.query(&query).await?;
     let mut accepted = Ok(None);
@@ -231,7 +243,7 @@ async fn conclude(api: &Api, run: &str, exit: Exit, manner: &Manner, branch: Opt
         accepted = accept::accept(api, &summary, branch, None, false).await.map(Some);
         summary = api.query(&query).await?;
     }
-    answer(manner.json, &summary, output::summary::render)?;
+    tell(context, summary, manner)?;
     accepted.map(|_| exit)
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn start(context: &Context, prepared: &Prepared, args: &RunArgs
     let is_alive = connect::find(context).await?.is_some();
     // With none alive, one of our own says what there is to do: nothing is left running for a run that is finished or refused.
     let seat = Seat::take(context).await?;
-    let ahead = look_ahead(&seat, prepared, args, !is_alive).await;
+    let ahead = look_ahead(context, &seat, prepared, args, !is_alive).await;
     seat.leave().await;
     if let Some(exit) = ahead? {
         return Ok(exit);
@@ -44,18 +44,18 @@ pub(super) async fn start(context: &Context, prepared: &Prepared, args: &RunArgs
     let seat = Seat::Theirs { client, embedded };
     match submit(&seat.api(), prepared, embedded, args.fresh).await? {
         Submitted::Going(reply) => {
-            let view = DetachedView { next: next(&reply.run), run: reply.run, resumed: reply.resumed, units: reply.units };
+            let view = DetachedView { next: next(context, &reply.run), run: reply.run, resumed: reply.resumed, units: reply.units };
             answer(args.json, &view, |view, _| text(view))?;
             Ok(Exit::Complete)
         }
-        Submitted::Finished(reply) => finished(&seat, args, &reply).await,
+        Submitted::Finished(reply) => finished(context, &seat, args, &reply).await,
     }
 }
 
 /// What the submission will come to, and the question before a new run. `Some` if there is nothing to start.
-async fn look_ahead(seat: &Seat, prepared: &Prepared, args: &RunArgs, brings_crew: bool) -> Result<Option<Exit>> {
+async fn look_ahead(context: &Context, seat: &Seat, prepared: &Prepared, args: &RunArgs, brings_crew: bool) -> Result<Option<Exit>> {
     match ask(&seat.api(), prepared, seat.is_embedded(), args.fresh).await? {
-        Submitted::Finished(reply) => finished(seat, args, &reply).await.map(Some),
+        Submitted::Finished(reply) => finished(context, seat, args, &reply).await.map(Some),
         Submitted::Going(reply) => {
             if !args.yes {
                 confirm(seat, prepared, brings_crew, &reply).await?;
@@ -65,11 +65,12 @@ async fn look_ahead(seat: &Seat, prepared: &Prepared, args: &RunArgs, brings_cre
     }
 }
 
-async fn finished(seat: &Seat, args: &RunArgs, reply: &SubmitReply) -> Result<Exit> {
+async fn finished(context: &Context, seat: &Seat, args: &RunArgs, reply: &SubmitReply) -> Result<Exit> {
     let summary: SummaryView = seat.api().query(&Query::Summary { run: exactly(&reply.run) }).await?;
+    let exit = summary.exit.map_or(Exit::Failed, Exit::of_run);
     warn("there is nothing new to do; this is what the last run came to");
-    answer(args.json, &summary, output::summary::render)?;
-    Ok(summary.exit.map_or(Exit::Failed, Exit::of_run))
+    answer(args.json, &context.with_commands(summary), output::summary::render)?;
+    Ok(exit)
 }
 
 /// Coordinator and workers in a process of their own.
@@ -111,9 +112,11 @@ fn absolute(path: std::path::PathBuf) -> std::path::PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
-fn next(run: &str) -> Vec<String> {
+fn next(context: &Context, run: &str) -> Vec<String> {
     let run = shell_word(run);
-    vec![format!("orchctl wait {run} --timeout 9m"), format!("orchctl status {run}"), "orchctl down".to_owned()]
+    [format!("orchctl wait {run} --timeout 9m"), format!("orchctl status {run}"), "orchctl down".to_owned()]
+        .map(|next| context.command(&next))
+        .to_vec()
 }
 
 fn text(view: &DetachedView) -> String {

@@ -27,6 +27,6 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit> {
     if args.detach {
         return detach::start(context, &prepared, &args).await;
     }
-    let manner = Manner { fresh: args.fresh, accept: args.accept, yes: args.yes, json: args.json };
+    let manner = Manner { fresh: args.fresh, accept: args.accept, yes: args.yes, passing: false, json: args.json };
     follow_to_end(context, &prepared, manner).await
 }

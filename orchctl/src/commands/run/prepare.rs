@@ -151,7 +151,11 @@ fn absolute_path(file: &str) -> String {
 
 fn absolute_playbook(word: &str) -> String {
     match word.strip_prefix("scripted:") {
-        Some(file) => format!("scripted:{}", absolute(file)),
+        Some(word) => {
+            let slots = word.rsplit_once('=').filter(|(_, slots)| slots.parse::<u32>().is_ok());
+            let (file, slots) = slots.map_or((word, String::new()), |(file, slots)| (file, format!("={slots}")));
+            format!("scripted:{}{slots}", absolute(file))
+        }
         None => word.to_owned(),
     }
 }

@@ -11,8 +11,10 @@ use crate::output::units::{Group, activity, group, reason};
 /// A piece of news.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Change {
-    /// In a line.
+    /// In a line; a notice's whole text.
     pub(super) text: String,
+    /// A notice: told in full.
+    pub(super) is_notice: bool,
     /// Whether a person should look.
     pub(super) is_problem: bool,
     pub(super) style: Style,
@@ -25,33 +27,48 @@ pub(super) fn changes(before: Option<&StatusView>, now: &StatusView) -> Vec<Chan
     let mut news = Vec::new();
     for unit in now.units.iter().filter(|unit| unit.runs) {
         let known = earlier.get(unit.id.as_str()).map_or("not_started", |unit| unit.status.as_str());
-        if known != unit.status {
+        if known != unit.status && !is_derived(known, unit) {
             news.push(of_unit(unit));
         }
     }
     let asked = before.map_or(0, |status| status.decisions);
     if now.decisions > asked {
         let text = format!("! {}: orchctl decisions {}", decisions_wait(now.decisions), now.run);
-        news.push(Change { text, is_problem: true, style: Style::Problem });
+        news.push(Change { text, is_notice: false, is_problem: true, style: Style::Problem });
     }
     let known = before.map(|status| status.notices.as_slice()).unwrap_or_default();
     for notice in fresh(known, &now.notices) {
-        news.push(Change { text: format!("note: {notice}"), is_problem: false, style: Style::Warning });
+        news.push(Change { text: notice.clone(), is_notice: true, is_problem: false, style: Style::Warning });
     }
     news
 }
 
+/// Blocked by an upstream unit, and free again: the upstream unit is the news.
+fn is_derived(known: &str, unit: &UnitView) -> bool {
+    (unit.status == "blocked" && unit.blocked_by.is_some()) || (known == "blocked" && unit.status == "not_started")
+}
+
 fn of_unit(unit: &UnitView) -> Change {
     let group = group(unit);
+    if group == Group::Live {
+        // How long it has been at it is always nothing here.
+        let doing = activity(&UnitView { running_ms: None, ..unit.clone() });
+        let text = format!("{} unit {} {doing}: {}", group.mark(), unit.id, unit.title);
+        return Change { text, is_notice: false, is_problem: false, style: group.style() };
+    }
     let about = match group {
-        Group::Live => activity(unit),
         Group::Problem | Group::Out => reason(unit),
         Group::Waiting if unit.status == "blocked" => reason(unit),
-        Group::Waiting | Group::Done => String::new(),
+        Group::Waiting | Group::Done | Group::Live => String::new(),
     };
     let about = if about.is_empty() { unit.title.clone() } else { about };
     let is_problem = group == Group::Problem;
-    Change { text: format!("{} unit {} {}: {about}", group.mark(), unit.id, unit.status), is_problem, style: group.style() }
+    Change {
+        text: format!("{} unit {} {}: {about}", group.mark(), unit.id, unit.status),
+        is_notice: false,
+        is_problem,
+        style: group.style(),
+    }
 }
 
 /// Notices that were not there before. Only the last ones are told, so the new ones are what follows the longest overlap.
@@ -80,14 +97,14 @@ mod tests {
         now.decisions = 2;
         assert_eq!(
             texts(Some(&before), &now),
-            ["· unit 3 pending_review: Command line", "! 2 decisions wait: orchctl decisions query-tool-k3f9qa", "note: one more"]
+            ["· unit 3 pending_review: Command line", "! 2 decisions wait: orchctl decisions query-tool-k3f9qa", "one more"]
         );
     }
 
     #[test]
     fn a_first_look_tells_what_has_begun() {
         let news = texts(None, &status());
-        assert!(news.contains(&"● unit 3 in_progress: implement by codex on host-1 for 2m10s".to_owned()), "{news:?}");
+        assert!(news.contains(&"● unit 3 implement by codex on host-1: Command line".to_owned()), "{news:?}");
         assert!(news.contains(&"! unit 2 blocked: the third fix still has critical findings".to_owned()), "{news:?}");
         assert!(!news.iter().any(|line| line.contains("unit 4") || line.contains("unit 6")), "{news:?}");
     }
