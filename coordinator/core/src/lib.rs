@@ -11,6 +11,7 @@ mod decide;
 pub mod effect;
 mod entropy;
 pub mod fleet;
+pub mod invariants;
 pub mod schedule;
 pub mod state;
 pub mod transition;

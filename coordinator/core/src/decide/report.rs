@@ -36,7 +36,7 @@ pub(super) fn report(d: &mut Deciding<'_>, report: Report) {
     }
 }
 
-/// Whether the outcome belongs to the attempt that holds its seat now. The simulation proves its own teeth by switching this off.
+/// Whether the outcome belongs to the attempt that holds its seat now.
 fn is_current(d: &Deciding<'_>, report: &Report) -> bool {
     d.state().current(&report.lease).is_some_and(|attempt| attempt.worker == report.worker)
 }

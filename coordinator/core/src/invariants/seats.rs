@@ -1,0 +1,95 @@
+//! I3: attempts are numbered once, one kind of seat of a unit is live at a time, and only the attempt that holds its seat ends in it.
+
+use roundtable_shared::limits::FIX_ATTEMPTS_MAX;
+use roundtable_shared::{AttemptNo, Role, Seat, UnitId, UnitState};
+
+use super::Found;
+use crate::state::{Attempt, Run, Stage, State, Unit};
+use crate::transition::{Fact, Granted};
+
+/// What facts about attempts may not do.
+pub(super) fn before(found: &mut Found<'_>, state: &State, run: &Run, fact: &Fact) {
+    match fact {
+        Fact::LeaseGranted(granted) => {
+            let stopped = run.paused.is_some() || run.halted.is_some() || run.ending.is_some() || state.paused.is_some();
+            found.unless(!stopped, "I3", || format!("attempt {} is granted while the run is stopped", granted.attempt));
+            match &granted.unit {
+                Some(unit) => match run.unit(unit) {
+                    Some(unit) => of_unit(found, run, unit, granted),
+                    None => found.unless(false, "I13", || format!("unit {unit} does not exist")),
+                },
+                None => of_run(found, run, granted),
+            }
+        }
+        Fact::AttemptStarted { unit, attempt } => {
+            let live = find(run, unit.as_ref(), *attempt).is_some_and(|found| found.is_live() && found.started_at.is_none());
+            found.unless(live, "I3", || format!("attempt {attempt} of {unit:?} starts, but is not waiting to"));
+        }
+        Fact::AttemptEnded { unit, attempt, .. } | Fact::AttemptLost { unit, attempt, .. } => {
+            let holder = find(run, unit.as_ref(), *attempt).and_then(|attempt| holder_of(run, unit.as_ref(), attempt.seat));
+            found.unless(holder == Some(*attempt), "I3", || {
+                format!("attempt {attempt} of {unit:?} ends, but its seat is held by {holder:?}")
+            });
+        }
+        Fact::AttemptLate { unit, attempt } => {
+            let ended = find(run, unit.as_ref(), *attempt).is_some_and(|attempt| !attempt.is_live() && attempt.digest.is_none());
+            found.unless(ended, "I3", || format!("attempt {attempt} of {unit:?} is late, but holds its seat or has ended in it"));
+        }
+        _ => {}
+    }
+}
+
+fn find<'a>(run: &'a Run, unit: Option<&UnitId>, no: AttemptNo) -> Option<&'a Attempt> {
+    match unit {
+        Some(unit) => run.unit(unit)?.attempt(no),
+        None => run.attempt(no),
+    }
+}
+
+fn holder_of(run: &Run, unit: Option<&UnitId>, seat: Seat) -> Option<AttemptNo> {
+    match unit {
+        Some(unit) => run.unit(unit)?.live.get(&seat).copied(),
+        None => run.live.get(&seat).copied(),
+    }
+}
+
+fn of_unit(found: &mut Found<'_>, run: &Run, unit: &Unit, granted: &Granted) {
+    let (id, seat) = (&unit.id, granted.seat);
+    let next = unit.attempts.iter().map(|attempt| attempt.no.0).max().unwrap_or(0) + 1;
+    found.unless(granted.attempt.0 == next, "I3", || format!("unit {id}: attempt {} is granted after {}", granted.attempt, next - 1));
+    found.unless(!unit.live.contains_key(&seat), "I3", || format!("unit {id}: seat {seat} is granted while it is held"));
+    let alone = unit.live.keys().all(|live| matches!((live, seat), (Seat::Review(_), Seat::Review(_))));
+    found.unless(alone, "I3", || format!("unit {id}: seat {seat} is granted beside {:?}", unit.live));
+    found.unless(unit.runs, "I3", || format!("unit {id} does not run and is granted {seat}"));
+    found.unless(run.stage == Stage::Working, "I3", || format!("unit {id} is granted {seat} while the run is {:?}", run.stage));
+    let fits = match seat {
+        Seat::Work => matches!(unit.state, UnitState::NotStarted | UnitState::FixRequired | UnitState::Blocked),
+        Seat::Review(n) => matches!(unit.state, UnitState::PendingReview | UnitState::UnderReview) && n >= 1 && n <= unit.reviewers,
+        Seat::Check => {
+            let flies = run.in_flight.as_ref().is_some_and(|flight| flight.unit == *id && flight.candidate.is_some() && !flight.intended);
+            unit.state == UnitState::FinalReview && flies
+        }
+        Seat::Assign | Seat::Orchestrate => false,
+    };
+    found.unless(fits, "I3", || format!("unit {id} is {} and is granted {seat}", unit.state));
+    if granted.role == Role::Fix {
+        found.unless(unit.fix_attempts < FIX_ATTEMPTS_MAX, "I3", || format!("unit {id}: a fix after {} fixes", unit.fix_attempts));
+        let last = unit.fix_attempts + 1 == FIX_ATTEMPTS_MAX;
+        found.unless(granted.escalated == last, "I3", || {
+            format!("unit {id}: fix {} has escalated {}", unit.fix_attempts + 1, granted.escalated)
+        });
+    }
+}
+
+fn of_run(found: &mut Found<'_>, run: &Run, granted: &Granted) {
+    let next = run.attempts.len() as u32 + 1;
+    found.unless(granted.attempt.0 == next, "I3", || format!("run's attempt {} is granted after {}", granted.attempt, next - 1));
+    let seat = granted.seat;
+    found.unless(!run.live.contains_key(&seat), "I3", || format!("seat {seat} is granted while it is held"));
+    let fits = match seat {
+        Seat::Assign => run.stage == Stage::Assigning,
+        Seat::Orchestrate | Seat::Check => run.stage == Stage::Working,
+        Seat::Work | Seat::Review(_) => false,
+    };
+    found.unless(fits, "I3", || format!("seat {seat} is granted while the run is {:?}", run.stage));
+}
