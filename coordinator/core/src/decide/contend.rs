@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use roundtable_shared::limits::FIX_ATTEMPTS_MAX;
 use roundtable_shared::{DecisionKind, Role, RunId, UnitId, UnitState};
 
 use super::blocking::{Block, block};
@@ -62,7 +63,8 @@ pub(super) fn breach(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, role: Rol
     let attempt = d.unit(run, unit).last.as_ref().map(|work| work.attempt).unwrap_or_default();
     d.emit(run, Fact::BreachRecorded { unit: unit.clone(), breach: Some(Breach { attempt, paths }) });
     d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::Breach });
-    if d.unit(run, unit).counters.breaches >= BREACHES_MAX {
+    let no_fix_left = role == Role::Fix && d.unit(run, unit).fix_attempts >= FIX_ATTEMPTS_MAX;
+    if no_fix_left || d.unit(run, unit).counters.breaches >= BREACHES_MAX {
         failure::back_to_waiting(d, run, unit);
         let context = format!("unit {unit} changed what its manifest does not allow: {}", listed.join(", "));
         block(d, run, unit, Block { kind: DecisionKind::Breach, reason: "changes outside its manifest".to_owned(), context });

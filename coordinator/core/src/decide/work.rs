@@ -93,15 +93,25 @@ fn answered(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, role: Role, answer
         return failed(d, run, unit, role, None, &problem, report);
     }
     close_subtasks(d, run, unit, &done);
-    if role == Role::Fix {
-        d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::Fix });
-    }
     if !judged.contended.is_empty() {
         let contention = Contention { role, claim: judged.claim, contended: judged.contended, by_person: false };
-        return contend::wait_for(d, run, unit, contention);
+        contend::wait_for(d, run, unit, contention);
+        // A fix that had to be taken back at once, because waiting would have been for ever, is a turn that is repeated.
+        let waits = !d.unit(run, unit).contended.is_empty();
+        if role == Role::Fix && waits {
+            count_fix(d, run, unit);
+        }
+        return;
+    }
+    if role == Role::Fix {
+        count_fix(d, run, unit);
     }
     let work = work_of(d, &report.lease.key);
     accept(d, run, unit, work, judged.claim, judged.paths);
+}
+
+fn count_fix(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId) {
+    d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::Fix });
 }
 
 /// What is wrong with a completed answer, seen from what it changed.

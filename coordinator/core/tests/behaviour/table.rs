@@ -1,0 +1,319 @@
+//! A core on the table: a plan, a fleet, and a hand that gives each command and answers each effect.
+
+use std::collections::BTreeMap;
+
+use roundtable_core::command::{
+    Act, Command, Imported, ImportedUnit, Now, Operate, Prepared, Report, RoleAnswer, RunSource, ShellAnswer, Submit, WorkerHello,
+};
+use roundtable_core::effect::{Effect, Grant};
+use roundtable_core::invariants::{self, History};
+use roundtable_core::state::{Run, State, Unit};
+use roundtable_core::{Change, Core, Entropy, Rejection, Transition};
+use roundtable_shared::answer::{ReviewAnswer, WorkAnswer, WorkStatus};
+use roundtable_shared::spec::Spec;
+use roundtable_shared::time::WallMs;
+use roundtable_shared::{
+    AttemptFacts, BackendName, BackendOffer, ChangeKind, ChangedPath, Choice, CommitId, DecisionId, Dependants, EntryKind, Failure,
+    FailureKind, HeldLease, Introduction, LeasePhase, LeaseRef, Mode, Role, RunId, RunOptions, Severity, UnitId, Usage, WorkerId,
+};
+
+/// The table.
+pub struct Table {
+    pub core: Core,
+    pub now: Now,
+    pub log: Vec<Transition>,
+    /// Effects not yet carried out.
+    pub effects: Vec<Effect>,
+    entropy: Entropy,
+    history: History,
+    durable: State,
+    commits: u32,
+    sessions: u64,
+}
+
+/// The only run.
+pub fn run_id() -> RunId {
+    RunId::from("run")
+}
+
+/// Options of a run without agents of its own.
+pub fn options() -> RunOptions {
+    RunOptions { mode: Mode::Legacy, embedded: true, ..RunOptions::default() }
+}
+
+impl Table {
+    pub fn new() -> Self {
+        Self {
+            core: Core::default(),
+            now: Now { mono_ms: 1_000, wall: WallMs(1_767_225_600_000) },
+            log: Vec::new(),
+            effects: Vec::new(),
+            entropy: Entropy::new(1),
+            history: History::default(),
+            durable: State::default(),
+            commits: 0,
+            sessions: 0,
+        }
+    }
+
+    /// With a run of that plan.
+    pub fn with(tasks: &str, options: RunOptions) -> Self {
+        Self::continuing(tasks, options, None)
+    }
+
+    /// With a run that takes up what another tool left: state word and owner per unit.
+    pub fn with_imported(tasks: &str, options: RunOptions, units: &[(&str, &str, Option<&str>)]) -> Self {
+        let unit = |(id, status, owner): &(&str, &str, Option<&str>)| {
+            let owner_agent = owner.map(str::to_owned);
+            (UnitId::from(*id), ImportedUnit { status: (*status).to_owned(), owner_agent, ..ImportedUnit::default() })
+        };
+        Self::continuing(tasks, options, Some(Imported { units: units.iter().map(unit).collect(), session_name: None }))
+    }
+
+    fn continuing(tasks: &str, options: RunOptions, imported: Option<Imported>) -> Self {
+        let mut table = Self::new();
+        let files = BTreeMap::from([("tasks.md".to_owned(), tasks.as_bytes().to_vec())]);
+        let (spec, outline, _) = Spec::read(&files, false).into_result().expect("the plan has no errors");
+        let base = table.commit();
+        table.send(Command::Submit(Box::new(Submit {
+            run: run_id(),
+            source: RunSource {
+                repository: "root".to_owned(),
+                git_dir: "git".to_owned(),
+                spec_path: "spec".to_owned(),
+                workdir: ".".to_owned(),
+            },
+            spec,
+            outline,
+            inputs_digest: String::new(),
+            options,
+            base,
+            started_branch: None,
+            fresh: false,
+            tick_path: None,
+            spec_paths: Vec::new(),
+            mirror_paths: Vec::new(),
+            imported: imported.map(Box::new),
+            by: "ada".to_owned(),
+        })));
+        table
+    }
+
+    /// A worker joins, with slots per backend; each backend is a pool of its own, but codex-review shares codex's.
+    pub fn join(&mut self, id: &str, backends: &[(&str, u32)]) {
+        self.sessions += 1;
+        let (worker, session) = (WorkerId::from(id), self.sessions);
+        let offer = |(name, slots): &(&str, u32)| BackendOffer {
+            name: BackendName::from(*name),
+            pool: name.trim_end_matches("-review").to_owned(),
+            slots: *slots,
+            version: String::new(),
+            account: "account".to_owned(),
+            serves_all: false,
+            unavailable: String::new(),
+        };
+        let offers: Vec<BackendOffer> = backends.iter().map(offer).collect();
+        let introduction = Introduction {
+            incarnation: session,
+            name: id.to_owned(),
+            version: String::new(),
+            labels: BTreeMap::new(),
+            backends: offers.clone(),
+            held: Vec::new(),
+        };
+        self.send(Command::WorkerHello(Box::new(WorkerHello { worker: worker.clone(), session, introduction })));
+        for offer in offers {
+            self.send(Command::Want { worker: worker.clone(), session, pool: offer.pool, credits: offer.slots });
+        }
+    }
+
+    pub fn send(&mut self, command: Command) {
+        self.try_send(command).expect("the command is taken");
+    }
+
+    pub fn try_send(&mut self, command: Command) -> Result<(), Rejection> {
+        let change = self.core.handle(command, self.now, &mut self.entropy)?;
+        self.take(change);
+        Ok(())
+    }
+
+    pub fn act(&mut self, act: Act) {
+        self.send(Command::Operate(Operate { run: Some(run_id()), by: "ada".to_owned(), act }));
+    }
+
+    pub fn decide(&mut self, id: &str, choice: Choice) {
+        self.act(Act::Decide { id: DecisionId::from(id), choice, dependants: Dependants::GoOn, note: None });
+    }
+
+    /// Grants what can be granted. Whatever is left must wait for something.
+    pub fn schedule(&mut self) {
+        let change = self.core.schedule(self.now, &mut self.entropy);
+        self.take(change);
+        let wrong = invariants::check(&self.core.state, &self.core.fleet, self.now);
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+
+    fn take(&mut self, change: Change) {
+        assert!(change.refused.is_empty(), "{:?}", change.refused);
+        for transition in change.transitions {
+            let mut wrong = self.history.before(&self.durable, &transition);
+            self.durable.apply(&transition);
+            wrong.extend(self.history.after(&self.durable, &transition));
+            assert!(wrong.is_empty(), "{wrong:?}");
+            self.log.push(transition);
+        }
+        assert_eq!(self.durable, self.core.state, "the state is the fold of its log");
+        self.effects.extend(change.effects);
+    }
+
+    /// Time passes; workers stay alive with what they hold.
+    pub fn pass(&mut self, ms: u64) {
+        for _ in 0..ms.div_ceil(1_000) {
+            self.now.mono_ms += 1_000;
+            self.now.wall.0 += 1_000;
+            let workers: Vec<(WorkerId, u64)> =
+                self.core.fleet.workers.values().map(|worker| (worker.id.clone(), worker.session)).collect();
+            for (worker, session) in workers {
+                let held = self.core.state.live_of(&worker).map(|(key, attempt)| HeldLease {
+                    lease: LeaseRef { key: key.clone(), lease_id: attempt.lease_id },
+                    phase: LeasePhase::Running,
+                    last_event_seq: 0,
+                });
+                let held = held.collect();
+                self.send(Command::Heartbeat { worker, session, held });
+            }
+            self.send(Command::Tick);
+        }
+    }
+
+    /// The grants that wait to be carried out; their workers take and start them.
+    pub fn start(&mut self) -> Vec<Grant> {
+        let (grants, rest): (Vec<Effect>, Vec<Effect>) = self.effects.drain(..).partition(|effect| matches!(effect, Effect::Grant(_)));
+        self.effects = rest;
+        let grants = grants.into_iter().filter_map(|effect| if let Effect::Grant(grant) = effect { Some(*grant) } else { None });
+        let grants: Vec<Grant> = grants.collect();
+        for grant in &grants {
+            let (worker, lease) = (grant.worker.clone(), grant.lease.clone());
+            self.send(Command::LeaseAccepted { worker: worker.clone(), lease: lease.clone() });
+            self.send(Command::LeaseStarted { worker, lease });
+        }
+        grants
+    }
+
+    /// Schedules, and starts what was granted.
+    pub fn go(&mut self) -> Vec<Grant> {
+        self.schedule();
+        self.start()
+    }
+
+    /// The one grant of that unit.
+    pub fn go_one(&mut self, unit: &str) -> Grant {
+        let mut grants = self.go();
+        grants.retain(|grant| grant.lease.key.unit.as_ref().is_some_and(|id| id.as_str() == unit));
+        assert_eq!(grants.len(), 1, "unit {unit} is granted once");
+        grants.remove(0)
+    }
+
+    pub fn commit(&mut self) -> CommitId {
+        self.commits += 1;
+        CommitId::new(format!("{:040x}", self.commits))
+    }
+
+    /// A work turn ends well, having changed these paths.
+    pub fn works(&mut self, grant: &Grant, paths: &[&str]) {
+        self.report(grant, None, paths, Ok(RoleAnswer::Work(work_answer())));
+    }
+
+    pub fn reviews(&mut self, grant: &Grant, severity: Severity) {
+        assert_eq!(grant.role, Role::Review);
+        let answer = ReviewAnswer { severity, summary: "seen".to_owned(), details: None, issues: Vec::new() };
+        self.report(grant, None, &[], Ok(RoleAnswer::Review(answer)));
+    }
+
+    pub fn breaks(&mut self, grant: &Grant, kind: FailureKind) {
+        self.report(grant, Some(kind), &[], Ok(RoleAnswer::None));
+    }
+
+    /// The outcome of a turn; its slot is free again.
+    pub fn report(&mut self, grant: &Grant, failure: Option<FailureKind>, paths: &[&str], answer: Result<RoleAnswer, String>) {
+        let commit = grant.role.writes().then(|| self.commit());
+        let facts = AttemptFacts {
+            failure: failure.map(|kind| Failure { kind, message: "no".to_owned() }),
+            exit_code: Some(0),
+            answer: String::new(),
+            commit,
+            agent_session: None,
+            usage: Usage::default(),
+            last_event_seq: 0,
+        };
+        let digest = format!("digest {}", grant.lease.key);
+        let changed = paths.iter().map(|path| changed(path)).collect();
+        let (worker, lease) = (grant.worker.clone(), grant.lease.clone());
+        self.send(Command::Report(Box::new(Report { worker, lease, digest, facts, changed, learned: Vec::new(), answer })));
+        self.want(grant);
+    }
+
+    fn want(&mut self, grant: &Grant) {
+        let worker = &self.core.fleet.workers[&grant.worker];
+        let slots = worker.offers.values().find(|offer| offer.offer.pool == grant.pool).map_or(0, |offer| offer.offer.slots);
+        let busy = self.core.state.live_of(&grant.worker).filter(|(_, attempt)| attempt.pool == grant.pool).count() as u32;
+        let (worker, session, pool) = (grant.worker.clone(), worker.session, grant.pool.clone());
+        self.send(Command::Want { worker, session, pool, credits: slots.saturating_sub(busy) });
+    }
+
+    /// Everything owed to branches goes well.
+    pub fn integrate(&mut self) {
+        while let Some(at) = self.effects.iter().position(|effect| !matches!(effect, Effect::Grant(_))) {
+            let effect = self.effects.remove(at);
+            match effect {
+                Effect::PrepareIntegration(asked) => {
+                    let result = self.clean(&asked.unit);
+                    self.shell(ShellAnswer::IntegrationPrepared { run: asked.run, unit: asked.unit, tip: asked.tip, result });
+                }
+                Effect::MoveBranch { run, new, .. } => self.shell(ShellAnswer::BranchMoved { run, tip: new }),
+                Effect::MergeWithTip { run, unit, tip, .. } => {
+                    let result = self.clean(&unit);
+                    self.shell(ShellAnswer::Merged { run, unit, tip, result });
+                }
+                Effect::CloseRun { run, .. } => self.shell(ShellAnswer::RunClosed { run, commit: None }),
+                _ => {}
+            }
+        }
+    }
+
+    fn clean(&mut self, unit: &UnitId) -> Prepared {
+        let paths = self.unit(unit.as_str()).changed.clone();
+        Prepared::Clean { commit: self.commit(), changed: paths.iter().map(|path| changed(path)).collect() }
+    }
+
+    pub fn shell(&mut self, answer: ShellAnswer) {
+        self.send(Command::Shell(answer));
+    }
+
+    pub fn run(&self) -> &Run {
+        self.core.state.run(&run_id()).expect("the run is there")
+    }
+
+    pub fn unit(&self, id: &str) -> &Unit {
+        self.run().unit(&UnitId::from(id)).unwrap_or_else(|| panic!("there is a unit {id}"))
+    }
+}
+
+fn work_answer() -> WorkAnswer {
+    WorkAnswer {
+        status: WorkStatus::Completed,
+        completed_subtasks: Vec::new(),
+        failed_subtask: None,
+        error: None,
+        summary: "did it".to_owned(),
+        files_changed: Vec::new(),
+        tests_passed: None,
+        tests_failed: None,
+        coverage: None,
+        learnings: Vec::new(),
+    }
+}
+
+fn changed(path: &str) -> ChangedPath {
+    ChangedPath { path: path.to_owned(), change: ChangeKind::Modified, entry: EntryKind::File, unreadable: false }
+}
