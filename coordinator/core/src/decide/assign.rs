@@ -166,7 +166,8 @@ impl<'a> Planner<'a> {
         let keep = Proposal::keep(id.clone());
         let said = proposals.iter().find(|proposal| proposal.unit == *id).unwrap_or(&keep);
         let is_manual = source == PlanSource::Manual;
-        let manifest = |list: &Option<Vec<String>>, own: &[String]| list.clone().unwrap_or_else(|| own.to_vec());
+        // Whoever has begun holds what it was given.
+        let manifest = |list: &Option<Vec<String>>, own: &[String]| list.clone().filter(|_| !unit.started).unwrap_or_else(|| own.to_vec());
         let mut writes = manifest(&said.writes, unit.manifest.writes.entries());
         let mut reads = manifest(&said.reads, unit.manifest.reads.entries());
         if let Err(error) = Manifest::new(&writes, &reads, self.run.options.ignore_case) {

@@ -8,7 +8,7 @@ use super::blocking::{Block, block};
 use super::fix::HUMAN;
 use super::{Deciding, raise};
 use crate::command::{Imported, ImportedUnit};
-use crate::state::{FixCause, Unit, Work};
+use crate::state::{FixCause, Release, Unit, Work};
 use crate::transition::{Fact, UnitImport};
 
 /// Carries the units over. Assignment follows; decisions after that.
@@ -16,14 +16,10 @@ pub(super) fn import(d: &mut Deciding<'_>, run: &RunId, imported: &Imported) {
     for (id, from) in &imported.units {
         let Some(unit) = d.state().unit(run, id).filter(|unit| unit.runs) else { continue };
         let import = translate(d, run, unit, from);
-        let (state, is_fix) = (import.state, import.state == UnitState::FixRequired);
+        let is_fix = import.state == UnitState::FixRequired;
         d.emit(run, Fact::UnitImported { unit: id.clone(), import: Box::new(import) });
         if is_fix {
             d.emit(run, Fact::FixSet { unit: id.clone(), cause: Some(FixCause::Imported) });
-        }
-        if state == UnitState::PendingReview {
-            let reviewers = d.unit(run, id).criticality.reviewers();
-            d.emit(run, Fact::RoundOpened { unit: id.clone(), reviewers });
         }
         carry_assignment(d, run, id, from);
     }
@@ -99,5 +95,27 @@ pub(super) fn ask(d: &mut Deciding<'_>, run: &RunId) {
             d.move_unit(run, &id, UnitState::Blocked, Some("no owner".to_owned()));
             raise(d, run, DecisionKind::MissingOwnerAgent, Some(&id), None, context);
         }
+    }
+}
+
+/// Imported units that hold what an earlier one holds wait until it is free; the others are reviewed, or fixed, at once.
+pub(super) fn make_room(d: &mut Deciding<'_>, run: &RunId) {
+    let holding: Vec<UnitId> = d.run(run).holders().map(|unit| unit.id.clone()).collect();
+    for id in holding {
+        let unit = d.unit(run, &id);
+        let earlier = d.run(run).hold_conflicts(unit).find(|other| other.position < unit.position).map(|other| other.id.clone());
+        let Some(earlier) = earlier else {
+            if unit.state == UnitState::PendingReview {
+                let reviewers = unit.criticality.reviewers();
+                d.emit(run, Fact::RoundOpened { unit: id, reviewers });
+            }
+            continue;
+        };
+        let release = match (&unit.fix, unit.last.clone()) {
+            (None, Some(work)) => Release::Review { work },
+            _ => Release::Fix,
+        };
+        d.move_unit(run, &id, UnitState::Blocked, Some(format!("waits for what unit {earlier} holds")));
+        d.emit(run, Fact::ReleaseSet { unit: id, release: Some(release) });
     }
 }

@@ -64,6 +64,7 @@ pub(super) fn submit(d: &mut Deciding<'_>, submit: Submit) -> Result<(), Rejecti
     if let Some(imported) = imported {
         import::import(d, &run, &imported);
         import::ask(d, &run);
+        import::make_room(d, &run);
     }
     assign::begin(d, &run);
     d.reply(Reply::Submitted { run, resumed: false });

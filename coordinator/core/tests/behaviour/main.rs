@@ -3,3 +3,4 @@
 
 mod contend;
 mod table;
+mod import;
