@@ -34,7 +34,7 @@ pub(super) fn open(d: &mut Deciding<'_>, run: &RunId, phase: Phase) -> Result<()
         Phase::SyncPulse => d.done("the mirror files follow the state by themselves"),
         Phase::Dispatch => {
             refuse_unassigned(now)?;
-            let ready = |unit: &Unit| schedule::wants_work(unit) && schedule::is_ready_for_step(d.state(), now, unit, d.now);
+            let ready = |unit: &Unit| unit.runs && schedule::wants_work(unit) && schedule::is_ready_for_step(d.state(), now, unit, d.now);
             let units: Vec<UnitId> = now.in_order().filter(|unit| ready(unit)).map(|unit| unit.id.clone()).collect();
             begin(d, run, phase, units, "ready for work");
         }
@@ -65,7 +65,7 @@ fn begin(d: &mut Deciding<'_>, run: &RunId, phase: Phase, units: Vec<UnitId>, wh
 }
 
 fn assign_step(d: &mut Deciding<'_>, run: &RunId) {
-    let open = |unit: &&Unit| unit.runs && !unit.started && (unit.owner.is_none() || unit.window.is_none());
+    let open = |unit: &&Unit| unit.runs && !unit.state.is_terminal() && (unit.owner.is_none() || unit.window.is_none());
     let units: Vec<UnitId> = d.run(run).in_order().filter(open).map(|unit| unit.id.clone()).collect();
     if units.is_empty() {
         return d.unchanged("every unit has an owner and a window");
@@ -76,7 +76,9 @@ fn assign_step(d: &mut Deciding<'_>, run: &RunId) {
 
 /// Manual mode alone refuses to dispatch while something is missing, naming unit and field.
 fn refuse_unassigned(run: &Run) -> Result<(), Rejection> {
-    for unit in run.in_order().filter(|unit| unit.runs && !unit.state.is_terminal()) {
+    // A unit a person is asked about waits for that, and nobody else with it.
+    let is_asked = |unit: &Unit| unit.state == UnitState::Blocked && unit.release.is_none();
+    for unit in run.in_order().filter(|unit| unit.runs && !unit.state.is_terminal() && !is_asked(unit)) {
         let missing = match (&unit.owner, &unit.window) {
             (None, _) => "owner_agent",
             (_, None) => "target_window",

@@ -4,3 +4,4 @@
 mod contend;
 mod table;
 mod import;
+mod step;
