@@ -22,21 +22,13 @@ pub(super) fn answer(d: &mut Deciding<'_>, answer: ShellAnswer) {
             }
         }
         ShellAnswer::IntegrationPrepared { run, unit, tip, result } => {
-            worked(d, &run);
-            integrate::prepared(d, &run, &unit, &tip, result);
+            unless_stale(d, &run, Some(&unit), |d| integrate::prepared(d, &run, &unit, &tip, result));
         }
-        ShellAnswer::BranchMoved { run, tip } => {
-            worked(d, &run);
-            integrate::branch_moved(d, &run, &tip);
-        }
+        ShellAnswer::BranchMoved { run, tip } => unless_stale(d, &run, None, |d| integrate::branch_moved(d, &run, &tip)),
         ShellAnswer::Merged { run, unit, tip, result } => {
-            worked(d, &run);
-            merge::merged(d, &run, &unit, &tip, result);
+            unless_stale(d, &run, Some(&unit), |d| merge::merged(d, &run, &unit, &tip, result));
         }
-        ShellAnswer::RunClosed { run, commit } => {
-            worked(d, &run);
-            close::closed(d, &run, commit);
-        }
+        ShellAnswer::RunClosed { run, commit } => unless_stale(d, &run, None, |d| close::closed(d, &run, commit)),
         ShellAnswer::Failed { run, unit, reason } => failed(d, run, unit, reason),
     }
 }
@@ -79,8 +71,13 @@ pub(super) fn repeat_owed(d: &mut Deciding<'_>, run: &RunId) {
     }
 }
 
-fn worked(d: &mut Deciding<'_>, run: &RunId) {
-    d.fleet.errands.retain(|(other, _), _| other != run);
+/// An answer that fits ends the failures of what it answers, and of nothing else: another effect of the run may still have to be repeated.
+fn unless_stale(d: &mut Deciding<'_>, run: &RunId, unit: Option<&UnitId>, fold: impl FnOnce(&mut Deciding<'_>)) {
+    let before = d.state().seq;
+    fold(d);
+    if d.state().seq != before {
+        d.fleet.errands.remove(&(run.clone(), unit.cloned()));
+    }
 }
 
 fn failed(d: &mut Deciding<'_>, run: RunId, unit: Option<UnitId>, reason: String) {

@@ -5,3 +5,4 @@ mod contend;
 mod table;
 mod import;
 mod step;
+mod shell;
