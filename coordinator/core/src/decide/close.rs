@@ -3,7 +3,7 @@
 use roundtable_shared::limits::LEARNINGS_MAX;
 use roundtable_shared::{CommitId, DecisionId, RunId, TaskId, UnitId};
 
-use super::{Deciding, attempt, consult, integrate, withdraw};
+use super::{Deciding, attempt, consult, failure, integrate, withdraw};
 use crate::effect::Effect;
 use crate::state::{Learning, Run, Stage};
 use crate::transition::Fact;
@@ -19,6 +19,10 @@ pub(super) fn halt(d: &mut Deciding<'_>, run: &RunId, reason: String, by: String
 pub(super) fn finish_ending(d: &mut Deciding<'_>, run: &RunId) {
     let Some(reason) = d.run(run).ending.as_ref().map(|ending| ending.reason.clone()) else { return };
     attempt::revoke_run(d, run, &reason);
+    let working: Vec<UnitId> = d.run(run).holders().map(|unit| unit.id.clone()).collect();
+    for unit in working {
+        failure::back_to_waiting(d, run, &unit);
+    }
     if let Some(flight) = d.run(run).in_flight.as_ref().map(|flight| flight.unit.clone()) {
         integrate::drop_flight_of(d, run, &flight, &reason);
     }

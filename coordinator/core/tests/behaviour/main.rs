@@ -6,3 +6,4 @@ mod table;
 mod import;
 mod step;
 mod shell;
+mod end;
