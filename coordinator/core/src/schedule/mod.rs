@@ -29,22 +29,40 @@ use backend::resolve;
 use place::place;
 use rank::{Candidate, candidates};
 
+/// Passes in a row; what is left after that is granted with the next command.
+const PASSES_MAX: u32 = 16;
+
 /// Grants all that can be granted now. Work-conserving: whatever can start does.
 pub(crate) fn run(d: &mut Deciding<'_>) {
+    for _ in 0..PASSES_MAX {
+        if !pass(d) {
+            return;
+        }
+    }
+}
+
+/// One pass; whether more may be granted after it: something else than its grants has changed, or a unit that kept others waiting found its slot
+/// taken.
+fn pass(d: &mut Deciding<'_>) -> bool {
     let runs: Vec<RunId> = d.state().unfinished().map(|run| run.id.clone()).collect();
     let mut missing = BTreeSet::new();
     let candidates = candidates(d.state(), d.now);
     let barriers = ready::barriers(d.state(), d.fleet, d.now);
+    let (first, mut done_without, mut barred) = (d.state().seq, false, false);
     for candidate in candidates {
-        if ready::is_barred(d.state(), &barriers, &candidate) || !still_ready(d.state(), &candidate, d) {
-            continue;
+        if ready::is_barred(d.state(), &barriers, &candidate) {
+            barred = true;
+        } else if still_ready(d.state(), &candidate, d) {
+            done_without |= try_grant(d, &candidate, &mut missing);
         }
-        try_grant(d, &candidate, &mut missing);
     }
+    let before = d.state().seq;
+    let slots_went = barred && before != first;
     for run in &runs {
         backend::settle_missing(d, run, &missing);
         decide::advance(d, run);
     }
+    done_without || slots_went || d.state().seq != before
 }
 
 /// Grants made before in this pass may have taken what this one needs.
@@ -56,21 +74,27 @@ fn still_ready(state: &State, candidate: &Candidate, d: &Deciding<'_>) -> bool {
     }
 }
 
-fn try_grant(d: &mut Deciding<'_>, candidate: &Candidate, missing: &mut BTreeSet<(RunId, Need)>) {
-    let Some(run) = d.state().run(&candidate.run) else { return };
+/// Fills the seat, if there is a slot; whether the run now does without it instead.
+fn try_grant(d: &mut Deciding<'_>, candidate: &Candidate, missing: &mut BTreeSet<(RunId, Need)>) -> bool {
+    let Some(run) = d.state().run(&candidate.run) else { return false };
     let need = backend::need(run, candidate.unit.as_ref(), candidate.seat);
     match resolve(d.state(), d.fleet, run, &need, d.now) {
         Resolved::Use { backends, substituted } => {
-            let Some(placement) = place(d.state(), d.fleet, run, candidate, &backends, d.now) else { return };
+            let Some(placement) = place(d.state(), d.fleet, run, candidate, &backends, d.now) else { return false };
             if let Some(wanted) = substituted {
                 backend::say_substituted(d, &candidate.run, &wanted, &placement.wanted);
             }
             grant::grant(d, candidate, placement);
         }
-        Resolved::Parked { .. } if candidate.unit.is_none() => backend::do_without(d, &candidate.run, &need, true),
+        Resolved::Parked { .. } if candidate.unit.is_none() => {
+            let before = d.state().seq;
+            backend::do_without(d, &candidate.run, &need, true);
+            return d.state().seq != before;
+        }
         Resolved::Parked { .. } => {}
         Resolved::Missing => {
             missing.insert((candidate.run.clone(), need));
         }
     }
+    false
 }

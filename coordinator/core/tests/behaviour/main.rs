@@ -2,8 +2,9 @@
 #![allow(missing_docs)]
 
 mod contend;
-mod table;
-mod import;
-mod step;
-mod shell;
 mod end;
+mod import;
+mod schedule;
+mod shell;
+mod step;
+mod table;
