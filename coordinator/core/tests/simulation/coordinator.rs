@@ -1,0 +1,515 @@
+//! The coordinator as its driver runs it: a queue, batches, one append, then answers and effects; and the shell that carries effects out. It may
+//! die before the append, after it, or with half of what follows done.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use roundtable_core::command::{Command, Report, RoleAnswer, ShellAnswer};
+use roundtable_core::effect::{Effect, Grant, Start};
+use roundtable_core::invariants;
+use roundtable_core::state::Attempt;
+use roundtable_core::transition::Fact;
+use roundtable_core::{Change, Core, Entropy, Rejection, Reply, Transition, Verdict};
+use roundtable_shared::{AttemptKey, LeaseRef, Role, RunId, Seat, WorkerId};
+
+use crate::agent;
+use crate::worker::reads_leniently;
+use crate::world::{Event, Frame, ReplyTo, Sabotage, Submission, World, say, welcome};
+
+/// One life of the coordinator.
+pub struct Coordinator {
+    pub life: u64,
+    pub core: Core,
+    entropy: Entropy,
+    queue: Vec<(Command, ReplyTo)>,
+    batching: bool,
+    sessions: BTreeMap<WorkerId, u64>,
+}
+
+type Answer = (ReplyTo, Result<Reply, Rejection>);
+
+impl World {
+    /// Folds the log and goes on from there.
+    pub fn restart_coordinator(&mut self) {
+        if self.coordinator.is_some() {
+            return;
+        }
+        self.lives += 1;
+        let mut core = Core::default();
+        for transition in &self.log {
+            if self.shape.through_json {
+                let text = serde_json::to_string(transition).expect("a transition can be written");
+                core.replay(&serde_json::from_str(&text).expect("and read again"));
+            } else {
+                core.replay(transition);
+            }
+        }
+        if core.state != self.durable {
+            self.fail("I13", "what was read back differs from what was written".to_owned());
+        }
+        say!(self, "coordinator {} starts with {} transitions", self.lives, self.log.len());
+        let now = self.now();
+        let recovered = core.recover(now);
+        let entropy = Entropy::new(self.rng.bits());
+        let life = self.lives;
+        self.coordinator = Some(Coordinator { life, core, entropy, queue: Vec::new(), batching: false, sessions: BTreeMap::new() });
+        self.let_out(life, recovered.effects, Vec::new(), None);
+        self.after(1, Event::Tick { life });
+    }
+
+    /// Everything that is not durable is gone.
+    pub fn crash_coordinator(&mut self) {
+        if self.coordinator.take().is_none() {
+            return;
+        }
+        say!(self, "the coordinator crashes");
+        self.stalled_until_ms = 0;
+        for at in 0..self.workers.len() {
+            let cut = self.now_ms < self.workers[at].cut_down_ms;
+            let open: Vec<u64> = self.conns.iter().filter(|(_, conn)| conn.worker == at && !conn.dead).map(|(id, _)| *id).collect();
+            for id in open {
+                if let Some(conn) = self.conns.get_mut(&id) {
+                    conn.dead = true;
+                }
+                if !cut {
+                    let delay = self.rng.range(1, 200);
+                    self.after(delay, Event::LinkBroken { worker: at, conn: id });
+                }
+            }
+        }
+        let back = self.rng.tailed(100, 90_000);
+        self.after(back, Event::Restart);
+    }
+
+    fn alive(&mut self, life: u64) -> Option<&mut Coordinator> {
+        self.coordinator.as_mut().filter(|coordinator| coordinator.life == life)
+    }
+
+    pub fn tick(&mut self, life: u64) {
+        let tick_ms = self.shape.tick_ms;
+        let (now_ms, stalled) = (self.now_ms, std::mem::take(&mut self.stalled));
+        let Some(coordinator) = self.alive(life) else { return };
+        // Ticks nobody needs are left out here; a gap is one only where this process really stood still.
+        if !stalled {
+            coordinator.core.fleet.ticked_ms = Some(now_ms.saturating_sub(250));
+        }
+        coordinator.queue.push((Command::Tick, ReplyTo::Nobody));
+        self.after(tick_ms, Event::Tick { life });
+        self.batch_soon(life, 0);
+    }
+
+    fn batch_soon(&mut self, life: u64, delay_ms: u64) {
+        if let Some(coordinator) = self.alive(life)
+            && !std::mem::replace(&mut coordinator.batching, true)
+        {
+            self.after(delay_ms, Event::Batch { life });
+        }
+    }
+
+    pub fn arrive(&mut self, life: Option<u64>, conn: Option<u64>, command: Command, reply: ReplyTo) {
+        let Some(present) = self.coordinator.as_ref().map(|coordinator| coordinator.life) else { return };
+        let wanted = conn.map(|conn| self.conns[&conn].life).or(life).unwrap_or(present);
+        if wanted != present || conn.is_some_and(|conn| self.conns[&conn].dead) {
+            return;
+        }
+        if let Command::WorkerGone { worker, session } | Command::WorkerGoodbye { worker, session } = &command
+            && let Some(coordinator) = &mut self.coordinator
+            && coordinator.sessions.get(worker).is_some_and(|open| open <= session)
+        {
+            coordinator.sessions.remove(worker);
+        }
+        let delay = if self.rng.chance(700) { 0 } else { self.rng.range(1, 5) };
+        if let Some(coordinator) = &mut self.coordinator {
+            coordinator.queue.push((command, reply));
+        }
+        self.batch_soon(present, delay);
+    }
+
+    /// Decides all that is queued, schedules, appends, and lets out what waited for that.
+    pub fn batch(&mut self, life: u64) {
+        let (now, sabotage) = (self.now(), self.sabotage);
+        let Some(coordinator) = self.alive(life) else { return };
+        coordinator.batching = false;
+        let queue = std::mem::take(&mut coordinator.queue);
+        let (mut change, mut answers) = (Change::default(), Vec::new());
+        for (command, reply) in queue {
+            let answer = match coordinator.core.handle(command, now, &mut coordinator.entropy) {
+                Ok(mut decided) => {
+                    let answer = std::mem::take(&mut decided.reply);
+                    change.extend(decided);
+                    Ok(answer)
+                }
+                Err(rejection) => Err(rejection),
+            };
+            answers.push((reply, answer));
+        }
+        break_memory(&mut coordinator.core, sabotage);
+        let granted = coordinator.core.schedule(now, &mut coordinator.entropy);
+        remember_holds(&mut coordinator.core, sabotage);
+        change.extend(granted);
+        self.commit_batch(life, change, answers);
+    }
+
+    fn commit_batch(&mut self, life: u64, change: Change, answers: Vec<Answer>) {
+        self.batches += 1;
+        if let Some(refused) = change.refused.first() {
+            self.fail("moves", format!("unit {} of {} was to go from {} to {}", refused.unit, refused.run, refused.from, refused.to));
+        }
+        let dies = self.bad(self.faults.batch_crash).then(|| self.rng.below(3));
+        if self.sabotage == Sabotage::AnswerEarly && self.rng.chance(30) {
+            self.let_out(life, Vec::new(), answers, None);
+            return self.crash_coordinator();
+        }
+        if dies == Some(0) {
+            return self.crash_coordinator();
+        }
+        let quiet = change.transitions.is_empty();
+        self.append(change.transitions);
+        if dies == Some(1) {
+            return self.crash_coordinator();
+        }
+        let part = (dies == Some(2)).then(|| self.rng.below((change.effects.len() + answers.len()) as u64 + 1));
+        self.let_out(life, change.effects, answers, part);
+        if dies == Some(2) {
+            return self.crash_coordinator();
+        }
+        self.check(quiet);
+    }
+
+    fn append(&mut self, transitions: Vec<Transition>) {
+        for transition in transitions {
+            say!(self, "  {}", line(&transition));
+            let wrong = self.history.before(&self.durable, &transition);
+            self.fail_all(wrong);
+            self.check_against_world(&transition);
+            self.durable.apply(&transition);
+            let wrong = self.history.after(&self.durable, &transition);
+            self.fail_all(wrong);
+            self.log.push(transition);
+        }
+    }
+
+    /// What only this world knows: where an outcome comes from, and what commits really have.
+    fn check_against_world(&mut self, transition: &Transition) {
+        let Some(run) = &transition.run else { return };
+        match &transition.fact {
+            Fact::AttemptEnded { unit, attempt, result } => {
+                let key = AttemptKey { run: run.clone(), unit: unit.clone(), attempt: *attempt };
+                let lease = self.durable.attempt(&key).map(|attempt| (attempt.lease_id, attempt.worker.clone()));
+                let from = self.digests.get(&result.digest).map(|(lease, worker)| (lease.clone(), worker.clone()));
+                let fits =
+                    from.as_ref().is_some_and(|(from, worker)| from.key == key && lease.as_ref() == Some(&(from.lease_id, worker.clone())));
+                if !fits {
+                    self.fail("I3", format!("{key} ends with an outcome of {from:?}"));
+                }
+            }
+            Fact::Integrated { unit, commit, .. } => {
+                let Some(state) = self.durable.unit(run, unit) else { return };
+                let parent = self.repository.get(commit).parents[0].clone();
+                let outside = self.repository.diff(&parent, commit).into_iter().map(|change| change.path).find(|path| {
+                    let ours = path == crate::repository::TASKS_PATH;
+                    !ours && !state.manifest.writes.covers(path)
+                });
+                if let Some(path) = outside {
+                    self.fail("I6", format!("unit {unit} integrated {path}, which is not in its manifest"));
+                }
+                if self.repository.branches.get(run) != Some(commit) {
+                    self.fail("I1", format!("unit {unit} is integrated as {commit}, and the branch is elsewhere"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn check(&mut self, quiet: bool) {
+        let now = self.now();
+        let Some(coordinator) = &self.coordinator else { return };
+        if quiet && !self.batches.is_multiple_of(8) {
+            return;
+        }
+        let mut wrong = if quiet { Vec::new() } else { invariants::of_state(&self.durable) };
+        wrong.extend(invariants::of_fleet(&self.durable, &coordinator.core.fleet));
+        wrong.extend(invariants::at_rest(&self.durable, &coordinator.core.fleet, now));
+        self.fail_all(wrong);
+        if self.batches.is_multiple_of(32) {
+            self.check_fold();
+        }
+    }
+
+    /// Answers, then effects; `part` of them if the coordinator dies meanwhile.
+    fn let_out(&mut self, life: u64, effects: Vec<Effect>, answers: Vec<Answer>, part: Option<u64>) {
+        let mut left = part.unwrap_or(u64::MAX);
+        for (reply, answer) in answers {
+            if left == 0 {
+                return;
+            }
+            left -= 1;
+            self.reply(reply, answer);
+        }
+        for effect in effects {
+            if left == 0 {
+                return;
+            }
+            left -= 1;
+            let lost = matches!(effect, Effect::PrepareIntegration(_) | Effect::MoveBranch { .. } | Effect::MergeWithTip { .. });
+            if lost && self.sabotage == Sabotage::LoseEffects {
+                continue;
+            }
+            let delay = match effect {
+                Effect::Revoke { .. } | Effect::Drain { .. } | Effect::EndSession { .. } | Effect::Notice { .. } => 0,
+                _ if self.bad(self.faults.late) => self.rng.range(500, 30_000),
+                _ => self.rng.tailed(1, 400),
+            };
+            self.after(delay, Event::Shell { life, effect: Box::new(effect) });
+        }
+    }
+
+    fn reply(&mut self, reply: ReplyTo, answer: Result<Reply, Rejection>) {
+        match (reply, answer) {
+            (ReplyTo::Hello { worker, conn }, Ok(answer)) => {
+                let Some(reconciled) = welcome(answer) else { return };
+                let id = self.workers[worker].id.clone();
+                if let Some(coordinator) = &mut self.coordinator {
+                    coordinator.sessions.insert(id, conn);
+                }
+                self.send_down(worker, conn, Frame::Welcome(reconciled));
+            }
+            (ReplyTo::Hello { worker, conn }, Err(_)) => self.after(5, Event::LinkBroken { worker, conn }),
+            (ReplyTo::Heartbeat { worker, conn }, Ok(Reply::Heartbeat { revoke, drain })) => {
+                let revoke = revoke.into_iter().map(|(lease, _)| lease).collect();
+                self.send_down(worker, conn, Frame::Ack { revoke, drain });
+            }
+            (ReplyTo::Report { worker, life, lease, digest }, Ok(Reply::Verdict(verdict))) => {
+                let delay = self.delay();
+                if !self.bad(self.faults.lost) {
+                    self.after(delay, Event::Verdict { worker, life, lease, digest, verdict });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Frames of one stream arrive in order, or not at all once it broke.
+    fn send_down(&mut self, worker: usize, conn: u64, frame: Frame) {
+        if self.bad(self.faults.lost) {
+            if let Some(conn) = self.conns.get_mut(&conn) {
+                conn.dead = true;
+            }
+            return;
+        }
+        let delay = self.delay();
+        let Some(stream) = self.conns.get_mut(&conn) else { return };
+        let at_ms = (self.now_ms + delay).max(stream.last_down_ms);
+        stream.last_down_ms = at_ms;
+        self.at(at_ms, Event::ToWorker { worker, conn, frame });
+    }
+
+    fn worker_at(&self, id: &WorkerId) -> usize {
+        self.workers.iter().position(|worker| worker.id == *id).expect("only workers of this world are named")
+    }
+
+    fn session_of(&self, id: &WorkerId) -> Option<u64> {
+        self.coordinator.as_ref()?.sessions.get(id).copied()
+    }
+
+    fn answer(&mut self, life: u64, answer: ShellAnswer) {
+        let delay = self.rng.range(0, 50);
+        let command = Box::new(Command::Shell(answer));
+        self.after(delay, Event::Arrive { life: Some(life), conn: None, command, reply: ReplyTo::Nobody });
+    }
+
+    /// One effect, in the shell.
+    pub fn carry_out(&mut self, life: u64, effect: Effect) {
+        if self.alive(life).is_none() {
+            return;
+        }
+        let fails = self.bad(self.faults.effect_fails);
+        let reason = "the disk is full".to_owned();
+        match effect {
+            Effect::Grant(grant) if fails => self.answer(life, ShellAnswer::GrantFailed { lease: grant.lease, reason }),
+            Effect::Grant(grant) => self.send_lease(life, *grant),
+            Effect::Revoke { worker, lease, .. } => {
+                if let Some(conn) = self.session_of(&worker) {
+                    self.send_down(self.worker_at(&worker), conn, Frame::Revoke(lease));
+                }
+            }
+            Effect::Drain { worker } => {
+                if let Some(conn) = self.session_of(&worker) {
+                    self.send_down(self.worker_at(&worker), conn, Frame::Drain);
+                }
+            }
+            Effect::EndSession { worker, session } => {
+                if let Some(coordinator) = self.alive(life)
+                    && coordinator.sessions.get(&worker).is_some_and(|open| *open <= session)
+                {
+                    coordinator.sessions.remove(&worker);
+                }
+                let at = self.worker_at(&worker);
+                self.after(5, Event::LinkBroken { worker: at, conn: session });
+            }
+            Effect::Notice { .. } => {}
+            Effect::PrepareIntegration(asked) if fails => {
+                self.answer(life, ShellAnswer::Failed { run: asked.run, unit: Some(asked.unit), reason });
+            }
+            Effect::PrepareIntegration(asked) => {
+                let conflicts = self.bad(self.agents.conflicts);
+                let result = self.repository.prepare(&asked, conflicts);
+                self.answer(life, ShellAnswer::IntegrationPrepared { run: asked.run, unit: asked.unit, tip: asked.tip, result });
+            }
+            Effect::MoveBranch { run, old, new } => {
+                let flight = self.durable.run(&run).and_then(|run| run.in_flight.as_ref());
+                let intended = flight.is_some_and(|flight| flight.intended);
+                let known = self.durable.run(&run).is_some_and(|run| run.tip == new);
+                if !intended && !known {
+                    self.fail("I14", format!("the branch of {run} is moved to {new} before that is durable"));
+                }
+                // It may fail before or after the branch has moved.
+                let moved = (fails && self.rng.chance(500)) || self.repository.move_branch(&run, &old, &new);
+                let said = match (fails, moved) {
+                    (false, true) => ShellAnswer::BranchMoved { run, tip: new },
+                    _ => ShellAnswer::Failed { run, unit: None, reason },
+                };
+                self.answer(life, said);
+            }
+            Effect::MergeWithTip { run, unit, .. } if fails => self.answer(life, ShellAnswer::Failed { run, unit: Some(unit), reason }),
+            Effect::MergeWithTip { run, unit, base, commit, tip } => {
+                let result = self.repository.merge_with_tip(&base, &commit, &tip);
+                self.answer(life, ShellAnswer::Merged { run, unit, tip, result });
+            }
+            Effect::CloseRun { run, .. } if fails => self.answer(life, ShellAnswer::Failed { run, unit: None, reason }),
+            Effect::CloseRun { run, tip, ticks, learnings } => {
+                let commit = self.repository.close(&run, &tip, &ticks, learnings.len());
+                if let Some(commit) = &commit {
+                    self.repository.move_branch(&run, &tip, commit);
+                }
+                self.answer(life, ShellAnswer::RunClosed { run, commit });
+            }
+        }
+    }
+
+    fn send_lease(&mut self, life: u64, grant: Grant) {
+        let lease = grant.lease.clone();
+        let granted = self.durable.attempt(&lease.key).is_some_and(|attempt| attempt.lease_id == lease.lease_id);
+        if !granted {
+            self.fail("I14", format!("lease {} is sent before it is durable", lease.key));
+        }
+        self.check_base(&grant);
+        let start = match &grant.start {
+            Start::Commit(commit) => commit.clone(),
+            Start::MergeWithTip { base, commit, tip } => self.repository.merged_start(base, commit, tip),
+        };
+        let Some(run) = self.durable.runs.get(&lease.key.run).map(Arc::clone) else { return };
+        let agents = self.agents.clone();
+        let turn = agent::turn(&mut self.rng, &agents, &run, &grant, start);
+        if self.session_of(&grant.worker) == Some(grant.session) {
+            let at = self.worker_at(&grant.worker);
+            self.send_down(at, grant.session, Frame::Lease(Box::new(turn)));
+        } else {
+            self.answer(life, ShellAnswer::GrantFailed { lease, reason: "the worker has gone".to_owned() });
+        }
+    }
+
+    /// I5, by the commits themselves: a unit's worktree has the work of all it depends on.
+    fn check_base(&mut self, grant: &Grant) {
+        let Some(run) = self.durable.run(&grant.lease.key.run) else { return };
+        let Some(unit) = grant.lease.key.unit.as_ref().filter(|_| grant.seat == Seat::Work).and_then(|unit| run.unit(unit)) else { return };
+        let began_elsewhere = |submission: &Submission| {
+            submission.run == run.id && submission.imported.as_ref().is_some_and(|imported| imported.units.contains_key(&unit.id))
+        };
+        if self.submissions.iter().any(began_elsewhere) {
+            return;
+        }
+        let needed = unit.depends_on.iter().chain(&unit.checkpoint_on).filter_map(|on| run.unit(on)?.commit.clone());
+        let missing = needed.into_iter().find(|commit| !self.repository.contains(&grant.base, commit));
+        if let Some(commit) = missing {
+            self.fail("I5", format!("{} works on {}, which lacks {commit}", grant.lease.key, grant.base));
+        }
+    }
+
+    /// An outcome arrives: the shell looks at it, then the core judges.
+    pub fn report(&mut self, at: usize, conn: u64, lease: LeaseRef) {
+        let Some(present) = self.coordinator.as_ref().map(|coordinator| coordinator.life) else { return };
+        if self.conns[&conn].life != present || self.conns[&conn].dead {
+            return;
+        }
+        let Some((facts, digest, turn)) = self.examined(at, &lease) else { return };
+        let (worker, life) = (self.workers[at].id.clone(), self.workers[at].life);
+        let is_its = |attempt: &Attempt| attempt.lease_id == lease.lease_id && attempt.worker == worker;
+        let known = self.durable.attempt(&lease.key).filter(|attempt| is_its(attempt));
+        let Some(base) = known.map(|attempt| attempt.base.clone()) else {
+            let verdict = Verdict::Stale { reason: "no such lease".to_owned() };
+            let delay = self.delay();
+            return self.after(delay, Event::Verdict { worker: at, life, lease, digest, verdict });
+        };
+        let role = turn.grant.role;
+        let mut changed = Vec::new();
+        if let Some(commit) = facts.commit.as_ref().filter(|_| role.writes()) {
+            self.repository.attempts.insert(lease.key.clone(), commit.clone());
+            changed = self.repository.diff(&base, commit);
+        }
+        let answer = match (&facts.failure, role) {
+            (None, Role::Check) => Ok(RoleAnswer::None),
+            (None, _) => turn.answer.clone(),
+            (Some(_), role) if reads_leniently(role) => turn.answer.clone(),
+            (Some(_), _) => Ok(RoleAnswer::None),
+        };
+        let learned = if turn.learned { vec!["a learning".to_owned()] } else { Vec::new() };
+        let mut report = Report { worker, lease: lease.clone(), digest: digest.clone(), facts, changed, learned, answer };
+        if self.sabotage == Sabotage::StaleAsCurrent {
+            self.forge(&mut report);
+        }
+        let command = Box::new(Command::Report(Box::new(report)));
+        self.after(
+            0,
+            Event::Arrive { life: Some(present), conn: None, command, reply: ReplyTo::Report { worker: at, life, lease, digest } },
+        );
+    }
+
+    /// A late outcome takes the name of the attempt that holds the seat.
+    fn forge(&self, report: &mut Report) {
+        if self.durable.current(&report.lease).is_some() {
+            return;
+        }
+        let Some(unit) = report.lease.key.unit.as_ref().and_then(|unit| self.durable.unit(&report.lease.key.run, unit)) else { return };
+        if let Some(current) = unit.live(Seat::Work) {
+            report.lease.key.attempt = current.no;
+            report.lease.lease_id = current.lease_id;
+            report.worker = current.worker.clone();
+        }
+    }
+}
+
+/// Makes the core forget, to see whether anybody notices.
+fn break_memory(core: &mut Core, sabotage: Sabotage) {
+    if !matches!(sabotage, Sabotage::ForgetHolds | Sabotage::ForgetOrder) {
+        return;
+    }
+    for run in core.state.runs.values_mut() {
+        let plan = &mut Arc::make_mut(run).plan;
+        if sabotage == Sabotage::ForgetHolds {
+            plan.holders.clear();
+        } else {
+            plan.needs.iter_mut().chain(&mut plan.hazards).for_each(Vec::clear);
+        }
+    }
+}
+
+/// Holds are forgotten for the scheduler only, so that this is all that goes wrong.
+fn remember_holds(core: &mut Core, sabotage: Sabotage) {
+    if sabotage == Sabotage::ForgetHolds {
+        for run in core.state.runs.values_mut().map(Arc::make_mut) {
+            run.plan.holders = run.units.iter().filter(|unit| unit.holds()).map(|unit| unit.position).collect();
+        }
+    }
+}
+
+/// A transition in one line.
+pub fn line(transition: &Transition) -> String {
+    let run = transition.run.as_ref().map_or("-", RunId::as_str);
+    let mut text = format!("{:?}", transition.fact);
+    if text.len() > 300 {
+        let cut = (0..=300).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(cut);
+    }
+    format!("{run} {text}")
+}

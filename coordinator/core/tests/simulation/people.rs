@@ -1,0 +1,204 @@
+//! People: they submit runs, answer decisions, late and with any of their options, step manual runs, resume what was stopped, and meddle.
+
+use roundtable_core::command::{Act, Command, Operate, Phase, RunSource, Submit};
+use roundtable_core::state::Run;
+use roundtable_shared::{BackendName, Choice, CommitId, Criticality, Decision, Dependants, EntryKind, Mode, RunId, UnitId};
+
+use crate::plans::a_path_of;
+use crate::repository::TASKS_PATH;
+use crate::world::{Event, ReplyTo, World, say};
+
+impl World {
+    /// Somebody looks at how things stand.
+    pub fn look(&mut self) {
+        let next = self.rng.range(2_000, 20_000);
+        self.after(next, Event::Look);
+        for at in 0..self.submissions.len() {
+            let submission = &self.submissions[at];
+            if self.durable.run(&submission.run).is_none() && self.now_ms >= 1_000_000 + submission.at_ms {
+                self.submit(at);
+            }
+        }
+        if self.durable.paused.is_some() && self.is_due("all", 60_000) {
+            self.act(None, Act::Resume);
+        }
+        let runs: Vec<RunId> = self.durable.unfinished().map(|run| run.id.clone()).collect();
+        for run in runs {
+            self.look_at(&run);
+        }
+    }
+
+    fn look_at(&mut self, id: &RunId) {
+        let Some(run) = self.durable.run(id) else { return };
+        let (paused, halted, embedded) = (run.paused.is_some(), run.halted.is_some(), run.options.embedded);
+        let steps = run.options.mode == Mode::Manual && run.step.is_none() && !run.has_live_attempts();
+        let open: Vec<Decision> = run.decisions.values().cloned().collect();
+        if paused && self.is_due(&format!("pause {id}"), 120_000) {
+            self.act(Some(id), Act::Resume);
+        }
+        if halted && self.is_due(&format!("halt {id}"), 120_000) {
+            self.act(Some(id), Act::Attach { embedded });
+        }
+        if steps {
+            let phase = *self.rng.pick(&[Phase::Assign, Phase::Dispatch, Phase::Dispatch, Phase::Reviews, Phase::Consolidate]);
+            self.act(Some(id), Act::Step { phase });
+        }
+        for decision in open {
+            let key = (id.clone(), decision.id.to_string(), decision.created_at.0);
+            let patience = if self.healed { 5_000 } else { self.shape.people.patience_ms_max };
+            let now = self.now_ms;
+            let wait = self.rng.range(0, patience);
+            let due = *self.patience.entry(key).or_insert(now + wait);
+            if now >= due || (self.healed && self.rng.chance(500)) {
+                self.decide(id, &decision);
+            }
+        }
+    }
+
+    /// Whether something has stood there for long enough.
+    fn is_due(&mut self, what: &str, patience_ms: u64) -> bool {
+        let patience = if self.healed { 1_000 } else { patience_ms };
+        let now = self.now_ms;
+        let wait = self.rng.range(0, patience);
+        let due = *self.remarks.entry(what.to_owned()).or_insert(now + wait);
+        if now >= due {
+            self.remarks.remove(what);
+        }
+        now >= due
+    }
+
+    fn decide(&mut self, id: &RunId, decision: &Decision) {
+        // Who has been asked the same again and again gives up.
+        let asked = self.remarks.entry(format!("asked {id} {}", decision.id)).and_modify(|times| *times += 1).or_insert(1);
+        let abort = if *asked > 6 { 100 } else { 1 };
+        let weights: Vec<u64> = decision.keywords.iter().map(|word| if word == "abort" { abort } else { 12 }).collect();
+        let at = self.rng.weighted(&weights);
+        let word = decision.keywords[at].clone();
+        let (word, about) = word.split_once(':').unwrap_or((&word, ""));
+        let choice = match word {
+            "resume" => Choice::Resume { commit: self.own_commit(id, decision.unit.as_ref()) },
+            "retry" => Choice::Retry,
+            "skip" => Choice::Skip,
+            "wait" => Choice::Wait,
+            "use" => Choice::Use { backend: BackendName::from(about) },
+            "assign" => Choice::Assign { owner: BackendName::from(about) },
+            "go-on" => Choice::GoOn,
+            _ => Choice::Abort,
+        };
+        let dependants = if self.rng.chance(200) { Dependants::Skip } else { Dependants::GoOn };
+        self.act(Some(id), Act::Decide { id: decision.id.clone(), choice, dependants, note: None });
+    }
+
+    /// A person's own work on a unit, mostly within its manifest.
+    fn own_commit(&mut self, id: &RunId, unit: Option<&UnitId>) -> Option<CommitId> {
+        let run = self.durable.run(id)?;
+        let unit = run.unit(unit?)?;
+        if unit.last.is_some() && self.rng.chance(500) {
+            return None;
+        }
+        let from = unit.last.as_ref().map_or(run.base.clone(), |last| last.commit.clone());
+        let entries = unit.manifest.writes.entries().to_vec();
+        let mut tree = (*self.repository.get(&from).tree).clone();
+        for entry in entries {
+            let path = a_path_of(&entry, &mut self.rng);
+            let blob = self.repository.blob();
+            tree.insert(path, (blob, EntryKind::File));
+        }
+        if self.rng.chance(300) {
+            let path = format!("area{}/f{}.rs", self.rng.below(4), self.rng.below(4));
+            let blob = self.repository.blob();
+            let kind = if self.rng.chance(100) { EntryKind::Gitlink } else { EntryKind::File };
+            tree.insert(path, (blob, kind));
+        }
+        let key = format!("person {} {}", self.now_ms, from);
+        Some(self.repository.commit(key, tree, vec![from], None))
+    }
+
+    fn submit(&mut self, at: usize) {
+        say!(self, "{} is submitted", self.submissions[at].run);
+        let submission = &self.submissions[at];
+        let submission_run = submission.run.clone();
+        let submit = Submit {
+            run: submission_run.clone(),
+            source: RunSource {
+                repository: format!("repository-{submission_run}"),
+                git_dir: format!("git-{submission_run}"),
+                spec_path: "specs/plan".to_owned(),
+                workdir: ".".to_owned(),
+            },
+            spec: submission.spec.clone(),
+            outline: submission.plan.clone(),
+            inputs_digest: format!("digest-{submission_run}"),
+            options: submission.options.clone(),
+            base: submission.base.clone(),
+            started_branch: Some("main".to_owned()),
+            fresh: false,
+            tick_path: at.is_multiple_of(2).then(|| TASKS_PATH.to_owned()),
+            spec_paths: vec![TASKS_PATH.to_owned()],
+            mirror_paths: Vec::new(),
+            imported: submission.imported.clone().map(Box::new),
+            by: "ada".to_owned(),
+        };
+        self.send(Command::Submit(Box::new(submit)));
+    }
+
+    fn act(&mut self, run: Option<&RunId>, act: Act) {
+        say!(self, "a person: {act:?}");
+        self.send(Command::Operate(Operate { run: run.cloned(), by: "ada".to_owned(), act }));
+    }
+
+    fn send(&mut self, command: Command) {
+        let delay = self.delay();
+        if self.bad(self.faults.twice) {
+            let copy = Box::new(command.clone());
+            self.after(delay + 30, Event::Arrive { life: None, conn: None, command: copy, reply: ReplyTo::Nobody });
+        }
+        self.after(delay, Event::Arrive { life: None, conn: None, command: Box::new(command), reply: ReplyTo::Nobody });
+    }
+
+    pub fn drain_by_operator(&mut self, at: usize) {
+        let worker = self.workers[at].id.clone();
+        self.act(None, Act::Drain { worker });
+    }
+
+    /// Somebody does something nobody asked for.
+    pub fn meddle(&mut self) {
+        if self.healed {
+            return;
+        }
+        let next = self.rng.range(2_000, 60_000);
+        self.after(next, Event::Meddle);
+        if !self.rng.chance(self.shape.people.meddles) {
+            return;
+        }
+        let runs: Vec<&Run> = self.durable.unfinished().collect();
+        if runs.is_empty() {
+            return;
+        }
+        let run = *self.rng.clone().pick(&runs);
+        let (id, unit) = (run.id.clone(), run.units[self.rng.below(run.units.len() as u64) as usize].id.clone());
+        let dependants = if self.rng.chance(300) { Dependants::Skip } else { Dependants::GoOn };
+        let act = match self.rng.below(16) {
+            15 => {
+                let (branch, commit) = ("main".to_owned(), run.tip.clone());
+                Act::RecordAccept { branch, commit }
+            }
+            0 => Act::Pause { note: None },
+            1 => Act::Resume,
+            2 => return self.act(None, Act::Pause { note: None }),
+            3 => Act::Halt { reason: "stop".to_owned() },
+            4..=6 => Act::Retry { unit },
+            7 => Act::Skip { unit, dependants },
+            8 => Act::Cancel { unit: Some(unit) },
+            9 if self.rng.chance(100) => Act::Cancel { unit: None },
+            10 => Act::Step { phase: Phase::Dispatch },
+            11 => Act::Assign { unit, owner: None, criticality: None, writes: Some(vec!["area1/".to_owned()]), reads: None },
+            12 => Act::Assign { unit, owner: None, criticality: Some(Criticality::Complex), writes: None, reads: Some(Vec::new()) },
+            _ => {
+                let owner = *self.rng.pick(&["codex", "gemini", "absent", "opencode"]);
+                Act::Assign { unit, owner: Some(BackendName::from(owner)), criticality: None, writes: None, reads: None }
+            }
+        };
+        self.act(Some(&id), act);
+    }
+}
