@@ -1,9 +1,9 @@
-//! Worktrees: one folder per run, unit and seat, made anew for each attempt and removed after delivery. A note beside it says whose it is, so that what a
-//! crash left can be saved, and what nobody owes any more can go.
+//! Worktrees: one folder per run, unit and seat, clean for each attempt. A note beside it says whose it is, so that what a crash left can be saved, and
+//! what nobody owes any more can go. After delivery a few lie idle: cleaning one costs what the agent did, making one costs the size of the repository.
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use roundtable_runtime::beneath::{self, BeneathError};
 use roundtable_runtime::fsx;
@@ -22,12 +22,16 @@ const WHOLE: &str = "whole";
 const WITHHELD: &str = "withheld.json";
 /// Longest such list, bytes.
 const WITHHELD_BYTES_MAX: u64 = 16 << 20;
+/// Worktrees that lie idle at most.
+const IDLE_MAX: usize = 8;
 
 /// All worktrees of a host.
 pub(super) struct Trees {
     root: PathBuf,
     in_use: InUse,
     held: Held,
+    /// Folders of delivered attempts with the repository they are of, the latest last.
+    idle: Arc<Mutex<Vec<(String, PathBuf)>>>,
 }
 
 /// One attempt's worktree.
@@ -67,7 +71,7 @@ impl CommitError {
 impl Trees {
     pub(super) fn open(root: PathBuf) -> std::io::Result<Self> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
-        Ok(Self { root, in_use: InUse::default(), held: Mutex::default() })
+        Ok(Self { root, in_use: InUse::default(), held: Mutex::default(), idle: Arc::default() })
     }
 
     /// What an earlier life left: the folders of `owed` stay, and are nobody else's until they are removed; all others go, in the background.
@@ -95,23 +99,44 @@ impl Trees {
     /// A clean worktree of the lease's start commit, with the files under `copy`.
     pub(super) async fn make(&self, git: &Git, lease: &Lease, attachments: Vec<Attachment>) -> Result<Tree, RunnerError> {
         let home = self.claim(lease)?;
-        let (dir, private, scratch) = (home.join("tree"), home.join("private"), home.join("scratch"));
-        let (old, note, text) = (home.clone(), home.join("lease"), lease.lease.lease_id.to_string());
-        blocking(move || {
-            remove(&old)?;
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&old)?;
-            std::fs::DirBuilder::new().mode(0o700).create(old.join("scratch"))?;
-            std::fs::write(note, text)
-        })
-        .await?;
-        let request =
-            CheckoutRequest { dir: dir.clone(), private, commit: Oid::try_from(&lease.start).map_err(failed)?, branch: branch(lease) };
-        let checkout = git.checkout(&request).await.map_err(failed)?;
-        let whole = home.join(WHOLE);
+        let (dir, scratch, whole) = (home.join("tree"), home.join("scratch"), home.join(WHOLE));
+        let checkout = match self.reuse(git, lease, &home).await {
+            Some(checkout) => checkout,
+            None => make_anew(git, lease, &home).await?,
+        };
         blocking(move || std::fs::write(whole, "")).await?;
         let (into, note) = (dir.clone(), home.join(WITHHELD));
         let (withheld, not_brought) = blocking(move || bring(&into, &note, &attachments)).await?;
         Ok(Tree { dir, scratch, checkout, withheld, not_brought })
+    }
+
+    /// An idle worktree of the same repository, cleaned. `None` if there is none, or it could not be brought to a clean state.
+    async fn reuse(&self, git: &Git, lease: &Lease, home: &Path) -> Option<Checkout> {
+        let idle = {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = idle.iter().rposition(|(repository, _)| *repository == lease.repository)?;
+            idle.remove(at).1
+        };
+        let (old, goal, text) = (idle.clone(), home.to_owned(), lease.lease.lease_id.to_string());
+        let moved = blocking(move || {
+            remove(&goal)?;
+            std::fs::rename(&old, &goal)?;
+            std::fs::DirBuilder::new().mode(0o700).create(goal.join("scratch"))?;
+            std::fs::write(goal.join("lease"), text)
+        });
+        if moved.await.is_err() {
+            tokio::task::spawn_blocking(move || remove_or_warn(&idle));
+            return None;
+        }
+        let commit = Oid::try_from(&lease.start).ok()?;
+        let old = Checkout { dir: home.join("tree"), private: home.join("private"), commit: commit.clone() };
+        match git.recheckout(&old, &commit, &branch(lease)).await {
+            Ok(checkout) => Some(checkout),
+            Err(error) => {
+                tracing::debug!(lease = %lease.lease.key, %error, "an idle worktree was of no use");
+                None
+            }
+        }
     }
 
     /// The commit of what is in the worktree now. Nothing may run in it any more.
@@ -137,25 +162,33 @@ impl Trees {
         Ok(None)
     }
 
-    /// The attempt has been delivered.
+    /// The attempt has been delivered: its worktree lies idle for the next one of its repository, or goes.
     pub(super) async fn remove(&self, lease: &Lease) {
         let claim = self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&lease.lease);
         let Some(claim) = claim else { return };
-        let aside = self.aside();
+        let (aside, repository, idle) = (self.aside(), lease.repository.clone(), Arc::clone(&self.idle));
         // Its name is free at once; removing the files takes longer than anyone needs to wait.
         tokio::task::spawn_blocking(move || {
-            let moved = std::fs::rename(&claim.path, &aside).is_ok();
-            let gone = if moved { aside } else { claim.path.clone() };
-            if moved {
-                drop(claim);
+            if std::fs::rename(&claim.path, &aside).is_err() {
+                return remove_or_warn(&claim.path);
             }
-            remove_or_warn(&gone);
+            drop(claim);
+            if !lay_idle(&aside) {
+                return remove_or_warn(&aside);
+            }
+            let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.push((repository, aside));
+            let oldest = (idle.len() > IDLE_MAX).then(|| idle.remove(0).1);
+            drop(idle);
+            if let Some(oldest) = oldest {
+                remove_or_warn(&oldest);
+            }
         });
     }
 
-    /// A name for what is going to be removed.
+    /// A name for what lies idle or is going to be removed.
     fn aside(&self) -> PathBuf {
-        self.root.join(format!(".gone-{:016x}", getrandom::u64().unwrap_or_default()))
+        self.root.join(format!(".idle-{:016x}", getrandom::u64().unwrap_or_default()))
     }
 
     /// The folder of the unit's seat, or, while an older attempt is still being ended there, one of its own.
@@ -176,6 +209,29 @@ impl Trees {
         let name = RefName::component(&format!("{}.{unit}.{}", key.run, lease.seat));
         [self.root.join(&name), self.root.join(format!("{name}.{}", key.attempt))]
     }
+}
+
+async fn make_anew(git: &Git, lease: &Lease, home: &Path) -> Result<Checkout, RunnerError> {
+    let (old, text) = (home.to_owned(), lease.lease.lease_id.to_string());
+    blocking(move || {
+        remove(&old)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&old)?;
+        std::fs::DirBuilder::new().mode(0o700).create(old.join("scratch"))?;
+        std::fs::write(old.join("lease"), text)
+    })
+    .await?;
+    let commit = Oid::try_from(&lease.start).map_err(failed)?;
+    let request = CheckoutRequest { dir: home.join("tree"), private: home.join("private"), commit, branch: branch(lease) };
+    git.checkout(&request).await.map_err(failed)
+}
+
+/// Takes from a folder what was its attempt's alone; false if it is not fit for another. What is in the tree is seen to when it is used again.
+fn lay_idle(home: &Path) -> bool {
+    let whole = std::fs::remove_file(home.join(WHOLE)).is_ok();
+    let is_dir = home.join("tree").symlink_metadata().is_ok_and(|found| found.is_dir());
+    // The note of what was brought is there only if something was.
+    let _ = std::fs::remove_file(home.join(WITHHELD));
+    whole && is_dir && remove(&home.join("scratch")).is_ok() && std::fs::remove_file(home.join("lease")).is_ok()
 }
 
 async fn snapshot(git: &Git, lease: &Lease, checkout: &Checkout, withheld: &[Withheld]) -> Result<CommitId, CommitError> {

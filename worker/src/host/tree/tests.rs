@@ -161,8 +161,62 @@ async fn only_what_is_owed_outlives_a_restart_and_even_that_goes_once_delivered(
         trees.remove(lease).await;
     }
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while std::fs::read_dir(&trees.root).unwrap().count() > 0 {
+    // But for those that lie idle, under no attempt's name.
+    let named = || std::fs::read_dir(&trees.root).unwrap().filter(|entry| !is_idle(entry.as_ref().unwrap())).count();
+    while named() > 0 || trees.idle.lock().unwrap().len() < 2 {
         assert!(std::time::Instant::now() < deadline, "something is left of the worktrees");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
+    let trees = place.restarted();
+    trees.keep_only(&[]);
+    while std::fs::read_dir(&trees.root).unwrap().count() > 0 {
+        assert!(std::time::Instant::now() < deadline, "a restart throws idle ones away");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+fn is_idle(entry: &std::fs::DirEntry) -> bool {
+    entry.file_name().to_string_lossy().starts_with(".idle-")
+}
+
+#[tokio::test]
+async fn a_delivered_worktree_is_cleaned_and_used_again() {
+    let place = Place::new(|user| {
+        write(user.join("kept"), "1");
+        write(user.join("edited"), "1");
+    })
+    .await;
+    let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&path.metadata().unwrap());
+    let first = place.lease("1", 1);
+    let tree = place.trees.make(&place.git, &first, vec![file(".env", "secret")]).await.unwrap();
+    let kept = inode(&tree.dir.join("kept"));
+    write(tree.dir.join("edited"), "2");
+    write(tree.dir.join("build/output"), "litter");
+    write(tree.scratch.join("notes"), "of the first");
+    write(tree.dir.join(".git/hooks/pre-commit"), "trap");
+    place.trees.commit(&place.git, &first, &tree).await.unwrap();
+    place.trees.remove(&first).await;
+    let idle = || place.trees.idle.lock().unwrap().len();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while idle() == 0 {
+        assert!(std::time::Instant::now() < deadline, "it was thrown away");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+
+    let other = Lease { repository: "cd".repeat(20), ..place.lease("2", 3) };
+    place.trees.make(&place.git, &other, Vec::new()).await.unwrap();
+    assert_eq!(idle(), 1, "another repository's is of no use");
+    let second = place.lease("2", 2);
+    let tree = place.trees.make(&place.git, &second, Vec::new()).await.unwrap();
+    assert_eq!((idle(), inode(&tree.dir.join("kept"))), (0, kept), "what was not touched lies as it lay");
+    assert_eq!(std::fs::read_to_string(tree.dir.join("edited")).unwrap(), "1");
+    for gone in [".env", "build", ".git/hooks/pre-commit"] {
+        assert!(!tree.dir.join(gone).exists(), "{gone}");
+    }
+    assert!(!tree.scratch.join("notes").exists());
+    assert!(tree.withheld.is_empty());
+    let commit = place.trees.commit(&place.git, &second, &tree).await.unwrap();
+    assert_eq!(place.paths(&commit).await, ["edited", "kept"]);
+    assert!(place.restarted().salvage(&place.git, &first).await.unwrap().is_none(), "it is not the first one's any more");
+    assert!(place.restarted().salvage(&place.git, &second).await.unwrap().is_some());
 }
