@@ -125,7 +125,7 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
         held: Vec::new(),
     };
     let left = spool.left_behind()?;
-    let work = Work::new(runner, spool, introduction, joined);
+    let work = Work::new(runner, spool, introduction, joined, options.once);
     work.take_up(left).await;
     let dial = ClientDial {
         options: options.clone(),

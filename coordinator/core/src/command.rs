@@ -93,6 +93,13 @@ pub enum Command {
         /// The lease.
         lease: LeaseRef,
     },
+    /// Nothing of the agent runs any more; its work is being handed in.
+    LeaseEnding {
+        /// The worker.
+        worker: WorkerId,
+        /// The lease.
+        lease: LeaseRef,
+    },
     /// The worker gives it back unrun or undone.
     HandBack {
         /// The worker.

@@ -146,6 +146,7 @@ async fn receive(parts: &SessionParts, worker: &WorkerId, session: u64, message:
         Frame::Accepted(each) => Command::LeaseAccepted { worker, lease: lease(each.lease)? },
         Frame::Preparing(each) => Command::LeasePreparing { worker, lease: lease(each.lease)? },
         Frame::Started(each) => Command::LeaseStarted { worker, lease: lease(each.lease)? },
+        Frame::Ending(each) => Command::LeaseEnding { worker, lease: lease(each.lease)? },
         Frame::HandBack(each) => Command::HandBack { worker, lease: lease(each.lease)?, reason: each.reason, fault: each.fault },
         Frame::BackendChanged(offer) => Command::BackendChanged { worker, session, offer: offer.try_into()? },
         Frame::Goodbye(_) => return Ok(()),

@@ -223,3 +223,15 @@ fn a_refused_turn_is_a_failed_turn_and_counts_against_nobody() {
     assert_eq!(turns, [1, 2, 3, 4, 5]);
     assert_eq!(world.unit("1").counters.unit_failures, 0);
 }
+
+#[test]
+fn a_slot_is_filled_again_while_the_work_of_its_last_agent_is_handed_in() {
+    let units: String = (1..=3).map(|n| format!("- [ ] {n}. Part\n  - _writes: {n}.txt_\n")).collect();
+    let world = plan(&units).workers(&[("codex", 1)]).start().grant();
+    assert_eq!(world.turns(), ["-/assign", "1/implement"]);
+    let world = world.ending("1");
+    assert_eq!(world.turns(), ["-/assign", "1/implement", "2/implement"]);
+    let world = world.ending("2");
+    assert_eq!(world.turns().len(), 3, "more is not let pile up");
+    assert_eq!(world.play().exit(), 0);
+}

@@ -280,6 +280,15 @@ impl World {
         panic!("the world never comes to rest:\n{}", self.tail());
     }
 
+    /// The agent of a unit's turn has ended, its work is being handed in; its worker asks for one more.
+    pub fn ending(mut self, unit: &str) -> Self {
+        let granted = self.running.iter().find(|grant| grant.lease.key.unit.as_ref().is_some_and(|id| id.as_str() == unit));
+        let Grant { worker, lease, pool, .. } = granted.expect("the unit has a turn").clone();
+        self.send(Command::LeaseEnding { worker: worker.clone(), lease });
+        self.send(Command::Want { worker, session: 1, pool, credits: 1 });
+        self.grant()
+    }
+
     /// One thing happens; whether anything did.
     fn step(&mut self) -> bool {
         self.schedule();

@@ -31,7 +31,7 @@ pub struct ErrorDetail {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WorkerFrame {
-    #[prost(oneof = "worker_frame::Frame", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "worker_frame::Frame", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub frame: ::core::option::Option<worker_frame::Frame>,
 }
 /// Nested message and enum types in `WorkerFrame`.
@@ -56,6 +56,8 @@ pub mod worker_frame {
         BackendChanged(super::BackendOffer),
         #[prost(message, tag = "9")]
         Goodbye(super::Goodbye),
+        #[prost(message, tag = "10")]
+        Ending(super::Ending),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -214,6 +216,12 @@ pub struct Preparing {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Started {
+    #[prost(message, optional, tag = "1")]
+    pub lease: ::core::option::Option<LeaseRef>,
+}
+/// Nothing of the agent runs any more: what is left is committing and handing in. Its slot can be filled.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Ending {
     #[prost(message, optional, tag = "1")]
     pub lease: ::core::option::Option<LeaseRef>,
 }

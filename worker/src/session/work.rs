@@ -41,6 +41,7 @@ struct Inner<R> {
     client: watch::Sender<Option<FleetClient<Channel>>>,
     changed: watch::Sender<u64>,
     joined: watch::Sender<bool>,
+    once: bool,
 }
 
 struct Table {
@@ -61,14 +62,14 @@ struct Held {
 
 impl<R: Runner> Work<R> {
     /// With nothing held. `introduction` says who we are; what is held and offered is filled in at each hello. `joined` is true while the
-    /// coordinator knows us.
-    pub fn new(runner: Arc<R>, spool: Spool, introduction: Introduction, joined: watch::Sender<bool>) -> Self {
+    /// coordinator knows us. `once`: takes one lease and no more.
+    pub fn new(runner: Arc<R>, spool: Spool, introduction: Introduction, joined: watch::Sender<bool>, once: bool) -> Self {
         let table = Table { held: BTreeMap::new(), out: None, draining: false, done: 0, idle_since: Instant::now() };
         let (client, _) = watch::channel(None);
         let (changed, _) = watch::channel(0);
         let env: Vec<_> = std::env::vars_os().collect();
         let redactor = Redactor::from_env(env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())));
-        Self { inner: Arc::new(Inner { runner, spool, introduction, redactor, table: Mutex::new(table), client, changed, joined }) }
+        Self { inner: Arc::new(Inner { runner, spool, introduction, redactor, table: Mutex::new(table), client, changed, joined, once }) }
     }
 
     /// Changes whenever a lease comes or goes.
@@ -228,7 +229,11 @@ impl<R: Runner> Work<R> {
                 self.update(lease, |held| held.phase = LeasePhase::Running);
                 self.say(Frame::Started(v1::Started { lease: Some(lease.into()) }));
             }
-            Progress::Ending => self.update(lease, |held| held.phase = LeasePhase::Ending),
+            Progress::Ending => {
+                self.update(lease, |held| held.phase = LeasePhase::Ending);
+                self.say(Frame::Ending(v1::Ending { lease: Some(lease.into()) }));
+                self.want();
+            }
         }
     }
 
@@ -242,6 +247,8 @@ impl<R: Runner> Work<R> {
         let mut client = self.inner.client.subscribe();
         let verdict = deliver::outcome(spool, self.inner.runner.as_ref(), facts, &mut client).await;
         let reference = &spool.lease().lease;
+        // The slot is free from here on; what is noted now only spares asking again.
+        self.release(reference);
         if let Some(verdict) = verdict {
             deliver::log(reference, &verdict);
             if !matches!(verdict, Verdict::Rejected(_))
@@ -355,6 +362,8 @@ impl<R: Runner> Frames for Work<R> {
         }
         let (cancel, cancelled) = watch::channel(None);
         table.held.insert(reference, Held { phase: LeasePhase::Accepted, pool: lease.pool.clone(), spool: None, cancel });
+        // The last one that is taken.
+        table.draining |= self.inner.once;
         drop(table);
         self.inner.changed.send_modify(|count| *count += 1);
         let work = self.clone();

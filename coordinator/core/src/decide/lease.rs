@@ -24,6 +24,11 @@ pub(super) fn started(d: &mut Deciding<'_>, worker: &WorkerId, lease: &LeaseRef)
     }
 }
 
+/// Nothing of the agent runs any more: its slot may be filled while its work is handed in.
+pub(super) fn ending(d: &mut Deciding<'_>, worker: &WorkerId, lease: &LeaseRef) {
+    reached(d, worker, lease, LeasePhase::Ending);
+}
+
 /// The worker gives it back.
 pub(super) fn hand_back(d: &mut Deciding<'_>, worker: &WorkerId, lease: &LeaseRef, reason: &str, fault: bool) {
     if !is_current(d, worker, lease) {

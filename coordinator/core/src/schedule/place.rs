@@ -1,6 +1,6 @@
 //! Where a seat is filled: a worker with a free slot of the backend, the better fitting one first. Never waits for the better one.
 
-use roundtable_shared::{AgentSessionId, BackendName, Role, Seat, WorkerId};
+use roundtable_shared::{AgentSessionId, BackendName, LeasePhase, Role, Seat, WorkerId};
 
 use super::rank::Candidate;
 use crate::command::Now;
@@ -40,7 +40,7 @@ pub(crate) fn place(
     for worker in fleet.workers.values().filter(|worker| worker.takes_grants(now)) {
         for wanted in backends {
             for offer in worker.offers.values().filter(|offer| plays(offer, wanted) && offer.is_usable(now)) {
-                let free = free_slots(state, worker, offer);
+                let free = free_slots(state, fleet, worker, offer);
                 if free == 0 || is_parked(state, worker, offer, now) {
                     continue;
                 }
@@ -68,12 +68,19 @@ fn plays(offer: &Offer, wanted: &BackendName) -> bool {
     offer.offer.name == *wanted || offer.offer.serves_all
 }
 
-/// Grants never exceed credits, nor slots: a `Want` may have crossed a grant.
-fn free_slots(state: &State, worker: &Worker, offer: &Offer) -> u64 {
+/// Grants never exceed credits, nor slots: a `Want` may have crossed a grant. An attempt whose agent has ended takes no slot while its work is handed
+/// in, but there are never more of those than slots.
+fn free_slots(state: &State, fleet: &Fleet, worker: &Worker, offer: &Offer) -> u64 {
     let pool = &offer.offer.pool;
     let credits = worker.credits.get(pool).copied().unwrap_or(0);
-    let busy = state.live_of(&worker.id).filter(|(_, attempt)| attempt.pool == *pool).count() as u64;
-    u64::from(credits).min(u64::from(offer.offer.slots).saturating_sub(busy))
+    let (mut busy, mut ending) = (0_u64, 0_u64);
+    for (key, _) in state.live_of(&worker.id).filter(|(_, attempt)| attempt.pool == *pool) {
+        let phase = fleet.leases.get(key).and_then(|watch| watch.phase);
+        *if phase >= Some(LeasePhase::Ending) { &mut ending } else { &mut busy } += 1;
+    }
+    let slots = u64::from(offer.offer.slots);
+    let taken = busy + ending.saturating_sub(slots);
+    u64::from(credits).min(slots.saturating_sub(taken))
 }
 
 /// Parked, or being probed by one attempt already.
