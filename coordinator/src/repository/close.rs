@@ -28,7 +28,7 @@ impl Repository {
     /// Makes the closing commit; `None` if there is nothing to commit. The branch is not moved.
     pub async fn close(&self, request: &CloseRequest) -> Result<Option<CommitId>, RepositoryError> {
         let tip = Oid::try_from(&request.tip)?;
-        let before = self.git.tree_of(&tip).await?;
+        let before = self.tree_of(&tip).await?;
         let mut tree = self.ticked(&before, request.tick_path.as_deref(), &request.ticks).await?;
         let mut by_file: BTreeMap<String, (Page, Vec<&str>)> = BTreeMap::new();
         for (text, paths) in &request.learnings {

@@ -12,8 +12,15 @@ impl Repository {
     }
 
     pub(super) async fn changed_between(&self, base: &Oid, commit: &Oid) -> Result<Vec<ChangedPath>, RepositoryError> {
+        if let Some(known) = self.memo.changes(base, commit) {
+            return Ok(known.as_ref().clone());
+        }
         match self.git.changed_paths(base, commit).await {
-            Ok(changes) => Ok(changes.iter().map(fact).collect()),
+            Ok(changes) => {
+                let changes: Vec<ChangedPath> = changes.iter().map(fact).collect();
+                self.memo.note_changes(base, commit, &changes);
+                Ok(changes)
+            }
             Err(GitError::BadPath { path, .. }) => {
                 Ok(vec![ChangedPath { path, change: ChangeKind::Added, entry: EntryKind::File, unreadable: true }])
             }

@@ -42,7 +42,7 @@ impl Repository {
         if !merge.clean {
             return Ok(conflict(&merge));
         }
-        if merge.tree == self.git.tree_of(&tip).await? {
+        if merge.tree == self.tree_of(&tip).await? {
             return Ok(Prepared::Empty);
         }
         let changed = self.changed_between(&tip, &merge.tree).await?;
@@ -70,7 +70,7 @@ impl Repository {
         if !merge.clean {
             return Ok(conflict(&merge));
         }
-        if merge.tree == self.git.tree_of(&tip).await? {
+        if merge.tree == self.tree_of(&tip).await? {
             return Ok(Prepared::Empty);
         }
         let changed = self.changed_between(&tip, &merge.tree).await?;

@@ -4,20 +4,25 @@
 mod close;
 mod facts;
 mod integrate;
+mod memo;
 mod transfer;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use roundtable_runtime::git::{DiffText, Git, GitError, GitProgram, ObjectFormat, Oid, RefName};
+use roundtable_runtime::git::{DiffText, EntryMode, Git, GitError, GitProgram, ObjectFormat, Oid, RefName};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::{AttemptKey, CommitId, RunId};
 
 pub use close::CloseRequest;
 pub use integrate::{IntegrateRequest, Start};
+use memo::Memo;
 pub use transfer::{Incoming, PackStream};
 
+/// Packs received after which they are rolled up.
+const PACKS_MAX: u32 = 40;
 /// Largest file that is read for a prompt or a comparison, bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
@@ -51,7 +56,7 @@ impl RepositoryError {
 pub struct Repositories {
     root: PathBuf,
     program: GitProgram,
-    open: Arc<Mutex<HashMap<String, Git>>>,
+    open: Arc<Mutex<HashMap<String, Repository>>>,
 }
 
 impl Repositories {
@@ -64,13 +69,15 @@ impl Repositories {
     pub async fn open(&self, key: &str) -> Result<Repository, RepositoryError> {
         let root = Oid::parse(key).map_err(|_| RepositoryError::Key(key.chars().take(80).collect()))?;
         let known = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
-        if let Some(git) = known {
-            return Ok(Repository { git });
+        if let Some(repository) = known {
+            return Ok(repository);
         }
         let format = if root.as_str().len() == 64 { ObjectFormat::Sha256 } else { ObjectFormat::Sha1 };
         let git = self.program.init_bare(self.root.join(format!("{root}.git")), format).await?;
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), git.clone());
-        Ok(Repository { git })
+        let repository = Repository { git, memo: Memo::default(), packs: Arc::new(AtomicU32::new(PACKS_MAX / 2)) };
+        // Two may have opened it at once: the first counts.
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(open.entry(key.to_owned()).or_insert(repository).clone())
     }
 }
 
@@ -78,13 +85,51 @@ impl Repositories {
 #[derive(Clone)]
 pub struct Repository {
     git: Git,
+    memo: Memo,
+    /// Packs received since they were rolled up.
+    packs: Arc<AtomicU32>,
 }
 
 impl Repository {
     /// Whether a commit is here.
     pub async fn has_commit(&self, commit: &CommitId) -> Result<bool, RepositoryError> {
         let oid = Oid::try_from(commit)?;
-        Ok(!self.git.commits_present(&[oid]).await?.is_empty())
+        Ok(!self.present(vec![oid]).await?.is_empty())
+    }
+
+    /// Those of the commits that are here. What was seen here is not looked for again.
+    async fn present(&self, commits: Vec<Oid>) -> Result<Vec<Oid>, RepositoryError> {
+        let (mut present, unknown): (Vec<Oid>, Vec<Oid>) = commits.into_iter().partition(|oid| self.memo.is_present(oid));
+        if !unknown.is_empty() {
+            let found = self.git.commits_present(&unknown).await?;
+            found.iter().for_each(|oid| self.memo.note_present(oid));
+            present.extend(found);
+        }
+        Ok(present)
+    }
+
+    /// The tree of a commit.
+    async fn tree_of(&self, commit: &Oid) -> Result<Oid, RepositoryError> {
+        if let Some(tree) = self.memo.tree(commit) {
+            return Ok(tree);
+        }
+        let tree = self.git.tree_of(commit).await?;
+        self.memo.note_tree(commit, &tree);
+        Ok(tree)
+    }
+
+    /// Rolls small packs up in the background once many have come: each git process looks into every pack there is.
+    fn received(&self) {
+        if self.packs.fetch_add(1, Ordering::Relaxed) + 1 < PACKS_MAX {
+            return;
+        }
+        self.packs.store(0, Ordering::Relaxed);
+        let git = self.git.clone();
+        crate::tasks::spawn("compact", async move {
+            if let Err(error) = git.compact().await {
+                tracing::warn!(%error, "a repository could not be compacted");
+            }
+        });
     }
 
     /// Commits a peer may count on, so that its upload can be thin: tips of runs, newest names last, at most 64.
@@ -102,6 +147,26 @@ impl Repository {
     /// A file of a commit; `None` if it is not there.
     pub async fn read_file(&self, commit: &CommitId, path: &str) -> Result<Option<Vec<u8>>, RepositoryError> {
         Ok(self.git.read_file(&Oid::try_from(commit)?, path, FILE_BYTES_MAX).await?)
+    }
+
+    /// Those of the paths that are files of a commit, with their content, in the order asked for.
+    pub async fn read_files(&self, commit: &CommitId, paths: &[String]) -> Result<Vec<(String, Vec<u8>)>, RepositoryError> {
+        let commit = Oid::try_from(commit)?;
+        let unknown: Vec<String> = paths.iter().filter(|path| self.memo.file(&commit, path).is_none()).cloned().collect();
+        let mut read: HashMap<String, Vec<u8>> = HashMap::new();
+        for entry in self.git.entries(&commit, &unknown).await? {
+            if entry.mode != EntryMode::Submodule {
+                read.insert(entry.path, self.git.read_blob(&entry.oid, FILE_BYTES_MAX).await?);
+            }
+        }
+        for path in &unknown {
+            self.memo.note_file(&commit, path, read.get(path));
+        }
+        let found = paths.iter().filter_map(|path| {
+            let bytes = read.remove(path).or_else(|| self.memo.file(&commit, path).flatten())?;
+            Some((path.clone(), bytes))
+        });
+        Ok(found.collect())
     }
 
     /// Paths of a commit's files, at most so many, and whether there are more.
@@ -132,12 +197,21 @@ impl Repository {
 
     /// Keeps an attempt's commit under its ref; the same again is fine, another is refused.
     pub async fn keep_attempt(&self, key: &AttemptKey, commit: &CommitId) -> Result<(), RepositoryError> {
-        self.keep_under(attempt_ref("roundtable", key)?, commit).await
+        self.keep_under(attempt_ref("roundtable", key)?, commit).await?;
+        self.memo.note_attempt(key, commit);
+        Ok(())
     }
 
     /// The commit of an attempt, if it came.
     pub async fn attempt(&self, key: &AttemptKey) -> Result<Option<CommitId>, RepositoryError> {
-        Ok(self.git.read_ref(&attempt_ref("roundtable", key)?).await?.map(|oid| oid.commit_id()))
+        if let Some(kept) = self.memo.attempt(key) {
+            return Ok(Some(kept));
+        }
+        let kept = self.git.read_ref(&attempt_ref("roundtable", key)?).await?.map(|oid| oid.commit_id());
+        if let Some(kept) = &kept {
+            self.memo.note_attempt(key, kept);
+        }
+        Ok(kept)
     }
 
     /// Keeps what an attempt's worktree is made of, so that its worker can fetch it and its result connects to it.

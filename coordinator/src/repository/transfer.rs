@@ -19,6 +19,7 @@ pub type PackStream = mpsc::Receiver<Result<Bytes, RepositoryError>>;
 pub struct Incoming {
     pipe: DuplexStream,
     received: tokio::task::JoinHandle<Result<(), RepositoryError>>,
+    repository: Repository,
 }
 
 impl Repository {
@@ -26,16 +27,19 @@ impl Repository {
     pub fn send(&self, commit: &CommitId, haves: &[CommitId]) -> Result<PackStream, RepositoryError> {
         let wants = vec![Oid::try_from(commit)?];
         // What a peer claims to have is only an optimisation: words that are no ids are ignored.
-        let haves = haves.iter().filter_map(|have| Oid::try_from(have).ok()).collect();
+        let haves: Vec<Oid> = haves.iter().filter_map(|have| Oid::try_from(have).ok()).collect();
         let (mut writer, mut reader) = tokio::io::duplex(CHUNK_BYTES_MAX);
         let (pieces, stream) = mpsc::channel(PIECES_MAX);
-        let git = self.git.clone();
+        let repository = self.clone();
         let failed = pieces.clone();
         crate::tasks::spawn("pack", async move {
-            let request = PackRequest { wants, haves, history_max: None };
-            if let Err(error) = git.pack(&request, &mut writer).await {
+            let packed = async {
+                let request = PackRequest { wants, haves: repository.present(haves).await?, history_max: None };
+                Ok::<_, RepositoryError>(repository.git.pack_known(&request, &mut writer).await?)
+            };
+            if let Err(error) = packed.await {
                 // The receiver may have gone.
-                let _ = failed.send(Err(error.into())).await;
+                let _ = failed.send(Err(error)).await;
             }
         });
         crate::tasks::spawn("pack-pieces", async move {
@@ -63,7 +67,7 @@ impl Repository {
             let received = git.receive_pack(&mut reader, &tips, sender, ReceiveLimits::default()).await?;
             Ok(received.keep().await?)
         });
-        Ok(Incoming { pipe, received })
+        Ok(Incoming { pipe, received, repository: self.clone() })
     }
 }
 
@@ -78,6 +82,8 @@ impl Incoming {
     /// That was all: the objects are checked and kept.
     pub async fn finish(self) -> Result<(), RepositoryError> {
         drop(self.pipe);
-        self.received.await.map_err(|error| RepositoryError::Refused(format!("receiving broke: {error}")))?
+        self.received.await.map_err(|error| RepositoryError::Refused(format!("receiving broke: {error}")))??;
+        self.repository.received();
+        Ok(())
     }
 }

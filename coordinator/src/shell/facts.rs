@@ -2,7 +2,7 @@
 
 use roundtable_core::Core;
 use roundtable_core::effect::Grant;
-use roundtable_shared::{CommitId, Role};
+use roundtable_shared::Role;
 
 use super::ShellError;
 use crate::driver::decode_row;
@@ -61,18 +61,12 @@ async fn conventions(parts: &Parts, repository: &Repository, grant: &Grant) -> R
         unit.map(|unit| (unit.manifest.writes.entries().to_vec(), unit.manifest.reads.entries().to_vec())).unwrap_or_default()
     });
     let (writes, reads) = paths.await?;
-    let mut found = Vec::new();
-    for path in candidates(writes.iter().chain(reads.iter())) {
-        if let Some(text) = read(repository, &grant.base, &path).await? {
-            found.push(ConventionBrief { path, text });
-        }
-    }
-    Ok(found)
-}
-
-async fn read(repository: &Repository, base: &CommitId, path: &str) -> Result<Option<String>, ShellError> {
-    let bytes = repository.read_file(base, path).await?;
-    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes[..bytes.len().min(CONVENTIONS_BYTES_MAX)]).into_owned()))
+    let found = repository.read_files(&grant.base, &candidates(writes.iter().chain(reads.iter()))).await?;
+    let brief = |(path, bytes): (String, Vec<u8>)| {
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(CONVENTIONS_BYTES_MAX)]).into_owned();
+        ConventionBrief { path, text }
+    };
+    Ok(found.into_iter().map(brief).collect())
 }
 
 /// Where an `AGENTS.md` that concerns these entries may lie, the top first.

@@ -99,6 +99,20 @@ impl Git {
         Ok(found)
     }
 
+    /// The entries of those of the paths that are files, links or submodules in a commit or tree, by one look.
+    pub async fn entries(&self, commit: &Oid, paths: &[String]) -> Result<Vec<TreeEntry>, GitError> {
+        if paths.is_empty() {
+            return Ok(Vec::new());
+        }
+        paths.iter().try_for_each(|path| check_path(path))?;
+        let answer = self.invoke("ls-tree").args(["-z", "--full-tree", commit.as_str(), "--"]).args(paths).run().await?;
+        let mut found = Vec::new();
+        for record in records(&answer.stdout) {
+            found.extend(parse_entry(record)?.filter(|entry| paths.contains(&entry.path)));
+        }
+        Ok(found)
+    }
+
     /// The entries of a commit's files below `under` (a directory without a trailing `/`; `None` = all), at most `entries_max`.
     pub async fn list_tree(&self, commit: &Oid, under: Option<&str>, entries_max: usize) -> Result<TreeListing, GitError> {
         let mut command = self.invoke("ls-tree").args(["-r", "-z", "--full-tree", commit.as_str()]);

@@ -27,10 +27,16 @@ impl Git {
     /// Writes a thin pack: deltas may rest on objects of `haves`, so only a peer that has those can use it.
     pub async fn pack(&self, request: &PackRequest, output: &mut (dyn AsyncWrite + Send + Unpin)) -> Result<PackStats, GitError> {
         let haves = self.commits_present(&request.haves).await?;
+        self.pack_known(&PackRequest { haves, ..request.clone() }, output).await
+    }
+
+    /// The same, for a caller who knows that all of `haves` are here.
+    pub async fn pack_known(&self, request: &PackRequest, output: &mut (dyn AsyncWrite + Send + Unpin)) -> Result<PackStats, GitError> {
+        let haves = &request.haves;
         let mut input = String::new();
         if let Some(history_max) = request.history_max {
             for want in &request.wants {
-                self.cut_history(want, &haves, history_max.max(1), &mut input).await?;
+                self.cut_history(want, haves, history_max.max(1), &mut input).await?;
             }
         }
         input.extend(request.wants.iter().map(|oid| format!("{oid}\n")));

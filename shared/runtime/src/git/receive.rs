@@ -66,6 +66,9 @@ impl Git {
         let mut git = self.clone().with_objects(quarantine.path());
         git.index_pack(input, sender, limits).await?;
         let mut boundaries = Vec::new();
+        if sender == Sender::Coordinator && git.connects(tips).await? {
+            return Ok(Received { git, home: self.clone(), quarantine, boundaries });
+        }
         if sender != Sender::Peer {
             boundaries = git.missing_parents().await?;
             if !boundaries.is_empty() {
@@ -115,6 +118,13 @@ impl Git {
         let missing: BTreeSet<&Oid> = elsewhere.iter().zip(&kinds).filter(|(_, kind)| kind.is_none()).map(|(oid, _)| oid).collect();
         let cut = commits.iter().zip(&infos).filter(|(_, info)| info.parents.iter().any(|parent| missing.contains(parent)));
         Ok(cut.map(|(commit, _)| commit.clone()).collect())
+    }
+
+    /// Whether the tips are commits whose history is here from end to end, by one walk over what no ref reaches yet.
+    async fn connects(&self, tips: &[Oid]) -> Result<bool, GitError> {
+        let input: String = tips.iter().map(|tip| format!("{tip}^{{commit}}\n")).collect();
+        let command = self.invoke("rev-list").args(["--quiet", "--stdin", "--not", "--all"]).input(input).codes_ok(&[0, 128]).long();
+        Ok(command.run().await?.code == 0)
     }
 
     async fn check_tips(&self, tips: &[Oid]) -> Result<(), GitError> {
