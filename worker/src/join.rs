@@ -59,6 +59,8 @@ pub struct JoinOptions {
     pub max_idle: Option<Duration>,
     /// How long a coordinator that was there once is waited for; `None` = as long as it takes.
     pub patience: Option<Duration>,
+    /// A login that a provider refused is probed again after this.
+    pub park_probe: Duration,
 }
 
 /// Why joining failed, or ended other than by being asked.
@@ -113,7 +115,12 @@ impl From<HostError> for JoinError {
 pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sender<bool>) -> Result<(), JoinError> {
     let (name, workspace, _lock) = claim_workspace(&options)?;
     let credentials = Mutex::new(identity(&options, &name, &workspace).await?);
-    let host_options = HostOptions { workspace: workspace.clone(), host: Arc::clone(&options.host), backends: options.backends.clone() };
+    let host_options = HostOptions {
+        workspace: workspace.clone(),
+        host: Arc::clone(&options.host),
+        backends: options.backends.clone(),
+        park_probe: options.park_probe,
+    };
     let runner = Arc::new(AgentHost::open(host_options).await?);
     let spool = Spool::open(workspace.join("spool"))?;
     let introduction = Introduction {

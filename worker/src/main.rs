@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::Parser;
 use roundtable_runtime::config::{self, Config, Sources};
 use roundtable_runtime::{shutdown, telemetry};
+use roundtable_shared::RunLimits;
 use roundtable_worker::args::{Cli, Command, DoctorArgs, JoinArgs, LogFormat};
 use roundtable_worker::backend::{self, Host};
 use roundtable_worker::join::{JoinError, JoinOptions, join};
@@ -121,7 +122,14 @@ fn join_options(args: JoinArgs) -> Result<JoinOptions, String> {
         once: args.once,
         max_idle: args.max_idle,
         patience: None,
+        park_probe: park_probe(&config),
     })
+}
+
+fn park_probe(config: &Config) -> std::time::Duration {
+    let mut limits = RunLimits::default();
+    config.limits.apply(&mut limits);
+    std::time::Duration::from_millis(limits.park_probe_ms)
 }
 
 async fn run_doctor(args: DoctorArgs) -> u8 {

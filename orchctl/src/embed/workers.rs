@@ -8,6 +8,7 @@ use std::time::Duration;
 use roundtable_runtime::config::{Config, Home};
 use roundtable_runtime::lock::DirLock;
 use roundtable_runtime::shutdown::{self, Cause, Trigger};
+use roundtable_shared::RunLimits;
 use roundtable_worker::args::{BackendSlots, parse_backend, parse_pair};
 use roundtable_worker::backend::{BackendConfig, Home as AgentHome, Host};
 use roundtable_worker::join::{JoinError, JoinOptions, join};
@@ -101,7 +102,7 @@ impl Crew {
     pub async fn join(data_dir: &Path, coordinator: Option<&str>, config: &Config, options: &CrewOptions) -> Result<Self> {
         let host = host(config, options)?;
         let backends = backends(&host, options)?;
-        Self::join_as(join_options(data_dir, coordinator, None, backends, host)).await
+        Self::join_as(join_options(data_dir, coordinator, None, backends, host, config)).await
     }
 
     async fn join_as(join_options: JoinOptions) -> Result<Self> {
@@ -149,6 +150,7 @@ fn join_options(
     name: Option<String>,
     backends: Vec<BackendSlots>,
     host: Arc<Host>,
+    config: &Config,
 ) -> JoinOptions {
     JoinOptions {
         coordinator: coordinator.map(str::to_owned),
@@ -161,7 +163,15 @@ fn join_options(
         once: false,
         max_idle: None,
         patience: None,
+        park_probe: park_probe(config),
     }
+}
+
+/// When workers probe a login that was refused.
+fn park_probe(config: &Config) -> Duration {
+    let mut limits = RunLimits::default();
+    config.limits.apply(&mut limits);
+    Duration::from_millis(limits.park_probe_ms)
 }
 
 /// Joins for a moment in place of each worker of this data dir that was killed: what it left running is ended, what it owes is handed in, and its
@@ -170,7 +180,7 @@ pub async fn settle_abandoned(data_dir: &Path, config: &Config) {
     let Ok(host) = host(config, &CrewOptions::default()) else { return };
     for name in abandoned(data_dir) {
         let settled = async {
-            let crew = Crew::join_as(join_options(data_dir, None, Some(name.clone()), Vec::new(), Arc::clone(&host))).await?;
+            let crew = Crew::join_as(join_options(data_dir, None, Some(name.clone()), Vec::new(), Arc::clone(&host), config)).await?;
             crew.drain().await;
             Ok::<(), Failure>(())
         };

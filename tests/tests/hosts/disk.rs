@@ -5,7 +5,7 @@ use std::process::Command;
 
 use roundtable_tests::harness::{Playbook, SpecText, Turn, step, wait_for};
 
-use crate::stage::Stage;
+use crate::stage::{Stage, unavailable};
 
 /// A small file system of its own, unmounted when dropped.
 struct SmallDisk {
@@ -38,26 +38,22 @@ impl Drop for SmallDisk {
     }
 }
 
-fn unavailable(stage: &Stage, worker: &str) -> String {
-    let workers = stage.ask(["workers", "--json"]).json();
-    let worker = workers.as_array().unwrap().iter().find(|each| each["name"] == worker).unwrap_or_else(|| panic!("{workers}")).clone();
-    let backend = worker["backends"].as_object().unwrap().values().next().unwrap().clone();
-    backend["unavailable"].as_str().unwrap_or_default().to_owned()
-}
-
 #[test]
 fn a_disk_that_fills_up_costs_the_unit_nothing_and_the_worker_rests_until_there_is_room() {
-    let stage = Stage::with(&SpecText::parallel("disk", 2), |repo| repo.write(".gitignore", "*.tmp\n"));
+    let stage = Stage::with(&SpecText::parallel("disk", 3), |repo| repo.write(".gitignore", "*.tmp\n"));
     let Some(disk) = SmallDisk::mount(stage.sandbox.path("small"), 48) else { return };
     let fills = Turn::new().steps([
-        step::write("part-1.txt", "begun\n"),
+        step::write("part-{unit}.txt", "begun\n"),
         step::run("while ! test -e ../../../go; do sleep 0.05; done; head -c 100000000 /dev/zero > big.tmp; sleep 60"),
     ]);
     let small = stage.backend("small.json", &Playbook::new().role("implement", [fills]));
     let workspace = disk.dir.join("ws");
+    let small = format!("{small}=3");
     let mut worker = stage.sandbox.worker(["--name", "small", "--backend", &small, "--workspace", workspace.to_str().unwrap()]);
     let run = stage.run([]);
-    stage.wait_for_attempt("the small worker to begin", "1", |attempt| !attempt["started_at"].is_null());
+    for unit in ["1", "2", "3"] {
+        stage.wait_for_attempt("the small worker to begin", unit, |attempt| !attempt["started_at"].is_null());
+    }
     // Nothing is left for it but to say that its disk is full; another worker does both units.
     let other = stage.backend("other.json", &Playbook::new());
     let _other = stage.sandbox.worker(["--name", "other", "--backend", &format!("{other}=2")]);
@@ -70,7 +66,7 @@ fn a_disk_that_fills_up_costs_the_unit_nothing_and_the_worker_rests_until_there_
     // What was written before is there.
     let saved = stage.attempt_ref("1", first["attempt"].as_u64().unwrap());
     assert_eq!(stage.file(&saved, "part-1.txt"), "begun");
-    // Its worktree is gone, so there is room, and it says so.
+    // Its worktrees are gone, so there is room, and it says so: three failures of three units in a row are not held against it.
     wait_for("the small worker to have room again", || worker.said(), || unavailable(&stage, "small").is_empty().then_some(()));
     worker.wait_for_stderr("the disk has room again");
 }

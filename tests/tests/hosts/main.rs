@@ -6,5 +6,6 @@ mod crash;
 mod disk;
 mod endings;
 mod hostile;
+mod login;
 mod output;
 mod stage;

@@ -101,3 +101,11 @@ impl Stage {
         }
     }
 }
+
+/// Why a worker's backend takes nothing now; empty if it does.
+pub fn unavailable(stage: &Stage, worker: &str) -> String {
+    let workers = stage.ask(["workers", "--json"]).json();
+    let worker = workers.as_array().unwrap().iter().find(|each| each["name"] == worker).unwrap_or_else(|| panic!("{workers}")).clone();
+    let backend = worker["backends"].as_object().unwrap().iter().find(|(name, _)| *name != "check").unwrap().1.clone();
+    backend["unavailable"].as_str().unwrap_or_default().to_owned()
+}

@@ -1,6 +1,7 @@
 //! The host of agents: backends on offer, object caches, worktrees and process trees, put together as the session's [`Runner`].
 
 mod cache;
+mod offers;
 mod room;
 mod sink;
 mod tree;
@@ -9,6 +10,7 @@ mod turn;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use roundtable_runtime::git::{GitError, GitProgram};
 use roundtable_shared::{AttemptFacts, BackendName, BackendOffer, CommitId, Lease};
@@ -16,11 +18,12 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::args::BackendSlots;
-use crate::backend::{Backend, BackendError, Host};
+use crate::backend::{Backend, BackendError, Host, doctor};
 use crate::process::{ProcessError, Supervisor, SupervisorOptions};
 use crate::session::{Job, Pieces, Runner, RunnerError};
 
 use cache::Caches;
+use offers::Offers;
 use room::Room;
 use tree::Trees;
 
@@ -39,6 +42,8 @@ pub struct HostOptions {
     pub host: Arc<Host>,
     /// What is served, with slots.
     pub backends: Vec<BackendSlots>,
+    /// A login that was refused is probed again after this.
+    pub park_probe: Duration,
 }
 
 /// Why a host cannot be opened.
@@ -69,13 +74,12 @@ pub struct AgentHost {
     host: Arc<Host>,
     supervisor: Supervisor,
     backends: BTreeMap<BackendName, Arc<dyn Backend>>,
-    offers: Vec<BackendOffer>,
+    offers: Offers,
     caches: Caches,
     trees: Trees,
     /// Conversations that could be resumed, by file.
     sessions: PathBuf,
     room: Room,
-    changes: watch::Sender<u64>,
 }
 
 impl AgentHost {
@@ -127,26 +131,16 @@ impl AgentHost {
         let trees = Trees::open(options.workspace.join("trees")).map_err(io(&options.workspace))?;
         let caches = Caches::new(options.workspace.join("cache"), program);
         let room = Room::new(options.workspace);
-        let (changes, _) = watch::channel(0);
-        Ok(Self { host: options.host, supervisor, backends, offers, caches, trees, sessions, room, changes })
+        let offers = Offers::new(offers, options.park_probe);
+        Ok(Self { host: options.host, supervisor, backends, offers, caches, trees, sessions, room })
     }
 
     fn backend(&self, name: &BackendName) -> Option<&Arc<dyn Backend>> {
         self.backends.get(name)
     }
-}
 
-impl Runner for AgentHost {
-    fn offers(&self) -> Vec<BackendOffer> {
-        let full = self.room.wants().unwrap_or_default();
-        self.offers.iter().map(|offer| BackendOffer { unavailable: full.clone(), ..offer.clone() }).collect()
-    }
-
-    fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
-    }
-
-    async fn attend(&self) {
+    /// Looks at the disk in a rhythm.
+    async fn watch_disk(&self) {
         let mut rhythm = tokio::time::interval(room::LOOK_EVERY);
         let mut seen = self.room.watch();
         loop {
@@ -154,14 +148,53 @@ impl Runner for AgentHost {
             self.room.look();
             if seen.has_changed().unwrap_or(false) {
                 seen.mark_unchanged();
-                self.changes.send_modify(|count| *count += 1);
+                self.offers.changed();
             }
         }
     }
 
+    /// Probes refused logins, each by a real call, until they work again.
+    async fn probe_logins(&self) {
+        let mut changes = self.offers.changes();
+        loop {
+            let Some((backend, at)) = self.offers.next_probe() else {
+                // The sender is ours.
+                let _ = changes.changed().await;
+                continue;
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(at) => {}
+                _ = changes.changed() => continue,
+            }
+            let report = doctor::probe(&self.host, backend.as_str(), &self.supervisor, false).await;
+            let works = report.checks.iter().any(|check| check.check == "logged_in" && check.ok == Some(true));
+            info!(%backend, works, "a refused login was probed");
+            if works { self.offers.accept(&backend) } else { self.offers.postpone(&backend) }
+        }
+    }
+
+    fn wants(&self) -> Option<String> {
+        let starved = || self.offers.is_starved().then(|| "the disk of this worker was full; what it ended is being delivered".to_owned());
+        self.room.wants().or_else(starved)
+    }
+}
+
+impl Runner for AgentHost {
+    fn offers(&self) -> Vec<BackendOffer> {
+        self.offers.list(self.wants().as_deref())
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.offers.changes()
+    }
+
+    async fn attend(&self) {
+        tokio::join!(self.watch_disk(), self.probe_logins());
+    }
+
     fn full(&self) -> Option<String> {
         self.room.look();
-        self.room.wants()
+        self.wants()
     }
 
     fn make_room(&self) {
@@ -210,6 +243,7 @@ impl Runner for AgentHost {
 
     async fn forget(&self, lease: &Lease) {
         self.trees.remove(lease).await;
+        self.offers.delivered(&lease.lease);
     }
 }
 

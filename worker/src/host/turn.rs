@@ -44,8 +44,14 @@ impl Played {
 pub(super) async fn run(host: &AgentHost, mut job: Job) -> AttemptFacts {
     let attachments = std::mem::take(&mut job.attachments);
     let redactor = Arc::new(Redactor::new(secrets_of(&host.host, &attachments)));
+    let backend = job.lease.backend.clone();
     let mut facts = attempt(host, job, attachments, &redactor).await;
     redactor.facts(&mut facts);
+    match &facts.failure {
+        None => host.offers.accept(&backend),
+        Some(Failure { kind: FailureKind::Auth, message }) => host.offers.refuse(&backend, message),
+        Some(_) => {}
+    }
     facts
 }
 
@@ -80,6 +86,7 @@ async fn attempt(host: &AgentHost, job: Job, attachments: Vec<Attachment>, redac
     let _ = progress.send(Progress::Ending).await;
     if let Some(why) = full_disk(host, &job, &played) {
         played.failure = Some(Failure { kind: FailureKind::Disk, message: why });
+        host.offers.starve(&lease.lease);
         // The agent's temporary files are of no use any more; the commit may need their room.
         let scratch = tree.scratch.clone();
         let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(scratch)).await;

@@ -154,6 +154,12 @@ pub(super) fn backend_changed(d: &mut Deciding<'_>, id: &WorkerId, session: u64,
     let worker = d.fleet.session(id, session).ok_or_else(|| unknown_session(id))?;
     worker.saw(now);
     let name = offer.name.clone();
+    let was_out = worker.offers.get(&name).is_some_and(|known| !known.offer.unavailable.is_empty());
+    if was_out && offer.unavailable.is_empty() {
+        // It has mended by itself what it said was wrong: what was concluded from its failures is over too.
+        worker.cordoned = None;
+        worker.infra_streak.clear();
+    }
     worker.offers.insert(name.clone(), Offer { offer, parked_until_ms: None });
     d.fleet.seen.insert(name);
     Ok(())
