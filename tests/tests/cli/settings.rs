@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use roundtable_tests::harness::{Output, Playbook, Sandbox, SpecText};
+use roundtable_tests::harness::{Output, Playbook, Sandbox, Signal, SpecText};
 
 use crate::world::World;
 
@@ -90,6 +90,19 @@ fn strangers_are_told_so_and_a_second_coordinator_names_the_holder() {
 fn address(stderr: &str) -> String {
     let after = stderr.split_once("listening on ").unwrap_or_else(|| panic!("no address in {stderr}")).1;
     after.split(',').next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn one_that_hangs_is_read_past_and_named_when_something_must_be_written() {
+    let world = World::new(&SpecText::parallel("login", 1), &Playbook::new());
+    world.run(&[]).run().expect(0);
+    let served = world.sandbox.serve();
+    served.signal(Signal::STOP);
+    let (reads, writes) = (world.orchctl(&["status"]).start(), world.orchctl(&["accept"]).start());
+    reads.wait().expect(0).out_has(&["complete"]);
+    writes.wait().expect(1).err_has(&["held by", &served.pid().to_string()]);
+    served.signal(Signal::CONT);
+    world.orchctl(&["accept"]).run().expect(0);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
@@ -18,6 +18,9 @@ use tonic::transport::server::Connected;
 
 use super::ServerTls;
 use crate::identity::{PeerIdentity, peer_identity};
+
+/// How long a peer that is not admitted is given to take the goodbye.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
 /// Decides whether an authenticated peer is let in (revocation, for one).
 pub type Admit = Arc<dyn Fn(&PeerIdentity) -> bool + Send + Sync>;
@@ -133,7 +136,10 @@ impl Gate {
                 Ok(Ok((stream, peer))) if admit(&peer.identity) => {
                     let _ = sender.send(TlsConnection { stream, peer, _held: held }).await;
                 }
-                Ok(Ok((_, peer))) => tracing::warn!(%address, peer = %peer.identity, "refused: not admitted"),
+                Ok(Ok((stream, peer))) => {
+                    tracing::warn!(%address, peer = %peer.identity, "refused: not admitted");
+                    let _ = tokio::time::timeout(GOODBYE_MAX, close(stream)).await;
+                }
                 Ok(Err(error)) => tracing::debug!(%address, %error, "handshake failed"),
                 Err(_) => tracing::debug!(%address, "handshake took too long"),
             }
@@ -148,6 +154,15 @@ async fn shake_hands(acceptor: &TlsAcceptor, stream: TcpStream, address: SocketA
     let certificate = certificate.ok_or_else(|| io::Error::new(io::ErrorKind::PermissionDenied, "no certificate"))?;
     let identity = peer_identity(certificate).map_err(|error| io::Error::new(io::ErrorKind::PermissionDenied, error))?;
     Ok((stream, PeerInfo { identity, address }))
+}
+
+/// Closes in order, so that the peer can tell a refusal from a loss.
+async fn close(mut stream: TlsStream<TcpStream>) -> io::Result<()> {
+    stream.shutdown().await?;
+    // What it has sent meanwhile must be read: else the kernel resets the connection, and what we said may be lost.
+    let mut rest = [0_u8; 1024];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
 }
 
 /// What a connection takes from the bounds, given back when it ends.

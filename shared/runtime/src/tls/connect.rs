@@ -80,6 +80,9 @@ pub async fn probe(address: &str, credentials: &Credentials) -> Result<(), Conne
     let mut stream = match dial(&connector, &authority).await {
         Ok(stream) => stream,
         Err(DialError::Tcp(error)) => return Err(ConnectError::Unreachable { address: authority, why: error.to_string() }),
+        Err(DialError::Tls(error)) if is_loss(&error) => {
+            return Err(ConnectError::Unreachable { address: authority, why: error.to_string() });
+        }
         Err(DialError::Tls(error)) => return Err(ConnectError::NotTrusted { address: authority, why: error.to_string() }),
     };
     // In TLS 1.3 the server's refusal of our certificate comes after the handshake: its first bytes are settings or an alert.
@@ -88,19 +91,35 @@ pub async fn probe(address: &str, credentials: &Credentials) -> Result<(), Conne
     match first {
         Ok(Ok(true)) => Ok(()),
         Ok(Ok(false)) => Err(refused("it closed the connection".to_owned())),
+        Ok(Err(error)) if is_loss(&error) => Err(ConnectError::Unreachable { address: authority, why: error.to_string() }),
         Ok(Err(error)) => Err(refused(error.to_string())),
         Err(_) => Err(ConnectError::Unreachable { address: authority, why: "it does not speak".to_owned() }),
     }
+}
+
+/// Whether the connection was lost rather than refused: a peer that hangs or is killed says nothing about our credentials; one that refuses them
+/// sends an alert.
+fn is_loss(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut | UnexpectedEof)
 }
 
 /// Says hello in HTTP/2 and waits for whatever comes back.
 async fn first_bytes(stream: &mut TlsStream<TcpStream>) -> io::Result<bool> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     // The client's preface and an empty SETTINGS frame.
-    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00").await?;
-    stream.flush().await?;
+    let hello = stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00").await;
+    let hello = match hello {
+        Ok(()) => stream.flush().await,
+        failed => failed,
+    };
+    // Whoever refused us may have closed already; what it said is still there to read.
     let mut first = [0_u8; 1];
-    Ok(stream.read(&mut first).await? == 1)
+    match (stream.read(&mut first).await, hello) {
+        (Ok(read), _) => Ok(read == 1),
+        (Err(error), Ok(())) => Err(error),
+        (Err(read), Err(written)) => Err(if is_loss(&read) { written } else { read }),
+    }
 }
 
 enum DialError {
@@ -148,6 +167,14 @@ fn authority(address: &str) -> Result<String, ConnectError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_lost_connection_is_no_refusal() {
+        for kind in [io::ErrorKind::TimedOut, io::ErrorKind::ConnectionReset, io::ErrorKind::UnexpectedEof] {
+            assert!(is_loss(&io::Error::from(kind)));
+        }
+        assert!(!is_loss(&io::Error::other("an alert")) && !is_loss(&io::Error::from(io::ErrorKind::InvalidData)));
+    }
 
     #[test]
     fn addresses_are_host_and_port() {
