@@ -75,6 +75,21 @@ fn read_recording(path: &Path) -> (Vec<u8>, Vec<u8>, ExitFacts) {
     (stdout, stderr, exit)
 }
 
+#[test]
+fn gemini_that_waits_for_its_provider_is_no_idle_unit() {
+    // The retry is read before the first line of the followed file, and its delay is on the second line.
+    let exit = ExitFacts { ended_by: Some(EndedBy::Idle), ..ExitFacts::default() };
+    let stderr = b"Attempt 2 failed: Rate limit reached for this model\nSuggested retry after 7s.. Retrying after 11816ms...\n";
+    let (_, end) = feed("gemini", b"", stderr, &exit);
+    assert_eq!(end.failure.unwrap().kind, FailureKind::RateLimit { retry_after_ms: Some(7_000) });
+    // What it says later shows that it got through.
+    let mut parser = backend("gemini").parser(&turn());
+    let mut events = Vec::new();
+    parser.stderr_line(b"Attempt 1 failed with status 500. Retrying with backoff...", false, &mut events);
+    parser.stdout_line(br#"{"type":"message","role":"assistant","content":"Hm","delta":true}"#, false, &mut events);
+    assert_eq!(parser.end(&exit, &mut events).failure.unwrap().kind, FailureKind::IdleLimit);
+}
+
 /// All recordings of a CLI as what the parser made of them.
 fn render(cli: &str) -> String {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");

@@ -71,6 +71,9 @@ const CONFIG: &[&str] = &[
     "no such file or directory",
     "output schema",
     "opencode run [message",
+    "no prompt provided",
+    "must provide a message",
+    "no input provided",
 ];
 const UNAVAILABLE: &[&str] = &[
     "high demand",
@@ -224,6 +227,10 @@ mod tests {
             ("[API Error: Expected property name or '}' in JSON at position 1]", Some(K::ProviderUnavailable)),
             ("stream disconnected before completion: error sending request", Some(K::ProviderUnavailable)),
             ("The model does not exist", Some(K::Config)),
+            ("No prompt provided via stdin.", Some(K::Config)),
+            ("Error: You must provide a message or a command", Some(K::Config)),
+            ("Model stream ended without a finish reason.", None),
+            ("The model returned an empty response with no text or thoughts.", None),
             ("Error: thread/resume failed: no rollout found for thread id 0 (code -32600)", Some(K::Config)),
             ("Codex ran out of room in the model's context window.", Some(K::ContextOverflow)),
             ("The input token count (12) exceeds the maximum", Some(K::ContextOverflow)),

@@ -164,6 +164,11 @@ impl GeminiStream {
         }
     }
 
+    fn on_retry(&mut self, message: String) {
+        let kind = failure_kind(&message, None, None).unwrap_or(FailureKind::ProviderUnavailable);
+        self.transcript.retrying = Some(Failure { kind, message });
+    }
+
     fn on_error(&mut self, message: &str, out: &mut Vec<AgentEvent>) {
         self.looped |= message.starts_with("Loop detected");
         self.last_error = elide(message, EVENT_TEXT_BYTES_MAX).into_owned();
@@ -237,11 +242,14 @@ impl StreamParser for GeminiStream {
         if NOISE.iter().any(|noise| line.starts_with(noise.as_bytes())) {
             return;
         }
-        // `Attempt 1 failed with status 429. Retrying …`: the only trace of its internal retries.
-        if line.starts_with(b"Attempt ") && self.transcript.started {
-            let message = elide(&String::from_utf8_lossy(line), 2000).into_owned();
-            let kind = failure_kind(&message, None, None).unwrap_or(FailureKind::ProviderUnavailable);
-            self.transcript.retrying = Some(Failure { kind, message });
+        let text = elide(&String::from_utf8_lossy(line), 2000).into_owned();
+        // `Attempt 1 failed with status 429. Retrying …`: the only trace of its internal retries. It may be read before the first line of stdout,
+        // and a delay may stand on the line after it.
+        if text.starts_with("Attempt ") && text.contains(" failed") {
+            self.on_retry(text);
+        } else if let Some(trouble) = self.transcript.retrying.as_ref().filter(|_| text.starts_with("Suggested retry after")) {
+            let text = format!("{}\n{text}", trouble.message);
+            self.on_retry(text);
         }
         self.transcript.on_stderr(line, out);
     }

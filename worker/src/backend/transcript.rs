@@ -98,8 +98,8 @@ impl Transcript {
 
     /// Text of the agent as it streams; `ends` if the message is complete.
     pub(super) fn on_message(&mut self, text: &str, ends: bool, out: &mut Vec<AgentEvent>) {
-        self.retrying = None;
         if !text.is_empty() {
+            self.retrying = None;
             out.push(AgentEvent::Message { text: elide(text, EVENT_TEXT_BYTES_MAX).into_owned() });
         }
         let mut pieces = text.split('\n').peekable();
