@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tonic::transport::Server;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::attachments::Attachments;
 use crate::driver::{self, Driver, DriverError, Sessions};
@@ -131,7 +131,6 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
     lock.set_address(&address.to_string())?;
     renewal.write_client_file(address)?;
     crate::tasks::spawn("renewal", renewal.keep(address, parts.stop.subscribe()));
-    info!(%address, "serving");
     Ok(Running { address, parts, data_dir: options.data_dir, end_driver, driver, server, _lock: lock })
 }
 

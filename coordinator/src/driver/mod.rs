@@ -17,7 +17,7 @@ use roundtable_runtime::clock::Clock;
 use roundtable_shared::{AttemptKey, AttemptNo, LeaseRef, UnitId};
 use roundtable_store::{AppendError, Log, NewRow, ReadError};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 pub use codec::{CodecError, decode_row, encode_transition};
 pub use handle::{Handle, HandleError};
@@ -96,7 +96,7 @@ impl Driver {
                 core.replay(&decode_row(row)?);
             }
         }
-        info!(rows = head, "log folded");
+        debug!(rows = head, "log folded");
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
         let (published, receiver) = watch::channel(head);
         let leases = Leases::default();

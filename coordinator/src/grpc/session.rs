@@ -59,7 +59,7 @@ pub(super) async fn open(
         return Err(status_of(ErrorCode::InvalidInput, text));
     }
     let introduction: roundtable_shared::Introduction = hello.try_into()?;
-    info!(%worker, session = number, name = %introduction.name, version = %introduction.version, held = introduction.held.len(), "hello");
+    info!(%worker, offers = offers(&introduction), version = %introduction.version, held = introduction.held.len(), "a worker joined");
     let command = Command::WorkerHello(Box::new(WorkerHello { worker: worker.clone(), session: number, introduction }));
     let reply = parts.handle.command(command).await.map_err(|error| status(&error))?;
     let Reply::Welcome { reconciled } = reply else {
@@ -172,4 +172,10 @@ fn lease(wire: Option<v1::LeaseRef>) -> Result<LeaseRef, WireError> {
 
 pub(crate) fn frame(frame: v1::coordinator_frame::Frame) -> v1::CoordinatorFrame {
     v1::CoordinatorFrame { frame: Some(frame) }
+}
+
+/// `codex 2, codex-review 2` as a worker introduces itself.
+fn offers(introduction: &roundtable_shared::Introduction) -> String {
+    let each = introduction.backends.iter().map(|offer| format!("{} {}", offer.name, offer.slots));
+    each.collect::<Vec<_>>().join(", ")
 }

@@ -196,9 +196,11 @@ pub(super) async fn connected(client: &mut Client) -> Option<FleetClient<Channel
 }
 
 /// Says what became of an attempt.
-pub(super) fn log(lease: &LeaseRef, verdict: &Verdict) {
+pub(super) fn log(lease: &LeaseRef, facts: &AttemptFacts, verdict: &Verdict) {
+    let first_line = |text: &str| text.lines().next().unwrap_or_default().chars().take(160).collect::<String>();
+    let ended = facts.failure.as_ref().map_or_else(|| "well".to_owned(), |failure| first_line(&failure.message));
     match verdict {
-        Verdict::Accepted => info!(lease = %lease.key, "accepted"),
+        Verdict::Accepted => info!(attempt = %lease.key, ended, "handed in"),
         Verdict::Stale(why) => info!(lease = %lease.key, %why, "too late, kept for the record"),
         Verdict::Rejected(why) => warn!(lease = %lease.key, %why, "not believed"),
     }

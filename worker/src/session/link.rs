@@ -211,7 +211,7 @@ fn receive(
     use v1::coordinator_frame::Frame;
     match message {
         Frame::Welcome(welcome) => {
-            info!(worker = %welcome.worker, session = welcome.session, "joined");
+            info!(worker = %welcome.worker, "welcome");
             let reconciled = welcome.reconciled.into_iter().filter_map(|each| each.try_into().ok()).collect();
             frames.welcome(&welcome.worker, reconciled, client.clone(), out.clone());
         }

@@ -205,6 +205,7 @@ impl<R: Runner> Work<R> {
     ) -> AttemptFacts {
         let (progress, mut said) = mpsc::channel(16);
         let reference = lease.lease.clone();
+        info!(attempt = %reference.key, role = %lease.role, backend = %lease.backend, "begun");
         let job = Job { lease, attachments, events: spool.clone(), progress, cancel };
         let run = self.inner.runner.run(job);
         tokio::pin!(run);
@@ -250,7 +251,7 @@ impl<R: Runner> Work<R> {
         // The slot is free from here on; what is noted now only spares asking again.
         self.release(reference);
         if let Some(verdict) = verdict {
-            deliver::log(reference, &verdict);
+            deliver::log(reference, facts, &verdict);
             if !matches!(verdict, Verdict::Rejected(_))
                 && let Err(why) = blocking(spool.clone(), |spool| spool.mark_accepted()).await
             {
