@@ -25,17 +25,19 @@ pub fn table(attempts: &[AttemptView], now: WallMs) -> Table {
             "failed" => Style::Problem,
             _ => Style::Dim,
         };
-        let role = if attempt.escalated { format!("{} (escalated)", attempt.role) } else { attempt.role.clone() };
         table.row([
             attempt.attempt.to_string().into(),
             attempt.seat.clone().into(),
-            role.into(),
+            attempt.role.clone().into(),
             backend(&attempt.backend).into(),
             attempt.worker.clone().into(),
             Cell::new(style, outcome(attempt)),
             took(attempt, now).into(),
             attempt.commit.as_deref().map(short).unwrap_or_default().into(),
         ]);
+        if attempt.escalated {
+            table.note(Cell::new(Style::Warning, format!("escalated to {}, with the whole history", backend(&attempt.backend))));
+        }
         if let Some(error) = &attempt.error {
             table.note(Cell::new(Style::Problem, error.clone()));
         }
@@ -88,7 +90,8 @@ pub(crate) mod samples {
                 resumed_from: Some(1),
                 ..attempt(2, "work", "implement", "completed")
             },
-            AttemptView { ended_at: None, backend: "codex-review".into(), ..attempt(3, "review-1", "review", "running") },
+            AttemptView { backend: "gemini".into(), escalated: true, ..attempt(3, "work", "fix", "completed") },
+            AttemptView { ended_at: None, backend: "codex-review".into(), ..attempt(4, "review-1", "review", "running") },
         ]
     }
 }
@@ -106,7 +109,9 @@ mod tests {
          1  work      implement  codex         host-1  failed (unit)  2m10s
             the agent ended with exit code 1
          2  work      implement  codex         host-1  completed      2m10s  1a2b3c4d5e
-         3  review-1  review     codex-review  host-1  running        42s
+         3  work      fix        gemini        host-1  completed      2m10s
+            escalated to gemini, with the whole history
+         4  review-1  review     codex-review  host-1  running        42s
         ");
         assert!(text.lines().all(|line| width(line) <= WIDTH));
     }

@@ -103,7 +103,9 @@ mod tests {
          1  work      implement  codex         host-1  failed (unit)  2m10s
             the agent ended with exit code 1
          2  work      implement  codex         host-1  completed      2m10s   1a2b3c4d5e
-         3  review-1  review     codex-review  host-1  running        16m40s
+         3  work      fix        gemini        host-1  completed      2m10s
+            escalated to gemini, with the whole history
+         4  review-1  review     codex-review  host-1  running        16m40s
 
         human-fallback-2  critical  query-tool-k3f9qa  about 2
           The third fix of unit 2 (Query parser) still has critical findings: queries

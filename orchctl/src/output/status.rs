@@ -83,7 +83,11 @@ pub fn usage(usage: &roundtable_shared::Usage) -> String {
         return String::new();
     }
     let cached = if usage.cached_input_tokens > 0 { format!(" ({} cached)", figure(usage.cached_input_tokens)) } else { String::new() };
-    let cost = usage.cost_usd.map(|dollars| format!(", ${dollars:.2}")).unwrap_or_default();
+    let cost = match usage.cost_usd {
+        Some(dollars) if dollars > 0.0 && dollars < 0.005 => ", under $0.01".to_owned(),
+        Some(dollars) => format!(", ${dollars:.2}"),
+        None => String::new(),
+    };
     format!("{} in{cached}, {} out{cost}", figure(usage.input_tokens), figure(usage.output_tokens))
 }
 

@@ -66,7 +66,8 @@ pub fn activity(unit: &UnitView) -> String {
     };
     let role = unit.role.as_deref().unwrap_or("working");
     let by = unit.backend.as_deref().map(|name| format!(" by {}", backend(name))).unwrap_or_default();
-    let since = unit.running_ms.map(|ms| format!(" for {}", duration(ms))).unwrap_or_default();
+    // What has just begun needs no "for 9ms".
+    let since = unit.running_ms.filter(|ms| *ms >= 1000).map(|ms| format!(" for {}", duration(ms))).unwrap_or_default();
     format!("{role}{by} on {worker}{since}")
 }
 

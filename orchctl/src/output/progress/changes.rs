@@ -53,7 +53,8 @@ fn of_unit(unit: &UnitView) -> Change {
     if group == Group::Live {
         // How long it has been at it is always nothing here.
         let doing = activity(&UnitView { running_ms: None, ..unit.clone() });
-        let text = format!("{} unit {} {doing}: {}", group.mark(), unit.id, unit.title);
+        let why = sent_back(unit).map(|why| format!(", {why}")).unwrap_or_default();
+        let text = format!("{} unit {} {doing}{why}: {}", group.mark(), unit.id, unit.title);
         return Change { text, is_notice: false, is_problem: false, style: group.style() };
     }
     let about = match group {
@@ -69,6 +70,12 @@ fn of_unit(unit: &UnitView) -> Change {
         is_problem,
         style: group.style(),
     }
+}
+
+/// Why a fix is under way, where a review asked for it.
+fn sent_back(unit: &UnitView) -> Option<String> {
+    let severity = unit.last_severity.as_deref().filter(|severity| matches!(*severity, "critical" | "major"))?;
+    (unit.role.as_deref() == Some("fix")).then(|| format!("for a {severity} finding"))
 }
 
 /// Notices that were not there before. Only the last ones are told, so the new ones are what follows the longest overlap.
@@ -107,6 +114,14 @@ mod tests {
         assert!(news.contains(&"● unit 3 implement by codex on host-1: Command line".to_owned()), "{news:?}");
         assert!(news.contains(&"! unit 2 blocked: the third fix still has critical findings".to_owned()), "{news:?}");
         assert!(!news.iter().any(|line| line.contains("unit 4") || line.contains("unit 6")), "{news:?}");
+    }
+
+    #[test]
+    fn a_fix_says_what_it_is_for() {
+        let mut now = status();
+        let unit = &mut now.units[2];
+        (unit.role, unit.last_severity) = (Some("fix".into()), Some("critical".into()));
+        assert!(texts(None, &now).contains(&"● unit 3 fix by codex on host-1, for a critical finding: Command line".to_owned()));
     }
 
     #[test]
