@@ -138,7 +138,7 @@ fn reviews_that_stay_critical_become_decisions_and_each_answer_goes_on() {
     let escalated: Vec<bool> = attempts.as_array().unwrap().iter().map(|each| each["escalated"] == true).collect();
     assert_eq!(escalated, [false, false, false, false, false, false, true, false]);
     let text = world.orchctl(&["attempts", "1"]).expect(0).stdout;
-    assert!(text.lines().any(|line| line.contains("fix (escalated)") && line.contains("gemini")), "{text}");
+    assert!(text.lines().any(|line| line.contains("escalated to gemini")), "{text}");
     let mut decisions = words(&world.json(&["decisions"]), "id").into_iter().map(str::to_owned).collect::<Vec<_>>();
     decisions.sort();
     assert_eq!(decisions, ["human-fallback-1", "human-fallback-2", "human-fallback-3"]);

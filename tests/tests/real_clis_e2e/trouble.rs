@@ -28,24 +28,26 @@ fn told(attempts: &[Value]) -> Vec<String> {
 #[ignore = "needs the agent CLIs: .ci/install-clis; .ci/run slow runs it"]
 fn limits_silence_and_violent_ends_are_outcomes_and_others_go_on() {
     let tasks = "- [ ] 1. At the limit\n  - _writes: a.txt_\n- [ ] 2. Silent\n  - _writes: b.txt_\n- [ ] 3. Killed\n  - _writes: c.txt_\n\
-                 - [ ] 4. Undisturbed\n  - _writes: d.txt_\n- [ ] 5. Cut off\n  - _writes: e.txt_\n";
-    // codex asks twice before it gives a rate limit back; what follows is played as if nothing had been.
+                 - [ ] 4. Undisturbed\n  - _writes: d.txt_\n- [ ] 5. Cut off\n  - _writes: e.txt_\n\
+                 - [ ] 6. Settings page\n  - _writes: f.html_\n";
+    // codex asks twice before it gives a rate limit back, gemini three times; what follows is played as if nothing had been.
     let script = r#"{"trouble": {
         "1/implement/1": {"scenario": "429:3", "times": 2},
         "2/implement/1": {"scenario": "hang", "times": 9},
         "3/implement/1": {"scenario": "hang", "times": 1},
-        "5/implement/1": {"scenario": "cut", "times": 2}}}"#;
+        "5/implement/1": {"scenario": "cut", "times": 2},
+        "6/implement/1": {"scenario": "429:2", "times": 3}}}"#;
     let mut world = World::open(script, &spec(tasks));
     std::fs::write(world.place.repo().join("roundtable.toml"), "[limits]\nidle = \"8s\"\npark_probe = \"3s\"\n").unwrap();
     world.serve();
-    world.join(&["--backend", "codex=1", "--name", "anna"]);
+    world.join(&["--backend", "codex=1", "--backend", "gemini=1"]);
     let run = world.start("orchctl", &RUN);
     world.until("a request of unit 3", || world.asked("3/implement/1").pop());
     assert!(world.kill("codex") > 0);
     world.end(run).expect(0);
 
     let summary = world.json(&["summary"]);
-    assert_eq!(summary["counts"]["completed"], 5, "{summary:#}");
+    assert_eq!(summary["counts"]["completed"], 6, "{summary:#}");
     let first = attempts(&world, "1");
     assert_eq!(told(&first), ["implement failed provider", "implement completed -", "review completed -"], "{first:#?}");
     assert!(first[0]["error"].as_str().unwrap().contains("429"), "{first:#?}");
@@ -58,6 +60,11 @@ fn limits_silence_and_violent_ends_are_outcomes_and_others_go_on() {
     assert_eq!(told(&attempts(&world, "4")), ["implement completed -", "review completed -"]);
     let fifth = attempts(&world, "5");
     assert_eq!(told(&fifth)[0], "implement failed provider", "{fifth:#?}");
+    let sixth = attempts(&world, "6");
+    assert_eq!(told(&sixth), ["implement failed provider", "implement completed -", "review completed -"], "{sixth:#?}");
+    assert!(sixth[0]["error"].as_str().unwrap().contains("retry after 2s"), "{sixth:#?}");
+    let fixes = world.json(&["status"])["units"].as_array().unwrap().iter().filter(|unit| unit["fix_attempts"] != 0).count();
+    assert_eq!(fixes, 0, "no trouble of these counts as a fix");
     world.close();
 }
 
@@ -99,7 +106,8 @@ fn a_cli_that_is_missing_is_named_with_what_to_do() {
 #[test]
 #[ignore = "needs the agent CLIs: .ci/install-clis; .ci/run slow runs it"]
 fn a_run_without_anything_served_brings_its_own() {
-    let script = r#"{"playbook": {"units": {"3": {"implement": [{"steps": [{"run": "printf 'more\n' > c.txt"}]}]}}}}"#;
+    let script = r#"{"default": {"assign": [{"result": {"dispatch_units": [{"task_id": "3", "owner_agent": "opencode"}]}}]},
+        "units": {"3": {"implement": [{"steps": [{"write": {"path": "c.txt", "text": "one\n"}}, {"run": "printf 'two\n' >> c.txt"}]}]}}}"#;
     let tasks =
         "- [ ] 1. Library\n  - _writes: a.txt_\n- [ ] 2. Start page\n  - _writes: b.html_\n- [ ] 3. By another hand\n  - _writes: c.txt_\n";
     let world = World::open(script, &spec(tasks));
@@ -110,10 +118,9 @@ fn a_run_without_anything_served_brings_its_own() {
     world.orchctl(&[&["run", "--yes", "--spec", ".kiro/specs/trouble"], &workers[..]].concat()).expect(0);
     let summary = world.json(&["summary"]);
     assert_eq!((summary["exit"].as_u64(), summary["counts"]["completed"].as_u64()), (Some(0), Some(3)), "{summary:#}");
-    let dialect = |turn: &str| world.asked(turn).pop().map(|seen| seen.dialect);
-    assert_eq!(
-        ["-/assign/1", "1/implement/1", "2/implement/1", "-/orchestrate/1"].map(dialect),
-        [Some("gemini"), Some("responses"), Some("gemini"), Some("chat")]
-    );
+    let turns = ["-/assign/1", "1/implement/1", "2/implement/1", "3/implement/1", "-/orchestrate/1"];
+    let dialects = turns.map(|turn| world.asked(turn).pop().map(|seen| seen.dialect));
+    assert_eq!(dialects, ["gemini", "responses", "gemini", "chat", "chat"].map(Some));
+    assert_eq!(world.at_tip(summary["run"].as_str().unwrap(), "c.txt").as_deref(), Some("one\ntwo\n"));
     world.close();
 }
