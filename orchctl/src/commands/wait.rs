@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use roundtable_runtime::shutdown::{self, Stage};
-use roundtable_shared::view::{Query, SummaryView};
+use roundtable_shared::view::{Query, StatusView, SummaryView};
 
 use super::{answer, warn};
 use crate::args::WaitArgs;
@@ -11,7 +11,7 @@ use crate::branch::RunBranch;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::follow::{Ended, Follower, Until, exit_of};
+use crate::follow::{Ended, Follower, Until, exit_of, is_over};
 use crate::mirror::{MirrorWriter, locate};
 use crate::output;
 use crate::output::progress::Progress;
@@ -23,11 +23,19 @@ pub(super) async fn run(context: &Context, args: &WaitArgs) -> Result<Exit> {
     let mut api = context.reader().await?;
     let selector = Selector::new(&api, context.git_dir_here().await).await?;
     let line = selector.run(args.run.as_deref())?.clone();
-    let status = api.query(&Query::Status { run: exactly(&line.run) }).await?;
+    let status: StatusView = api.query(&Query::Status { run: exactly(&line.run) }).await?;
     let mut progress = Progress::for_stderr();
     progress.start_from(&status, Instant::now());
     let mirror = mirror_of(context, args, &line.spec);
     let branch = RunBranch::find(&line.repository, &line.run, &status.branch).await?;
+    if api.client().is_none() && !is_over(&status) {
+        let idle = Failure::unreachable("no coordinator is running, so nothing moves");
+        // Somebody may be about to go on with it; longer than that nobody is waited for.
+        match within(deadline, context.reader_after(idle, &line.run)).await {
+            Some(found) => api = found?,
+            None => warn("no coordinator is running, so nothing moves; go on with `orchctl run` as before"),
+        }
+    }
     let mut parts = (progress, mirror, branch);
     let ended = loop {
         let (progress, mirror, branch) = parts;
@@ -54,10 +62,15 @@ pub(super) async fn run(context: &Context, args: &WaitArgs) -> Result<Exit> {
     let summary: SummaryView = api.query(&Query::Summary { run: exactly(&line.run) }).await?;
     let summary = context.with_commands(summary);
     answer(args.json, &summary, output::summary::render)?;
-    if api.client().is_none() && exit == Exit::TimedOut {
-        warn("no coordinator is running, so nothing moves; go on with `orchctl run` as before");
-    }
     Ok(exit)
+}
+
+/// What comes before the deadline, if there is one.
+async fn within<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), future).await.ok(),
+        None => Some(future.await),
+    }
 }
 
 /// The writer of the mirror files; a place that cannot be written to is said, and stops nothing.

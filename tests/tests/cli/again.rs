@@ -1,5 +1,7 @@
 //! Running again: finished runs, changed plans, kills, Ctrl-C, a second `run` that takes over, the background.
 
+use rustix::process::{Pid, kill_process};
+
 use roundtable_tests::harness::{Playbook, Signal, SpecText, Turn, Unit, step, wait_for};
 
 use crate::world::{World, is_working, unit};
@@ -175,6 +177,22 @@ fn in_the_background_it_is_waited_for_and_ended() {
     assert_eq!(down["was_running"], true);
     world.sandbox.expect_no_leftovers();
     assert_eq!(world.orchctl(&["down", "--json"]).run().expect(0).json()["was_running"], false);
+}
+
+#[test]
+fn a_killed_background_is_told_of_and_replaced_by_the_same_command() {
+    let world = gated_world(1);
+    let started = world.run(&["--detach", "--json"]).run().expect(0).json();
+    let background = world.sandbox.leftovers().into_iter().find(|process| process.command.contains(" background ")).expect("it runs");
+    kill_process(Pid::from_raw(i32::try_from(background.pid).expect("a pid")).expect("a pid"), Signal::KILL).expect("killed");
+    world.orchctl(&["wait", "--timeout", "300ms"]).run().expect(124).err_has(&["no coordinator is running"]);
+    world.orchctl(&["wait"]).run().expect(4).err_has(&["no coordinator is running", "orchctl run"]);
+    open(&world);
+    let again = world.run(&["--detach", "--json"]).run().expect(0).json();
+    assert_eq!((&again["run"], &again["resumed"]), (&started["run"], &true.into()));
+    world.orchctl(&["wait"]).run().expect(0);
+    world.orchctl(&["down"]).run().expect(0);
+    world.sandbox.expect_no_leftovers();
 }
 
 #[test]

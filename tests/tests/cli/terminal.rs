@@ -33,6 +33,22 @@ fn on_terminal(world: &World, script: &Path, args: &str, typed: &str) -> Output 
 }
 
 #[test]
+fn colours_are_for_terminals_that_want_them() {
+    let Some(script) = script() else { return };
+    let world = World::new(&SpecText::parallel("login", 1), &Playbook::new());
+    world.run(&[]).run().expect(0);
+    let plain = on_terminal(&world, &script, "status", "");
+    assert!(plain.code == Some(0) && !plain.stdout.contains('\u{1b}'), "NO_COLOR is set: {:?}", plain.stdout);
+    let command = "env -u NO_COLOR TERM=xterm ".to_owned() + &binary("orchctl").display().to_string() + " status";
+    let coloured = world.sandbox.foreign(&script).args(["--quiet", "--return", "--command", &command, "/dev/null"]);
+    let coloured = coloured.env("SHELL", &world.sandbox.path("bin/sh").display().to_string()).dir(world.repo.path()).run().expect(0);
+    assert!(coloured.stdout.contains("\u{1b}["), "{:?}", coloured.stdout);
+    // Piped it is plain.
+    let piped = world.orchctl(&["status"]).without_env("NO_COLOR").env("TERM", "xterm").run().expect(0);
+    assert!(!piped.stdout.contains('\u{1b}'), "{:?}", piped.stdout);
+}
+
+#[test]
 fn it_asks_before_the_first_paid_call_and_only_then() {
     let Some(script) = script() else { return };
     let world = World::new(&SpecText::parallel("login", 2), &Playbook::new());
