@@ -8,4 +8,5 @@ mod endings;
 mod hostile;
 mod login;
 mod output;
+mod setup;
 mod stage;

@@ -3,6 +3,7 @@
 mod cache;
 mod offers;
 mod room;
+mod setup;
 mod sink;
 mod tree;
 mod turn;
@@ -25,6 +26,7 @@ use crate::session::{Job, Pieces, Runner, RunnerError};
 use cache::Caches;
 use offers::Offers;
 use room::Room;
+use setup::Setups;
 use tree::Trees;
 
 /// Most bytes of objects kept from one life to the next.
@@ -77,6 +79,7 @@ pub struct AgentHost {
     offers: Offers,
     caches: Caches,
     trees: Trees,
+    setups: Setups,
     /// Conversations that could be resumed, by file.
     sessions: PathBuf,
     room: Room,
@@ -129,10 +132,11 @@ impl AgentHost {
         });
         let program = GitProgram::find().await?;
         let trees = Trees::open(options.workspace.join("trees")).map_err(io(&options.workspace))?;
+        let setups = Setups::open(options.workspace.join("setups")).map_err(io(&options.workspace))?;
         let caches = Caches::new(options.workspace.join("cache"), program);
         let room = Room::new(options.workspace);
         let offers = Offers::new(offers, options.park_probe);
-        Ok(Self { host: options.host, supervisor, backends, offers, caches, trees, sessions, room })
+        Ok(Self { host: options.host, supervisor, backends, offers, caches, trees, setups, sessions, room })
     }
 
     fn backend(&self, name: &BackendName) -> Option<&Arc<dyn Backend>> {

@@ -40,7 +40,7 @@ pub(super) struct Tree {
     pub dir: PathBuf,
     /// A private folder of the attempt (0700).
     pub scratch: PathBuf,
-    checkout: Checkout,
+    pub(super) checkout: Checkout,
     /// Files that were brought in and are never committed.
     withheld: Vec<Withheld>,
     /// Files that were to be brought in and were not, and why.
@@ -65,6 +65,18 @@ impl CommitError {
             Self::Gone | Self::Git(GitError::TooLarge { .. }) => FailureKind::TurnFailed,
             Self::Git(_) => FailureKind::Disk,
         }
+    }
+}
+
+impl Tree {
+    /// Paths of the files that were brought in.
+    pub(super) fn brought(&self) -> Vec<String> {
+        self.withheld.iter().map(|file| file.path.clone()).collect()
+    }
+
+    /// The same with digests of their contents.
+    pub(super) fn digests(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.withheld.iter().map(|file| (file.path.as_str(), file.digest.as_str()))
     }
 }
 

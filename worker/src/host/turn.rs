@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roundtable_runtime::fsx;
+use roundtable_runtime::git::Git;
 use roundtable_shared::view::EventLine;
 use roundtable_shared::{AgentEvent, AttemptFacts, Failure, FailureKind, Lease, OutcomeClass, Role, TurnData, Usage};
 use tokio::sync::watch;
@@ -82,7 +83,7 @@ async fn attempt(host: &AgentHost, job: Job, attachments: Vec<Attachment>, redac
         let text = format!("a file under `copy` was not brought: {why}");
         job.push(EventLine { at: now(), event: AgentEvent::Warning { text } });
     }
-    let mut played = play(host, &job, &tree, redactor).await;
+    let mut played = play(host, &job, &git, &tree, redactor).await;
     let _ = progress.send(Progress::Ending).await;
     if let Some(why) = full_disk(host, &job, &played) {
         played.failure = Some(Failure { kind: FailureKind::Disk, message: why });
@@ -141,12 +142,27 @@ fn facts(played: Played, commit: Option<roundtable_shared::CommitId>) -> Attempt
     }
 }
 
-async fn play(host: &AgentHost, job: &Job, tree: &Tree, redactor: &Arc<Redactor>) -> Played {
+async fn play(host: &AgentHost, job: &Job, git: &Git, tree: &Tree, redactor: &Arc<Redactor>) -> Played {
     let lease = &job.lease;
     if let Some(setup) = &lease.setup {
         let _ = job.progress.send(Progress::Preparing("setup".to_owned())).await;
-        if let Some(failed) = set_up(host, job, tree, setup, redactor).await {
-            return failed;
+        let turn = tokio::select! {
+            turn = host.setups.turn(git, lease, setup, tree) => turn,
+            () = cancelled(job) => return Played::failed(FailureKind::Interrupted, "stopped before setup"),
+        };
+        let restored = match &turn {
+            Some(turn) => host.setups.restore(turn, tree).await,
+            None => false,
+        };
+        if !restored {
+            if let Some(failed) = set_up(host, job, tree, setup, redactor).await {
+                return failed;
+            }
+            if let Some(turn) = &turn
+                && host.room.look() == Level::Enough
+            {
+                host.setups.keep(turn, git, tree).await;
+            }
         }
     }
     match (&lease.check, lease.role) {
@@ -295,6 +311,14 @@ fn stop_of(host: &AgentHost, job: &Job) -> watch::Receiver<Stop> {
         sender.send_replace(Stop::End(why));
     });
     receiver
+}
+
+/// Returns once the attempt is to stop.
+async fn cancelled(job: &Job) {
+    if job.cancel.clone().wait_for(Option::is_some).await.is_err() {
+        // Nobody can cancel it any more.
+        std::future::pending::<()>().await;
+    }
 }
 
 fn limit_kind(ended: &Ended) -> Option<FailureKind> {

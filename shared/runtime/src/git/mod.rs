@@ -16,6 +16,7 @@ mod merge;
 mod names;
 mod objects;
 mod pack;
+mod produced;
 mod program;
 mod receive;
 mod refs;
