@@ -25,7 +25,7 @@ use crate::session::{Job, Pieces, Runner, RunnerError};
 
 use cache::Caches;
 use offers::Offers;
-use room::Room;
+use room::{Level, Room};
 use setup::Setups;
 use tree::Trees;
 
@@ -151,7 +151,9 @@ impl AgentHost {
             rhythm.tick().await;
             self.room.look();
             if seen.has_changed().unwrap_or(false) {
-                seen.mark_unchanged();
+                if *seen.borrow_and_update() < Level::Enough {
+                    self.trees.remove_idle().await;
+                }
                 self.offers.changed();
             }
         }
@@ -246,7 +248,8 @@ impl Runner for AgentHost {
     }
 
     async fn forget(&self, lease: &Lease) {
-        self.trees.remove(lease).await;
+        let may_lie = self.room.look() == Level::Enough && !self.offers.has_starved(&lease.lease);
+        self.trees.remove(lease, may_lie).await;
         self.offers.delivered(&lease.lease);
     }
 }

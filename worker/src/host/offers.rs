@@ -103,6 +103,11 @@ impl Offers {
         }
     }
 
+    /// Whether a full disk ended that attempt.
+    pub(super) fn has_starved(&self, lease: &LeaseRef) -> bool {
+        self.state().starved.contains(lease)
+    }
+
     /// Whether attempts that a full disk ended wait for their delivery.
     pub(super) fn is_starved(&self) -> bool {
         !self.state().starved.is_empty()

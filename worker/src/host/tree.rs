@@ -174,8 +174,8 @@ impl Trees {
         Ok(None)
     }
 
-    /// The attempt has been delivered: its worktree lies idle for the next one of its repository, or goes.
-    pub(super) async fn remove(&self, lease: &Lease) {
+    /// The attempt has been delivered: its worktree lies idle for the next one of its repository, or, unless `may_lie`, goes.
+    pub(super) async fn remove(&self, lease: &Lease, may_lie: bool) {
         let claim = self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&lease.lease);
         let Some(claim) = claim else { return };
         let (aside, repository, idle) = (self.aside(), lease.repository.clone(), Arc::clone(&self.idle));
@@ -185,7 +185,7 @@ impl Trees {
                 return remove_or_warn(&claim.path);
             }
             drop(claim);
-            if !lay_idle(&aside) {
+            if !may_lie || !lay_idle(&aside) {
                 return remove_or_warn(&aside);
             }
             let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -196,6 +196,18 @@ impl Trees {
                 remove_or_warn(&oldest);
             }
         });
+    }
+
+    /// Removes what lies idle: its room is wanted.
+    pub(super) async fn remove_idle(&self) {
+        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        let removed = blocking(move || {
+            idle.iter().for_each(|(_, home)| remove_or_warn(home));
+            Ok(())
+        });
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, "idle worktrees could not be removed");
+        }
     }
 
     /// A name for what lies idle or is going to be removed.
@@ -241,9 +253,9 @@ async fn make_anew(git: &Git, lease: &Lease, home: &Path) -> Result<Checkout, Ru
 fn lay_idle(home: &Path) -> bool {
     let whole = std::fs::remove_file(home.join(WHOLE)).is_ok();
     let is_dir = home.join("tree").symlink_metadata().is_ok_and(|found| found.is_dir());
-    // The note of what was brought is there only if something was.
-    let _ = std::fs::remove_file(home.join(WITHHELD));
-    whole && is_dir && remove(&home.join("scratch")).is_ok() && std::fs::remove_file(home.join("lease")).is_ok()
+    // Brought files do not outlive their attempt, wherever the agent has put them.
+    let plain = home.join(WITHHELD).symlink_metadata().is_err();
+    whole && is_dir && plain && remove(&home.join("scratch")).is_ok() && std::fs::remove_file(home.join("lease")).is_ok()
 }
 
 async fn snapshot(git: &Git, lease: &Lease, checkout: &Checkout, withheld: &[Withheld]) -> Result<CommitId, CommitError> {

@@ -70,7 +70,7 @@ impl Git {
     }
 
     /// Makes the directory of an ended attempt a clean checkout of another commit: what is not of the new commit goes, ignored files too; what the agent
-    /// did not touch stays as it lies there. Nothing may run in it any more. After an error the directory is good for removal only.
+    /// did not touch stays as it lies there, but for files with a second name somewhere or odd permissions. Nothing may run in it any more. After an error the directory is good for removal only.
     pub async fn recheckout(&self, old: &Checkout, commit: &Oid, branch: &str) -> Result<Checkout, GitError> {
         let branch = RefName::branch(branch)?;
         // The last commit's index knows most of what lies there, and knows it since a time that git's coarse file times can tell from later edits.
@@ -159,12 +159,18 @@ fn clean(dir: &Path, listed: &[u8]) -> io::Result<()> {
                         std::fs::create_dir(entry.path())?;
                     }
                 }
-            } else if !files.contains(name) {
+            } else if !files.contains(name) || (kind.is_file() && !is_plain(&entry.metadata()?)) {
                 std::fs::remove_file(entry.path())?;
             }
         }
     }
     Ok(())
+}
+
+/// Whether a file has no other name through which it could be written later, and nothing odd in its permissions; git knows the executable bit alone.
+fn is_plain(facts: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    facts.nlink() == 1 && facts.mode() & 0o7002 == 0 && facts.mode() & 0o600 == 0o600
 }
 
 /// Removes a directory whose parts may have been made unreadable.
@@ -185,10 +191,12 @@ fn remove_all(dir: &Path) -> io::Result<()> {
     std::fs::remove_dir_all(dir)
 }
 
+/// Gives a directory back to its owner, and takes away what an agent may have opened to others.
 fn open_to_owner(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    let mode = dir.symlink_metadata()?.permissions().mode();
-    if mode & 0o700 == 0o700 { Ok(()) } else { std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode | 0o700)) }
+    let mode = dir.symlink_metadata()?.permissions().mode() & 0o7777;
+    let wanted = (mode | 0o700) & 0o775;
+    if mode == wanted { Ok(()) } else { std::fs::set_permissions(dir, std::fs::Permissions::from_mode(wanted)) }
 }
 
 /// A path as `objects/info/alternates` takes it: quoted where its first byte or a newline would be misread.

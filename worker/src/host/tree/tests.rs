@@ -158,7 +158,7 @@ async fn only_what_is_owed_outlives_a_restart_and_even_that_goes_once_delivered(
     assert_eq!(place.paths(&salvaged).await, ["a", "new"]);
     assert_eq!(trees.salvage(&place.git, &begun).await.unwrap(), None);
     for lease in [&running, &begun, &again] {
-        trees.remove(lease).await;
+        trees.remove(lease, true).await;
     }
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
     // But for those that lie idle, under no attempt's name.
@@ -188,14 +188,14 @@ async fn a_delivered_worktree_is_cleaned_and_used_again() {
     .await;
     let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&path.metadata().unwrap());
     let first = place.lease("1", 1);
-    let tree = place.trees.make(&place.git, &first, vec![file(".env", "secret")]).await.unwrap();
+    let tree = place.trees.make(&place.git, &first, Vec::new()).await.unwrap();
     let kept = inode(&tree.dir.join("kept"));
     write(tree.dir.join("edited"), "2");
     write(tree.dir.join("build/output"), "litter");
     write(tree.scratch.join("notes"), "of the first");
     write(tree.dir.join(".git/hooks/pre-commit"), "trap");
     place.trees.commit(&place.git, &first, &tree).await.unwrap();
-    place.trees.remove(&first).await;
+    place.trees.remove(&first, true).await;
     let idle = || place.trees.idle.lock().unwrap().len();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while idle() == 0 {
@@ -210,7 +210,7 @@ async fn a_delivered_worktree_is_cleaned_and_used_again() {
     let tree = place.trees.make(&place.git, &second, Vec::new()).await.unwrap();
     assert_eq!((idle(), inode(&tree.dir.join("kept"))), (0, kept), "what was not touched lies as it lay");
     assert_eq!(std::fs::read_to_string(tree.dir.join("edited")).unwrap(), "1");
-    for gone in [".env", "build", ".git/hooks/pre-commit"] {
+    for gone in ["build", ".git/hooks/pre-commit"] {
         assert!(!tree.dir.join(gone).exists(), "{gone}");
     }
     assert!(!tree.scratch.join("notes").exists());
@@ -219,4 +219,28 @@ async fn a_delivered_worktree_is_cleaned_and_used_again() {
     assert_eq!(place.paths(&commit).await, ["edited", "kept"]);
     assert!(place.restarted().salvage(&place.git, &first).await.unwrap().is_none(), "it is not the first one's any more");
     assert!(place.restarted().salvage(&place.git, &second).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_worktree_with_brought_files_does_not_outlive_its_attempt_nor_does_one_whose_room_is_wanted() {
+    let place = Place::new(|user| write(user.join("a"), "1")).await;
+    let (brought, wanted) = (place.lease("1", 1), place.lease("2", 2));
+    place.trees.make(&place.git, &brought, vec![file(".env", "TOKEN=0123456789")]).await.unwrap();
+    place.trees.make(&place.git, &wanted, Vec::new()).await.unwrap();
+    place.trees.remove(&brought, true).await;
+    place.trees.remove(&wanted, false).await;
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while std::fs::read_dir(&place.trees.root).unwrap().count() > 0 {
+        assert!(std::time::Instant::now() < deadline, "a worktree is left");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let idle = place.lease("3", 3);
+    place.trees.make(&place.git, &idle, Vec::new()).await.unwrap();
+    place.trees.remove(&idle, true).await;
+    while place.trees.idle.lock().unwrap().is_empty() {
+        assert!(std::time::Instant::now() < deadline, "it was thrown away");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    place.trees.remove_idle().await;
+    assert_eq!(std::fs::read_dir(&place.trees.root).unwrap().count(), 0);
 }

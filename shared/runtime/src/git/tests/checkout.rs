@@ -211,6 +211,8 @@ async fn reuse(committed_before: bool) {
         ("to-dir", "1"),
         ("mode", "1"),
         ("d/deep/x", "1"),
+        ("linked", "1"),
+        ("odd", "1"),
         (".gitignore", "*.log\n"),
     ]);
     let next = place.user_commit(&[("edited", "2"), ("new/file", "2")]);
@@ -233,6 +235,10 @@ async fn reuse(committed_before: bool) {
     std::fs::remove_file(agent.join("to-dir")).unwrap();
     write(&agent.join("to-dir/inner"), "1");
     std::fs::set_permissions(agent.join("mode"), std::fs::Permissions::from_mode(0o777)).unwrap();
+    // A second name outside, through which the next agent's file could be written; set-user-id and world-writable places.
+    std::fs::hard_link(agent.join("linked"), place.path("second-name")).unwrap();
+    std::fs::set_permissions(agent.join("odd"), std::fs::Permissions::from_mode(0o4757)).unwrap();
+    std::fs::set_permissions(agent.join("d"), std::fs::Permissions::from_mode(0o3777)).unwrap();
     for litter in ["x.log", "new", "node_modules/a/b", "d/deep/more", "d/.GIT/x"] {
         write(&agent.join(litter), "litter");
     }
@@ -260,6 +266,10 @@ async fn reuse(committed_before: bool) {
     assert_eq!(agent.join("mode").metadata().unwrap().permissions().mode() & 0o111, 0);
     assert!(!agent.join("nested").exists() && !agent.join("gone-next").exists() && !agent.join("dangling").is_symlink());
     assert_eq!(place.read("outside/x"), "mine");
+    place.write("second-name", "from outside");
+    assert_eq!(place.read("agent/linked"), "1");
+    let mode = |name: &str| agent.join(name).metadata().unwrap().permissions().mode() & 0o7002;
+    assert_eq!((mode("odd"), mode("d")), (0, 0));
     assert_eq!(untouched(), inode, "what was not touched was not written again");
     let snapshot = place.snapshot(&checkout).await;
     assert!(!snapshot.changed);
