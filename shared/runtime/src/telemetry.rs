@@ -47,7 +47,9 @@ pub fn init(format: LogFormat, default_filter: &str) -> Result<(), TelemetryErro
         EnvFilter::builder().parse(wanted.as_deref().unwrap_or(default_filter)).map_err(|e| TelemetryError::Filter(e.to_string()))?;
     let is_watched = std::io::stderr().is_terminal();
     let colours = is_watched && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    // A line that cannot be written is lost: its terminal may have been closed. To complain about it on the same stderr would panic.
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).log_internal_errors(false);
     let done = match format {
         // A person who looks on wants to know what happens, not where it is written; files and RUST_LOG get it all.
         LogFormat::Text if is_watched && wanted.is_none() => lines.with_target(false).with_timer(TimeOfDay).try_init(),
