@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod check;
+mod crash_points;
 mod embedded;
+mod serve;
 mod served;
 mod world;
 

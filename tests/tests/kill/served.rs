@@ -21,7 +21,9 @@ impl Fleet {
     fn start(world: &World) -> Self {
         let serve = world.sandbox.serve();
         let workers = (0..WORKERS).map(|at| worker(world, at)).collect();
-        Self { serve, workers, run: world.run(&[]) }
+        let mut run = world.run(&[]);
+        attached(&mut run);
+        Self { serve, workers, run }
     }
 
     /// Kills one of them, lets the others be without it for a moment, and starts it again.
@@ -38,6 +40,7 @@ impl Fleet {
                 kill(&mut self.run);
                 runs_on(&mut self.serve, absent);
                 self.run = world.run(&[]);
+                attached(&mut self.run);
                 format!("run, back after {absent:?}")
             }
             which => {
@@ -54,6 +57,13 @@ impl Fleet {
 fn worker(world: &World, at: usize) -> Process {
     let name = format!("w{at}");
     world.sandbox.worker(["--backend", &world.backend(), "--name", &name])
+}
+
+/// Waits until it follows the run, or has ended. One that finds nobody serving would serve itself, which is another test.
+fn attached(run: &mut Process) {
+    while run.is_running() && !run.stderr().contains(" unit") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn kill(process: &mut Process) {

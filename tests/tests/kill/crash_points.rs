@@ -1,0 +1,96 @@
+//! The coordinator dies at its N-th sync of the log, for many N: whatever was on disk by then, the run goes on from there.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use roundtable_tests::harness::{Process, Signal, binary, wait_for};
+use rustix::process::{Pid, kill_process};
+
+use crate::check;
+use crate::is_full;
+use crate::world::{RUN_WITHIN, World, end};
+
+/// Syncs of a run of four units, about; and how far apart those are that are tried.
+const SYNCS: usize = 120;
+const STEP: usize = 7;
+
+#[test]
+fn a_run_survives_its_coordinators_death_at_any_sync() {
+    if !is_full() {
+        println!("skipped: takes minutes; ROUNDTABLE_TEST_KILLS=full plays it");
+        return;
+    }
+    let Some(strace) = in_path("strace") else {
+        println!("SKIPPED: strace is not installed, so the coordinator was not killed at its syncs");
+        return;
+    };
+    let mut died = 0;
+    for when in (1..=SYNCS).step_by(STEP) {
+        let world = World::new(4, 31);
+        let mut served = traced(&world, &strace, when);
+        let was_ready = comes_up(&mut served);
+        // Who finds nobody serving would serve itself.
+        if !was_ready {
+            served = world.sandbox.serve();
+        }
+        let workers: Vec<Process> =
+            (0..2).map(|at| world.sandbox.worker(["--backend", &world.backend(), "--name", &format!("w{at}")])).collect();
+        let mut run = world.run(&[]);
+        while was_ready && run.is_running() && served.is_running() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let struck = !was_ready || !served.is_running();
+        println!("sync {when}: {}", if struck { "died" } else { "came to its end" });
+        died += usize::from(struck);
+        if was_ready && struck {
+            served = world.sandbox.serve();
+        }
+        let summary = run.wait_within(RUN_WITHIN).expect(0).json();
+        check::complete(&world, &summary);
+        workers.into_iter().for_each(end);
+        if struck {
+            end(served);
+        } else {
+            stop_traced(&world, served);
+        }
+        check::at_rest(&world);
+    }
+    assert!(died > SYNCS / STEP / 2, "only {died} of them met a sync");
+}
+
+fn traced(world: &World, strace: &PathBuf, when: usize) -> Process {
+    let mut command = Command::new(strace);
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", &format!("inject=fdatasync:signal=SIGKILL:when={when}")]);
+    command.arg(binary("coordinator")).args(["serve", "--listen", "127.0.0.1:0"]);
+    command.env_clear().env("PATH", world.sandbox.path("bin")).env("HOME", world.sandbox.path("home"));
+    command.env("ROUNDTABLE_DATA_DIR", world.sandbox.data_dir());
+    Process::start(command, &format!("coordinator serve, killed at sync {when}"), Stdio::null())
+}
+
+/// Whether it was ready before it died.
+fn comes_up(served: &mut Process) -> bool {
+    while served.is_running() && !served.stderr().contains("ready") {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    served.stderr().contains("ready")
+}
+
+/// A signal to the tracer would let go of the traced.
+fn stop_traced(world: &World, mut served: Process) {
+    let lock = std::fs::read_to_string(world.sandbox.data_dir().join("lock")).unwrap();
+    let lock: serde_json::Value = serde_json::from_str(&lock).unwrap();
+    let pid = Pid::from_raw(i32::try_from(lock["pid"].as_i64().unwrap()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    wait_for(
+        "the coordinator to end",
+        || served.said(),
+        || std::fs::metadata(format!("/proc/{}", pid.as_raw_nonzero())).is_err().then_some(()),
+    );
+    while served.is_running() {
+        std::thread::yield_now();
+    }
+}
+
+fn in_path(name: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(name)).find(|file| file.is_file())
+}
