@@ -67,7 +67,7 @@ async fn watch(context: &Context, mut api: Api, run: &str, args: &StatusArgs) ->
             }
         };
         if redraws {
-            redraw(&output::status::render(&status, Paint::stdout()))?;
+            redraw(&output::status::render(&status, Paint::stdout()), is_over(&status))?;
         }
         progress.update(&status, super::now(), std::time::Instant::now());
         if is_over(&status) {
@@ -83,10 +83,12 @@ async fn watch(context: &Context, mut api: Api, run: &str, args: &StatusArgs) ->
     }
 }
 
-/// Writes over what stood there: home, each line with the rest of its row cleared, then the rows below.
-fn redraw(text: &str) -> Result<()> {
+/// Writes over what stood there: home, each line with the rest of its row cleared, then the rows below. What has no room is left out, but for the last
+/// time: it would scroll the screen away each time.
+fn redraw(text: &str, is_last: bool) -> Result<()> {
+    let rows = if is_last { 0 } else { console::Term::stdout().size().0 };
     let mut screen = String::from("\u{1b}[H");
-    for line in text.lines() {
+    for line in fitting(text, usize::from(rows)) {
         screen.push_str(&format!("{line}\u{1b}[K\n"));
     }
     screen.push_str("\u{1b}[J");
@@ -94,10 +96,30 @@ fn redraw(text: &str) -> Result<()> {
     stdout.write_all(screen.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| Failure::failed("the terminal went away").why(error))
 }
 
+/// The lines that fit into so many rows, the last of which stays free for the cursor.
+fn fitting(text: &str, rows: usize) -> Vec<String> {
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let room = rows.saturating_sub(1);
+    if room < 2 || lines.len() <= room {
+        return lines;
+    }
+    let left_out = lines.len() - (room - 1);
+    let mut fitting = lines[..room - 1].to_vec();
+    fitting.push(format!("… and {left_out} more lines; a taller window shows them"));
+    fitting
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::args::JsonArg;
+
+    #[test]
+    fn a_low_window_shows_the_beginning() {
+        assert_eq!(fitting("a\nb\nc", 4), ["a", "b", "c"]);
+        assert_eq!(fitting("a\nb\nc\nd", 4), ["a", "b", "… and 2 more lines; a taller window shows them"]);
+        assert_eq!(fitting("a\nb\nc", 0).len(), 3);
+    }
 
     #[test]
     fn exit_codes_tell_complete_from_asking_from_unfinished() {
