@@ -16,7 +16,7 @@ pub(crate) fn key_of(run: &RunId, unit: Option<&UnitId>, attempt: AttemptNo) -> 
 /// An attempt ended without an outcome, and not because we wanted it: records it and lets its unit (or run) go on.
 pub(super) fn lose(d: &mut Deciding<'_>, key: &AttemptKey, cause: LostCause, reason: &str) {
     let Some(attempt) = d.state().attempt(key).filter(|attempt| attempt.is_live()) else { return };
-    let (seat, worker, started) = (attempt.seat, attempt.worker.clone(), attempt.started_at.is_some());
+    let (seat, worker, pool, started) = (attempt.seat, attempt.worker.clone(), attempt.pool.clone(), attempt.started_at.is_some());
     let lease = LeaseRef { key: key.clone(), lease_id: attempt.lease_id };
     let cost = match cause {
         LostCause::HandedBack | LostCause::NotAccepted | LostCause::Revoked => Cost::HandBack,
@@ -31,7 +31,7 @@ pub(super) fn lose(d: &mut Deciding<'_>, key: &AttemptKey, cause: LostCause, rea
     if matches!(cause, LostCause::Wedged | LostCause::NotAccepted | LostCause::Silent) {
         d.effect(Effect::Revoke { worker: worker.clone(), lease, reason: reason.to_owned() });
     }
-    let setback = Setback { seat, worker, cost, reason: reason.to_owned() };
+    let setback = Setback { seat, worker, pool, cost, reason: reason.to_owned() };
     failure::setback(d, &key.run, key.unit.as_ref(), &setback);
 }
 

@@ -82,7 +82,8 @@ pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, report:
             }
         }
         Found::Lost(cost, reason) => {
-            let setback = Setback { seat: Seat::Check, worker: report.worker.clone(), cost, reason };
+            let pool = d.state().attempt(&report.lease.key).map(|attempt| attempt.pool.clone()).unwrap_or_default();
+            let setback = Setback { seat: Seat::Check, worker: report.worker.clone(), pool, cost, reason };
             failure::setback(d, run, Some(unit), &setback);
         }
         Found::Parked => {}

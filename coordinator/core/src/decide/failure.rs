@@ -31,6 +31,8 @@ pub(super) enum Cost {
 pub(super) struct Setback {
     pub seat: Seat,
     pub worker: WorkerId,
+    /// Whose slot it took there.
+    pub pool: String,
     pub cost: Cost,
     pub reason: String,
 }
@@ -41,7 +43,7 @@ pub(super) fn setback(d: &mut Deciding<'_>, run: &RunId, unit: Option<&UnitId>, 
     let mut cost = setback.cost.clone();
     if cost == Cost::HandBack {
         d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::HandBack });
-        forfeit_credits(d, &setback.worker);
+        forfeit_credits(d, &setback.worker, &setback.pool);
         if d.unit(run, unit).counters.hand_backs > HAND_BACKS_FREE {
             cost = Cost::Infra { lost: None };
         }
@@ -65,7 +67,7 @@ pub(super) fn setback(d: &mut Deciding<'_>, run: &RunId, unit: Option<&UnitId>, 
 
 fn of_run(d: &mut Deciding<'_>, run: &RunId, setback: &Setback) {
     if setback.cost == Cost::HandBack {
-        forfeit_credits(d, &setback.worker);
+        forfeit_credits(d, &setback.worker, &setback.pool);
     }
     match setback.seat {
         Seat::Assign => assign::lost(d, run, &setback.worker, &setback.reason),
@@ -106,10 +108,10 @@ fn quarantine_reason(d: &Deciding<'_>, run: &RunId, unit: &UnitId, last: &str) -
         .then(|| format!("unit {}: the run has used up its {budget} retries for reasons of workers or tools, last: {last}", unit.id))
 }
 
-/// Grants never exceed credits, so a worker that gave something back must ask again before it gets more.
-fn forfeit_credits(d: &mut Deciding<'_>, worker: &WorkerId) {
+/// Grants never exceed credits, so a worker that gave something back must ask again before that pool gets more.
+fn forfeit_credits(d: &mut Deciding<'_>, worker: &WorkerId, pool: &str) {
     if let Some(worker) = d.fleet.workers.get_mut(worker) {
-        worker.credits.clear();
+        worker.credits.remove(pool);
     }
 }
 

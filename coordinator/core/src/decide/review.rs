@@ -21,6 +21,7 @@ const REVIEW_FAILURES_MAX: u32 = 3;
 pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, seat: Seat, report: &Report) {
     let key = &report.lease.key;
     let worker = report.worker.clone();
+    let Some(pool) = d.state().attempt(key).map(|attempt| attempt.pool.clone()) else { return };
     let failure = report.facts.failure.as_ref();
     match (failure.map(|failure| failure.kind.class()), failure, &report.answer) {
         (Some(OutcomeClass::Provider), Some(failure), _) => {
@@ -30,7 +31,7 @@ pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, seat: S
         (Some(class @ (OutcomeClass::Infra | OutcomeClass::Internal)), Some(failure), _) => {
             ended(d, report, AttemptEnd::Failed, Some(class), Some(failure.message.clone()));
             let cost = if failure.kind == FailureKind::Interrupted { Cost::HandBack } else { Cost::Infra { lost: None } };
-            failure::setback(d, run, Some(unit), &Setback { seat, worker, cost, reason: failure.message.clone() });
+            failure::setback(d, run, Some(unit), &Setback { seat, worker, pool, cost, reason: failure.message.clone() });
         }
         (None, _, Ok(RoleAnswer::Review(answer))) => {
             ended(d, report, AttemptEnd::Completed, None, None);

@@ -1,6 +1,6 @@
 //! Answers of the shell to effects, effects that failed, and which effects a run owes after a crash.
 
-use roundtable_shared::{RunId, UnitId};
+use roundtable_shared::{LeaseRef, RunId, UnitId};
 
 use super::{Deciding, attempt, close, integrate, merge};
 use crate::command::ShellAnswer;
@@ -17,6 +17,7 @@ const ERRAND_RETRY_MS: u64 = 1_000;
 pub(super) fn answer(d: &mut Deciding<'_>, answer: ShellAnswer) {
     match answer {
         ShellAnswer::GrantFailed { lease, reason } => {
+            give_credit_back(d, &lease);
             if d.state().current(&lease).is_some() {
                 attempt::lose(d, &lease.key, LostCause::GrantFailed, &reason);
             }
@@ -68,6 +69,16 @@ pub(super) fn repeat_due(d: &mut Deciding<'_>) {
 pub(super) fn repeat_owed(d: &mut Deciding<'_>, run: &RunId) {
     for effect in owed_effects(d.run(run)) {
         d.effect(effect);
+    }
+}
+
+/// A grant that never reached its worker took none of its slots. The worker, which knows nothing of it, would not ask again.
+fn give_credit_back(d: &mut Deciding<'_>, lease: &LeaseRef) {
+    let Some(attempt) = d.state().attempt(&lease.key).filter(|attempt| attempt.lease_id == lease.lease_id) else { return };
+    let (worker, pool) = (attempt.worker.clone(), attempt.pool.clone());
+    if let Some(worker) = d.fleet.workers.get_mut(&worker).filter(|worker| worker.connected) {
+        let credits = worker.credits.entry(pool).or_default();
+        *credits = credits.saturating_add(1);
     }
 }
 

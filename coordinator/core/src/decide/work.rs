@@ -23,7 +23,7 @@ const UNIT_FAILURES_MAX: u32 = 3;
 pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, report: &Report) {
     let key = &report.lease.key;
     let Some(attempt) = d.state().attempt(key) else { return };
-    let (role, seat, worker) = (attempt.role, attempt.seat, attempt.worker.clone());
+    let (role, seat, worker, pool) = (attempt.role, attempt.seat, attempt.worker.clone(), attempt.pool.clone());
     let answer = match &report.answer {
         Ok(RoleAnswer::Work(answer)) => Ok(answer),
         Ok(_) => Err("the answer is for another role".to_owned()),
@@ -43,7 +43,7 @@ pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, report:
             class @ (OutcomeClass::Infra | OutcomeClass::Internal) => {
                 ended(d, report, AttemptEnd::Failed, Some(class), Some(failure.message.clone()));
                 let cost = if failure.kind == FailureKind::Interrupted { Cost::HandBack } else { Cost::Infra { lost: None } };
-                let setback = Setback { seat, worker, cost, reason: failure.message.clone() };
+                let setback = Setback { seat, worker, pool, cost, reason: failure.message.clone() };
                 failure::setback(d, run, Some(unit), &setback);
             }
             OutcomeClass::Unit => {

@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 mod contend;
+mod credit;
 mod end;
 mod import;
 mod schedule;
