@@ -40,7 +40,11 @@ pub(super) fn merged(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, tip: &Com
     d.emit(run, Fact::MergeSet { unit: unit.clone(), merging: None });
     let attempt = merging.work.attempt;
     match result {
-        Prepared::Conflict { paths, evidence } => fix::want_fix(d, run, unit, FixCause::Conflict { paths, evidence }),
+        Prepared::Conflict { paths, evidence } => {
+            // The fix goes on from what conflicts, also where that is a person's.
+            d.emit(run, Fact::WorkReplaced { unit: unit.clone(), work: merging.work });
+            fix::want_fix(d, run, unit, FixCause::Conflict { paths, evidence });
+        }
         Prepared::Empty => {
             let work = Work { attempt, base: tip.clone(), commit: tip.clone() };
             d.emit(run, Fact::WorkReplaced { unit: unit.clone(), work: work.clone() });

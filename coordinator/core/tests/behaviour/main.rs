@@ -5,6 +5,7 @@ mod contend;
 mod credit;
 mod end;
 mod import;
+mod merge;
 mod schedule;
 mod shell;
 mod step;
