@@ -1,13 +1,13 @@
 //! I7, the sentence of liveness: no reachable state has nothing running, no timer armed and no open decision, unless the run has ended, is paused
 //! or manual.
 
-use roundtable_shared::Mode;
+use roundtable_shared::{HazardRule, Mode};
 
 use super::{Found, Violation};
 use crate::command::Now;
 use crate::decide::owed_effects;
 use crate::fleet::Fleet;
-use crate::schedule::{WaitKind, explain};
+use crate::schedule::{Standing, WaitKind, Waiting, explain, standing};
 use crate::state::{BaseCheck, Run, Stage, State};
 
 /// To be asked when all that can be granted has been: runs that nothing will ever move.
@@ -18,6 +18,7 @@ pub fn at_rest(state: &State, fleet: &Fleet, now: Now) -> Vec<Violation> {
         if !may_rest(state, run) {
             moves(&mut found, state, fleet, run, now);
         }
+        stands(&mut found, state, fleet, run, now);
         violations.extend(found.violations);
     }
     violations
@@ -41,15 +42,39 @@ fn moves(found: &mut Found<'_>, state: &State, fleet: &Fleet, run: &Run, now: No
     for unit in run.units().filter(|unit| unit.runs && !unit.state.is_terminal()) {
         let reasons = explain(state, fleet, &run.id, &unit.id, now);
         found.unless(!reasons.is_empty(), "I7", || format!("unit {} is {} and waits for nothing", unit.id, unit.state));
-        let is_armed = |kind: WaitKind| {
-            matches!(kind, WaitKind::Backoff | WaitKind::Parked | WaitKind::Backend | WaitKind::Slot | WaitKind::Orchestrator)
-        };
         if reasons.iter().any(|reason| is_armed(reason.kind)) {
             return;
         }
         told.extend(reasons.into_iter().map(|reason| format!("unit {} ({}): {}", unit.id, unit.state, reason.text)));
     }
     found.unless(false, "I7", || format!("nothing runs, no timer is armed and no decision is open: {}", told.join("; ")));
+}
+
+/// Reasons that time, or a worker, ends.
+fn is_armed(kind: WaitKind) -> bool {
+    matches!(kind, WaitKind::Backoff | WaitKind::Parked | WaitKind::Backend | WaitKind::Slot | WaitKind::Orchestrator)
+}
+
+/// Whoever waits for the run is told to stop waiting exactly when only a person can move it.
+fn stands(found: &mut Found<'_>, state: &State, fleet: &Fleet, run: &Run, now: Now) {
+    let stopped = run.paused.is_some() || state.paused.is_some() || run.halted.is_some() || run.options.mode == Mode::Manual;
+    if stopped || run.decisions.is_empty() || run.has_live_attempts() || !owed_effects(run).is_empty() || own_seat_waits(run) {
+        return;
+    }
+    let waits = standing(state, run) == Standing::Waiting;
+    let open = run.units().filter(|unit| unit.runs && !unit.state.is_terminal());
+    let told = open.map(|unit| (unit, explain(state, fleet, &run.id, &unit.id, now))).collect::<Vec<_>>();
+    let free = told.iter().find(|(_, reasons)| reasons.iter().all(|reason| is_armed(reason.kind)));
+    found.unless(waits || free.is_some(), "I7", || {
+        let texts: Vec<&str> = told.iter().flat_map(|(_, reasons)| reasons).map(|reason| reason.text.as_str()).collect();
+        format!("only decisions can move it, and it does not say so: {}", texts.join("; "))
+    });
+    // After a pause, or under a unit that keeps others back, it may turn out to wait for a person all the same.
+    let only_slot = |reasons: &[Waiting]| reasons.iter().all(|reason| matches!(reason.kind, WaitKind::Slot | WaitKind::Parked));
+    let free = free.filter(|(_, reasons)| only_slot(reasons) && run.options.hazards == HazardRule::Ordered);
+    if let (true, Some((unit, reasons))) = (waits, free) {
+        found.unless(false, "I7", || format!("it says that only decisions can move it, but unit {} waits for {reasons:?}", unit.id));
+    }
 }
 
 /// Whether a seat of the run itself is to be filled: it waits for a slot, or for the time after which the run does without.

@@ -141,7 +141,16 @@ fn waits_for_any(run: &Run, unit: &Unit, stuck: &BTreeSet<usize>) -> bool {
     if !wants_work(unit) || unit.started {
         return false;
     }
+    if run.options.hazards == HazardRule::Writes && keeps_back(run, unit, stuck) {
+        return true;
+    }
     run.plan.needs[unit.position].iter().any(|at| stuck.contains(at)) || upstream(run, unit).any(|at| stuck.contains(&at))
+}
+
+/// Whether a unit without a manifest, which waits for holds that do not end, keeps this one from its first grant.
+fn keeps_back(run: &Run, unit: &Unit, stuck: &BTreeSet<usize>) -> bool {
+    let waits = |other: &Unit| other.state == UnitState::NotStarted && other.claims_all() && !other.started;
+    stuck.iter().map(|at| &run.units[*at]).any(|other| other.id != unit.id && waits(other) && !run.hold_is_free(other))
 }
 
 /// Unfinished units a unit that has not started waits for by hazard.

@@ -8,5 +8,6 @@ mod import;
 mod merge;
 mod schedule;
 mod shell;
+mod standing;
 mod step;
 mod table;
