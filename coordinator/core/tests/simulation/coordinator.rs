@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use roundtable_core::command::{Command, Report, RoleAnswer, ShellAnswer};
 use roundtable_core::effect::{Effect, Grant, Start};
-use roundtable_core::invariants;
+use roundtable_core::invariants::{self, Violation};
 use roundtable_core::state::Attempt;
 use roundtable_core::transition::Fact;
 use roundtable_core::{Change, Core, Entropy, Rejection, Reply, Transition, Verdict};
 use roundtable_shared::{AttemptKey, LeaseRef, Role, RunId, Seat, WorkerId};
 
 use crate::agent;
+use crate::naive;
 use crate::worker::reads_leniently;
 use crate::world::{Event, Frame, ReplyTo, Sabotage, Submission, World, say, welcome};
 
@@ -228,6 +229,11 @@ impl World {
             return;
         }
         let mut wrong = if quiet { Vec::new() } else { invariants::of_state(&self.durable) };
+        if self.batches.is_multiple_of(16) {
+            let runs = self.durable.unfinished();
+            let differ = runs.flat_map(|run| naive::differences(&self.durable, &coordinator.core.fleet, run, now));
+            wrong.extend(differ.map(|text| Violation { invariant: "model", text }));
+        }
         wrong.extend(invariants::of_fleet(&self.durable, &coordinator.core.fleet));
         wrong.extend(invariants::at_rest(&self.durable, &coordinator.core.fleet, now));
         self.fail_all(wrong);

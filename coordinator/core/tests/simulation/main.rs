@@ -6,6 +6,8 @@
 
 mod agent;
 mod coordinator;
+mod model;
+mod naive;
 mod people;
 mod plans;
 mod repository;

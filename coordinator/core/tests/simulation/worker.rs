@@ -167,22 +167,18 @@ impl World {
 
     /// Frames of one stream arrive in order, unless this world has them overtake each other.
     fn send_up(&mut self, at: usize, conn: u64, command: Command, reply: ReplyTo) {
-        if self.now_ms < self.workers[at].cut_up_ms || self.conns[&conn].dead {
-            return;
-        }
-        if self.bad(self.faults.lost) {
+        // A stream brings all its frames or breaks.
+        if self.now_ms < self.workers[at].cut_up_ms || self.bad(self.faults.lost) {
             if let Some(conn) = self.conns.get_mut(&conn) {
                 conn.dead = true;
             }
             return;
         }
-        let is_lease = matches!(
-            command,
-            Command::LeaseAccepted { .. } | Command::LeasePreparing { .. } | Command::LeaseStarted { .. } | Command::HandBack { .. }
-        );
+        let is_progress = matches!(command, Command::LeaseAccepted { .. } | Command::LeasePreparing { .. } | Command::LeaseStarted { .. });
+        let is_lease = is_progress || matches!(command, Command::HandBack { .. });
         let delay = self.delay();
         let mut at_ms = self.now_ms + delay;
-        if !(is_lease && self.faults.reorders) {
+        if !(is_progress && self.faults.reorders) {
             let last = self.conns[&conn].last_up_ms;
             at_ms = at_ms.max(last);
             if let Some(conn) = self.conns.get_mut(&conn) {
@@ -275,7 +271,13 @@ impl World {
 
     pub fn frame_arrives(&mut self, at: usize, conn: u64, frame: Frame) {
         let worker = &self.workers[at];
-        if !worker.alive || self.conns[&conn].dead || self.now_ms < worker.cut_down_ms {
+        if !worker.alive || self.conns[&conn].dead {
+            return;
+        }
+        if self.now_ms < worker.cut_down_ms {
+            if let Some(conn) = self.conns.get_mut(&conn) {
+                conn.dead = true;
+            }
             return;
         }
         if self.now_ms < worker.frozen_until_ms {
@@ -564,6 +566,15 @@ impl World {
         let offer = offer.clone();
         say!(self, "w{at}: {} is {}", offer.name, if crate::world::usable(&offer) { "back" } else { "out" });
         if let Some(session) = self.workers[at].conn() {
+            let worker = self.workers[at].id.clone();
+            self.say_up(at, Command::BackendChanged { worker, session, offer });
+        }
+    }
+
+    /// Every backend as it is now.
+    pub fn tell_offers(&mut self, at: usize) {
+        let Some(session) = self.workers[at].conn() else { return };
+        for offer in self.workers[at].offers.clone() {
             let worker = self.workers[at].id.clone();
             self.say_up(at, Command::BackendChanged { worker, session, offer });
         }

@@ -408,6 +408,7 @@ impl World {
         self.faults = Faults::default();
         self.agents = Agents { turn_ms_max: self.agents.turn_ms_max.min(60_000), ..Agents::default() };
         self.stalled_until_ms = 0;
+        let afresh = self.rng.chance(600);
         for at in 0..self.workers.len() {
             let worker = &mut self.workers[at];
             worker.frozen_until_ms = 0;
@@ -416,7 +417,14 @@ impl World {
             for offer in &mut worker.offers {
                 offer.unavailable = String::new();
             }
-            self.crash_worker(at);
+            self.tell_offers(at);
+            // One that was told to take nothing more is started anew; the others may go on as they are.
+            let worker = self.workers[at].id.clone();
+            let known = self.coordinator.as_ref().and_then(|coordinator| coordinator.core.fleet.workers.get(&worker));
+            let barred = known.is_none_or(|known| known.draining || known.cordoned.is_some()) || self.workers[at].draining;
+            if barred || afresh {
+                self.crash_worker(at);
+            }
         }
     }
 

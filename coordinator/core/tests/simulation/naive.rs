@@ -1,0 +1,168 @@
+//! Readiness, hazards, holds and order as the rules say them, the slow way: every pair of units, no index, nothing remembered. The core must
+//! come to the same.
+
+use std::collections::BTreeSet;
+
+use roundtable_core::command::Now;
+use roundtable_core::fleet::Fleet;
+use roundtable_core::schedule::{WaitKind, explain, is_ready};
+use roundtable_core::state::{FixCause, Release, Run, Stage, State, Unit};
+use roundtable_shared::{HazardRule, Mode, UnitState};
+
+/// A reason to wait, as far as this model knows it: what kind, and on which unit.
+pub type Reason = (WaitKind, String);
+
+/// Kinds of reasons this model knows of.
+const KNOWN: [WaitKind; 5] = [WaitKind::Dependency, WaitKind::Hazard, WaitKind::Hold, WaitKind::Backoff, WaitKind::Paused];
+
+fn everything(unit: &Unit) -> bool {
+    unit.exclusive && !unit.settled
+}
+
+/// Whether others need not wait for it.
+fn is_over(unit: &Unit) -> bool {
+    !unit.runs || matches!(unit.state, UnitState::Completed | UnitState::Skipped | UnitState::Cancelled)
+}
+
+fn holds(unit: &Unit) -> bool {
+    use UnitState::{FinalReview, FixRequired, InProgress, PendingReview, UnderReview};
+    unit.runs && matches!(unit.state, InProgress | PendingReview | UnderReview | FinalReview | FixRequired)
+}
+
+/// Whether the unit waits for a grant (or a release) that takes its hold.
+fn takes_hold(unit: &Unit) -> bool {
+    unit.runs && (unit.state == UnitState::NotStarted || (unit.state == UnitState::Blocked && unit.release.is_some()))
+}
+
+/// Whether the unit waits for work: the first time, or at a failed step.
+fn begins(unit: &Unit) -> bool {
+    unit.runs && (unit.state == UnitState::NotStarted || (unit.state == UnitState::Blocked && unit.release == Some(Release::Subtask)))
+}
+
+/// Units that come before this one in plan order.
+fn earlier<'a>(run: &'a Run, unit: &'a Unit) -> impl Iterator<Item = &'a Unit> {
+    let place = |of: &Unit| run.plan.order.iter().position(|at| run.units[*at].id == of.id);
+    run.units().filter(move |other| place(other) < place(unit))
+}
+
+/// Whether an earlier unit writes what a later one reads or writes.
+fn threatens(earlier: &Unit, later: &Unit) -> bool {
+    let writes = &earlier.manifest.writes;
+    everything(earlier) || everything(later) || writes.conflicts(&later.manifest.writes) || writes.conflicts(&later.manifest.reads)
+}
+
+/// Everything that stands between a unit and its work.
+pub fn reasons(state: &State, run: &Run, unit: &Unit, now: Now) -> BTreeSet<Reason> {
+    let mut reasons = BTreeSet::new();
+    if run.ending.is_some() || run.halted.is_some() || run.paused.is_some() || state.paused.is_some() {
+        reasons.insert((WaitKind::Paused, String::new()));
+    }
+    if let Some(at) = unit.retry_at.filter(|at| *at > now.wall) {
+        reasons.insert((WaitKind::Backoff, at.rfc3339()));
+    }
+    if begins(unit) {
+        let named = unit.depends_on.iter().chain(&unit.checkpoint_on).filter_map(|on| run.unit(on));
+        reasons.extend(named.filter(|on| !is_over(on)).map(|on| (WaitKind::Dependency, on.id.to_string())));
+        if !unit.started && run.options.hazards == HazardRule::Ordered {
+            let open = earlier(run, unit).filter(|other| !is_over(other) && threatens(other, unit));
+            reasons.extend(open.map(|other| (WaitKind::Hazard, other.id.to_string())));
+        }
+    }
+    if takes_hold(unit) {
+        let meets = |other: &&Unit| {
+            let shared = unit.manifest.writes.conflicts(&other.manifest.writes);
+            other.id != unit.id && holds(other) && (everything(unit) || everything(other) || shared)
+        };
+        reasons.extend(run.units().filter(meets).map(|other| (WaitKind::Hold, other.id.to_string())));
+    }
+    reasons
+}
+
+/// Whether the unit has a seat to fill that gates stand before.
+fn has_seat(unit: &Unit) -> bool {
+    match unit.state {
+        UnitState::FixRequired => {
+            !matches!(unit.fix, None | Some(FixCause::Waiting { .. })) && unit.merging.is_none() && unit.live.is_empty()
+        }
+        _ => begins(unit),
+    }
+}
+
+/// Where the core and this model differ, in words.
+pub fn differences(state: &State, fleet: &Fleet, run: &Run, now: Now) -> Vec<String> {
+    let mut found = index_differences(run);
+    if run.stage != Stage::Working {
+        return found;
+    }
+    for unit in run.units().filter(|unit| unit.runs && !is_over(unit) && has_seat(unit)) {
+        let own = reasons(state, run, unit, now);
+        let told: BTreeSet<Reason> = explain(state, fleet, &run.id, &unit.id, now)
+            .into_iter()
+            .filter_map(|waiting| match waiting.kind {
+                // The core tells units without a manifest apart from others that come first; barriers stand beside no other reason.
+                WaitKind::Exclusive if waiting.text.starts_with("comes after") => Some((WaitKind::Hazard, waiting.on)),
+                kind => KNOWN.contains(&kind).then_some((kind, waiting.on)),
+            })
+            .collect();
+        if own != told {
+            found.push(format!("unit {} ({}): the rules say {own:?}, the core tells {told:?}", unit.id, unit.state));
+        }
+        let other_gates = run.options.mode == Mode::Manual || run.orchestrator.held.is_some();
+        if !other_gates && is_ready(state, run, unit, now) != own.is_empty() {
+            found.push(format!("unit {} ({}): the rules say {own:?}, the core says ready {}", unit.id, unit.state, !own.is_empty()));
+        }
+    }
+    found
+}
+
+/// The index of the plan against what it is made of.
+fn index_differences(run: &Run) -> Vec<String> {
+    let mut found = Vec::new();
+    let plan = &run.plan;
+    let mut order = plan.order.clone();
+    order.sort_unstable();
+    if order != (0..run.units.len()).collect::<Vec<_>>() {
+        found.push(format!("the order {:?} is not all units once", plan.order));
+        return found;
+    }
+    for unit in run.units() {
+        let at = unit.position;
+        let mut needs: Vec<usize> = unit
+            .depends_on
+            .iter()
+            .chain(&unit.checkpoint_on)
+            .filter_map(|on| run.unit(on))
+            .filter(|on| on.runs)
+            .map(|on| on.position)
+            .collect();
+        needs.sort_unstable();
+        let mut known = plan.needs[at].clone();
+        known.sort_unstable();
+        if needs != known {
+            found.push(format!("unit {} needs {needs:?}, the index has {known:?}", unit.id));
+        }
+        let is_hazard = |other: &&Unit| other.runs && unit.runs && !everything(other) && !everything(unit) && threatens(other, unit);
+        let mut hazards: Vec<usize> = earlier(run, unit).filter(is_hazard).map(|other| other.position).collect();
+        hazards.sort_unstable();
+        if hazards != plan.hazards[at] {
+            found.push(format!("unit {} has hazards {hazards:?}, the index has {:?}", unit.id, plan.hazards[at]));
+        }
+        let comes_late = plan.needs[at].iter().find(|on| plan.rank[**on] > plan.rank[at]);
+        // Until it is planned, the order is that of the document.
+        if comes_late.is_some() && run.stage != Stage::Assigning {
+            found.push(format!("unit {} comes before {comes_late:?}, on which it depends", unit.id));
+        }
+        let rank = plan.rank[at];
+        let sets = [
+            (plan.unfinished.contains(&rank), !is_over(unit), "unfinished"),
+            (plan.unfinished_all.contains(&rank), !is_over(unit) && everything(unit), "unfinished without a manifest"),
+            (plan.holders.contains(&at), holds(unit), "a holder"),
+        ];
+        for (has, is, what) in sets {
+            if has != is {
+                found.push(format!("unit {} is {what}: {is}, the index says {has}", unit.id));
+            }
+        }
+    }
+    found
+}
