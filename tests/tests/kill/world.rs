@@ -7,7 +7,7 @@ use roundtable_tests::harness::{Output, Process, Repository, Sandbox, Signal, Sp
 use roundtable_tests::plans::{Dice, Plan, Shape};
 
 /// Turns are long enough for a kill to meet most of what happens, and short enough to be played often.
-const TURN_MS: std::ops::RangeInclusive<u64> = 200..=900;
+const TURN_MS: std::ops::RangeInclusive<u64> = 400..=1400;
 /// Longest a run may take, whatever is done to it. What it may wait for at a time is checked on its events.
 pub const RUN_WITHIN: Duration = Duration::from_secs(300);
 
