@@ -66,6 +66,17 @@ fn without_an_orchestrator_backend_the_engine_goes_on_alone_and_says_so() {
     assert_eq!(world.exit(), 0);
 }
 
+/// Served, a backend is waited for; but not when the agent's last word is all that is left.
+#[test]
+fn a_finished_run_does_not_wait_for_an_orchestrator_nobody_offers() {
+    let world = plan(ONE).mode(Mode::Llm).options(|options| options.embedded = false).workers(&[("codex", 2)]).start().play();
+    assert_eq!(world.exit(), 0);
+    let wait_ms = world.run().options.limits.wait_worker_ms;
+    assert!(world.now.mono_ms < wait_ms, "{} ms", world.now.mono_ms);
+    let notices = world.status().notices;
+    assert_eq!(notices.iter().filter(|notice| notice.contains("without the orchestrator agent")).count(), 1, "{notices:?}");
+}
+
 #[test]
 fn manual_mode_moves_only_by_steps_and_names_the_next() {
     let world = plan(ONE).mode(Mode::Manual).start().play();

@@ -177,6 +177,8 @@ pub(super) fn do_without(d: &mut Deciding<'_>, run: &RunId, need: &Need, is_park
     let waits = match (is_parked, now.options.embedded) {
         (true, _) => false,
         (false, true) => !d.fleet.anyone_here(d.now) && waited < EMBEDDED_GRACE_MS,
+        // All is done: nothing but the agent's last word is left, and workers are here that could have brought it.
+        (false, false) if need.kind == NeedKind::Orchestrate && now.is_done() && d.fleet.anyone_here(d.now) => false,
         (false, false) => waited < now.options.limits.wait_worker_ms,
     };
     if waits {
