@@ -116,7 +116,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
         sessions: Sessions::default(),
         segments,
         log: log as Arc<dyn LogReader>,
-        repositories: Repositories::new(options.data_dir.join("repos"), program),
+        repositories: Repositories::new(options.data_dir.join("repos"), program).held(),
         attachments: Attachments::new(options.data_dir.join("attachments")),
         ca,
         clock,

@@ -42,6 +42,8 @@ pub struct Plan {
     pub units: Vec<PlannedUnit>,
     /// Steps can be repeated on what they left: a line that is there is not added again. Costs a process a step.
     pub idempotent: bool,
+    /// The last unit's work goes on until this file is there, so that a test decides when the run may end.
+    pub gate: Option<std::path::PathBuf>,
 }
 
 /// What no schedule can beat.
@@ -111,7 +113,7 @@ impl Plan {
             }
             unit
         });
-        Self { units: units.collect(), idempotent: false }
+        Self { units: units.collect(), idempotent: false, gate: None }
     }
 
     /// The id of the unit at a place.
@@ -163,6 +165,9 @@ impl Plan {
     pub fn playbook(&self) -> Value {
         let units = self.units.iter().enumerate().map(|(at, unit)| {
             let mut steps = vec![json!({"sleep_ms": unit.implement_ms})];
+            if let Some(gate) = self.gate.as_ref().filter(|_| at + 1 == self.units.len()) {
+                steps.push(json!({"run": format!("until [ -e '{}' ]; do sleep 0.05; done", gate.display())}));
+            }
             steps.extend(unit.writes.iter().map(|path| self.line_step(path)));
             let review = json!([{"steps": [{"sleep_ms": unit.review_ms}]}]);
             (Self::id(at), json!({"implement": [{"steps": steps}], "review": review}))

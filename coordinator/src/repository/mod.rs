@@ -57,27 +57,50 @@ pub struct Repositories {
     root: PathBuf,
     program: GitProgram,
     open: Arc<Mutex<HashMap<String, Repository>>>,
+    /// Nobody else works in them: what a killed git left locked may be removed. One at a time, or one's opening would meet the other's work.
+    held: Option<Arc<tokio::sync::Mutex<()>>>,
 }
 
 impl Repositories {
     /// Those under `root` (`<data-dir>/repos`), which need not exist yet.
     pub fn new(root: PathBuf, program: GitProgram) -> Self {
-        Self { root, program, open: Arc::default() }
+        Self { root, program, open: Arc::default(), held: None }
+    }
+
+    /// Those of a data directory whose lock this process holds.
+    #[must_use]
+    pub fn held(self) -> Self {
+        Self { held: Some(Arc::default()), ..self }
     }
 
     /// The repository of that key, made if it is not there.
     pub async fn open(&self, key: &str) -> Result<Repository, RepositoryError> {
         let root = Oid::parse(key).map_err(|_| RepositoryError::Key(key.chars().take(80).collect()))?;
-        let known = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
-        if let Some(repository) = known {
+        if let Some(repository) = self.known(key) {
+            return Ok(repository);
+        }
+        let _opening = match &self.held {
+            Some(held) => Some(held.lock().await),
+            None => None,
+        };
+        if let Some(repository) = self.known(key) {
             return Ok(repository);
         }
         let format = if root.as_str().len() == 64 { ObjectFormat::Sha256 } else { ObjectFormat::Sha1 };
         let git = self.program.init_bare(self.root.join(format!("{root}.git")), format).await?;
+        if self.held.is_some() {
+            for lock in git.clear_abandoned_locks().await? {
+                tracing::warn!(lock = %lock.display(), "a git that was killed had left this lock; removed");
+            }
+        }
         let repository = Repository { git, memo: Memo::default(), packs: Arc::new(AtomicU32::new(PACKS_MAX / 2)) };
         // Two may have opened it at once: the first counts.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(open.entry(key.to_owned()).or_insert(repository).clone())
+    }
+
+    fn known(&self, key: &str) -> Option<Repository> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 }
 

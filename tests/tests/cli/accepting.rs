@@ -55,6 +55,16 @@ fn what_is_done_of_an_unfinished_run_is_accepted_only_when_asked() {
 }
 
 #[test]
+fn a_run_that_is_over_is_accepted_when_that_is_asked_later() {
+    let world = World::new(&SpecText::parallel("login", 1), &Playbook::new());
+    world.run(&[]).run().expect(0);
+    assert!(!world.repo.has("part-1.txt"));
+    world.run(&["--accept"]).run().expect(0).out_has(&["main has been moved"]);
+    assert!(world.repo.has("part-1.txt"));
+    world.run(&["--accept"]).run().expect(0);
+}
+
+#[test]
 fn mirror_files_are_exported_imported_and_gone_on_from() {
     let world = World::new(&SpecText::parallel("login", 2), &Playbook::new().unit("2", "implement", [Turn::fails()]));
     world.run(&[]).run().expect(2);

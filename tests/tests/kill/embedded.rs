@@ -9,22 +9,18 @@ fn an_embedded_run_goes_on_after_every_kill() {
     let volume = Volume::asked(21);
     for seed in &volume.seeds {
         println!("seed {seed}");
-        let mut world = World::new(volume.units, *seed);
+        let mut world = World::gated(volume.units, *seed);
         let crew = format!("{}=3", world.backend());
         let mut run = world.run(&["--workers", &crew]);
-        let mut made = 0;
-        while made < volume.kills {
+        for kill in 1..=volume.kills {
             let pause = world.pause(200, 1500);
-            if !runs_on(&mut run, pause) {
-                break;
-            }
-            made += 1;
+            assert!(runs_on(&mut run, pause), "the run was over before kill {kill}");
             run.kill();
             println!("killed after {pause:?}");
             run = world.run(&["--workers", &crew]);
         }
+        world.let_end();
         let summary = run.wait_within(RUN_WITHIN).expect(0).json();
-        assert!(made > volume.kills / 2, "the run was over after {made} kills");
         check::complete(&world, &summary);
         check::at_rest(&world);
     }

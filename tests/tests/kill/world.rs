@@ -23,13 +23,26 @@ pub struct World {
 impl World {
     /// A repository with a generated spec.
     pub fn new(units: usize, seed: u64) -> Self {
+        let world = Self::gated(units, seed);
+        world.let_end();
+        world
+    }
+
+    /// The same, but its run does not end before it is let.
+    pub fn gated(units: usize, seed: u64) -> Self {
         let sandbox = Sandbox::new();
         let mut plan = Plan::generate(Shape::Overlap, units, &TURN_MS, seed);
         plan.idempotent = true;
+        plan.gate = Some(sandbox.path("gate"));
         let (repository, spec) = sandbox.project(&SpecText::of_tasks("plan", &plan.tasks_md()));
         let playbook = sandbox.path("playbook.json");
         std::fs::write(&playbook, plan.playbook().to_string()).unwrap();
         Self { sandbox, repository, plan, spec, playbook, dice: Dice::new(seed) }
+    }
+
+    /// The last unit may come to its end.
+    pub fn let_end(&self) {
+        std::fs::write(self.sandbox.path("gate"), "").unwrap();
     }
 
     pub fn backend(&self) -> String {

@@ -29,6 +29,8 @@ pub(super) struct Caches {
     root: PathBuf,
     program: GitProgram,
     open: Mutex<HashMap<String, Arc<Cache>>>,
+    /// One opening at a time: it clears what a killed git left locked, and must not meet another's work.
+    opening: tokio::sync::Mutex<()>,
     /// One receive at a time: two leases of one repository often want the same objects.
     receiving: tokio::sync::Mutex<()>,
 }
@@ -71,7 +73,7 @@ impl Cache {
 
 impl Caches {
     pub(super) fn new(root: PathBuf, program: GitProgram) -> Self {
-        Self { root, program, open: Mutex::default(), receiving: tokio::sync::Mutex::default() }
+        Self { root, program, open: Mutex::default(), opening: tokio::sync::Mutex::default(), receiving: tokio::sync::Mutex::default() }
     }
 
     /// Removes the caches that were not used for longest until all together are within a bound; those that `owed` needs stay.
@@ -105,22 +107,31 @@ impl Caches {
     }
 
     async fn cache(&self, repository: &str) -> Result<Arc<Cache>, RunnerError> {
-        let known = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(repository).cloned();
-        if let Some(cache) = known {
+        if let Some(cache) = self.known(repository) {
+            return Ok(cache);
+        }
+        let _opening = self.opening.lock().await;
+        if let Some(cache) = self.known(repository) {
             return Ok(cache);
         }
         let key = Oid::parse(repository).map_err(failed)?;
         let format = if key.as_str().len() == 64 { ObjectFormat::Sha256 } else { ObjectFormat::Sha1 };
         // Losing the cache in a crash costs a fetch; syncing every object costs every attempt.
         let git = self.program.init_bare(self.root.join(format!("{key}.git")), format).await.map_err(failed)?.without_sync();
+        for lock in git.clear_abandoned_locks().await.map_err(failed)? {
+            tracing::warn!(lock = %lock.display(), "a git that was killed had left this lock; removed");
+        }
         // Its time is all that counts; without it the cache is merely among the first to go.
         let _ = std::fs::write(git.git_dir().join(USED), "");
         // Present is not enough: only what a ref keeps is known to be whole.
         let haves = git.list_refs("refs/have/").await.map_err(failed)?.into_iter().map(|(_, oid)| oid).collect();
         let cache = Arc::new(Cache { git, haves: Mutex::new(haves), packs: AtomicU32::new(PACKS_MAX / 2) });
-        // Two may have opened it at once: the first counts.
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::clone(open.entry(repository.to_owned()).or_insert(cache)))
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(repository.to_owned(), Arc::clone(&cache));
+        Ok(cache)
+    }
+
+    fn known(&self, repository: &str) -> Option<Arc<Cache>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(repository).cloned()
     }
 
     pub(super) async fn has(&self, repository: &str, commit: &CommitId) -> Result<bool, RunnerError> {

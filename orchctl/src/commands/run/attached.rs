@@ -117,7 +117,7 @@ async fn steer(
     let mut brings_crew = !is_manual && (seat.is_embedded() || !prepared.crew.workers.is_empty());
     match ask(&api, prepared, seat.is_embedded(), manner.fresh).await? {
         // Before anything is started for it: workers may not even be installed any more.
-        Submitted::Finished(reply) => return finished(context, &api, &reply, manner).await,
+        Submitted::Finished(reply) => return finished(context, prepared, &api, &reply, manner).await,
         Submitted::Going(reply) => {
             brings_crew = brings_crew && !waits_for_a_person(&api, &reply).await?;
             if !manner.yes {
@@ -131,7 +131,7 @@ async fn steer(
         bring(context, prepared, seat, crew).await?;
     }
     let reply = match submit(&api, prepared, seat.is_embedded(), manner.fresh).await? {
-        Submitted::Finished(reply) => return finished(context, &api, &reply, manner).await,
+        Submitted::Finished(reply) => return finished(context, prepared, &api, &reply, manner).await,
         Submitted::Going(reply) => reply,
     };
     manner.fresh = false;
@@ -218,11 +218,17 @@ async fn waits_for_a_person(api: &Api, reply: &SubmitReply) -> Result<bool> {
     Ok(status.status == "waiting")
 }
 
-async fn finished(context: &Context, api: &Api, reply: &SubmitReply, manner: &Manner) -> Result<Steered> {
+/// Nothing is left to do but to accept, if that is asked now.
+async fn finished(context: &Context, prepared: &Prepared, api: &Api, reply: &SubmitReply, manner: &Manner) -> Result<Steered> {
     let summary: SummaryView = api.query(&Query::Summary { run: exactly(&reply.run) }).await?;
     let exit = summary.exit.map_or(Exit::Failed, Exit::of_run);
-    tell(context, summary, manner)?;
-    Ok(Steered::Ended(exit))
+    let (true, Some(client)) = (manner.accept, api.client()) else {
+        tell(context, summary, manner)?;
+        return Ok(Steered::Ended(exit));
+    };
+    let mut branch = RunBranch::new(prepared.workdir.repository.clone(), &reply.run, &summary.branch)?;
+    branch.bring_to(client, &summary.head).await?;
+    conclude(context, api, &reply.run, exit, manner, Some(&branch)).await.map(Steered::Ended)
 }
 
 /// The summary, with commands that work where it is read.

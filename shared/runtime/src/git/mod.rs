@@ -12,6 +12,7 @@ mod create;
 mod diff;
 mod error;
 mod history;
+mod locks;
 mod merge;
 mod names;
 mod objects;

@@ -274,3 +274,22 @@ async fn uncommitted_changes_are_named_and_can_be_committed_beside() {
     assert_eq!(place.user_head(), head);
     assert_eq!(place.git("user", &["status", "--porcelain"]), before);
 }
+
+#[tokio::test]
+async fn locks_of_a_killed_git_are_cleared_and_nothing_else() {
+    let place = Place::new().await;
+    let tip = place.user_commit(&[("a", "1\n")]);
+    let packed = place.git("user", &["rev-parse", "HEAD"]);
+    place.git("store.git", &["fetch", "--quiet", "../user", "main:refs/heads/kept"]);
+    let name = RefName::parse("refs/heads/roundtable/x").unwrap();
+    let store = place.path("store.git");
+    for lock in ["HEAD.lock", "packed-refs.lock", "shallow.lock", "refs/heads/roundtable/x.lock", "refs/roundtable/r/1/1.lock"] {
+        std::fs::create_dir_all(store.join(lock).parent().unwrap()).unwrap();
+        std::fs::write(store.join(lock), "").unwrap();
+    }
+    assert!(place.store.move_ref(&name, None, &tip).await.is_err(), "locked");
+    assert_eq!(place.store.clear_abandoned_locks().await.unwrap().len(), 5);
+    place.store.move_ref(&name, None, &tip).await.unwrap();
+    assert_eq!(place.store.clear_abandoned_locks().await.unwrap(), Vec::<PathBuf>::new());
+    assert_eq!(place.git("store.git", &["rev-parse", "refs/heads/kept"]), packed);
+}

@@ -1,0 +1,64 @@
+//! Lock files that a killed git left in a repository of our own. Whoever asks holds the folder alone, so that no git of ours can be at work in it.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::{Git, GitError};
+
+/// A git that outlived its caller may take so long to end; a lock older than that is nobody's.
+const ABANDONED_AFTER: Duration = Duration::from_secs(2);
+/// Where git takes locks, beside refs.
+const PLACES: [&str; 3] = ["", "objects/info", "objects/info/commit-graphs"];
+/// Refs may be nested so deep.
+const DEPTH_MAX: usize = 16;
+
+impl Git {
+    /// Removes what a git that was killed left locked; without it, every later git would refuse. Waits a moment for a lock that is young. To be called once,
+    /// before the repository is used. Returns what was removed.
+    pub async fn clear_abandoned_locks(&self) -> Result<Vec<PathBuf>, GitError> {
+        let dir = self.git_dir.clone();
+        let io = GitError::io("clear-locks");
+        tokio::task::spawn_blocking(move || clear(&dir)).await.map_err(std::io::Error::other).and_then(|cleared| cleared).map_err(io)
+    }
+}
+
+fn clear(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for place in PLACES {
+        locks_in(&dir.join(place), 0, &mut found)?;
+    }
+    locks_in(&dir.join("refs"), DEPTH_MAX, &mut found)?;
+    let mut removed = Vec::new();
+    for lock in found {
+        let Ok(taken) = std::fs::metadata(&lock).and_then(|meta| meta.modified()) else { continue };
+        let age = SystemTime::now().duration_since(taken).unwrap_or_default();
+        if let Some(left) = ABANDONED_AFTER.checked_sub(age) {
+            std::thread::sleep(left);
+        }
+        match std::fs::remove_file(&lock) {
+            Ok(()) => removed.push(lock),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(removed)
+}
+
+/// Lock files in a folder and so many levels below it. No ref's name ends in `.lock`: git refuses it.
+fn locks_in(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() && depth > 0 {
+            locks_in(&entry.path(), depth - 1, found)?;
+        } else if kind.is_file() && entry.path().extension().is_some_and(|extension| extension == "lock") {
+            found.push(entry.path());
+        }
+    }
+    Ok(())
+}
