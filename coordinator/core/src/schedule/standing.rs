@@ -138,13 +138,17 @@ fn waits_for_any(run: &Run, unit: &Unit, stuck: &BTreeSet<usize>) -> bool {
     if unit.state == UnitState::FinalReview && run.in_flight.as_ref().is_some_and(|flight| run.unit(&flight.unit).is_some_and(holds)) {
         return true;
     }
-    if !wants_work(unit) || unit.started {
+    if !wants_work(unit) {
         return false;
     }
-    if run.options.hazards == HazardRule::Writes && keeps_back(run, unit, stuck) {
+    // Also one that has begun: it may have been carried over, or given a dependency since.
+    if unit.state != UnitState::FixRequired && run.plan.needs[unit.position].iter().any(|at| stuck.contains(at)) {
         return true;
     }
-    run.plan.needs[unit.position].iter().any(|at| stuck.contains(at)) || upstream(run, unit).any(|at| stuck.contains(&at))
+    if unit.started {
+        return false;
+    }
+    (run.options.hazards == HazardRule::Writes && keeps_back(run, unit, stuck)) || upstream(run, unit).any(|at| stuck.contains(&at))
 }
 
 /// Whether a unit without a manifest, which waits for holds that do not end, keeps this one from its first grant.

@@ -2,7 +2,7 @@
 
 use roundtable_core::command::Command;
 use roundtable_core::schedule::{Standing, standing};
-use roundtable_shared::{HazardRule, RunOptions, Severity, UnitState};
+use roundtable_shared::{Choice, FailureKind, HazardRule, RunOptions, Severity, UnitState};
 
 use crate::table::{Table, options};
 
@@ -25,5 +25,25 @@ fn what_a_stuck_unit_without_a_manifest_keeps_back_waits_for_a_person_too() {
     table.send(Command::WorkerGoodbye { worker: "reviewer".into(), session: 1 });
     assert!(table.go().is_empty());
     assert!(table.run().decisions.keys().any(|id| id.as_str() == "no-worker-codex-review"));
+    assert_eq!(standing(&table.core.state, table.run()), Standing::Waiting);
+}
+
+/// It was carried over with work, so it counts as begun; tried again, it waits for what it depends on all the same.
+#[test]
+fn a_unit_that_has_begun_waits_with_what_it_depends_on() {
+    let plan = "- [ ] 1. Write a\n  - _writes: a.rs_\n- [ ] 2. Write b\n  - Depends on: 1\n  - _writes: b.rs_\n";
+    let mut table = Table::with_imported(plan, options(), &[("1", "not_started", Some("codex")), ("2", "pending_review", Some("gemini"))]);
+    table.join("w", &[("codex", 1), ("codex-review", 1), ("gemini", 1)]);
+    loop {
+        let turns = table.go();
+        if turns.is_empty() {
+            break;
+        }
+        turns.iter().for_each(|turn| table.breaks(turn, FailureKind::TurnFailed));
+    }
+    assert_eq!(table.run().decisions.keys().map(|id| id.as_str()).collect::<Vec<_>>(), ["quarantine-1", "review-failed-2"]);
+    table.decide("review-failed-2", Choice::Retry);
+    assert!(table.go().is_empty());
+    assert_eq!((table.unit("2").state, table.unit("2").started), (UnitState::NotStarted, true));
     assert_eq!(standing(&table.core.state, table.run()), Standing::Waiting);
 }
