@@ -66,7 +66,7 @@ fn alarms(status: &StatusView, paint: Paint) -> String {
     }
     let going = matches!(status.status.as_str(), "running" | "assigning");
     if going && status.slots == 0 {
-        alarm("nobody is here to work: run `orchctl run` again, or join a worker".to_owned());
+        alarm("nobody is here to work: `worker join --backend codex`, or `orchctl run` again".to_owned());
     }
     if status.status == "halted" {
         alarm("halted; go on with: orchctl run --spec DIR (the same as before)".to_owned());
