@@ -13,13 +13,22 @@ pub const PUBLIC: u32 = 0o644;
 /// Replaces (or makes) a file with these bytes and this mode. After it returns, a power cut leaves the new content; before, the old one.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".tmp-").permissions(fs::Permissions::from_mode(mode)).tempfile_in(dir)?;
+    let mut file =
+        tempfile::Builder::new().prefix(".tmp-").permissions(fs::Permissions::from_mode(mode)).tempfile_in(dir).map_err(unnamed)?;
     file.write_all(bytes)?;
     // The mode given at creation was cut by the umask.
     file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     sync_dir(dir)
+}
+
+/// The error without the temporary file's name: nobody can find that file, and a message that differs each time cannot be said once.
+fn unnamed(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => error.kind().into(),
+    }
 }
 
 /// Makes a new file with these bytes; fails if there is one already.
@@ -71,7 +80,9 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, PRIVATE);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         assert_eq!(write_new(&path, b"three", PRIVATE).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        assert!(write_atomic(&dir.path().join("absent/f"), b"x", PUBLIC).is_err());
+        let absent = dir.path().join("absent/f");
+        let said = || write_atomic(&absent, b"x", PUBLIC).unwrap_err().to_string();
+        assert_eq!(said(), said());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
