@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use roundtable_core::command::Now;
-use roundtable_core::fleet::Fleet;
+use roundtable_core::fleet::{Fleet, NeedKind};
 use roundtable_core::schedule;
 use roundtable_core::state::{Run, State, Unit};
 use roundtable_shared::time::WallMs;
@@ -14,6 +14,8 @@ use super::unit::{self, Viewer};
 
 /// Notices that are shown.
 const NOTICES_MAX: usize = 50;
+/// How long a backend is waited for before that is told.
+const MISSING_AFTER_MS: u64 = 2_000;
 
 /// The branch a run's commits are on.
 pub fn branch(run: &RunId) -> String {
@@ -71,6 +73,7 @@ pub fn status(state: &State, fleet: &Fleet, now: Now, run: &Run) -> StatusView {
         elapsed_ms: elapsed_ms(run, now.wall),
         exit: exit_code(state, run),
         slots: slots(fleet, now),
+        missing: missing(fleet, now, run),
         runs: runs(state),
     }
 }
@@ -102,6 +105,15 @@ pub(super) fn in_shown_order(run: &Run) -> Vec<&Unit> {
     let named: BTreeSet<usize> = shown.iter().map(|unit| unit.position).collect();
     shown.extend(run.units().filter(|unit| !named.contains(&unit.position)));
     shown
+}
+
+/// Backends wanted long enough to tell them from those of a worker that is just joining. Any worker brings a check slot, so those are not named.
+fn missing(fleet: &Fleet, now: Now, run: &Run) -> Vec<String> {
+    let wanted = fleet.missing.iter().filter(|((of, need), since)| {
+        *of == run.id && need.kind != NeedKind::Check && now.mono_ms.saturating_sub(**since) >= MISSING_AFTER_MS
+    });
+    let names: BTreeSet<String> = wanted.map(|((_, need), _)| need.wanted.to_string()).collect();
+    names.into_iter().collect()
 }
 
 /// Slots that can take a grant of any kind right now; pools that serve several backends count once.

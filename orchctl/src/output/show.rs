@@ -50,7 +50,11 @@ fn known(show: &ShowView) -> Vec<(&'static str, String)> {
         ("doing", units::activity(unit)),
         (
             "why",
-            unit.blocked_reason.clone().or_else(|| unit.blocked_by.as_ref().map(|by| format!("blocked by unit {by}"))).unwrap_or_default(),
+            unit.blocked_reason
+                .as_deref()
+                .map(units::spoken)
+                .or_else(|| unit.blocked_by.as_ref().map(|by| format!("blocked by unit {by}")))
+                .unwrap_or_default(),
         ),
         ("waits for", waiting),
         ("owner", format!("{owner}, type {}, {}", unit.unit_type, unit.criticality)),

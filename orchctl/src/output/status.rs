@@ -66,7 +66,10 @@ fn alarms(status: &StatusView, paint: Paint) -> String {
     }
     let going = matches!(status.status.as_str(), "running" | "assigning");
     if going && status.slots == 0 {
-        alarm("nobody is here to work: `worker join --backend codex`, or `orchctl run` again".to_owned());
+        let wanted = status.missing.first().map_or("codex", String::as_str);
+        alarm(format!("nobody is here to work: `worker join --backend {wanted}`, or `orchctl run` again"));
+    } else if going {
+        status.missing.iter().for_each(|wanted| alarm(nobody_offers(wanted)));
     }
     if status.status == "halted" {
         alarm("halted; go on with: orchctl run --spec DIR (the same as before)".to_owned());
@@ -89,6 +92,11 @@ pub fn usage(usage: &roundtable_shared::Usage) -> String {
         None => String::new(),
     };
     format!("{} in{cached}, {} out{cost}", figure(usage.input_tokens), figure(usage.output_tokens))
+}
+
+/// Who is waited for, and how that one comes.
+pub fn nobody_offers(backend: &str) -> String {
+    format!("nobody offers {backend} yet: `worker join --backend {backend}`")
 }
 
 /// `2 decisions wait`.
@@ -122,6 +130,7 @@ pub(crate) mod samples {
             elapsed_ms: 751_000,
             exit: None,
             slots: 4,
+            missing: Vec::new(),
             runs: Vec::new(),
         }
     }
@@ -163,6 +172,11 @@ mod tests {
     fn says_when_nobody_works_and_when_there_is_nothing() {
         let alone = StatusView { slots: 0, ..samples::status() };
         assert!(render(&alone, Paint::plain()).contains("nobody is here to work"));
+        let missing = || vec!["gemini".to_owned()];
+        let alone = StatusView { slots: 0, missing: missing(), ..samples::status() };
+        assert!(render(&alone, Paint::plain()).contains("nobody is here to work: `worker join --backend gemini`"));
+        let waiting = StatusView { missing: missing(), ..samples::status() };
+        assert!(render(&waiting, Paint::plain()).contains("! nobody offers gemini yet: `worker join --backend gemini`"));
         assert_eq!(render(&StatusView::default(), Paint::plain()), NO_RUNS);
     }
 }

@@ -78,9 +78,17 @@ pub fn reason(unit: &UnitView) -> String {
     }
     let more = |rest: usize| if rest > 0 { format!(" (+{rest} more)") } else { String::new() };
     match (&unit.blocked_reason, unit.waiting.split_first()) {
-        (Some(reason), _) => reason.clone(),
+        (Some(reason), _) => spoken(reason),
         (None, Some((first, rest))) => format!("{}{}", first.text, more(rest.len())),
         (None, None) => String::new(),
+    }
+}
+
+/// A reason as a person says it: the mirror files' keyword is for programs.
+pub fn spoken(reason: &str) -> String {
+    match reason {
+        "human_intervention_required" => "three fixes were not enough; a person has to decide".to_owned(),
+        reason => reason.to_owned(),
     }
 }
 
@@ -116,7 +124,7 @@ fn push(table: &mut Table, unit: &UnitView, group: Group) {
         Group::Live => (activity(unit), Style::Live),
         Group::Waiting => (reason(unit), Style::Dim),
         Group::Done => (String::new(), Style::Dim),
-        Group::Out => (unit.blocked_reason.clone().unwrap_or_default(), Style::Dim),
+        Group::Out => (unit.blocked_reason.as_deref().map(spoken).unwrap_or_default(), Style::Dim),
     };
     if !note.is_empty() {
         table.note(Cell::new(style, note));

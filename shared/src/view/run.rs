@@ -64,6 +64,9 @@ pub struct StatusView {
     pub exit: Option<u8>,
     /// Slots offered for the run's backends right now (0 = nobody is here).
     pub slots: u32,
+    /// Backends waited for that nobody has offered for a moment.
+    #[serde(default)]
+    pub missing: Vec<String>,
     /// All runs.
     #[serde(default)]
     pub runs: Vec<RunLine>,

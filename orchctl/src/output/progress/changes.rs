@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use roundtable_shared::view::{StatusView, UnitView};
 
 use crate::output::paint::Style;
-use crate::output::status::decisions_wait;
+use crate::output::status::{decisions_wait, nobody_offers};
 use crate::output::units::{Group, activity, group, reason};
 
 /// A piece of news.
@@ -35,6 +35,10 @@ pub(super) fn changes(before: Option<&StatusView>, now: &StatusView) -> Vec<Chan
     if now.decisions > asked {
         let text = format!("! {}: orchctl decisions {}", decisions_wait(now.decisions), now.run);
         news.push(Change { text, is_notice: false, is_problem: true, style: Style::Problem });
+    }
+    let waited_for = before.map(|status| status.missing.as_slice()).unwrap_or_default();
+    for backend in now.missing.iter().filter(|backend| !waited_for.contains(backend)) {
+        news.push(Change { text: nobody_offers(backend), is_notice: true, is_problem: false, style: Style::Warning });
     }
     let known = before.map(|status| status.notices.as_slice()).unwrap_or_default();
     for notice in fresh(known, &now.notices) {
@@ -102,9 +106,15 @@ mod tests {
         now.units[2].worker = None;
         now.notices.push("one more".into());
         now.decisions = 2;
+        now.missing.push("gemini".into());
         assert_eq!(
             texts(Some(&before), &now),
-            ["· unit 3 pending_review: Command line", "! 2 decisions wait: orchctl decisions query-tool-k3f9qa", "one more"]
+            [
+                "· unit 3 pending_review: Command line",
+                "! 2 decisions wait: orchctl decisions query-tool-k3f9qa",
+                "nobody offers gemini yet: `worker join --backend gemini`",
+                "one more"
+            ]
         );
     }
 
