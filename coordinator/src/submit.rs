@@ -94,14 +94,15 @@ impl Submitter {
         }
         let source = source_of(&request);
         let (hash, options, fresh) = (report.spec.plan_hash(), request.options.clone(), request.fresh);
+        let mode = request.mode_given.then_some(request.options.mode);
         let wanted = source.clone();
-        let found = self.handle.read(move |core: &Core, _| find(&core.state, &wanted, &hash, &options, fresh)).await?;
+        let found = self.handle.read(move |core: &Core, _| find(&core.state, &wanted, &hash, &options, mode, fresh)).await?;
         match found {
             Found::Resume(run) => {
                 reply.run = run.to_string();
                 reply.resumed = true;
                 if !request.dry_run {
-                    let act = Act::Attach { embedded: request.options.embedded };
+                    let act = Act::Attach { options: Box::new(request.options), mode };
                     self.handle.command(Command::Operate(Operate { run: Some(run), by, act })).await?;
                 }
                 return Ok(reply);
@@ -200,18 +201,18 @@ enum Found {
     Nothing,
 }
 
-fn find(state: &State, source: &RunSource, plan_hash: &str, options: &RunOptions, fresh: bool) -> Found {
+fn find(state: &State, source: &RunSource, plan_hash: &str, options: &RunOptions, mode: Option<Mode>, fresh: bool) -> Found {
     if fresh {
         return Found::Nothing;
     }
     if let Some(run) = state.find_resumable(source) {
-        return match difference(run, plan_hash, options) {
+        return match difference(run, plan_hash, options, mode) {
             None => Found::Resume(run.id.clone()),
             Some(what) => Found::Changed(run.id.clone(), what),
         };
     }
     match state.find_latest(source) {
-        Some(run) if run.exit_when_done() == 0 && run.is_done() && difference(run, plan_hash, options).is_none() => {
+        Some(run) if run.exit_when_done() == 0 && run.is_done() && difference(run, plan_hash, options, mode).is_none() => {
             Found::Finished(run.id.clone())
         }
         _ => Found::Nothing,
@@ -219,7 +220,7 @@ fn find(state: &State, source: &RunSource, plan_hash: &str, options: &RunOptions
 }
 
 /// What of the plan or of the options that shape it differs from the run's.
-fn difference(run: &Run, plan_hash: &str, options: &RunOptions) -> Option<String> {
+fn difference(run: &Run, plan_hash: &str, options: &RunOptions, mode: Option<Mode>) -> Option<String> {
     let had = &run.options;
     let mut differs = Vec::new();
     if run.spec.plan_hash() != plan_hash {
@@ -229,7 +230,7 @@ fn difference(run: &Run, plan_hash: &str, options: &RunOptions) -> Option<String
         ("--with-optional", had.with_optional == options.with_optional),
         ("--only", had.only == options.only),
         ("--hazards", had.hazards == options.hazards),
-        ("--mode", had.mode == options.mode),
+        ("--mode", mode.is_none_or(|mode| RunOptions::may_switch(had.mode, mode))),
         ("--manifest", had.manifest == options.manifest),
     ] {
         if !same {

@@ -7,7 +7,7 @@ use roundtable_shared::spec::{Plan, Spec};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
     AttemptFacts, BackendName, BackendOffer, ChangedPath, Choice, CommitId, Criticality, DecisionId, Dependants, HeldLease, Introduction,
-    LeaseRef, RunId, RunOptions, UnitId, WorkerId,
+    LeaseRef, Mode, RunId, RunOptions, UnitId, WorkerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -280,8 +280,10 @@ pub enum Act {
     },
     /// An unfinished run is attached to again: clears a halt.
     Attach {
-        /// Options that may change on resume (embedded, limits).
-        embedded: bool,
+        /// What was given this time; of it, what does not shape the plan holds from here on.
+        options: Box<RunOptions>,
+        /// The mode, where one was asked for.
+        mode: Option<Mode>,
     },
     /// Stop new grants to a worker.
     Drain {

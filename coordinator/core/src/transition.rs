@@ -54,8 +54,8 @@ pub enum Fact {
     RunResumed { by: String },
     /// Stopped for now.
     RunHalted { reason: String, by: String },
-    /// Attached to again: a halt is over.
-    RunAttached { embedded: bool },
+    /// Attached to again: a halt is over, and these options hold (the earlier ones where there are none).
+    RunAttached { embedded: bool, options: Option<Box<RunOptions>> },
     /// It is to end before its units have.
     RunEnding { reason: String, by: String },
     /// All units are at their end; the closing commit is being made.

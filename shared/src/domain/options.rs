@@ -191,3 +191,63 @@ impl Default for RunOptions {
         }
     }
 }
+
+impl RunOptions {
+    /// What the run goes on with when it is run again with `given`: all that was given (is other than the default) and does not shape the plan.
+    /// Also names what that changes, by its flag. Files to copy are not among it: they came with the first submission.
+    pub fn revised(&self, given: &Self) -> (Self, Vec<&'static str>) {
+        let usual = Self::default();
+        let mut now = self.clone();
+        let mut changed = Vec::new();
+        if Self::may_switch(self.mode, given.mode) && self.mode != given.mode {
+            now.mode = given.mode;
+            changed.push("--mode");
+        }
+        macro_rules! take {
+            ($($field:ident => $flag:literal),* $(,)?) => {$(
+                if given.$field != usual.$field && given.$field != self.$field {
+                    now.$field.clone_from(&given.$field);
+                    changed.push($flag);
+                }
+            )*};
+        }
+        take!(
+            orchestrator_backend => "--orchestrator",
+            assign_backend => "--assign-backend",
+            escalate_backend => "--escalate-backend",
+            check => "--check",
+            setup => "setup",
+            models => "model",
+            efforts => "effort",
+            max_iterations => "--max-iterations",
+            max_actions => "--max-actions",
+            session_name => "--session",
+            limits => "limits",
+            switches => "variables of the agents",
+        );
+        now.embedded = given.embedded;
+        (now, changed)
+    }
+
+    /// Whether a run may go from one mode to another: both plan alike, and differ in who is consulted.
+    pub fn may_switch(from: Mode, to: Mode) -> bool {
+        from == to || (matches!(from, Mode::Llm | Mode::Deterministic) && matches!(to, Mode::Llm | Mode::Deterministic))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_again_holds_and_the_rest_stays() {
+        let had = RunOptions { check: Some("make test".into()), max_actions: 3, hazards: HazardRule::Writes, ..RunOptions::default() };
+        assert_eq!(had.revised(&RunOptions::default()), (had.clone(), Vec::new()));
+        let given = RunOptions { mode: Mode::Deterministic, check: Some("make check".into()), max_iterations: 90, ..RunOptions::default() };
+        let (now, changed) = had.revised(&given);
+        assert_eq!(changed, ["--mode", "--check", "--max-iterations"]);
+        assert_eq!((now.mode, now.max_actions, now.hazards), (Mode::Deterministic, 3, HazardRule::Writes));
+        let manual = RunOptions { mode: Mode::Manual, ..RunOptions::default() };
+        assert_eq!(manual.revised(&given).0.mode, Mode::Manual, "manual plans otherwise");
+    }
+}

@@ -27,6 +27,9 @@ pub struct SubmitRequest {
     pub started_branch: Option<String>,
     /// Options.
     pub options: RunOptions,
+    /// Whether the mode was asked for; else an unfinished run keeps its own.
+    #[serde(default)]
+    pub mode_given: bool,
     /// Keep an unfinished run of the same source and start another.
     pub fresh: bool,
     /// Treat missing requirements or design as errors.

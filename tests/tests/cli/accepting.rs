@@ -91,7 +91,10 @@ fn mirror_files_are_exported_imported_and_gone_on_from() {
     assert!(!world.sandbox.path("elsewhere").join("store.db").exists());
     let imported = at(&["import", "--include-dirty", "--json", "--spec", ".specs/login"]).path(&file).run().expect(0).json();
     let agents = world.agents(2);
-    let done = at(&["run", "--spec", ".specs/login", "--include-dirty", "--json", "--workers", &agents]).run().expect(0).json();
+    let done = at(&["run", "--spec", ".specs/login", "--mode", "deterministic", "--include-dirty", "--json", "--workers", &agents])
+        .run()
+        .expect(0)
+        .json();
     assert_eq!((&done["run"], &done["counts"]["completed"]), (&imported["run"], &1.into()), "{done:#}");
     assert_eq!(unit(&done, "1")["attempts"], 0, "what was completed is not done again");
 

@@ -56,6 +56,16 @@ fn a_changed_plan_is_refused_until_fresh_which_keeps_the_old_run() {
     let options = SpecText::parallel("login", 1);
     options.write(&world.repo.path().join(".specs"));
     world.run(&["--hazards", "writes"]).run().expect(3).err_has(&["hazards", "--fresh"]);
+    // The mode it has need not be said again, and may be another that plans alike.
+    let agents = world.agents(2);
+    let again = |more: &[&str]| world.run_without_workers(&["--workers", &agents]).args(more.iter().copied()).run();
+    assert_eq!(again(&["--json"]).expect(2).json()["run"], first["run"]);
+    again(&["--mode", "llm", "--max-actions", "3"]).expect(2);
+    let switched = world.status();
+    assert_eq!(switched["mode"], "llm");
+    let notices = switched["notices"].as_array().expect("notices");
+    assert!(notices.iter().any(|notice| notice.as_str().is_some_and(|text| text.contains("--mode, --max-actions"))), "{notices:?}");
+    again(&["--mode", "manual"]).expect(3).err_has(&["--mode", "--fresh"]);
     Playbook::new().write(&world.play);
     let fresh = world.run(&["--fresh", "--json"]).run().expect(0).json();
     assert_ne!(fresh["run"], first["run"]);

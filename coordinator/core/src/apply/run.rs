@@ -136,8 +136,12 @@ fn life(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
         Fact::RunPaused { note, by } => run.paused = Some(Remark { text: note.clone(), by: by.clone(), at }),
         Fact::RunResumed { .. } => run.paused = None,
         Fact::RunHalted { reason, by } => run.halted = Some(Remark { text: reason.clone(), by: by.clone(), at }),
-        Fact::RunAttached { embedded } => {
+        Fact::RunAttached { embedded, options } => {
             run.halted = None;
+            if let Some(options) = options {
+                run.orchestrator.enabled |= options.mode == Mode::Llm && run.options.mode != Mode::Llm;
+                run.options.clone_from(options);
+            }
             run.options.embedded = *embedded;
             run.orchestrator.idle_answers = 0;
         }

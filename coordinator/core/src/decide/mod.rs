@@ -6,6 +6,7 @@
 mod advance;
 mod answer;
 mod assign;
+mod attach;
 mod attempt;
 mod blocking;
 mod cancel;

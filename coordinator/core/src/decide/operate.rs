@@ -3,7 +3,7 @@
 use roundtable_shared::manifest::Manifest;
 use roundtable_shared::{Assignment, BackendName, Criticality, DecisionId, DecisionKind, RunId, UnitId, UnitState, WorkerId};
 
-use super::{Deciding, answer, cancel, close, shell, step};
+use super::{Deciding, answer, attach, cancel, close, step};
 use crate::change::Rejection;
 use crate::command::{Act, Operate};
 use crate::effect::Effect;
@@ -50,7 +50,7 @@ pub(super) fn operate(d: &mut Deciding<'_>, operate: Operate) -> Result<(), Reje
             d.done("nothing more is granted; running again goes on");
             Ok(())
         }
-        Act::Attach { embedded } => attach(d, &run, embedded),
+        Act::Attach { options, mode } => attach::attach(d, &run, &options, mode),
         Act::Drain { .. } => Ok(()),
     }
 }
@@ -147,17 +147,6 @@ fn resume_all(d: &mut Deciding<'_>, by: String) -> Result<(), Rejection> {
         d.emit(&run, Fact::RunResumed { by: by.clone() });
     }
     d.done("grants go on");
-    Ok(())
-}
-
-/// Running again: a halt is over, and effects it may have left owed are done.
-fn attach(d: &mut Deciding<'_>, run: &RunId, embedded: bool) -> Result<(), Rejection> {
-    let now = d.run(run);
-    if now.halted.is_some() || now.options.embedded != embedded {
-        d.emit(run, Fact::RunAttached { embedded });
-        shell::repeat_owed(d, run);
-    }
-    d.done(format!("run {run} goes on"));
     Ok(())
 }
 

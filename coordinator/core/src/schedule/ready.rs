@@ -142,6 +142,7 @@ impl Gates<'_> {
         if self.phase_counts && !decide::step_allows(self.run, phase, &self.unit.id) {
             found |= self.closed(|gates| {
                 let word = match phase {
+                    Phase::Dispatch if gates.unit.owner.is_none() || gates.unit.window.is_none() => "assign",
                     Phase::Reviews => "reviews",
                     Phase::Consolidate => "consolidate",
                     _ => "dispatch",

@@ -2,7 +2,7 @@
 
 use roundtable_core::command::{Act, Command, Operate, Phase, RunSource, Submit};
 use roundtable_core::state::Run;
-use roundtable_shared::{BackendName, Choice, CommitId, Criticality, Decision, Dependants, EntryKind, Mode, RunId, UnitId};
+use roundtable_shared::{BackendName, Choice, CommitId, Criticality, Decision, Dependants, EntryKind, Mode, RunId, RunOptions, UnitId};
 
 use crate::plans::a_path_of;
 use crate::repository::TASKS_PATH;
@@ -30,14 +30,18 @@ impl World {
 
     fn look_at(&mut self, id: &RunId) {
         let Some(run) = self.durable.run(id) else { return };
-        let (paused, halted, embedded) = (run.paused.is_some(), run.halted.is_some(), run.options.embedded);
+        let (paused, halted, options) = (run.paused.is_some(), run.halted.is_some(), Box::new(run.options.clone()));
         let steps = run.options.mode == Mode::Manual && run.step.is_none() && !run.has_live_attempts();
         let open: Vec<Decision> = run.decisions.values().cloned().collect();
         if paused && self.is_due(&format!("pause {id}"), 120_000) {
             self.act(Some(id), Act::Resume);
         }
         if halted && self.is_due(&format!("halt {id}"), 120_000) {
-            self.act(Some(id), Act::Attach { embedded });
+            // With the same command, or with another mode or check than before.
+            let mode = *self.rng.pick(&[None, Some(Mode::Llm), Some(Mode::Deterministic)]);
+            let check = *self.rng.pick(&[None, None, Some("another check")]);
+            let options = Box::new(RunOptions { check: check.map(str::to_owned).or(options.check.clone()), ..*options });
+            self.act(Some(id), Act::Attach { options, mode: mode });
         }
         if steps {
             let phase = *self.rng.pick(&[Phase::Assign, Phase::Dispatch, Phase::Dispatch, Phase::Reviews, Phase::Consolidate]);

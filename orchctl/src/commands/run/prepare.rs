@@ -39,6 +39,7 @@ pub(in crate::commands) struct Prepared {
     pub(in crate::commands) crew: CrewOptions,
     pub(in crate::commands) location: Location,
     pub(in crate::commands) strict: bool,
+    mode_given: bool,
     import: Option<String>,
     warnings: Vec<String>,
 }
@@ -96,8 +97,8 @@ impl Prepared {
         warnings.extend(location.notice.clone());
         let crew = crew_options(&args.fleet, aliases.parallel_max);
         let sources = Sources { repository: Some(top), ..context.sources.clone() };
-        let (import, strict) = (state.map(|(_, text)| text), args.plan.strict);
-        Ok(Self { workdir, spec, report, base, config, sources, options, copies, crew, location, strict, import, warnings })
+        let (import, strict, mode_given) = (state.map(|(_, text)| text), args.plan.strict, args.plan.mode.is_some());
+        Ok(Self { workdir, spec, report, base, config, sources, options, copies, crew, location, strict, mode_given, import, warnings })
     }
 
     /// The submission's header.
@@ -114,6 +115,7 @@ impl Prepared {
             base: self.base.commit.to_string(),
             started_branch: self.workdir.branch(),
             options: RunOptions { embedded, ..self.options.clone() },
+            mode_given: self.mode_given,
             fresh,
             strict: self.strict,
             dry_run,

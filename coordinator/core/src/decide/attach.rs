@@ -1,0 +1,40 @@
+//! A run is run again: a halt is over, effects left owed are done, and what was given this time holds from here on.
+
+use roundtable_shared::{DecisionKind, Mode, RunId, RunOptions};
+
+use super::{Deciding, consult, shell, withdraw};
+use crate::change::Rejection;
+use crate::state::BaseCheck;
+use crate::transition::Fact;
+
+/// `mode` is `None` where none was asked for: then the run keeps its own.
+pub(super) fn attach(d: &mut Deciding<'_>, run: &RunId, given: &RunOptions, mode: Option<Mode>) -> Result<(), Rejection> {
+    let now = d.run(run);
+    let given = RunOptions { mode: mode.unwrap_or(now.options.mode), ..given.clone() };
+    let (revised, changed) = now.options.revised(&given);
+    if now.halted.is_some() || revised != now.options {
+        let (had_mode, had_check, is_planned) = (now.options.mode, now.options.check.clone(), now.plan_source.is_some());
+        d.emit(run, Fact::RunAttached { embedded: given.embedded, options: Some(Box::new(revised.clone())) });
+        if !changed.is_empty() {
+            d.notice(run, format!("from here on with what was given now: {}", changed.join(", ")));
+        }
+        if had_mode == Mode::Llm && revised.mode != Mode::Llm {
+            consult::give_up(d, run, &format!("run again with --mode {}", revised.mode));
+        }
+        if is_planned && had_check != revised.check {
+            check_anew(d, run);
+        }
+        shell::repeat_owed(d, run);
+    }
+    d.done(format!("run {run} goes on"));
+    Ok(())
+}
+
+/// Another check: what the earlier one said of the base is void, and so is what was asked about it.
+fn check_anew(d: &mut Deciding<'_>, run: &RunId) {
+    let asked = DecisionKind::CheckRedOnBase.id(None);
+    if d.is_open(run, &asked) {
+        withdraw(d, run, &asked, "there is another check");
+    }
+    d.emit(run, Fact::BaseChecked { result: BaseCheck::Wanted { red: 0, lost: 0, retry_at: None } });
+}
