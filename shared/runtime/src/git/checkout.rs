@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::fs;
 
+use super::index::copy_index;
 use super::program::absolute;
 use super::scan::records;
 use super::snapshot::blocking;
@@ -127,7 +128,7 @@ impl Git {
             let text: String = boundaries.iter().map(|oid| format!("{oid}\n")).collect();
             fs::write(dot_git.join("shallow"), text).await.map_err(GitError::io("checkout"))?;
         }
-        fs::copy(checkout.index_file(), dot_git.join("index")).await.map_err(GitError::io("checkout"))?;
+        copy_index("checkout", &checkout.index_file(), &dot_git.join("index")).await?;
         Ok(())
     }
 }

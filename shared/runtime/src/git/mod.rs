@@ -12,6 +12,7 @@ mod create;
 mod diff;
 mod error;
 mod history;
+mod index;
 mod locks;
 mod merge;
 mod names;

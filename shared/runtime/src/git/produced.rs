@@ -1,5 +1,6 @@
 //! What a command has put into a fresh checkout beside the commit's files.
 
+use super::index::copy_index;
 use super::scan::{path_text, records};
 use super::{Checkout, Git, GitError};
 
@@ -11,7 +12,9 @@ impl Git {
     /// added: then the commit and these do not make up what is there. `beside`: added files that do not count.
     pub async fn produced(&self, checkout: &Checkout, beside: &[String]) -> Result<Option<Vec<String>>, GitError> {
         let index_file = checkout.private.join("produced-index");
-        tokio::fs::copy(checkout.index_file(), &index_file).await.map_err(GitError::io("ls-files"))?;
+        if !copy_index("ls-files", &checkout.index_file(), &index_file).await? {
+            return Ok(None);
+        }
         let git = self.clone().with_work_tree(&checkout.dir, &index_file);
         let list = async |args: &'static [&'static str], verb: &'static str| {
             let answer = git.invoke(verb).args(args).output_bytes_max(LIST_BYTES_MAX).long().run().await?;

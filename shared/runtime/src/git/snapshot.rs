@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::checkout::remove_if_there;
+use super::index::copy_index;
 use super::scan::{records, text_of};
 use super::withheld::{Filter, Withheld};
 use super::{Checkout, Git, GitError, Oid, Signature};
@@ -98,14 +99,10 @@ impl Git {
     /// Begins with the index of the checkout, whose file times spare reading what did not change; without it, with the commit's tree.
     async fn start_index(&self, checkout: &Checkout, index_file: &Path) -> Result<(), GitError> {
         remove_if_there(index_file).await?;
-        match tokio::fs::copy(checkout.index_file(), index_file).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.invoke("read-tree").arg(checkout.commit.as_str()).run().await?;
-                Ok(())
-            }
-            Err(source) => Err(GitError::Io { verb: "snapshot", source }),
+        if !copy_index("snapshot", &checkout.index_file(), index_file).await? {
+            self.invoke("read-tree").arg(checkout.commit.as_str()).run().await?;
         }
+        Ok(())
     }
 
     async fn stage(&self, request: &SnapshotRequest<'_>) -> Result<Staging, GitError> {

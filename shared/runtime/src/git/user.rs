@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::command::Invocation;
+use super::index::copy_index;
 use super::scan::{oid_of, records};
 use super::{Git, GitError, GitProgram, ObjectFormat, Oid, RefName, Signature};
 
@@ -143,10 +144,7 @@ impl UserRepository {
         let index_file = scratch.path().join("index");
         let own_index =
             path_line(&self.git.invoke("rev-parse").args(["--path-format=absolute", "--git-path", "index"]).run().await?.stdout)?;
-        match tokio::fs::copy(&own_index, &index_file).await {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(GitError::Io { verb: "add", source: error }),
-            _ => {}
-        }
+        copy_index("add", &own_index, &index_file).await?;
         let git = self.git.clone().with_index(&index_file);
         git.invoke("add").args(["--all"]).config("advice.addEmbeddedRepo=false").long().run().await?;
         let tree = git.write_tree().await?;

@@ -37,6 +37,32 @@ async fn a_checkout_wants_an_empty_directory() {
     assert!(matches!(place.store.checkout(&request).await, Err(GitError::Io { .. })));
 }
 
+/// git's file times are whole seconds: a change in the second of the checkout that keeps the size shows in neither time nor size.
+#[tokio::test]
+async fn a_change_in_the_second_of_the_checkout_is_seen() {
+    let second = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let deadline = second() + 30;
+    loop {
+        let place = Place::new().await;
+        let base = place.user_commit(&[("a.txt", "wrong\n")]);
+        place.import(&base).await;
+        let began = second();
+        let checkout = place.checkout(&base).await;
+        place.write("agent/a.txt", "right\n");
+        if second() != began {
+            assert!(second() < deadline, "the machine is too slow to check out within a second");
+            continue;
+        }
+        while second() == began {
+            tokio::task::yield_now().await;
+        }
+        let snapshot = place.snapshot(&checkout).await;
+        assert_eq!(place.file(&snapshot.commit, "a.txt").await.as_deref(), Some("right\n"));
+        assert!(place.git("agent", &["status", "--porcelain"]).contains("a.txt"), "the agent's own git sees it too");
+        return;
+    }
+}
+
 #[tokio::test]
 async fn nothing_done_is_no_change() {
     let place = Place::new().await;
