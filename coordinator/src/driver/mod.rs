@@ -12,7 +12,7 @@ use roundtable_core::command::{Command, Now};
 use roundtable_core::effect::Effect;
 use roundtable_core::state::{Attempt, Run};
 use roundtable_core::transition::{Fact, Transition};
-use roundtable_core::{Change, Core, Entropy, Rejection, Reply};
+use roundtable_core::{Change, Core, Entropy, Rejection, Reply, invariants};
 use roundtable_runtime::clock::Clock;
 use roundtable_shared::{AttemptKey, AttemptNo, LeaseRef, UnitId};
 use roundtable_store::{AppendError, Log, NewRow, ReadError};
@@ -29,6 +29,8 @@ pub use sessions::{SESSION_QUEUE_MAX, Sessions};
 const BATCH_MAX: usize = 1024;
 /// The clock's command comes at least this often.
 const TICK_MS: u64 = 250;
+/// Units of a state that debug builds examine after each batch.
+const EXAMINED_UNITS_MAX: usize = 250;
 /// Rows read at once while folding.
 const FOLD_ROWS: usize = 10_000;
 
@@ -56,6 +58,9 @@ pub enum DriverError {
     /// The append failed: nothing of the batch is visible, and nothing can be promised any more.
     #[error(transparent)]
     Append(#[from] AppendError),
+    /// An invariant does not hold; nothing of the batch was made durable.
+    #[error("an invariant is broken, which is a bug; the state on disk is from before it: {0}")]
+    Broken(String),
 }
 
 /// A folded core, ready to run.
@@ -187,6 +192,7 @@ impl Driver {
     /// One append, then everything that was waiting for it.
     async fn commit(&mut self, change: Change, waiting: Vec<Waiting>) -> Result<(), DriverError> {
         if !change.transitions.is_empty() {
+            self.examine()?;
             let rows = change.transitions.iter().map(encode_transition).collect::<Result<Vec<NewRow>, _>>()?;
             let appended =
                 self.parts.log.append(self.head, rows).await.inspect_err(|error| error!(%error, "the append failed; stopping"))?;
@@ -210,6 +216,22 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Debug builds look at the whole of a state that is small enough before they make it durable, so that every test of the programs is one of the invariants.
+    fn examine(&self) -> Result<(), DriverError> {
+        let units = || self.core.state.runs.values().map(|run| run.units.len()).sum::<usize>();
+        if !cfg!(debug_assertions) || units() > EXAMINED_UNITS_MAX {
+            return Ok(());
+        }
+        let (state, fleet) = (&self.core.state, &self.core.fleet);
+        match invariants::of_state(state).into_iter().chain(invariants::of_fleet(state, fleet)).next() {
+            None => Ok(()),
+            Some(violation) => {
+                error!(%violation, "an invariant is broken; stopping");
+                Err(DriverError::Broken(violation.to_string()))
+            }
+        }
     }
 
     fn publish_lease(&self, transition: &Transition) {
