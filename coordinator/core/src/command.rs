@@ -371,6 +371,8 @@ pub enum ShellAnswer {
         unit: UnitId,
         /// The tip it was prepared on.
         tip: CommitId,
+        /// The attempt's commit it was prepared of.
+        of: CommitId,
         /// What came out.
         result: Prepared,
     },
@@ -389,6 +391,8 @@ pub enum ShellAnswer {
         unit: UnitId,
         /// The tip it was merged with.
         tip: CommitId,
+        /// The attempt's commit that was merged.
+        of: CommitId,
         /// What came out.
         result: Prepared,
     },

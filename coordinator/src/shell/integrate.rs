@@ -18,9 +18,9 @@ struct RunPaths {
 }
 
 pub(super) async fn prepare(parts: Parts, asked: PrepareIntegration) {
-    let (run, unit, tip) = (asked.run.clone(), asked.unit.clone(), asked.tip.clone());
+    let (run, unit, tip, of) = (asked.run.clone(), asked.unit.clone(), asked.tip.clone(), asked.commit.clone());
     let said = match prepared(&parts, asked).await {
-        Ok(result) => ShellAnswer::IntegrationPrepared { run, unit, tip, result },
+        Ok(result) => ShellAnswer::IntegrationPrepared { run, unit, tip, of, result },
         Err(error) => failed(run, Some(unit), "the integration could not be prepared", &error),
     };
     answer(&parts.links.handle, said).await;
@@ -53,7 +53,7 @@ pub(super) async fn merge_with_tip(parts: Parts, run: RunId, unit: UnitId, base:
         Ok::<_, ShellError>(repository.merge_with_tip(&base, &commit, &tip).await?)
     };
     let said = match merged.await {
-        Ok(result) => ShellAnswer::Merged { run, unit, tip, result },
+        Ok(result) => ShellAnswer::Merged { run, unit, tip, of: commit, result },
         Err(error) => failed(run, Some(unit), "the merge with the tip failed", &error),
     };
     answer(&parts.links.handle, said).await;

@@ -384,17 +384,17 @@ impl World {
                 } else {
                     Prepared::Clean { commit: self.new_commit(), changed: unit.changed.iter().map(|path| changed(path)).collect() }
                 };
-                self.shell(ShellAnswer::IntegrationPrepared { run: asked.run, unit: asked.unit, tip: asked.tip, result });
+                self.shell(ShellAnswer::IntegrationPrepared { run: asked.run, unit: asked.unit, tip: asked.tip, of: asked.commit, result });
             }
             Effect::MoveBranch { run, new, .. } => self.shell(ShellAnswer::BranchMoved { run, tip: new }),
-            Effect::MergeWithTip { run, unit, tip, .. } => {
+            Effect::MergeWithTip { run, unit, tip, commit, .. } => {
                 let paths = self.unit(unit.as_str()).changed.clone();
                 let result = if paths.is_empty() {
                     Prepared::Empty
                 } else {
                     Prepared::Clean { commit: self.new_commit(), changed: paths.iter().map(|path| changed(path)).collect() }
                 };
-                self.shell(ShellAnswer::Merged { run, unit, tip, result });
+                self.shell(ShellAnswer::Merged { run, unit, tip, of: commit, result });
             }
             Effect::CloseRun { run, .. } => self.shell(ShellAnswer::RunClosed { run, commit: None }),
             Effect::Revoke { lease, .. } => self.running.retain(|grant| grant.lease != lease),

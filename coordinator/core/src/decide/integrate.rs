@@ -63,10 +63,11 @@ pub(super) fn effect(run: &Run) -> Option<Effect> {
     }
 }
 
-/// The shell's answer; one that no longer fits is ignored.
-pub(super) fn prepared(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, tip: &CommitId, result: Prepared) {
+/// The shell's answer; one that no longer fits is ignored, such as a late one about work that has been replaced since.
+pub(super) fn prepared(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, (tip, of): (&CommitId, &CommitId), result: Prepared) {
     let Some(flight) = d.state().run(run).and_then(|run| run.in_flight.as_ref()) else { return };
-    if flight.unit != *unit || flight.tip != *tip || flight.candidate.is_some() {
+    let is_current = d.state().unit(run, unit).and_then(|unit| unit.accepted.as_ref()).is_some_and(|work| work.commit == *of);
+    if flight.unit != *unit || flight.tip != *tip || flight.candidate.is_some() || !is_current {
         return;
     }
     match result {

@@ -33,9 +33,10 @@ pub(super) fn effect(run: &Run, unit: &Unit) -> Option<Effect> {
 }
 
 /// The shell's answer; one that no longer fits is ignored.
-pub(super) fn merged(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, tip: &CommitId, result: Prepared) {
+pub(super) fn merged(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, (tip, of): (&CommitId, &CommitId), result: Prepared) {
     let Some(now) = d.state().unit(run, unit) else { return };
-    let Some(merging) = now.merging.clone().filter(|merging| merging.tip == *tip) else { return };
+    let fits = |merging: &Merging| merging.tip == *tip && merging.work.commit == *of;
+    let Some(merging) = now.merging.clone().filter(fits) else { return };
     let role = now.next_role();
     d.emit(run, Fact::MergeSet { unit: unit.clone(), merging: None });
     let attempt = merging.work.attempt;

@@ -22,12 +22,12 @@ pub(super) fn answer(d: &mut Deciding<'_>, answer: ShellAnswer) {
                 attempt::lose(d, &lease.key, LostCause::GrantFailed, &reason);
             }
         }
-        ShellAnswer::IntegrationPrepared { run, unit, tip, result } => {
-            unless_stale(d, &run, Some(&unit), |d| integrate::prepared(d, &run, &unit, &tip, result));
+        ShellAnswer::IntegrationPrepared { run, unit, tip, of, result } => {
+            unless_stale(d, &run, Some(&unit), |d| integrate::prepared(d, &run, &unit, (&tip, &of), result));
         }
         ShellAnswer::BranchMoved { run, tip } => unless_stale(d, &run, None, |d| integrate::branch_moved(d, &run, &tip)),
-        ShellAnswer::Merged { run, unit, tip, result } => {
-            unless_stale(d, &run, Some(&unit), |d| merge::merged(d, &run, &unit, &tip, result));
+        ShellAnswer::Merged { run, unit, tip, of, result } => {
+            unless_stale(d, &run, Some(&unit), |d| merge::merged(d, &run, &unit, (&tip, &of), result));
         }
         ShellAnswer::RunClosed { run, commit } => unless_stale(d, &run, None, |d| close::closed(d, &run, commit)),
         ShellAnswer::Failed { run, unit, reason } => failed(d, run, unit, reason),

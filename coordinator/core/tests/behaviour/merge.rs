@@ -19,7 +19,7 @@ fn a_fix_of_a_person_s_commit_goes_on_from_that_commit() {
     assert!(table.effects.iter().any(|effect| matches!(effect, Effect::MergeWithTip { commit, .. } if *commit == theirs)));
     let tip = table.run().tip.clone();
     let result = Prepared::Conflict { paths: vec!["a.rs".to_owned()], evidence: "CONFLICT".to_owned() };
-    table.shell(ShellAnswer::Merged { run: run_id(), unit: "1".into(), tip, result });
+    table.shell(ShellAnswer::Merged { run: run_id(), unit: "1".into(), tip, of: theirs.clone(), result });
     let fix = table.go_one("1");
     assert_eq!(fix.role, Role::Fix);
     let starts_from = match fix.start {

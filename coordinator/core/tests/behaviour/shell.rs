@@ -1,8 +1,8 @@
 //! Effects that fail are repeated until they work.
 
-use roundtable_core::command::{Prepared, ShellAnswer};
+use roundtable_core::command::{Prepared, RoleAnswer, ShellAnswer};
 use roundtable_core::effect::Effect;
-use roundtable_shared::Severity;
+use roundtable_shared::{FailureKind, Role, RunOptions, Severity};
 
 use crate::table::{Table, options, run_id};
 
@@ -22,8 +22,37 @@ fn the_answer_of_another_effect_does_not_end_the_repeating() {
     assert!(is_asked(&mut table));
     table.shell(ShellAnswer::Failed { run: run_id(), unit: Some("1".into()), reason: "the disk is full".to_owned() });
     // A late answer to something that was asked about another unit.
-    let tip = table.run().tip.clone();
-    table.shell(ShellAnswer::Merged { run: run_id(), unit: "2".into(), tip, result: Prepared::Empty });
+    let (tip, of) = (table.run().tip.clone(), table.commit());
+    table.shell(ShellAnswer::Merged { run: run_id(), unit: "2".into(), tip, of, result: Prepared::Empty });
     table.pass(5_000);
     assert!(is_asked(&mut table), "the integration is prepared again");
+}
+
+#[test]
+fn a_late_preparation_of_work_since_replaced_is_not_taken() {
+    let checked = RunOptions { check: Some("make test".into()), ..options() };
+    let mut table = Table::with("- [ ] 1. Write a\n  - _writes: a.rs_\n", checked);
+    table.join("w", &[("codex", 2), ("codex-review", 2), ("check", 1)]);
+    let (checks, work): (Vec<_>, Vec<_>) = table.go().into_iter().partition(|grant| grant.role == Role::Check);
+    let work = &work[0];
+    table.report(&checks[0], None, &[], Ok(RoleAnswer::None));
+    table.works(work, &["a.rs"]);
+    let review = table.go_one("1");
+    table.reviews(&review, Severity::None);
+    let (tip, first) = (table.run().tip.clone(), table.unit("1").accepted.clone().expect("work").commit);
+    table.integrate();
+    for _ in 0..2 {
+        let red = table.go_one("1");
+        assert_eq!(red.role, Role::Check);
+        table.breaks(&red, FailureKind::TurnFailed);
+    }
+    let fix = table.go_one("1");
+    assert_eq!(fix.role, Role::Fix);
+    table.works(&fix, &["a.rs"]);
+    let review = table.go_one("1");
+    table.reviews(&review, Severity::None);
+    assert!(table.run().in_flight.is_some());
+    let result = Prepared::Clean { commit: table.commit(), changed: Vec::new() };
+    table.shell(ShellAnswer::IntegrationPrepared { run: run_id(), unit: "1".into(), tip, of: first, result });
+    assert_eq!(table.run().in_flight.as_ref().expect("in flight").candidate, None);
 }

@@ -268,12 +268,18 @@ impl Table {
             match effect {
                 Effect::PrepareIntegration(asked) => {
                     let result = self.clean(&asked.unit);
-                    self.shell(ShellAnswer::IntegrationPrepared { run: asked.run, unit: asked.unit, tip: asked.tip, result });
+                    self.shell(ShellAnswer::IntegrationPrepared {
+                        run: asked.run,
+                        unit: asked.unit,
+                        tip: asked.tip,
+                        of: asked.commit,
+                        result,
+                    });
                 }
                 Effect::MoveBranch { run, new, .. } => self.shell(ShellAnswer::BranchMoved { run, tip: new }),
-                Effect::MergeWithTip { run, unit, tip, .. } => {
+                Effect::MergeWithTip { run, unit, tip, commit, .. } => {
                     let result = self.clean(&unit);
-                    self.shell(ShellAnswer::Merged { run, unit, tip, result });
+                    self.shell(ShellAnswer::Merged { run, unit, tip, of: commit, result });
                 }
                 Effect::CloseRun { run, .. } => self.shell(ShellAnswer::RunClosed { run, commit: None }),
                 _ => {}

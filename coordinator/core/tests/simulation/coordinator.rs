@@ -360,7 +360,10 @@ impl World {
             Effect::PrepareIntegration(asked) => {
                 let conflicts = self.bad(self.agents.conflicts);
                 let result = self.repository.prepare(&asked, conflicts);
-                self.answer(life, ShellAnswer::IntegrationPrepared { run: asked.run, unit: asked.unit, tip: asked.tip, result });
+                self.answer(
+                    life,
+                    ShellAnswer::IntegrationPrepared { run: asked.run, unit: asked.unit, tip: asked.tip, of: asked.commit, result },
+                );
             }
             Effect::MoveBranch { run, old, new } => {
                 let flight = self.durable.run(&run).and_then(|run| run.in_flight.as_ref());
@@ -380,7 +383,7 @@ impl World {
             Effect::MergeWithTip { run, unit, .. } if fails => self.answer(life, ShellAnswer::Failed { run, unit: Some(unit), reason }),
             Effect::MergeWithTip { run, unit, base, commit, tip } => {
                 let result = self.repository.merge_with_tip(&base, &commit, &tip);
-                self.answer(life, ShellAnswer::Merged { run, unit, tip, result });
+                self.answer(life, ShellAnswer::Merged { run, unit, tip, of: commit, result });
             }
             Effect::CloseRun { run, .. } if fails => self.answer(life, ShellAnswer::Failed { run, unit: None, reason }),
             Effect::CloseRun { run, tip, ticks, learnings } => {
