@@ -91,9 +91,10 @@ pub fn normalise_entry(entry: &str) -> Result<String, PathError> {
     Ok(nfc(out))
 }
 
-/// Brings a path that git reported to the form entries are compared in (NFC). Git's own paths need nothing else.
+/// Brings a path that git reported to the form entries are compared in. Names that begin or end with a blank or hold a `\` are rare and legal; since entries
+/// cannot say them, they count as the same path as the name without, which can only make two units wait for each other that need not.
 pub fn normalise_path(path: &str) -> String {
-    nfc(path.to_owned())
+    nfc(path.trim().replace('\\', "/"))
 }
 
 fn nfc(text: String) -> String {

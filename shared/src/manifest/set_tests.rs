@@ -146,6 +146,30 @@ fn path() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(vec!["a", "b", "ab", "ba", "aab", "c"]), 1..5).prop_map(|names| names.join("/"))
 }
 
+/// What an agent may call a file is claimed by that very name.
+#[test]
+fn a_claimed_name_covers_itself_however_odd() {
+    for name in [
+        "b ",
+        " lead.txt",
+        "back\\slash.txt",
+        "dir /x",
+        "tab\there",
+        "new\nline",
+        "ends\n",
+        "[id].tsx",
+        "a*b",
+        "-x",
+        "caf\u{e9}",
+        "cafe\u{301}",
+    ] {
+        let claimed = PathSet::new(&[name], false).unwrap();
+        assert!(claimed.covers(name), "{name:?}");
+        let stored: PathSet = serde_json::from_str(&serde_json::to_string(&claimed).unwrap()).unwrap();
+        assert!(stored.covers(name), "{name:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
