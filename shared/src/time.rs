@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+
+const TO_THE_MILLISECOND: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
 /// Milliseconds since the Unix epoch, UTC. For display and durable timers only; durations across hosts never use it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Debug, Default)]
@@ -10,13 +15,13 @@ use time::format_description::well_known::Rfc3339;
 pub struct WallMs(pub u64);
 
 impl WallMs {
-    /// RFC 3339 in UTC with whole seconds or milliseconds, as the mirror files want it.
+    /// RFC 3339 in UTC, always to the millisecond, so that sorting the texts sorts the times.
     pub fn rfc3339(self) -> String {
         let nanos = i128::from(self.0) * 1_000_000;
         OffsetDateTime::from_unix_timestamp_nanos(nanos)
             .ok()
-            .and_then(|at| at.format(&Rfc3339).ok())
-            .unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned())
+            .and_then(|at| at.format(TO_THE_MILLISECOND).ok())
+            .unwrap_or_else(|| "1970-01-01T00:00:00.000Z".to_owned())
     }
 
     /// Reads RFC 3339 with any offset.
@@ -39,6 +44,7 @@ mod tests {
     fn rfc3339_round_trips_and_accepts_offsets() {
         let at = WallMs(1_767_225_600_123);
         assert_eq!(WallMs::parse_rfc3339(&at.rfc3339()), Some(at));
+        assert_eq!(WallMs(1_767_225_600_000).rfc3339(), "2026-01-01T00:00:00.000Z");
         assert_eq!(WallMs::parse_rfc3339("2026-01-01T01:00:00+01:00"), WallMs::parse_rfc3339("2026-01-01T00:00:00Z"));
         assert_eq!(WallMs::parse_rfc3339("yesterday"), None);
     }
