@@ -11,13 +11,11 @@ use roundtable_shared::answer::{AssignAnswer, OrchestrateAnswer, ReviewAnswer, W
 use roundtable_shared::limits::LEARNINGS_MAX;
 use roundtable_shared::manifest::Manifest;
 use roundtable_shared::spec::Plan as Outline;
-use roundtable_shared::{AttemptFacts, BackendName, ChangedPath, CommitId, LeaseRef, Role, WorkerId};
+use roundtable_shared::{AttemptFacts, BUILT_IN_BACKENDS, BackendName, ChangedPath, CommitId, LeaseRef, Role, WorkerId};
 
 use crate::driver::{Handle, HandleError};
 use crate::repository::{Repository, RepositoryError};
 
-/// Owners that can always be named; who plays them where nobody offers them is the core's to say.
-const BUILT_IN: [&str; 4] = ["codex", "gemini", "opencode", "codex-review"];
 /// Files of learnings of one attempt that are looked at.
 const LEARNED_FILES_MAX: usize = 16;
 
@@ -61,9 +59,9 @@ pub async fn examine(
             let manifest = key.unit.as_ref().and_then(|unit| run.unit(unit)).map(|unit| unit.manifest.clone());
             let here = core.fleet.workers.values().filter(|worker| worker.is_here(now));
             let offered = here.flat_map(|worker| worker.offers.keys());
-            let owns = |name: &&BackendName| !BUILT_IN.contains(&name.as_str()) && name.as_str() != CHECK_BACKEND;
+            let owns = |name: &&BackendName| !BUILT_IN_BACKENDS.contains(&name.as_str()) && name.as_str() != CHECK_BACKEND;
             let offered: BTreeSet<BackendName> = offered.filter(owns).cloned().collect();
-            let backends = BUILT_IN.into_iter().map(BackendName::from).chain(offered).collect();
+            let backends = BUILT_IN_BACKENDS.into_iter().map(BackendName::from).chain(offered).collect();
             Some(Asked { role: attempt.role, base: attempt.base.clone(), outline: Arc::clone(&run.outline), manifest, backends })
         })
         .await?

@@ -1,23 +1,50 @@
 //! `orchctl assign`, `retry`, `skip`, `cancel`, `pause`, `resume`: one act each on a unit or run.
 
-use roundtable_shared::view::{Operation, OperationAct, OperationReply, RunSelector};
+use std::collections::BTreeSet;
+
+use roundtable_shared::BUILT_IN_BACKENDS;
+use roundtable_shared::view::{Operation, OperationAct, OperationReply, Query, RunSelector, WorkerView};
 
 use super::answer;
+use crate::api::Api;
 use crate::args::{AssignArgs, JsonArg, MaybeUnitArgs, PauseArgs, ResumeArgs, SkipArgs, UnitArgs};
 use crate::context::{Context, Session};
 use crate::exit::Exit;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::select::{Selector, Target, exactly};
 
 pub(super) async fn assign(context: &Context, args: &AssignArgs) -> Result<Exit> {
-    on_unit(context, &args.target, args.json, |unit| OperationAct::Assign {
-        unit,
-        owner: args.owner.clone(),
-        criticality: args.criticality.map(|criticality| criticality.word()),
-        writes: args.writes.clone(),
-        reads: args.reads.clone(),
-    })
-    .await
+    let session = context.session().await?;
+    let done = async {
+        if let Some(owner) = &args.owner {
+            refuse_unknown_owner(context, &session.api, owner).await?;
+        }
+        let target = Selector::new(&session.api, context.git_dir_here().await).await?.unit(&args.target).await?;
+        let act = OperationAct::Assign {
+            unit: target.unit.unwrap_or_default(),
+            owner: args.owner.clone(),
+            criticality: args.criticality.map(|criticality| criticality.word()),
+            writes: args.writes.clone(),
+            reads: args.reads.clone(),
+        };
+        session.api.operate(&on(exactly(&target.run), act)).await
+    };
+    let done = done.await;
+    after_act(context, session, args.json, done).await
+}
+
+/// A unit owned by what nobody has would wait for ever. Known are the built-in backends, the configured ones, and what workers offer now.
+async fn refuse_unknown_owner(context: &Context, api: &Api, owner: &str) -> Result<()> {
+    let mut known: BTreeSet<String> = BUILT_IN_BACKENDS.iter().map(|name| (*name).to_owned()).collect();
+    known.extend(context.config.backends.keys().cloned());
+    let workers: Vec<WorkerView> = api.query(&Query::Workers).await?;
+    known.extend(workers.into_iter().flat_map(|worker| worker.backends.into_keys()).filter(|name| name != "check"));
+    if known.contains(owner) {
+        return Ok(());
+    }
+    let known: Vec<String> = known.into_iter().collect();
+    Err(Failure::usage(format!("no backend is called {owner}; there are: {}", known.join(", ")))
+        .next("a backend of your own is made known by `[backend.NAME]` in the configuration, or by a worker that offers it"))
 }
 
 pub(super) async fn retry(context: &Context, args: &UnitArgs) -> Result<Exit> {

@@ -8,6 +8,9 @@ use super::attempt::{Role, Seat};
 use super::options::Switches;
 use crate::ids::{AgentSessionId, BackendName, CommitId, LeaseRef};
 
+/// Backends that need no configuration, and may be named where nobody offers them yet.
+pub const BUILT_IN_BACKENDS: [&str; 4] = ["codex", "gemini", "opencode", "codex-review"];
+
 /// A backend a worker offers. Backends of one pool share its slots.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct BackendOffer {

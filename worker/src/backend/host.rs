@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use roundtable_shared::BackendName;
+use roundtable_shared::{BUILT_IN_BACKENDS, BackendName};
 use serde::{Deserialize, Serialize};
 
 use super::codex::Codex;
@@ -70,9 +70,6 @@ pub enum Home {
     Isolated,
 }
 
-/// The names that need no configuration.
-pub const BUILT_IN: [&str; 4] = ["codex", "gemini", "opencode", "codex-review"];
-
 /// What backends may know of this machine.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
@@ -119,7 +116,7 @@ impl Host {
     /// The agent CLIs found here, without starting any: the default workers of a run. `codex-review` comes with `codex`.
     pub fn installed(self: &Arc<Self>) -> Vec<BackendName> {
         let mut names: Vec<&str> = ["codex", "gemini", "opencode"].into();
-        names.extend(self.configs.keys().map(String::as_str).filter(|name| !BUILT_IN.contains(name)));
+        names.extend(self.configs.keys().map(String::as_str).filter(|name| !BUILT_IN_BACKENDS.contains(name)));
         names.into_iter().filter(|name| self.open(name).is_ok()).map(BackendName::from).collect()
     }
 

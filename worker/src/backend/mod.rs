@@ -27,7 +27,7 @@ use roundtable_shared::{AgentEvent, AgentSessionId, BackendName, Failure, Role, 
 use serde::{Deserialize, Serialize};
 
 pub use env::Env;
-pub use host::{BUILT_IN, BackendConfig, Home, Host};
+pub use host::{BackendConfig, Home, Host};
 pub use scripted::play_main;
 
 /// Longest stdout line a parser wants to see whole, bytes. Agents print single lines of several megabytes; the reader hands over what fits,
