@@ -156,7 +156,7 @@ impl Submitter {
             tick_path = Some(path);
         }
         let imported = request.import.as_deref().map(|text| import::parse(text, &report.plan)).transpose()?.map(Box::new);
-        let inputs_digest = inputs_digest(&repository, &base, &report).await?;
+        let inputs_digest = inputs_digest(&repository, &base, &report, &request.options).await?;
         let run = new_run_id(&request.spec_path);
         repository.begin_run(&run, &base).await?;
         Ok(Submit {
@@ -178,11 +178,15 @@ impl Submitter {
     }
 }
 
-/// Names what an assignment depends on: the spec's texts and the repository's file list.
-async fn inputs_digest(repository: &Repository, base: &CommitId, report: &SpecReport) -> Result<String, SubmitError> {
+/// Names what an assignment depends on: the spec's texts, the units of it that run, and the repository's file list.
+async fn inputs_digest(repository: &Repository, base: &CommitId, report: &SpecReport, options: &RunOptions) -> Result<String, SubmitError> {
     let (files, _) = repository.files(base, DIGEST_FILES_MAX).await?;
     let mut hasher = blake3::Hasher::new();
     hasher.update(report.spec.text_hash().as_bytes());
+    for unit in select(&report.plan.units, options.with_optional, &options.only, "tasks.md").runs {
+        hasher.update(unit.id.as_str().as_bytes()).update(b"\0");
+    }
+    hasher.update(b"\0");
     for file in files {
         hasher.update(file.as_bytes()).update(b"\0");
     }

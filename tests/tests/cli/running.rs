@@ -139,3 +139,19 @@ fn the_demo_shows_a_finding_and_its_fix_and_is_gone_unless_kept() {
     sandbox.orchctl(&kept.join("repo"), ["--data-dir", &data, "accept"]).run().expect(0);
     sandbox.program("orchctl").args(["demo", "--keep"]).path(&kept).run().expect(3).err_has(&["not empty"]);
 }
+
+#[test]
+fn an_assignment_is_asked_for_once_per_question_and_backend() {
+    let world = World::new(&SpecText::parallel("login", 2), &Playbook::new());
+    let source_of = |more: &[&str]| {
+        let run = world.run(more).args(["--fresh", "--json"]).run().expect(0).json()["run"].as_str().expect("an id").to_owned();
+        let events = world.orchctl(&["events", &run, "--jsonl"]).run().expect(0).stdout;
+        let lines = events.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a JSON line"));
+        let planned = lines.into_iter().find(|line| line["kind"] == "units_planned").expect("it was planned");
+        planned["source"].as_str().expect("a source").to_owned()
+    };
+    assert_eq!(source_of(&[]), "agent");
+    assert_eq!(source_of(&[]), "cache", "the same units, files and backend");
+    assert_eq!(source_of(&["--only", "1"]), "agent", "another question");
+    assert_eq!(source_of(&["--only", "1"]), "cache");
+}

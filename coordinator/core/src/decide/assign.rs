@@ -29,20 +29,26 @@ pub(super) fn begin(d: &mut Deciding<'_>, run: &RunId) {
     if now.options.mode == Mode::Manual {
         return plan_units(d, run, &all, PlanSource::Manual, &[]);
     }
-    if let Some(proposals) = cached(d, run) {
-        plan_units(d, run, &all, PlanSource::Cache, &proposals);
-    }
+    let wanted = now.options.assign_backend.clone();
+    plan_from_cache(d, run, &wanted);
+}
+
+/// Takes what this backend has answered to the same question before; whether there was such an answer.
+pub(crate) fn plan_from_cache(d: &mut Deciding<'_>, run: &RunId, backend: &BackendName) -> bool {
+    let Some(proposals) = cached(d, run, backend) else { return false };
+    let all: Vec<UnitId> = d.run(run).units().filter(|unit| unit.runs).map(|unit| unit.id.clone()).collect();
+    plan_units(d, run, &all, PlanSource::Cache, &proposals);
+    true
 }
 
 /// An earlier answer to the same question, of the same backend and model.
-fn cached(d: &Deciding<'_>, run: &RunId) -> Option<Vec<Proposal>> {
+fn cached(d: &Deciding<'_>, run: &RunId, backend: &BackendName) -> Option<Vec<Proposal>> {
     let now = d.run(run);
-    let model = model_of(now, &now.options.assign_backend);
+    let model = model_of(now, backend);
     let mut earlier =
         d.state().created.iter().rev().filter_map(|id| d.state().run(id)).filter(|other| other.inputs_digest == now.inputs_digest);
-    let answer = earlier.find_map(|other| {
-        other.assign_answer.as_ref().filter(|answer| answer.backend == now.options.assign_backend && answer.model == model)
-    })?;
+    let answer =
+        earlier.find_map(|other| other.assign_answer.as_ref().filter(|answer| answer.backend == *backend && answer.model == model))?;
     (!now.inputs_digest.is_empty()).then(|| answer.proposals.clone())
 }
 

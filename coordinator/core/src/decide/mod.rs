@@ -43,7 +43,7 @@ use crate::state::{Run, State, Unit, may_move};
 use crate::transition::{Fact, Transition};
 
 pub(crate) use advance::advance;
-pub(crate) use assign::by_rules_alone;
+pub(crate) use assign::{by_rules_alone, plan_from_cache};
 pub(crate) use attempt::key_of;
 pub(crate) use blocking::{raise, withdraw};
 pub(crate) use consult::give_up;

@@ -11,7 +11,7 @@ mod standing;
 
 use std::collections::BTreeSet;
 
-use roundtable_shared::RunId;
+use roundtable_shared::{RunId, Seat};
 
 use crate::decide::{self, Deciding};
 use crate::fleet::Need;
@@ -81,6 +81,13 @@ fn try_grant(d: &mut Deciding<'_>, candidate: &Candidate, missing: &mut BTreeSet
     match resolve(d.state(), d.fleet, run, &need, d.now) {
         Resolved::Use { backends, substituted } => {
             let Some(placement) = place(d.state(), d.fleet, run, candidate, &backends, d.now) else { return false };
+            // Whoever plays the asked backend may have answered this question in an earlier run.
+            if candidate.seat == Seat::Assign
+                && run.assigning.failures == 0
+                && decide::plan_from_cache(d, &candidate.run, &placement.backend)
+            {
+                return true;
+            }
             if let Some(wanted) = substituted {
                 backend::say_substituted(d, &candidate.run, &wanted, &placement.wanted);
             }
