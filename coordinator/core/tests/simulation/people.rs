@@ -41,7 +41,7 @@ impl World {
             let mode = *self.rng.pick(&[None, Some(Mode::Llm), Some(Mode::Deterministic)]);
             let check = *self.rng.pick(&[None, None, Some("another check")]);
             let options = Box::new(RunOptions { check: check.map(str::to_owned).or(options.check.clone()), ..*options });
-            self.act(Some(id), Act::Attach { options, mode: mode });
+            self.act(Some(id), Act::Attach { options, mode });
         }
         if steps {
             let phase = *self.rng.pick(&[Phase::Assign, Phase::Dispatch, Phase::Dispatch, Phase::Reviews, Phase::Consolidate]);
