@@ -9,11 +9,10 @@ use std::time::{Duration, SystemTime};
 use roundtable_proto::v1;
 use roundtable_proto::v1::control_client::ControlClient;
 use roundtable_runtime::clock::{Clock, SystemClock};
-use roundtable_runtime::fsx;
-use roundtable_runtime::identity::{ClientFile, Credentials, IdentityError, check_id, new_csr};
-use roundtable_runtime::lock::{DirLock, LockError};
+use roundtable_runtime::identity::{ClientFile, Credentials, IdentityError, new_csr};
+use roundtable_runtime::lock::LockError;
 use roundtable_runtime::shutdown::Shutdown;
-use roundtable_runtime::tls::{ConnectError, connect};
+use roundtable_runtime::tls::{ConnectError, check_address, connect, reach};
 use roundtable_shared::Introduction;
 use tokio::sync::{Mutex, watch};
 use tonic::transport::Channel;
@@ -22,13 +21,14 @@ use tracing::{info, warn};
 use crate::args::BackendSlots;
 use crate::backend::{BackendError, Host};
 use crate::host::{AgentHost, HostError, HostOptions};
+use crate::place::Place;
 use crate::session::{Dial, DialError, LinkEnd, Work, keep};
 use crate::spool::{Spool, SpoolError};
 
-/// Names tried for a worker without one.
-const NAMES_MAX: u32 = 1000;
 /// After a second request to stop, everything ends within this.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// A worker that drains and has nothing left but to hand in waits this long for a coordinator that is away.
+const HAND_IN_WITHIN: Duration = Duration::from_secs(5);
 /// How often the end conditions of `--once` and `--max-idle` are looked at beside changes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often `client.json` is looked at while there is no link.
@@ -113,7 +113,11 @@ impl From<HostError> for JoinError {
 
 /// Joins and works until asked to stop. `joined` is set true once the worker can take work.
 pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sender<bool>) -> Result<(), JoinError> {
-    let (name, workspace, _lock) = claim_workspace(&options)?;
+    if let Some(address) = &options.coordinator {
+        check_address(address).map_err(|error| JoinError::Usage(error.to_string()))?;
+    }
+    let place = Place::claim(&options)?;
+    let (name, workspace) = (place.name.clone(), place.workspace.clone());
     let credentials = Mutex::new(identity(&options, &name, &workspace).await?);
     let host_options = HostOptions {
         workspace: workspace.clone(),
@@ -124,12 +128,13 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
     let runner = Arc::new(AgentHost::open(host_options).await?);
     let spool = Spool::open(workspace.join("spool"))?;
     let introduction = Introduction {
-        incarnation: next_incarnation(&workspace)?,
+        incarnation: place.next_incarnation()?,
         name: name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         labels: options.labels.clone(),
         backends: Vec::new(),
         held: Vec::new(),
+        origin: place.origin()?,
     };
     let left = spool.left_behind()?;
     let work = Work::new(runner, spool, introduction, joined, options.once);
@@ -180,63 +185,45 @@ async fn until_done(work: &Work<AgentHost>, options: &JoinOptions, shutdown: &Sh
     }
     info!("draining: what runs may end; ask again to stop at once");
     work.drain();
-    loop {
-        if work.count() == 0 {
-            return;
-        }
-        tokio::select! {
-            () = shutdown.stopping() => break,
-            _ = changes.changed() => {}
-        }
-    }
-    work.stop("the worker was stopped");
-    let emptied = async {
-        while work.count() > 0 {
-            if changes.changed().await.is_err() {
-                return;
-            }
+    let is_empty = tokio::select! {
+        is_empty = emptied(work, HAND_IN_WITHIN) => is_empty,
+        () = shutdown.stopping() => {
+            work.stop("the worker was stopped");
+            tokio::time::timeout(STOP_WITHIN, emptied(work, Duration::ZERO)).await.unwrap_or(false)
         }
     };
-    if tokio::time::timeout(STOP_WITHIN, emptied).await.is_err() {
-        warn!("not all could be handed in; the spool has it for the next start");
+    if !is_empty {
+        warn!(attempts = work.count(), "not all could be handed in; the spool keeps it for the next start of this worker");
     }
 }
 
-/// Finds a name and a folder that no other worker holds.
-fn claim_workspace(options: &JoinOptions) -> Result<(String, PathBuf, DirLock), JoinError> {
-    let folder = |name: &str| options.workspace.clone().unwrap_or_else(|| options.data_dir.join("workers").join(name));
-    if let Some(name) = &options.name {
-        check_id(name).map_err(|error| JoinError::Usage(format!("--name {name}: {error}")))?;
-        let path = folder(name);
-        let lock = DirLock::acquire(&path, "worker join")?;
-        return Ok((name.clone(), path, lock));
-    }
-    let host = host_name();
-    for number in 1..=NAMES_MAX {
-        let name = format!("{host}-{number}");
-        let path = folder(&name);
-        match DirLock::acquire(&path, "worker join") {
-            Ok(lock) => return Ok((name, path, lock)),
-            Err(LockError::Held { .. }) if options.workspace.is_none() => {}
-            Err(error) => return Err(error.into()),
+/// Waits until nothing is held any more: true. Or until nothing is left to do but to hand in, with no coordinator to take it for so long: false.
+async fn emptied(work: &Work<AgentHost>, alone_max: Duration) -> bool {
+    let mut changes = work.changes();
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    let mut alone_since = None;
+    loop {
+        if work.count() == 0 {
+            return true;
+        }
+        if work.is_linked() || work.is_busy() {
+            alone_since = None;
+        } else if alone_since.get_or_insert_with(tokio::time::Instant::now).elapsed() >= alone_max {
+            return false;
+        }
+        tokio::select! {
+            _ = changes.changed() => {}
+            _ = look.tick() => {}
         }
     }
-    Err(JoinError::Usage(format!("{NAMES_MAX} workers live on this host already; name this one with --name")))
-}
-
-fn host_name() -> String {
-    let text = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let plain: String =
-        text.trim().chars().map(|each| if each.is_ascii_alphanumeric() { each.to_ascii_lowercase() } else { '-' }).take(40).collect();
-    let plain = plain.trim_matches('-');
-    if plain.is_empty() { "worker".to_owned() } else { plain.to_owned() }
 }
 
 /// The worker's own certificate: kept in its workspace, minted through `client.json` where there is none, where its authority is another's, and
 /// again at half time.
 async fn identity(options: &JoinOptions, name: &str, workspace: &Path) -> Result<Credentials, JoinError> {
     let path = workspace.join("identity.json");
-    let kept = Credentials::read(&path)?;
+    // A certificate of another name is another worker's.
+    let kept = Credentials::read(&path)?.filter(|kept| kept.peer().is_ok_and(|peer| peer.id == name));
     let client = ClientFile::read(&options.data_dir)?;
     match (kept, client) {
         (Some(kept), Some(client)) if kept.ca_pem == client.credentials.ca_pem => {
@@ -251,11 +238,27 @@ async fn identity(options: &JoinOptions, name: &str, workspace: &Path) -> Result
             minted.write(&path)?;
             Ok(minted)
         }
-        (None, None) => Err(JoinError::Unreachable(format!(
-            "there is no coordinator of this user: {} does not exist\n  start one with `coordinator serve`, or name its data directory with --data-dir",
-            ClientFile::path(&options.data_dir).display()
-        ))),
+        (None, None) => Err(no_credentials(options).await),
     }
+}
+
+/// Why there is nothing to show to a coordinator. Whether the one that was named is there comes first.
+async fn no_credentials(options: &JoinOptions) -> JoinError {
+    let file = ClientFile::path(&options.data_dir);
+    let Some(address) = &options.coordinator else {
+        return JoinError::Unreachable(format!(
+            "there is no coordinator of this user: {} does not exist\n  start one with `coordinator serve`, or name its data directory with --data-dir",
+            file.display()
+        ));
+    };
+    if let Err(error) = reach(address).await {
+        return connect_error(error);
+    }
+    JoinError::Refused(format!(
+        "there are no credentials for the coordinator at {address}: {} does not exist, and the workspace holds none\n  \
+         join as the coordinator's own user, on its host, with its data directory: --data-dir DIR",
+        file.display()
+    ))
 }
 
 /// A younger certificate; `None` if it cannot be had now: the old one may still do, and the next connection tries again.
@@ -284,16 +287,6 @@ fn connect_error(error: ConnectError) -> JoinError {
         ConnectError::BadAddress { .. } => JoinError::Usage(error.to_string()),
         _ => JoinError::Unreachable(error.to_string()),
     }
-}
-
-/// Greater than at any start before, and durable.
-fn next_incarnation(workspace: &Path) -> Result<u64, JoinError> {
-    let path = workspace.join("incarnation");
-    let failed = |source| JoinError::Io { path: path.clone(), source };
-    let last = fsx::read_bounded(&path, 64).map_err(failed)?;
-    let last: u64 = last.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-    fsx::write_atomic(&path, format!("{}\n", last + 1).as_bytes(), fsx::PRIVATE).map_err(failed)?;
-    Ok(last + 1)
 }
 
 /// Dials the coordinator that is named, or the one `client.json` names right now.

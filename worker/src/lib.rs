@@ -5,6 +5,7 @@ pub mod backend;
 pub mod doctor;
 pub mod host;
 pub mod join;
+mod place;
 pub mod process;
 pub mod session;
 pub mod spool;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use roundtable_runtime::config::{self, Config, Sources};
+use roundtable_runtime::lock::LockError;
 use roundtable_runtime::{shutdown, telemetry};
 use roundtable_shared::RunLimits;
 use roundtable_worker::args::{Cli, Command, DoctorArgs, JoinArgs, LogFormat};
@@ -97,7 +98,7 @@ async fn run_join(args: JoinArgs) -> u8 {
                 JoinError::Usage(_) | JoinError::Backend(_) => exit::USAGE,
                 JoinError::Unreachable(_) => exit::UNREACHABLE,
                 JoinError::Refused(_) => exit::REFUSED,
-                JoinError::Lock(_) => exit::HELD,
+                JoinError::Lock(LockError::Held { .. }) => exit::HELD,
                 _ => exit::FAILED,
             };
             fail(code, &error.to_string())

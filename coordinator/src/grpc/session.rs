@@ -59,9 +59,10 @@ pub(super) async fn open(
         return Err(status_of(ErrorCode::InvalidInput, text));
     }
     let introduction: roundtable_shared::Introduction = hello.try_into()?;
-    info!(%worker, offers = offers(&introduction), version = %introduction.version, held = introduction.held.len(), "a worker joined");
+    let (offers, version, held) = (offers(&introduction), introduction.version.clone(), introduction.held.len());
     let command = Command::WorkerHello(Box::new(WorkerHello { worker: worker.clone(), session: number, introduction }));
     let reply = parts.handle.command(command).await.map_err(|error| status(&error))?;
+    info!(%worker, offers, version, held, "a worker joined");
     let Reply::Welcome { reconciled } = reply else {
         return Err(status_of(ErrorCode::Internal, "the hello got an answer of another kind"));
     };

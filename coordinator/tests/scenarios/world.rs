@@ -18,7 +18,7 @@ use roundtable_shared::time::WallMs;
 use roundtable_shared::view::{DecisionView, MirrorView, StatusView, SummaryView, UnitView};
 use roundtable_shared::{
     AttemptFacts, BackendName, BackendOffer, ChangeKind, ChangedPath, Choice, CommitId, DecisionId, Dependants, EntryKind, Failure,
-    FailureKind, HeldLease, Introduction, LeasePhase, LeaseRef, Mode, Role, RunId, RunOptions, UnitId, Usage, WorkerId,
+    FailureKind, HeldLease, Introduction, LeasePhase, LeaseRef, Mode, Origin, Role, RunId, RunOptions, UnitId, Usage, WorkerId,
 };
 use serde_json::{Value, json};
 
@@ -242,6 +242,7 @@ impl World {
             labels: BTreeMap::new(),
             backends: offers.clone(),
             held: Vec::new(),
+            origin: Origin::default(),
         };
         self.send(Command::WorkerHello(Box::new(WorkerHello { worker: worker.clone(), session: 1, introduction })));
         for offer in offers {

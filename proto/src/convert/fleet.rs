@@ -1,9 +1,12 @@
 //! Hellos, offers, held leases, reconciliation.
 
-use roundtable_shared::{BackendOffer, HeldLease, Introduction, LeasePhase, Reconciled};
+use roundtable_shared::{BackendOffer, HeldLease, Introduction, LeasePhase, Origin, Reconciled};
 
 use super::WireError;
 use crate::v1;
+
+/// Longest text a worker says of where it comes from.
+const ORIGIN_CHARS_MAX: usize = 300;
 
 impl From<&BackendOffer> for v1::BackendOffer {
     fn from(offer: &BackendOffer) -> Self {
@@ -93,6 +96,11 @@ impl From<&Introduction> for v1::Hello {
             labels: introduction.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
             backends: introduction.backends.iter().map(Into::into).collect(),
             held: introduction.held.iter().map(Into::into).collect(),
+            origin: Some(v1::Origin {
+                workspace: introduction.origin.workspace.clone(),
+                life: introduction.origin.life.clone(),
+                place: introduction.origin.place.clone(),
+            }),
         }
     }
 }
@@ -108,8 +116,15 @@ impl TryFrom<v1::Hello> for Introduction {
             labels: hello.labels.into_iter().collect(),
             backends: hello.backends.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             held: hello.held.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            origin: hello.origin.map(origin).unwrap_or_default(),
         })
     }
+}
+
+/// Bounded and tame: it is shown to other workers.
+fn origin(wire: v1::Origin) -> Origin {
+    let tame = |text: String| text.chars().filter(|c| !c.is_control()).take(ORIGIN_CHARS_MAX).collect();
+    Origin { workspace: tame(wire.workspace), life: tame(wire.life), place: tame(wire.place) }
 }
 
 impl From<&Reconciled> for v1::Reconciled {
@@ -184,6 +199,7 @@ mod tests {
             name in ".{0,8}",
             offers in proptest::collection::vec(offer(), 0..4),
             held in proptest::collection::vec((lease(), phase(), any::<u64>()), 0..4),
+            origin in ("[a-f0-9]{0,8}", "[a-f0-9]{0,8}", "[ -~]{0,8}"),
         ) {
             let held = held.into_iter().map(|(lease, phase, last_event_seq)| HeldLease { lease, phase, last_event_seq }).collect();
             let introduction = Introduction {
@@ -193,6 +209,7 @@ mod tests {
                 labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
                 backends: offers,
                 held,
+                origin: Origin { workspace: origin.0, life: origin.1, place: origin.2 },
             };
             let wire = v1::Hello::from(&introduction);
             prop_assert_eq!(Introduction::try_from(wire).unwrap(), introduction);

@@ -104,6 +104,22 @@ pub struct Hello {
     /// Attempts the worker still has, running or with an outcome that waits for its verdict.
     #[prost(message, repeated, tag = "8")]
     pub held: ::prost::alloc::vec::Vec<HeldLease>,
+    /// Tells workers of one name apart; absent from older releases.
+    #[prost(message, optional, tag = "9")]
+    pub origin: ::core::option::Option<Origin>,
+}
+/// Which worker of its name it is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Origin {
+    /// Drawn once per workspace.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// Drawn at each start.
+    #[prost(string, tag = "2")]
+    pub life: ::prost::alloc::string::String,
+    /// Where it runs, for people.
+    #[prost(string, tag = "3")]
+    pub place: ::prost::alloc::string::String,
 }
 /// A backend a worker offers. Backends of one pool share its slots.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

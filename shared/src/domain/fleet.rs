@@ -72,6 +72,31 @@ pub struct Introduction {
     pub backends: Vec<BackendOffer>,
     /// What it holds.
     pub held: Vec<HeldLease>,
+    /// Which of the workers that might bear this name it is.
+    pub origin: Origin,
+}
+
+/// Tells workers of one name apart. Empty parts (an older release) fit every other.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Origin {
+    /// Drawn once per workspace and kept there.
+    pub workspace: String,
+    /// Drawn at each start: a copied workspace does not make two workers one.
+    pub life: String,
+    /// Where it runs, for people.
+    pub place: String,
+}
+
+impl Origin {
+    /// Whether both are the same worker, at the same start or at different ones.
+    pub fn is_same_worker(&self, other: &Self) -> bool {
+        self.workspace.is_empty() || other.workspace.is_empty() || self.workspace == other.workspace
+    }
+
+    /// Whether both are the same start of the same worker.
+    pub fn is_same_start(&self, other: &Self) -> bool {
+        self.is_same_worker(other) && (self.life.is_empty() || other.life.is_empty() || self.life == other.life)
+    }
 }
 
 /// What the coordinator says to one held lease after a hello.

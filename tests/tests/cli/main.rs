@@ -5,6 +5,7 @@ mod acts;
 mod again;
 mod deciding;
 mod intake;
+mod joining;
 mod journey;
 mod looking;
 mod manual;

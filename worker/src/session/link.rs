@@ -97,7 +97,11 @@ pub async fn keep(
         if *stop.borrow() {
             return Ok(());
         }
-        let broke = match dial.dial().await {
+        let dialled = tokio::select! {
+            dialled = dial.dial() => dialled,
+            () = stopped(&mut stop) => return Ok(()),
+        };
+        let broke = match dialled {
             Ok(channel) => match session(channel, frames, stop.clone()).await {
                 SessionEnd::Stopped => return Ok(()),
                 SessionEnd::Refused(why) => return Err(LinkEnd::Refused(why)),
@@ -148,7 +152,11 @@ async fn session(channel: Channel, frames: &impl Frames, mut stop: watch::Receiv
     if out.send(frame(v1::worker_frame::Frame::Hello(hello))).await.is_err() {
         return SessionEnd::Broken { welcomed: false, why: "the link closed at once".to_owned() };
     }
-    let mut incoming = match client.session(ReceiverStream::new(queue)).await {
+    let opened = tokio::select! {
+        opened = client.session(ReceiverStream::new(queue)) => opened,
+        () = stopped(&mut stop) => return SessionEnd::Stopped,
+    };
+    let mut incoming = match opened {
         Ok(response) => response.into_inner(),
         Err(status) => return ended(&status, false),
     };
@@ -242,7 +250,8 @@ fn receive_revoke(revoke: v1::Revoke, frames: &impl Frames) {
 
 fn ended(status: &tonic::Status, welcomed: bool) -> SessionEnd {
     match code_of(status) {
-        ErrorCode::NotAuthorised | ErrorCode::InvalidInput => SessionEnd::Refused(message_of(status)),
+        // A conflict does not end by itself either: another worker bears this one's name.
+        ErrorCode::NotAuthorised | ErrorCode::InvalidInput | ErrorCode::Conflict => SessionEnd::Refused(message_of(status)),
         _ => SessionEnd::Broken { welcomed, why: message_of(status) },
     }
 }

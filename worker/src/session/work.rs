@@ -82,6 +82,16 @@ impl<R: Runner> Work<R> {
         self.table().held.len()
     }
 
+    /// Whether anything held is more than an outcome that waits to be handed in.
+    pub fn is_busy(&self) -> bool {
+        self.table().held.values().any(|held| held.phase != LeasePhase::Reported)
+    }
+
+    /// Whether there is a coordinator to hand in to.
+    pub fn is_linked(&self) -> bool {
+        self.inner.client.borrow().is_some()
+    }
+
     /// Attempts that came to a verdict.
     pub fn done(&self) -> u64 {
         self.table().done

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use roundtable_shared::{AttemptKey, BackendOffer, HeldLease, LeasePhase, LeaseRef, Reconciled, WorkerId};
+use roundtable_shared::{AttemptKey, BackendOffer, HeldLease, Introduction, LeasePhase, LeaseRef, Reconciled, WorkerId};
 
 use super::{Deciding, attempt, lease};
 use crate::change::{Rejection, Reply};
-use crate::command::WorkerHello;
+use crate::command::{Now, WorkerHello};
 use crate::effect::Effect;
 use crate::fleet::{LeaseWatch, Offer, Worker};
 use crate::state::LostCause;
@@ -20,12 +20,7 @@ pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Reje
     if let Some(known) = d.fleet.workers.get(&id)
         && known.introduced
     {
-        if introduction.incarnation < known.incarnation {
-            return Err(Rejection::stale(format!(
-                "a newer start of worker {id} has said hello already (start {} after {}); end one of the two, or give them different names",
-                known.incarnation, introduction.incarnation
-            )));
-        }
+        admit(known, &introduction, d.now)?;
         if session <= known.session {
             return Err(Rejection::stale(format!("worker {id} has a newer session already")));
         }
@@ -33,7 +28,11 @@ pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Reje
             d.effect(Effect::EndSession { worker: id.clone(), session: known.session });
         }
     }
-    let restarted = d.fleet.workers.get(&id).is_none_or(|known| introduction.incarnation > known.incarnation);
+    let restarted = d
+        .fleet
+        .workers
+        .get(&id)
+        .is_none_or(|known| introduction.incarnation > known.incarnation || !introduction.origin.is_same_start(&known.origin));
     let held = introduction.held;
     let now = d.now;
     let worker = d.fleet.workers.entry(id.clone()).or_insert_with(|| Worker::unseen(id.clone(), now));
@@ -41,6 +40,7 @@ pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Reje
     worker.connected = true;
     worker.introduced = true;
     worker.incarnation = introduction.incarnation;
+    worker.origin = introduction.origin;
     worker.name = introduction.name;
     worker.version = introduction.version;
     worker.labels = introduction.labels;
@@ -59,6 +59,23 @@ pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Reje
     remember_held(d, &id, held);
     d.reply(Reply::Welcome { reconciled });
     Ok(())
+}
+
+/// Whether this hello may come in place of the worker that is known by the name: a later start of it may, and another one once that is gone. Of two that
+/// live the first keeps the name, for good: they would displace each other for ever.
+fn admit(known: &Worker, new: &Introduction, now: Now) -> Result<(), Rejection> {
+    if new.origin.is_same_worker(&known.origin) && new.incarnation < known.incarnation {
+        return Err(Rejection::conflict(format!(
+            "a newer start of worker {} has said hello already (start {} after {}); end one of the two, or give them different names",
+            known.id, known.incarnation, new.incarnation
+        )));
+    }
+    let is_later_start = new.origin.is_same_worker(&known.origin) && new.incarnation > known.incarnation;
+    if is_later_start || new.origin.is_same_start(&known.origin) || !known.is_alive(now) {
+        return Ok(());
+    }
+    let place = if known.origin.place.is_empty() { "it does not say where".to_owned() } else { known.origin.place.clone() };
+    Err(Rejection::conflict(format!("another worker is joined as {} ({place}); choose another --name, or end that one first", known.id)))
 }
 
 /// What this worker should hold and does not is handed back at once; what it holds and should not it is told to drop.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{BackendName, BackendOffer, LeasePhase, LeaseRef, RunId, UnitId, WorkerId};
+use roundtable_shared::{BackendName, BackendOffer, LeasePhase, LeaseRef, Origin, RunId, UnitId, WorkerId};
 
 use crate::command::Now;
 
@@ -20,6 +20,8 @@ pub struct Worker {
     pub introduced: bool,
     /// Its own start counter.
     pub incarnation: u64,
+    /// Which worker of its name it is.
+    pub origin: Origin,
     /// Display name.
     pub name: String,
     /// Version of its program.
@@ -63,6 +65,7 @@ impl Worker {
             connected: false,
             introduced: false,
             incarnation: 0,
+            origin: Origin::default(),
             version: String::new(),
             labels: BTreeMap::new(),
             offers: BTreeMap::new(),
@@ -92,9 +95,14 @@ impl Worker {
         self.introduced && !self.draining && self.cordoned.is_none() && !self.is_silent(now, super::LOST_MS)
     }
 
+    /// Whether it is on a stream and was heard on it of late.
+    pub fn is_alive(&self, now: Now) -> bool {
+        self.connected && !self.is_silent(now, super::SUSPECT_MS)
+    }
+
     /// Whether it takes grants now.
     pub fn takes_grants(&self, now: Now) -> bool {
-        self.connected && self.is_here(now) && !self.is_silent(now, super::SUSPECT_MS)
+        self.is_alive(now) && self.is_here(now)
     }
 }
 

@@ -7,6 +7,7 @@ mod credit;
 mod end;
 mod import;
 mod merge;
+mod names;
 mod schedule;
 mod shell;
 mod standing;

@@ -14,7 +14,7 @@ use roundtable_shared::spec::Spec;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
     AttemptFacts, BackendName, BackendOffer, ChangeKind, ChangedPath, Choice, CommitId, DecisionId, Dependants, EntryKind, Failure,
-    FailureKind, HeldLease, Introduction, LeasePhase, LeaseRef, Mode, Role, RunId, RunOptions, Severity, UnitId, Usage, WorkerId,
+    FailureKind, HeldLease, Introduction, LeasePhase, LeaseRef, Mode, Origin, Role, RunId, RunOptions, Severity, UnitId, Usage, WorkerId,
 };
 
 /// The table.
@@ -101,6 +101,11 @@ impl Table {
 
     /// A worker joins, with slots per backend; each backend is a pool of its own, but codex-review shares codex's.
     pub fn join(&mut self, id: &str, backends: &[(&str, u32)]) {
+        self.hello(id, self.sessions + 1, Origin::default(), backends).expect("the worker is let in");
+    }
+
+    /// A worker says hello: its start, and which of its name it is.
+    pub fn hello(&mut self, id: &str, incarnation: u64, origin: Origin, backends: &[(&str, u32)]) -> Result<(), Rejection> {
         self.sessions += 1;
         let (worker, session) = (WorkerId::from(id), self.sessions);
         let offer = |(name, slots): &(&str, u32)| BackendOffer {
@@ -114,17 +119,19 @@ impl Table {
         };
         let offers: Vec<BackendOffer> = backends.iter().map(offer).collect();
         let introduction = Introduction {
-            incarnation: session,
+            incarnation,
             name: id.to_owned(),
             version: String::new(),
             labels: BTreeMap::new(),
             backends: offers.clone(),
             held: Vec::new(),
+            origin,
         };
-        self.send(Command::WorkerHello(Box::new(WorkerHello { worker: worker.clone(), session, introduction })));
+        self.try_send(Command::WorkerHello(Box::new(WorkerHello { worker: worker.clone(), session, introduction })))?;
         for offer in offers {
             self.send(Command::Want { worker: worker.clone(), session, pool: offer.pool, credits: offer.slots });
         }
+        Ok(())
     }
 
     pub fn send(&mut self, command: Command) {

@@ -8,7 +8,7 @@ use roundtable_core::state::Release;
 use roundtable_core::{Core, Entropy, Fact, Transition};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
-    BackendName, BackendOffer, CommitId, HazardRule, Introduction, Mode, RunId, RunOptions, Seat, UnitId, UnitState, WorkerId,
+    BackendName, BackendOffer, CommitId, HazardRule, Introduction, Mode, Origin, RunId, RunOptions, Seat, UnitId, UnitState, WorkerId,
 };
 
 use crate::naive::{differences, reasons};
@@ -154,6 +154,7 @@ fn join(core: &mut Core) {
         labels: BTreeMap::new(),
         backends: vec![offer],
         held: Vec::new(),
+        origin: Origin::default(),
     };
     let worker = WorkerId::from("w");
     let mut entropy = Entropy::new(2);

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use roundtable_core::Verdict;
 use roundtable_core::command::{Command, WorkerHello};
 use roundtable_shared::{
-    AttemptFacts, BackendOffer, CommitId, Failure, FailureKind, HeldLease, Introduction, LeasePhase, LeaseRef, Role, Usage, WorkerId,
+    AttemptFacts, BackendOffer, CommitId, Failure, FailureKind, HeldLease, Introduction, LeasePhase, LeaseRef, Origin, Role, Usage,
+    WorkerId,
 };
 
 use crate::agent::{Edit, Turn};
@@ -158,6 +159,7 @@ impl World {
             labels: BTreeMap::new(),
             backends: worker.offers.clone(),
             held: worker.held_now(),
+            origin: Origin::default(),
         };
         let hello = WorkerHello { worker: worker.id.clone(), session: conn, introduction };
         say!(self, "w{at} says hello on {conn} with {} leases", hello.introduction.held.len());

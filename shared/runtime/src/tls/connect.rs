@@ -73,6 +73,26 @@ pub async fn connect(address: &str, credentials: &Credentials) -> Result<Channel
     Ok(endpoint.connect_with_connector_lazy(dial))
 }
 
+/// Whether this can be a coordinator's address at all.
+pub fn check_address(address: &str) -> Result<(), ConnectError> {
+    authority(address).map(|_| ())
+}
+
+/// Whether anybody listens there, for whoever has no credentials to be trusted with.
+pub async fn reach(address: &str) -> Result<(), ConnectError> {
+    let authority = authority(address)?;
+    let why = match tokio::time::timeout(CONNECT_MAX, TcpStream::connect(&authority)).await {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => late("connecting").to_string(),
+    };
+    Err(ConnectError::Unreachable { address: authority, why })
+}
+
+fn late(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("{what} took longer than {} s", CONNECT_MAX.as_secs()))
+}
+
 /// Tries whether the coordinator is there and trusts these credentials.
 pub async fn probe(address: &str, credentials: &Credentials) -> Result<(), ConnectError> {
     let authority = authority(address)?;
@@ -136,7 +156,6 @@ impl DialError {
 }
 
 async fn dial(connector: &TlsConnector, authority: &str) -> Result<TlsStream<TcpStream>, DialError> {
-    let late = |what| io::Error::new(io::ErrorKind::TimedOut, format!("{what} took longer than {} s", CONNECT_MAX.as_secs()));
     let tcp = tokio::time::timeout(CONNECT_MAX, TcpStream::connect(authority)).await;
     let tcp = tcp.map_err(|_| DialError::Tcp(late("connecting")))?.map_err(DialError::Tcp)?;
     tcp.set_nodelay(true).map_err(DialError::Tcp)?;

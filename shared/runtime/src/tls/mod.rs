@@ -14,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use crate::identity::Credentials;
 
 pub use accept::{AcceptLimits, Admit, Incoming, PeerInfo, TlsConnection};
-pub use connect::{ConnectError, connect, probe};
+pub use connect::{ConnectError, check_address, connect, probe, reach};
 
 /// Why TLS could not be set up.
 #[derive(Debug, thiserror::Error)]
