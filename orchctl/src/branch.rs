@@ -1,6 +1,6 @@
 //! Keeps the run's branch in the user's repository up to date. The user's own branches and files are never touched here.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use roundtable_runtime::git::{AcceptError, GitProgram, Oid, RefName, UserRepository};
 
@@ -22,9 +22,9 @@ impl RunBranch {
         Ok(Self { repository, run: run.to_owned(), branch: RefName::branch(branch).map_err(refusal)?, at: None })
     }
 
-    /// In the repository with this common git directory, if it is on this machine.
-    pub async fn find(git_dir: &str, run: &str, branch: &str) -> Result<Option<Self>> {
-        match repository_at(Path::new(git_dir)).await {
+    /// In the repository with this common git directory, if it is on this machine (as in [`repository_at`]).
+    pub async fn find(git_dir: &str, base: &str, run: &str, branch: &str) -> Result<Option<Self>> {
+        match repository_at(Path::new(git_dir), base).await {
             Some(repository) => Self::new(repository, run, branch).map(Some),
             None => Ok(None),
         }
@@ -55,18 +55,32 @@ impl RunBranch {
     }
 }
 
-/// The checkout to which a common git directory belongs: the one we are in, else the main one.
-pub async fn repository_at(git_dir: &Path) -> Option<UserRepository> {
+/// The checkout to which a common git directory belongs: the one we are in, else the main one. Where that directory is no more (moved, or cloned again),
+/// the one we are in will do if it has the run's base commit.
+pub async fn repository_at(git_dir: &Path, base: &str) -> Option<UserRepository> {
     let program = GitProgram::find().await.ok()?;
-    let candidates = [Some(PathBuf::from(".")), git_dir.parent().map(Path::to_owned)];
-    for folder in candidates.into_iter().flatten() {
-        if let Ok(repository) = program.discover(&folder).await
-            && repository.common_dir() == git_dir
-        {
-            return Some(repository);
-        }
+    let here = program.discover(Path::new(".")).await.ok();
+    if let Some(here) = here.as_ref().filter(|here| here.common_dir() == git_dir) {
+        return Some(here.clone());
     }
-    None
+    if git_dir.exists() {
+        let main = program.discover(git_dir.parent()?).await.ok()?;
+        return (main.common_dir() == git_dir).then_some(main);
+    }
+    let (here, base) = (here?, Oid::parse(base).ok()?);
+    let has_base = here.git().commits_present(std::slice::from_ref(&base)).await.is_ok_and(|present| !present.is_empty());
+    has_base.then_some(here)
+}
+
+/// A branch called `roundtable` leaves no room for the runs' branches, which are named `roundtable/RUN`.
+pub async fn refuse_occupied_name(repository: &UserRepository) -> Result<()> {
+    let taken = RefName::branch("roundtable").map_err(refusal)?;
+    if repository.git().read_ref(&taken).await.map_err(refusal)?.is_none() {
+        return Ok(());
+    }
+    Err(Failure::usage("a branch called `roundtable` is in the way")
+        .why("each run has a branch named roundtable/RUN, and git cannot have both")
+        .next("rename it: git branch -m roundtable OTHER-NAME"))
 }
 
 /// A branch that could not be moved, as a failure.

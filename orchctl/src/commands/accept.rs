@@ -24,13 +24,16 @@ pub(super) struct AcceptedView {
     branch: String,
     commit: String,
     how: &'static str,
+    /// Units that are completed, and those that run.
+    completed: u32,
+    total: u32,
 }
 
 pub(super) async fn run(context: &Context, args: &AcceptArgs) -> Result<Exit> {
     let session = context.session().await?;
     let done = async {
         let (summary, branch) = up_to_date(context, &session.api, args.run.as_deref()).await?;
-        accept(&session.api, &summary, &branch, args.into.as_deref(), args.partial).await
+        accept(context, &session.api, &summary, &branch, args.into.as_deref(), args.partial).await
     };
     let done = done.await;
     session.end().await;
@@ -39,26 +42,28 @@ pub(super) async fn run(context: &Context, args: &AcceptArgs) -> Result<Exit> {
 }
 
 pub(super) fn text(done: &AcceptedView) -> String {
-    let AcceptedView { run, branch, commit, how } = done;
+    let AcceptedView { run, branch, commit, how, completed, total } = done;
     let commit = short(commit);
+    let what = if completed == total { format!("all of {run}") } else { format!("{completed} of {total} units of {run}") };
     match *how {
-        "already_there" => format!("{branch} has all of {run} already\n"),
-        "created" => format!("{branch} was made at {commit} with all of {run}\n"),
-        "merged" => format!("{branch} had moved; {run} was merged into it at {commit}\n"),
-        _ => format!("{branch} is at {commit} with all of {run}\n"),
+        "already_there" => format!("{branch} has {what} already\n"),
+        "created" => format!("{branch} was made at {commit} with {what}\n"),
+        "merged" => format!("{branch} had moved; {what} went into it by a merge at {commit}\n"),
+        _ => format!("{branch} is at {commit} with {what}\n"),
     }
 }
 
 /// Moves the branch the run started on (or `into`) to what the run made, and has it recorded.
 pub(super) async fn accept(
+    context: &Context,
     api: &Api,
     summary: &SummaryView,
     run_branch: &RunBranch,
     into: Option<&str>,
     partial: bool,
 ) -> Result<AcceptedView> {
+    let figure = |key: &str| summary.counts.get(key).copied().unwrap_or(0);
     if summary.exit != Some(0) && !partial {
-        let figure = |key: &str| summary.counts.get(key).copied().unwrap_or(0);
         return Err(Failure::failed(format!(
             "{} is {}, not complete: {} of {} units",
             summary.run,
@@ -66,19 +71,21 @@ pub(super) async fn accept(
             figure("completed"),
             figure("total")
         ))
-        .next("go on with it: `orchctl run` as before, or `orchctl decisions`")
-        .next(format!("or take what is done: orchctl accept {} --partial", summary.run)));
+        .next(format!("go on with it: `orchctl run` as before, or `{}`", context.command("orchctl decisions")))
+        .next(format!("or take what is done: {}", context.command(&format!("orchctl accept {} --partial", summary.run)))));
     }
     let tip = Oid::parse(&summary.head).map_err(refusal)?;
     let (destination, name) = match into.or(summary.started_branch.as_deref()) {
         Some(branch) => {
+            let branch = branch.strip_prefix("refs/heads/").unwrap_or(branch);
             (Destination::Branch(RefName::branch(branch).map_err(|error| Failure::usage(error.to_string()))?), branch.to_owned())
         }
         None => (Destination::DetachedHead, "HEAD".to_owned()),
     };
     let message = format!("Merge {}\n", summary.branch);
     let moved = run_branch.repository().accept(&tip, &destination, &message, SystemClock.wall().0 / 1000).await;
-    let moved = moved.map_err(|error| not_moved(error).next(format!("nothing was changed; then again: orchctl accept {}", summary.run)))?;
+    let again = context.command(&format!("orchctl accept {}", summary.run));
+    let moved = moved.map_err(|error| not_moved(error).next(format!("nothing was changed; then again: {again}")))?;
     let (how, commit) = match moved {
         Accepted::AlreadyThere => ("already_there", tip.to_string()),
         Accepted::Created => ("created", tip.to_string()),
@@ -87,5 +94,6 @@ pub(super) async fn accept(
     };
     let act = OperationAct::RecordAccept { branch: name.clone(), commit: commit.clone() };
     api.operate(&Operation { run: exactly(&summary.run), all: false, act }).await?;
-    Ok(AcceptedView { run: summary.run.clone(), branch: name, commit, how })
+    let (completed, total) = (figure("completed"), figure("total"));
+    Ok(AcceptedView { run: summary.run.clone(), branch: name, commit, how, completed, total })
 }

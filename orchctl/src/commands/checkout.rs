@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use roundtable_shared::view::{Query, StatusView};
 use serde::Serialize;
 
 use super::answer;
+use super::fetch::not_here;
 use crate::api::{Api, fetch};
 use crate::args::CheckoutArgs;
 use crate::branch::repository_at;
@@ -12,7 +14,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output::text::{shell_word, short};
-use crate::select::Selector;
+use crate::select::{Selector, exactly};
 use crate::workdir::refusal;
 
 /// What was checked out.
@@ -29,18 +31,18 @@ pub(super) async fn run(context: &Context, args: &CheckoutArgs) -> Result<Exit> 
     let session = context.session().await?;
     let done = make(context, &session.api, &args.target).await;
     session.end().await;
-    answer(args.json, &done?, |done, _| text(done))?;
+    answer(args.json, &done?, |done, _| text(context, done))?;
     Ok(Exit::Complete)
 }
 
-fn text(done: &CheckoutView) -> String {
+fn text(context: &Context, done: &CheckoutView) -> String {
     let dir = shell_word(&done.dir.to_string_lossy());
+    let resume = context.command(&format!("orchctl decide {}/ID resume --commit $(git -C {dir} rev-parse HEAD)", done.run));
     format!(
-        "{dir} holds unit {} of {} at {}\n\nwork and commit there; then, if a decision asks for it:\n  orchctl decide {}/ID resume --commit $(git -C {dir} rev-parse HEAD)\nafterwards:\n  git worktree remove {dir}\n",
+        "{dir} holds unit {} of {} at {}\n\nwork and commit there; then, if a decision asks for it:\n  {resume}\nafterwards:\n  git worktree remove {dir}\n",
         done.unit,
         done.run,
         short(&done.commit),
-        done.run,
     )
 }
 
@@ -53,11 +55,9 @@ async fn make(context: &Context, api: &Api, words: &[String]) -> Result<Checkout
     let target = selector.unit(target).await?;
     let line = selector.run(Some(&target.run))?;
     let unit = target.unit.unwrap_or_default();
-    let repository = repository_at(line.repository.as_ref()).await.ok_or_else(|| {
-        Failure::failed(format!("the repository of {} is not here", line.run))
-            .why(format!("it is {}", line.repository))
-            .next("go to a checkout of it and try again")
-    })?;
+    let status: StatusView = api.query(&Query::Status { run: exactly(&line.run) }).await?;
+    let found = repository_at(line.repository.as_ref(), &status.base).await;
+    let repository = found.ok_or_else(|| not_here(&line.run, &line.repository))?;
     let haves: Vec<_> = repository.git().resolve_commit("HEAD").await.into_iter().collect();
     let fetched = fetch(api.live_client()?, repository.git(), &line.run, Some(&unit), &haves).await?;
     repository.add_work_tree(&dir, &fetched.commit).await.map_err(refusal)?;

@@ -40,11 +40,15 @@ pub(super) async fn up_to_date(context: &Context, api: &Api, word: Option<&str>)
     let selector = Selector::new(api, context.git_dir_here().await).await?;
     let line = selector.run(word)?;
     let summary: SummaryView = api.query(&Query::Summary { run: exactly(&line.run) }).await?;
-    let mut branch = RunBranch::find(&line.repository, &summary.run, &summary.branch).await?.ok_or_else(|| {
-        Failure::failed(format!("the repository of {} is not here", summary.run))
-            .why(format!("it is {}", line.repository))
-            .next("go to a checkout of it and try again")
-    })?;
+    let found = RunBranch::find(&line.repository, &summary.base, &summary.run, &summary.branch).await?;
+    let mut branch = found.ok_or_else(|| not_here(&summary.run, &line.repository))?;
     branch.bring_to(api.live_client()?, &summary.head).await?;
     Ok((summary, branch))
+}
+
+/// The run's repository is not on this machine, or has moved.
+pub(super) fn not_here(run: &str, repository: &str) -> Failure {
+    Failure::failed(format!("the repository of {run} is not here"))
+        .why(format!("it is {repository}"))
+        .next("go to a checkout of it, or to a clone that has the commit the run began with, and try again")
 }

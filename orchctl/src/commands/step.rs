@@ -80,7 +80,7 @@ async fn step(
     let reply = api.operate(&Operation { run: exactly(&line.run), all: false, act }).await?;
     progress.say(&reply.text);
     let mirror = mirror_of(context, &line);
-    let branch = RunBranch::find(&line.repository, &line.run, &status.branch).await?;
+    let branch = RunBranch::find(&line.repository, &status.base, &line.run, &status.branch).await?;
     let mut follower = Follower::new(&api, &line.run, progress).with_mirror(mirror).with_branch(branch);
     let ended = follower.follow(Until::Settled, None, &asked, Stage::Draining).await;
     follower.progress.finish();

@@ -27,7 +27,7 @@ pub(super) async fn run(context: &Context, args: &WaitArgs) -> Result<Exit> {
     let mut progress = Progress::for_stderr();
     progress.start_from(&status, Instant::now());
     let mirror = mirror_of(context, args, &line.spec);
-    let branch = RunBranch::find(&line.repository, &line.run, &status.branch).await?;
+    let branch = RunBranch::find(&line.repository, &status.base, &line.run, &status.branch).await?;
     if api.client().is_none() && !is_over(&status) {
         let idle = Failure::unreachable("no coordinator is running, so nothing moves");
         // Somebody may be about to go on with it; longer than that nobody is waited for.

@@ -46,7 +46,7 @@ fn what_is_done_of_an_unfinished_run_is_accepted_only_when_asked() {
     world.run(&["--accept"]).run().expect(2);
     assert!(!world.repo.has("part-1.txt"), "--accept takes complete runs only");
     world.orchctl(&["accept"]).run().expect(1).err_has(&["1 of 2 units", "--partial"]);
-    world.orchctl(&["accept", "--partial"]).run().expect(0);
+    world.orchctl(&["accept", "--partial"]).run().expect(0).out_has(&["with 1 of 2 units"]);
     assert!(world.repo.has("part-1.txt") && !world.repo.has("part-2.txt"));
     Playbook::new().write(&world.play);
     world.orchctl(&["decide", "quarantine-2", "retry"]).run().expect(0);
@@ -109,4 +109,27 @@ fn mirror_files_are_exported_imported_and_gone_on_from() {
     let state: Value = serde_json::from_str(&std::fs::read_to_string(&file).expect("read")).expect("JSON");
     assert_eq!(state["tasks"][1]["status"], "completed", "the state named is the one written");
     at(&["import", "--spec", ".specs/login"]).path(&world.play).run().expect(3).err_has(&["is no AGENT_STATE.json"]);
+}
+
+#[test]
+fn a_repository_that_was_moved_takes_its_runs_along() {
+    let world = World::new(&SpecText::parallel("login", 1), &Playbook::new());
+    let run = world.run(&["--json"]).run().expect(0).json()["run"].as_str().expect("an id").to_owned();
+    let moved = world.sandbox.path("moved");
+    std::fs::rename(world.repo.path(), &moved).expect("moved");
+    let at = |dir: &std::path::Path, args: &[&str]| world.sandbox.orchctl(dir, args.iter().copied());
+    let elsewhere = world.sandbox.path("elsewhere");
+    std::fs::create_dir(&elsewhere).expect("a folder");
+    at(&elsewhere, &["accept", &run]).run().expect(1).err_has(&["is not here", "a clone"]);
+    at(&moved, &["checkout", &run, "1"]).path(&world.sandbox.path("unit")).run().expect(0);
+    at(&moved, &["accept", &run]).run().expect(0);
+    assert!(moved.join("part-1.txt").exists());
+}
+
+#[test]
+fn a_branch_that_leaves_no_room_for_the_run_s_is_named_before_anything_starts() {
+    let world = World::new(&SpecText::parallel("login", 1), &Playbook::new());
+    world.repo.git(&["branch", "roundtable"]);
+    world.run(&[]).run().expect(3).err_has(&["a branch called `roundtable`", "git branch -m"]);
+    assert!(!world.sandbox.data_dir().join("store.db").exists());
 }

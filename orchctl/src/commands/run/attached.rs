@@ -246,7 +246,7 @@ async fn conclude(context: &Context, api: &Api, run: &str, exit: Exit, manner: &
     let mut summary: SummaryView = api.query(&query).await?;
     let mut accepted = Ok(None);
     if let (true, Exit::Complete, Some(branch)) = (manner.accept, exit, branch) {
-        accepted = accept::accept(api, &summary, branch, None, false).await.map(Some);
+        accepted = accept::accept(context, api, &summary, branch, None, false).await.map(Some);
         summary = api.query(&query).await?;
     }
     tell(context, summary, manner)?;

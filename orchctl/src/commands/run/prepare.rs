@@ -10,6 +10,7 @@ use roundtable_shared::view::SubmitRequest;
 use serde::Deserialize;
 
 use crate::args::{FleetOptions, RunArgs};
+use crate::branch::refuse_occupied_name;
 use crate::commands::warn;
 use crate::context::Context;
 use crate::crew::CrewOptions;
@@ -76,6 +77,7 @@ impl Prepared {
         let spec = read_spec(&spec_dir)?;
         let report = lint(&spec, args.plan.strict)?;
         let workdir = Workdir::open(args.workdir.as_deref().unwrap_or(Path::new("."))).await?;
+        refuse_occupied_name(&workdir.repository).await?;
         let top = workdir.repository.top().to_owned();
         let config = with_repository(&context.sources, top.clone())?;
         let aliases = Aliases::read(&environment);
