@@ -10,6 +10,9 @@ use roundtable_shared::{BackendName, Choice, Criticality, Decision, DecisionId, 
 use crate::driver::{Handle, HandleError};
 use crate::view::{self, SelectError};
 
+/// The option of `missing-owner-agent-<id>` in state files written by others.
+const SET_OWNER: &str = "Set owner_agent and retry fix loop";
+
 /// Why an act was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum OperateError {
@@ -118,7 +121,7 @@ fn choice_of(decision: &Decision, typed: &str, commit: Option<String>) -> Result
     let index = index_of(decision, typed);
     let keyword = match index {
         Some(index) => decision.keywords.get(index).cloned(),
-        None => open_keyword(decision, typed),
+        None => open_keyword(decision, typed).or_else(|| assign_alone(decision, typed)),
     };
     let Some(keyword) = keyword else {
         let options: Vec<String> = decision.keywords.iter().enumerate().map(|(at, keyword)| format!("{} {keyword}", at + 1)).collect();
@@ -162,6 +165,12 @@ fn open_keyword(decision: &Decision, typed: &str) -> Option<String> {
     let verb = verb.to_ascii_lowercase();
     let offered = decision.keywords.iter().any(|keyword| keyword.split(':').next() == Some(verb.as_str()));
     (offered && !name.is_empty()).then(|| format!("{verb}:{name}"))
+}
+
+/// `assign` without a name, also in the words scripts know: the first owner offered.
+fn assign_alone(decision: &Decision, typed: &str) -> Option<String> {
+    let is_meant = ["assign", SET_OWNER].iter().any(|word| word.eq_ignore_ascii_case(typed));
+    decision.keywords.iter().find(|keyword| is_meant && keyword.starts_with("assign:")).cloned()
 }
 
 /// The unit of that id, or the one a task of that id belongs to.
@@ -239,6 +248,26 @@ mod tests {
         }
         let error = choice_of(&fallback(), "5", None).unwrap_err().to_string();
         assert!(error.contains("1 resume, 2 retry, 3 skip, 4 abort"), "{error}");
+    }
+
+    #[test]
+    fn an_owner_is_named_offered_or_left_to_the_first_offer() {
+        let decision = Decision {
+            id: "missing-owner-agent-2".into(),
+            kind: DecisionKind::MissingOwnerAgent,
+            options: ["Give it to gemini", "Give it to codex", "Skip this task - continue without it", "Abort orchestration"]
+                .map(String::from)
+                .to_vec(),
+            keywords: ["assign:gemini", "assign:codex", "skip", "abort"].map(String::from).to_vec(),
+            ..fallback()
+        };
+        let to = |owner: &str| Choice::Assign { owner: owner.into() };
+        for typed in ["1", "a", "assign", "Assign", "assign:gemini", "Give it to gemini", "set owner_agent and retry fix loop"] {
+            assert_eq!(choice_of(&decision, typed, None).unwrap(), to("gemini"), "{typed}");
+        }
+        assert_eq!(choice_of(&decision, "assign:elsewhere", None).unwrap(), to("elsewhere"));
+        assert!(choice_of(&decision, "assign:", None).is_err());
+        assert!(choice_of(&fallback(), "assign", None).is_err());
     }
 
     #[test]

@@ -184,7 +184,9 @@ impl<'a> Planner<'a> {
         // What import or the operator said stands.
         let is_assigned = unit.owner.is_some() || unit.window.is_some();
         let asks_for_owner = self.run.decisions.contains_key(&DecisionKind::MissingOwnerAgent.id(Some(id.as_str())));
-        let owner = unit.owner.clone().or_else(|| said.owner_agent.clone()).or(rules.owner_agent.filter(|_| !asks_for_owner));
+        // A person is asked who is to have it: nobody else says so meanwhile.
+        let proposed = said.owner_agent.clone().or(rules.owner_agent).filter(|_| !asks_for_owner);
+        let owner = unit.owner.clone().or(proposed);
         let window = unit.window.clone().or_else(|| said.target_window.clone()).unwrap_or_else(|| format!("task-{id}"));
         let depends_on = said.depends_on.iter().filter(|on| self.add_dependency(unit.position, on)).cloned().collect();
         Some(Assignment {

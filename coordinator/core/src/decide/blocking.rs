@@ -1,6 +1,7 @@
 //! Units that wait for a person, and the decisions that say so: one place fixes ids, priorities and options (SEMANTICS §8).
 
-use roundtable_shared::{BackendName, BlockedItem, Decision, DecisionId, DecisionKind, Priority, RunId, UnitId, UnitState};
+use roundtable_shared::spec::assign_by_rules;
+use roundtable_shared::{BackendName, BlockedItem, Decision, DecisionId, DecisionKind, Mode, Priority, RunId, UnitId, UnitState};
 
 use super::{Deciding, attempt, integrate};
 use crate::transition::Fact;
@@ -58,7 +59,7 @@ pub(crate) fn raise(
     if d.is_open(run, &id) {
         return;
     }
-    let (options, keywords) = options(d, run, kind, backend);
+    let (options, keywords) = options(d, run, kind, unit, backend);
     let decision = Decision {
         id,
         kind,
@@ -97,7 +98,13 @@ fn priority(kind: DecisionKind) -> Priority {
     }
 }
 
-fn options(d: &Deciding<'_>, run: &RunId, kind: DecisionKind, backend: Option<&BackendName>) -> (Vec<String>, Vec<String>) {
+fn options(
+    d: &Deciding<'_>,
+    run: &RunId,
+    kind: DecisionKind,
+    unit: Option<&UnitId>,
+    backend: Option<&BackendName>,
+) -> (Vec<String>, Vec<String>) {
     let option = |text: &str, keyword: &str| (text.to_owned(), keyword.to_owned());
     let abort = option("Abort orchestration", "abort");
     let skip = option("Skip this task - continue without it", "skip");
@@ -110,11 +117,8 @@ fn options(d: &Deciding<'_>, run: &RunId, kind: DecisionKind, backend: Option<&B
             vec![option("I've fixed it manually - resume", "resume"), option("Try again", "retry"), skip, abort]
         }
         DecisionKind::MissingOwnerAgent => {
-            let mut pairs: Vec<_> = offered(d, None).iter().map(|name| (format!("Give it to {name}"), format!("assign:{name}"))).collect();
-            if pairs.is_empty() {
-                let owner = &d.run(run).options.escalate_backend;
-                pairs.push((format!("Give it to {owner}"), format!("assign:{owner}")));
-            }
+            let owners = owners_offered(d, run, unit);
+            let mut pairs: Vec<_> = owners.iter().map(|name| (format!("Give it to {name}"), format!("assign:{name}"))).collect();
             pairs.extend([skip, abort]);
             pairs
         }
@@ -132,6 +136,21 @@ fn options(d: &Deciding<'_>, run: &RunId, kind: DecisionKind, backend: Option<&B
         }
     };
     pairs.into_iter().unzip()
+}
+
+/// Who could own a unit: whom the keyword rules name first, if somebody offers that or nobody offers anything yet; then the others.
+fn owners_offered(d: &Deciding<'_>, run: &RunId, unit: Option<&UnitId>) -> Vec<BackendName> {
+    let now = d.run(run);
+    let mode = if now.options.mode == Mode::Legacy { Mode::Legacy } else { Mode::Deterministic };
+    let by_rules = unit.and_then(|unit| now.outline.unit(unit.as_str())).and_then(|unit| assign_by_rules(unit, mode).owner_agent);
+    let by_rules = by_rules.unwrap_or_else(|| now.options.escalate_backend.clone());
+    let mut owners = offered(d, None);
+    let mut here = d.fleet.workers.values().filter(|worker| worker.is_here(d.now)).flat_map(|worker| worker.offers.values());
+    if owners.is_empty() || owners.contains(&by_rules) || here.any(|offer| offer.offer.serves_all && offer.is_usable(d.now)) {
+        owners.retain(|owner| *owner != by_rules);
+        owners.insert(0, by_rules);
+    }
+    owners
 }
 
 /// Backends somebody offers now, but for one.
