@@ -2,14 +2,19 @@
 //! along. What becomes of that is the core's; whether the tree has the finished work is the client's to check.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use roundtable_core::command::{Imported, ImportedUnit};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::limits::{FIX_ATTEMPTS_MAX, SPEC_FILE_BYTES_MAX};
+use roundtable_shared::manifest::{PathSet, normalise_entry};
 use roundtable_shared::spec::{Plan, Unit};
-use roundtable_shared::{Criticality, Severity};
+use roundtable_shared::time::WallMs;
+use roundtable_shared::{Criticality, Severity, UnitId};
 
 use crate::mirror::form::{AgentState, MirrorTask};
+
+mod carried;
 
 /// Words of the mirror's `status`.
 const STATUSES: [&str; 8] =
@@ -53,20 +58,109 @@ impl ImportError {
     }
 }
 
+/// Where the work lies, by which files a state names are known.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Place {
+    /// Real path of the repository's top folder; empty if unknown.
+    pub top: String,
+    /// Real path of the folder the run is started in.
+    pub workdir: String,
+}
+
+impl Place {
+    /// A file as a repository path. `None` for what is none.
+    fn path(&self, text: &str) -> Option<String> {
+        let text = text.trim();
+        let below = |folder: &str| text.strip_prefix(folder).filter(|_| !folder.is_empty()).and_then(|rest| rest.strip_prefix('/'));
+        normalise_entry(below(&self.top).or_else(|| below(&self.workdir)).unwrap_or(text)).ok()
+    }
+
+    /// The same seen from the folder the run is started in, where that is not the top.
+    fn from_workdir(&self, path: &str) -> Option<String> {
+        let below = self.workdir.strip_prefix(&self.top).filter(|_| !self.top.is_empty())?.trim_matches('/');
+        (!below.is_empty()).then(|| format!("{below}/{path}"))
+    }
+
+    /// Whether a file, or something in a folder of that name, is among those.
+    fn is_among<'f>(&self, path: &str, files: &BTreeSet<&'f str>) -> Option<&'f str> {
+        let among = |path: &str| {
+            let folder = format!("{}/", path.trim_end_matches('/'));
+            let below =
+                files.range::<str, _>((Bound::Included(folder.as_str()), Bound::Unbounded)).next().filter(|file| file.starts_with(&folder));
+            files.get::<str>(path).or(below).copied()
+        };
+        among(path).or_else(|| among(&self.from_workdir(path)?))
+    }
+}
+
 /// Reads a state over the plan it belongs to. Tasks the plan does not have any more are left out.
-pub fn parse(text: &str, plan: &Plan) -> Result<Imported, ImportError> {
+pub fn parse(text: &str, plan: &Plan, place: &Place) -> Result<Imported, ImportError> {
     let state = read(text)?;
     let tasks = index(&state)?;
     let mut units = BTreeMap::new();
     for unit in &plan.units {
-        if let Some(imported) = imported(unit, &state, &tasks)? {
+        if let Some(imported) = imported(unit, &state, &tasks, place)? {
             units.insert(unit.id.clone(), imported);
         }
     }
     if units.is_empty() && !state.tasks.is_empty() {
         return Err(ImportError::OtherPlan { ids: state.tasks.iter().take(5).map(|task| task.task_id.clone()).collect() });
     }
-    Ok(Imported { units, session_name: Some(state.session_name).filter(|name| !name.is_empty()) })
+    let notices = carried::assignments(&mut units, plan, &tasks);
+    let session_name = Some(state.session_name.clone()).filter(|name| !name.is_empty());
+    Ok(Imported { units, session_name, deferred: carried::deferred(&state, plan), notices, digest: digest(text) })
+}
+
+/// Names a state by what it says, however it is written.
+pub fn digest(text: &str) -> String {
+    let text = text.trim_start_matches('\u{feff}');
+    let plain = serde_json::from_str::<serde_json::Value>(text).map_or_else(|_| text.to_owned(), |value| value.to_string());
+    blake3::hash(plain.as_bytes()).to_hex().to_string()
+}
+
+/// The run a state says it is of.
+pub fn run_of(text: &str) -> Option<String> {
+    read(text).ok()?.roundtable.map(|extra| extra.run).filter(|run| !run.is_empty())
+}
+
+/// Notes which files of units the base does not have.
+pub fn find_missing(imported: &mut Imported, base: &[String], place: &Place) {
+    let base: BTreeSet<&str> = base.iter().map(String::as_str).collect();
+    for unit in imported.units.values_mut() {
+        unit.missing = unit.files.iter().filter(|file| place.is_among(file, &base).is_none()).cloned().collect();
+    }
+}
+
+/// Work that only the working tree has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unsaved {
+    /// The unit.
+    pub unit: UnitId,
+    /// Its status word.
+    pub status: String,
+    /// Uncommitted files that are, or may be, its work.
+    pub files: Vec<String>,
+}
+
+/// The first unit whose state says that work was done while that work, or what may be it, is not committed: files it has changed; where none are
+/// recorded, what it may write; where it names nothing, anything.
+pub fn unsaved(text: &str, plan: &Plan, place: &Place, uncommitted: &[String], ignore_case: bool) -> Result<Option<Unsaved>, ImportError> {
+    let imported = parse(text, plan, place)?;
+    let dirty: BTreeSet<&str> = uncommitted.iter().map(String::as_str).collect();
+    let worked = plan.units.iter().filter_map(|unit| Some((unit, imported.units.get(&unit.id)?))).filter(|(_, from)| from.has_work());
+    for (unit, from) in worked {
+        let files: Vec<String> = if from.files.is_empty() {
+            let own = from.assignment.as_ref().and_then(|assignment| assignment.writes.as_ref()).unwrap_or(&unit.writes);
+            let writes = PathSet::new(own, ignore_case).unwrap_or_default();
+            uncommitted.iter().filter(|file| writes.is_empty() || writes.covers(file)).cloned().collect()
+        } else {
+            from.files.iter().filter_map(|file| place.is_among(file, &dirty)).map(str::to_owned).collect()
+        };
+        if !files.is_empty() {
+            return Ok(Some(Unsaved { unit: unit.id.clone(), status: from.status.clone(), files }));
+        }
+    }
+    Ok(None)
 }
 
 /// The file as its form, whatever it means.
@@ -115,7 +209,7 @@ fn status(task: &MirrorTask) -> String {
     }
 }
 
-fn imported(unit: &Unit, state: &AgentState, tasks: &Tasks<'_>) -> Result<Option<ImportedUnit>, ImportError> {
+fn imported(unit: &Unit, state: &AgentState, tasks: &Tasks<'_>, place: &Place) -> Result<Option<ImportedUnit>, ImportError> {
     let own = tasks.get(unit.id.as_str()).copied();
     let parts: Vec<(&str, String)> = unit
         .subtasks()
@@ -127,14 +221,14 @@ fn imported(unit: &Unit, state: &AgentState, tasks: &Tasks<'_>) -> Result<Option
         return Ok(None);
     }
     let needed: BTreeSet<&str> = unit.subtasks().iter().filter(|task| task.needed).map(|task| task.id.as_str()).collect();
-    let status = unit_status(own.map(|(_, task)| status(task)), &parts, &needed);
+    let status =
+        carried::ended_by_person(state, &unit.id).unwrap_or_else(|| unit_status(own.map(|(_, task)| status(task)), &parts, &needed));
     let subtasks = parts.iter().map(|(id, word)| ((*id).to_owned(), subtask_word(word).to_owned())).collect();
+    let files = carried::files(unit, tasks, place);
     let Some((at, task)) = own else {
-        return Ok(Some(ImportedUnit { status, subtasks, ..ImportedUnit::default() }));
+        return Ok(Some(ImportedUnit { status, subtasks, files, ..ImportedUnit::default() }));
     };
     Ok(Some(ImportedUnit {
-        status,
-        subtasks,
         owner_agent: filled(&task.owner_agent),
         criticality: criticality(at, task)?,
         target_window: filled(&task.target_window).or_else(|| state.window_mapping.get(unit.id.as_str()).cloned()),
@@ -142,7 +236,17 @@ fn imported(unit: &Unit, state: &AgentState, tasks: &Tasks<'_>) -> Result<Option
         escalated: task.escalated,
         original_agent: filled(&task.original_agent),
         findings: findings(state, task),
-        blocked_reason: filled(&task.blocked_reason),
+        blocked_reason: filled(&task.blocked_reason).map(|reason| carried::without_prefix(&reason, &status)),
+        status,
+        subtasks,
+        files,
+        missing: Vec::new(),
+        assignment: None,
+        history: carried::history(task),
+        final_reports: carried::final_reports(state, unit),
+        last_severity: filled(&task.last_review_severity).map(|word| Severity::from_agent(&word)),
+        report: carried::report(task),
+        completed_at: time(&task.completed_at),
     }))
 }
 
@@ -195,6 +299,10 @@ fn findings(state: &AgentState, task: &MirrorTask) -> Vec<(String, String, Optio
     let round = of_task.iter().map(|finding| finding.round).max().unwrap_or(0);
     let newest = of_task.into_iter().filter(|finding| finding.round == round);
     newest.map(|finding| (severity(&finding.severity), finding.summary.clone(), filled(&Some(finding.details.clone())))).collect()
+}
+
+fn time(text: &Option<String>) -> Option<WallMs> {
+    text.as_deref().and_then(WallMs::parse_rfc3339)
 }
 
 fn severity(word: &str) -> String {

@@ -13,8 +13,8 @@ use roundtable_shared::{CommitId, Mode, RunId, RunOptions};
 
 use crate::attachments::{Attached, Attachments, AttachmentsError};
 use crate::driver::{Handle, HandleError};
-use crate::import::{self, ImportError};
-use crate::repository::{Repositories, Repository, RepositoryError};
+use crate::import::{self, ImportError, Place};
+use crate::repository::{Repositories, RepositoryError};
 
 /// Letters of the random end of a run id: base32 without padding.
 const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -96,15 +96,23 @@ impl Submitter {
         let (hash, options, fresh) = (report.spec.plan_hash(), request.options.clone(), request.fresh);
         let mode = request.mode_given.then_some(request.options.mode);
         let wanted = source.clone();
-        let found = self.handle.read(move |core: &Core, _| find(&core.state, &wanted, &hash, &options, mode, fresh)).await?;
+        let given = request.import.as_deref().map(|text| Given::new(text, request.import_is_ours));
+        let wish = Wish { source: wanted, hash, options, mode, fresh, given };
+        let found = self.handle.read(move |core: &Core, _| find(&core.state, &wish)).await?;
         match found {
-            Found::Resume(run) => {
+            Found::Resume(run, base) => {
                 reply.run = run.to_string();
+                reply.base = base.to_string();
                 reply.resumed = true;
                 if !request.dry_run {
                     let act = Act::Attach { options: Box::new(request.options), mode };
                     self.handle.command(Command::Operate(Operate { run: Some(run), by, act })).await?;
                 }
+                return Ok(reply);
+            }
+            Found::OtherState(run) => {
+                reply.run = run.to_string();
+                reply.other_state = true;
                 return Ok(reply);
             }
             Found::Changed(run, what) => {
@@ -128,7 +136,10 @@ impl Submitter {
             self.attachments.keep(&run, attachments).await?;
         }
         match self.handle.command(Command::Submit(Box::new(submit))).await {
-            Ok(Reply::Submitted { run, .. }) => reply.run = run.to_string(),
+            Ok(Reply::Submitted { run, notices, .. }) => {
+                reply.run = run.to_string();
+                reply.notices = notices;
+            }
             Ok(_) => reply.run = run.to_string(),
             Err(error) => {
                 self.attachments.forget(&run).await;
@@ -155,8 +166,13 @@ impl Submitter {
         {
             tick_path = Some(path);
         }
-        let imported = request.import.as_deref().map(|text| import::parse(text, &report.plan)).transpose()?.map(Box::new);
-        let inputs_digest = inputs_digest(&repository, &base, &report, &request.options).await?;
+        let (files, truncated) = repository.files(&base, DIGEST_FILES_MAX).await?;
+        let place = Place { top: request.top.clone(), workdir: request.workdir.clone() };
+        let mut imported = request.import.as_deref().map(|text| import::parse(text, &report.plan, &place)).transpose()?.map(Box::new);
+        if let Some(imported) = imported.as_mut().filter(|_| !truncated) {
+            import::find_missing(imported, &files, &place);
+        }
+        let inputs_digest = inputs_digest(&files, &report, &request.options);
         let run = new_run_id(&request.spec_path);
         repository.begin_run(&run, &base).await?;
         Ok(Submit {
@@ -179,8 +195,7 @@ impl Submitter {
 }
 
 /// Names what an assignment depends on: the spec's texts, the units of it that run, and the repository's file list.
-async fn inputs_digest(repository: &Repository, base: &CommitId, report: &SpecReport, options: &RunOptions) -> Result<String, SubmitError> {
-    let (files, _) = repository.files(base, DIGEST_FILES_MAX).await?;
+fn inputs_digest(files: &[String], report: &SpecReport, options: &RunOptions) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(report.spec.text_hash().as_bytes());
     for unit in select(&report.plan.units, options.with_optional, &options.only, "tasks.md").runs {
@@ -190,13 +205,15 @@ async fn inputs_digest(repository: &Repository, base: &CommitId, report: &SpecRe
     for file in files {
         hasher.update(file.as_bytes()).update(b"\0");
     }
-    Ok(hasher.finalize().to_hex().to_string())
+    hasher.finalize().to_hex().to_string()
 }
 
 /// What is there already for a source.
 enum Found {
     /// Its unfinished run goes on.
-    Resume(RunId),
+    Resume(RunId, CommitId),
+    /// Its unfinished run did not begin with the state given.
+    OtherState(RunId),
     /// Its unfinished run was planned otherwise.
     Changed(RunId, String),
     /// Its last run did all there is.
@@ -205,20 +222,51 @@ enum Found {
     Nothing,
 }
 
-fn find(state: &State, source: &RunSource, plan_hash: &str, options: &RunOptions, mode: Option<Mode>, fresh: bool) -> Found {
-    if fresh {
+/// What a run is wanted for.
+struct Wish {
+    source: RunSource,
+    hash: String,
+    options: RunOptions,
+    mode: Option<Mode>,
+    fresh: bool,
+    given: Option<Given>,
+}
+
+/// A state to go on from.
+struct Given {
+    digest: String,
+    /// The run that wrote it.
+    of_run: Option<String>,
+}
+
+impl Given {
+    fn new(text: &str, is_ours: bool) -> Self {
+        Self { digest: import::digest(text), of_run: import::run_of(text).filter(|_| is_ours) }
+    }
+
+    /// Whether a run began with it, or wrote it.
+    fn is_of(&self, run: &Run) -> bool {
+        run.imported.as_deref() == Some(self.digest.as_str()) || self.of_run.as_deref() == Some(run.id.as_str())
+    }
+}
+
+fn find(state: &State, wish: &Wish) -> Found {
+    if wish.fresh {
         return Found::Nothing;
     }
-    if let Some(run) = state.find_resumable(source) {
-        return match difference(run, plan_hash, options, mode) {
-            None => Found::Resume(run.id.clone()),
+    let is_other = |run: &Run| wish.given.as_ref().is_some_and(|given| !given.is_of(run));
+    if let Some(run) = state.find_resumable(&wish.source) {
+        if is_other(run) {
+            return Found::OtherState(run.id.clone());
+        }
+        return match difference(run, &wish.hash, &wish.options, wish.mode) {
+            None => Found::Resume(run.id.clone(), run.base.clone()),
             Some(what) => Found::Changed(run.id.clone(), what),
         };
     }
-    match state.find_latest(source) {
-        Some(run) if run.exit_when_done() == 0 && run.is_done() && difference(run, plan_hash, options, mode).is_none() => {
-            Found::Finished(run.id.clone())
-        }
+    let is_same = |run: &Run| !is_other(run) && difference(run, &wish.hash, &wish.options, wish.mode).is_none();
+    match state.find_latest(&wish.source) {
+        Some(run) if run.exit_when_done() == 0 && run.is_done() && is_same(run) => Found::Finished(run.id.clone()),
         _ => Found::Nothing,
     }
 }

@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use roundtable_runtime::git::{GitError, GitProgram, Head, Oid, RepositoryFacts, Signature, UserRepository};
+use roundtable_runtime::git::{GitError, GitProgram, Head, Oid, RepositoryFacts, Signature, UncommittedFile, UserRepository};
+use roundtable_shared::spec::Spec;
 use roundtable_shared::time::WallMs;
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
+use crate::mirror::MirrorFiles;
 
-/// Uncommitted paths looked at.
-const PATHS_MAX: usize = 10_000;
+/// Uncommitted files looked at.
+const FILES_MAX: usize = 100_000;
 /// Uncommitted paths named.
 const NAMED_MAX: usize = 5;
 
@@ -22,11 +24,24 @@ pub struct Workdir {
     path: PathBuf,
 }
 
+/// Where the work lies.
+#[derive(Clone, Copy)]
+pub struct WorkPlace<'a> {
+    /// Real path of the repository's top folder.
+    pub top: &'a Path,
+    /// Real path of the folder the run is started in.
+    pub workdir: &'a Path,
+    /// Whether the file system folds case.
+    pub ignore_case: bool,
+}
+
 /// Which commit a run starts from.
 pub struct Base {
     /// The commit.
     pub commit: Oid,
-    /// What the user should know: uncommitted changes that are not in it, submodules, LFS.
+    /// Files that are not committed, without the spec's and mirror files.
+    pub uncommitted: Vec<String>,
+    /// What the user should know: submodules, LFS.
     pub warnings: Vec<String>,
 }
 
@@ -59,35 +74,59 @@ impl Workdir {
     }
 
     /// The commit to start from: `rev`, the working tree as it is, or `HEAD`.
-    pub async fn base(&self, rev: Option<&str>, include_dirty: bool, spec: &Path, now: WallMs) -> Result<Base> {
-        let mut warnings = Vec::new();
+    pub async fn base(&self, rev: Option<&str>, include_dirty: bool, aside: &Aside<'_>, now: WallMs) -> Result<Base> {
+        let files = self.repository.uncommitted_files(FILES_MAX).await.map_err(refusal)?;
         let commit = if include_dirty {
             let by = Signature::roundtable(now.0 / 1000);
-            self.repository.commit_uncommitted(&by, "Include uncommitted changes\n").await.map_err(refusal)?
+            let but_for: Vec<String> = files.iter().filter(|file| aside.stays_out(file)).map(|file| file.path.clone()).collect();
+            self.repository.commit_uncommitted(&by, "Include uncommitted changes\n", &but_for).await.map_err(refusal)?
         } else {
-            let dirty = self.uncommitted(spec).await?;
-            if !dirty.is_empty() {
-                warnings.push(dirty_warning(&dirty));
-            }
             match rev {
                 Some(rev) => self.repository.git().resolve_commit(rev).await.map_err(refusal)?,
                 None => self.facts.head.clone(),
             }
         };
+        let mut warnings = Vec::new();
         if self.facts.submodules {
             warnings.push("the repository has submodules: agents see them as empty folders".to_owned());
         }
         if self.facts.lfs {
             warnings.push("the repository keeps files in Git LFS: agents see pointers, not contents".to_owned());
         }
-        Ok(Base { commit, warnings })
+        let uncommitted = files.into_iter().filter(|file| !aside.covers(&file.path)).map(|file| file.path).collect();
+        Ok(Base { commit, uncommitted, warnings })
     }
 
-    /// What is not committed, without what the run brings along or writes itself: the spec's folder and the mirror files beside it.
-    pub async fn uncommitted(&self, spec: &Path) -> Result<Vec<String>> {
-        let changes = self.repository.uncommitted(PATHS_MAX).await.map_err(refusal)?;
-        let spec = self.repository.relative(spec);
-        Ok(changes.paths.into_iter().filter(|path| spec.as_deref().is_none_or(|spec| !is_ours(path, spec))).collect())
+    /// Those of the uncommitted files that a commit does not have as they are here.
+    pub async fn not_in(&self, commit: &Oid, files: &[String]) -> Result<Vec<String>> {
+        let git = self.repository.git();
+        if files.is_empty() || git.commits_present(std::slice::from_ref(commit)).await.map_err(refusal)?.is_empty() {
+            return Ok(files.to_vec());
+        }
+        let had = self.repository.had_by(&[commit], &[commit, &self.facts.head], files).await.map_err(refusal)?;
+        Ok(files.iter().filter(|file| !had.contains(*file)).cloned().collect())
+    }
+}
+
+/// What of a checkout is not the work: the spec, which the run brings along, and mirror files.
+pub struct Aside<'a> {
+    /// The spec's folder in the repository; `None` if it is elsewhere.
+    pub spec: Option<String>,
+    /// Mirror files.
+    pub mirrors: MirrorFiles<'a>,
+}
+
+impl Aside<'_> {
+    fn covers(&self, path: &str) -> bool {
+        self.spec.as_deref().is_some_and(|spec| is_within(path, spec)) || self.mirrors.covers(path)
+    }
+
+    /// Whether a file is left out where all changes are included: mirror files, and a spec that was never made part of the repository.
+    fn stays_out(&self, file: &UncommittedFile) -> bool {
+        let is_spec = |spec: &str| {
+            Spec::FILES.iter().any(|name| file.path == if spec.is_empty() { (*name).to_owned() } else { format!("{spec}/{name}") })
+        };
+        self.mirrors.covers(&file.path) || (!file.tracked && self.spec.as_deref().is_some_and(is_spec))
     }
 }
 
@@ -98,22 +137,16 @@ pub async fn git_dir_of(path: &Path) -> Option<String> {
     Some(repository.common_dir().to_string_lossy().into_owned())
 }
 
-/// Whether an uncommitted path is the spec, a folder that is new because of it, or a mirror file beside it.
-fn is_ours(path: &str, spec: &str) -> bool {
-    let folder = path.trim_end_matches('/');
-    let beside = spec.rsplit_once('/').map_or("", |(beside, _)| beside);
-    let within = |dir: &str| dir.is_empty() || folder == dir || folder.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
-    let is_mirror =
-        |name: &str| ["TASKS_PARSED.json", "AGENT_STATE.json", "PROJECT_PULSE.md"].iter().any(|mirror| name.starts_with(mirror));
-    let (dir, name) = folder.rsplit_once('/').unwrap_or(("", folder));
-    let new_parent = path.ends_with('/') && spec.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
-    (!spec.is_empty() && within(spec)) || new_parent || (is_mirror(name) && (dir == beside || dir == spec))
+/// Whether a file lies in a folder of the repository; the top folder is nobody's.
+fn is_within(path: &str, folder: &str) -> bool {
+    !folder.is_empty() && path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
-fn dirty_warning(paths: &[String]) -> String {
+/// Names some of the paths.
+pub fn some_of(paths: &[String]) -> String {
     let named = paths.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
     let more = if paths.len() > NAMED_MAX { format!(" and {} more", paths.len() - NAMED_MAX) } else { String::new() };
-    format!("uncommitted changes are not included: {named}{more}; commit them, or use --include-dirty")
+    format!("{named}{more}")
 }
 
 /// A failure of git as a user meets it: what is wrong with the input is exit 3, everything else 1.
@@ -138,23 +171,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_run_brings_along_is_no_dirt() {
-        let spec = "docs/.specs/login";
-        for ours in [
-            "docs/.specs/login/tasks.md",
-            "docs/.specs/login/",
-            "docs/.specs/",
-            "docs/",
-            "docs/.specs/AGENT_STATE.json",
-            "docs/.specs/AGENT_STATE.json.edited-1",
-        ] {
-            assert!(is_ours(ours, spec), "{ours}");
+    fn a_folder_has_what_is_below_it() {
+        assert!(is_within("docs/.specs/login/tasks.md", "docs/.specs/login"));
+        for elsewhere in ["src/a.py", "docs/.specs/login2/tasks.md", "docs/.specs/login"] {
+            assert!(!is_within(elsewhere, "docs/.specs/login"), "{elsewhere}");
         }
-        for theirs in ["src/a.py", "docs/.specs/login2/tasks.md", "docs/readme.md", "AGENT_STATE.json", "src/", "docs/.specs/other/"] {
-            assert!(!is_ours(theirs, spec), "{theirs}");
-        }
-        assert!(!is_ours("src/a.py", ""));
-        assert!(is_ours("AGENT_STATE.json", "login"));
+        assert!(!is_within("src/a.py", ""));
     }
 
     #[test]
@@ -169,9 +191,6 @@ mod tests {
     #[test]
     fn many_paths_are_counted() {
         let paths: Vec<String> = (0..7).map(|n| format!("f{n}")).collect();
-        assert_eq!(
-            dirty_warning(&paths),
-            "uncommitted changes are not included: f0, f1, f2, f3, f4 and 2 more; commit them, or use --include-dirty"
-        );
+        assert_eq!((some_of(&paths).as_str(), some_of(&paths[..2]).as_str()), ("f0, f1, f2, f3, f4 and 2 more", "f0, f1"));
     }
 }

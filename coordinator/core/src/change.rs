@@ -55,6 +55,8 @@ pub enum Reply {
         run: RunId,
         /// It was there before.
         resumed: bool,
+        /// What the user should know of what it was imported from.
+        notices: Vec<String>,
     },
     /// To a hello: one answer per held lease.
     Welcome {

@@ -7,8 +7,8 @@ use roundtable_shared::spec::{Plan as Outline, Spec};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
     AgentSessionId, Answer, Assignment, AttemptKey, AttemptNo, BackendName, BlockedItem, CommitId, Criticality, Decision, DecisionId,
-    DeferredFix, FinalReport, Finding, LeaseId, LeaseRef, OutcomeClass, ReviewHistoryEntry, Role, RunId, RunOptions, Seat, SubtaskState,
-    TaskId, UnitId, UnitState, Usage, WorkerId,
+    DeferredFix, FinalReport, Finding, LeaseId, LeaseRef, OutcomeClass, ReviewHistoryEntry, Role, RunId, RunOptions, Seat, Severity,
+    SubtaskState, TaskId, UnitId, UnitState, Usage, WorkerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -212,6 +212,9 @@ pub struct RunCreated {
     pub spec_paths: Vec<String>,
     /// Mirror files.
     pub mirror_paths: Vec<String>,
+    /// The state it went on from, if one.
+    #[serde(default)]
+    pub imported: Option<String>,
     /// Its units, in document order.
     pub units: Vec<NewUnit>,
 }
@@ -347,7 +350,7 @@ pub enum Counter {
 }
 
 /// What a unit brings along from mirror files.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct UnitImport {
     /// State it begins in.
     pub state: UnitState,
@@ -367,6 +370,27 @@ pub struct UnitImport {
     pub work: Option<Work>,
     /// Criticality, if it had one.
     pub criticality: Option<Criticality>,
+    /// What it was assigned beside owner and window.
+    #[serde(default)]
+    pub assignment: Option<Proposal>,
+    /// What it changed before this run.
+    #[serde(default)]
+    pub files: Vec<String>,
+    /// Rounds that sent it back.
+    #[serde(default)]
+    pub history: Vec<ReviewHistoryEntry>,
+    /// Consolidations of its rounds.
+    #[serde(default)]
+    pub final_reports: Vec<FinalReport>,
+    /// Severity of the last one.
+    #[serde(default)]
+    pub last_severity: Option<Severity>,
+    /// What its agent last said of its work.
+    #[serde(default)]
+    pub report: Option<WorkReport>,
+    /// When it was completed.
+    #[serde(default)]
+    pub completed_at: Option<WallMs>,
 }
 
 impl Transition {

@@ -1,7 +1,7 @@
 //! What is carried over, and how errors name the field.
 #![allow(clippy::unwrap_used)]
 
-use roundtable_shared::UnitId;
+use roundtable_shared::UnitType;
 use roundtable_shared::spec::parse_tasks;
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ const PLAN: &str = "\
 ";
 
 fn parse_value(state: &Value) -> Result<Imported, ImportError> {
-    parse(&state.to_string(), &parse_tasks(PLAN.as_bytes(), "tasks.md"))
+    parse(&state.to_string(), &parse_tasks(PLAN.as_bytes(), "tasks.md"), &Place::default())
 }
 
 fn unit(imported: &Imported, id: &str) -> ImportedUnit {
@@ -123,7 +123,7 @@ fn errors_name_the_field() {
         let said = failure(&state);
         assert!(said.contains(wanted), "{said}\nlacks {wanted}");
     }
-    assert!(parse("{", &parse_tasks(PLAN.as_bytes(), "tasks.md")).unwrap_err().to_string().contains("the file: EOF"));
+    assert!(parse("{", &parse_tasks(PLAN.as_bytes(), "tasks.md"), &Place::default()).unwrap_err().to_string().contains("the file: EOF"));
 }
 
 #[test]
@@ -132,4 +132,102 @@ fn another_plans_state_is_refused() {
     assert!(said.contains("about another plan: none of its tasks (A1)"), "{said}");
     let mixed = parse_value(&json!({ "tasks": [{ "task_id": "A1" }, { "task_id": "1", "status": "completed" }] })).unwrap();
     assert_eq!(mixed.units.len(), 1);
+}
+
+#[test]
+fn an_earlier_assignment_is_carried_and_what_is_wrong_in_it_is_said() {
+    let imported = parse_value(&json!({ "tasks": [
+        { "task_id": "1", "type": "ui", "criticality": "complex", "writes": ["./src/types/"], "reads": ["docs/a.md"], "dependencies": ["2.1"] },
+        { "task_id": "2", "type": "odd", "writes": ["src/p.rs"], "dependencies": ["1", "9"] },
+        { "task_id": "2.1", "writes": ["src/q.rs"] },
+        { "task_id": "3", "writes": ["../outside", "src/d.rs"] },
+    ] }))
+    .unwrap();
+    let of = |id: &str| unit(&imported, id).assignment.unwrap();
+    let first = of("1");
+    assert_eq!((first.unit_type, first.criticality), (Some(UnitType::Ui), Some(Criticality::Complex)));
+    assert_eq!((first.writes, first.reads), (Some(vec!["src/types/".to_owned()]), Some(vec!["docs/a.md".to_owned()])));
+    assert_eq!(first.depends_on, [UnitId::from("2")]);
+    assert_eq!(of("2").writes, Some(vec!["src/p.rs".to_owned(), "src/q.rs".to_owned()]), "a unit may write what its tasks may");
+    assert!(of("2").depends_on.is_empty(), "1 depends on 2 already");
+    assert_eq!(of("3").writes, None);
+    let said = imported.notices.join("\n");
+    for wanted in ["unit 2, type", "there is no unit 9", "would close a cycle", "unit 3, writes"] {
+        assert!(said.contains(wanted), "{said}\nlacks {wanted}");
+    }
+}
+
+#[test]
+fn what_was_found_said_and_left_for_later_is_carried() {
+    let at = "2026-01-02T03:04:05Z";
+    let imported = parse_value(&json!({
+        "tasks": [
+            { "task_id": "1", "status": "completed", "last_review_severity": "minor", "completed_at": at, "coverage": "91%", "coverage_num": 91.0,
+              "tests_passed": 7, "output": "did it", "files_changed": ["/repo/src/a.rs", "./src/b.rs", "../x"],
+              "review_history": [{ "attempt": 0, "severity": "major", "findings": [{ "severity": "major", "summary": "bad" }], "reviewed_at": at }] },
+            { "task_id": "2", "status": "blocked", "blocked_reason": "skipped: not now" },
+            { "task_id": "2.1", "status": "completed", "files_changed": ["src/c.rs"] },
+            { "task_id": "3", "status": "blocked", "blocked_reason": "cancelled" },
+        ],
+        "final_reports": [{ "task_id": "1", "overall_severity": "minor", "summary": "nits", "finding_count": 1, "created_at": at }],
+        "deferred_fixes": [
+            { "task_id": "1", "description": "rename", "severity": "minor", "created_at": at },
+            { "task_id": "77", "description": "gone", "severity": "minor", "created_at": at },
+        ],
+        "roundtable": { "run": "login-abc", "skipped": ["2"], "cancelled": ["3"] },
+    }))
+    .unwrap();
+    let first = unit(&imported, "1");
+    assert_eq!((first.completed_at, first.last_severity), (WallMs::parse_rfc3339(at), Some(Severity::Minor)));
+    assert_eq!((first.history[0].severity, first.history[0].findings[0].summary.as_str()), (Severity::Major, "bad"));
+    assert_eq!((first.final_reports[0].summary.as_str(), first.final_reports[0].finding_count), ("nits", 1));
+    let report = first.report.unwrap();
+    assert_eq!((report.summary.as_str(), report.tests_passed, report.coverage.as_deref()), ("did it", Some(7), Some("91%")));
+    assert_eq!(imported.deferred.iter().map(|fix| fix.description.as_str()).collect::<Vec<_>>(), ["rename"]);
+    let second = unit(&imported, "2");
+    assert_eq!((second.status.as_str(), second.blocked_reason.as_deref()), ("skipped", Some("not now")));
+    assert_eq!(second.files, ["src/c.rs"]);
+    assert_eq!(unit(&imported, "3").status, "cancelled");
+}
+
+#[test]
+fn files_are_known_by_whole_paths_from_the_top_and_from_the_folder_of_the_run() {
+    let place = Place { top: "/repo".into(), workdir: "/repo/app".into() };
+    let state = json!({ "tasks": [
+        { "task_id": "1", "status": "completed", "files_changed": ["/repo/app/a.rs", "b.rs", "docs/", "gone.rs", "/elsewhere/c.rs", "../d.rs"] },
+    ] });
+    let plan = parse_tasks(PLAN.as_bytes(), "tasks.md");
+    let mut imported = parse(&state.to_string(), &plan, &place).unwrap();
+    find_missing(&mut imported, &["app/a.rs", "app/b.rs", "docs/x.md"].map(String::from), &place);
+    assert_eq!(unit(&imported, "1").missing, ["gone.rs"]);
+}
+
+#[test]
+fn work_that_only_the_working_tree_has_is_found() {
+    let plan = parse_tasks(b"- [ ] 1. Types\n  - _writes: src/types/_\n- [ ] 2. Free\n", "tasks.md");
+    let found = |task: Value, uncommitted: &[&str]| {
+        let uncommitted: Vec<String> = uncommitted.iter().map(ToString::to_string).collect();
+        let state = json!({ "tasks": [task] }).to_string();
+        unsaved(&state, &plan, &Place::default(), &uncommitted, false).unwrap().map(|found| (found.unit.to_string(), found.files))
+    };
+    let of = |id: &str, files: &[&str]| Some((id.to_owned(), files.iter().map(ToString::to_string).collect::<Vec<_>>()));
+    for status in ["completed", "pending_review", "under_review", "final_review", "fix_required"] {
+        let recorded = json!({ "task_id": "1", "status": status, "files_changed": ["src/a.rs", "new"] });
+        assert_eq!(found(recorded.clone(), &["src/b.rs", "new/x.rs"]), of("1", &["new/x.rs"]), "{status}");
+        assert_eq!(found(recorded, &["src/types/b.rs", "newer"]), None, "{status}: what it did not change is no work of its");
+        assert_eq!(found(json!({ "task_id": "1", "status": status }), &["z.rs", "src/types/b.rs"]), of("1", &["src/types/b.rs"]));
+        assert_eq!(found(json!({ "task_id": "1", "status": status }), &["z.rs"]), None);
+        assert_eq!(found(json!({ "task_id": "1", "status": status, "writes": ["z.rs"] }), &["z.rs"]), of("1", &["z.rs"]));
+        assert_eq!(found(json!({ "task_id": "2", "status": status }), &["z.rs"]), of("2", &["z.rs"]), "it may have written anything");
+    }
+    for status in ["not_started", "in_progress", "blocked"] {
+        assert_eq!(found(json!({ "task_id": "2", "status": status, "files_changed": ["z.rs"] }), &["z.rs"]), None, "{status}");
+    }
+}
+
+#[test]
+fn a_state_is_the_same_however_it_is_written() {
+    let text = "{\"tasks\": [], \"spec_path\": \"/s\"}";
+    assert_eq!(digest(text), digest("\u{feff}{ \"spec_path\":\"/s\",\n\"tasks\":[]}\n"));
+    assert_ne!(digest(text), digest("{\"tasks\": [], \"spec_path\": \"/t\"}"));
 }

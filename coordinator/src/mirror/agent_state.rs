@@ -91,9 +91,9 @@ fn unit_task(run: &Run, outlined: &Outlined, unit: &Unit, by: Option<&Unit>, win
         output: report.map(|report| report.summary.clone()).filter(|summary| !summary.is_empty()),
         error: report.and_then(|report| report.error.clone()).or_else(|| last.and_then(|last| last.error.clone())),
         files_changed: if facts_known {
-            unit.changed.clone()
+            unit.files()
         } else {
-            report.map(|report| report.files_changed.clone()).unwrap_or_default()
+            report.map(|report| report.files_changed.clone()).filter(|files| !files.is_empty()).unwrap_or_else(|| unit.files())
         },
         coverage: report.and_then(|report| report.coverage.clone()),
         coverage_num: report.and_then(|report| report.coverage_num),

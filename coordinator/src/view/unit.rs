@@ -65,7 +65,7 @@ pub(super) fn view(viewer: &Viewer<'_>, unit: &Unit) -> UnitView {
         reads: unit.manifest.reads.entries().to_vec(),
         depends_on: unit.depends_on.iter().map(ToString::to_string).collect(),
         waiting: waiting::waits(viewer, unit),
-        files: if unit.commit.is_some() { unit.changed.clone() } else { Vec::new() },
+        files: if unit.commit.is_some() { unit.files() } else { unit.files_before.clone() },
         commit: unit.commit.as_ref().map(ToString::to_string),
         open_findings: open_count(viewer.run, unit),
         last_severity: unit.last_severity().map(|severity| severity.to_string()),

@@ -151,10 +151,10 @@ impl Setup {
     pub fn start(self) -> World {
         let report = Spec::read(&self.files(), false);
         let (spec, outline, _) = report.into_result().expect("the plan has no errors");
-        let imported: Option<Imported> = self
-            .imported
-            .as_ref()
-            .map(|state| roundtable_coordinator::import::parse(&state.to_string(), &outline).expect("the state is readable"));
+        let imported: Option<Imported> = self.imported.as_ref().map(|state| {
+            roundtable_coordinator::import::parse(&state.to_string(), &outline, &roundtable_coordinator::import::Place::default())
+                .expect("the state is readable")
+        });
         let run = RunId::new("ledger-k3v9q2");
         let mut world = World {
             core: Core::default(),

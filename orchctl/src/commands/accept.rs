@@ -74,7 +74,7 @@ pub(super) async fn accept(
         .next(format!("go on with it: `orchctl run` as before, or `{}`", context.command("orchctl decisions")))
         .next(format!("or take what is done: {}", context.command(&format!("orchctl accept {} --partial", summary.run)))));
     }
-    let tip = Oid::parse(&summary.head).map_err(refusal)?;
+    let (tip, base) = (Oid::parse(&summary.head).map_err(refusal)?, Oid::parse(&summary.base).ok());
     let (destination, name) = match into.or(summary.started_branch.as_deref()) {
         Some(branch) => {
             let branch = branch.strip_prefix("refs/heads/").unwrap_or(branch);
@@ -83,7 +83,7 @@ pub(super) async fn accept(
         None => (Destination::DetachedHead, "HEAD".to_owned()),
     };
     let message = format!("Merge {}\n", summary.branch);
-    let moved = run_branch.repository().accept(&tip, &destination, &message, SystemClock.wall().0 / 1000).await;
+    let moved = run_branch.repository().accept(&tip, base.as_ref(), &destination, &message, SystemClock.wall().0 / 1000).await;
     let again = context.command(&format!("orchctl accept {}", summary.run));
     let moved = moved.map_err(|error| not_moved(error).next(format!("nothing was changed; then again: {again}")))?;
     let (how, commit) = match moved {

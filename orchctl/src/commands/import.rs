@@ -1,9 +1,11 @@
 //! `orchctl import`: a run made from an existing `AGENT_STATE.json`.
 
+use roundtable_shared::view::SubmitReply;
 use serde::Serialize;
 
 use super::answer;
-use super::run::{Prepared, Submitted, submit};
+use super::run::{Prepared, Submitted, ask, other_state, submit};
+use crate::api::Api;
 use crate::args::{ImportArgs, PlanOptions, RunArgs};
 use crate::connect;
 use crate::context::Context;
@@ -36,16 +38,30 @@ pub(super) async fn run(context: &Context, args: &ImportArgs) -> Result<Exit> {
         None => false,
     };
     let session = context.session().await?;
-    let done = submit(&session.api, &prepared, !is_served, false).await;
+    let done = imported(&session.api, &prepared, !is_served).await;
     session.end().await;
-    let (Submitted::Going(reply) | Submitted::Finished(reply)) = done?;
+    let reply = done?;
     let next = vec![context.command(&format!("orchctl run --spec {}", shell_word(&args.spec.to_string_lossy())))];
     let view = ImportedView { run: reply.run, resumed: reply.resumed, units: reply.units, next };
     answer(args.json, &view, |view, _| text(view))?;
     Ok(Exit::Complete)
 }
 
+/// Nothing is made where an unfinished run began with the same: that goes on.
+async fn imported(api: &Api, prepared: &Prepared, embedded: bool) -> Result<SubmitReply> {
+    if let Submitted::Going(reply) = ask(api, prepared, embedded, false).await?
+        && reply.resumed
+        && prepared.includes_other_changes(&reply.base).await?
+    {
+        return Err(
+            other_state(&reply.run, &prepared.spec.path, prepared.state_file()).why("the uncommitted changes it began with are others")
+        );
+    }
+    let (Submitted::Going(reply) | Submitted::Finished(reply)) = submit(api, prepared, embedded, false).await?;
+    Ok(reply)
+}
+
 fn text(view: &ImportedView) -> String {
-    let how = if view.resumed { "is there already and unfinished" } else { "was made" };
+    let how = if view.resumed { "is there already, unfinished, and began with this state" } else { "was made" };
     format!("{} {how}, {} in it\n\nnext\n  {}\n", view.run, count(u64::from(view.units), "unit"), view.next[0])
 }

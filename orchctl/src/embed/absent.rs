@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use roundtable_runtime::config::Config;
 use roundtable_shared::RunOptions;
+use roundtable_shared::spec::Plan;
 use roundtable_shared::view::{MirrorView, PlanView, Query};
 
 use crate::api::{Client, Lines, WatchFor};
@@ -14,6 +15,7 @@ use crate::commands::doctor::Check;
 use crate::crew::CrewOptions;
 use crate::failure::{Failure, Result};
 use crate::intake::SpecFolder;
+use crate::workdir::WorkPlace;
 
 fn absent() -> Failure {
     Failure::unreachable("no coordinator is running, and this orchctl was built without one inside").next("start one: coordinator serve")
@@ -84,6 +86,12 @@ pub fn agents(_: &Config, _: &CrewOptions) -> Result<Vec<String>> {
 
 /// Nothing is owed: there are no workers inside.
 pub async fn settle_abandoned(_: &Path, _: &Config) {}
+
+/// Refuses: what a state says cannot be read here.
+pub fn refuse_unsaved_work(_: &str, _: &Plan, _: &[String], _: WorkPlace<'_>) -> Result<()> {
+    Err(Failure::failed("this orchctl was built without a coordinator inside, and cannot read a state to go on from")
+        .next("use one that has it, or --include-dirty"))
+}
 
 /// Reads nothing.
 pub struct Offline;

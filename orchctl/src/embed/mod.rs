@@ -6,6 +6,7 @@ mod coordinator;
 mod helper;
 mod offline;
 mod specs;
+mod unsaved;
 mod workers;
 
 pub use agents::probe_agents;
@@ -14,4 +15,5 @@ pub use coordinator::{Embedded, NotStarted};
 pub use helper::run_as_helper;
 pub use offline::Offline;
 pub use specs::{first_mirror, plan};
+pub use unsaved::refuse_unsaved_work;
 pub use workers::{Crew, agents, settle_abandoned};

@@ -81,6 +81,11 @@ fn owner(paths: &MirrorPaths) -> Option<String> {
     })
 }
 
+/// Whether the state of this spec lies in a folder, as far as it can be read.
+pub(super) fn holds_state_of(folder: &Path, spec: &Path) -> bool {
+    owner(&MirrorPaths::in_dir(folder)).is_some_and(|recorded| is_same_spec(&recorded, folder, spec))
+}
+
 /// Whether a recorded path means this spec: the same real folder, or one that is gone and had the same name (the repository was moved).
 fn is_same_spec(recorded: &str, dir: &Path, spec: &Path) -> bool {
     let recorded = Path::new(recorded);

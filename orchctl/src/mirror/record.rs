@@ -24,6 +24,8 @@ struct Content {
     files_in: String,
     /// By file name: hashes of our last texts, newest last.
     hashes: BTreeMap<String, Vec<String>>,
+    /// By file name: hash of the text that was read from there to go on from.
+    read: BTreeMap<String, String>,
     /// Our last texts of the pulse, newest last: its lines must be told from a person's own.
     pulses: Vec<String>,
 }
@@ -47,6 +49,17 @@ impl Record {
         self.content.hashes.get(name).is_some_and(|ours| ours.contains(&hash))
     }
 
+    /// Whether that file had this text when a run took it up.
+    pub(super) fn was_read(&self, name: &str, text: &[u8]) -> bool {
+        self.content.read.get(name).is_some_and(|read| *read == hash(text))
+    }
+
+    /// Notes texts that a run went on from: they are known, whoever wrote them.
+    pub(super) fn note_read(&mut self, texts: &[(&str, &[u8])]) -> io::Result<()> {
+        self.content.read.extend(texts.iter().map(|(name, text)| ((*name).to_owned(), hash(text))));
+        self.save()
+    }
+
     /// Whether every line of an edited pulse is either one of ours or also in the text to come, so that replacing it loses nothing.
     pub(super) fn pulse_edits_survive(&self, edited: &str, to_come: &str) -> bool {
         let known = |line: &str| {
@@ -63,6 +76,10 @@ impl Record {
                 push_bounded(&mut self.content.pulses, (*text).to_owned());
             }
         }
+        self.save()
+    }
+
+    fn save(&self) -> io::Result<()> {
         let text = serde_json::to_vec(&self.content).map_err(io::Error::other)?;
         fsx::write_atomic(&self.file, &text, fsx::PRIVATE)
     }

@@ -140,13 +140,38 @@ impl MirrorWriter {
     }
 
     fn is_edit(&self, path: &Path, present: &[u8], to_come: &str) -> bool {
-        if self.record.is_ours(name(path), present) {
+        if self.record.is_ours(name(path), present) || self.record.was_read(name(path), present) {
             return false;
         }
         let pulse = path == self.paths.pulse;
         let survives = || std::str::from_utf8(present).is_ok_and(|edited| self.record.pulse_edits_survive(edited, to_come));
         !(pulse && survives())
     }
+}
+
+/// Notes that a run goes on from the files that lie there now: what was read is known, and replacing it is no loss of an edit. The state is the
+/// text that was read; the two others are of its set if they are what such a set has.
+pub fn note_read(paths: &MirrorPaths, data_dir: &Path, state: &str) -> Result<(), MirrorError> {
+    let mut record = record_of(paths.dir(), data_dir)?;
+    let tasks = read_if_there(&paths.tasks_parsed)?.filter(|text| serde_json::from_slice::<Tasks>(text).is_ok());
+    let pulse = read_if_there(&paths.pulse)?;
+    let mut texts = vec![(name(&paths.agent_state), state.as_bytes())];
+    texts.extend(tasks.as_deref().map(|text| (name(&paths.tasks_parsed), text)));
+    texts.extend(pulse.as_deref().map(|text| (name(&paths.pulse), text)));
+    record.note_read(&texts).map_err(io_error(data_dir))
+}
+
+/// What every `TASKS_PARSED.json` has.
+#[derive(serde::Deserialize)]
+#[expect(dead_code, reason = "that it can be read is what counts")]
+struct Tasks {
+    spec_path: String,
+    tasks: Vec<serde::de::IgnoredAny>,
+}
+
+/// Whether the text of a state file is one that we wrote there lately.
+pub fn was_written(paths: &MirrorPaths, data_dir: &Path, state: &str) -> bool {
+    record_of(paths.dir(), data_dir).is_ok_and(|record| record.is_ours(name(&paths.agent_state), state.as_bytes()))
 }
 
 fn record_of(dir: &Path, data_dir: &Path) -> Result<Record, MirrorError> {
@@ -282,6 +307,24 @@ mod tests {
         drop(killed);
         std::fs::write(place.out().join("PROJECT_PULSE.md"), view(2).pulse).unwrap();
         assert!(place.writer().write(&view(4), Instant::now()).unwrap().kept.is_empty());
+    }
+
+    #[test]
+    fn what_a_run_goes_on_from_is_known_and_a_later_edit_is_not() {
+        let place = Place::new();
+        std::fs::create_dir(place.out()).unwrap();
+        let (paths, data) = (MirrorPaths::in_dir(&place.out()), place.dir.path().join("data"));
+        let write = |name: &str, text: &str| std::fs::write(place.out().join(name), text).unwrap();
+        write("AGENT_STATE.json", "the state");
+        write("PROJECT_PULSE.md", "# another tool's\n");
+        write("TASKS_PARSED.json", "{}");
+        note_read(&paths, &data, "the state").unwrap();
+        assert!(!was_written(&paths, &data, "the state"));
+        let report = place.writer().write(&view(1), Instant::now()).unwrap();
+        assert_eq!(report.kept, [place.out().join("TASKS_PARSED.json.edited-1")], "what is no such file was not read either");
+        assert!(was_written(&paths, &data, &view(1).agent_state));
+        write("AGENT_STATE.json", "mine");
+        assert_eq!(place.writer().write(&view(2), Instant::now()).unwrap().kept.len(), 1);
     }
 
     #[test]

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{BackendName, UnitId};
 
 /// State of a unit. `Skipped` and `Cancelled` are ours; mirror files show them as `blocked`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum UnitState {
     /// Waits for its first grant, or for another try from the start.
+    #[default]
     NotStarted,
     /// Its work seat is granted.
     InProgress,

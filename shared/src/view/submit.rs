@@ -39,6 +39,12 @@ pub struct SubmitRequest {
     /// Text of an `AGENT_STATE.json` to continue from.
     #[serde(default)]
     pub import: Option<String>,
+    /// Whether that text is one that the client wrote as a mirror file, so that the run it names is this one.
+    #[serde(default)]
+    pub import_is_ours: bool,
+    /// Real path of the repository's top folder; empty if unknown.
+    #[serde(default)]
+    pub top: String,
 }
 
 /// What became of a submission.
@@ -56,6 +62,15 @@ pub struct SubmitReply {
     pub warnings: Vec<ProblemView>,
     /// Set when an unfinished run exists but its plan or plan-shaping options differ: what differs (the way out is `--fresh`).
     pub changed: Option<String>,
+    /// Set when an unfinished run exists that did not begin with the state given.
+    #[serde(default)]
+    pub other_state: bool,
+    /// The commit an unfinished run started from.
+    #[serde(default)]
+    pub base: String,
+    /// What importing a state came to, as far as the user should know.
+    #[serde(default)]
+    pub notices: Vec<String>,
     /// Units that will run.
     pub units: u32,
     /// Least number of agent calls still to make.

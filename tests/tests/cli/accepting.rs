@@ -87,7 +87,10 @@ fn mirror_files_are_exported_imported_and_gone_on_from() {
     let elsewhere = world.sandbox.path("elsewhere").display().to_string();
     let at = |args: &[&str]| world.orchctl(args).env("ROUNDTABLE_DATA_DIR", &elsewhere);
     world.repo.write("loose.txt", "loose\n");
-    at(&["import", "--spec", ".specs/login"]).path(&file).run().expect(3).err_has(&["task 1 is completed", "loose.txt", "--include-dirty"]);
+    let part = world.repo.read("part-1.txt");
+    world.repo.write("part-1.txt", "not committed\n");
+    let refused = ["task 1 is completed", "part-1.txt", "--include-dirty"];
+    at(&["import", "--spec", ".specs/login"]).path(&file).run().expect(3).err_has(&refused);
     assert!(!world.sandbox.path("elsewhere").join("store.db").exists());
     let imported = at(&["import", "--include-dirty", "--json", "--spec", ".specs/login"]).path(&file).run().expect(0).json();
     let agents = world.agents(2);
@@ -99,6 +102,7 @@ fn mirror_files_are_exported_imported_and_gone_on_from() {
     assert_eq!(unit(&done, "1")["attempts"], 0, "what was completed is not done again");
 
     std::fs::remove_file(world.repo.path().join("loose.txt")).expect("removed");
+    world.repo.write("part-1.txt", &part);
     let third = world.sandbox.path("third").display().to_string();
     let going = world
         .orchctl(&["run", "--mode", "deterministic", "--json", "--workers", &agents, "--state"])

@@ -4,6 +4,7 @@ mod accepting;
 mod acts;
 mod again;
 mod deciding;
+mod importing;
 mod intake;
 mod joining;
 mod journey;

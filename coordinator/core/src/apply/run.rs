@@ -35,6 +35,7 @@ pub(super) fn create(id: &RunId, at: WallMs, created: &RunCreated) -> Run {
         tick_path: created.tick_path.clone(),
         spec_paths: created.spec_paths.clone(),
         mirror_paths: created.mirror_paths.clone(),
+        imported: created.imported.clone(),
         stage: Stage::Assigning,
         ended: None,
         ending: None,

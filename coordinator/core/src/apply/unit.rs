@@ -173,7 +173,15 @@ fn import_into(unit: &mut Unit, at: WallMs, import: &UnitImport) {
     unit.state_since = at;
     unit.reason.clone_from(&import.reason);
     unit.started = import.work.is_some();
-    unit.completed_at = (import.state == UnitState::Completed).then_some(at);
+    let is_completed = import.state == UnitState::Completed;
+    // A box that was ticked before says nothing of when.
+    unit.completed_at = import.completed_at.or(unit.runs.then_some(at)).filter(|_| is_completed);
+    unit.files_before.clone_from(&import.files);
+    unit.history.clone_from(&import.history);
+    unit.final_reports.clone_from(&import.final_reports);
+    unit.severity_before = import.last_severity;
+    unit.report.clone_from(&import.report);
+    unit.carried.clone_from(&import.assignment);
     unit.fix_attempts = import.fix_attempts;
     unit.escalated_at = import.escalated.then_some(at);
     unit.original_agent.clone_from(&import.original_agent);

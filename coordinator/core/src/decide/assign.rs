@@ -174,24 +174,27 @@ impl<'a> Planner<'a> {
         let is_manual = source == PlanSource::Manual;
         // Whoever has begun holds what it was given.
         let manifest = |list: &Option<Vec<String>>, own: &[String]| list.clone().filter(|_| !unit.started).unwrap_or_else(|| own.to_vec());
-        let mut writes = manifest(&said.writes, unit.manifest.writes.entries());
-        let mut reads = manifest(&said.reads, unit.manifest.reads.entries());
+        // What an imported state says is an earlier answer to the same question: it stands.
+        let carried = unit.carried.as_ref().unwrap_or(&keep);
+        let mut writes = manifest(&said.writes.clone().filter(|_| carried.writes.is_none()), unit.manifest.writes.entries());
+        let mut reads = manifest(&said.reads.clone().filter(|_| carried.reads.is_none()), unit.manifest.reads.entries());
         if let Err(error) = Manifest::new(&writes, &reads, self.run.options.ignore_case) {
             self.problems.push(format!("unit {id}: the manifest proposed for it is not used: {error}"));
             writes = unit.manifest.writes.entries().to_vec();
             reads = unit.manifest.reads.entries().to_vec();
         }
         // What import or the operator said stands.
-        let is_assigned = unit.owner.is_some() || unit.window.is_some();
+        let is_assigned = unit.owner.is_some() || unit.window.is_some() || carried.criticality.is_some();
         let asks_for_owner = self.run.decisions.contains_key(&DecisionKind::MissingOwnerAgent.id(Some(id.as_str())));
         // A person is asked who is to have it: nobody else says so meanwhile.
         let proposed = said.owner_agent.clone().or(rules.owner_agent).filter(|_| !asks_for_owner);
         let owner = unit.owner.clone().or(proposed);
         let window = unit.window.clone().or_else(|| said.target_window.clone()).unwrap_or_else(|| format!("task-{id}"));
-        let depends_on = said.depends_on.iter().filter(|on| self.add_dependency(unit.position, on)).cloned().collect();
+        let depends_on =
+            carried.depends_on.iter().chain(&said.depends_on).filter(|on| self.add_dependency(unit.position, on)).cloned().collect();
         Some(Assignment {
             unit: id.clone(),
-            unit_type: said.unit_type.unwrap_or(rules.unit_type),
+            unit_type: carried.unit_type.or(said.unit_type).unwrap_or(rules.unit_type),
             owner_agent: if is_manual { unit.owner.clone() } else { owner },
             target_window: if is_manual { unit.window.clone() } else { Some(self.window(window)) },
             criticality: if is_assigned { unit.criticality } else { said.criticality.unwrap_or(rules.criticality) },

@@ -5,11 +5,9 @@ use roundtable_shared::{DecisionKind, RunId, UnitId, UnitState};
 
 use super::blocking::{Block, block};
 use super::{Deciding, consult};
+use crate::command::HUMAN;
 use crate::state::FixCause;
 use crate::transition::{Counter, Fact};
-
-/// How blocked units say that a person must act; the word of the mirror files.
-pub(super) const HUMAN: &str = "human_intervention_required";
 
 /// A unit needs a fix: it goes to `fix_required`, or after the third one to a person.
 pub(super) fn want_fix(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, cause: FixCause) {

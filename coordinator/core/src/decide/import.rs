@@ -1,47 +1,91 @@
 //! State carried over from mirror files, half-finished runs included: what was done is in the base, what was under way goes on from there
 //! (SEMANTICS §11).
 
+use roundtable_shared::answer::Proposal;
 use roundtable_shared::limits::FIX_ATTEMPTS_MAX;
-use roundtable_shared::{BackendName, Criticality, DecisionKind, Finding, RunId, Severity, SubtaskState, UnitId, UnitState};
+use roundtable_shared::spec::assign_by_rules;
+use roundtable_shared::{
+    Assignment, BackendName, Criticality, DecisionKind, Finding, RunId, Severity, SubtaskState, TaskId, UnitId, UnitState,
+};
 
 use super::blocking::{Block, block};
-use super::fix::HUMAN;
 use super::{Deciding, raise};
-use crate::command::{Imported, ImportedUnit};
+use crate::command::{HUMAN, Imported, ImportedUnit};
 use crate::state::{FixCause, Release, Unit, Work};
 use crate::transition::{Fact, UnitImport};
 
+/// Files named in a notice.
+const FILES_NAMED_MAX: usize = 10;
+
+/// Begins a run where a state stands. Gives what the user should know of it.
+pub(super) fn take_up(d: &mut Deciding<'_>, run: &RunId, imported: &Imported) -> Vec<String> {
+    let said = import(d, run, imported);
+    ask(d, run);
+    make_room(d, run);
+    said
+}
+
 /// Carries the units over. Assignment follows; decisions after that.
-pub(super) fn import(d: &mut Deciding<'_>, run: &RunId, imported: &Imported) {
+fn import(d: &mut Deciding<'_>, run: &RunId, imported: &Imported) -> Vec<String> {
+    let mut said = imported.notices.clone();
     for (id, from) in &imported.units {
-        let Some(unit) = d.state().unit(run, id).filter(|unit| unit.runs) else { continue };
+        let Some(unit) = d.state().unit(run, id) else { continue };
+        let runs = unit.runs;
         let import = translate(d, run, unit, from);
         let is_fix = import.state == UnitState::FixRequired;
         d.emit(run, Fact::UnitImported { unit: id.clone(), import: Box::new(import) });
+        said.extend(about_files(id, from).filter(|_| runs));
+        if !runs {
+            continue;
+        }
         if is_fix {
             d.emit(run, Fact::FixSet { unit: id.clone(), cause: Some(FixCause::Imported) });
         }
         carry_assignment(d, run, id, from);
     }
+    for fix in &imported.deferred {
+        d.emit(run, Fact::DeferredFixAdded { fix: Box::new(fix.clone()) });
+    }
+    for text in &said {
+        d.notice(run, text.clone());
+    }
+    said
+}
+
+/// What there is to say where the base lacks files a unit has changed.
+fn about_files(id: &UnitId, from: &ImportedUnit) -> Option<String> {
+    if !from.has_work() || from.missing.is_empty() {
+        return None;
+    }
+    let files = named(&from.missing);
+    Some(match (from.is_lost(), from.status.as_str()) {
+        (true, _) => format!("unit {id} was {}, but what it changed is nowhere to be found ({files}): it starts over", from.status),
+        (false, "completed") => format!(
+            "unit {id} is completed, but the base lacks files it changed: {files}. They were deleted since, or never committed; it stays completed"
+        ),
+        (false, _) => format!("unit {id} goes on as {}, but the base lacks files it changed: {files}", from.status),
+    })
+}
+
+fn named(files: &[String]) -> String {
+    let shown = files.iter().take(FILES_NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    if files.len() > FILES_NAMED_MAX { format!("{shown} and {} more", files.len() - FILES_NAMED_MAX) } else { shown }
 }
 
 fn translate(d: &Deciding<'_>, run: &RunId, unit: &Unit, from: &ImportedUnit) -> UnitImport {
     let base = d.run(run).base.clone();
-    let is_human = from.blocked_reason.as_deref() == Some(HUMAN);
-    let state = match from.status.as_str() {
-        "completed" => UnitState::Completed,
-        // The work of a unit under review is in the base; reviewers look at the files as they are.
-        "pending_review" | "under_review" | "final_review" => UnitState::PendingReview,
-        "fix_required" => UnitState::FixRequired,
-        "blocked" if is_human && from.fix_attempts >= FIX_ATTEMPTS_MAX => UnitState::FixRequired,
-        // Whatever else it was blocked by, a failed step or a unit before it, is found out again.
-        _ => UnitState::NotStarted,
-    };
-    let is_done = |word: &str| matches!(word, "completed" | "pending_review" | "under_review" | "final_review");
+    let state = state_of(unit, from);
+    let is_lost = from.is_lost();
+    let is_done = |word: &str| !is_lost && matches!(word, "completed" | "pending_review" | "under_review" | "final_review");
     let completed = unit.subtasks.iter().filter(|subtask| {
         let word = from.subtasks.get(subtask.id.as_str()).map(String::as_str);
-        state != UnitState::NotStarted || word.is_some_and(is_done) || subtask.state == SubtaskState::Completed
+        let all = !matches!(state, UnitState::NotStarted | UnitState::Skipped | UnitState::Cancelled);
+        all || word.is_some_and(is_done) || subtask.state == SubtaskState::Completed
     });
+    let completed: Vec<TaskId> = completed.map(|subtask| subtask.id.clone()).collect();
+    if is_lost {
+        return UnitImport { state, completed, ..UnitImport::default() };
+    }
     let findings = from.findings.iter().enumerate().map(|(at, (severity, summary, details))| Finding {
         task_id: unit.id.task(),
         reviewer: format!("review-{}-{}", unit.id, at + 1),
@@ -55,35 +99,65 @@ fn translate(d: &Deciding<'_>, run: &RunId, unit: &Unit, from: &ImportedUnit) ->
     let has_work = matches!(state, UnitState::PendingReview | UnitState::FixRequired);
     UnitImport {
         state,
-        reason: None,
-        completed: completed.map(|subtask| subtask.id.clone()).collect(),
+        reason: from.blocked_reason.clone().filter(|_| matches!(state, UnitState::Skipped | UnitState::Cancelled)),
+        completed,
         fix_attempts: from.fix_attempts.min(FIX_ATTEMPTS_MAX),
         escalated: from.escalated,
         original_agent: from.original_agent.clone().map(BackendName::from),
         findings: findings.collect(),
         work: has_work.then(|| Work { attempt: Default::default(), base: base.clone(), commit: base }),
         criticality: from.criticality.as_deref().and_then(Criticality::parse),
+        assignment: from.assignment.clone(),
+        files: from.files.clone(),
+        history: from.history.clone(),
+        final_reports: from.final_reports.clone(),
+        last_severity: from.last_severity,
+        report: from.report.clone(),
+        completed_at: from.completed_at,
     }
 }
 
-/// Owners, windows and criticality that were given before are kept.
+/// Where it begins. What does not run stays as the plan has it, but for being completed.
+fn state_of(unit: &Unit, from: &ImportedUnit) -> UnitState {
+    match from.status.as_str() {
+        "completed" => UnitState::Completed,
+        _ if !unit.runs => unit.state,
+        _ if from.is_lost() => UnitState::NotStarted,
+        // The work of a unit under review is in the base; reviewers look at the files as they are.
+        "pending_review" | "under_review" | "final_review" => UnitState::PendingReview,
+        "fix_required" => UnitState::FixRequired,
+        "skipped" => UnitState::Skipped,
+        "cancelled" => UnitState::Cancelled,
+        "blocked" if from.is_exhausted() => UnitState::FixRequired,
+        // Whatever else it was blocked by, a failed step or a unit before it, is found out again.
+        _ => UnitState::NotStarted,
+    }
+}
+
+/// What was assigned before is kept: an earlier answer over rules and spec. Dependencies wait for the plan, which knows cycles.
 fn carry_assignment(d: &mut Deciding<'_>, run: &RunId, id: &UnitId, from: &ImportedUnit) {
-    let unit = d.unit(run, id);
-    let assignment = roundtable_shared::Assignment {
+    let (now, unit) = (d.run(run), d.unit(run, id));
+    let keep = Proposal::keep(id.clone());
+    let said = from.assignment.as_ref().unwrap_or(&keep);
+    let own = (unit.manifest.writes.entries().to_vec(), unit.manifest.reads.entries().to_vec());
+    let (writes, reads) = (said.writes.clone().unwrap_or(own.0), said.reads.clone().unwrap_or(own.1));
+    let by_rules = now.outline.unit(id.as_str()).map(|unit| assign_by_rules(unit, now.options.mode).criticality);
+    let criticality = from.criticality.as_deref().and_then(Criticality::parse).or(said.criticality).or(by_rules);
+    let assignment = Assignment {
         unit: id.clone(),
-        unit_type: unit.unit_type,
+        unit_type: said.unit_type.unwrap_or(unit.unit_type),
         owner_agent: from.owner_agent.clone().map(BackendName::from),
         target_window: from.target_window.clone(),
-        criticality: from.criticality.as_deref().and_then(Criticality::parse).unwrap_or(unit.criticality),
-        writes: unit.manifest.writes.entries().to_vec(),
-        reads: unit.manifest.reads.entries().to_vec(),
+        criticality: criticality.unwrap_or(unit.criticality),
+        writes,
+        reads,
         depends_on: Vec::new(),
     };
     d.emit(run, Fact::UnitReassigned { assignment: Box::new(assignment), by: "import".to_owned() });
 }
 
 /// Imported units that only a person can move: fixes without an owner, fixes used up.
-pub(super) fn ask(d: &mut Deciding<'_>, run: &RunId) {
+fn ask(d: &mut Deciding<'_>, run: &RunId) {
     let fixes: Vec<UnitId> = d.run(run).units().filter(|unit| unit.fix == Some(FixCause::Imported)).map(|unit| unit.id.clone()).collect();
     for id in fixes {
         let unit = d.unit(run, &id);
@@ -99,7 +173,7 @@ pub(super) fn ask(d: &mut Deciding<'_>, run: &RunId) {
 }
 
 /// Imported units that hold what an earlier one holds wait until it is free; the others are reviewed, or fixed, at once.
-pub(super) fn make_room(d: &mut Deciding<'_>, run: &RunId) {
+fn make_room(d: &mut Deciding<'_>, run: &RunId) {
     let holding: Vec<UnitId> = d.run(run).holders().map(|unit| unit.id.clone()).collect();
     for id in holding {
         let unit = d.unit(run, &id);

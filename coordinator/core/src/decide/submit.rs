@@ -22,7 +22,7 @@ pub(super) fn submit(d: &mut Deciding<'_>, submit: Submit) -> Result<(), Rejecti
     let earlier: Vec<RunId> = d.state().unfinished().filter(|run| run.source.is_same(&submit.source)).map(|run| run.id.clone()).collect();
     if let (false, Some(run)) = (submit.fresh, earlier.last()) {
         let run = run.clone();
-        d.reply(Reply::Submitted { run, resumed: true });
+        d.reply(Reply::Submitted { run, resumed: true, notices: Vec::new() });
         return Ok(());
     }
     let Submit {
@@ -55,19 +55,28 @@ pub(super) fn submit(d: &mut Deciding<'_>, submit: Submit) -> Result<(), Rejecti
     }
     let units = outline.units.iter().map(|unit| new_unit(unit, &selection, options.with_optional)).collect();
     let notices: Vec<String> = selection.problems.iter().map(ToString::to_string).collect();
-    let created =
-        RunCreated { source, by, options, spec, outline, inputs_digest, base, started_branch, tick_path, spec_paths, mirror_paths, units };
+    let created = RunCreated {
+        source,
+        by,
+        options,
+        spec,
+        outline,
+        inputs_digest,
+        base,
+        started_branch,
+        tick_path,
+        spec_paths,
+        mirror_paths,
+        imported: imported.as_ref().map(|imported| imported.digest.clone()),
+        units,
+    };
     d.emit(&run, Fact::RunCreated(Box::new(created)));
     for notice in notices {
         d.notice(&run, notice);
     }
-    if let Some(imported) = imported {
-        import::import(d, &run, &imported);
-        import::ask(d, &run);
-        import::make_room(d, &run);
-    }
+    let said = imported.map(|imported| import::take_up(d, &run, &imported)).unwrap_or_default();
     assign::begin(d, &run);
-    d.reply(Reply::Submitted { run, resumed: false });
+    d.reply(Reply::Submitted { run, resumed: false, notices: said });
     Ok(())
 }
 

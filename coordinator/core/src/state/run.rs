@@ -48,6 +48,8 @@ pub struct Run {
     pub spec_paths: Vec<String>,
     /// Mirror files: never changes.
     pub mirror_paths: Vec<String>,
+    /// Names the state it went on from, if one.
+    pub imported: Option<String>,
     /// How far it is.
     pub stage: Stage,
     /// How it ended.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use roundtable_shared::answer::Proposal;
 use roundtable_shared::limits::FIX_ATTEMPTS_MAX;
 use roundtable_shared::manifest::Manifest;
 use roundtable_shared::time::WallMs;
@@ -76,8 +77,12 @@ pub struct Unit {
     pub accepted: Option<Work>,
     /// What base..commit of `accepted` changes, ours and ignored paths left out.
     pub changed: Vec<String>,
+    /// What it changed before this run, by the state it was imported from.
+    pub files_before: Vec<String>,
     /// What the agent last said of its work.
     pub report: Option<WorkReport>,
+    /// What it was assigned by the state it was imported from, beside owner and window.
+    pub carried: Option<Proposal>,
 
     /// Review round, from 1; 0 before the first.
     pub round: u32,
@@ -91,6 +96,8 @@ pub struct Unit {
     pub failed_reviews: Vec<(Seat, WorkerId, BackendName)>,
     /// One report per round; consumers take the last.
     pub final_reports: Vec<FinalReport>,
+    /// Severity of the last round before this run, where there is no report of it.
+    pub severity_before: Option<Severity>,
     /// Rounds that sent it back.
     pub history: Vec<ReviewHistoryEntry>,
     /// This round was consolidated.
@@ -307,13 +314,16 @@ impl Unit {
             last: None,
             accepted: None,
             changed: Vec::new(),
+            files_before: Vec::new(),
             report: None,
+            carried: None,
             round: 0,
             reviewers: 0,
             reviewers_before: 0,
             findings: Vec::new(),
             failed_reviews: Vec::new(),
             final_reports: Vec::new(),
+            severity_before: None,
             history: Vec::new(),
             consolidated: false,
             fix: None,
@@ -416,7 +426,13 @@ impl Unit {
 
     /// Severity of its last consolidation.
     pub fn last_severity(&self) -> Option<Severity> {
-        self.final_reports.last().map(|report| report.overall_severity)
+        self.final_reports.last().map(|report| report.overall_severity).or(self.severity_before)
+    }
+
+    /// What it changed, before this run too.
+    pub fn files(&self) -> Vec<String> {
+        let all: BTreeSet<&String> = self.files_before.iter().chain(&self.changed).collect();
+        all.into_iter().cloned().collect()
     }
 
     /// Role of its next work attempt.

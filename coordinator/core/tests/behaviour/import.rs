@@ -1,7 +1,8 @@
 //! Half-finished units of another tool may overlap; here two never hold the same.
 
-use roundtable_core::command::Command;
-use roundtable_shared::{Choice, FailureKind, Mode, RunOptions, Severity, UnitState};
+use roundtable_core::command::{Command, ImportedUnit};
+use roundtable_shared::answer::Proposal;
+use roundtable_shared::{Choice, Criticality, FailureKind, Mode, RunOptions, Severity, UnitState, UnitType};
 
 use crate::table::{Table, options};
 
@@ -46,4 +47,84 @@ fn the_owner_of_the_rules_is_offered_first_and_nobody_owns_the_unit_meanwhile() 
     table.decide("missing-owner-agent-1", Choice::Assign { owner: "gemini".into() });
     assert_eq!(table.unit("1").owner, Some("gemini".into()));
     assert_eq!(table.go_one("1").backend, "gemini".into());
+}
+
+const TWO: &str = "- [ ] 1. Write a\n- [ ] 2. Write b\n  - _writes: b.rs_\n";
+
+fn imported(status: &str, files: &[&str], missing: &[&str]) -> ImportedUnit {
+    let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+    ImportedUnit {
+        status: status.to_owned(),
+        owner_agent: Some("codex".to_owned()),
+        files: owned(files),
+        missing: owned(missing),
+        fix_attempts: 1,
+        ..ImportedUnit::default()
+    }
+}
+
+fn notices(table: &Table) -> String {
+    table.run().notices.iter().map(|notice| notice.text.clone()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn half_finished_work_that_is_nowhere_is_done_again() {
+    let left = [
+        ("1", imported("under_review", &["a.rs", "c.rs"], &["a.rs", "c.rs"])),
+        ("2", imported("fix_required", &["b.rs", "d.rs"], &["d.rs"])),
+    ];
+    let table = Table::with_units(TWO, options(), &left);
+    let unit = table.unit("1");
+    assert_eq!((unit.state, unit.fix_attempts, unit.files()), (UnitState::NotStarted, 0, Vec::new()));
+    assert_eq!(table.unit("2").state, UnitState::FixRequired, "a part that is not there may have been deleted");
+    let said = notices(&table);
+    assert!(said.contains("unit 1 was under_review") && said.contains("a.rs, c.rs") && said.contains("starts over"), "{said}");
+    assert!(said.contains("unit 2 goes on") && said.contains("d.rs"), "{said}");
+}
+
+#[test]
+fn completed_work_that_is_nowhere_is_told_and_stays_completed() {
+    let table = Table::with_units(
+        TWO,
+        options(),
+        &[("1", imported("completed", &["a.rs"], &["a.rs"])), ("2", imported("completed", &["b.rs"], &[]))],
+    );
+    assert_eq!((table.unit("1").state, table.unit("1").files()), (UnitState::Completed, vec!["a.rs".to_owned()]));
+    let said = notices(&table);
+    assert!(said.contains("unit 1 is completed") && said.contains("a.rs") && !said.contains("unit 2"), "{said}");
+}
+
+#[test]
+fn an_earlier_assignment_stands_over_rules_and_spec() {
+    let of = |unit: &str, writes: &[&str], on: &[&str]| ImportedUnit {
+        status: "not_started".to_owned(),
+        assignment: Some(Proposal {
+            unit_type: Some(UnitType::Ui),
+            criticality: Some(Criticality::Complex),
+            writes: Some(writes.iter().map(ToString::to_string).collect()),
+            depends_on: on.iter().map(|id| (*id).into()).collect(),
+            ..Proposal::keep(unit.into())
+        }),
+        ..ImportedUnit::default()
+    };
+    let left = [("1", of("1", &["x.rs"], &["2"])), ("2", of("2", &["y.rs", "z.rs"], &["1"]))];
+    let table = Table::with_units(TWO, RunOptions { mode: Mode::Legacy, ..options() }, &left);
+    let (first, second) = (table.unit("1"), table.unit("2"));
+    assert_eq!((first.unit_type, first.criticality, first.exclusive), (UnitType::Ui, Criticality::Complex, false));
+    assert_eq!(
+        (first.manifest.writes.entries(), second.manifest.writes.entries()),
+        (&["x.rs".to_owned()][..], &["y.rs".to_owned(), "z.rs".to_owned()][..])
+    );
+    assert_eq!((first.depends_on.len(), second.depends_on.len()), (1, 0), "the second would close a cycle");
+    assert!(notices(&table).contains("closes a cycle"));
+}
+
+#[test]
+fn what_a_person_ended_stays_ended() {
+    let mut table = Table::with_units(TWO, options(), &[("1", imported("skipped", &[], &[])), ("2", imported("cancelled", &[], &[]))]);
+    assert_eq!((table.unit("1").state, table.unit("2").state), (UnitState::Skipped, UnitState::Cancelled));
+    table.join("w", &[("codex", 1)]);
+    table.schedule();
+    table.integrate();
+    assert_eq!(table.run().ended.as_ref().map(|ended| ended.exit), Some(1));
 }

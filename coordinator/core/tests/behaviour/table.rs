@@ -67,7 +67,13 @@ impl Table {
             let owner_agent = owner.map(str::to_owned);
             (UnitId::from(*id), ImportedUnit { status: (*status).to_owned(), owner_agent, ..ImportedUnit::default() })
         };
-        Self::continuing(tasks, options, Some(Imported { units: units.iter().map(unit).collect(), session_name: None }))
+        Self::continuing(tasks, options, Some(Imported { units: units.iter().map(unit).collect(), ..Imported::default() }))
+    }
+
+    /// The same with all that a state knows of a unit.
+    pub fn with_units(tasks: &str, options: RunOptions, units: &[(&str, ImportedUnit)]) -> Self {
+        let units = units.iter().map(|(id, unit)| (UnitId::from(*id), unit.clone())).collect();
+        Self::continuing(tasks, options, Some(Imported { units, ..Imported::default() }))
     }
 
     fn continuing(tasks: &str, options: RunOptions, imported: Option<Imported>) -> Self {

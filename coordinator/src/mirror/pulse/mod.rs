@@ -158,7 +158,7 @@ fn decisions(run: &Run, now: WallMs) -> Vec<String> {
 fn anchors(run: &Run) -> Vec<String> {
     let completed = run.units().filter(|unit| unit.state == UnitState::Completed);
     let lines = completed.flat_map(|unit| {
-        unit.changed.iter().map(move |path| {
+        unit.files().into_iter().map(move |path| {
             let module = path.split_once('/').map_or("root", |(top, _)| top);
             format!("- [{module}] `{path}` -> `{}`", unit.id)
         })

@@ -1,7 +1,7 @@
 //! `run --dry-run`: what would happen, asking only what can be asked without starting anything.
 
 use roundtable_shared::Mode;
-use roundtable_shared::view::{PlanView, Query, RunLine};
+use roundtable_shared::view::{PlanView, Query, RunLine, SubmitReply};
 use serde::Serialize;
 
 use super::prepare::Prepared;
@@ -33,6 +33,7 @@ struct DryRunView {
 
 pub(super) async fn show(context: &Context, prepared: &Prepared, json: JsonArg) -> Result<Exit> {
     prepared.warn();
+    prepared.warn_of_what_is_not_included(&SubmitReply::default()).await?;
     let source = Query::FindSource { git_dir: prepared.workdir.git_dir(), spec_path: prepared.spec.path.to_string_lossy().into_owned() };
     let found: Option<RunLine> = context.reader().await?.query(&source).await?;
     let plan = embed::plan(&prepared.spec, &prepared.options, None, prepared.strict)?;

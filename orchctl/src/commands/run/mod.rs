@@ -11,7 +11,7 @@ mod submit;
 pub(super) use attached::{Manner, follow_to_end};
 pub(super) use prepare::{Prepared, crew_options};
 pub(super) use seat::Seat;
-pub(super) use submit::{Submitted, submit};
+pub(super) use submit::{Submitted, ask, other_state, submit};
 
 use crate::args::RunArgs;
 use crate::context::Context;

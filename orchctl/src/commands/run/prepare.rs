@@ -1,12 +1,14 @@
 //! All of a run that needs no coordinator: repository, spec, configuration, options, files to bring, the place of the mirror files.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::config::{Aliases, Config, Sources, environment};
+use roundtable_runtime::git::Oid;
 use roundtable_shared::RunOptions;
 use roundtable_shared::spec::SpecReport;
-use roundtable_shared::view::SubmitRequest;
+use roundtable_shared::view::{SubmitReply, SubmitRequest};
 use serde::Deserialize;
 
 use crate::args::{FleetOptions, RunArgs};
@@ -14,18 +16,17 @@ use crate::branch::refuse_occupied_name;
 use crate::commands::warn;
 use crate::context::Context;
 use crate::crew::CrewOptions;
+use crate::embed::refuse_unsaved_work;
 use crate::failure::{Failure, Result, problem_line};
 use crate::intake::{CopyFile, SpecFolder, read_copies, read_spec, read_text};
 use crate::lint::{lint, warnings};
-use crate::mirror::{Location, MirrorPaths, locate};
+use crate::mirror::{Location, MirrorFiles, MirrorPaths, locate, note_read, was_written};
 use crate::options::{RepositoryTraits, run_options};
 use crate::settings::with_repository;
-use crate::workdir::{Base, Workdir};
+use crate::workdir::{Aside, Base, WorkPlace, Workdir, refusal, some_of};
 
 /// Problems of a spec that are worth a line when a run starts; `plan` shows all.
 const PROBLEMS_SHOWN_MAX: usize = 8;
-/// Uncommitted paths named in a refusal.
-const NAMED_MAX: usize = 5;
 
 /// What is known before a coordinator is asked.
 pub(in crate::commands) struct Prepared {
@@ -41,24 +42,26 @@ pub(in crate::commands) struct Prepared {
     pub(in crate::commands) location: Location,
     pub(in crate::commands) strict: bool,
     mode_given: bool,
-    import: Option<String>,
+    import: Option<Import>,
+    include_dirty: bool,
+    data_dir: PathBuf,
     warnings: Vec<String>,
+    /// What is not included was told already.
+    told: AtomicBool,
+}
+
+/// A state to go on from.
+struct Import {
+    file: PathBuf,
+    text: String,
+    /// We wrote it ourselves.
+    is_ours: bool,
 }
 
 /// The part of a state file that is needed here.
 #[derive(Deserialize)]
 struct State {
     spec_path: String,
-    #[serde(default)]
-    tasks: Vec<StateTask>,
-}
-
-#[derive(Deserialize)]
-struct StateTask {
-    #[serde(default)]
-    task_id: String,
-    #[serde(default)]
-    status: String,
 }
 
 impl Prepared {
@@ -83,24 +86,47 @@ impl Prepared {
         let aliases = Aliases::read(&environment);
         let traits = RepositoryTraits { ignore_case: workdir.facts.ignore_case };
         let options = run_options(args, &config, &aliases, traits)?;
-        if let Some(state) = &parsed
-            && !args.plan.include_dirty
-        {
-            refuse_unsaved_work(&workdir, &spec.path, state).await?;
-        }
-        let base = workdir.base(args.plan.base.as_deref(), args.plan.include_dirty, &spec.path, SystemClock.wall()).await?;
-        let (copies, notes) = read_copies(&top, &options.copy)?;
         let location = match &args.state {
             Some(file) => Location { paths: mirror_paths(file, args), notice: None },
             None => locate(&spec.path, args.output.as_deref()),
         };
+        let real_top = top.canonicalize().unwrap_or_else(|_| top.clone());
+        let mirrors = MirrorFiles::new(&real_top, &spec.path, &location.paths);
+        let aside = Aside { spec: workdir.repository.relative(&spec.path), mirrors };
+        let base = workdir.base(args.plan.base.as_deref(), args.plan.include_dirty, &aside, SystemClock.wall()).await?;
+        if let Some((_, text)) = &state
+            && !args.plan.include_dirty
+        {
+            let place = WorkPlace { top: &real_top, workdir: workdir.path(), ignore_case: traits.ignore_case };
+            refuse_unsaved_work(text, &report.plan, &base.uncommitted, place)?;
+        }
+        let (copies, notes) = read_copies(&top, &options.copy)?;
         let mut warnings: Vec<String> =
             config.warnings.iter().chain(&aliases.warnings).chain(&base.warnings).chain(&notes).cloned().collect();
         warnings.extend(location.notice.clone());
         let crew = crew_options(&args.fleet, aliases.parallel_max);
         let sources = Sources { repository: Some(top), ..context.sources.clone() };
-        let (import, strict, mode_given) = (state.map(|(_, text)| text), args.plan.strict, args.plan.mode.is_some());
-        Ok(Self { workdir, spec, report, base, config, sources, options, copies, crew, location, strict, mode_given, import, warnings })
+        let is_ours = |text: &str| was_written(&location.paths, &context.data_dir, text);
+        let import = state.map(|(file, text)| Import { is_ours: is_ours(&text), file: file.clone(), text });
+        Ok(Self {
+            workdir,
+            spec,
+            report,
+            base,
+            config,
+            sources,
+            options,
+            copies,
+            crew,
+            location,
+            strict: args.plan.strict,
+            mode_given: args.plan.mode.is_some(),
+            import,
+            include_dirty: args.plan.include_dirty,
+            data_dir: context.data_dir.clone(),
+            warnings,
+            told: AtomicBool::new(false),
+        })
     }
 
     /// The submission's header.
@@ -121,8 +147,50 @@ impl Prepared {
             fresh,
             strict: self.strict,
             dry_run,
-            import: self.import.clone(),
+            import: self.import.as_ref().map(|import| import.text.clone()),
+            import_is_ours: self.import.as_ref().is_some_and(|import| import.is_ours),
+            top: own(self.workdir.repository.top()),
         }
+    }
+
+    /// The state file it goes on from.
+    pub(in crate::commands) fn state_file(&self) -> Option<&Path> {
+        self.import.as_ref().map(|import| import.file.as_path())
+    }
+
+    /// A run was made from the mirror files that lie here: replacing them is no loss of an edit.
+    pub(super) fn note_taken_up(&self) {
+        let Some(import) = &self.import else { return };
+        if let Err(error) = note_read(&self.location.paths, &self.data_dir, &import.text) {
+            warn(&error.to_string());
+        }
+    }
+
+    /// Says, once, which uncommitted changes are not in the commit that the run starts from, or started from.
+    pub(super) async fn warn_of_what_is_not_included(&self, reply: &SubmitReply) -> Result<()> {
+        if self.told.swap(true, Ordering::Relaxed) || (self.include_dirty && !reply.resumed) {
+            return Ok(());
+        }
+        let base = Oid::parse(&reply.base).unwrap_or_else(|_| self.base.commit.clone());
+        let left = self.workdir.not_in(&base, &self.base.uncommitted).await?;
+        if !left.is_empty() {
+            let way = match self.include_dirty {
+                true => format!("{} began without them, and --fresh starts another with them", reply.run),
+                false => "commit them, or use --include-dirty".to_owned(),
+            };
+            warn(&format!("uncommitted changes are not included: {}; {way}", some_of(&left)));
+        }
+        Ok(())
+    }
+
+    /// Whether it would begin with other uncommitted changes than a run that began at `base` did.
+    pub(in crate::commands) async fn includes_other_changes(&self, base: &str) -> Result<bool> {
+        let git = self.workdir.repository.git();
+        let Some(base) = Oid::parse(base).ok().filter(|_| self.include_dirty) else { return Ok(false) };
+        if git.commits_present(std::slice::from_ref(&base)).await.map_err(refusal)?.is_empty() {
+            return Ok(true);
+        }
+        Ok(git.tree_of(&base).await.map_err(refusal)? != git.tree_of(&self.base.commit).await.map_err(refusal)?)
     }
 
     /// Says what the user should know before it starts.
@@ -172,7 +240,7 @@ fn absolute(file: &str) -> String {
 }
 
 fn read_state(file: &Path, text: &str) -> Result<State> {
-    serde_json::from_str(text).map_err(|error| {
+    serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
         Failure::usage(format!("{} is no AGENT_STATE.json", file.display()))
             .why(error)
             .next("name the state file of an earlier run or `orchctl init`")
@@ -192,24 +260,6 @@ fn mirror_paths(state: &Path, args: &RunArgs) -> MirrorPaths {
         tasks_parsed: args.tasks.clone().unwrap_or(beside.tasks_parsed),
         pulse: args.pulse.clone().unwrap_or(beside.pulse),
     }
-}
-
-/// Units the state calls completed must be in the commit the run starts from.
-async fn refuse_unsaved_work(workdir: &Workdir, spec: &Path, state: &State) -> Result<()> {
-    let Some(done) = state.tasks.iter().find(|task| task.status == "completed") else {
-        return Ok(());
-    };
-    let dirty = workdir.uncommitted(spec).await?;
-    if dirty.is_empty() {
-        return Ok(());
-    }
-    let named = dirty.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
-    Err(Failure::usage(format!(
-        "the state says that task {} is completed, but the working tree has changes that are not committed",
-        done.task_id
-    ))
-    .why(format!("its work may be among them, and would be missing from the commit the run starts from: {named}"))
-    .next("commit them, or start from the working tree as it is: --include-dirty"))
 }
 
 #[cfg(test)]

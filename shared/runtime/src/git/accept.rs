@@ -83,17 +83,25 @@ struct Place {
 impl UserRepository {
     /// Brings the run's `tip` into the destination: forward if it can be, by a merge commit if the destination has moved. Checked-out files follow.
     /// `message` and `at_s` are the merge commit's.
-    pub async fn accept(&self, tip: &Oid, into: &Destination, message: &str, at_s: u64) -> Result<Accepted, AcceptError> {
+    /// Local files that the commit it comes `from`, or the goal, has too are no hindrance: nothing of them can be lost.
+    pub async fn accept(
+        &self,
+        tip: &Oid,
+        from: Option<&Oid>,
+        into: &Destination,
+        message: &str,
+        at_s: u64,
+    ) -> Result<Accepted, AcceptError> {
         let place = self.place(into).await?;
         let Some(at) = &place.at else {
-            self.move_to(into, &place, tip).await?;
+            self.move_to(into, &place, tip, from).await?;
             return Ok(Accepted::Created);
         };
         if self.git().is_ancestor(tip, at).await? {
             return Ok(Accepted::AlreadyThere);
         }
         if self.git().is_ancestor(at, tip).await? {
-            self.move_to(into, &place, tip).await?;
+            self.move_to(into, &place, tip, from).await?;
             return Ok(Accepted::FastForwarded);
         }
         let conflict = |paths| AcceptError::Conflict { branch: name_of(into), tip: tip.clone(), paths };
@@ -106,7 +114,7 @@ impl UserRepository {
         }
         let by = self.signature(at_s).await?;
         let commit = self.git().commit_tree(&merge.tree, &[at.clone(), tip.clone()], &by, message).await?;
-        self.move_to(into, &place, &commit).await?;
+        self.move_to(into, &place, &commit, from).await?;
         Ok(Accepted::Merged { commit })
     }
 
@@ -117,7 +125,7 @@ impl UserRepository {
         match &place.at {
             Some(at) if at == tip => Ok(()),
             Some(at) if !self.git().is_ancestor(at, tip).await? => Err(AcceptError::Diverged { branch: branch.clone() }),
-            _ => self.move_to(&into, &place, tip).await,
+            _ => self.move_to(&into, &place, tip, None).await,
         }
     }
 
@@ -139,11 +147,11 @@ impl UserRepository {
     }
 
     /// Moves the destination to `to`, which descends from where it is.
-    async fn move_to(&self, into: &Destination, place: &Place, to: &Oid) -> Result<(), AcceptError> {
+    async fn move_to(&self, into: &Destination, place: &Place, to: &Oid, from: Option<&Oid>) -> Result<(), AcceptError> {
         match (&place.checkout, &place.at, into) {
             (Some(checkout), Some(at), _) => {
                 let there = self.git().program().discover(checkout).await?;
-                there.move_files(at, to).await
+                there.move_files(at, to, from).await
             }
             (_, at, Destination::Branch(branch)) => Ok(self.git().move_ref(branch, at.as_ref(), to).await?),
             (_, _, Destination::DetachedHead) => Err(AcceptError::NotDetached),
@@ -151,17 +159,36 @@ impl UserRepository {
     }
 
     /// Moves `HEAD` of this checkout forward with its files, by the person's own git and configuration but without hooks.
-    async fn move_files(&self, at: &Oid, to: &Oid) -> Result<(), AcceptError> {
+    async fn move_files(&self, at: &Oid, to: &Oid, from: Option<&Oid>) -> Result<(), AcceptError> {
         self.refuse_if_busy().await?;
-        let paths = self.in_the_way(at, to).await?;
+        let mut paths = self.in_the_way(at, to).await?;
+        let known: Vec<&Oid> = [Some(at), Some(to), from].into_iter().flatten().collect();
+        let mut over = self.had_by(&known, &known, &paths).await?;
+        paths.retain(|path| !over.contains(path));
         if !paths.is_empty() {
             return Err(AcceptError::LocalChanges { checkout: self.top().to_owned(), paths });
+        }
+        over.extend(self.undone_by_run(at, to, from).await?);
+        if !over.is_empty() {
+            return self.move_over(at, to, &over).await;
         }
         // A push of the branch between our reading and here makes this fail: `to` is then no fast-forward.
         let arguments =
             ["--ff-only", "--no-autostash", "--no-verify-signatures", "--no-stat", "--quiet", "--no-overwrite-ignore", to.as_str()];
         self.git().invoke("merge").args(arguments).long().run().await?;
         Ok(())
+    }
+
+    /// Local files that only the commit the run came from has, and that the run itself put back to how they were, or took away.
+    async fn undone_by_run(&self, at: &Oid, to: &Oid, from: Option<&Oid>) -> Result<BTreeSet<String>, AcceptError> {
+        let Some(from) = from else { return Ok(BTreeSet::new()) };
+        if self.git().is_ancestor(from, at).await? {
+            return Ok(BTreeSet::new());
+        }
+        let moved: BTreeSet<String> = self.git().changed_paths(at, to).await?.into_iter().map(|change| change.path).collect();
+        let by_run = self.git().changed_paths(from, to).await?.into_iter().map(|change| change.path);
+        let undone: Vec<String> = by_run.filter(|path| !moved.contains(path)).collect();
+        Ok(self.had_by(&[from], &[at, from], &undone).await?)
     }
 
     async fn refuse_if_busy(&self) -> Result<(), AcceptError> {

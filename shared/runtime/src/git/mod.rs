@@ -13,6 +13,7 @@ mod diff;
 mod error;
 mod history;
 mod index;
+mod local;
 mod locks;
 mod merge;
 mod names;
@@ -42,7 +43,7 @@ pub use receive::{ReceiveLimits, Received, Sender};
 pub use refs::RefUpdate;
 pub use snapshot::{Snapshot, SnapshotLimits, SnapshotRequest};
 pub use trees::{EntryMode, TreeEdit};
-pub use user::{Head, RepositoryFacts, UncommittedChanges, UserRepository};
+pub use user::{Head, RepositoryFacts, UncommittedChanges, UncommittedFile, UserRepository};
 pub use withheld::Withheld;
 
 #[cfg(test)]

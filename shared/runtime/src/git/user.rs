@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::command::Invocation;
-use super::index::copy_index;
+use super::command::{Answer, Invocation};
 use super::scan::{oid_of, records};
-use super::{Git, GitError, GitProgram, ObjectFormat, Oid, RefName, Signature};
+use super::{Git, GitError, GitProgram, ObjectFormat, Oid, RefName, Signature, TreeEdit, TreeEntry};
+
+/// Paths told to one command.
+const PATHS_AT_ONCE: usize = 500;
 
 /// A checkout of a person's repository.
 #[derive(Clone, Debug)]
@@ -52,6 +54,15 @@ pub struct UncommittedChanges {
     pub paths: Vec<String>,
     /// How many there are.
     pub count: usize,
+}
+
+/// A file that is not committed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UncommittedFile {
+    /// Its path.
+    pub path: String,
+    /// Whether git has been told of it: committed before, or staged.
+    pub tracked: bool,
 }
 
 impl GitProgram {
@@ -125,8 +136,7 @@ impl UserRepository {
 
     /// Names what is changed, staged or new and not ignored, at most `paths_max` by name. The index is not touched.
     pub async fn uncommitted(&self, paths_max: usize) -> Result<UncommittedChanges, GitError> {
-        let arguments = ["--porcelain=v1", "-z", "--no-renames", "--untracked-files=normal", "--ignore-submodules=none"];
-        let answer = self.git.invoke("status").args(arguments).env("GIT_OPTIONAL_LOCKS", "0").long().run().await?;
+        let answer = self.status("--untracked-files=normal").await?;
         let mut changes = UncommittedChanges::default();
         for record in records(&answer.stdout) {
             changes.count += 1;
@@ -137,17 +147,39 @@ impl UserRepository {
         Ok(changes)
     }
 
-    /// A commit on top of `HEAD` of everything that is not committed (new files too, ignored ones not). Neither index, branch nor files are touched.
-    pub async fn commit_uncommitted(&self, by: &Signature, message: &str) -> Result<Oid, GitError> {
+    /// The same file by file, those of new directories too, at most `files_max`.
+    pub async fn uncommitted_files(&self, files_max: usize) -> Result<Vec<UncommittedFile>, GitError> {
+        let answer = self.status("--untracked-files=all").await?;
+        let file = |record: &[u8]| UncommittedFile {
+            path: String::from_utf8_lossy(record.get(3..).unwrap_or_default()).into_owned(),
+            tracked: !record.starts_with(b"??"),
+        };
+        Ok(records(&answer.stdout).take(files_max).map(file).collect())
+    }
+
+    async fn status(&self, untracked: &'static str) -> Result<Answer, GitError> {
+        let arguments = ["--porcelain=v1", "-z", "--no-renames", untracked, "--ignore-submodules=none"];
+        self.git.invoke("status").args(arguments).env("GIT_OPTIONAL_LOCKS", "0").long().run().await
+    }
+
+    /// A commit on top of `HEAD` of everything that is not committed (new files too, ignored ones not), but for some files, which are in it as
+    /// `HEAD` has them. Neither index, branch nor files are touched.
+    pub async fn commit_uncommitted(&self, by: &Signature, message: &str, but_for: &[String]) -> Result<Oid, GitError> {
         let head = self.git.resolve_commit("HEAD").await?;
-        let scratch = tempfile::tempdir().map_err(GitError::io("add"))?;
-        let index_file = scratch.path().join("index");
-        let own_index =
-            path_line(&self.git.invoke("rev-parse").args(["--path-format=absolute", "--git-path", "index"]).run().await?.stdout)?;
-        copy_index("add", &own_index, &index_file).await?;
-        let git = self.git.clone().with_index(&index_file);
-        git.invoke("add").args(["--all"]).config("advice.addEmbeddedRepo=false").long().run().await?;
-        let tree = git.write_tree().await?;
+        let scratch = self.scratch_index().await?;
+        scratch.git.invoke("add").args(["--all"]).config("advice.addEmbeddedRepo=false").long().run().await?;
+        let mut edits = Vec::new();
+        for some in but_for.chunks(PATHS_AT_ONCE) {
+            let there = self.git.entries(&head, some).await?;
+            edits.extend(
+                some.iter()
+                    .filter(|path| there.iter().all(|entry| entry.path != **path))
+                    .map(|path| TreeEdit::Remove { path: path.clone() }),
+            );
+            edits.extend(there.into_iter().map(|TreeEntry { path, mode, oid }| TreeEdit::Put { path, mode, oid }));
+        }
+        let all = scratch.git.write_tree().await?;
+        let tree = self.git.edit_tree(&all, &edits).await?;
         if tree == self.git.tree_of(&head).await? {
             return Ok(head);
         }

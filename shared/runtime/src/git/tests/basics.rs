@@ -260,7 +260,7 @@ async fn uncommitted_changes_are_named_and_can_be_committed_beside() {
     let head = place.user_commit(&[("a", "1"), ("b", "1"), (".gitignore", "ignored\n")]);
     let user = place.user().await;
     assert_eq!(user.uncommitted(10).await.unwrap(), UncommittedChanges::default());
-    assert_eq!(user.commit_uncommitted(&Signature::roundtable(1), "dirty\n").await.unwrap(), head);
+    assert_eq!(user.commit_uncommitted(&Signature::roundtable(1), "dirty\n", &[]).await.unwrap(), head);
     for (path, text) in [("user/a", "2"), ("user/new/x", "3"), ("user/ignored", "4"), ("user/sp ace", "5")] {
         place.write(path, text);
     }
@@ -268,7 +268,7 @@ async fn uncommitted_changes_are_named_and_can_be_committed_beside() {
     let changes = user.uncommitted(2).await.unwrap();
     assert_eq!(changes.count, 3);
     assert_eq!(changes.paths, ["a", "new/"]);
-    let commit = user.commit_uncommitted(&Signature::roundtable(1), "dirty\n").await.unwrap();
+    let commit = user.commit_uncommitted(&Signature::roundtable(1), "dirty\n", &[]).await.unwrap();
     let listed: Vec<_> = user.git().list_tree(&commit, None, 10).await.unwrap().entries.into_iter().map(|e| e.path).collect();
     assert_eq!(listed, [".gitignore", "a", "b", "new/x", "sp ace"]);
     assert_eq!(place.user_head(), head);

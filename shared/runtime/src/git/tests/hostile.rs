@@ -212,9 +212,9 @@ async fn a_persons_hooks_and_monitors_stay_asleep() {
     user.uncommitted(10).await.unwrap();
     let tree = user.git().tree_of(&base).await.unwrap();
     let next = user.git().commit_tree(&tree, std::slice::from_ref(&base), &Signature::roundtable(1), "x").await.unwrap();
-    user.accept(&next, &Destination::Branch(RefName::branch("main").unwrap()), "m", 1).await.unwrap();
+    user.accept(&next, None, &Destination::Branch(RefName::branch("main").unwrap()), "m", 1).await.unwrap();
     user.advance(&RefName::branch("roundtable/x").unwrap(), &next).await.unwrap();
     place.write("user/a", "2");
-    user.commit_uncommitted(&Signature::roundtable(1), "x").await.unwrap();
+    user.commit_uncommitted(&Signature::roundtable(1), "x", &[]).await.unwrap();
     assert!(!sprung(&place), "{}", place.read("SPRUNG"));
 }
