@@ -8,6 +8,9 @@ use roundtable_shared::view::{ExplainView, ShowView};
 use super::unit::{Viewer, view};
 use super::{attempts, decisions, findings, tasks};
 
+/// Notices of a unit that are shown.
+const NOTICES_MAX: usize = 20;
+
 /// `show`.
 pub fn show(state: &State, fleet: &Fleet, now: Now, run: &Run, unit: &Unit) -> ShowView {
     let about = |decision: &&roundtable_shared::Decision| decision.unit.as_ref() == Some(&unit.id);
@@ -17,7 +20,16 @@ pub fn show(state: &State, fleet: &Fleet, now: Now, run: &Run, unit: &Unit) -> S
         attempt_list: attempts::attempts(unit),
         findings: findings::findings(run, Some(unit)),
         decisions: decisions::open_decisions(run).into_iter().filter(about).map(|each| decisions::decision(run, each, now.wall)).collect(),
+        notices: notices(run, unit),
     }
+}
+
+/// What was told about the unit's attempts, the latest of it.
+fn notices(run: &Run, unit: &Unit) -> Vec<String> {
+    let about = format!("unit {}, attempt ", unit.id);
+    let mut told: Vec<String> = run.notices.iter().filter(|notice| notice.text.starts_with(&about)).map(|n| n.text.clone()).collect();
+    told.drain(..told.len().saturating_sub(NOTICES_MAX));
+    told
 }
 
 /// `explain`: why a unit is not going on, from the functions that let it go on.

@@ -430,6 +430,7 @@ impl World {
             exit_code: Some(i32::from(turn.failure.is_some())),
             answer: text.clone(),
             commit,
+            left_out: Default::default(),
             agent_session: None,
             usage: Usage { input_tokens: 10, output_tokens: 5, ..Usage::default() },
             last_event_seq: 0,

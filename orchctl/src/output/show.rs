@@ -37,6 +37,12 @@ pub fn render(show: &ShowView, now: WallMs, paint: Paint) -> String {
     if !show.decisions.is_empty() {
         text.push_str(&format!("\n{}", decisions::render(&show.decisions, now, paint)));
     }
+    if !show.notices.is_empty() {
+        text.push('\n');
+    }
+    for notice in &show.notices {
+        text.push_str(&super::status::note(notice, paint));
+    }
     text
 }
 
@@ -88,6 +94,7 @@ mod tests {
             attempt_list: attempts::samples::attempts(),
             findings: Vec::new(),
             decisions: vec![decisions::samples::decision()],
+            notices: vec!["unit 2, attempt 1: not committed: git~1/x (some systems take this name for git's own)".into()],
         };
         let text = render(&show, WallMs(2_000_000), Paint::plain());
         insta::assert_snapshot!(text, @r"
@@ -123,6 +130,9 @@ mod tests {
              orchctl decide query-tool-k3f9qa/human-fallback-2 abort
           evidence  orchctl diff query-tool-k3f9qa 2
                     orchctl findings query-tool-k3f9qa 2
+
+        note: unit 2, attempt 1: not committed: git~1/x (some systems take this name
+              for git's own)
         ");
         assert!(text.lines().all(|line| width(line) <= WIDTH));
     }

@@ -30,10 +30,17 @@ pub fn render(status: &StatusView, paint: Paint) -> String {
     text.push('\n');
     text.push_str(&units::table(&status.units, UNITS_EACH_MAX).render(paint));
     for notice in status.notices.iter().rev().take(NOTICES_MAX).rev() {
-        for (n, line) in super::text::wrap(notice, 72).iter().enumerate() {
-            let label = if n == 0 { "note: " } else { "      " };
-            text.push_str(&format!("{}{line}\n", paint.style(Style::Dim, label)));
-        }
+        text.push_str(&note(notice, paint));
+    }
+    text
+}
+
+/// A notice, wrapped.
+pub(super) fn note(notice: &str, paint: Paint) -> String {
+    let mut text = String::new();
+    for (n, line) in super::text::wrap(notice, 72).iter().enumerate() {
+        let label = if n == 0 { "note: " } else { "      " };
+        text.push_str(&format!("{}{line}\n", paint.style(Style::Dim, label)));
     }
     text
 }

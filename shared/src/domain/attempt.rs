@@ -195,12 +195,47 @@ pub struct AttemptFacts {
     pub answer: String,
     /// The commit of the worktree's content, whatever the end; `None` for roles without a worktree of their own.
     pub commit: Option<CommitId>,
+    /// What of the worktree's content is not in that commit.
+    #[serde(default, skip_serializing_if = "LeftOut::is_empty")]
+    pub left_out: LeftOut,
     /// The CLI's conversation, if it can be resumed.
     pub agent_session: Option<AgentSessionId>,
     /// Tokens and cost.
     pub usage: Usage,
     /// Sequence number of the last agent event; 0 if there was none.
     pub last_event_seq: u64,
+}
+
+/// Files an agent left that could not be committed.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// A few of them, each with the reason, for a person.
+    pub files: Vec<String>,
+    /// How many there are.
+    pub count: u64,
+}
+
+impl LeftOut {
+    /// Files named in a text at most.
+    const TOLD_MAX: usize = 5;
+    /// Characters of a file and its reason in a text.
+    const TOLD_CHARS_MAX: usize = 400;
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+}
+
+impl std::fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (n, file) in self.files.iter().take(Self::TOLD_MAX).enumerate() {
+            let cut: String = file.chars().filter(|c| !c.is_control()).take(Self::TOLD_CHARS_MAX).collect();
+            write!(f, "{}{cut}", if n == 0 { "" } else { ", " })?;
+        }
+        let more = self.count.saturating_sub(Self::TOLD_MAX as u64);
+        if more > 0 { write!(f, ", and {more} more") } else { Ok(()) }
+    }
 }
 
 /// A failure with the words for a person.

@@ -298,6 +298,9 @@ pub struct ShowView {
     pub findings: Vec<FindingView>,
     /// Its open decisions.
     pub decisions: Vec<DecisionView>,
+    /// Notices about its attempts, oldest first (last 20).
+    #[serde(default)]
+    pub notices: Vec<String>,
 }
 
 /// A task of a unit with its state.

@@ -10,7 +10,7 @@ use roundtable_runtime::fsx;
 use roundtable_runtime::git::{
     Checkout, CheckoutRequest, Git, GitError, Oid, RefName, Signature, SnapshotLimits, SnapshotRequest, Withheld,
 };
-use roundtable_shared::{CommitId, FailureKind, Lease};
+use roundtable_shared::{CommitId, FailureKind, Lease, LeftOut};
 
 use super::cache::failed;
 use super::{Held, InUse};
@@ -53,17 +53,20 @@ pub(super) enum CommitError {
     /// The agent took its directory away, or put something else in its place.
     #[error("the agent removed the directory it worked in")]
     Gone,
-    /// More than may be committed, or the machine failed.
+    /// What is there cannot be committed, or is more than may be.
     #[error(transparent)]
-    Git(#[from] GitError),
+    Content(GitError),
+    /// The machine failed, or lost what it needs.
+    #[error(transparent)]
+    Machine(GitError),
 }
 
 impl CommitError {
     /// Whose fault it is.
     pub(super) fn kind(&self) -> FailureKind {
         match self {
-            Self::Gone | Self::Git(GitError::TooLarge { .. }) => FailureKind::TurnFailed,
-            Self::Git(_) => FailureKind::Disk,
+            Self::Gone | Self::Content(_) => FailureKind::TurnFailed,
+            Self::Machine(_) => FailureKind::Disk,
         }
     }
 }
@@ -152,7 +155,7 @@ impl Trees {
     }
 
     /// The commit of what is in the worktree now. Nothing may run in it any more.
-    pub(super) async fn commit(&self, git: &Git, lease: &Lease, tree: &Tree) -> Result<CommitId, CommitError> {
+    pub(super) async fn commit(&self, git: &Git, lease: &Lease, tree: &Tree) -> Result<(CommitId, LeftOut), CommitError> {
         if !tree.dir.symlink_metadata().is_ok_and(|facts| facts.is_dir()) {
             return Err(CommitError::Gone);
         }
@@ -169,7 +172,7 @@ impl Trees {
             let checkout = Checkout { dir: home.join("tree"), private: home.join("private"), commit };
             let withheld = blocking(move || withheld_in(&home.join(WITHHELD))).await?;
             let snapshot = snapshot(git, lease, &checkout, &withheld).await;
-            return snapshot.map(Some).map_err(|error| RunnerError(error.to_string()));
+            return snapshot.map(|(commit, _)| Some(commit)).map_err(|error| RunnerError(error.to_string()));
         }
         Ok(None)
     }
@@ -258,18 +261,29 @@ fn lay_idle(home: &Path) -> bool {
     whole && is_dir && plain && remove(&home.join("scratch")).is_ok() && std::fs::remove_file(home.join("lease")).is_ok()
 }
 
-async fn snapshot(git: &Git, lease: &Lease, checkout: &Checkout, withheld: &[Withheld]) -> Result<CommitId, CommitError> {
+async fn snapshot(git: &Git, lease: &Lease, checkout: &Checkout, withheld: &[Withheld]) -> Result<(CommitId, LeftOut), CommitError> {
     let key = &lease.lease.key;
     let unit = key.unit.as_ref().map_or("-", |unit| unit.as_str());
     let message = format!("{} {unit}, attempt {}\n", lease.role, key.attempt);
     let by = Signature::roundtable(0);
     let parents = [checkout.commit.clone()];
     let request = SnapshotRequest { checkout, withheld, parents: &parents, by: &by, message: &message, limits: SnapshotLimits::default() };
-    let snapshot = git.snapshot(&request).await?;
+    let snapshot = match git.snapshot(&request).await {
+        Ok(snapshot) => snapshot,
+        Err(error) if error.is_of_machine() || !is_there(git, &checkout.commit).await => return Err(CommitError::Machine(error)),
+        Err(error) => return Err(CommitError::Content(error)),
+    };
     if !snapshot.left_out.is_empty() {
         tracing::warn!(lease = %key, left_out = ?snapshot.left_out, "some files cannot be committed");
     }
-    Ok(snapshot.commit.commit_id())
+    let files = snapshot.left_out.iter().map(ToString::to_string).collect();
+    let left_out = LeftOut { files, count: u64::try_from(snapshot.left_out_count).unwrap_or(u64::MAX) };
+    Ok((snapshot.commit.commit_id(), left_out))
+}
+
+/// Whether the cache still has what the worktree was made of; what fails without that says nothing about the worktree.
+async fn is_there(git: &Git, commit: &Oid) -> bool {
+    git.commits_present(std::slice::from_ref(commit)).await.is_ok_and(|present| !present.is_empty())
 }
 
 /// What the agent's branch is called.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use roundtable_runtime::fsx;
 use roundtable_runtime::git::Git;
 use roundtable_shared::view::EventLine;
-use roundtable_shared::{AgentEvent, AttemptFacts, Failure, FailureKind, Lease, OutcomeClass, Role, TurnData, Usage};
+use roundtable_shared::{AgentEvent, AttemptFacts, Failure, FailureKind, Lease, LeftOut, OutcomeClass, Role, TurnData, Usage};
 use tokio::sync::watch;
 
 use super::AgentHost;
@@ -100,12 +100,16 @@ async fn attempt(host: &AgentHost, job: Job, attachments: Vec<Attachment>, redac
         return facts(played, None);
     }
     match host.trees.commit(&git, &lease, &tree).await {
-        Ok(commit) => {
+        Ok((commit, left_out)) => {
+            if !left_out.is_empty() {
+                let text = format!("what the agent left is committed without {left_out}");
+                job.push(EventLine { at: now(), event: AgentEvent::Warning { text: redactor.text(&text).into_owned() } });
+            }
             // A review or fix of it may start right here.
             if let Err(error) = host.caches.made(&lease.repository, &commit).await {
                 tracing::debug!(lease = %lease.lease.key, %error, "the commit will be fetched when it is needed");
             }
-            facts(played, Some(commit))
+            AttemptFacts { left_out, ..facts(played, Some(commit)) }
         }
         Err(error) => {
             let failure = Failure { kind: error.kind(), message: format!("the work could not be committed: {error}") };
@@ -136,6 +140,7 @@ fn facts(played: Played, commit: Option<roundtable_shared::CommitId>) -> Attempt
         exit_code: played.exit_code,
         answer: played.answer,
         commit,
+        left_out: LeftOut::default(),
         agent_session: played.session.map(|record| record.session),
         usage: played.usage,
         last_event_seq: 0,

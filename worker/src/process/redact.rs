@@ -145,6 +145,7 @@ impl Redactor {
         if let Some(failure) = &mut facts.failure {
             self.text_in_place(&mut failure.message);
         }
+        facts.left_out.files.iter_mut().for_each(|file| self.text_in_place(file));
     }
 
     /// Ranges to blot out: sorted, disjoint, on character boundaries.
@@ -429,6 +430,7 @@ mod tests {
                 "BEGIN"
             ),
             commit: None,
+            left_out: Default::default(),
             agent_session: None,
             usage: Default::default(),
             last_event_seq: 0,

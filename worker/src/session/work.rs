@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use roundtable_proto::v1;
 use roundtable_proto::v1::fleet_client::FleetClient;
 use roundtable_proto::v1::worker_frame::Frame;
-use roundtable_shared::{AttemptFacts, Failure, FailureKind, HeldLease, Introduction, Lease, LeasePhase, LeaseRef, Reconciled, Usage};
+use roundtable_shared::{
+    AttemptFacts, Failure, FailureKind, HeldLease, Introduction, Lease, LeasePhase, LeaseRef, LeftOut, Reconciled, Usage,
+};
 use tokio::sync::{mpsc, watch};
 use tonic::transport::Channel;
 use tracing::{info, warn};
@@ -425,6 +427,7 @@ fn failed_facts(kind: FailureKind, message: &str) -> AttemptFacts {
         exit_code: None,
         answer: String::new(),
         commit: None,
+        left_out: LeftOut::default(),
         agent_session: None,
         usage: Usage::default(),
         last_event_seq: 0,

@@ -47,6 +47,7 @@ fn facts() -> AttemptFacts {
         exit_code: Some(0),
         answer: "done".into(),
         commit: None,
+        left_out: Default::default(),
         agent_session: None,
         usage: Usage::default(),
         last_event_seq: 0,

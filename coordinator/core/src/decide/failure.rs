@@ -7,6 +7,7 @@ use roundtable_shared::{DecisionKind, RunId, RunLimits, Seat, UnitId, UnitState,
 
 use super::blocking::{Block, block};
 use super::{Deciding, assign, check, consult};
+use crate::state::Run;
 use crate::transition::{Counter, Fact};
 
 /// Hand-backs in a row that cost nothing. A unit that brings its worker down each time would otherwise go round for ever.
@@ -127,7 +128,29 @@ fn blame_worker(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, worker: &Worke
     let text = format!("attempts of units {} failed there one after the other for reasons of the worker or its tools", units.join(", "));
     worker.cordoned = Some(text.clone());
     let name = worker.name.clone();
-    d.notice(run, format!("worker {name} gets nothing more: {text}; look at its disk and tools, then restart it"));
+    d.say_again(run, format!("{}: {text}; look at its disk and tools, then restart it", barred(&name)));
+}
+
+/// How it is told that a worker gets nothing more.
+fn barred(name: &str) -> String {
+    format!("worker {name} gets nothing more")
+}
+
+/// A worker was started again, or has mended by itself what it said was wrong: what was concluded from its failures is over, and where that was told,
+/// this is told too.
+pub(super) fn forgive(d: &mut Deciding<'_>, id: &WorkerId) {
+    let Some(worker) = d.fleet.workers.get_mut(id) else { return };
+    worker.cordoned = None;
+    worker.infra_streak.clear();
+    let (barred, back) = (barred(&worker.name), format!("worker {} is back: it gets work again", worker.name));
+    let is_told_last = |run: &Run| {
+        let about = run.notices.iter().rev().find(|notice| notice.text.starts_with(&barred) || notice.text == back);
+        run.ended.is_none() && about.is_some_and(|notice| notice.text != back)
+    };
+    let told: Vec<RunId> = d.state().runs.values().filter(|run| is_told_last(run)).map(|run| run.id.clone()).collect();
+    for run in told {
+        d.say_again(&run, back.clone());
+    }
 }
 
 /// An attempt there ended otherwise: its streak is over.

@@ -181,6 +181,11 @@ impl<'a> Deciding<'a> {
         if self.run(run).notices.iter().any(|notice| notice.text == text) {
             return;
         }
+        self.say_again(run, text);
+    }
+
+    /// Says something, also if it was said before.
+    pub(crate) fn say_again(&mut self, run: &RunId, text: String) {
         self.effect(Effect::Notice { run: run.clone(), text: text.clone() });
         self.emit(run, Fact::NoticeSaid { text });
     }

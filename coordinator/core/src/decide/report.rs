@@ -10,6 +10,9 @@ use crate::effect::Effect;
 use crate::state::AttemptEnd;
 use crate::transition::{AttemptResult, Fact};
 
+/// Notices of a run after which left-out files are told in its agents' events alone.
+const LEFT_OUT_NOTICES_MAX: usize = 500;
+
 /// Judges an outcome and lets what follows follow.
 pub(super) fn report(d: &mut Deciding<'_>, report: Report) {
     let verdict = verdict(d, &report);
@@ -25,6 +28,7 @@ pub(super) fn report(d: &mut Deciding<'_>, report: Report) {
     if let Some(worker) = d.fleet.workers.get_mut(&report.worker) {
         worker.saw(d.now);
     }
+    tell_left_out(d, &report);
     match (&key.unit, seat) {
         (Some(unit), Seat::Work) => work::reported(d, &key.run, unit, &report),
         (Some(unit), Seat::Review(_)) => review::reported(d, &key.run, unit, seat, &report),
@@ -34,6 +38,16 @@ pub(super) fn report(d: &mut Deciding<'_>, report: Report) {
         (None, Seat::Orchestrate) => consult::reported(d, &key.run, &report),
         (None, Seat::Work | Seat::Review(_)) | (Some(_), Seat::Assign | Seat::Orchestrate) => {}
     }
+}
+
+/// Work that is in no commit is lost with its worktree: whoever watches the run must know.
+fn tell_left_out(d: &mut Deciding<'_>, report: &Report) {
+    let (key, left_out) = (&report.lease.key, &report.facts.left_out);
+    if left_out.is_empty() || d.run(&key.run).notices.len() >= LEFT_OUT_NOTICES_MAX {
+        return;
+    }
+    let unit = key.unit.as_ref().map_or_else(String::new, |unit| format!("unit {unit}, "));
+    d.notice(&key.run, format!("{unit}attempt {}: not committed: {left_out}", key.attempt));
 }
 
 /// Whether the outcome belongs to the attempt that holds its seat now.

@@ -3,7 +3,7 @@
 use roundtable_shared::answer::{WorkAnswer, WorkStatus};
 use roundtable_shared::limits::{LEARNING_CHARS_MAX, LEARNINGS_MAX};
 use roundtable_shared::{
-    AttemptKey, DecisionKind, FailureKind, OutcomeClass, Role, RunId, SubtaskState, TaskId, UnitId, UnitState, UnitType,
+    AttemptKey, DecisionKind, FailureKind, LeftOut, OutcomeClass, Role, RunId, SubtaskState, TaskId, UnitId, UnitState, UnitType,
 };
 
 use super::blocking::{Block, block};
@@ -82,7 +82,7 @@ fn answered(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, role: Role, answer
         return;
     }
     let judged = judge(d.run(run), d.unit(run, unit), &report.changed, false);
-    let problem = problem_of(d.unit(run, unit), answer, &judged);
+    let problem = problem_of(d.unit(run, unit), answer, &judged, &report.facts.left_out);
     let end = if problem.is_some() { AttemptEnd::Failed } else { AttemptEnd::Completed };
     ended(d, report, end, problem.as_ref().map(|_| OutcomeClass::Unit), problem.clone());
     say(d, run, unit, Some(answer), problem.clone(), report);
@@ -115,7 +115,7 @@ fn count_fix(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId) {
 }
 
 /// What is wrong with a completed answer, seen from what it changed.
-fn problem_of(unit: &Unit, answer: &WorkAnswer, judged: &Judged) -> Option<String> {
+fn problem_of(unit: &Unit, answer: &WorkAnswer, judged: &Judged, left_out: &LeftOut) -> Option<String> {
     if !judged.breach.is_empty() {
         let paths: Vec<&str> = judged.breach.iter().map(|(path, _)| path.as_str()).collect();
         return Some(format!("outside the manifest: {}", paths.join(", ")));
@@ -123,7 +123,10 @@ fn problem_of(unit: &Unit, answer: &WorkAnswer, judged: &Judged) -> Option<Strin
     let reads_only = unit.manifest.writes.is_empty() && !unit.manifest.reads.is_empty();
     let may_be_empty = unit.checkpoint || unit.unit_type == UnitType::Review || reads_only;
     let is_fine = !judged.paths.is_empty() || judged.dropped || (may_be_empty && !answer.summary.trim().is_empty());
-    (!is_fine).then(|| "no_change: the agent reports completed, but changed nothing".to_owned())
+    (!is_fine).then(|| match left_out.is_empty() {
+        true => "no_change: the agent reports completed, but changed nothing".to_owned(),
+        false => format!("no_change: the agent reports completed, but nothing it changed can be committed: {left_out}"),
+    })
 }
 
 /// The work lies within the manifest: claims what it needs, and goes to review (or on, if it changes nothing).

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use roundtable_shared::{AttemptKey, BackendOffer, HeldLease, Introduction, LeasePhase, LeaseRef, Reconciled, WorkerId};
 
-use super::{Deciding, attempt, lease};
+use super::{Deciding, attempt, failure, lease};
 use crate::change::{Rejection, Reply};
 use crate::command::{Now, WorkerHello};
 use crate::effect::Effect;
@@ -47,14 +47,15 @@ pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Reje
     worker.credits.clear();
     if restarted {
         worker.draining = false;
-        worker.cordoned = None;
-        worker.infra_streak.clear();
     }
     // A new hello is a good probe: credentials that were refused may have been renewed.
     worker.offers = introduction.backends.into_iter().map(|offer| (offer.name.clone(), Offer { offer, parked_until_ms: None })).collect();
     let names: Vec<_> = worker.offers.keys().cloned().collect();
     worker.saw(now);
     d.fleet.seen.extend(names);
+    if restarted {
+        failure::forgive(d, &id);
+    }
     let reconciled = reconcile(d, &id, &held);
     remember_held(d, &id, held);
     d.reply(Reply::Welcome { reconciled });
@@ -172,13 +173,12 @@ pub(super) fn backend_changed(d: &mut Deciding<'_>, id: &WorkerId, session: u64,
     worker.saw(now);
     let name = offer.name.clone();
     let was_out = worker.offers.get(&name).is_some_and(|known| !known.offer.unavailable.is_empty());
-    if was_out && offer.unavailable.is_empty() {
-        // It has mended by itself what it said was wrong: what was concluded from its failures is over too.
-        worker.cordoned = None;
-        worker.infra_streak.clear();
-    }
+    let is_mended = was_out && offer.unavailable.is_empty();
     worker.offers.insert(name.clone(), Offer { offer, parked_until_ms: None });
     d.fleet.seen.insert(name);
+    if is_mended {
+        failure::forgive(d, id);
+    }
     Ok(())
 }
 

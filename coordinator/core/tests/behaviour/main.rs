@@ -6,6 +6,7 @@ mod contend;
 mod credit;
 mod end;
 mod import;
+mod left_out;
 mod merge;
 mod names;
 mod schedule;

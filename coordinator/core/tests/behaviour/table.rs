@@ -14,7 +14,8 @@ use roundtable_shared::spec::Spec;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
     AttemptFacts, BackendName, BackendOffer, ChangeKind, ChangedPath, Choice, CommitId, DecisionId, Dependants, EntryKind, Failure,
-    FailureKind, HeldLease, Introduction, LeasePhase, LeaseRef, Mode, Origin, Role, RunId, RunOptions, Severity, UnitId, Usage, WorkerId,
+    FailureKind, HeldLease, Introduction, LeasePhase, LeaseRef, LeftOut, Mode, Origin, Role, RunId, RunOptions, Severity, UnitId, Usage,
+    WorkerId,
 };
 
 /// The table.
@@ -24,6 +25,8 @@ pub struct Table {
     pub log: Vec<Transition>,
     /// Effects not yet carried out.
     pub effects: Vec<Effect>,
+    /// What the next outcome says it could not commit.
+    pub left_out: LeftOut,
     entropy: Entropy,
     history: History,
     durable: State,
@@ -48,6 +51,7 @@ impl Table {
             now: Now { mono_ms: 1_000, wall: WallMs(1_767_225_600_000) },
             log: Vec::new(),
             effects: Vec::new(),
+            left_out: LeftOut::default(),
             entropy: Entropy::new(1),
             history: History::default(),
             durable: State::default(),
@@ -138,6 +142,18 @@ impl Table {
             self.send(Command::Want { worker: worker.clone(), session, pool: offer.pool, credits: offer.slots });
         }
         Ok(())
+    }
+
+    /// A backend of that worker cannot be used, and can again.
+    pub fn offers_again(&mut self, id: &str, backend: &str) {
+        let worker = WorkerId::from(id);
+        let known = &self.core.fleet.workers[&worker];
+        let (session, offer) = (known.session, known.offers[&BackendName::from(backend)].offer.clone());
+        for unavailable in ["the disk is full", ""] {
+            let offer = BackendOffer { unavailable: unavailable.to_owned(), ..offer.clone() };
+            self.send(Command::BackendChanged { worker: worker.clone(), session, offer });
+        }
+        self.send(Command::Want { worker, session, pool: offer.pool, credits: offer.slots });
     }
 
     pub fn send(&mut self, command: Command) {
@@ -255,6 +271,7 @@ impl Table {
             exit_code: Some(0),
             answer: String::new(),
             commit,
+            left_out: std::mem::take(&mut self.left_out),
             agent_session: None,
             usage: Usage::default(),
             last_event_seq: 0,

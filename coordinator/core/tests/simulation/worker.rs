@@ -441,6 +441,7 @@ impl World {
             failure: failure.map(|kind| Failure { kind, message: "it failed".to_owned() }),
             answer: String::new(),
             commit,
+            left_out: Default::default(),
             agent_session,
             usage: Usage { input_tokens: 1, ..Usage::default() },
             last_event_seq: 0,

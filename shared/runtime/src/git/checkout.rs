@@ -90,7 +90,16 @@ impl Git {
 
     async fn fill(&self, checkout: &Checkout, branch: &RefName) -> Result<(), GitError> {
         let git = self.clone().with_work_tree(&checkout.dir, &checkout.index_file());
-        git.invoke("read-tree").args(["--reset", "-u", checkout.commit.as_str()]).long().run().await?;
+        let arguments = ["--reset", "-u", checkout.commit.as_str()];
+        match git.invoke("read-tree").args(arguments).long().run().await {
+            // Attributes of the commit may ask for what git cannot do.
+            Err(error @ GitError::Failed { .. }) if !error.is_of_machine() => {
+                let plain = self.plain(&checkout.private).await?;
+                let git = plain.git.clone().with_work_tree(&checkout.dir, &checkout.index_file());
+                git.invoke("read-tree").args(arguments).long().run().await.map_err(|_| error)?;
+            }
+            other => drop(other?),
+        }
         self.plant_disposable_git(checkout, branch).await
     }
 
@@ -201,7 +210,7 @@ fn open_to_owner(dir: &Path) -> io::Result<()> {
 }
 
 /// A path as `objects/info/alternates` takes it: quoted where its first byte or a newline would be misread.
-fn quoted_path(path: &Path) -> Vec<u8> {
+pub(super) fn quoted_path(path: &Path) -> Vec<u8> {
     let bytes = path.as_os_str().as_bytes();
     if !bytes.contains(&b'\n') && !bytes.starts_with(b"\"") && !bytes.starts_with(b"#") {
         return bytes.to_vec();

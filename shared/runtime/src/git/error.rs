@@ -141,7 +141,7 @@ pub enum GitError {
         why: String,
     },
     /// A directory holds more than may be committed.
-    #[error("{} holds more than {what} that would be committed ({found} > {max}); ignore or remove generated files", dir.display())]
+    #[error("{found} {what} would be committed from {}, more than the {max} that may be; ignore or remove generated files", dir.display())]
     TooLarge {
         /// The directory.
         dir: PathBuf,
@@ -167,10 +167,50 @@ impl GitError {
         Self::Unexpected { verb, what }
     }
 
+    /// Whether the machine is to blame (its disk, its memory, its limits, the program) rather than what was to be worked on.
+    pub fn is_of_machine(&self) -> bool {
+        const PHRASES: [&str; 9] = [
+            "No space left on device",
+            "Disk quota exceeded",
+            "Input/output error",
+            "Read-only file system",
+            "Too many open files",
+            "Cannot allocate memory",
+            "out of memory",
+            "Out of memory",
+            "Resource temporarily unavailable",
+        ];
+        match self {
+            // Killed from outside.
+            Self::Failed { code: 137 | 143, .. } | Self::NoProgram | Self::TooOld { .. } | Self::Spawn { .. } | Self::TimedOut { .. } => {
+                true
+            }
+            Self::Failed { stderr, .. } => PHRASES.iter().any(|phrase| stderr.contains(phrase)),
+            Self::Io { source, .. } => !is_of_paths(source),
+            _ => false,
+        }
+    }
+
     /// Whether the same call may succeed later without anything else changing.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::TimedOut { .. } | Self::Spawn { .. } | Self::Io { .. })
     }
+}
+
+/// Whether a path is not what it was taken for, which says nothing about the machine.
+fn is_of_paths(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(
+        error.kind(),
+        K::NotFound
+            | K::PermissionDenied
+            | K::AlreadyExists
+            | K::NotADirectory
+            | K::IsADirectory
+            | K::DirectoryNotEmpty
+            | K::InvalidFilename
+            | K::InvalidInput
+    ) || error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
 fn show(oid: &Option<Oid>) -> String {

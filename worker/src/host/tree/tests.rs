@@ -99,7 +99,8 @@ async fn brought_files_are_in_no_commit_whatever_the_agent_does_and_whoever_comm
     std::fs::rename(tree.dir.join("keys/one"), tree.dir.join("key.txt")).unwrap();
     write(tree.dir.join(".env"), "TOKEN=0123456789\nCHANGED=1\n");
     let expected = [".gitignore", "tracked.ini", "work"];
-    let commit = place.trees.commit(&place.git, &lease, &tree).await.unwrap();
+    let (commit, left_out) = place.trees.commit(&place.git, &lease, &tree).await.unwrap();
+    assert_eq!(left_out.count, 2, "{left_out}");
     assert_eq!(place.paths(&commit).await, expected);
     drop(tree);
 
@@ -215,7 +216,7 @@ async fn a_delivered_worktree_is_cleaned_and_used_again() {
     }
     assert!(!tree.scratch.join("notes").exists());
     assert!(tree.withheld.is_empty());
-    let commit = place.trees.commit(&place.git, &second, &tree).await.unwrap();
+    let (commit, _) = place.trees.commit(&place.git, &second, &tree).await.unwrap();
     assert_eq!(place.paths(&commit).await, ["edited", "kept"]);
     assert!(place.restarted().salvage(&place.git, &first).await.unwrap().is_none(), "it is not the first one's any more");
     assert!(place.restarted().salvage(&place.git, &second).await.unwrap().is_some());
@@ -243,4 +244,26 @@ async fn a_worktree_with_brought_files_does_not_outlive_its_attempt_nor_does_one
     }
     place.trees.remove_idle().await;
     assert_eq!(std::fs::read_dir(&place.trees.root).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_committed_is_the_units_fault_and_a_lost_cache_is_not() {
+    let place = Place::new(|user| write(user.join("a"), "1")).await;
+    let lease = place.lease("1", 1);
+    let tree = place.trees.make(&place.git, &lease, Vec::new()).await.unwrap();
+    // The agent clears up beside its directory.
+    std::fs::remove_dir_all(tree.dir.join("../private")).unwrap();
+    write(tree.dir.join("b"), "2");
+    let (commit, left_out) = place.trees.commit(&place.git, &lease, &tree).await.unwrap();
+    assert_eq!((place.paths(&commit).await, left_out.is_empty()), (vec!["a".to_owned(), "b".to_owned()], true));
+
+    let large = SnapshotLimits::default().bytes_max + 1;
+    std::fs::File::create(tree.dir.join("large")).unwrap().set_len(large).unwrap();
+    let error = place.trees.commit(&place.git, &lease, &tree).await.unwrap_err();
+    assert_eq!(error.kind(), FailureKind::TurnFailed, "{error}");
+
+    std::fs::remove_file(tree.dir.join("large")).unwrap();
+    std::fs::rename(place.git.git_dir(), place.home.path().join("lost")).unwrap();
+    let error = place.trees.commit(&place.git, &lease, &tree).await.unwrap_err();
+    assert_eq!(error.kind(), FailureKind::Disk, "{error}");
 }

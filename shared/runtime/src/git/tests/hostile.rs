@@ -198,6 +198,110 @@ async fn a_submodule_of_the_base_stays_what_it_was() {
 }
 
 #[tokio::test]
+async fn what_an_attribute_asks_for_and_a_file_does_not_hold_is_committed_as_it_is() {
+    let place = Place::new().await;
+    let base =
+        place.user_commit(&[("a", "1"), (".gitattributes", "*.rc working-tree-encoding=UTF-16\n*.crlf text eol=crlf\n"), ("old.rc", "")]);
+    place.import(&base).await;
+    let checkout = place.checkout(&base).await;
+    place.write("agent/good.txt", "plain");
+    place.write("agent/lines.crlf", "1\r\n2\r\n");
+    for n in 0..5 {
+        place.write(&format!("agent/{n}.rc"), "abc");
+    }
+    place.write("agent/old.rc", "now");
+    let utf16: Vec<u8> = std::iter::once(0xfeff_u16).chain("good".encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    std::fs::write(place.path("agent/right.rc"), utf16).unwrap();
+    place.write("agent/d/.gitattributes", "* working-tree-encoding=UTF-32 filter=x ident\nx -working-tree-encoding\n");
+    place.write("agent/d/x", "x");
+    place.write("agent/d/y", "$Id$");
+    let snapshot = place.snapshot(&checkout).await;
+    assert!(snapshot.left_out.is_empty(), "{:?}", snapshot.left_out);
+    for (path, text) in [("good.txt", "plain"), ("0.rc", "abc"), ("4.rc", "abc"), ("old.rc", "now"), ("d/x", "x"), ("d/y", "$Id$")] {
+        assert_eq!(place.file(&snapshot.commit, path).await.as_deref(), Some(text), "{path}");
+    }
+    // What can be converted still is.
+    assert_eq!(place.file(&snapshot.commit, "right.rc").await.as_deref(), Some("good"));
+    assert_eq!(place.file(&snapshot.commit, "lines.crlf").await.as_deref(), Some("1\n2\n"));
+    let request =
+        CheckoutRequest { dir: place.path("next"), private: place.path("next-private"), commit: snapshot.commit, branch: "n".to_owned() };
+    place.store.checkout(&request).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_git_cannot_reach_or_name_is_left_out_and_the_rest_is_committed() {
+    let place = Place::new().await;
+    let base = place.user_commit(&[("a", "1")]);
+    place.import(&base).await;
+    let checkout = place.checkout(&base).await;
+    place.write("agent/a", "2");
+    place.write("agent/sub/b", "3");
+    {
+        use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+        let (name, flags) = ("d".repeat(200), OFlags::DIRECTORY | OFlags::CLOEXEC);
+        let mut at = openat(CWD, place.path("agent"), flags, Mode::empty()).unwrap();
+        for _ in 0..30 {
+            mkdirat(&at, &name, Mode::RWXU).unwrap();
+            at = openat(&at, &name, flags, Mode::empty()).unwrap();
+        }
+        openat(&at, "deep.txt", OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::RUSR).unwrap();
+    }
+    let mut inside = String::from("agent/n");
+    for _ in 0..70 {
+        write(&place.path(&inside).join("f"), "x");
+        place.git(&inside, &["init", "--quiet"]);
+        inside.push_str("/n");
+    }
+    let snapshot = place.snapshot(&checkout).await;
+    let paths = place.paths(&snapshot.commit).await;
+    for path in ["a", "sub/b", "n/f", "n/n/n/f"] {
+        assert!(paths.iter().any(|found| found == path), "{path} is not in {paths:?}");
+    }
+    assert_eq!(place.file(&snapshot.commit, "a").await.as_deref(), Some("2"));
+    let told: Vec<String> = snapshot.left_out.iter().map(ToString::to_string).collect();
+    assert!(told.iter().any(|text| text.starts_with("ddd") && text.ends_with("(its path is too long)")), "{told:?}");
+    assert!(told.iter().any(|text| text.starts_with("n/n/") && text.contains("git repository inside")), "{told:?}");
+    assert_eq!(snapshot.left_out_count, 2, "{told:?}");
+}
+
+#[tokio::test]
+async fn the_loss_of_our_own_files_beside_the_directory_is_survived() {
+    let place = Place::new().await;
+    let base = place.user_commit(&[("a", "1"), ("b", "1"), ("c", "1")]);
+    place.import(&base).await;
+    let checkout = place.checkout(&base).await;
+    place.write("agent/a", "2");
+    std::fs::remove_file(place.path("agent/b")).unwrap();
+    place.write("agent/new", "3");
+    for loss in ["gone", "a link", "garbage"] {
+        match loss {
+            "gone" => std::fs::remove_dir_all(place.path("private")).unwrap(),
+            "a link" => {
+                std::fs::remove_dir_all(place.path("private")).unwrap();
+                std::os::unix::fs::symlink("/", place.path("private")).unwrap();
+            }
+            _ => write(&place.path("private/index"), "not an index"),
+        }
+        let snapshot = place.try_snapshot(&checkout, &[], SnapshotLimits { files_max: 2, bytes_max: 100 }).await.unwrap();
+        assert_eq!(place.paths(&snapshot.commit).await, ["a", "c", "new"], "{loss}");
+        assert_eq!(place.file(&snapshot.commit, "a").await.as_deref(), Some("2"), "{loss}");
+    }
+}
+
+#[tokio::test]
+async fn the_machine_is_blamed_for_its_disk_and_not_for_what_lies_there() {
+    let failed = |stderr: &str| GitError::Failed { verb: "update-index", code: 128, stderr: stderr.to_owned() };
+    let io = |errno: rustix::io::Errno| GitError::Io { verb: "snapshot", source: errno.into() };
+    use rustix::io::Errno;
+    for machine in [failed("error: file write error: No space left on device"), io(Errno::NOSPC), io(Errno::IO), io(Errno::MFILE)] {
+        assert!(machine.is_of_machine(), "{machine}");
+    }
+    for content in [failed("fatal: BOM is required in 'x'"), io(Errno::NAMETOOLONG), io(Errno::LOOP), io(Errno::NOTDIR)] {
+        assert!(!content.is_of_machine(), "{content}");
+    }
+}
+
+#[tokio::test]
 async fn a_persons_hooks_and_monitors_stay_asleep() {
     let place = Place::new().await;
     let base = place.user_commit(&[("a", "1")]);

@@ -1,0 +1,51 @@
+//! Files an agent left that could not be committed, and workers that could not commit: who is told, and what it costs.
+
+use roundtable_shared::{FailureKind, LeftOut, UnitState};
+
+use crate::table::{Table, options};
+
+fn left_out() -> LeftOut {
+    LeftOut { files: (0..9).map(|n| format!("f{n} (its name is not valid UTF-8; rename it)")).collect(), count: 30 }
+}
+
+fn told(table: &Table) -> Vec<&str> {
+    table.run().notices.iter().map(|notice| notice.text.as_str()).collect()
+}
+
+#[test]
+fn files_that_cannot_be_committed_are_told_and_are_the_reason_if_nothing_else_was_changed() {
+    let mut table = Table::with("- [ ] 1. Write a\n  - _writes: a.rs_\n", options());
+    table.join("w", &[("codex", 1)]);
+    let grant = table.go_one("1");
+    table.left_out = left_out();
+    table.works(&grant, &[]);
+    let notice = told(&table).concat();
+    assert!(notice.starts_with("unit 1, attempt 1: not committed: f0 (its name is not valid UTF-8; rename it), f1 "), "{notice}");
+    assert!(notice.ends_with(", and 25 more"), "{notice}");
+    let report = table.unit("1").report.as_ref().and_then(|report| report.error.clone()).unwrap_or_default();
+    assert!(report.starts_with("no_change: ") && report.contains("nothing it changed can be committed: f0 (its name"), "{report}");
+
+    let grant = table.go_one("1");
+    table.left_out = left_out();
+    table.works(&grant, &["a.rs"]);
+    assert_eq!(table.unit("1").state, UnitState::PendingReview, "the rest counts");
+    assert_eq!(told(&table).len(), 2);
+}
+
+#[test]
+fn a_worker_that_gets_work_again_is_told_where_it_was_told_that_it_gets_none() {
+    let plan = "- [ ] 1. a\n  - _writes: a_\n- [ ] 2. b\n  - _writes: b_\n- [ ] 3. c\n  - _writes: c_\n- [ ] 4. d\n  - _writes: d_\n";
+    let mut table = Table::with(plan, options());
+    table.join("w", &[("codex", 3)]);
+    for grant in table.go() {
+        table.breaks(&grant, FailureKind::Disk);
+    }
+    assert!(told(&table).last().is_some_and(|text| text.contains("w gets nothing more: ")), "{:?}", told(&table));
+    assert!(table.go().is_empty());
+    table.offers_again("w", "codex");
+    assert!(told(&table).last().is_some_and(|text| text.ends_with("w is back: it gets work again")), "{:?}", told(&table));
+    table.pass(600_000);
+    assert!(!table.go().is_empty());
+    table.offers_again("w", "codex");
+    assert_eq!(told(&table).len(), 2, "once");
+}
