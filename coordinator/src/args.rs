@@ -7,20 +7,51 @@ use clap::{Args, Parser, Subcommand};
 
 /// Owns the state of runs: plans, grants, reviews, integrates.
 #[derive(Parser, Debug)]
-#[command(name = "coordinator", version = crate::VERSION_LONG, about, long_about = None, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "coordinator", version = crate::VERSION_LONG, about, long_about = None, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 80)]
 pub struct Cli {
-    /// How logs are written on stderr.
-    #[arg(long, value_enum, default_value = "text", global = true, env = "ROUNDTABLE_LOG_FORMAT")]
-    pub log_format: LogFormat,
+    /// Form of log lines on stderr, text or json [default: text]
+    #[arg(long, value_enum, value_name = "FORM", hide_possible_values = true, global = true, help_heading = "Global options")]
+    pub log_format: Option<LogFormat>,
+    /// Configuration file that goes before the user's
+    #[arg(long, value_name = "FILE", global = true, help_heading = "Global options")]
+    pub config: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-const EXAMPLES: &str = "Examples:
-  coordinator serve                           on 127.0.0.1:7420; workers and orchctl of this user find it by themselves
-  coordinator serve --data-dir /srv/rt        keep everything in /srv/rt
-  coordinator verify                          check log, event segments and repositories; exit 1 names the first bad record";
+const EXAMPLES: &str = "\
+Examples:
+  coordinator serve                      on 127.0.0.1:7420; workers and orchctl
+                                         of this user find it by themselves
+  coordinator serve --data-dir /srv/rt   keep everything in /srv/rt
+  coordinator verify                     check log, events and repositories
+
+Every flag can also come from the environment as ROUNDTABLE_<COMMAND>_<FLAG>
+(ROUNDTABLE_DATA_DIR, ROUNDTABLE_CONFIG and ROUNDTABLE_LOG_FORMAT for all
+commands), or from the command's table in a configuration file.
+
+Exit codes: 0 ended as asked, 1 failed, 3 usage, 6 data dir held by another.";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  coordinator serve
+  coordinator serve --listen 127.0.0.1:0          a free port
+  coordinator serve --data-dir /srv/roundtable    keep everything there
+  ROUNDTABLE_SERVE_LISTEN=127.0.0.1:7500 coordinator serve
+
+In a configuration file:
+  data_dir = \"/srv/roundtable\"
+  [serve]
+  listen = \"127.0.0.1:7500\"";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  coordinator verify                              exit 1 names what is bad
+  coordinator verify --data-dir /srv/roundtable --json
+
+Every row of the log, every event, and every object of the repositories is read;
+nothing is changed. Nobody may be serving the data directory meanwhile.";
 
 /// Log formats.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,44 +65,43 @@ pub enum LogFormat {
 /// Commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Serve until stopped (SIGTERM drains).
+    /// Serve until stopped (SIGTERM drains)
+    #[command(after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
-    /// Check the integrity of a data directory; nobody may be serving it.
+    /// Check the integrity of a data directory; nobody may be serving it
+    #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
 }
 
 /// `coordinator serve`.
 #[derive(Args, Debug, Clone)]
 pub struct ServeArgs {
-    /// Address to listen on; always TLS.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:7420", env = "ROUNDTABLE_SERVE_LISTEN")]
+    /// Address to listen on; always TLS
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:7420")]
     pub listen: SocketAddr,
-    /// Everything it keeps; default $XDG_STATE_HOME/roundtable, else ~/.local/state/roundtable.
-    #[arg(long, value_name = "DIR", env = "ROUNDTABLE_DATA_DIR")]
+    /// Everything it keeps [default: $XDG_STATE_HOME/roundtable, else
+    /// ~/.local/state/roundtable]
+    #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// The log: `sqlite:PATH`; default `sqlite:<data-dir>/store.db`.
-    #[arg(long, value_name = "sqlite:PATH", env = "ROUNDTABLE_SERVE_STORE", value_parser = parse_store)]
-    pub store: Option<PathBuf>,
 }
 
 /// `coordinator verify`.
 #[derive(Args, Debug, Clone)]
 pub struct VerifyArgs {
-    /// The data directory.
-    #[arg(long, value_name = "DIR", env = "ROUNDTABLE_DATA_DIR")]
+    /// The data directory [default: that of `serve`]
+    #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// The log, if it is not `<data-dir>/store.db`.
-    #[arg(long, value_name = "sqlite:PATH", env = "ROUNDTABLE_VERIFY_STORE", value_parser = parse_store)]
-    pub store: Option<PathBuf>,
-    /// One JSON value.
-    #[arg(long, env = "ROUNDTABLE_VERIFY_JSON")]
+    /// One JSON value
+    #[arg(long)]
     pub json: bool,
 }
 
-fn parse_store(text: &str) -> Result<PathBuf, String> {
-    match text.strip_prefix("sqlite:") {
-        Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
-        _ => Err("this release keeps its log in SQLite; write sqlite:PATH".to_owned()),
+impl From<LogFormat> for roundtable_runtime::telemetry::LogFormat {
+    fn from(form: LogFormat) -> Self {
+        match form {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
     }
 }
 
@@ -82,10 +112,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound_and_refuses_other_stores() {
+    fn the_command_line_is_sound_and_its_help_fits_a_terminal() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
-        let error = Cli::try_parse_from(["coordinator", "serve", "--store", "postgres://x"]).unwrap_err().to_string();
-        assert!(error.contains("sqlite:PATH"), "{error}");
+        let mut all = Cli::command();
+        all.build();
+        let mut texts = vec![all.render_long_help().to_string()];
+        texts.extend(all.get_subcommands_mut().map(|sub| sub.render_long_help().to_string()));
+        for text in texts {
+            assert!(text.contains("Examples:"), "{text}");
+            assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        }
+        assert!(Cli::try_parse_from(["coordinator", "serve", "--store", "sqlite:x"]).is_err(), "not built yet");
     }
 }

@@ -4,11 +4,11 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
-use roundtable_coordinator::args::{Cli, Command, LogFormat, ServeArgs, VerifyArgs};
+use clap::{CommandFactory, FromArgMatches};
+use roundtable_coordinator::args::{Cli, Command, ServeArgs, VerifyArgs};
 use roundtable_coordinator::serve::{self, ServeError, ServeOptions};
 use roundtable_runtime::lock::LockError;
-use roundtable_runtime::{config, shutdown, telemetry};
+use roundtable_runtime::{config, flags, shutdown, telemetry, terminal};
 
 /// Exit codes of `coordinator` (0 is success).
 mod exit {
@@ -18,47 +18,50 @@ mod exit {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let read = flags::read(Cli::command(), &arguments, &config::environment);
+    let parsed = read.and_then(|read| Ok((Cli::from_arg_matches(&read.matches).map_err(flags::Stop::Parse)?, read.config)));
+    let (cli, config) = match parsed {
+        Ok(parsed) => parsed,
+        Err(flags::Stop::Parse(error)) => {
             let code = if error.use_stderr() { exit::USAGE } else { 0 };
             // Nothing to do about a closed stdout.
             let _ = error.print();
             return ExitCode::from(code);
         }
+        Err(flags::Stop::Config(error)) => return ExitCode::from(fail(exit::USAGE, &error.to_string())),
     };
-    let format = match cli.log_format {
-        LogFormat::Text => telemetry::LogFormat::Text,
-        LogFormat::Json => telemetry::LogFormat::Json,
-    };
+    let format = cli.log_format.map(Into::into).or(config.log_format).unwrap_or_default();
     if let Err(error) = telemetry::init(format, "info") {
-        eprintln!("coordinator: {error}");
-        return ExitCode::from(exit::USAGE);
+        return ExitCode::from(fail(exit::USAGE, &error.to_string()));
+    }
+    for warning in &config.warnings {
+        eprintln!("{}", terminal::hanging(&format!("coordinator: {warning}"), 2));
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("coordinator: the runtime could not start: {error}");
-            return ExitCode::from(exit::FAILED);
+            return ExitCode::from(fail(exit::FAILED, &format!("the runtime could not start: {error}")));
         }
     };
     let code = match cli.command {
-        Command::Serve(args) => runtime.block_on(serve(args)),
-        Command::Verify(args) => runtime.block_on(verify(args)),
+        Command::Serve(args) => runtime.block_on(serve(args, config.data_dir)),
+        Command::Verify(args) => runtime.block_on(verify(args, config.data_dir)),
     };
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     ExitCode::from(code)
 }
 
-fn data_dir(given: Option<PathBuf>) -> Result<PathBuf, String> {
-    match given {
+/// Flag and environment before the files before the default, as for the other programs.
+fn data_dir(given: Option<PathBuf>, configured: Option<PathBuf>) -> Result<PathBuf, String> {
+    match given.or(configured) {
         Some(dir) => Ok(dir),
         None => config::default_data_dir(&config::environment).map_err(|error| error.to_string()),
     }
 }
 
-async fn serve(args: ServeArgs) -> u8 {
-    let data_dir = match data_dir(args.data_dir) {
+async fn serve(args: ServeArgs, configured: Option<PathBuf>) -> u8 {
+    let data_dir = match data_dir(args.data_dir, configured.clone()) {
         Ok(dir) => dir,
         Err(error) => return fail(exit::USAGE, &error),
     };
@@ -67,13 +70,8 @@ async fn serve(args: ServeArgs) -> u8 {
         Ok(signals) => signals,
         Err(error) => return fail(exit::FAILED, &error.to_string()),
     };
-    let options = ServeOptions {
-        listen: args.listen,
-        data_dir: data_dir.clone(),
-        store: args.store,
-        embedded: false,
-        command: "coordinator serve".to_owned(),
-    };
+    let options =
+        ServeOptions { listen: args.listen, data_dir: data_dir.clone(), embedded: false, command: "coordinator serve".to_owned() };
     let mut running = match serve::start(options).await {
         Ok(running) => running,
         Err(error) => {
@@ -83,7 +81,7 @@ async fn serve(args: ServeArgs) -> u8 {
     };
     eprintln!("coordinator: listening on https://{}, data in {}", running.address, data_dir.display());
     if std::io::stderr().is_terminal() {
-        eprintln!("coordinator: join workers of this user with: worker join --backend codex{}", data_dir_flag(&data_dir));
+        eprintln!("coordinator: join workers of this user with: worker join --backend codex{}", data_dir_flag(&data_dir, configured));
     }
     eprintln!("ready");
     let ended = tokio::select! {
@@ -99,20 +97,20 @@ async fn serve(args: ServeArgs) -> u8 {
     }
 }
 
-fn data_dir_flag(dir: &std::path::Path) -> String {
-    match config::default_data_dir(&config::environment) {
+/// What a worker of this user must be told to find this data directory, ready for a shell.
+fn data_dir_flag(dir: &std::path::Path, configured: Option<PathBuf>) -> String {
+    match data_dir(None, configured) {
         Ok(default) if default == dir => String::new(),
-        _ => format!(" --data-dir {}", dir.display()),
+        _ => format!(" --data-dir {}", terminal::shell_word(&dir.display().to_string())),
     }
 }
 
-async fn verify(args: VerifyArgs) -> u8 {
-    let data_dir = match data_dir(args.data_dir) {
+async fn verify(args: VerifyArgs, configured: Option<PathBuf>) -> u8 {
+    let data_dir = match data_dir(args.data_dir, configured) {
         Ok(dir) => dir,
         Err(error) => return fail(exit::USAGE, &error),
     };
-    let store = args.store.unwrap_or_else(|| serve::store_path(&data_dir));
-    match roundtable_coordinator::verify::verify(&data_dir, &store).await {
+    match roundtable_coordinator::verify::verify(&data_dir).await {
         Ok(report) => {
             if args.json {
                 println!("{}", report.json());
@@ -126,6 +124,19 @@ async fn verify(args: VerifyArgs) -> u8 {
 }
 
 fn fail(code: u8, error: &str) -> u8 {
-    eprintln!("coordinator: {error}");
+    eprintln!("{}", terminal::hanging(&format!("coordinator: {error}"), 2));
     code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_to_join_by_is_ready_for_a_shell() {
+        let configured = Some(PathBuf::from("/srv/rt"));
+        assert_eq!(data_dir_flag("/srv/rt".as_ref(), configured.clone()), "");
+        assert_eq!(data_dir_flag("/srv/other".as_ref(), configured.clone()), " --data-dir /srv/other");
+        assert_eq!(data_dir_flag("/srv/it's mine".as_ref(), configured), r" --data-dir '/srv/it'\''s mine'");
+    }
 }

@@ -37,8 +37,6 @@ pub struct ServeOptions {
     pub listen: SocketAddr,
     /// Everything it keeps.
     pub data_dir: PathBuf,
-    /// The log's file, if it is not `<data-dir>/store.db`.
-    pub store: Option<PathBuf>,
     /// Inside an `orchctl run`.
     pub embedded: bool,
     /// How the holder of the data directory is called, for others who want it.
@@ -102,7 +100,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let program = GitProgram::find().await?;
     let ca = Arc::new(Ca::open_or_create(&options.data_dir.join("ca"), clock.wall())?);
-    let store = options.store.clone().unwrap_or_else(|| store_path(&options.data_dir));
+    let store = store_path(&options.data_dir);
     let log: Arc<SqliteLog> = Arc::new(SqliteLog::open(&store, SqliteOptions::default())?);
     let segments = SegmentStore::open(&options.data_dir.join("segments"), SegmentOptions::default())?;
     let (effects, queue) = mpsc::channel(shell::EFFECTS_MAX);

@@ -1,14 +1,21 @@
-//! `coordinator verify`: log and segments (by the store), the fold, and the repositories' objects that the state needs.
+//! `coordinator verify`: log and segments (by the store), the fold, and what the log says must be there: the repositories' objects (by git), the refs where
+//! they were put, the events of ended attempts. Changes nothing.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use roundtable_core::state::{Attempt, Run, Stage};
 use roundtable_runtime::git::GitProgram;
+use roundtable_runtime::terminal::{WIDTH, wrap};
+use roundtable_shared::{AttemptKey, CommitId, UnitId};
 use roundtable_store::OpenError;
+use roundtable_store::segment::has_events;
+use roundtable_store::verify::PROBLEMS_MAX;
 use serde::Serialize;
 
 use crate::offline::{self, OfflineError};
-use crate::repository::Repositories;
+use crate::repository::{Repositories, Repository, RepositoryError};
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -20,7 +27,11 @@ pub struct Report {
     runs: usize,
     /// Commits the state needs that were looked for.
     commits: usize,
-    /// Of the fold and the repositories.
+    /// Refs that were looked at.
+    refs: usize,
+    /// Repositories whose objects were all read.
+    repositories: usize,
+    /// Of the fold, the repositories and the events that the log counts on; at most [`PROBLEMS_MAX`].
     beyond: Vec<String>,
 }
 
@@ -36,31 +47,40 @@ impl Report {
         value["ok"] = self.is_good().into();
         value.to_string()
     }
+
+    fn add(&mut self, problem: impl Into<String>) {
+        if self.beyond.len() < PROBLEMS_MAX {
+            self.beyond.push(problem.into());
+        }
+    }
+
+    fn room(&self) -> usize {
+        PROBLEMS_MAX - self.beyond.len().min(PROBLEMS_MAX)
+    }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for problem in &self.store.problems {
-            writeln!(f, "BAD  {}: {}", problem.place, problem.what)?;
-        }
-        for problem in &self.beyond {
-            writeln!(f, "BAD  {problem}")?;
+        let of_store = self.store.problems.iter().map(|problem| format!("{}: {}", problem.place, problem.what));
+        for problem in of_store.chain(self.beyond.iter().cloned()) {
+            writeln!(f, "BAD  {}", wrap(&problem, WIDTH - 5).join("\n     "))?;
         }
         writeln!(f, "log: {} rows, {} runs", self.store.rows, self.runs)?;
         writeln!(f, "events: {} of {} attempts ({} torn tails)", self.store.events, self.store.attempts, self.store.torn_tails)?;
-        writeln!(f, "repositories: {} commits looked for", self.commits)?;
+        writeln!(f, "repositories: {} read, {} commits and {} refs looked for", self.repositories, self.commits, self.refs)?;
         write!(f, "{}", if self.is_good() { "all good" } else { "damaged: restore a backup, or start with another data directory" })
     }
 }
 
 /// Checks a data directory.
-pub async fn verify(data_dir: &Path, store: &Path) -> Result<Report, OpenError> {
-    let checked = roundtable_store::verify(store, &data_dir.join("segments")).await?;
-    let mut report = Report { store: checked, runs: 0, commits: 0, beyond: Vec::new() };
+pub async fn verify(data_dir: &Path) -> Result<Report, OpenError> {
+    let segments = data_dir.join("segments");
+    let checked = roundtable_store::verify(&crate::serve::store_path(data_dir), &segments).await?;
+    let mut report = Report { store: checked, runs: 0, commits: 0, refs: 0, repositories: 0, beyond: Vec::new() };
     if report.store.is_good()
         && let Err(error) = beyond(data_dir, &mut report).await
     {
-        report.beyond.push(error.to_string());
+        report.add(error.to_string());
     }
     Ok(report)
 }
@@ -68,24 +88,98 @@ pub async fn verify(data_dir: &Path, store: &Path) -> Result<Report, OpenError> 
 async fn beyond(data_dir: &Path, report: &mut Report) -> Result<(), OfflineError> {
     let core = offline::fold(data_dir).await?;
     let repositories = Repositories::new(data_dir.join("repos"), GitProgram::find().await?);
+    let mut by_repository: BTreeMap<&str, Vec<&Run>> = BTreeMap::new();
     for run in core.state.runs.values() {
         report.runs += 1;
-        let repository = match repositories.open(&run.source.repository).await {
-            Ok(repository) => repository,
-            Err(error) => {
-                report.beyond.push(format!("run {}: {error}", run.id));
-                continue;
+        events(run, &data_dir.join("segments"), report);
+        by_repository.entry(&run.source.repository).or_default().push(run);
+    }
+    for (key, runs) in by_repository {
+        match repositories.existing(key).await {
+            Ok(Some(repository)) => {
+                let folder = data_dir.join("repos").join(format!("{key}.git/"));
+                if let Err(error) = examine(&repository, &folder, key, &runs, report).await {
+                    report.add(format!("repository {key}: {error}"));
+                }
             }
-        };
-        let accepted = run.units().filter_map(|unit| unit.accepted.as_ref().map(|work| work.commit.clone()));
-        for commit in [run.base.clone(), run.tip.clone()].into_iter().chain(accepted) {
-            report.commits += 1;
-            match repository.has_commit(&commit).await {
-                Ok(true) => {}
-                Ok(false) => report.beyond.push(format!("run {}: commit {commit} is not in its repository", run.id)),
-                Err(error) => report.beyond.push(format!("run {}: {error}", run.id)),
-            }
+            Ok(None) => report.add(format!("repository {key} is gone; run {} needs it", runs[0].id)),
+            Err(error) => report.add(format!("repository {key}: {error}")),
         }
     }
     Ok(())
+}
+
+/// One repository: all its objects, then what each run needs of it. Refs and commits are looked at run by run, so that no more than one run's are in memory.
+async fn examine(repository: &Repository, folder: &Path, key: &str, runs: &[&Run], report: &mut Report) -> Result<(), RepositoryError> {
+    report.repositories += 1;
+    let folder = folder.display().to_string();
+    for problem in repository.damage(report.room()).await? {
+        let problem = problem.replace(&folder, "");
+        report.add(format!("repository {key}: {}", problem.strip_prefix("error: ").unwrap_or(&problem)));
+    }
+    for run in runs {
+        commits(repository, run, report).await?;
+        refs(repository, run, report).await?;
+    }
+    Ok(())
+}
+
+async fn commits(repository: &Repository, run: &Run, report: &mut Report) -> Result<(), RepositoryError> {
+    let accepted = run.units().filter_map(|unit| unit.accepted.as_ref().map(|work| work.commit.clone()));
+    let wanted: Vec<CommitId> = [run.base.clone(), run.tip.clone()].into_iter().chain(accepted).collect();
+    report.commits += wanted.len();
+    for commit in repository.missing(wanted).await? {
+        report.add(format!("run {}: commit {commit} is not in its repository", run.id));
+    }
+    Ok(())
+}
+
+/// The run's branch and the refs of its attempts stand where the log says.
+async fn refs(repository: &Repository, run: &Run, report: &mut Report) -> Result<(), RepositoryError> {
+    let refs = repository.refs_of(&run.id).await?;
+    report.refs += 1;
+    match refs.branch(&run.id)? {
+        None => report.add(format!("run {}: its branch is gone; the log says it is at {}", run.id, run.tip)),
+        Some(found) if found != run.tip && !is_on_its_way(repository, run, &found).await? => {
+            report.add(format!("run {}: its branch is at {found}; the log says {}", run.id, run.tip));
+        }
+        Some(_) => {}
+    }
+    for (unit, attempt) in attempts(run) {
+        let Some(commit) = &attempt.commit else { continue };
+        report.refs += 1;
+        let (name, kept) = refs.attempt(&AttemptKey { run: run.id.clone(), unit: unit.cloned(), attempt: attempt.no })?;
+        match kept {
+            Some(kept) if kept == *commit => {}
+            Some(kept) => report.add(format!("{name} is at {kept}; the log says {commit}")),
+            None => report.add(format!("{name} is gone; the log says it keeps {commit}")),
+        }
+    }
+    Ok(())
+}
+
+/// A coordinator that was killed may have moved the branch to the commit it meant to, and not yet said so: the next one does.
+async fn is_on_its_way(repository: &Repository, run: &Run, found: &CommitId) -> Result<bool, RepositoryError> {
+    let meant = run.in_flight.as_ref().filter(|flight| flight.intended).and_then(|flight| flight.candidate.as_ref());
+    if meant.is_some_and(|candidate| candidate.commit == *found) {
+        return Ok(true);
+    }
+    Ok(run.stage == Stage::Closing && repository.goes_on_from(&run.tip, found).await?)
+}
+
+/// Ended attempts whose events the log counted still have some.
+fn events(run: &Run, segments: &Path, report: &mut Report) {
+    for (unit, attempt) in attempts(run).filter(|(_, attempt)| attempt.events > 0) {
+        let key = AttemptKey { run: run.id.clone(), unit: unit.cloned(), attempt: attempt.no };
+        match has_events(segments, &key) {
+            Ok(true) => {}
+            Ok(false) => report.add(format!("segments of {key} are gone; the log says it had {} events", attempt.events)),
+            Err(error) => report.add(format!("segments of {key}: {error}")),
+        }
+    }
+}
+
+fn attempts(run: &Run) -> impl Iterator<Item = (Option<&UnitId>, &Attempt)> {
+    let of_units = run.units().flat_map(|unit| unit.attempts.iter().map(move |attempt| (Some(&unit.id), attempt)));
+    run.attempts.iter().map(|attempt| (None, attempt)).chain(of_units)
 }

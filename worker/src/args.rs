@@ -4,24 +4,63 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use roundtable_runtime::config::Environment;
+use roundtable_runtime::flags;
 
 /// Runs coding agents for a Roundtable coordinator.
 #[derive(Parser, Debug)]
-#[command(name = "worker", version = crate::VERSION_LONG, about, long_about = None, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "worker", version = crate::VERSION_LONG, about, long_about = None, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 80)]
 pub struct Cli {
-    /// How logs are written on stderr.
-    #[arg(long, value_enum, default_value = "text", global = true, env = "ROUNDTABLE_LOG_FORMAT")]
-    pub log_format: LogFormat,
+    /// Form of log lines on stderr, text or json [default: text]
+    #[arg(long, value_enum, value_name = "FORM", hide_possible_values = true, global = true, help_heading = "Global options")]
+    pub log_format: Option<LogFormat>,
+    /// Configuration file that goes before the user's
+    #[arg(long, value_name = "FILE", global = true, help_heading = "Global options")]
+    pub config: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-const EXAMPLES: &str = "Examples:
-  worker join --backend codex                       serve codex (and codex-review) with one slot
-  worker join --backend codex=2 --backend gemini    two codex slots, one gemini slot
-  worker join --backend scripted:play.toml=4        play every role from a playbook, no accounts needed
-  worker doctor --backend codex                     a real, headless call: is it there, logged in, able to write?";
+const EXAMPLES: &str = "\
+Examples:
+  worker join --backend codex             serve codex and codex-review, one slot
+  worker join --backend codex=2 --backend gemini
+  worker join --backend scripted:play.toml=4
+                                          every role from a playbook, no account
+  worker doctor --backend codex           a real call: is it there, logged in,
+                                          able to write, what may it reach?
+
+Every flag can also come from the environment as ROUNDTABLE_<COMMAND>_<FLAG>
+(ROUNDTABLE_COORDINATOR, ROUNDTABLE_DATA_DIR, ROUNDTABLE_CONFIG and
+ROUNDTABLE_LOG_FORMAT for all commands), or from the command's table in a
+configuration file.
+
+Exit codes: 0 ended as asked, 1 failed, 3 usage, 4 coordinator unreachable,
+5 refused, 6 workspace held by another.";
+
+const JOIN_EXAMPLES: &str = "\
+Examples:
+  worker join --backend codex
+  worker join https://127.0.0.1:7420 --backend codex=2 --label zone=a
+  worker join --backend codex --name ci --workspace /var/tmp/rt --max-idle 10m
+  worker join --backend scripted:play.toml=4 --once
+  ROUNDTABLE_JOIN_BACKEND=codex=2,gemini worker join
+
+In a configuration file:
+  [join]
+  backend = [\"codex=2\", \"gemini\"]
+  label = [\"zone=a\"]
+
+SIGTERM lets running agents end and takes nothing new; a second one stops them
+within 10 s, their work saved.";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  worker doctor                           every agent CLI that is installed
+  worker doctor --backend codex --json
+  worker doctor --offline                 program and version, no model asked
+  worker doctor --backend mine --backend-path mine=/opt/mine/agent";
 
 /// Log formats.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,68 +71,83 @@ pub enum LogFormat {
     Json,
 }
 
+impl From<LogFormat> for roundtable_runtime::telemetry::LogFormat {
+    fn from(form: LogFormat) -> Self {
+        match form {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
+    }
+}
+
+/// The command line, to be read with what environment and files add.
+pub fn command(environment: Environment<'_>) -> clap::Command {
+    let command = <Cli as clap::CommandFactory>::command();
+    command.mut_subcommand("join", |join| join.mut_arg("url", |url| flags::from_variable(url, "ROUNDTABLE_COORDINATOR", environment)))
+}
+
 /// Commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Join a coordinator and take work until stopped (SIGTERM: finish or hand back; twice: stop within 10 s).
+    /// Join a coordinator and take work until stopped
+    #[command(after_help = JOIN_EXAMPLES)]
     Join(JoinArgs),
-    /// Probe each agent CLI: found, version, logged in, can write, does not prompt.
+    /// Probe each agent CLI: found, version, logged in, can write, does not
+    /// prompt, what it may reach
+    #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
 }
 
 /// `worker join`.
 #[derive(Args, Debug, Clone)]
 pub struct JoinArgs {
-    /// Coordinator, `https://HOST:PORT`; without it the live one of this user on this host.
-    #[arg(env = "ROUNDTABLE_COORDINATOR")]
+    /// Coordinator, https://HOST:PORT [default: ROUNDTABLE_COORDINATOR, else the
+    /// live one of this user on this host]
     pub url: Option<String>,
-    /// Backend to serve: codex, gemini, codex-review, opencode, scripted:FILE, or a configured name; `=SLOTS` for more than one at a time.
-    #[arg(long = "backend", value_name = "NAME[=SLOTS]", required = true, env = "ROUNDTABLE_JOIN_BACKEND", value_delimiter = ',', value_parser = parse_backend)]
+    /// Backend to serve: codex, gemini, codex-review, opencode, scripted:FILE, or
+    /// a configured name; =SLOTS for more than one at a time
+    #[arg(long = "backend", value_name = "NAME[=SLOTS]", required = true, value_delimiter = ',', value_parser = parse_backend)]
     pub backends: Vec<BackendSlots>,
-    /// Program of a backend, or `scripted:FILE` to play it from a playbook.
-    #[arg(long = "backend-path", value_name = "NAME=FILE", env = "ROUNDTABLE_JOIN_BACKEND_PATH", value_delimiter = ',', value_parser = parse_pair)]
+    /// Program of a backend, or scripted:FILE to play it from a playbook
+    #[arg(long = "backend-path", value_name = "NAME=FILE", value_delimiter = ',', value_parser = parse_pair)]
     pub backend_paths: Vec<(String, String)>,
-    /// Name shown in lists; default `<host>-<first free number>`.
-    #[arg(long, env = "ROUNDTABLE_JOIN_NAME")]
+    /// Name shown in lists [default: that of the workspace, else <host>-<first
+    /// free number>]
+    #[arg(long)]
     pub name: Option<String>,
-    /// Label, any number of them.
-    #[arg(long = "label", value_name = "KEY=VALUE", env = "ROUNDTABLE_JOIN_LABEL", value_delimiter = ',', value_parser = parse_pair)]
+    /// Label, any number of them
+    #[arg(long = "label", value_name = "KEY=VALUE", value_delimiter = ',', value_parser = parse_pair)]
     pub labels: Vec<(String, String)>,
-    /// Where worktrees, object caches and the spool live; default `<data-dir>/workers/<name>`.
-    #[arg(long, value_name = "DIR", env = "ROUNDTABLE_JOIN_WORKSPACE")]
+    /// Where worktrees, object caches and the spool live [default:
+    /// <data-dir>/workers/<name>]
+    #[arg(long, value_name = "DIR")]
     pub workspace: Option<PathBuf>,
-    /// End after one attempt.
-    #[arg(long, env = "ROUNDTABLE_JOIN_ONCE")]
+    /// End after one attempt
+    #[arg(long)]
     pub once: bool,
-    /// End after this long without work, e.g. `10m`.
-    #[arg(long, value_name = "DURATION", env = "ROUNDTABLE_JOIN_MAX_IDLE", value_parser = parse_duration)]
+    /// End after this long without work, e.g. 10m
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub max_idle: Option<Duration>,
-    /// Data directory shared with the coordinator of this host.
-    #[arg(long, value_name = "DIR", env = "ROUNDTABLE_DATA_DIR")]
+    /// Data directory shared with the coordinator of this host
+    #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Configuration file with [backend.NAME] tables, above the user's.
-    #[arg(long, value_name = "FILE", env = "ROUNDTABLE_CONFIG")]
-    pub config: Option<PathBuf>,
 }
 
 /// `worker doctor`.
 #[derive(Args, Debug, Clone)]
 pub struct DoctorArgs {
-    /// Backend to probe; default: all that are installed.
-    #[arg(long = "backend", value_name = "NAME", env = "ROUNDTABLE_DOCTOR_BACKEND", value_delimiter = ',')]
+    /// Backend to probe [default: all that are installed]
+    #[arg(long = "backend", value_name = "NAME", value_delimiter = ',')]
     pub backends: Vec<String>,
-    /// Program of a backend.
-    #[arg(long = "backend-path", value_name = "NAME=FILE", env = "ROUNDTABLE_DOCTOR_BACKEND_PATH", value_delimiter = ',', value_parser = parse_pair)]
+    /// Program of a backend
+    #[arg(long = "backend-path", value_name = "NAME=FILE", value_delimiter = ',', value_parser = parse_pair)]
     pub backend_paths: Vec<(String, String)>,
-    /// Program and version only; no call to a model.
-    #[arg(long, env = "ROUNDTABLE_DOCTOR_OFFLINE")]
+    /// Program and version only; no call to a model
+    #[arg(long)]
     pub offline: bool,
-    /// One JSON value.
-    #[arg(long, env = "ROUNDTABLE_DOCTOR_JSON")]
+    /// One JSON value
+    #[arg(long)]
     pub json: bool,
-    /// Configuration file with [backend.NAME] tables, above the user's.
-    #[arg(long, value_name = "FILE", env = "ROUNDTABLE_CONFIG")]
-    pub config: Option<PathBuf>,
 }
 
 /// A backend and how many slots it gets.
@@ -152,9 +206,16 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_sound_and_names_what_is_missing() {
-        use clap::CommandFactory;
-        Cli::command().debug_assert();
+    fn the_command_line_is_sound_fits_a_terminal_and_names_what_is_missing() {
+        command(&|_| Some("x".to_owned())).debug_assert();
+        let mut all = command(&|_| None);
+        all.build();
+        let mut texts = vec![all.render_long_help().to_string()];
+        texts.extend(all.get_subcommands_mut().map(|sub| sub.render_long_help().to_string()));
+        for text in texts {
+            assert!(text.contains("Examples:"), "{text}");
+            assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        }
         let error = Cli::try_parse_from(["worker", "join"]).unwrap_err().to_string();
         assert!(error.contains("--backend"), "{error}");
         let cli =

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use roundtable_runtime::terminal::{WIDTH, hanging, wrap};
+
 use crate::backend::Host;
 use crate::backend::doctor::{BackendReport, probe};
 use crate::process::{ProcessError, Supervisor, SupervisorOptions};
@@ -57,7 +59,8 @@ impl Diagnosis {
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.reports.is_empty() {
-            return write!(f, "no agent CLI found on PATH: install codex, gemini or opencode, or name one with --backend-path NAME=FILE");
+            let text = "no agent CLI found on PATH: install codex, gemini or opencode, or name one with --backend-path NAME=FILE";
+            return f.write_str(&hanging(text, 0));
         }
         for (at, report) in self.reports.iter().enumerate() {
             if at > 0 {
@@ -71,7 +74,9 @@ impl fmt::Display for Diagnosis {
                     Some(false) => "NO ",
                     None => "-  ",
                 };
-                write!(f, "\n  {mark} {:<16} {}", check.check, check.detail)?;
+                let line = format!("  {mark} {:<16} ", check.check);
+                let indent = line.len();
+                write!(f, "\n{line}{}", wrap(&check.detail, WIDTH - indent).join(&format!("\n{:indent$}", "")))?;
             }
         }
         Ok(())

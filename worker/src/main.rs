@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
-use roundtable_runtime::config::{self, Config, Sources};
+use clap::FromArgMatches;
+use roundtable_runtime::config::{self, Config};
 use roundtable_runtime::lock::LockError;
-use roundtable_runtime::{shutdown, telemetry};
+use roundtable_runtime::{flags, shutdown, telemetry, terminal};
 use roundtable_shared::RunLimits;
-use roundtable_worker::args::{Cli, Command, DoctorArgs, JoinArgs, LogFormat};
+use roundtable_worker::args::{self, Cli, Command, DoctorArgs, JoinArgs};
 use roundtable_worker::backend::{self, Host};
 use roundtable_worker::join::{JoinError, JoinOptions, join};
 use tokio::sync::watch;
@@ -27,19 +27,23 @@ fn main() -> ExitCode {
     if let Some(code) = roundtable_worker::dispatch_hidden() {
         return code;
     }
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let read = flags::read(args::command(&config::environment), &arguments, &config::environment);
+    let parsed = read.and_then(|read| Ok((Cli::from_arg_matches(&read.matches).map_err(flags::Stop::Parse)?, read.config)));
+    let (cli, config) = match parsed {
+        Ok(parsed) => parsed,
+        Err(flags::Stop::Parse(error)) => {
             let code = if error.use_stderr() { exit::USAGE } else { 0 };
             // Nothing to do about a closed stdout.
             let _ = error.print();
             return ExitCode::from(code);
         }
+        Err(flags::Stop::Config(error)) => return ExitCode::from(fail(exit::USAGE, &error.to_string())),
     };
-    let format = match cli.log_format {
-        LogFormat::Text => telemetry::LogFormat::Text,
-        LogFormat::Json => telemetry::LogFormat::Json,
-    };
+    for warning in &config.warnings {
+        eprintln!("{}", terminal::hanging(&format!("worker: {warning}"), 2));
+    }
+    let format = cli.log_format.map(Into::into).or(config.log_format).unwrap_or_default();
     if let Err(error) = telemetry::init(format, "info") {
         return ExitCode::from(fail(exit::USAGE, &error.to_string()));
     }
@@ -48,21 +52,11 @@ fn main() -> ExitCode {
         Err(error) => return ExitCode::from(fail(exit::FAILED, &format!("the runtime could not start: {error}"))),
     };
     let code = match cli.command {
-        Command::Join(args) => runtime.block_on(run_join(args)),
-        Command::Doctor(args) => runtime.block_on(run_doctor(args)),
+        Command::Join(args) => runtime.block_on(run_join(args, &config)),
+        Command::Doctor(args) => runtime.block_on(run_doctor(args, &config)),
     };
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     ExitCode::from(code)
-}
-
-/// The configuration of the user and, above it, of `--config`.
-fn load_config(explicit: Option<std::path::PathBuf>) -> Result<Config, String> {
-    let sources = Sources { explicit, user: config::user_file(&config::environment), ..Sources::default() };
-    let config = Config::load(&sources, &[]).map_err(|error| error.to_string())?;
-    for warning in &config.warnings {
-        eprintln!("worker: {warning}");
-    }
-    Ok(config)
 }
 
 fn host(config: &Config, paths: Vec<(String, String)>) -> Result<Arc<Host>, String> {
@@ -71,8 +65,8 @@ fn host(config: &Config, paths: Vec<(String, String)>) -> Result<Arc<Host>, Stri
     Host::current(configs, paths).map(Arc::new).map_err(|error| format!("this program's own file cannot be found: {error}"))
 }
 
-async fn run_join(args: JoinArgs) -> u8 {
-    let options = match join_options(args) {
+async fn run_join(args: JoinArgs, config: &Config) -> u8 {
+    let options = match join_options(args, config) {
         Ok(options) => options,
         Err(error) => return fail(exit::USAGE, &error),
     };
@@ -106,8 +100,7 @@ async fn run_join(args: JoinArgs) -> u8 {
     }
 }
 
-fn join_options(args: JoinArgs) -> Result<JoinOptions, String> {
-    let config = load_config(args.config)?;
+fn join_options(args: JoinArgs, config: &Config) -> Result<JoinOptions, String> {
     let data_dir = match args.data_dir.or_else(|| config.data_dir.clone()) {
         Some(dir) => dir,
         None => config::default_data_dir(&config::environment).map_err(|error| error.to_string())?,
@@ -118,12 +111,12 @@ fn join_options(args: JoinArgs) -> Result<JoinOptions, String> {
         workspace: args.workspace,
         name: args.name,
         labels: args.labels.into_iter().collect(),
-        host: host(&config, args.backend_paths)?,
+        host: host(config, args.backend_paths)?,
         backends: args.backends,
         once: args.once,
         max_idle: args.max_idle,
         patience: None,
-        park_probe: park_probe(&config),
+        park_probe: park_probe(config),
     })
 }
 
@@ -133,9 +126,8 @@ fn park_probe(config: &Config) -> std::time::Duration {
     std::time::Duration::from_millis(limits.park_probe_ms)
 }
 
-async fn run_doctor(args: DoctorArgs) -> u8 {
-    let prepared = load_config(args.config).and_then(|config| host(&config, args.backend_paths));
-    let host = match prepared {
+async fn run_doctor(args: DoctorArgs, config: &Config) -> u8 {
+    let host = match host(config, args.backend_paths) {
         Ok(host) => host,
         Err(error) => return fail(exit::USAGE, &error),
     };
@@ -155,6 +147,6 @@ async fn run_doctor(args: DoctorArgs) -> u8 {
 }
 
 fn fail(code: u8, error: &str) -> u8 {
-    eprintln!("worker: {error}");
+    eprintln!("{}", terminal::hanging(&format!("worker: {error}"), 2));
     code
 }

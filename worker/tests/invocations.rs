@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use roundtable_shared::{AttemptNo, Role, Switches, TurnData};
-use roundtable_worker::backend::{BackendConfig, BackendError, Home, Host, Invocation, SessionRecord, StdoutMode, Turn};
+use roundtable_worker::backend::{BackendConfig, BackendError, Home, Host, Invocation, Reach, SessionRecord, StdoutMode, Turn, Writes};
 
 /// A machine with a home directory and the three CLIs on its PATH.
 struct Machine {
@@ -49,6 +49,12 @@ impl Machine {
 
     fn invocation(&self, backend: &str, turn: &Turn) -> Invocation {
         Arc::new(self.host.clone()).open(backend).unwrap().invocation(turn).unwrap()
+    }
+
+    /// What a turn of that role may reach.
+    fn reach(&self, backend: &str, role: Role) -> Reach {
+        let backend = Arc::new(self.host.clone()).open(backend).unwrap();
+        backend.reach(&backend.invocation(&turn(role)).unwrap())
     }
 
     fn account(&self, backend: &str) -> String {
@@ -277,4 +283,28 @@ fn a_playbook_can_stand_in_for_a_cli() {
         assert!(String::from_utf8(invocation.stdin).unwrap().contains("p.json"));
     }
     assert!(machine.invocation("gemini", &turn(Role::Implement)).program.ends_with("bin/gemini"));
+}
+
+#[test]
+fn what_an_agent_may_reach_is_read_off_its_command_line() {
+    let mut machine = Machine::new();
+    machine.configure("mine", BackendConfig { command: Some("mine".into()), ..BackendConfig::default() });
+    let nothing = |network| Reach { writes: Writes::Nothing, network };
+    let worktree = |network| Reach { writes: Writes::Worktree, network };
+    for (backend, writing, reviewing) in [
+        ("codex", worktree(false), nothing(false)),
+        ("codex-review", worktree(false), nothing(false)),
+        ("gemini", Reach::ACCOUNT, nothing(true)),
+        ("opencode", Reach::ACCOUNT, nothing(true)),
+        ("mine", Reach::ACCOUNT, Reach::ACCOUNT),
+    ] {
+        assert_eq!((machine.reach(backend, Role::Implement), machine.reach(backend, Role::Review)), (writing, reviewing), "{backend}");
+    }
+    machine.codex_config("[sandbox_workspace_write]\nnetwork_access = true\n");
+    assert_eq!(machine.reach("codex", Role::Implement), worktree(true));
+    let args = |words: &[&str]| BackendConfig { args: words.iter().map(ToString::to_string).collect(), ..BackendConfig::default() };
+    machine.configure("codex", args(&["-s", "danger-full-access"]));
+    assert_eq!(machine.reach("codex", Role::Implement), Reach::ACCOUNT);
+    machine.configure("codex", BackendConfig::default()).set("CODEX_BYPASS_SANDBOX", "1");
+    assert_eq!(machine.reach("codex", Role::Review), Reach::ACCOUNT);
 }

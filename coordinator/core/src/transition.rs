@@ -325,6 +325,14 @@ pub struct AttemptResult {
     pub agent_session: Option<AgentSessionId>,
     /// Tokens and cost.
     pub usage: Usage,
+    /// How many events it had; 0 also in rows of releases that did not say.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub events: u64,
+}
+
+/// What needs no room in a row.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What is counted.

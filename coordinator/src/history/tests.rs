@@ -95,6 +95,7 @@ fn ended(unit: &str) -> Fact {
         commit: None,
         agent_session: None,
         usage: Usage::default(),
+        events: 0,
     };
     Fact::AttemptEnded { unit: Some(unit.into()), attempt: AttemptNo(1), result: Box::new(result) }
 }

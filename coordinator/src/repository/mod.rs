@@ -3,6 +3,7 @@
 
 mod close;
 mod facts;
+mod health;
 mod integrate;
 mod memo;
 mod transfer;

@@ -33,7 +33,7 @@ fn check_of(report: &BackendReport) -> Check {
         let said = words_of(bad.check);
         return Check::new(State::Bad, &report.backend, format!("{version}, {}: {found}", said.1), next);
     }
-    let asked = report.checks.iter().filter(|check| check.ok == Some(true) && !matches!(check.check, "found" | "version"));
+    let asked = report.checks.iter().filter(|check| check.ok == Some(true) && !matches!(check.check, "found" | "version" | "may_reach"));
     let mut found = vec![version];
     found.extend(asked.map(|check| words_of(check.check).0));
     if found.len() == 1 {

@@ -1,19 +1,7 @@
 //! Text of a known width: measuring, cutting, wrapping, and how figures are written.
 
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-
-/// Columns human output keeps to.
-pub const WIDTH: usize = 80;
-
-/// Columns a text takes.
-pub fn width(text: &str) -> usize {
-    UnicodeWidthStr::width(text)
-}
-
-/// The text with control characters replaced: titles and errors come from files and agents, and must not drive the terminal.
-pub fn tame(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
+pub use roundtable_runtime::terminal::{WIDTH, shell_word, tame, width, wrap};
+use unicode_width::UnicodeWidthChar;
 
 /// One tame line of at most `columns`, cut with `…`.
 pub fn cut(text: &str, columns: usize) -> String {
@@ -52,47 +40,6 @@ pub fn pad(text: &str, columns: usize) -> String {
     format!("{text}{:missing$}", "")
 }
 
-/// Lines of at most `columns`, broken at spaces; what stands in backticks stays in one piece, and so does a word longer than a line.
-pub fn wrap(text: &str, columns: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    for paragraph in text.trim_end().lines() {
-        let mut line = String::new();
-        for word in words(&tame(paragraph)) {
-            if line.is_empty() {
-                line = word;
-            } else if width(&line) + 1 + width(&word) <= columns {
-                line.push(' ');
-                line.push_str(&word);
-            } else {
-                lines.push(std::mem::replace(&mut line, word));
-            }
-        }
-        lines.push(line);
-    }
-    if lines.is_empty() {
-        lines.push(String::new());
-    }
-    lines
-}
-
-fn words(text: &str) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
-    let mut open = false;
-    for word in text.split_whitespace() {
-        match words.last_mut() {
-            Some(last) if open => {
-                last.push(' ');
-                last.push_str(word);
-            }
-            _ => words.push(word.to_owned()),
-        }
-        if word.matches('`').count() % 2 == 1 {
-            open = !open;
-        }
-    }
-    words
-}
-
 /// `1 unit`, `3 units`.
 pub fn count(n: u64, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
@@ -127,16 +74,6 @@ pub fn short(commit: &str) -> &str {
     commit.get(..10).unwrap_or(commit)
 }
 
-/// A word for the shell: as it is where that is safe, else in single quotes.
-pub fn shell_word(word: &str) -> String {
-    let safe = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+~".contains(c);
-    if !word.is_empty() && word.chars().all(safe) && !word.starts_with('~') {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #[test]
@@ -159,26 +96,9 @@ mod tests {
     }
 
     #[test]
-    fn wrapping_keeps_commands_whole() {
-        let lines = wrap("fix it, then `orchctl decide human-fallback-3 resume` and wait", 24);
-        assert_eq!(lines, ["fix it, then", "`orchctl decide human-fallback-3 resume`", "and wait"]);
-        assert_eq!(wrap("", 10), [""]);
-        assert_eq!(wrap("two\nparagraphs", 40), ["two", "paragraphs"]);
-    }
-
-    #[test]
     fn figures_are_short() {
         assert_eq!([0, 850, 42_000, 130_000, 11_100_000, 187_200_000].map(duration), ["0ms", "850ms", "42s", "2m10s", "3h05m", "2d04h"]);
         assert_eq!([0, 999, 1000, 12_345, 4_560_000].map(figure), ["0", "999", "1.0k", "12.3k", "4.5M"]);
         assert_eq!((count(1, "unit"), count(0, "unit")), ("1 unit".to_owned(), "0 units".to_owned()));
-    }
-
-    #[test]
-    fn shell_words_are_quoted_where_needed() {
-        assert_eq!(shell_word(".specs/my-feature"), ".specs/my-feature");
-        assert_eq!(shell_word("my specs"), "'my specs'");
-        assert_eq!(shell_word("it's"), r"'it'\''s'");
-        assert_eq!(shell_word(""), "''");
-        assert_eq!(shell_word("~x"), "'~x'");
     }
 }

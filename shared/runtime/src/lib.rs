@@ -1,16 +1,18 @@
-//! What every binary stands on and the core must never see: git, TLS and identities, configuration, telemetry, shutdown, clocks, locks, files.
+//! What every binary stands on and the core must never see: git, TLS and identities, configuration, telemetry, shutdown, clocks, locks, files, flags.
 //!
 //! Nothing here knows of gRPC messages, runs or units.
 
 pub mod beneath;
 pub mod clock;
 pub mod config;
+pub mod flags;
 pub mod fsx;
 pub mod git;
 pub mod identity;
 pub mod lock;
 pub mod shutdown;
 pub mod telemetry;
+pub mod terminal;
 pub mod tls;
 
 /// Version, commit and protocol range, as `--version` prints them.

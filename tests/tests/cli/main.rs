@@ -3,6 +3,7 @@
 mod accepting;
 mod acts;
 mod again;
+mod daemons;
 mod deciding;
 mod importing;
 mod intake;
@@ -14,4 +15,5 @@ mod mirrors;
 mod running;
 mod settings;
 mod terminal;
+mod verifying;
 mod world;

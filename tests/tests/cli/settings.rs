@@ -27,11 +27,11 @@ fn what_belongs_to_later_steps_is_absent_from_help_and_refused() {
         refused("coordinator", &[word]);
         assert!(!coordinator.contains(&format!("\n  {word} ")), "{word}");
     }
-    for flag in ["--http", "--advertise", "--hostname"] {
+    for flag in ["--http", "--advertise", "--hostname", "--store"] {
         refused("coordinator", &["serve", flag, "127.0.0.1:1"]);
         assert!(!serve.contains(flag), "{flag}");
     }
-    refused("coordinator", &["serve", "--store", "postgres://localhost/x"]);
+    refused("coordinator", &["verify", "--store", "sqlite:x"]);
     let join = run("worker", &["join", "--help"]).expect(0).stdout;
     for (flag, value) in [("--token-file", "f"), ("--sandbox", "off"), ("--tmux", "s"), ("--token", "t")] {
         refused("worker", &["join", "--backend", "codex", flag, value]);

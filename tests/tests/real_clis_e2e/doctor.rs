@@ -19,7 +19,7 @@ fn the_doctor_finds_all_three_well() {
     let said = world.run("worker", &["doctor", "--json"]).expect(0).json();
     let reports = said.as_array().unwrap();
     assert_eq!(reports.iter().map(|report| report["backend"].as_str().unwrap()).collect::<Vec<_>>(), ["codex", "gemini", "opencode"]);
-    let well = ["found", "version", "logged_in", "can_write", "does_not_prompt"].map(|check| (check, Some(true)));
+    let well = ["found", "version", "logged_in", "can_write", "does_not_prompt", "may_reach"].map(|check| (check, Some(true)));
     for report in reports {
         assert_eq!(checks(report), well, "{report:#}");
         assert!(report["version"].as_str().is_some_and(|version| version.contains('.')), "{report:#}");

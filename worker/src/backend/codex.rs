@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::classify::failure_kind;
 use super::discover::Program;
 use super::host::{BackendConfig, Host};
+use super::reach::{Reach, Writes, has, value_of};
 use super::text::elide;
 use super::transcript::{Transcript, at, count_at, text_at};
 use super::{Backend, BackendError, Capabilities, ExitFacts, Invocation, Resume, StdoutMode, StreamParser, Turn, TurnEnd, read_only_role};
@@ -122,6 +123,20 @@ impl Backend for Codex {
             invocation.files.push((turn.scratch.join("schema.json"), schema.clone().into_bytes()));
         }
         Ok(invocation)
+    }
+
+    fn reach(&self, invocation: &Invocation) -> Reach {
+        if has(&invocation.args, &["--dangerously-bypass-approvals-and-sandbox", "--yolo"]) {
+            return Reach::ACCOUNT;
+        }
+        let by_user = |table: &toml::Table| table.get("sandbox_workspace_write")?.get("network_access")?.as_bool();
+        let network =
+            has(&invocation.args, &["sandbox_workspace_write.network_access=true"]) || by_user(&self.host.codex_config()).unwrap_or(false);
+        match value_of(&invocation.args, &["-s", "--sandbox"]) {
+            Some("read-only") => Reach { writes: Writes::Nothing, network: false },
+            Some("workspace-write") => Reach { writes: Writes::Worktree, network },
+            _ => Reach::ACCOUNT,
+        }
     }
 
     fn parser(&self, turn: &Turn) -> Box<dyn StreamParser> {

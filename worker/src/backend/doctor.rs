@@ -16,6 +16,8 @@ use crate::process::{Limits, LineSink, ProcessSpec, Progress, Stop, Stream, Supe
 const VERSION_MAX: Duration = Duration::from_secs(60);
 /// Longest probing turn.
 const TURN_MAX: Duration = Duration::from_secs(300);
+/// Why a check that needs a call was not made.
+const OFFLINE: &str = "not asked: offline";
 /// The file the agent is asked to write.
 const PROBE_FILE: &str = "roundtable-probe.txt";
 /// Most of a version's output that is looked at, bytes.
@@ -34,7 +36,7 @@ pub struct BackendReport {
     pub version: Option<String>,
     /// Name of the account whose limits it shares; no secret.
     pub account: Option<String>,
-    /// `found`, `version`, `logged_in`, `can_write`, `does_not_prompt`, in this order.
+    /// `found`, `version`, `logged_in`, `can_write`, `does_not_prompt`, `may_reach`, in this order.
     pub checks: Vec<Check>,
     /// How long it all took.
     pub duration_ms: u64,
@@ -70,9 +72,9 @@ pub async fn probe(host: &Arc<Host>, name: &str, supervisor: &Supervisor, offlin
         }
         Err(error) => report.add("found", Some(false), error.to_string()),
     }
-    for check in ["found", "version", "logged_in", "can_write", "does_not_prompt"] {
+    for check in ["found", "version", "logged_in", "can_write", "does_not_prompt", "may_reach"] {
         if !report.checks.iter().any(|done| done.check == check) {
-            let why = if offline { "not asked: offline" } else { "not asked" };
+            let why = if offline { OFFLINE } else { "not asked" };
             report.add(check, None, why.to_owned());
         }
     }
@@ -125,8 +127,12 @@ async fn examine(backend: &dyn Backend, supervisor: &Supervisor, offline: bool, 
         }
         Err(why) => return report.add("version", Some(false), format!("{why}; install it anew")),
     }
+    let reach = reach(backend, &turn, &invocation);
     if offline {
-        return;
+        for check in ["logged_in", "can_write", "does_not_prompt"] {
+            report.add(check, None, OFFLINE.to_owned());
+        }
+        return report.add("may_reach", None, reach);
     }
     let sink = Parsing { parser: backend.parser(&turn), events: Vec::new() };
     let end = match run(supervisor, invocation.clone(), &turn.scratch, TURN_MAX, sink).await {
@@ -137,6 +143,20 @@ async fn examine(backend: &dyn Backend, supervisor: &Supervisor, offline: bool, 
         Err(why) => return report.add("logged_in", Some(false), why),
     };
     judge(end, stage.worktree().join(PROBE_FILE).is_file(), report);
+    if report.checks.iter().any(|check| check.check == "does_not_prompt" && check.ok == Some(true)) {
+        report.add("may_reach", Some(true), reach);
+    }
+}
+
+/// What its command lines leave to the agent: where it writes, and where it only reads.
+fn reach(backend: &dyn Backend, turn: &Turn, writing: &Invocation) -> String {
+    let mut reading = turn.clone();
+    reading.data.role = Role::Review;
+    let writing = backend.reach(writing);
+    match backend.invocation(&reading).map(|invocation| backend.reach(&invocation)) {
+        Ok(reading) if reading != writing => format!("{writing}; in reviews it {reading}"),
+        _ => writing.to_string(),
+    }
 }
 
 /// What the probing turn's end says about the rest.

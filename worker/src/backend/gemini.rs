@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::classify::failure_kind;
 use super::discover::Program;
 use super::host::{BackendConfig, Host};
+use super::reach::{Reach, Writes, has, value_of};
 use super::text::{Tail, elide};
 use super::transcript::{Terminal, Transcript, count_at, text_at};
 use super::{Backend, BackendError, Capabilities, ExitFacts, Invocation, Resume, StdoutMode, StreamParser, Turn, TurnEnd, read_only_role};
@@ -99,6 +100,15 @@ impl Backend for Gemini {
             invocation.files.push((home.join("settings.json"), text.into_bytes()));
         }
         Ok(invocation)
+    }
+
+    fn reach(&self, invocation: &Invocation) -> Reach {
+        // Its plan mode offers no commands and no edits; its own web tools stay.
+        match value_of(&invocation.args, &["--approval-mode"]) {
+            Some("plan") => Reach { writes: Writes::Nothing, network: true },
+            _ if has(&invocation.args, &["-s", "--sandbox"]) => Reach { writes: Writes::Worktree, network: true },
+            _ => Reach::ACCOUNT,
+        }
     }
 
     fn parser(&self, turn: &Turn) -> Box<dyn StreamParser> {

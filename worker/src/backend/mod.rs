@@ -13,6 +13,7 @@ mod event_stream;
 mod gemini;
 mod host;
 mod opencode;
+mod reach;
 pub mod scripted;
 mod text;
 mod transcript;
@@ -22,6 +23,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+pub use reach::{Reach, Writes};
 pub use roundtable_shared::Switches;
 use roundtable_shared::{AgentEvent, AgentSessionId, BackendName, Failure, Role, TurnData, Usage};
 use serde::{Deserialize, Serialize};
@@ -224,6 +226,11 @@ pub trait Backend: Send + Sync {
 
     /// The parser of that turn's output.
     fn parser(&self, turn: &Turn) -> Box<dyn StreamParser>;
+
+    /// What an agent may reach that is started by this command line of ours.
+    fn reach(&self, _invocation: &Invocation) -> Reach {
+        Reach::ACCOUNT
+    }
 
     /// Whether a check turn goes to this backend; otherwise the user's command is run as it is.
     fn plays_check(&self, _data: &TurnData) -> bool {

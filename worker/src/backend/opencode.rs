@@ -1,6 +1,6 @@
 //! opencode: `opencode run --format json`, its command line and its stream (BACKENDS §2 to §4).
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 use roundtable_shared::limits::EVENT_TEXT_BYTES_MAX;
@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::classify::{failure_kind, retry_after_header};
 use super::discover::Program;
 use super::host::{BackendConfig, Host};
+use super::reach::{Reach, Writes};
 use super::text::elide;
 use super::transcript::{Terminal, Transcript, at, count_at, text_at};
 use super::{Backend, BackendError, Capabilities, ExitFacts, Invocation, Resume, StdoutMode, StreamParser, Turn, TurnEnd, read_only_role};
@@ -93,6 +94,12 @@ impl Backend for OpenCode {
             invocation.env.entry(name.into()).or_insert_with(|| "1".into());
         }
         Ok(invocation)
+    }
+
+    fn reach(&self, invocation: &Invocation) -> Reach {
+        // Its permissions are questions to a person, not a sandbox: a command it runs may do what the account may.
+        let read_only = invocation.env.get(OsStr::new("OPENCODE_PERMISSION")).is_some_and(|value| value == READ_ONLY);
+        if read_only { Reach { writes: Writes::Nothing, network: true } } else { Reach::ACCOUNT }
     }
 
     fn parser(&self, turn: &Turn) -> Box<dyn StreamParser> {

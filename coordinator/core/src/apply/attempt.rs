@@ -65,6 +65,7 @@ fn grant(run: &mut Run, live: &mut Live, at: WallMs, granted: &Granted) {
         commit: None,
         agent_session: None,
         usage: Usage::default(),
+        events: 0,
         late: false,
     };
     let key = AttemptKey { run: run.id.clone(), unit: granted.unit.clone(), attempt: granted.attempt };
@@ -96,6 +97,7 @@ fn end(attempt: &mut Attempt, at: WallMs, result: &AttemptResult) {
     attempt.commit = result.commit.clone();
     attempt.agent_session = result.agent_session.clone();
     attempt.usage = result.usage;
+    attempt.events = result.events;
     attempt.ended_at = Some(at);
 }
 

@@ -89,6 +89,7 @@ pub(super) fn ended(d: &mut Deciding<'_>, report: &Report, end: AttemptEnd, clas
         commit: facts.commit.clone(),
         agent_session: facts.agent_session.clone(),
         usage: facts.usage,
+        events: facts.last_event_seq,
     };
     let key = &report.lease.key;
     let fact = Fact::AttemptEnded { unit: key.unit.clone(), attempt: key.attempt, result: Box::new(result) };

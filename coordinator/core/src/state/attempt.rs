@@ -61,6 +61,8 @@ pub struct Attempt {
     pub agent_session: Option<AgentSessionId>,
     /// Tokens and cost.
     pub usage: Usage,
+    /// How many events it had, once it has ended.
+    pub events: u64,
     /// Its outcome came when another attempt already held the seat.
     pub late: bool,
 }

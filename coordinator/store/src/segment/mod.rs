@@ -22,6 +22,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 pub use cursor::{Batch, Cursor};
 pub use error::{ChunkError, EventsError};
 pub use follow::Follower;
+pub use place::has_events;
 
 use self::sync::Syncer;
 use self::writer::Request;

@@ -23,6 +23,11 @@ pub(super) fn file_name(first_seq: u64) -> String {
     format!("{first_seq:020}.seg")
 }
 
+/// Whether an attempt has segment files below `root`.
+pub fn has_events(root: &Path, key: &AttemptKey) -> io::Result<bool> {
+    Ok(!list_files(&root.join(relative_dir(key)))?.is_empty())
+}
+
 /// First events of the segment files in a directory, in order. None if the directory is not there.
 pub(super) fn list_files(dir: &Path) -> io::Result<Vec<u64>> {
     let entries = match std::fs::read_dir(dir) {

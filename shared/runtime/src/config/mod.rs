@@ -19,7 +19,7 @@ pub use aliases::Aliases;
 pub use duration::parse_duration_ms;
 
 /// The commands of all binaries that may have a table of flags in a file.
-pub const COMMANDS: &[&str] = &["serve", "join", "run", "plan", "init", "demo", "wait", "accept"];
+pub const COMMANDS: &[&str] = &["serve", "join", "run", "plan", "init", "demo", "wait", "accept", "verify", "doctor"];
 
 /// What the files say, merged.
 #[derive(Clone, PartialEq, Debug, Default)]

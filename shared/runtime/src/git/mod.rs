@@ -11,6 +11,7 @@ mod compact;
 mod create;
 mod diff;
 mod error;
+mod fsck;
 mod history;
 mod index;
 mod local;
