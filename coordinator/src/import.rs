@@ -76,7 +76,7 @@ impl Place {
     }
 
     /// The same seen from the folder the run is started in, where that is not the top.
-    fn from_workdir(&self, path: &str) -> Option<String> {
+    fn seen_from_workdir(&self, path: &str) -> Option<String> {
         let below = self.workdir.strip_prefix(&self.top).filter(|_| !self.top.is_empty())?.trim_matches('/');
         (!below.is_empty()).then(|| format!("{below}/{path}"))
     }
@@ -89,7 +89,7 @@ impl Place {
                 files.range::<str, _>((Bound::Included(folder.as_str()), Bound::Unbounded)).next().filter(|file| file.starts_with(&folder));
             files.get::<str>(path).or(below).copied()
         };
-        among(path).or_else(|| among(&self.from_workdir(path)?))
+        among(path).or_else(|| among(&self.seen_from_workdir(path)?))
     }
 }
 

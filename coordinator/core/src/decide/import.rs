@@ -4,8 +4,10 @@
 use roundtable_shared::answer::Proposal;
 use roundtable_shared::limits::FIX_ATTEMPTS_MAX;
 use roundtable_shared::spec::assign_by_rules;
+use roundtable_shared::time::WallMs;
 use roundtable_shared::{
-    Assignment, BackendName, Criticality, DecisionKind, Finding, RunId, Severity, SubtaskState, TaskId, UnitId, UnitState,
+    Assignment, BackendName, Criticality, DecisionKind, DeferredFix, FinalReport, Finding, ReviewHistoryEntry, RunId, Severity,
+    SubtaskState, TaskId, UnitId, UnitState,
 };
 
 use super::blocking::{Block, block};
@@ -44,7 +46,8 @@ fn import(d: &mut Deciding<'_>, run: &RunId, imported: &Imported) -> Vec<String>
         carry_assignment(d, run, id, from);
     }
     for fix in &imported.deferred {
-        d.emit(run, Fact::DeferredFixAdded { fix: Box::new(fix.clone()) });
+        let fix = DeferredFix { created_at: known_or(fix.created_at, d.now.wall), ..fix.clone() };
+        d.emit(run, Fact::DeferredFixAdded { fix: Box::new(fix) });
     }
     for text in &said {
         d.notice(run, text.clone());
@@ -67,13 +70,18 @@ fn about_files(id: &UnitId, from: &ImportedUnit) -> Option<String> {
     })
 }
 
+/// A time a state left out is that of the import.
+fn known_or(at: WallMs, now: WallMs) -> WallMs {
+    if at == WallMs::default() { now } else { at }
+}
+
 fn named(files: &[String]) -> String {
     let shown = files.iter().take(FILES_NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
     if files.len() > FILES_NAMED_MAX { format!("{shown} and {} more", files.len() - FILES_NAMED_MAX) } else { shown }
 }
 
 fn translate(d: &Deciding<'_>, run: &RunId, unit: &Unit, from: &ImportedUnit) -> UnitImport {
-    let base = d.run(run).base.clone();
+    let (base, now) = (d.run(run).base.clone(), d.now.wall);
     let state = state_of(unit, from);
     let is_lost = from.is_lost();
     let is_done = |word: &str| !is_lost && matches!(word, "completed" | "pending_review" | "under_review" | "final_review");
@@ -109,8 +117,16 @@ fn translate(d: &Deciding<'_>, run: &RunId, unit: &Unit, from: &ImportedUnit) ->
         criticality: from.criticality.as_deref().and_then(Criticality::parse),
         assignment: from.assignment.clone(),
         files: from.files.clone(),
-        history: from.history.clone(),
-        final_reports: from.final_reports.clone(),
+        history: from
+            .history
+            .iter()
+            .map(|entry| ReviewHistoryEntry { reviewed_at: known_or(entry.reviewed_at, now), ..entry.clone() })
+            .collect(),
+        final_reports: from
+            .final_reports
+            .iter()
+            .map(|report| FinalReport { created_at: known_or(report.created_at, now), ..report.clone() })
+            .collect(),
         last_severity: from.last_severity,
         report: from.report.clone(),
         completed_at: from.completed_at,

@@ -14,8 +14,10 @@ use super::{AcceptError, EntryMode, Git, GitError, Oid, TreeEdit, UserRepository
 /// Paths told to one command.
 const PATHS_AT_ONCE: usize = 500;
 
-/// Mode and object of the files that are there.
-type Entries = BTreeMap<String, (EntryMode, Oid)>;
+/// Mode and object of a file.
+type Entry = (EntryMode, Oid);
+/// The files that are there.
+type Entries = BTreeMap<String, Entry>;
 
 /// A copy of a checkout's index, to work on beside it.
 pub(super) struct ScratchIndex {
@@ -143,7 +145,7 @@ impl Drop for IndexLock {
     }
 }
 
-fn edit(path: &str, entry: Option<&(EntryMode, Oid)>) -> TreeEdit {
+fn edit(path: &str, entry: Option<&Entry>) -> TreeEdit {
     match entry {
         Some((mode, oid)) => TreeEdit::Put { path: path.to_owned(), mode: *mode, oid: oid.clone() },
         None => TreeEdit::Remove { path: path.to_owned() },
@@ -192,7 +194,7 @@ async fn entries_of_index(git: &Git, paths: &[String]) -> Result<Entries, GitErr
 }
 
 /// `<mode> <object> <stage>TAB<path>`. Paths that are no UTF-8 are none that were asked about.
-fn parse_staged(record: &[u8]) -> Result<(Option<String>, Option<(EntryMode, Oid)>), GitError> {
+fn parse_staged(record: &[u8]) -> Result<(Option<String>, Option<Entry>), GitError> {
     let wrong = || GitError::unexpected("ls-files", String::from_utf8_lossy(record));
     let tab = record.iter().position(|byte| *byte == b'\t').ok_or_else(wrong)?;
     let mut fields = record[..tab].split(|byte| *byte == b' ');
