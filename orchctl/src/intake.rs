@@ -77,9 +77,10 @@ pub fn read_copies(top: &Path, listed: &[String]) -> Result<(Vec<CopyFile>, Vec<
 
 /// Reads a text the user names, such as an `AGENT_STATE.json`.
 pub fn read_text(path: &Path, what: &str) -> Result<String> {
-    let missing = || Failure::usage(format!("{} cannot be read", path.display())).next(format!("name the {what} to go on from"));
-    let data = read_bounded(path, SPEC_FILE_BYTES_MAX)?.ok_or_else(missing)?;
-    String::from_utf8(data).map_err(|error| missing().why(error))
+    let refused =
+        |why: &str| Failure::usage(format!("{} cannot be read", path.display())).why(why).next(format!("name the {what} to go on from"));
+    let data = read_bounded(path, SPEC_FILE_BYTES_MAX)?.ok_or_else(|| refused("there is no such file"))?;
+    String::from_utf8(data).map_err(|error| refused(&format!("it is no text: {error}")))
 }
 
 fn read_bounded(path: &Path, bytes_max: usize) -> Result<Option<Vec<u8>>> {

@@ -3,7 +3,7 @@
 use roundtable_runtime::config::{Aliases, Config};
 use roundtable_shared::{BackendName, HazardRule, ManifestRule, Mode, RunOptions, Switches};
 
-use crate::args::{HazardsArg, ManifestArg, ModeArg, RunArgs};
+use crate::args::{HazardsArg, ManifestArg, ModeArg, RunArgs, duration, seconds};
 use crate::failure::{Failure, Result};
 
 /// Most units that `--only` may name by ranges.
@@ -20,6 +20,7 @@ pub struct RepositoryTraits {
 pub fn run_options(args: &RunArgs, config: &Config, aliases: &Aliases, repository: RepositoryTraits) -> Result<RunOptions> {
     let mut options = RunOptions { ignore_case: repository.ignore_case, ..RunOptions::default() };
     let plan = &args.plan;
+    let files = RunTable(config);
     set(&mut options.mode, plan.mode.map(mode));
     set(&mut options.orchestrator_backend, plan.backend.as_deref().or(plan.orchestrator.as_deref()).map(BackendName::from));
     set(&mut options.assign_backend, plan.assign_backend.as_deref().map(BackendName::from));
@@ -29,17 +30,19 @@ pub fn run_options(args: &RunArgs, config: &Config, aliases: &Aliases, repositor
     set(&mut options.max_iterations, plan.max_iterations);
     set(&mut options.max_actions, plan.max_actions);
     set(&mut options.session_name, plan.session.clone());
-    options.check = plan.check.clone().or_else(|| config.check.clone()).filter(|check| !check.trim().is_empty());
+    let check = plan.check.clone().or_else(|| files.text("check").map(str::to_owned)).or_else(|| config.check.clone());
+    options.check = check.filter(|check| !check.trim().is_empty());
     options.setup = config.setup.clone();
     options.copy = config.copy.clone().unwrap_or_default();
     options.with_optional = plan.with_optional;
     options.only = expand(&plan.only)?;
-    if let Some(ms) = aliases.wall_ms {
-        options.limits.wall_ms = ms;
-    }
     config.limits.apply(&mut options.limits);
-    set(&mut options.limits.consult_every_ms, plan.sleep.map(millis));
-    set(&mut options.limits.wait_worker_ms, args.fleet.wait_worker.map(millis));
+    // The environment goes before the files.
+    set(&mut options.limits.wall_ms, aliases.wall_ms);
+    let sleep = plan.sleep.map_or_else(|| files.read("sleep", seconds), |sleep| Ok(Some(sleep)))?;
+    set(&mut options.limits.consult_every_ms, sleep.map(millis));
+    let wait_worker = args.fleet.wait_worker.map_or_else(|| files.read("wait-worker", duration), |wait| Ok(Some(wait)))?;
+    set(&mut options.limits.wait_worker_ms, wait_worker.map(millis));
     for (name, backend) in &config.backends {
         let name = BackendName::from(name.as_str());
         options.models.extend(backend.model.clone().map(|model| (name.clone(), model)));
@@ -52,6 +55,22 @@ pub fn run_options(args: &RunArgs, config: &Config, aliases: &Aliases, repositor
         opencode_model: aliases.opencode_model.clone(),
     };
     Ok(options)
+}
+
+/// `[run]` of the files, where the same option may have another name in a layer that goes before.
+struct RunTable<'c>(&'c Config);
+
+impl RunTable<'_> {
+    fn text(&self, flag: &str) -> Option<&str> {
+        self.0.flags.get("run")?.get(flag)?.last().map(String::as_str)
+    }
+
+    fn read<T>(&self, flag: &str, read: fn(&str) -> std::result::Result<T, String>) -> Result<Option<T>> {
+        let wrong = |text: &str, why: String| {
+            Failure::usage(format!("run.{flag}: {text:?} cannot be used")).why(why).next("`orchctl config show` tells which file says so")
+        };
+        self.text(flag).map(|text| read(text).map_err(|why| wrong(text, why))).transpose()
+    }
 }
 
 fn set<T>(field: &mut T, value: Option<T>) {
@@ -120,12 +139,16 @@ mod tests {
     }
 
     #[test]
-    fn flags_go_before_files_and_files_before_other_tools_variables() {
+    fn flags_go_before_variables_of_other_tools_and_those_before_files() {
         let mut args = RunArgs::default();
-        let config = Config { check: Some("make".into()), ..Config::default() };
+        let mut config = Config { check: Some("make".into()), ..Config::default() };
         let aliases = Aliases { wall_ms: Some(5_000), bypass_sandbox: true, ..Aliases::default() };
         let seen = options(&args, &config, &aliases);
         assert_eq!((seen.check.as_deref(), seen.limits.wall_ms, seen.switches.bypass_sandbox), (Some("make"), 5_000, Some(true)));
+        let run = [("check", "just"), ("sleep", "2.5"), ("wait-worker", "9s")];
+        config.flags.insert("run".into(), run.map(|(flag, value)| (flag.to_owned(), vec![value.to_owned()])).into_iter().collect());
+        let seen = options(&args, &config, &aliases);
+        assert_eq!((seen.check.as_deref(), seen.limits.consult_every_ms, seen.limits.wait_worker_ms), (Some("just"), 2500, 9000));
         args.plan.check = Some("ninja".into());
         args.plan.sleep = Some(Duration::from_millis(1500));
         args.plan.orchestrator = Some("codex".into());
@@ -134,6 +157,9 @@ mod tests {
         assert_eq!(seen.check.as_deref(), Some("ninja"));
         assert_eq!((seen.limits.consult_every_ms, seen.limits.wait_worker_ms), (1500, 3000));
         assert_eq!(seen.orchestrator_backend.as_str(), "codex");
+        config.flags.insert("run".into(), [("wait-worker".to_owned(), vec!["soon".to_owned()])].into_iter().collect());
+        args.fleet.wait_worker = None;
+        assert!(run_options(&args, &config, &aliases, RepositoryTraits::default()).is_err());
     }
 
     #[test]

@@ -4,27 +4,30 @@ use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction, Command};
 
 /// Flags of all commands have no command in their names.
-const GLOBAL: &[&str] = &["coordinator", "data-dir", "config", "log-format"];
+pub const GLOBAL: &[&str] = &["coordinator", "data-dir", "config", "log-format"];
 
-/// Gives every long flag of every command its variable.
-pub fn with_environment(command: Command) -> Command {
-    command.mut_args(|arg| named(arg, None)).mut_subcommands(|sub| for_command(sub, ""))
+/// Whether a variable, by its name, is to be read.
+type IsRead<'a> = &'a dyn Fn(&str) -> bool;
+
+/// Gives every long flag of every command its variable, if that is to be read.
+pub fn with_environment(command: Command, is_read: IsRead<'_>) -> Command {
+    command.mut_args(|arg| named(arg, None, is_read)).mut_subcommands(|sub| for_command(sub, "", is_read))
 }
 
-fn for_command(command: Command, prefix: &str) -> Command {
+fn for_command(command: Command, prefix: &str, is_read: IsRead<'_>) -> Command {
     let name = format!("{prefix}{}", command.get_name());
     let inner = format!("{name}-");
-    command.mut_args(|arg| named(arg, Some(&name))).mut_subcommands(move |sub| for_command(sub, &inner))
+    command.mut_args(|arg| named(arg, Some(&name), is_read)).mut_subcommands(move |sub| for_command(sub, &inner, is_read))
 }
 
-fn named(arg: Arg, command: Option<&str>) -> Arg {
+fn named(arg: Arg, command: Option<&str>, is_read: IsRead<'_>) -> Arg {
     let Some(long) = arg.get_long().filter(|long| !matches!(*long, "help" | "version")) else {
         return arg;
     };
-    let name = match command {
-        Some(command) if !GLOBAL.contains(&long) => variable(&format!("{command}-{long}")),
-        _ => variable(long),
-    };
+    let name = variable(command, long);
+    if !is_read(&name) {
+        return arg;
+    }
     let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
     // clap wants names that live as long as the program: a few hundred bytes, once.
     let arg = arg.env(&*Box::leak(name.into_boxed_str())).hide_env(true);
@@ -51,6 +54,11 @@ fn collect(command: &Command, prefix: &str, found: &mut Vec<(String, String)>) {
     }
 }
 
-fn variable(words: &str) -> String {
+/// The variable of a flag: with its command (`config-show` for one within another) in its name, unless all commands have it.
+pub fn variable(command: Option<&str>, long: &str) -> String {
+    let words = match command {
+        Some(command) if !GLOBAL.contains(&long) => format!("{command}-{long}"),
+        _ => long.to_owned(),
+    };
     format!("ROUNDTABLE_{}", words.replace('-', "_").to_uppercase())
 }

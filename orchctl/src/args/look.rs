@@ -165,10 +165,10 @@ pub struct EventsArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  orchctl decisions                              of all unfinished runs
+  orchctl decisions                              of this repository's run
   orchctl decisions login-k3f9qa --all --json")]
 pub struct DecisionsArgs {
-    /// Run id or unique prefix [default: all unfinished runs]
+    /// Run id or unique prefix [default: the only unfinished run of this repository, else its latest; outside one all unfinished runs]
     pub run: Option<String>,
     /// Answered ones too
     #[arg(long)]
@@ -251,6 +251,7 @@ pub struct ConfigArgs {
 #[derive(Subcommand, Debug)]
 pub enum ConfigCommand {
     /// What holds here, and where each value comes from
+    #[command(after_help = "Examples:\n  orchctl config show\n  orchctl config show --workdir ../other --json")]
     Show(ConfigShowArgs),
 }
 

@@ -6,7 +6,7 @@ mod look;
 mod run;
 
 pub use act::*;
-pub use env::{variables, with_environment};
+pub use env::{GLOBAL, variable, variables, with_environment};
 pub use look::*;
 pub use run::*;
 
@@ -97,60 +97,110 @@ pub enum Command {
     /// How far a run is, problems first
     Status(StatusArgs),
     /// List all runs
+    #[command(after_help = "Examples:\n  orchctl runs\n  orchctl runs --json | jq '.[].run'")]
     Runs(RunsArgs),
     /// Everything about one unit
+    #[command(
+        override_usage = "orchctl show [OPTIONS] [RUN] <UNIT>",
+        after_help = "Examples:\n  orchctl show 3\n  orchctl show login-k3f9qa 3 --json"
+    )]
     Show(UnitArgs),
     /// What agents said and did
+    #[command(override_usage = "orchctl logs [OPTIONS] [RUN] [UNIT]")]
     Logs(LogsArgs),
     /// What a unit's last attempt, or the whole run, changed
+    #[command(
+        override_usage = "orchctl diff [OPTIONS] [RUN] [UNIT]",
+        after_help = "Examples:\n  orchctl diff                    all the run has done\n  orchctl diff 3                  the last attempt of unit 3"
+    )]
     Diff(MaybeUnitArgs),
     /// What reviewers found
+    #[command(
+        override_usage = "orchctl findings [OPTIONS] [RUN] [UNIT]",
+        after_help = "Examples:\n  orchctl findings\n  orchctl findings login-k3f9qa 3 --json"
+    )]
     Findings(MaybeUnitArgs),
     /// Each execution of a unit
+    #[command(
+        override_usage = "orchctl attempts [OPTIONS] [RUN] <UNIT>",
+        after_help = "Examples:\n  orchctl attempts 3\n  orchctl attempts login-k3f9qa - --json      the run's own, like the assignment"
+    )]
     Attempts(UnitArgs),
     /// Why a unit is not running
+    #[command(
+        override_usage = "orchctl explain [OPTIONS] [RUN] <UNIT>",
+        after_help = "Examples:\n  orchctl explain 3\n  orchctl explain login-k3f9qa 3 --json"
+    )]
     Explain(UnitArgs),
     /// The run's log: transitions and agent events
     Events(EventsArgs),
     /// A unit's last attempt as a folder to work in
+    #[command(override_usage = "orchctl checkout [OPTIONS] [RUN] <UNIT> <DIR>")]
     Checkout(CheckoutArgs),
     /// What waits for a person
     Decisions(DecisionsArgs),
     /// Answer a decision
     Decide(DecideArgs),
     /// Change who does a unit, or its manifest
+    #[command(override_usage = "orchctl assign [OPTIONS] [RUN] <UNIT>")]
     Assign(AssignArgs),
     /// Do a unit's work again, counters at 0
+    #[command(
+        override_usage = "orchctl retry [OPTIONS] [RUN] <UNIT>",
+        after_help = "Examples:\n  orchctl retry 3\n  orchctl retry login-k3f9qa 3"
+    )]
     Retry(UnitArgs),
     /// Go on without a unit
+    #[command(
+        override_usage = "orchctl skip [OPTIONS] [RUN] <UNIT>",
+        after_help = "Examples:\n  orchctl skip 3\n  orchctl skip login-k3f9qa 3"
+    )]
     Skip(SkipArgs),
     /// End a unit, or the whole run
+    #[command(
+        override_usage = "orchctl cancel [OPTIONS] [RUN] [UNIT]",
+        after_help = "Examples:\n  orchctl cancel 3                unit 3 alone\n  orchctl cancel login-k3f9qa     the whole run"
+    )]
     Cancel(MaybeUnitArgs),
     /// Start nothing more until resumed
+    #[command(after_help = "Examples:\n  orchctl pause --note 'until the release is out'\n  orchctl pause --all")]
     Pause(PauseArgs),
     /// Go on after a pause
+    #[command(after_help = "Examples:\n  orchctl resume\n  orchctl resume --all")]
     Resume(ResumeArgs),
     /// Manual mode: one phase at a time
+    #[command(override_usage = "orchctl step [OPTIONS] [RUN] <PHASE>")]
     Step(StepArgs),
     /// Bring a run's commits into your branch
     Accept(AcceptArgs),
     /// Bring the run's branch up to date in your repository
+    #[command(
+        after_help = "Examples:\n  orchctl fetch                   then look: git log roundtable/login-k3f9qa\n  orchctl fetch login-k3f9qa"
+    )]
     Fetch(RunOnlyArgs),
     /// What a run came to
+    #[command(after_help = "Examples:\n  orchctl summary\n  orchctl summary login-k3f9qa --json")]
     Summary(RunOnlyArgs),
     /// Write a run's mirror files
+    #[command(after_help = "Examples:\n  orchctl export --output out\n  orchctl export login-k3f9qa --output /tmp/login")]
     Export(ExportArgs),
     /// Start a run from an existing AGENT_STATE.json
     Import(ImportArgs),
     /// Wait for a run to end, or to need a person
     Wait(WaitArgs),
     /// Who is there to work
+    #[command(after_help = "Examples:\n  orchctl workers\n  orchctl workers --json | jq '.[] | select(.status == \"gone\")'")]
     Workers(WorkersArgs),
     /// Check this machine: git, folders, configuration, agent CLIs
+    #[command(
+        after_help = "Examples:\n  orchctl doctor                  calls each agent CLI once (costs a few tokens)\n  orchctl doctor --offline        calls none"
+    )]
     Doctor(DoctorArgs),
     /// End the background coordinator and its workers
+    #[command(after_help = "Examples:\n  orchctl down                    work under way is saved first")]
     Down(DownArgs),
     /// Look at the configuration
+    #[command(after_help = "Examples:\n  orchctl config show")]
     Config(ConfigArgs),
 }
 
@@ -162,10 +212,14 @@ pub struct JsonArg {
     pub json: bool,
 }
 
-/// The command line with environment names, `--version` and examples, ready to parse.
+/// The command line with all environment names, `--version` and examples.
 pub fn command() -> clap::Command {
-    let command = <Cli as clap::CommandFactory>::command();
-    with_environment(command).arg(
+    with_environment(bare_command(), &|_| true)
+}
+
+/// The same without environment.
+pub fn bare_command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command().arg(
         clap::Arg::new("version")
             .long("version")
             .short('V')

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use roundtable_runtime::config::{Config, Home, Sources};
+use roundtable_runtime::config::{Config, Home, Sources, other_names};
 use roundtable_runtime::git::GitProgram;
 use roundtable_runtime::telemetry::LogFormat;
 use serde::Serialize;
@@ -84,10 +84,12 @@ fn values(layers: &[(&'static str, BTreeMap<String, String>)], environment: &BTr
     let mut found: BTreeMap<String, ValueView> = BTreeMap::new();
     for (from, values) in layers.iter().rev() {
         for (key, value) in values {
+            other_names(key).filter(|other| !values.contains_key(*other)).for_each(|other| drop(found.remove(other)));
             found.insert(key.clone(), ValueView { key: key.clone(), value: value.clone(), from });
         }
     }
     for (key, value) in environment {
+        other_names(key).for_each(|other| drop(found.remove(other)));
         found.insert(key.clone(), ValueView { key: key.clone(), value: value.clone(), from: "environment" });
     }
     found.into_values().collect()
@@ -158,11 +160,12 @@ mod tests {
         let layers = [
             ("--config", map(&[("check", "a")])),
             ("repository", map(&[("check", "b"), ("setup", "s")])),
-            ("user", map(&[("run.mode", "llm"), ("setup", "u")])),
+            ("user", map(&[("run.mode", "llm"), ("setup", "u"), ("run.check", "c")])),
         ];
         let found = values(&layers, &map(&[("run.mode", "legacy")]));
         let of = |key: &str| found.iter().find(|value| value.key == key).map(|value| (value.value.as_str(), value.from));
         assert_eq!(of("check"), Some(("a", "--config")));
+        assert_eq!(of("run.check"), None, "the same option, said with more weight");
         assert_eq!(of("setup"), Some(("s", "repository")));
         assert_eq!(of("run.mode"), Some(("legacy", "environment")));
     }

@@ -21,7 +21,7 @@ pub(super) async fn run(context: &Context, args: &DecideArgs) -> Result<Exit> {
 
 async fn answered(context: &Context, api: &Api, args: &DecideArgs) -> Result<OperationReply> {
     let runs: Vec<RunLine> = api.query(&Query::Runs).await?;
-    let (run, id) = match named_run(&runs, &args.id) {
+    let (run, id) = match named_run(&runs, &args.id)? {
         Some((run, id)) => (exactly(&run), id),
         None => (RunSelector { run: None, git_dir: context.git_dir_here().await }, args.id.clone()),
     };
@@ -35,10 +35,14 @@ async fn answered(context: &Context, api: &Api, args: &DecideArgs) -> Result<Ope
 }
 
 /// `RUN/ID`, where what stands before the first slash is a run: ids may have slashes of their own.
-fn named_run(runs: &[RunLine], word: &str) -> Option<(String, String)> {
-    let (run, id) = word.split_once('/')?;
-    let run = pick(runs, Some(run), None).ok()?;
-    Some((run.run.clone(), id.to_owned()))
+fn named_run(runs: &[RunLine], word: &str) -> Result<Option<(String, String)>> {
+    let Some((run, id)) = word.split_once('/') else { return Ok(None) };
+    match pick(runs, Some(run), None) {
+        Ok(run) => Ok(Some((run.run.clone(), id.to_owned()))),
+        // The id of a question about a backend with a file's name.
+        Err(_) if run.starts_with("no-worker-") => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// The commit a person made, brought to the coordinator.
@@ -57,7 +61,8 @@ mod tests {
     #[test]
     fn only_a_run_before_the_slash_names_one() {
         let runs = [RunLine { run: "login-k3f9qa".into(), ..RunLine::default() }];
-        let named = |word: &str| named_run(&runs, word);
+        let named = |word: &str| named_run(&runs, word).expect("a run or none is named");
+        assert_eq!(named_run(&runs, "nope/human-fallback-2").expect_err("there is no such run").what(), "there is no run nope");
         assert_eq!(named("login/human-fallback-3"), Some(("login-k3f9qa".into(), "human-fallback-3".into())));
         assert_eq!(named("no-worker-scripted:/tmp/play.json"), None);
         assert_eq!(named("login-k3/no-worker-scripted:/tmp/x"), Some(("login-k3f9qa".into(), "no-worker-scripted:/tmp/x".into())));

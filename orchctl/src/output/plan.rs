@@ -33,7 +33,7 @@ pub fn render(plan: &PlanView, paint: Paint) -> String {
         for unit in out {
             let why = if unit.status == "completed" { "completed" } else { "left out" };
             let why = if unit.optional && why == "left out" { "optional" } else { why };
-            let title = cut(&unit.title, WIDTH.saturating_sub(ids + 6 + why.len()));
+            let title = cut(&unit.title, WIDTH.saturating_sub(ids + 7 + why.len()));
             text.push_str(&paint.style(Style::Dim, &format!("  {}  {title} ({why})", pad(unit.id.as_str(), ids))));
             text.push('\n');
         }
@@ -134,6 +134,7 @@ mod tests {
                 },
                 PlanUnit { optional: true, ..unit("11", "Benchmarks", 0) },
                 PlanUnit { status: "completed".into(), ..unit("12", "Scaffold", 0) },
+                PlanUnit { status: "completed".into(), ..unit("13", &"long ".repeat(30), 0) },
             ],
             waves: 3,
             critical_path: vec!["1".into(), "2".into(), "10".into()],
@@ -167,6 +168,7 @@ mod tests {
         does not run
           11  Benchmarks (optional)
           12  Scaffold (completed)
+          13  long long long long long long long long long long long long l… (completed)
 
         1 warning
           tasks.md:12: a checkbox without an id; give it one, or indent it under a

@@ -38,23 +38,13 @@ pub fn read(command: Command, arguments: &[OsString], environment: Environment<'
     let first = command.clone().mut_subcommands(|sub| sub.mut_args(|arg| arg.required(false)));
     let first = first.try_get_matches_from(arguments).map_err(Stop::Parse)?;
     let explicit = first.get_one::<PathBuf>("config").cloned();
-    let config =
-        Config::load(&Sources { explicit, repository: None, user: user_file(environment) }, &known(&command)).map_err(Stop::Config)?;
+    let config = Config::load(&Sources { explicit, repository: None, user: user_file(environment) }).map_err(Stop::Config)?;
     let name = first.subcommand_name().unwrap_or_default().to_owned();
     let command = match config.flags.get(&name) {
         Some(flags) => with_defaults(command, &name, flags),
         None => command,
     };
     Ok(Read { matches: command.try_get_matches_from(arguments).map_err(Stop::Parse)?, config })
-}
-
-/// The flags that files may set, by command.
-fn known(command: &Command) -> Vec<(&str, Vec<String>)> {
-    let of = |sub: &Command| {
-        let longs = sub.get_arguments().filter_map(|arg| arg.get_long());
-        longs.filter(|long| *long != "help" && !GLOBAL.contains(long)).map(str::to_owned).collect()
-    };
-    command.get_subcommands().map(|sub| (sub.get_name(), of(sub))).collect()
 }
 
 /// Gives every long flag its variable.

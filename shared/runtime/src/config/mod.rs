@@ -5,6 +5,7 @@
 
 mod aliases;
 mod duration;
+mod flags;
 mod read;
 
 use std::collections::BTreeMap;
@@ -17,9 +18,7 @@ use crate::telemetry::LogFormat;
 
 pub use aliases::Aliases;
 pub use duration::parse_duration_ms;
-
-/// The commands of all binaries that may have a table of flags in a file.
-pub const COMMANDS: &[&str] = &["serve", "join", "run", "plan", "init", "demo", "wait", "accept", "verify", "doctor"];
+pub use flags::{COMMANDS, SAME, other_names};
 
 /// What the files say, merged.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -40,7 +39,7 @@ pub struct Config {
     pub limits: Limits,
     /// Backends by name.
     pub backends: BTreeMap<String, BackendConfig>,
-    /// Defaults of flags: per command, per flag (as on the command line, without `--`), its values.
+    /// Defaults of flags: per command (`config.show` for one within another), per flag (as on the command line, without `--`), its values.
     pub flags: BTreeMap<String, BTreeMap<String, Vec<String>>>,
     /// What was read but does not count, for a person.
     pub warnings: Vec<String>,
@@ -118,8 +117,14 @@ impl Limits {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The file named by `--config` is not there, or a file cannot be read.
-    #[error("{}: {source}", file.display())]
+    /// The file named by `--config` is not there.
+    #[error("there is no configuration file {}", file.display())]
+    Absent {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A file cannot be read.
+    #[error("the configuration file {} cannot be read: {source}", file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,
@@ -183,12 +188,9 @@ pub struct Sources {
     pub user: Option<PathBuf>,
 }
 
-/// The flags a binary has, so that its files may set them: per command of [`COMMANDS`], long names without `--`.
-pub type KnownFlags<'a> = [(&'a str, Vec<String>)];
-
 impl Config {
-    /// Reads and merges the layers. Tables of commands that are not in `known` belong to other binaries and are passed over.
-    pub fn load(sources: &Sources, known: &KnownFlags<'_>) -> Result<Self, ConfigError> {
+    /// Reads and merges the layers. Tables of all programs' commands are checked, whoever reads.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let mut merged = Self::default();
         let layers = [
             (sources.user.clone(), Trusted::Yes, Needed::No),
@@ -198,7 +200,7 @@ impl Config {
         for (file, trusted, needed) in layers {
             let Some(file) = file else { continue };
             if let Some(text) = read_file(&file, needed)? {
-                let mut layer = read::parse(&file, &text, known)?;
+                let mut layer = read::parse(&file, &text)?;
                 if trusted == Trusted::No {
                     layer.distrust(&file);
                 }
@@ -232,8 +234,35 @@ impl Config {
         self.warnings.extend(ignored.into_iter().map(|key| format!("{}: {key} {why}", file.display())));
     }
 
+    /// Takes a key away, whichever part of the configuration holds it.
+    fn forget(&mut self, key: &str) {
+        match key.split_once('.') {
+            None if key == "check" => self.check = None,
+            Some(("limits", limit)) => self.limits.0.retain(|name, _| *name != limit),
+            Some((command, flag)) => {
+                if let Some(flags) = self.flags.get_mut(command) {
+                    flags.remove(flag);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// The keys with a second name that are set.
+    fn named_twice(&self) -> Vec<&'static str> {
+        let is_set = |key: &&'static str| match key.split_once('.') {
+            None => self.check.is_some(),
+            Some(("limits", limit)) => self.limits.get(limit).is_some(),
+            Some((command, flag)) => self.flags.get(command).is_some_and(|flags| flags.contains_key(flag)),
+        };
+        SAME.iter().flat_map(|names| names.iter().copied()).filter(is_set).collect()
+    }
+
     /// Lays another layer over this one.
     fn overlay(&mut self, above: Self) {
+        for key in above.named_twice() {
+            other_names(key).for_each(|other| self.forget(other));
+        }
         fn over<T>(below: &mut Option<T>, above: Option<T>) {
             if above.is_some() {
                 *below = above;
@@ -280,7 +309,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 fn read_file(file: &Path, needed: Needed) -> Result<Option<String>, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { file: file.to_owned(), source };
     let Some(bytes) = crate::fsx::read_bounded(file, FILE_BYTES_MAX).map_err(unreadable)? else {
-        return if needed == Needed::Yes { Err(unreadable(io::ErrorKind::NotFound.into())) } else { Ok(None) };
+        return if needed == Needed::Yes { Err(ConfigError::Absent { file: file.to_owned() }) } else { Ok(None) };
     };
     String::from_utf8(bytes).map(Some).map_err(|error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error)))
 }

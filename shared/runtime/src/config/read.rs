@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::duration::{check_ms, parse_duration_ms};
-use super::{BackendConfig, COMMANDS, Config, ConfigError, Home, KnownFlags, Limits};
+use super::{BackendConfig, COMMANDS, Config, ConfigError, Home, Limits, flags};
 use crate::telemetry::LogFormat;
 
 const KEYS: &[&str] = &["coordinator", "data_dir", "log_format", "setup", "copy", "check", "limits", "backend"];
@@ -15,7 +15,7 @@ const BACKEND_KEYS: &[&str] = &["command", "args", "model", "effort", "env", "ho
 
 type Value<'t> = Spanned<DeValue<'t>>;
 
-pub(super) fn parse(file: &Path, text: &str, known: &KnownFlags<'_>) -> Result<Config, ConfigError> {
+pub(super) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
     let reader = Reader { file, text };
     let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
         file: file.to_owned(),
@@ -34,12 +34,21 @@ pub(super) fn parse(file: &Path, text: &str, known: &KnownFlags<'_>) -> Result<C
             "copy" => config.copy = Some(reader.paths(&at, value)?),
             "limits" => config.limits = reader.limits(&at, value)?,
             "backend" => config.backends = reader.backends(&at, value)?,
-            command if COMMANDS.contains(&command) => {
-                if let Some((_, flags)) = known.iter().find(|(name, _)| *name == command) {
-                    config.flags.insert(command.to_owned(), reader.flags(&at, value, flags)?);
+            "config" => {
+                for (key, value) in reader.table(&at, value)? {
+                    let at = reader.below(&at, key);
+                    let Some(known) = flags::of(&at.key) else { return Err(reader.unknown(&at, ["show"].into_iter())) };
+                    let flags = reader.flags(&at, value, known)?;
+                    config.flags.insert(at.key.clone(), flags);
                 }
             }
-            _ => return Err(reader.unknown(&at, KEYS.iter().chain(COMMANDS).copied())),
+            command => {
+                let Some(known) = flags::of(command) else {
+                    let commands = COMMANDS.iter().map(|(name, _)| name.split('.').next().unwrap_or(name));
+                    return Err(reader.unknown(&at, KEYS.iter().copied().chain(commands)));
+                };
+                config.flags.insert(command.to_owned(), reader.flags(&at, value, known)?);
+            }
         }
     }
     Ok(config)
@@ -166,19 +175,22 @@ impl Reader<'_> {
     }
 
     /// Flags take texts, numbers, switches, or lists of those. `_` may stand for `-`.
-    fn flags(&self, at: &At, value: &Value<'_>, known: &[String]) -> Result<BTreeMap<String, Vec<String>>, ConfigError> {
+    fn flags(&self, at: &At, value: &Value<'_>, known: &[&str]) -> Result<BTreeMap<String, Vec<String>>, ConfigError> {
         let mut flags = BTreeMap::new();
         for (key, value) in self.table(at, value)? {
             let at = self.below(at, key);
             let name = key.get_ref().replace('_', "-");
-            if !known.contains(&name) {
-                return Err(self.unknown(&at, known.iter().map(String::as_str)));
+            if !known.contains(&name.as_str()) {
+                return Err(self.unknown(&at, known.iter().copied()));
             }
             let values = match value.get_ref() {
                 DeValue::Array(values) => values.iter().map(|value| self.flag_value(&at, value)).collect::<Result<_, _>>()?,
                 _ => vec![self.flag_value(&at, value)?],
             };
             flags.insert(name, values);
+        }
+        if flags.contains_key("backend") && flags.contains_key("orchestrator") {
+            return Err(self.bad(at, "backend and orchestrator are one option; give one of them"));
         }
         Ok(flags)
     }

@@ -19,8 +19,7 @@ impl Files {
     fn load(&self) -> Result<Config, ConfigError> {
         let at = |name: &str| Some(self.home.path().join(name));
         let sources = Sources { explicit: at("explicit.toml"), repository: Some(self.home.path().to_owned()), user: at("user.toml") };
-        let known = [("run", ["mode", "max-iterations", "workers", "strict", "sleep"].map(str::to_owned).to_vec())];
-        Config::load(&sources, &known)
+        Config::load(&sources)
     }
 }
 
@@ -33,8 +32,7 @@ fn layers_lie_over_one_another_key_by_key() {
     let files = Files::new(
         "data_dir = '/u'\nsetup = 'user'\ncheck = 'user'\n[limits]\nwall = '1h'\nidle = 1000\n[backend.codex]\nmodel = 'u'\neffort = 'u'\ncommand = '/opt/codex'\n[run]\nmode = 'legacy'\nmax_iterations = 7\n",
         "setup = 'repository'\ncopy = ['.env', 'a/b']\n[limits]\nwall = '2h 30m'\n[backend.codex]\nmodel = 'r'\n",
-        "check = 'explicit'\n[limits]\naccept = '20s'\n[backend.codex]\nmodel = 'e'\nhome = 'isolated'\n[run]\nmode = 'manual'\nworkers = ['codex=2', 'gemini=1']\nstrict = true\nsleep = 1.5\n[serve]\nanything = 'is another binary\\'s'\n"
-            .replace("\\'", "\"").as_str(),
+        "check = 'explicit'\n[limits]\naccept = '20s'\n[backend.codex]\nmodel = 'e'\nhome = 'isolated'\n[run]\nmode = 'manual'\nworkers = ['codex=2', 'gemini=1']\nstrict = true\nsleep = 1.5\n[serve]\nlisten = '127.0.0.1:1'\n",
     );
     let config = files.load().unwrap();
     assert_eq!(config.data_dir.as_deref(), Some(Path::new("/u")));
@@ -49,7 +47,8 @@ fn layers_lie_over_one_another_key_by_key() {
     let run = &config.flags["run"];
     assert_eq!((run["mode"].as_slice(), run["max-iterations"].as_slice()), (&["manual".to_owned()][..], &["7".to_owned()][..]));
     assert_eq!((run["workers"].len(), run["strict"][0].as_str(), run["sleep"][0].as_str()), (2, "true", "1.5"));
-    assert!(config.flags.len() == 1 && config.warnings.is_empty());
+    assert_eq!(config.flags["serve"]["listen"], ["127.0.0.1:1"], "another program's table is checked and kept as well");
+    assert!(config.flags.len() == 2 && config.warnings.is_empty());
 }
 
 #[test]
@@ -76,6 +75,17 @@ fn unknown_keys_name_file_line_and_the_nearest() {
     assert!(text.contains("did you mean \"backend.codex.model\"?"), "{text}");
     let text = error("[run]\nmax_iteration = 3\n");
     assert!(text.contains("did you mean \"run.max-iterations\"?"), "{text}");
+    for (text, nearest) in [
+        ("[serve]\nlissten = 'x'\n", "serve.listen"),
+        ("[join]\nbakend = 'x'\n", "join.backend"),
+        ("[status]\nwacth = true\n", "status.watch"),
+        ("[config.show]\nworkdri = '.'\n", "config.show.workdir"),
+        ("[config.shwo]\n", "config.show"),
+        ("[verfy]\njson = true\n", "verify"),
+    ] {
+        let text = error(text);
+        assert!(text.contains(&format!("did you mean {nearest:?}?")), "{text}");
+    }
     let text = error("completely_else = 1\n");
     assert!(text.ends_with("unknown key \"completely_else\""), "{text}");
 }
@@ -111,9 +121,9 @@ fn a_named_file_must_exist_and_others_need_not() {
     let home = tempfile::tempdir().unwrap();
     let absent = home.path().join("absent.toml");
     let sources = Sources { explicit: None, repository: Some(home.path().to_owned()), user: Some(absent.clone()) };
-    assert_eq!(Config::load(&sources, &[]).unwrap(), Config::default());
+    assert_eq!(Config::load(&sources).unwrap(), Config::default());
     let sources = Sources { explicit: Some(absent), ..Sources::default() };
-    assert!(matches!(Config::load(&sources, &[]), Err(ConfigError::Unreadable { .. })));
+    assert!(matches!(Config::load(&sources), Err(ConfigError::Absent { .. })));
 }
 
 #[test]
@@ -127,4 +137,25 @@ fn directories_follow_the_environment() {
     assert_eq!(default_data_dir(&both).unwrap(), Path::new("/s/roundtable"));
     assert_eq!(user_file(&both).unwrap(), Path::new("/h/.config/roundtable/config.toml"));
     assert!(matches!(default_data_dir(&with(&[])), Err(ConfigError::NoHome { .. })));
+}
+
+#[test]
+fn an_option_with_two_names_is_one_option_across_layers() {
+    let files = Files::new(
+        "[run]\ncheck = 'user'\nwait-worker = '1s'\nbackend = 'gemini'\n",
+        "check = 'repository'\n[limits]\nwait_worker = '2s'\n",
+        "[run]\norchestrator = 'codex'\n",
+    );
+    let config = files.load().unwrap();
+    assert_eq!((config.check.as_deref(), config.limits.get("wait_worker")), (Some("repository"), Some(2000)));
+    let run = &config.flags["run"];
+    assert_eq!(run.keys().map(String::as_str).collect::<Vec<_>>(), ["orchestrator"]);
+    // Within one file the flag's own name goes before.
+    let config = Files::new("", "", "check = 'all'\n[run]\ncheck = 'run'\n").load().unwrap();
+    assert_eq!((config.check.as_deref(), config.flags["run"]["check"].as_slice()), (Some("all"), &["run".to_owned()][..]));
+    assert!(
+        Files::new("[run]\nbackend = 'a'\norchestrator = 'b'\n", "", "")
+            .load()
+            .is_err_and(|error| error.to_string().contains("one option"))
+    );
 }
