@@ -1,6 +1,6 @@
 //! A data directory nobody serves: read without a lock, or acted on after taking it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::git::GitProgram;
 use roundtable_runtime::lock::{DirLock, LockError};
 use roundtable_shared::RunId;
-use roundtable_shared::view::{Operation, OperationReply, Query};
+use roundtable_shared::view::{Operation, OperationReply, Query, SubmitReply, SubmitRequest};
 use roundtable_store::{LogReader, SegmentOptions, SegmentStore, SqliteReader};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -21,6 +21,7 @@ use crate::operate::{self, OperateError};
 use crate::query::{self, QueryError};
 use crate::repository::Repositories;
 use crate::serve::{self, Running, ServeError, ServeOptions};
+use crate::submit;
 use crate::view::attempt_keys;
 
 /// Rows read at once.
@@ -128,6 +129,12 @@ pub async fn lines(data_dir: &Path, request: WatchRequest) -> Result<ReceiverStr
         }
     });
     Ok(ReceiverStream::new(stream))
+}
+
+/// What a submission to a data directory nobody serves would come to; the directory need not be there, and is not made.
+pub async fn foresee(data_dir: &Path, request: &SubmitRequest, files: &BTreeMap<String, Vec<u8>>) -> Result<SubmitReply, OfflineError> {
+    let core = if serve::store_path(data_dir).is_file() { fold(data_dir).await? } else { Core::default() };
+    Ok(submit::foresee(&core.state, request, files))
 }
 
 /// Acts on a data directory nobody serves: it is served on a free loopback port for that moment, without workers.

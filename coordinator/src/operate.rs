@@ -77,6 +77,9 @@ fn act(run: &Run, act: OperationAct) -> Result<Act, OperateError> {
         OperationAct::Decide { id, choice, commit, dependants, note } => {
             let decision = decision(run, &id)?;
             let choice = choice_of(decision, &choice, commit)?;
+            if dependants.is_some() && choice != Choice::Skip {
+                return Err(OperateError::Invalid(format!("--dependants goes with `skip`, not with `{}`", choice.keyword())));
+            }
             Act::Decide { id: decision.id.clone(), choice, dependants: dependants_of(dependants)?, note }
         }
         OperationAct::Assign { unit, owner, criticality, writes, reads } => Act::Assign {

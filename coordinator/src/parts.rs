@@ -37,7 +37,9 @@ pub struct Parts {
     pub ca: Arc<Ca>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// True once it is to stop.
+    /// True once somebody asked it to end. Who runs it ends it in order: first its workers, which hand in what they hold, then this.
+    pub asked_to_end: Arc<watch::Sender<bool>>,
+    /// True once it stops: streams end, connections are closed.
     pub stop: Arc<watch::Sender<bool>>,
 }
 

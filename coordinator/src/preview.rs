@@ -58,7 +58,7 @@ pub fn first_mirror(
     let reply = core.handle(Command::Submit(Box::new(submit)), now, &mut Entropy::new(0));
     match reply.map_err(|rejection| PreviewError::Refused(rejection.to_string()))?.reply {
         Reply::Submitted { run, .. } => match core.state.run(&run) {
-            Some(run) => Ok(mirror::render(&core.state, run, now.wall, existing_pulse)),
+            Some(run) => Ok(mirror::render_before(&core.state, run, now.wall, existing_pulse)),
             None => Err(PreviewError::Refused("the run was not made".to_owned())),
         },
         _ => Err(PreviewError::Refused("the submission got an answer of another kind".to_owned())),

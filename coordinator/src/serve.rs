@@ -118,6 +118,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
         attachments: Attachments::new(options.data_dir.join("attachments")),
         ca,
         clock,
+        asked_to_end: Arc::new(watch::channel(false).0),
         stop: Arc::new(watch::channel(false).0),
     };
     let listener = bind(options.listen).await?;
@@ -133,11 +134,11 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
 }
 
 impl Running {
-    /// Returns when it is asked to stop through its own interface, or the driver has ended by itself (an error).
+    /// Returns when it is asked to end through its own interface, or the driver has ended by itself (an error). Until it is stopped it still serves.
     pub async fn ended(&mut self) -> Result<(), ServeError> {
-        let mut stop = self.parts.stop.subscribe();
+        let mut asked = self.parts.asked_to_end.subscribe();
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => Ok(()),
+            _ = asked.wait_for(|asked| *asked) => Ok(()),
             ended = &mut self.driver => match ended {
                 Ok(Ok(())) => Err(ServeError::Broken("the driver ended".to_owned())),
                 Ok(Err(error)) => Err(error.into()),

@@ -93,42 +93,21 @@ impl Submitter {
             return Ok(reply);
         }
         let source = source_of(&request);
-        let (hash, options, fresh) = (report.spec.plan_hash(), request.options.clone(), request.fresh);
-        let mode = request.mode_given.then_some(request.options.mode);
-        let wanted = source.clone();
-        let given = request.import.as_deref().map(|text| Given::new(text, request.import_is_ours));
-        let wish = Wish { source: wanted, hash, options, mode, fresh, given };
+        let wish = Wish::of(&request, &report);
+        let mode = wish.mode;
         let found = self.handle.read(move |core: &Core, _| find(&core.state, &wish)).await?;
+        reply = told(reply, &found);
         match found {
-            Found::Resume(run, base) => {
-                reply.run = run.to_string();
-                reply.base = base.to_string();
-                reply.resumed = true;
+            Found::Resume(run, _) => {
                 if !request.dry_run {
                     let act = Act::Attach { options: Box::new(request.options), mode };
                     self.handle.command(Command::Operate(Operate { run: Some(run), by, act })).await?;
                 }
                 return Ok(reply);
             }
-            Found::OtherState(run) => {
-                reply.run = run.to_string();
-                reply.other_state = true;
-                return Ok(reply);
-            }
-            Found::Changed(run, what) => {
-                reply.run = run.to_string();
-                reply.changed = Some(what);
-                return Ok(reply);
-            }
-            Found::Finished(run) => {
-                reply.run = run.to_string();
-                reply.finished = true;
-                return Ok(reply);
-            }
+            Found::OtherState(_) | Found::Changed(..) | Found::Finished(_) => return Ok(reply),
+            Found::Nothing if request.dry_run => return Ok(reply),
             Found::Nothing => {}
-        }
-        if request.dry_run {
-            return Ok(reply);
         }
         let submit = self.prepare(request, report, source, by).await?;
         let run = submit.run.clone();
@@ -194,6 +173,27 @@ impl Submitter {
     }
 }
 
+/// What a submission would come to with this state: nothing is done.
+pub fn foresee(state: &State, request: &SubmitRequest, files: &BTreeMap<String, Vec<u8>>) -> SubmitReply {
+    let report = Spec::read(files, request.strict);
+    let reply = first_reply(&report, &request.options);
+    if !reply.errors.is_empty() {
+        return reply;
+    }
+    told(reply, &find(state, &Wish::of(request, &report)))
+}
+
+/// The reply with what is there already.
+fn told(reply: SubmitReply, found: &Found) -> SubmitReply {
+    match found {
+        Found::Resume(run, base) => SubmitReply { run: run.to_string(), base: base.to_string(), resumed: true, ..reply },
+        Found::OtherState(run) => SubmitReply { run: run.to_string(), other_state: true, ..reply },
+        Found::Changed(run, what) => SubmitReply { run: run.to_string(), changed: Some(what.clone()), ..reply },
+        Found::Finished(run) => SubmitReply { run: run.to_string(), finished: true, ..reply },
+        Found::Nothing => reply,
+    }
+}
+
 /// Names what an assignment depends on: the spec's texts, the units of it that run, and the repository's file list.
 fn inputs_digest(files: &[String], report: &SpecReport, options: &RunOptions) -> String {
     let mut hasher = blake3::Hasher::new();
@@ -216,20 +216,36 @@ enum Found {
     OtherState(RunId),
     /// Its unfinished run was planned otherwise.
     Changed(RunId, String),
-    /// Its last run did all there is.
+    /// Its last run has ended and there is nothing new.
     Finished(RunId),
     /// A new run is to be made.
     Nothing,
 }
 
-/// What a run is wanted for.
+/// What is asked for, as far as it decides whether a run that is there is meant.
 struct Wish {
     source: RunSource,
-    hash: String,
+    plan_hash: String,
+    tasks: String,
     options: RunOptions,
+    /// The mode, if it was asked for.
     mode: Option<Mode>,
     fresh: bool,
     given: Option<Given>,
+}
+
+impl Wish {
+    fn of(request: &SubmitRequest, report: &SpecReport) -> Self {
+        Self {
+            source: source_of(request),
+            plan_hash: report.spec.plan_hash(),
+            tasks: report.spec.tasks.clone(),
+            options: request.options.clone(),
+            mode: request.mode_given.then_some(request.options.mode),
+            fresh: request.fresh,
+            given: request.import.as_deref().map(|text| Given::new(text, request.import_is_ours)),
+        }
+    }
 }
 
 /// A state to go on from.
@@ -259,23 +275,29 @@ fn find(state: &State, wish: &Wish) -> Found {
         if is_other(run) {
             return Found::OtherState(run.id.clone());
         }
-        return match difference(run, &wish.hash, &wish.options, wish.mode) {
+        return match difference(run, wish) {
             None => Found::Resume(run.id.clone(), run.base.clone()),
             Some(what) => Found::Changed(run.id.clone(), what),
         };
     }
-    let is_same = |run: &Run| !is_other(run) && difference(run, &wish.hash, &wish.options, wish.mode).is_none();
+    let is_same = |run: &Run| !is_other(run) && difference(run, wish).is_none();
     match state.find_latest(&wish.source) {
-        Some(run) if run.exit_when_done() == 0 && run.is_done() && is_same(run) => Found::Finished(run.id.clone()),
+        Some(run) if is_all_there_is(run, wish) && is_same(run) => Found::Finished(run.id.clone()),
         _ => Found::Nothing,
     }
 }
 
+/// Whether an ended run leaves nothing to start: it did all, or was ended by a person, and its boxes stand as they did. Accepting a part ticks boxes; what
+/// is open then is a new run's.
+fn is_all_there_is(run: &Run, wish: &Wish) -> bool {
+    (run.exit_when_done() == 0 && run.is_done()) || run.spec.tasks == wish.tasks
+}
+
 /// What of the plan or of the options that shape it differs from the run's.
-fn difference(run: &Run, plan_hash: &str, options: &RunOptions, mode: Option<Mode>) -> Option<String> {
-    let had = &run.options;
+fn difference(run: &Run, wish: &Wish) -> Option<String> {
+    let (had, options, mode) = (&run.options, &wish.options, wish.mode);
     let mut differs = Vec::new();
-    if run.spec.plan_hash() != plan_hash {
+    if run.spec.plan_hash() != wish.plan_hash {
         differs.push("tasks.md");
     }
     for (name, same) in [

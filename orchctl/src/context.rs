@@ -8,18 +8,21 @@ use roundtable_runtime::config::{Config, Sources, default_data_dir, environment}
 use roundtable_shared::view::{Query, StatusView, SummaryView};
 
 use crate::api::Api;
+use crate::args::JsonArg;
 use crate::connect;
 use crate::embed::{Embedded, Offline};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::follow::is_over;
-use crate::output::text::shell_word;
+use crate::reach::{Reach, from_here};
 use crate::select::exactly;
 use crate::settings::{Settings, refusal};
 use crate::workdir::git_dir_of;
 
 /// How long another is given to go on with a run whose coordinator went away.
 const TAKE_OVER_WAIT: Duration = Duration::from_secs(10);
+/// How long a command that writes waits, in all, for a holder of the data dir that does not answer; then it is named.
+const HELD_WAIT: Duration = Duration::from_secs(10);
 /// Time between two tries.
 const TRY_EVERY: Duration = Duration::from_millis(200);
 
@@ -98,38 +101,49 @@ impl Context {
 
     /// Something to act on: the live coordinator, else one of our own on the data dir, without workers.
     pub async fn session(&self) -> Result<Session> {
+        let begun = Instant::now();
         if let Some(client) = connect::find(self).await? {
             return Ok(Session { api: Api::live(client), own: None });
         }
-        let own = Embedded::for_an_act(&self.data_dir).await?;
+        // Finding out that nobody answers took its share of the wait.
+        let own = Embedded::for_an_act(&self.data_dir, HELD_WAIT.saturating_sub(begun.elapsed())).await?;
         Ok(Session { api: Api::live(own.client().clone()), own: Some(own) })
+    }
+
+    /// What commands must say to reach the same coordinator and data dir.
+    pub fn reach(&self) -> Reach {
+        let from_environment = |name: &str| environment(name);
+        let named_url = self.coordinator.as_deref().filter(|url| from_environment("ROUNDTABLE_COORDINATOR").as_deref() != Some(url));
+        let is_usual =
+            !self.data_dir_was_named || from_environment("ROUNDTABLE_DATA_DIR").as_deref() == Some(&*self.data_dir.to_string_lossy());
+        Reach { coordinator: named_url.map(str::to_owned), data_dir: (!is_usual).then(|| self.data_dir.clone()) }
     }
 
     /// A command to type next, with the flags without which it would speak to another coordinator or data dir.
     pub fn command(&self, command: &str) -> String {
-        let Some(rest) = command.strip_prefix("orchctl ") else { return command.to_owned() };
-        let from_environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let mut flags = String::new();
-        if let Some(url) = self.coordinator.as_deref().filter(|url| from_environment("ROUNDTABLE_COORDINATOR").as_deref() != Some(url)) {
-            flags.push_str(&format!("--coordinator {} ", shell_word(url)));
-        }
-        let dir = self.data_dir.to_string_lossy();
-        if self.data_dir_was_named && from_environment("ROUNDTABLE_DATA_DIR").as_deref() != Some(&*dir) {
-            flags.push_str(&format!("--data-dir {} ", shell_word(&dir)));
-        }
-        format!("orchctl {flags}{rest}")
+        self.reach().command(command)
     }
 
-    /// A summary whose commands work where they are typed.
-    pub fn with_commands(&self, mut summary: SummaryView) -> SummaryView {
-        summary.resume = self.command(&summary.resume);
-        summary.next = summary.next.iter().map(|next| self.command(next)).collect();
+    /// A summary whose commands work where they are typed; for people they are as short as they can be there.
+    pub fn with_commands(&self, mut summary: SummaryView, json: JsonArg) -> SummaryView {
+        let spec = summary.spec.clone();
+        let typed = |command: &String| self.command(&if json.json { command.clone() } else { shortened(command, &spec) });
+        let all = std::iter::once(&mut summary.resume).chain(&mut summary.next);
+        all.for_each(|command| *command = typed(command));
         summary
     }
 
     /// The repository the user is in, as runs know it.
     pub async fn git_dir_here(&self) -> Option<String> {
         git_dir_of(Path::new(".")).await
+    }
+}
+
+/// The command as it is typed where the user stands.
+fn shortened(command: &str, spec: &str) -> String {
+    match std::env::current_dir() {
+        Ok(here) => from_here(command, spec, &here),
+        Err(_) => command.to_owned(),
     }
 }
 
@@ -142,7 +156,8 @@ impl Session {
             return None;
         }
         let summary: SummaryView = self.api.query(&Query::Summary { run: exactly(run) }).await.ok()?;
-        Some(format!("nobody is working on it now; go on with\n  {}", context.command(&summary.resume)))
+        let summary = context.with_commands(summary, JsonArg::default());
+        Some(format!("nobody is working on it now; go on with\n  {}", summary.resume))
     }
 
     /// Ends what was started for it.

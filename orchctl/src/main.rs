@@ -17,6 +17,7 @@ mod lint;
 mod mirror;
 mod options;
 mod output;
+mod reach;
 mod select;
 mod settings;
 mod workdir;

@@ -129,7 +129,7 @@ impl Control for ControlService {
     }
 
     async fn shutdown(&self, _request: Request<v1::ShutdownRequest>) -> Result<Response<v1::ShutdownReply>, Status> {
-        self.parts.stop.send_replace(true);
+        self.parts.asked_to_end.send_replace(true);
         Ok(Response::new(v1::ShutdownReply {}))
     }
 }

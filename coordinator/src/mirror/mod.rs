@@ -6,6 +6,7 @@ mod pulse;
 mod tasks_parsed;
 
 pub use agent_state::agent_state;
+use form::AgentState;
 pub use pulse::{PulseProblem, pulse};
 use roundtable_core::state::{Run, State};
 use roundtable_shared::time::WallMs;
@@ -15,12 +16,21 @@ pub use tasks_parsed::tasks_parsed;
 
 /// All three, as text. A `PROJECT_PULSE.md` that cannot be understood stays as it is, and the answer says so.
 pub fn render(state: &State, run: &Run, now: WallMs, existing_pulse: Option<&str>) -> MirrorView {
-    let state = agent_state(state, run);
+    render_state(agent_state(state, run), run, run.id.as_str(), now, existing_pulse)
+}
+
+/// The same before there is a run: `run` stands in for it, and nothing of it that only a run has (id, commits, exit) is told.
+pub fn render_before(state: &State, run: &Run, now: WallMs, existing_pulse: Option<&str>) -> MirrorView {
+    let state = AgentState { roundtable: None, ..agent_state(state, run) };
+    render_state(state, run, "", now, existing_pulse)
+}
+
+fn render_state(state: AgentState, run: &Run, id: &str, now: WallMs, existing_pulse: Option<&str>) -> MirrorView {
     let (pulse, pulse_problem) = match pulse(run, &state, now, existing_pulse) {
         Ok(text) => (text, None),
         Err(problem) => (existing_pulse.unwrap_or_default().to_owned(), Some(problem.to_string())),
     };
-    MirrorView { run: run.id.to_string(), tasks_parsed: json(&tasks_parsed(&state)), agent_state: json(&state), pulse, pulse_problem }
+    MirrorView { run: id.to_owned(), tasks_parsed: json(&tasks_parsed(&state)), agent_state: json(&state), pulse, pulse_problem }
 }
 
 /// Indented, non-ASCII text as it is, one newline at the end.

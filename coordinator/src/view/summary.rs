@@ -92,6 +92,10 @@ fn resume(run: &Run) -> String {
     if options.manifest != usual.manifest {
         command.push_str(&format!(" --manifest {}", options.manifest));
     }
+    if run.ended.is_some() {
+        // The same again would only tell how it ended.
+        command.push_str(" --fresh");
+    }
     command
 }
 

@@ -76,6 +76,15 @@ impl Api {
         self.live_client()?.submit(request, spec, copies).await
     }
 
+    /// What a submission would come to: nothing is started.
+    pub async fn foresee(&self, request: &SubmitRequest, spec: &SpecFolder) -> Result<SubmitReply> {
+        let request = SubmitRequest { dry_run: true, ..request.clone() };
+        match &self.link {
+            Link::Live(client) => client.submit(&request, spec, &[]).await,
+            Link::Offline(offline) => offline.foresee(&request, spec).await,
+        }
+    }
+
     /// The live coordinator, for what a data dir alone cannot do.
     pub fn live_client(&self) -> Result<&Client> {
         self.client().ok_or_else(|| Failure::unreachable("no coordinator is running").next("start one: coordinator serve"))

@@ -1,6 +1,6 @@
 //! `orchctl checkout`: a unit's last attempt as a folder where a person can go on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use roundtable_shared::view::{Query, StatusView};
 use serde::Serialize;
@@ -46,11 +46,26 @@ fn text(context: &Context, done: &CheckoutView) -> String {
     )
 }
 
+/// A folder is made; one that has something in it is somebody's.
+fn expect_free(dir: &Path) -> Result<()> {
+    let is_free = match std::fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
+    if is_free {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("{} is there already", dir.display()))
+        .why("the unit is checked out into a folder of its own, which must be new or empty")
+        .next("name another folder"))
+}
+
 async fn make(context: &Context, api: &Api, words: &[String]) -> Result<CheckoutView> {
     let Some((dir, target)) = words.split_last() else {
         return Err(Failure::usage("the folder to make is missing"));
     };
     let dir = PathBuf::from(dir);
+    expect_free(&dir)?;
     let selector = Selector::new(api, context.git_dir_here().await).await?;
     let target = selector.unit(target).await?;
     let line = selector.run(Some(&target.run))?;

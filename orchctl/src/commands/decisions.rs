@@ -12,9 +12,14 @@ use crate::select::{Selector, exactly};
 
 pub(super) async fn run(context: &Context, args: &DecisionsArgs) -> Result<Exit> {
     let api = context.reader().await?;
-    let run = match &args.run {
-        Some(word) => exactly(&Selector::new(&api, None).await?.run(Some(word))?.run),
-        None => RunSelector::default(),
+    let here = context.git_dir_here().await;
+    let run = match (&args.run, here) {
+        (Some(word), _) => exactly(&Selector::new(&api, None).await?.run(Some(word))?.run),
+        // The run of this repository; elsewhere those of all unfinished ones.
+        (None, Some(here)) => {
+            Selector::new(&api, Some(here)).await?.run(None).map_or_else(|_| RunSelector::default(), |run| exactly(&run.run))
+        }
+        (None, None) => RunSelector::default(),
     };
     let mut decisions: Vec<DecisionView> = api.query(&Query::Decisions { run, all: args.all }).await?;
     for decision in &mut decisions {

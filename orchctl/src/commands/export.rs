@@ -17,7 +17,8 @@ use crate::select::{Selector, exactly};
 /// What was written.
 #[derive(Serialize)]
 pub(super) struct WrittenView {
-    run: String,
+    /// Null before there is a run.
+    run: Option<String>,
     files: Vec<PathBuf>,
     kept: Vec<PathBuf>,
 }
@@ -43,7 +44,8 @@ pub(super) fn written(writer: &mut MirrorWriter, view: &MirrorView) -> Result<Wr
             .next("name another folder with --output DIR, or wait until it has ended"));
     }
     let files = writer.paths().all().map(ToOwned::to_owned).to_vec();
-    Ok(WrittenView { run: view.run.clone(), files, kept: report.kept })
+    let run = (!view.run.is_empty()).then(|| view.run.clone());
+    Ok(WrittenView { run, files, kept: report.kept })
 }
 
 pub(super) fn text(done: &WrittenView) -> String {

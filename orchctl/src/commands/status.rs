@@ -23,9 +23,11 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(context: &Context, args: &StatusArgs) -> Result<Exit> {
     let api = context.reader().await?;
+    let reach = context.reach();
+    let shown = |status: &StatusView, paint| output::status::render(status, &reach, paint);
     let selector = Selector::new(&api, context.git_dir_here().await).await?;
     if selector.runs().is_empty() && args.run.is_none() {
-        answer(args.json, &StatusView::default(), output::status::render)?;
+        answer(args.json, &StatusView::default(), shown)?;
         return Ok(if args.exit_code { Exit::Failed } else { Exit::Complete });
     }
     let run = selector.run(args.run.as_deref())?.run.clone();
@@ -36,7 +38,7 @@ pub(super) async fn run(context: &Context, args: &StatusArgs) -> Result<Exit> {
     if args.run.is_none() {
         status.runs = selector.runs().to_vec();
     }
-    answer(args.json, &status, output::status::render)?;
+    answer(args.json, &status, shown)?;
     Ok(exit(&status, args))
 }
 
@@ -57,7 +59,8 @@ fn exit(status: &StatusView, args: &StatusArgs) -> Exit {
 async fn watch(context: &Context, mut api: Api, run: &str, args: &StatusArgs) -> Result<Exit> {
     let (_trigger, shutdown) = shutdown::on_signals().map_err(|error| Failure::failed("signals cannot be handled").why(error))?;
     let redraws = std::io::stdout().is_terminal();
-    let mut progress = if redraws { Progress::silent() } else { Progress::lines() };
+    let reach = context.reach();
+    let mut progress = if redraws { Progress::silent() } else { Progress::lines().with_reach(reach.clone()) };
     loop {
         let status = match ask(&api, run).await {
             Ok(status) => status,
@@ -67,14 +70,22 @@ async fn watch(context: &Context, mut api: Api, run: &str, args: &StatusArgs) ->
             }
         };
         if redraws {
-            redraw(&output::status::render(&status, Paint::stdout()), is_over(&status))?;
+            redraw(&output::status::render(&status, &reach, Paint::stdout()), is_over(&status))?;
         }
         progress.update(&status, super::now(), std::time::Instant::now());
         if is_over(&status) {
             if !redraws {
-                print(&output::status::render(&status, Paint::stdout()))?;
+                print(&output::status::render(&status, &reach, Paint::stdout()))?;
             }
             return Ok(exit(&status, args));
+        }
+        if api.client().is_none() && !is_over(&status) {
+            // Somebody may be about to go on with it; longer than that nobody is waited for.
+            let idle = Failure::unreachable("no coordinator is running, so nothing moves");
+            api = tokio::select! {
+                found = context.reader_after(idle, run) => found?,
+                () = shutdown.draining() => return Ok(Exit::Interrupted),
+            };
         }
         tokio::select! {
             () = tokio::time::sleep(WATCH_INTERVAL) => {}

@@ -32,7 +32,8 @@ pub(super) async fn run(context: &Context, args: &StepArgs) -> Result<Exit> {
     }
     seat.leave().await;
     let (status, exit) = done?;
-    answer(args.json, &status, output::status::render)?;
+    let reach = context.reach();
+    answer(args.json, &status, |status, paint| output::status::render(status, &reach, paint))?;
     Ok(exit)
 }
 
@@ -74,7 +75,7 @@ async fn step(
         let options = crew_options(&fleet, Aliases::read(&environment).parallel_max);
         *crew = Some(Crew::join(&context.data_dir, context.coordinator.as_deref(), &context.config, &options).await?);
     }
-    let mut progress = Progress::for_stderr();
+    let mut progress = Progress::for_stderr().with_reach(context.reach());
     progress.start_from(&status, Instant::now());
     let act = OperationAct::Step { phase: phase.to_owned() };
     let reply = api.operate(&Operation { run: exactly(&line.run), all: false, act }).await?;

@@ -15,7 +15,7 @@ pub(super) async fn run(context: &Context, args: &RunOnlyArgs) -> Result<Exit> {
     let selector = Selector::new(&api, context.git_dir_here().await).await?;
     let run = selector.run(args.run.as_deref())?.run.clone();
     let summary: SummaryView = api.query(&Query::Summary { run: exactly(&run) }).await?;
-    let summary = context.with_commands(summary);
+    let summary = context.with_commands(summary, args.json);
     answer(args.json, &summary, output::summary::render)?;
     Ok(Exit::Complete)
 }

@@ -24,7 +24,7 @@ pub(super) async fn run(context: &Context, args: &WaitArgs) -> Result<Exit> {
     let selector = Selector::new(&api, context.git_dir_here().await).await?;
     let line = selector.run(args.run.as_deref())?.clone();
     let status: StatusView = api.query(&Query::Status { run: exactly(&line.run) }).await?;
-    let mut progress = Progress::for_stderr();
+    let mut progress = Progress::for_stderr().with_reach(context.reach());
     progress.start_from(&status, Instant::now());
     let mirror = mirror_of(context, args, &line.spec);
     let branch = RunBranch::find(&line.repository, &status.base, &line.run, &status.branch).await?;
@@ -60,7 +60,7 @@ pub(super) async fn run(context: &Context, args: &WaitArgs) -> Result<Exit> {
         }
     };
     let summary: SummaryView = api.query(&Query::Summary { run: exactly(&line.run) }).await?;
-    let summary = context.with_commands(summary);
+    let summary = context.with_commands(summary, args.json);
     answer(args.json, &summary, output::summary::render)?;
     Ok(exit)
 }

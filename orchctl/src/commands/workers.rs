@@ -11,6 +11,7 @@ use crate::output;
 
 pub(super) async fn run(context: &Context, args: &WorkersArgs) -> Result<Exit> {
     let workers: Vec<WorkerView> = context.reader().await?.query(&Query::Workers).await?;
-    answer(args.json, &workers, |workers, paint| output::workers::render(workers, paint))?;
+    let reach = context.reach();
+    answer(args.json, &workers, |workers, paint| output::workers::render(workers, &reach, paint))?;
     Ok(Exit::Complete)
 }

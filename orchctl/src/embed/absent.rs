@@ -3,11 +3,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use roundtable_runtime::config::Config;
 use roundtable_shared::RunOptions;
 use roundtable_shared::spec::Plan;
-use roundtable_shared::view::{MirrorView, PlanView, Query};
+use roundtable_shared::view::{MirrorView, PlanView, Query, SubmitReply, SubmitRequest};
 
 use crate::api::{Client, Lines, WatchFor};
 use crate::args::InitMode;
@@ -39,7 +40,7 @@ impl Embedded {
     }
 
     /// Refuses.
-    pub async fn for_an_act(_: &Path) -> Result<Self> {
+    pub async fn for_an_act(_: &Path, _: Duration) -> Result<Self> {
         Err(absent())
     }
 
@@ -84,6 +85,11 @@ pub fn agents(_: &Config, _: &CrewOptions) -> Result<Vec<String>> {
     Ok(Vec::new())
 }
 
+/// None is played: there are no workers inside.
+pub fn check_playbooks(_: &CrewOptions) -> Result<()> {
+    Ok(())
+}
+
 /// Nothing is owed: there are no workers inside.
 pub async fn settle_abandoned(_: &Path, _: &Config) {}
 
@@ -104,6 +110,11 @@ impl Offline {
 
     /// Refuses.
     pub async fn query(&self, _: &Query) -> Result<Vec<u8>> {
+        Err(absent())
+    }
+
+    /// Refuses.
+    pub async fn foresee(&self, _: &SubmitRequest, _: &SpecFolder) -> Result<SubmitReply> {
         Err(absent())
     }
 

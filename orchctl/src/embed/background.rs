@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use roundtable_runtime::config::Config;
@@ -52,33 +52,39 @@ pub async fn start_background(background: &Background) -> Result<()> {
     let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
     let text = serde_json::to_string(background).map_err(|error| failed(error.to_string()))?;
     let log_start = std::fs::metadata(&log_path).map_or(0, |found| found.len());
-    let mut child = Command::new(program)
-        .args([WORD, &text])
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .map_err(|error| failed(error.to_string()))?;
+    let mut command = Command::new(program);
+    command.args([WORD, &text]).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    let mut starting = Starting(Some(command.spawn().map_err(|error| failed(error.to_string()))?));
+    let Some(child) = starting.0.as_mut() else { return Err(failed("it is gone".to_owned())) };
     let ready = ready_file(&background.data_dir, child.id());
     let deadline = Instant::now() + READY_WAIT;
     loop {
         if ready.exists() {
             let _ = std::fs::remove_file(&ready);
+            starting.0 = None;
             return Ok(());
         }
         if child.try_wait().map_err(|error| failed(error.to_string()))?.is_some() {
             return Err(failed(tail(&log_path, log_start)).next(format!("its log is {}", log_path.display())));
         }
         if Instant::now() >= deadline {
-            // Left alone it would take work nobody knows of.
-            let _ = child.kill();
-            let _ = child.wait();
             return Err(
                 failed(format!("it was not ready within {} s", READY_WAIT.as_secs())).next(format!("its log is {}", log_path.display()))
             );
         }
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// A background process that is not known to be ready. Dropped, it is asked to end: left alone it would take work nobody knows of.
+struct Starting(Option<Child>);
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(child) = &self.0 {
+            // It may have ended by itself.
+            let _ = rustix::process::kill_process(rustix::process::Pid::from_child(child), rustix::process::Signal::TERM);
+        }
     }
 }
 

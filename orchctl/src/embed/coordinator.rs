@@ -11,9 +11,6 @@ use roundtable_runtime::tls::connect;
 use crate::api::Client;
 use crate::failure::{Failure, Result};
 
-/// How long the holder of a data dir is waited for before it is named.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
-
 /// A coordinator that ends with this process.
 pub struct Embedded {
     running: Running,
@@ -48,9 +45,9 @@ impl Embedded {
         }
     }
 
-    /// Starts one for a single act, waiting a little for another holder of the data dir to end.
-    pub async fn for_an_act(data_dir: &Path) -> Result<Self> {
-        match DirLock::acquire_within(data_dir, "orchctl", LOCK_WAIT).await {
+    /// Starts one for a single act, waiting so long for another holder of the data dir to end.
+    pub async fn for_an_act(data_dir: &Path, wait: Duration) -> Result<Self> {
+        match DirLock::acquire_within(data_dir, "orchctl", wait).await {
             Ok(lock) => drop(lock),
             Err(held @ LockError::Held { .. }) => return Err(held_by(data_dir, &held)),
             Err(error) => return Err(Failure::failed(error.to_string())),

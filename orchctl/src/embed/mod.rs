@@ -16,4 +16,4 @@ pub use helper::run_as_helper;
 pub use offline::Offline;
 pub use specs::{first_mirror, plan};
 pub use unsaved::refuse_unsaved_work;
-pub use workers::{Crew, agents, settle_abandoned};
+pub use workers::{Crew, agents, check_playbooks, settle_abandoned};

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use roundtable_coordinator::offline::{self, OfflineError, WatchRequest};
 use roundtable_coordinator::serve::store_path;
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::view::Query;
+use roundtable_shared::view::{Query, SubmitReply, SubmitRequest};
 use tokio_stream::StreamExt;
 
 use crate::api::{Lines, WatchFor};
 use crate::failure::{Failure, Result};
+use crate::intake::SpecFolder;
 
 /// Its reader.
 pub struct Offline {
@@ -29,6 +30,11 @@ impl Offline {
         }
         let answer = offline::query(&self.data_dir, query.clone()).await.map_err(refusal)?;
         serde_json::to_vec(&answer).map_err(|error| Failure::failed("the answer cannot be written as JSON").why(error))
+    }
+
+    /// What a submission would come to.
+    pub async fn foresee(&self, request: &SubmitRequest, spec: &SpecFolder) -> Result<SubmitReply> {
+        offline::foresee(&self.data_dir, request, &spec.files).await.map_err(refusal)
     }
 
     /// The lines there are; nothing more comes.

@@ -10,6 +10,7 @@ use roundtable_runtime::lock::DirLock;
 use roundtable_runtime::shutdown::{self, Cause, Trigger};
 use roundtable_shared::RunLimits;
 use roundtable_worker::args::{BackendSlots, parse_backend, parse_pair};
+use roundtable_worker::backend::scripted::Playbook;
 use roundtable_worker::backend::{BackendConfig, Home as AgentHome, Host};
 use roundtable_worker::join::{JoinError, JoinOptions, join};
 use roundtable_worker::spool::Spool;
@@ -37,6 +38,24 @@ pub struct Crew {
 pub fn agents(config: &Config, options: &CrewOptions) -> Result<Vec<String>> {
     let host = host(config, options)?;
     Ok(backends(&host, options)?.into_iter().map(|backend| backend.name).collect())
+}
+
+/// Whether every playbook that is named is there and can be understood: so that it is said before anything is started, and also where nothing would be.
+pub fn check_playbooks(options: &CrewOptions) -> Result<()> {
+    let of_workers =
+        named(options)?.into_iter().filter_map(|worker| Some(("--workers", worker.name.strip_prefix("scripted:")?.to_owned())));
+    let of_paths = options.backend_paths.iter().filter_map(|pair| {
+        let (_, file) = pair.split_once('=')?;
+        Some(("--backend-path", file.strip_prefix("scripted:")?.to_owned()))
+    });
+    for (flag, file) in of_workers.chain(of_paths) {
+        Playbook::read(Path::new(&file)).map_err(|error| {
+            Failure::usage(format!("{flag}: the playbook {file} cannot be used"))
+                .why(error)
+                .next("name one that is there; `orchctl demo --keep DIR` leaves one to look at")
+        })?;
+    }
+    Ok(())
 }
 
 /// The backends with their slots.

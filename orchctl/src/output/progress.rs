@@ -11,6 +11,7 @@ use roundtable_shared::time::WallMs;
 use roundtable_shared::view::StatusView;
 
 use super::paint::{Paint, Style};
+use crate::reach::Reach;
 use bars::Bars;
 use changes::{Change, changes};
 use eta::Eta;
@@ -20,6 +21,7 @@ pub struct Progress {
     form: Form,
     last: Option<StatusView>,
     eta: Eta,
+    reach: Reach,
 }
 
 enum Form {
@@ -33,17 +35,30 @@ impl Progress {
     pub fn for_stderr() -> Self {
         let capable = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let form = if std::io::stderr().is_terminal() && capable { Form::Bars(Bars::new()) } else { Form::Lines };
-        Self { form, last: None, eta: Eta::default() }
+        Self { form, last: None, eta: Eta::default(), reach: Reach::default() }
+    }
+
+    /// Tells commands as they must be typed to reach the same coordinator.
+    #[must_use]
+    pub fn with_reach(self, reach: Reach) -> Self {
+        Self { reach, ..self }
+    }
+
+    /// Goes on as [`Self::for_stderr`] would, if it showed lines until now.
+    pub fn show(&mut self) {
+        if matches!(self.form, Form::Lines) {
+            self.form = Self::for_stderr().form;
+        }
     }
 
     /// A line per change.
     pub fn lines() -> Self {
-        Self { form: Form::Lines, last: None, eta: Eta::default() }
+        Self { form: Form::Lines, last: None, eta: Eta::default(), reach: Reach::default() }
     }
 
     /// Shows nothing.
     pub fn silent() -> Self {
-        Self { form: Form::Silent, last: None, eta: Eta::default() }
+        Self { form: Form::Silent, last: None, eta: Eta::default(), reach: Reach::default() }
     }
 
     /// Takes the state a run goes on from, whose changes are no news.
@@ -55,7 +70,7 @@ impl Progress {
     /// Shows what is new.
     pub fn update(&mut self, status: &StatusView, wall: WallMs, now: Instant) {
         self.eta.observe(status, now);
-        let mut news = changes(self.last.as_ref(), status);
+        let mut news = changes(self.last.as_ref(), status, &self.reach);
         news.sort_by_key(|change| !change.is_problem);
         for change in &news {
             if change.is_notice {
@@ -126,7 +141,7 @@ mod tests {
 
     #[test]
     fn lines_fit_and_say_how_far_it_is() {
-        let news = changes(None, &status());
+        let news = changes(None, &status(), &Reach::default());
         let lines: Vec<String> = news.iter().map(|change| change_line(change, &status(), WallMs(43_391_000), Paint::plain())).collect();
         assert!(lines.iter().all(|line| width(line) <= WIDTH), "{lines:?}");
         assert!(lines.iter().any(|line| line.starts_with("12:03:11Z  1/5  ")), "{lines:?}");

@@ -4,8 +4,9 @@ use roundtable_shared::view::StatusView;
 
 use super::paint::{Paint, Style};
 use super::table::facts;
-use super::text::{count, duration, figure, short};
+use super::text::{count, duration, figure, short, with_command};
 use super::units;
+use crate::reach::Reach;
 
 /// Units shown of each group.
 const UNITS_EACH_MAX: usize = 40;
@@ -16,12 +17,12 @@ const NOTICES_MAX: usize = 5;
 pub const NO_RUNS: &str = "no runs yet; start one with: orchctl run --spec DIR\n";
 
 /// A run at a glance, problems first.
-pub fn render(status: &StatusView, paint: Paint) -> String {
+pub fn render(status: &StatusView, reach: &Reach, paint: Paint) -> String {
     if status.run.is_empty() {
         return NO_RUNS.to_owned();
     }
     let mut text = headline(status, paint);
-    text.push_str(&alarms(status, paint));
+    text.push_str(&alarms(status, reach, paint));
     let branch = format!("{} at {} (base {})", status.branch, short(&status.head), short(&status.base));
     text.push_str(&facts(
         &[("spec", status.spec.clone()), ("branch", branch), ("mode", status.mode.clone()), ("tokens", usage(&status.usage))],
@@ -63,26 +64,31 @@ fn headline(status: &StatusView, paint: Paint) -> String {
     format!("{}  {state}, {done}{running}, {}\n", paint.style(Style::Strong, &status.run), duration(status.elapsed_ms))
 }
 
-fn alarms(status: &StatusView, paint: Paint) -> String {
+fn alarms(status: &StatusView, reach: &Reach, paint: Paint) -> String {
     let mut text = String::new();
-    let mut alarm = |line: String| text.push_str(&format!("{}\n", paint.style(Style::Problem, &format!("! {line}"))));
-    match status.decisions {
-        0 => {}
-        1 => alarm(format!("1 decision waits for you: orchctl decisions {}", status.run)),
-        n => alarm(format!("{n} decisions wait for you: orchctl decisions {}", status.run)),
+    let mut alarm = |said: &str, command: String| {
+        text.push_str(&format!("{}\n", paint.style(Style::Problem, &format!("! {}", with_command(said, &command)))));
+    };
+    let decisions = match status.decisions {
+        0 => None,
+        1 => Some("1 decision waits for you".to_owned()),
+        n => Some(format!("{n} decisions wait for you")),
+    };
+    if let Some(decisions) = decisions {
+        alarm(&decisions, reach.command(&format!("orchctl decisions {}", status.run)));
     }
     let going = matches!(status.status.as_str(), "running" | "assigning");
     if going && status.slots == 0 {
         let wanted = status.missing.first().map_or("codex", String::as_str);
-        alarm(format!("nobody is here to work: `worker join --backend {wanted}`, or `orchctl run` again"));
+        alarm("nobody is here to work; run again, or join", reach.join(wanted));
     } else if going {
-        status.missing.iter().for_each(|wanted| alarm(nobody_offers(wanted)));
+        status.missing.iter().for_each(|wanted| alarm(&format!("nobody offers {wanted} yet"), reach.join(wanted)));
     }
     if status.status == "halted" {
-        alarm("halted; go on with: orchctl run --spec DIR (the same as before)".to_owned());
+        alarm("halted; go on with the same as before", reach.command("orchctl run --spec DIR"));
     }
     if status.status == "paused" {
-        alarm(format!("paused; go on with: orchctl resume {}", status.run));
+        alarm("paused; go on with", reach.command(&format!("orchctl resume {}", status.run)));
     }
     text
 }
@@ -102,8 +108,8 @@ pub fn usage(usage: &roundtable_shared::Usage) -> String {
 }
 
 /// Who is waited for, and how that one comes.
-pub fn nobody_offers(backend: &str) -> String {
-    format!("nobody offers {backend} yet: `worker join --backend {backend}`")
+pub fn nobody_offers(backend: &str, reach: &Reach) -> String {
+    format!("nobody offers {backend} yet: `{}`", reach.join(backend))
 }
 
 /// `2 decisions wait`.
@@ -150,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_run_at_a_glance() {
-        let text = render(&samples::status(), Paint::plain());
+        let text = render(&samples::status(), &Reach::default(), Paint::plain());
         insta::assert_snapshot!(text, @r"
         query-tool-k3f9qa  running, 1 of 5 units, 1 running, 12m31s
         ! 1 decision waits for you: orchctl decisions query-tool-k3f9qa
@@ -178,12 +184,15 @@ mod tests {
     #[test]
     fn says_when_nobody_works_and_when_there_is_nothing() {
         let alone = StatusView { slots: 0, ..samples::status() };
-        assert!(render(&alone, Paint::plain()).contains("nobody is here to work"));
+        assert!(render(&alone, &Reach::default(), Paint::plain()).contains("nobody is here to work"));
         let missing = || vec!["gemini".to_owned()];
         let alone = StatusView { slots: 0, missing: missing(), ..samples::status() };
-        assert!(render(&alone, Paint::plain()).contains("nobody is here to work: `worker join --backend gemini`"));
+        assert!(
+            render(&alone, &Reach::default(), Paint::plain())
+                .contains("! nobody is here to work; run again, or join: worker join --backend gemini")
+        );
         let waiting = StatusView { missing: missing(), ..samples::status() };
-        assert!(render(&waiting, Paint::plain()).contains("! nobody offers gemini yet: `worker join --backend gemini`"));
-        assert_eq!(render(&StatusView::default(), Paint::plain()), NO_RUNS);
+        assert!(render(&waiting, &Reach::default(), Paint::plain()).contains("! nobody offers gemini yet: worker join --backend gemini"));
+        assert_eq!(render(&StatusView::default(), &Reach::default(), Paint::plain()), NO_RUNS);
     }
 }

@@ -74,6 +74,12 @@ pub fn short(commit: &str) -> &str {
     commit.get(..10).unwrap_or(commit)
 }
 
+/// What is said, and a command to type: on the same line where both fit, else below.
+pub fn with_command(said: &str, command: &str) -> String {
+    let line = format!("{said}: {command}");
+    if width(&line) <= WIDTH - 2 { line } else { format!("{said}:\n  {command}") }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -4,12 +4,13 @@ use roundtable_shared::view::WorkerView;
 
 use super::paint::{Paint, Style};
 use super::table::{Cell, Table};
-use super::text::{backend, duration};
+use super::text::{backend, duration, with_command};
+use crate::reach::Reach;
 
 /// Workers with their slots and what they do.
-pub fn render(workers: &[WorkerView], paint: Paint) -> String {
+pub fn render(workers: &[WorkerView], reach: &Reach, paint: Paint) -> String {
     if workers.is_empty() {
-        return "no workers are here; start one with: worker join --backend codex=2\n".to_owned();
+        return format!("{}\n", with_command("no workers are here; start one with", &reach.join("codex=2")));
     }
     let mut table = Table::new(["worker", "status", "slots", "seen", "version"], 2);
     for worker in workers {
@@ -54,6 +55,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nobody_here_is_told_how_to_come() {
+        let none = |dir: &str| render(&[], &Reach { data_dir: Some(dir.into()), ..Reach::default() }, Paint::plain());
+        assert_eq!(none("/"), "no workers are here; start one with:\n  worker join --data-dir / --backend codex=2\n");
+        assert_eq!(render(&[], &Reach::default(), Paint::plain()), "no workers are here; start one with: worker join --backend codex=2\n");
+        let long = none(&format!("/{}", "d".repeat(60)));
+        assert!(long.starts_with("no workers are here; start one with:\n  worker join --data-dir /d"), "{long}");
+    }
+
+    #[test]
     fn slots_and_trouble() {
         let backends = BTreeMap::from([
             ("codex".to_owned(), BackendView { slots: 2, busy: 1, unavailable: None, version: "0.169.0".into() }),
@@ -69,7 +79,7 @@ mod tests {
             leases: vec!["query-tool-k3f9qa unit 3 attempt 1".into()],
             ..WorkerView::default()
         };
-        insta::assert_snapshot!(render(&[worker], Paint::plain()), @r"
+        insta::assert_snapshot!(render(&[worker], &Reach::default(), Paint::plain()), @r"
         worker  status  slots                  seen    version
         host-1  busy    codex 1/2, gemini 0/1  1s ago  0.1.0
                 gemini cannot be used: not logged in

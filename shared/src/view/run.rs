@@ -355,7 +355,7 @@ pub struct BackendView {
 /// The three mirror files as text.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct MirrorView {
-    /// Run id.
+    /// Run id; empty before there is a run.
     pub run: String,
     /// `TASKS_PARSED.json`.
     pub tasks_parsed: String,

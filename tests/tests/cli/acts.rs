@@ -1,6 +1,6 @@
 //! Acts on a run under way: assign, skip, cancel, pause, resume, retry.
 
-use roundtable_tests::harness::{Playbook, SpecText, Turn, step};
+use roundtable_tests::harness::{Playbook, SpecText, Turn, Unit, step};
 use serde_json::json;
 
 use crate::world::{World, is_working, unit};
@@ -72,9 +72,21 @@ fn cancelling_a_run_ends_it_and_its_agents() {
     let run = world.run(&[]).start();
     world.wait_for_status("both to work", &run, |status| is_working(status, "1") && is_working(status, "2"));
     world.orchctl(&["cancel"]).run().expect(0);
-    run.wait().expect(1);
+    let ended = run.wait().expect(1);
     world.sandbox.expect_no_leftovers();
     assert_eq!(world.status()["exit"], 1);
+    // It has ended: the same again starts nothing, but says how to.
+    let id = world.status()["run"].clone();
+    let dry = world.run_without_workers(&["--mode", "deterministic", "--dry-run", "--json"]).run().expect(0).json();
+    assert_eq!((&dry["finished"], &dry["exit"], &dry["run"]), (&true.into(), &1.into(), &id), "{dry:#}");
+    let again = world.run_without_workers(&["--mode", "deterministic", "--json"]).run().expect(1).err_has(&["--fresh"]).json();
+    assert_eq!(again["run"], id, "{}", ended.said());
+    let next = again["next"].as_array().expect("commands");
+    assert!(next.iter().any(|next| next.as_str().is_some_and(|next| next.ends_with("--fresh"))), "{next:?}");
+    let two = [Unit::new("1", "Part 1").writes("part-1.txt"), Unit::new("3", "Part 3").writes("part-3.txt")];
+    SpecText::new("login", two).write(&world.repo.path().join(".specs"));
+    let dry = world.run_without_workers(&["--mode", "deterministic", "--dry-run", "--json"]).run().expect(0).json();
+    assert_eq!((&dry["finished"], &dry["run"]), (&false.into(), &serde_json::Value::Null), "new open units are a new run: {dry:#}");
 }
 
 #[test]

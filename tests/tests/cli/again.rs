@@ -29,8 +29,9 @@ fn a_finished_run_answers_again_without_workers_and_new_units_are_a_new_run() {
     let world = World::new(&SpecText::parallel("login", 1), &Playbook::new());
     let first = world.run(&["--json"]).run().expect(0).json();
     // No agent CLI is installed here: nothing may be needed to say what came of it.
-    let again = world.run_without_workers(&["--json", "--mode", "deterministic"]).run().expect(0).json();
+    let again = world.run_without_workers(&["--json", "--mode", "deterministic"]).run().expect(0).err_has(&["--fresh"]).json();
     assert_eq!(again["run"], first["run"]);
+    world.run(&["--dry-run"]).run().expect(0).out_has(&["nothing new to do", "stands (exit 0)"]);
     let detached = world.run_without_workers(&["--json", "--mode", "deterministic", "--detach"]).run().expect(0);
     assert_eq!(detached.json()["run"], first["run"]);
     world.sandbox.expect_no_leftovers();
@@ -53,9 +54,12 @@ fn a_changed_plan_is_refused_until_fresh_which_keeps_the_old_run() {
     SpecText::parallel("login", 2).write(&world.repo.path().join(".specs"));
     let refused = world.run(&[]).run().expect(3).err_has(&["tasks.md", "--fresh"]);
     assert_eq!(refused.stdout, "");
+    world.run(&["--dry-run"]).run().expect(3).err_has(&["tasks.md", "--fresh"]);
+    world.run(&["--dry-run", "--fresh"]).run().expect(0).out_has(&["would start a new run"]);
     let options = SpecText::parallel("login", 1);
     options.write(&world.repo.path().join(".specs"));
     world.run(&["--hazards", "writes"]).run().expect(3).err_has(&["hazards", "--fresh"]);
+    world.run(&["--hazards", "writes", "--dry-run"]).run().expect(3).err_has(&["hazards", "--fresh"]);
     // The mode it has need not be said again, and may be another that plans alike.
     let agents = world.agents(2);
     let again = |more: &[&str]| world.run_without_workers(&["--workers", &agents]).args(more.iter().copied()).run();
@@ -187,6 +191,40 @@ fn in_the_background_it_is_waited_for_and_ended() {
     assert_eq!(down["was_running"], true);
     world.sandbox.expect_no_leftovers();
     assert_eq!(world.orchctl(&["down", "--json"]).run().expect(0).json()["was_running"], false);
+}
+
+#[test]
+fn what_agents_do_in_the_background_is_saved_when_it_is_ended() {
+    let world = gated_world(2);
+    let half = Turn::new().steps([step::write("part-{unit}.txt", "half\n"), step::say("half done"), step::fault("hang")]);
+    Playbook::new().role("implement", [half]).write(&world.play);
+    world.run(&["--detach"]).run().expect(0);
+    for unit in ["1", "2"] {
+        let logs = || world.orchctl(&["logs", unit]).run();
+        wait_for("the agent to be half done", || logs().said(), || logs().stdout.contains("half done").then_some(()));
+    }
+    let began = std::time::Instant::now();
+    let down = world.orchctl(&["down"]).run().expect(0);
+    assert!(began.elapsed() < std::time::Duration::from_secs(8), "it took {:?}", began.elapsed());
+    down.out_has(&["work on 2 units was stopped; what was done so far is saved", "goes on with", "orchctl run --spec"]);
+    world.sandbox.expect_no_leftovers();
+    for unit in ["1", "2"] {
+        let attempts = world.orchctl(&["attempts", unit, "--json"]).run().expect(0).json();
+        assert!(attempts[0]["commit"].is_string(), "the work was saved: {attempts}");
+        world.orchctl(&["diff", unit]).run().expect(0).out_has(&["+half"]);
+    }
+    assert_eq!(world.status()["decisions"], 0, "nobody needs to be asked");
+    Playbook::new().write(&world.play);
+    world.run(&[]).run().expect(0);
+}
+
+#[test]
+fn watching_a_run_nobody_works_on_ends() {
+    let world = gated_world(1);
+    let run = world.run(&[]).start();
+    world.wait_for_status("the unit to work", &run, |status| is_working(status, "1"));
+    run.kill();
+    world.orchctl(&["status", "--watch"]).run().expect(4).err_has(&["no coordinator is running", "orchctl run"]);
 }
 
 #[test]

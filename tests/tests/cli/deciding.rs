@@ -32,6 +32,15 @@ fn any_form_of_a_choice_is_understood_the_same_again_is_fine_and_another_is_refu
     let run = world.run(&["--json"]).run().expect(2).json()["run"].as_str().expect("an id").to_owned();
     world.orchctl(&["decide", "quarantine-1", "perhaps"]).run().expect(3).err_has(&["perhaps", "retry"]);
     world.orchctl(&["decide", "quarantine-9", "retry"]).run().expect(1).err_has(&["quarantine-9"]);
+    world.orchctl(&["decide", "nope/quarantine-1", "skip"]).run().expect(1).err_has(&["no run nope"]);
+    world.orchctl(&["decide", "quarantine-1", "retry", "--dependants", "skip"]).run().expect(3).err_has(&["--dependants", "retry"]);
+    world.orchctl(&["logs", "1", "--attempt", "99"]).run().expect(1).err_has(&["no attempt 99", "attempts 1 to 3"]);
+    world.orchctl(&["checkout", "1", "."]).run().expect(3).err_has(&["is there already", "name another folder"]);
+    // Of this repository's run; elsewhere of all that are unfinished.
+    let at = |folder: &str, args: &[&str]| world.sandbox.orchctl(&world.sandbox.path(folder), args.iter().copied()).run().expect(0).json();
+    world.sandbox.repository("other");
+    assert_eq!(at("home", &["decisions", "--json"])[0]["id"], "quarantine-1");
+    assert_eq!(at("other", &["decisions", "--json"])[0]["id"], "quarantine-1", "this one has no run");
     let options = world.decisions()[0]["options"].clone();
     let options: Vec<String> = options
         .as_array()
@@ -95,9 +104,10 @@ fn abort_ends_the_run_with_one() {
     let run = world.run(&["--json"]).run().expect(2).json()["run"].clone();
     world.orchctl(&["decide", "quarantine-1", "abort"]).run().expect(0);
     world.orchctl(&["status", "--exit-code"]).run().expect(1);
-    // It has ended: the same command makes another.
+    // It has ended, and so the same command says; another is asked for.
     Playbook::new().write(&world.play);
-    let next = world.run(&["--json"]).run().expect(0).json();
+    assert_eq!(world.run(&["--json"]).run().expect(1).err_has(&["--fresh"]).json()["run"], run);
+    let next = world.run(&["--json", "--fresh"]).run().expect(0).json();
     assert_ne!(next["run"], run);
 }
 

@@ -179,3 +179,17 @@ fn submodules_and_lfs_pointers_are_told_and_work() {
     assert!(world.repo.show(branch, "big.bin").contains("oid sha256:4d7a"));
     assert!(world.repo.git(&["ls-tree", branch, "lib"]).starts_with("160000 commit"));
 }
+
+#[test]
+fn before_a_run_there_is_none_to_be_named() {
+    let world = World::new(&SpecText::parallel("login", 2), &Playbook::new());
+    let out = world.sandbox.path("out").display().to_string();
+    let done = world.orchctl(&["init", "--spec", ".specs/login", "--output", &out, "--json"]).run().expect(0).json();
+    assert_eq!(done["run"], serde_json::Value::Null, "{done:#}");
+    for file in done["files"].as_array().expect("files") {
+        let text = std::fs::read_to_string(file.as_str().expect("a path")).expect("a file");
+        assert!(!text.contains("preview") && !text.contains("00000000"), "{file}:\n{text}");
+    }
+    world.orchctl(&["run", "--state", "nofile.json"]).run().expect(3).err_has(&["nofile.json cannot be read", "there is no such file"]);
+    world.orchctl(&["runs", "--config", "/nope.toml"]).run().expect(3).err_has(&["no configuration file /nope.toml", "--config"]);
+}

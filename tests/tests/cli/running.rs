@@ -69,6 +69,9 @@ fn on_a_served_coordinator_workers_are_brought_or_waited_for() {
         },
     );
     world.orchctl(&["workers"]).run().expect(0).out_has(&["worker join"]);
+    let named = world.sandbox.data_dir().display().to_string();
+    let told = world.orchctl(&["workers", "--data-dir", &named]).without_env("ROUNDTABLE_DATA_DIR").run().expect(0);
+    told.out_has(&[&format!("worker join --data-dir {named} --backend")]);
     // One joins, and it goes on.
     let joined = world.sandbox.worker(["--backend", &world.agents(1)]);
     let ended = waiting.wait();
@@ -85,6 +88,22 @@ fn on_a_served_coordinator_workers_are_brought_or_waited_for() {
     joined.wait().expect(0);
     // Nobody else is left: it brings its own.
     world.run(&["--fresh"]).run().expect(0);
+}
+
+#[test]
+fn a_run_that_asks_who_is_to_work_takes_workers_for_an_answer() {
+    let world = World::new(&SpecText::parallel("login", 1), &Playbook::new());
+    world.repo.write("roundtable.toml", "[limits]\nno_worker = \"1s\"\nwait_worker = \"1s\"\n");
+    let served = world.sandbox.serve();
+    let waiting = world.run_without_workers(&["--mode", "legacy", "--json"]).run().expect(2).json();
+    assert_eq!(waiting["decisions"][0]["id"], "no-worker-codex", "{waiting:#}");
+    served.signal(Signal::TERM);
+    served.wait().expect(0);
+    let agents = world.agents(1);
+    let nowhere = ["--mode", "legacy", "--workers", "scripted:/nope.json"];
+    world.run_without_workers(&nowhere).run().expect(3).err_has(&["/nope.json", "why:"]);
+    let done = world.run_without_workers(&["--mode", "legacy", "--workers", &agents, "--json"]).run().expect(0).json();
+    assert_eq!(done["run"], waiting["run"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use roundtable_runtime::config::COMMANDS;
 use roundtable_tests::harness::{Output, Playbook, Sandbox, Signal, SpecText};
 
 use crate::world::World;
@@ -98,10 +99,14 @@ fn one_that_hangs_is_read_past_and_named_when_something_must_be_written() {
     world.run(&[]).run().expect(0);
     let served = world.sandbox.serve();
     served.signal(Signal::STOP);
+    let began = std::time::Instant::now();
     let (reads, writes) = (world.orchctl(&["status"]).start(), world.orchctl(&["accept"]).start());
     reads.wait().expect(0).out_has(&["complete"]);
     writes.wait().expect(1).err_has(&["held by", &served.pid().to_string()]);
+    assert!(began.elapsed() < std::time::Duration::from_secs(13), "it took {:?}", began.elapsed());
+    world.orchctl(&["down"]).run().expect(1).err_has(&["held by", &served.pid().to_string(), "does not answer"]);
     served.signal(Signal::CONT);
+    world.orchctl(&["down"]).run().expect(1).err_has(&["runs in the foreground", &format!("kill {}", served.pid())]);
     world.orchctl(&["accept"]).run().expect(0);
 }
 
@@ -147,9 +152,51 @@ fn a_flag_wins_over_environment_config_repository_and_user() {
     let options = options_of(&world.orchctl(&["events", "--jsonl"]).run().expect(0));
     assert_eq!((&options["mode"], &options["session_name"]), (&"deterministic".into(), &"of-explicit".into()), "{options:#}");
     assert_eq!((&options["max_actions"], &options["check"]), (&4.into(), &"true".into()));
-    // Files go before other tools' variables.
-    assert_eq!((&options["limits"]["wall_ms"], &options["limits"]["idle_ms"]), (&7_200_000.into(), &60_000.into()));
+    // Variables, also those of other tools, go before files.
+    assert_eq!((&options["limits"]["wall_ms"], &options["limits"]["idle_ms"]), (&60_000.into(), &60_000.into()));
     assert_eq!((&options["switches"]["opencode_model"], &options["switches"]["skip_permissions"]), (&"m/x".into(), &true.into()));
+}
+
+#[test]
+fn an_option_is_one_by_whatever_name_and_the_layer_that_goes_before_wins() {
+    let world = World::new(&SpecText::parallel("login", 1), &Playbook::new());
+    let user = world.sandbox.path("home/config/roundtable/config.toml");
+    std::fs::create_dir_all(user.parent().expect("a folder")).expect("made");
+    let table = "[run]\nspec = \".specs/login\"\nbackend = \"gemini\"\ncheck = \"false\"\nwait-worker = \"1s\"\n";
+    std::fs::write(&user, table).expect("written");
+    world.repo.write("roundtable.toml", "check = \"true\"\n[limits]\nwait_worker = \"7s\"\n");
+    let agents = world.agents(1);
+    // Empty variables are none; one that cannot stand beside what is typed gives way.
+    world
+        .orchctl(&["run", "--workers", &agents, "--mode", "deterministic", "--orchestrator", "codex"])
+        .env("ROUNDTABLE_RUN_BACKEND", "opencode")
+        .env("ROUNDTABLE_RUN_WITH_OPTIONAL", "")
+        .env("ROUNDTABLE_RUN_CHECK", "")
+        .run()
+        .expect(0);
+    world.orchctl(&["status", "--json"]).env("ROUNDTABLE_STATUS_WATCH", "1").run().expect(0).json();
+    let options = options_of(&world.orchctl(&["events", "--jsonl"]).run().expect(0));
+    assert_eq!((&options["orchestrator_backend"], &options["check"]), (&"codex".into(), &"true".into()), "{options:#}");
+    assert_eq!(options["limits"]["wait_worker_ms"], 7000);
+    let show = world.orchctl(&["config", "show", "--json"]).run().expect(0).json();
+    assert!(!show.to_string().contains("run.check"), "one option, told once: {show:#}");
+}
+
+#[test]
+fn every_program_takes_the_flags_its_tables_have() {
+    let sandbox = Sandbox::new();
+    for (program, command) in [("coordinator", "serve"), ("coordinator", "verify"), ("worker", "join"), ("worker", "doctor")] {
+        let help = sandbox.program(program).args([command, "--help"]).run().expect(0).stdout;
+        let (_, flags) = COMMANDS.iter().find(|(name, _)| *name == command).expect("it has a table");
+        for flag in *flags {
+            assert!(help.contains(&format!("--{flag}")), "{program} {command} has no --{flag}\n{help}");
+        }
+        let typed = ["help", "version", "data-dir", "config", "log-format", "coordinator"];
+        let own = help.split_whitespace().filter_map(|word| word.strip_prefix("--"));
+        let own = own.map(|word| word.trim_end_matches(|c: char| !c.is_ascii_lowercase())).filter(|long| !long.is_empty());
+        let untold: Vec<&str> = own.filter(|long| !typed.contains(long) && !flags.contains(long)).collect();
+        assert!(untold.is_empty(), "{program} {command} has {untold:?}, which no table knows");
+    }
 }
 
 /// The options a run was created with.

@@ -1,9 +1,10 @@
 //! What only happens on a terminal: the one question, and progress that redraws. Needs `script`, which makes a terminal.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use roundtable_tests::harness::{Output, Playbook, SpecText, binary};
+use roundtable_tests::harness::{Output, Playbook, Process, SpecText, binary};
 
 use crate::world::World;
 
@@ -30,6 +31,42 @@ fn on_terminal(world: &World, script: &Path, args: &str, typed: &str) -> Output 
         .dir(world.repo.path())
         .stdin(typed)
         .run()
+}
+
+/// The same, where nothing is typed until told: gives the other end of the keyboard.
+fn at_a_keyboard(world: &World, script: &Path, args: &str) -> (Process, std::io::PipeWriter) {
+    let command = format!("exec env -u NO_COLOR TERM=xterm {} {args}", binary("orchctl").display());
+    let shell = world.sandbox.path("bin/sh").display().to_string();
+    let (keys, keyboard) = std::io::pipe().expect("a pipe");
+    let started = world
+        .sandbox
+        .foreign(script)
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .env("SHELL", &shell)
+        .dir(world.repo.path())
+        .stdin(Stdio::from(keys))
+        .start();
+    (started, keyboard)
+}
+
+#[test]
+fn ctrl_c_at_the_question_ends_it_with_nothing_started() {
+    let Some(script) = script() else { return };
+    let world = World::new(&SpecText::parallel("login", 2), &Playbook::new());
+    world.sandbox.executable("codex", "#!/bin/sh\necho codex-cli 0.46.0\n");
+    for more in ["", "--detach"] {
+        let run = format!("run --spec .specs/login --mode deterministic --workers codex=1 {more}");
+        let (mut asked, mut keyboard) = at_a_keyboard(&world, &script, &run);
+        asked.wait_for_stdout("Start? [y/N] ");
+        let drawn = asked.stdout();
+        assert!(!drawn.contains('\u{1b}') && !drawn.contains('⠋'), "nothing draws over the question: {drawn:?}");
+        keyboard.write_all(b"\x03").expect("typed");
+        let ended = asked.wait();
+        assert_eq!(ended.code, Some(130), "{}", ended.said());
+        assert!(ended.stdout.contains("nothing was started"), "{}", ended.said());
+        world.orchctl(&["runs", "--json"]).run().expect(0).out_has(&["[]"]);
+        world.sandbox.expect_no_leftovers();
+    }
 }
 
 #[test]

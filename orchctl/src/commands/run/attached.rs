@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use roundtable_runtime::shutdown::{self, Shutdown, Stage};
 use roundtable_shared::Mode;
-use roundtable_shared::view::{Operation, OperationAct, Query, StatusView, SubmitReply, SummaryView};
+use roundtable_shared::view::{DecisionView, Operation, OperationAct, Query, StatusView, SubmitReply, SummaryView};
 
-use super::confirm::confirm;
+use super::confirm::{confirm, interrupted_before};
 use super::prepare::Prepared;
 use super::seat::Seat;
 use super::submit::{Submitted, ask, submit};
+use super::tell_finished;
 use crate::api::Api;
 use crate::args::JsonArg;
 use crate::branch::RunBranch;
@@ -27,6 +28,8 @@ use crate::select::exactly;
 
 /// Why a run is halted by Ctrl-C.
 const INTERRUPTED: &str = "interrupted";
+/// How ids of decisions begin that ask who is to work.
+const NO_WORKER: &str = "no-worker-";
 
 /// How it is to be done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -58,7 +61,9 @@ struct Kept {
 /// Runs it to its end.
 pub(in crate::commands) async fn follow_to_end(context: &Context, prepared: &Prepared, manner: Manner) -> Result<Exit> {
     let (_trigger, asked) = shutdown::on_signals().map_err(|error| Failure::failed("signals cannot be handled").why(error))?;
-    let mut kept = Kept { progress: Progress::for_stderr(), mirror: mirror(context, prepared), branch: None, in_vain: 0 };
+    // Lines until the question is answered: a bar that redraws would hide it.
+    let mut kept =
+        Kept { progress: Progress::lines().with_reach(context.reach()), mirror: mirror(context, prepared), branch: None, in_vain: 0 };
     let mut crew = None;
     let mut manner = manner;
     let mut seat = Seat::take(context).await?;
@@ -112,21 +117,11 @@ async fn steer(
     asked: &Shutdown,
 ) -> Result<Steered> {
     let api = seat.api();
-    // In manual mode `step` brings the workers.
-    let is_manual = prepared.options.mode == Mode::Manual;
-    let mut brings_crew = !is_manual && (seat.is_embedded() || !prepared.crew.workers.is_empty());
-    match ask(&api, prepared, seat.is_embedded(), manner.fresh).await? {
+    let brings_crew = match ask(&api, prepared, seat.is_embedded(), manner.fresh).await? {
         // Before anything is started for it: workers may not even be installed any more.
         Submitted::Finished(reply) => return finished(context, prepared, &api, &reply, manner).await,
-        Submitted::Going(reply) => {
-            brings_crew = brings_crew && !waits_for_a_person(&api, &reply).await?;
-            if !manner.yes {
-                confirm(seat, prepared, brings_crew, &reply).await?;
-                // Asked once; taking over later is the same run.
-                manner.yes = true;
-            }
-        }
-    }
+        Submitted::Going(reply) => agree(seat, prepared, manner, kept, asked, &reply).await?,
+    };
     if brings_crew {
         bring(context, prepared, seat, crew).await?;
     }
@@ -171,6 +166,30 @@ async fn steer(
     }
 }
 
+/// Whether workers are to be brought for what would go on. Asks first, where it has to be asked; progress is shown from then on.
+async fn agree(
+    seat: &Seat,
+    prepared: &Prepared,
+    manner: &mut Manner,
+    kept: &mut Kept,
+    asked: &Shutdown,
+    reply: &SubmitReply,
+) -> Result<bool> {
+    // In manual mode `step` brings the workers.
+    let may_bring = prepared.options.mode != Mode::Manual && (seat.is_embedded() || !prepared.crew.workers.is_empty());
+    let brings_crew = may_bring && !waits_for_a_person(&seat.api(), reply).await?;
+    if !manner.yes {
+        confirm(seat, prepared, brings_crew, reply, asked).await?;
+        // Asked once; taking over later is the same run.
+        manner.yes = true;
+    }
+    if kept.branch.is_none() && asked.stage() != Stage::Running {
+        return Err(interrupted_before());
+    }
+    kept.progress.show();
+    Ok(brings_crew)
+}
+
 /// Has workers join, and on a coordinator of our own settles what killed ones left.
 async fn bring(context: &Context, prepared: &Prepared, seat: &Seat, crew: &mut Option<Crew>) -> Result<()> {
     if crew.as_ref().is_none_or(Crew::has_ended) {
@@ -199,8 +218,8 @@ fn is_interrupted(status: &StatusView) -> bool {
 }
 
 fn greet(reply: &SubmitReply, status: &StatusView, progress: &mut Progress) {
-    let done = status.counts.get("completed").copied().unwrap_or(0);
-    let total = count(u64::from(reply.units), "unit");
+    let figure = |key: &str| status.counts.get(key).copied().unwrap_or(0);
+    let (done, total) = (figure("completed"), count(u64::from(figure("total")), "unit"));
     if reply.resumed {
         progress.start_from(status, Instant::now());
         progress.say(&format!("{}: going on, {done} of {total} completed", reply.run));
@@ -209,19 +228,25 @@ fn greet(reply: &SubmitReply, status: &StatusView, progress: &mut Progress) {
     }
 }
 
-/// Whether the run that would go on can only be moved by a person, so that it needs no workers.
+/// Whether the run that would go on can only be moved by a person, so that it needs no workers. Where one of its questions is who is to work, workers
+/// are an answer: it is taken back when they join.
 async fn waits_for_a_person(api: &Api, reply: &SubmitReply) -> Result<bool> {
     if !reply.resumed {
         return Ok(false);
     }
     let status: StatusView = api.query(&Query::Status { run: exactly(&reply.run) }).await?;
-    Ok(status.status == "waiting")
+    if status.status != "waiting" {
+        return Ok(false);
+    }
+    let open: Vec<DecisionView> = api.query(&Query::Decisions { run: exactly(&reply.run), all: false }).await?;
+    Ok(!open.iter().any(|decision| decision.id.starts_with(NO_WORKER)))
 }
 
 /// Nothing is left to do but to accept, if that is asked now.
 async fn finished(context: &Context, prepared: &Prepared, api: &Api, reply: &SubmitReply, manner: &Manner) -> Result<Steered> {
     let summary: SummaryView = api.query(&Query::Summary { run: exactly(&reply.run) }).await?;
     let exit = summary.exit.map_or(Exit::Failed, Exit::of_run);
+    tell_finished();
     let (true, Some(client)) = (manner.accept, api.client()) else {
         tell(context, summary, manner)?;
         return Ok(Steered::Ended(exit));
@@ -233,7 +258,7 @@ async fn finished(context: &Context, prepared: &Prepared, api: &Api, reply: &Sub
 
 /// The summary, with commands that work where it is read.
 fn tell(context: &Context, summary: SummaryView, manner: &Manner) -> Result<()> {
-    let mut summary = context.with_commands(summary);
+    let mut summary = context.with_commands(summary, manner.json);
     if manner.passing {
         summary.next.clear();
     }

@@ -2,8 +2,11 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 
+use roundtable_runtime::shutdown::Shutdown;
 use roundtable_shared::Mode;
 use roundtable_shared::view::{Query, SubmitReply, WorkerView};
+
+use tokio::sync::oneshot;
 
 use super::prepare::Prepared;
 use super::seat::Seat;
@@ -13,7 +16,7 @@ use crate::failure::{Failure, Result};
 use crate::output::text::count;
 
 /// Asks, if it has to be asked. `reply` is what submitting would come to.
-pub(super) async fn confirm(seat: &Seat, prepared: &Prepared, brings_crew: bool, reply: &SubmitReply) -> Result<()> {
+pub(super) async fn confirm(seat: &Seat, prepared: &Prepared, brings_crew: bool, reply: &SubmitReply, asked: &Shutdown) -> Result<()> {
     if reply.resumed || !std::io::stdin().is_terminal() || prepared.options.mode == Mode::Manual {
         return Ok(());
     }
@@ -21,7 +24,12 @@ pub(super) async fn confirm(seat: &Seat, prepared: &Prepared, brings_crew: bool,
     if !agents.is_empty() && agents.iter().all(|agent| agent.starts_with("scripted:")) {
         return Ok(());
     }
-    put_question(&question(reply, &agents)).await
+    put_question(&question(reply, &agents), asked).await
+}
+
+/// Ctrl-C before anything was started.
+pub(super) fn interrupted_before() -> Failure {
+    Failure::new(Exit::Interrupted, "interrupted; nothing was started")
 }
 
 /// The backends that will be called, as far as is known. A scripted one in another's place counts as scripted.
@@ -46,16 +54,30 @@ fn question(reply: &SubmitReply, agents: &[String]) -> String {
     format!("{} to do, at least {}{by}. Start? [y/N] ", count(u64::from(reply.units), "unit"), count(u64::from(reply.calls), "agent call"))
 }
 
-async fn put_question(question: &str) -> Result<()> {
+async fn put_question(question: &str, asked: &Shutdown) -> Result<()> {
     let question = question.to_owned();
-    let answer = tokio::task::spawn_blocking(move || {
-        let mut stderr = std::io::stderr();
-        stderr.write_all(question.as_bytes())?;
-        stderr.flush()?;
-        let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line).map(|_| line)
+    let (told, answer) = oneshot::channel();
+    // A thread of its own, which nobody waits for: reading from a terminal cannot be called off, and Ctrl-C must end the program all the same.
+    std::thread::spawn(move || {
+        let read = || {
+            let mut stderr = std::io::stderr();
+            stderr.write_all(question.as_bytes())?;
+            stderr.flush()?;
+            let mut line = String::new();
+            std::io::stdin().lock().read_line(&mut line).map(|_| line)
+        };
+        // Nobody listens any more after Ctrl-C.
+        let _ = told.send(read());
     });
-    let line = match answer.await {
+    let answer = tokio::select! {
+        answer = answer => answer,
+        () = asked.draining() => {
+            // Ends the line of the question.
+            let _ = writeln!(std::io::stderr());
+            return Err(interrupted_before());
+        }
+    };
+    let line = match answer {
         Ok(Ok(line)) => line,
         Ok(Err(error)) => return Err(Failure::failed("your answer cannot be read").why(error).next("answer beforehand with --yes")),
         Err(error) => return Err(Failure::failed("your answer cannot be read").why(error)),

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use roundtable_runtime::shutdown::{self, Shutdown};
 use roundtable_shared::view::{Query, SubmitReply, SummaryView, WorkerView};
 use serde::Serialize;
 
-use super::confirm::confirm;
+use super::confirm::{confirm, interrupted_before};
 use super::prepare::Prepared;
 use super::seat::Seat;
 use super::submit::{Submitted, ask, submit};
+use super::tell_finished;
 use crate::api::{Api, Client};
 use crate::args::RunArgs;
 use crate::commands::{answer, warn};
@@ -31,15 +33,20 @@ struct DetachedView {
 }
 
 pub(super) async fn start(context: &Context, prepared: &Prepared, args: &RunArgs) -> Result<Exit> {
+    let (_trigger, asked) = shutdown::on_signals().map_err(|error| Failure::failed("signals cannot be handled").why(error))?;
     let is_alive = connect::find(context).await?.is_some();
     // With none alive, one of our own says what there is to do: nothing is left running for a run that is finished or refused.
     let seat = Seat::take(context).await?;
-    let ahead = look_ahead(context, &seat, prepared, args, !is_alive).await;
+    let ahead = look_ahead(context, &seat, prepared, args, !is_alive, &asked).await;
     seat.leave().await;
     if let Some(exit) = ahead? {
         return Ok(exit);
     }
-    let client = if is_alive { joined(context, prepared).await? } else { started(context, prepared).await? };
+    let start = async { if is_alive { joined(context, prepared).await } else { started(context, prepared).await } };
+    let client = tokio::select! {
+        client = start => client?,
+        () = asked.draining() => return Err(interrupted_before()),
+    };
     let embedded = client.info().await?.embedded;
     let seat = Seat::Theirs { client, embedded };
     match submit(&seat.api(), prepared, embedded, args.fresh).await? {
@@ -53,12 +60,19 @@ pub(super) async fn start(context: &Context, prepared: &Prepared, args: &RunArgs
 }
 
 /// What the submission will come to, and the question before a new run. `Some` if there is nothing to start.
-async fn look_ahead(context: &Context, seat: &Seat, prepared: &Prepared, args: &RunArgs, brings_crew: bool) -> Result<Option<Exit>> {
+async fn look_ahead(
+    context: &Context,
+    seat: &Seat,
+    prepared: &Prepared,
+    args: &RunArgs,
+    brings_crew: bool,
+    asked: &Shutdown,
+) -> Result<Option<Exit>> {
     match ask(&seat.api(), prepared, seat.is_embedded(), args.fresh).await? {
         Submitted::Finished(reply) => finished(context, seat, args, &reply).await.map(Some),
         Submitted::Going(reply) => {
             if !args.yes {
-                confirm(seat, prepared, brings_crew, &reply).await?;
+                confirm(seat, prepared, brings_crew, &reply, asked).await?;
             }
             Ok(None)
         }
@@ -68,8 +82,8 @@ async fn look_ahead(context: &Context, seat: &Seat, prepared: &Prepared, args: &
 async fn finished(context: &Context, seat: &Seat, args: &RunArgs, reply: &SubmitReply) -> Result<Exit> {
     let summary: SummaryView = seat.api().query(&Query::Summary { run: exactly(&reply.run) }).await?;
     let exit = summary.exit.map_or(Exit::Failed, Exit::of_run);
-    warn("there is nothing new to do; this is what the last run came to");
-    answer(args.json, &context.with_commands(summary), output::summary::render)?;
+    tell_finished();
+    answer(args.json, &context.with_commands(summary, args.json), output::summary::render)?;
     Ok(exit)
 }
 

@@ -1,10 +1,10 @@
 //! `run --dry-run`: what would happen, asking only what can be asked without starting anything.
 
-use roundtable_shared::Mode;
-use roundtable_shared::view::{PlanView, Query, RunLine, SubmitReply};
+use roundtable_shared::view::{PlanView, Query, SummaryView};
 use serde::Serialize;
 
 use super::prepare::Prepared;
+use super::submit::{Submitted, ask};
 use crate::args::JsonArg;
 use crate::commands::answer;
 use crate::context::Context;
@@ -14,13 +14,19 @@ use crate::failure::Result;
 use crate::output;
 use crate::output::paint::{Paint, Style};
 use crate::output::text::{count, short};
+use crate::select::exactly;
 
 /// What would happen.
 #[derive(Serialize)]
 struct DryRunView {
-    /// The unfinished run that would go on.
+    /// The run that would go on, or whose summary stands; null if a new one would start.
     run: Option<String>,
+    /// It is unfinished and would go on.
     resumed: bool,
+    /// It has ended, and nothing is new: its summary and exit code would be given again.
+    finished: bool,
+    /// How it ended.
+    exit: Option<u8>,
     base: String,
     units: u32,
     /// Least number of agent calls of a new run.
@@ -31,36 +37,42 @@ struct DryRunView {
     plan: PlanView,
 }
 
-pub(super) async fn show(context: &Context, prepared: &Prepared, json: JsonArg) -> Result<Exit> {
+pub(super) async fn show(context: &Context, prepared: &Prepared, fresh: bool, json: JsonArg) -> Result<Exit> {
     prepared.warn();
-    prepared.warn_of_what_is_not_included(&SubmitReply::default()).await?;
-    let source = Query::FindSource { git_dir: prepared.workdir.git_dir(), spec_path: prepared.spec.path.to_string_lossy().into_owned() };
-    let found: Option<RunLine> = context.reader().await?.query(&source).await?;
-    let plan = embed::plan(&prepared.spec, &prepared.options, None, prepared.strict)?;
-    let units = u32::try_from(plan.units.iter().filter(|unit| unit.runs).count()).unwrap_or(u32::MAX);
+    let api = context.reader().await?;
+    let embedded = match api.client() {
+        Some(client) => client.info().await?.embedded,
+        None => true,
+    };
+    // Refused as the real one would be.
+    let (reply, finished) = match ask(&api, prepared, embedded, fresh).await? {
+        Submitted::Going(reply) => (reply, false),
+        Submitted::Finished(reply) => (reply, true),
+    };
+    let exit = if finished { api.query::<SummaryView>(&Query::Summary { run: exactly(&reply.run) }).await?.exit } else { None };
     let view = DryRunView {
-        resumed: found.is_some(),
-        run: found.map(|run| run.run),
+        resumed: reply.resumed,
+        finished,
+        exit,
+        run: (!reply.run.is_empty()).then_some(reply.run),
         base: prepared.base.commit.to_string(),
-        units,
-        calls: least_calls(units, prepared.options.mode),
+        units: reply.units,
+        calls: reply.calls,
         workers: prepared.crew.workers.clone(),
         mirror_dir: prepared.location.paths.dir().to_string_lossy().into_owned(),
-        plan,
+        plan: embed::plan(&prepared.spec, &prepared.options, None, prepared.strict)?,
     };
     answer(json, &view, text)?;
     Ok(Exit::Complete)
 }
 
-/// Each unit is implemented and reviewed once at least; assignment is one call where an agent makes it.
-fn least_calls(units: u32, mode: Mode) -> u32 {
-    let assign = u32::from(matches!(mode, Mode::Llm | Mode::Deterministic));
-    units.saturating_mul(2).saturating_add(assign)
-}
-
 fn text(view: &DryRunView, paint: Paint) -> String {
     let mut text = output::plan::render(&view.plan, paint);
     let what = match &view.run {
+        Some(run) if view.finished => {
+            let exit = view.exit.map(|code| format!(" (exit {code})")).unwrap_or_default();
+            format!("nothing new to do: the summary of {run} stands{exit}; --fresh would start another")
+        }
         Some(run) => format!("would go on with {run}"),
         None => format!("would start a new run from {}: at least {}", short(&view.base), count(u64::from(view.calls), "agent call")),
     };

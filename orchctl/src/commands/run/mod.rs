@@ -14,14 +14,20 @@ pub(super) use seat::Seat;
 pub(super) use submit::{Submitted, ask, other_state, submit};
 
 use crate::args::RunArgs;
+use crate::commands::warn;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Result;
 
+/// That what follows is the summary of a run that has ended.
+fn tell_finished() {
+    warn("there is nothing new to do; this is what the last run came to. Start another all the same with --fresh");
+}
+
 pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit> {
     let prepared = Prepared::new(context, &args).await?;
     if args.dry_run {
-        return dry_run::show(context, &prepared, args.json).await;
+        return dry_run::show(context, &prepared, args.fresh, args.json).await;
     }
     prepared.warn();
     if args.detach {

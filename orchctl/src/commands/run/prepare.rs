@@ -16,7 +16,7 @@ use crate::branch::refuse_occupied_name;
 use crate::commands::warn;
 use crate::context::Context;
 use crate::crew::CrewOptions;
-use crate::embed::refuse_unsaved_work;
+use crate::embed::{check_playbooks, refuse_unsaved_work};
 use crate::failure::{Failure, Result, problem_line};
 use crate::intake::{CopyFile, SpecFolder, read_copies, read_spec, read_text};
 use crate::lint::{lint, warnings};
@@ -105,6 +105,7 @@ impl Prepared {
             config.warnings.iter().chain(&aliases.warnings).chain(&base.warnings).chain(&notes).cloned().collect();
         warnings.extend(location.notice.clone());
         let crew = crew_options(&args.fleet, aliases.parallel_max);
+        check_playbooks(&crew)?;
         let sources = Sources { repository: Some(top), ..context.sources.clone() };
         let is_ours = |text: &str| was_written(&location.paths, &context.data_dir, text);
         let import = state.map(|(file, text)| Import { is_ours: is_ours(&text), file: file.clone(), text });

@@ -15,7 +15,7 @@ use crate::output::text::shell_word;
 pub(in crate::commands) enum Submitted {
     /// A run that is new or goes on.
     Going(SubmitReply),
-    /// There is nothing to do: the last run did it all.
+    /// There is nothing new to do: the last run has ended.
     Finished(SubmitReply),
 }
 
@@ -37,7 +37,7 @@ pub(in crate::commands) async fn submit(api: &Api, prepared: &Prepared, embedded
 
 /// Asks what a submission would come to.
 pub(in crate::commands) async fn ask(api: &Api, prepared: &Prepared, embedded: bool, fresh: bool) -> Result<Submitted> {
-    let reply = api.submit(&prepared.request(embedded, fresh, true), &prepared.spec, &[]).await?;
+    let reply = api.foresee(&prepared.request(embedded, fresh, true), &prepared.spec).await?;
     let submitted = judged(reply, &prepared.spec.path, prepared.state_file())?;
     if let Submitted::Going(reply) = &submitted {
         prepared.warn_of_what_is_not_included(reply).await?;

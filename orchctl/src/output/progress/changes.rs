@@ -7,6 +7,7 @@ use roundtable_shared::view::{StatusView, UnitView};
 use crate::output::paint::Style;
 use crate::output::status::{decisions_wait, nobody_offers};
 use crate::output::units::{Group, activity, group, reason};
+use crate::reach::Reach;
 
 /// A piece of news.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,7 +22,7 @@ pub(super) struct Change {
 }
 
 /// One change per unit whose state differs, then decisions and notices that are new. Without an earlier status everything that has begun is new.
-pub(super) fn changes(before: Option<&StatusView>, now: &StatusView) -> Vec<Change> {
+pub(super) fn changes(before: Option<&StatusView>, now: &StatusView, reach: &Reach) -> Vec<Change> {
     let earlier: BTreeMap<&str, &UnitView> =
         before.map(|status| status.units.iter().map(|unit| (unit.id.as_str(), unit)).collect()).unwrap_or_default();
     let mut news = Vec::new();
@@ -38,7 +39,7 @@ pub(super) fn changes(before: Option<&StatusView>, now: &StatusView) -> Vec<Chan
     }
     let waited_for = before.map(|status| status.missing.as_slice()).unwrap_or_default();
     for backend in now.missing.iter().filter(|backend| !waited_for.contains(backend)) {
-        news.push(Change { text: nobody_offers(backend), is_notice: true, is_problem: false, style: Style::Warning });
+        news.push(Change { text: nobody_offers(backend, reach), is_notice: true, is_problem: false, style: Style::Warning });
     }
     let known = before.map(|status| status.notices.as_slice()).unwrap_or_default();
     for notice in fresh(known, &now.notices) {
@@ -94,7 +95,7 @@ mod tests {
     use crate::output::status::samples::status;
 
     fn texts(before: Option<&StatusView>, now: &StatusView) -> Vec<String> {
-        changes(before, now).into_iter().map(|change| change.text).collect()
+        changes(before, now, &Reach::default()).into_iter().map(|change| change.text).collect()
     }
 
     #[test]
