@@ -7,7 +7,8 @@ use roundtable_core::command::{Act, Command, Operate, RunSource, Submit};
 use roundtable_core::state::{Run, State};
 use roundtable_core::{Core, Reply};
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::spec::{Level, Problem, Spec, SpecReport, select};
+use roundtable_shared::manifest::may_be_folder;
+use roundtable_shared::spec::{Level, Plan, Problem, Spec, SpecReport, select};
 use roundtable_shared::view::{ProblemView, SubmitReply, SubmitRequest};
 use roundtable_shared::{CommitId, Mode, RunId, RunOptions};
 
@@ -152,6 +153,8 @@ impl Submitter {
             import::find_missing(imported, &files, &place);
         }
         let inputs_digest = inputs_digest(&files, &report, &request.options);
+        let mut report = report;
+        mark_folders(&mut report.plan, &files);
         let run = new_run_id(&request.spec_path);
         repository.begin_run(&run, &base).await?;
         Ok(Submit {
@@ -206,6 +209,25 @@ fn inputs_digest(files: &[String], report: &SpecReport, options: &RunOptions) ->
         hasher.update(file.as_bytes()).update(b"\0");
     }
     hasher.finalize().to_hex().to_string()
+}
+
+/// Gives manifest entries that look like files and are directories of the base (`src/My.core`) their `/`.
+fn mark_folders(plan: &mut Plan, files: &[String]) {
+    let mut sorted: Vec<&str> = files.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    let is_folder = |entry: &str| {
+        let below = format!("{entry}/");
+        sorted.get(sorted.partition_point(|file| *file < below.as_str())).is_some_and(|file| file.starts_with(&below))
+    };
+    let mark = |entry: &mut String| {
+        if !may_be_folder(entry) && is_folder(entry) {
+            entry.push('/');
+        }
+    };
+    for unit in &mut plan.units {
+        unit.writes.iter_mut().chain(&mut unit.reads).for_each(mark);
+        unit.tasks.iter_mut().flat_map(|task| task.writes.iter_mut().chain(&mut task.reads)).for_each(mark);
+    }
 }
 
 /// What is there already for a source.
@@ -373,5 +395,15 @@ mod tests {
             assert_eq!(id.as_str().len(), start.len() + 6);
         }
         assert_ne!(new_run_id("/x"), new_run_id("/x"));
+    }
+
+    #[test]
+    fn entries_that_are_folders_of_the_base_are_marked() {
+        let tasks = b"- [ ] 1. A\n  - _writes: lib/kit.core, lib/kit.rs, src, docs/*.md_\n  - _reads: lib/kit.co_\n".to_vec();
+        let mut plan = Spec::read(&BTreeMap::from([("tasks.md".to_owned(), tasks)]), false).plan;
+        let files = ["src/a.rs", "lib/kit.rs", "lib/kit.core-old/x", "lib/kit.core/x"].map(str::to_owned);
+        mark_folders(&mut plan, &files);
+        assert_eq!(plan.units[0].writes, ["lib/kit.core/", "lib/kit.rs", "src", "docs/*.md"]);
+        assert_eq!((plan.units[0].tasks[0].writes[0].as_str(), plan.units[0].reads[0].as_str()), ("lib/kit.core/", "lib/kit.co"));
     }
 }

@@ -122,6 +122,33 @@ fn spellings_of_a_path_folders_and_globs_are_one_path() {
     assert_eq!(world.mirrored("1").writes, ["lib/x.py"]);
 }
 
+/// A glob over all folders used to wait for every file that is named.
+#[test]
+fn a_file_is_no_folder_to_a_glob() {
+    let tasks =
+        "- [ ] 1. Code\n  - _writes: src/base.txt_\n- [ ] 2. Docs\n  - _writes: **/*.md_\n- [ ] 3. New folder\n  - _writes: lib/new_\n";
+    let world = plan(tasks).start().play();
+    assert!(world.ran_together("1/implement", "2/implement") && !world.ran_together("2/implement", "3/implement"));
+    assert_eq!(world.exit(), 0);
+}
+
+/// What looked like a file turns out to be a folder: the other unit, which foresaw the path, has it first.
+#[test]
+fn below_what_looked_like_a_file_others_come_first() {
+    let tasks = "- [ ] 1. Notes\n  - _writes: **/*.md_\n- [ ] 2. Kit\n  - _writes: kit.two_\n";
+    let own = || Turn::default().changing(&["kit.two/a.md", "kit.two/b.rs"]);
+    let world = plan(tasks).start().script("2", Role::Implement, [own()]);
+    let world = world.script("1", Role::Review, [finds("major", "odd")]).play();
+    assert!(world.ran_together("1/implement", "2/implement"));
+    assert_eq!((world.exit(), world.mirrored("2").fix_attempts), (0, 0));
+    assert!(world.mirrored("2").writes.contains(&"kit.two/a.md".to_owned()), "{:?}", world.mirrored("2").writes);
+    // With a strict manifest it is still its own.
+    let strict =
+        plan("- [ ] 1. Kit\n  - _writes: kit.two_\n").options(|options| options.manifest = roundtable_shared::ManifestRule::Strict);
+    let world = strict.start().script("1", Role::Implement, [own()]).play();
+    assert_eq!((world.exit(), world.told("1", Role::Implement).len()), (0, 1));
+}
+
 /// Where the file system does not tell case apart, neither do manifests.
 #[test]
 fn case_counts_only_where_the_repository_says_so() {

@@ -64,12 +64,10 @@ pub(super) fn compile(entry: &str) -> Vec<Segment> {
     segments
 }
 
-/// A plain path and everything below it.
-pub(super) fn compile_plain(path: &str) -> Vec<Segment> {
-    let mut segments: Vec<Segment> =
-        path.split('/').filter(|text| !text.is_empty()).map(|text| Segment::Literal(text.to_owned())).collect();
-    segments.push(Segment::Deep);
-    segments
+/// A plain path, with everything below it if it is a folder.
+pub(super) fn compile_plain(path: &str, folder: bool) -> Vec<Segment> {
+    let names = path.split('/').filter(|text| !text.is_empty()).map(|text| Segment::Literal(text.to_owned()));
+    names.chain(folder.then_some(Segment::Deep)).collect()
 }
 
 fn tokens(text: &str) -> Vec<Token> {

@@ -22,8 +22,8 @@ pub struct PathIndex<Id> {
 #[derive(Clone, Debug)]
 struct Node<Id> {
     key: Box<[u8]>,
-    /// Sets that name exactly this path.
-    ids: Vec<Id>,
+    /// Sets that name exactly this path, and whether as something that may be a folder.
+    ids: Vec<(Id, bool)>,
     /// Globs whose literal beginning this path is.
     globs: Vec<(Glob, Id)>,
     parent: u32,
@@ -76,11 +76,12 @@ impl<Id> Node<Id> {
 impl<Id: Copy + Eq> PathIndex<Id> {
     /// Adds an id under every entry of a set.
     pub fn insert(&mut self, id: Id, set: &PathSet) {
-        for plain in set.plain() {
+        for plain in set.all_plain() {
             let node = self.reach(&plain.key);
             let ids = &mut self.nodes[node as usize].ids;
-            if !ids.contains(&id) {
-                ids.push(id);
+            match ids.iter_mut().find(|(other, _)| *other == id) {
+                Some((_, folder)) => *folder |= plain.folder,
+                None => ids.push((id, plain.folder)),
             }
         }
         for glob in set.globs() {
@@ -91,9 +92,9 @@ impl<Id: Copy + Eq> PathIndex<Id> {
 
     /// Takes an id out again; `set` is what it was inserted with.
     pub fn remove(&mut self, id: Id, set: &PathSet) {
-        for plain in set.plain() {
+        for plain in set.all_plain() {
             if let Some(node) = self.find(&plain.key, hash_of(&plain.key)) {
-                self.nodes[node as usize].ids.retain(|other| *other != id);
+                self.nodes[node as usize].ids.retain(|(other, _)| *other != id);
                 self.prune(node);
             }
         }
@@ -113,17 +114,20 @@ impl<Id: Copy + Eq> PathIndex<Id> {
 
     /// Visits every id whose set conflicts with this one, some more than once, until the visitor breaks.
     pub fn meeting<B>(&self, set: &PathSet, mut visit: impl FnMut(Id) -> ControlFlow<B>) -> ControlFlow<B> {
-        for plain in set.plain() {
+        for plain in set.all_plain() {
             self.related(&plain.key, |node| {
-                node.ids.iter().try_for_each(|id| visit(*id))?;
-                let meeting = node.globs.iter().filter(|(glob, _)| glob_meets_plain_key(glob, &plain.key));
+                node.ids.iter().try_for_each(|(id, _)| visit(*id))?;
+                let meeting = node.globs.iter().filter(|(glob, _)| glob_meets_plain_key(glob, &plain.key, plain.folder));
                 meeting.map(|(_, id)| *id).try_for_each(&mut visit)
             })?;
         }
         for own in set.globs() {
             self.related(&own.prefix, |node| {
-                if !node.ids.is_empty() && glob_meets_plain_key(own, &node.key) {
-                    node.ids.iter().try_for_each(|id| visit(*id))?;
+                if node.ids.iter().any(|(_, folder)| *folder) && glob_meets_plain_key(own, &node.key, true) {
+                    node.ids.iter().filter(|(_, folder)| *folder).try_for_each(|(id, _)| visit(*id))?;
+                }
+                if node.ids.iter().any(|(_, folder)| !*folder) && glob_meets_plain_key(own, &node.key, false) {
+                    node.ids.iter().filter(|(_, folder)| !*folder).try_for_each(|(id, _)| visit(*id))?;
                 }
                 let meeting = node.globs.iter().filter(|(glob, _)| glob::meets(&glob.segments, &own.segments));
                 meeting.map(|(_, id)| *id).try_for_each(&mut visit)
@@ -282,7 +286,10 @@ mod tests {
 
     use super::*;
 
-    const ENTRIES: [&str; 13] = ["a", "b", "c/", "a/b", "a/b/c", "a/bc", "*/b", "a/*", "**/c", "a/[bc]", "b/c*", "**", "a/b/c/d"];
+    const ENTRIES: [&str; 18] = [
+        "a", "b", "c/", "a/b", "a/b/c", "a/bc", "*/b", "a/*", "**/c", "a/[bc]", "b/c*", "**", "a/b/c/d", "a.rs", "a.rs/b", "a.rs/",
+        "a.rs/*", "*/b/**",
+    ];
 
     fn found(index: &PathIndex<usize>, set: &PathSet) -> BTreeSet<usize> {
         let mut ids = BTreeSet::new();

@@ -9,7 +9,7 @@ mod product;
 mod set;
 
 pub use index::PathIndex;
-pub use path::{PathError, normalise_entry, normalise_path};
+pub use path::{PathError, may_be_folder, normalise_entry, normalise_path};
 pub use set::{Conflict, PathSet};
 
 use serde::{Deserialize, Serialize};

@@ -91,6 +91,73 @@ pub fn normalise_entry(entry: &str) -> Result<String, PathError> {
     Ok(nfc(out))
 }
 
+/// Files without an extension whose names say that they are files.
+const FILE_NAMES: [&str; 25] = [
+    ".dockerignore",
+    ".editorconfig",
+    ".env",
+    ".eslintrc",
+    ".gitattributes",
+    ".gitignore",
+    ".gitmodules",
+    ".npmrc",
+    ".nvmrc",
+    ".prettierrc",
+    "AUTHORS",
+    "CHANGELOG",
+    "CODEOWNERS",
+    "COPYING",
+    "Dockerfile",
+    "Gemfile",
+    "Jenkinsfile",
+    "Justfile",
+    "LICENSE",
+    "Makefile",
+    "NOTICE",
+    "Procfile",
+    "README",
+    "Rakefile",
+    "justfile",
+];
+/// What looks like an extension and is usual in names of directories.
+const FOLDER_EXTENSIONS: [&str; 16] = [
+    "app",
+    "bundle",
+    "com",
+    "d",
+    "dev",
+    "docset",
+    "framework",
+    "io",
+    "lproj",
+    "net",
+    "org",
+    "playground",
+    "plugin",
+    "xcassets",
+    "xcodeproj",
+    "xcworkspace",
+];
+
+/// Whether an entry without wildcards may name a directory, as far as its spelling tells: with a `/` at its end, or a last part that does not look like
+/// the name of a file.
+pub fn may_be_folder(entry: &str) -> bool {
+    if entry.ends_with('/') {
+        return true;
+    }
+    let name = entry.rsplit('/').next().unwrap_or(entry);
+    if FILE_NAMES.contains(&name) {
+        return false;
+    }
+    let Some((stem, extension)) = name.rsplit_once('.') else { return true };
+    let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_extension =
+        (1..=10).contains(&extension.len()) && extension.chars().all(lower) && extension.contains(|c: char| c.is_ascii_lowercase());
+    // `a.C`, `a.R`, `a.S`
+    let is_extension = is_extension || (extension.len() == 1 && extension.chars().all(|c| c.is_ascii_uppercase()));
+    stem.is_empty() || !is_extension || FOLDER_EXTENSIONS.contains(&extension)
+}
+
 /// Brings a path that git reported to the form entries are compared in. Names that begin or end with a blank or hold a `\` are rare and legal; since entries
 /// cannot say them, they count as the same path as the name without, which can only make two units wait for each other that need not.
 pub fn normalise_path(path: &str) -> String {
@@ -147,6 +214,18 @@ mod tests {
         ] {
             assert_eq!(normalise_entry(from).unwrap(), to, "{from}");
             assert_eq!(normalise_entry(to).unwrap(), to, "{to} is stable");
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_folder() {
+        for entry in
+            ["src", "src/api", "a.rs/", ".github", "MyApp.Core", "MyApp.UI", "v1.2", "conf.d", "a/App.xcodeproj", "x.egg-info", "a."]
+        {
+            assert!(may_be_folder(entry), "{entry}");
+        }
+        for entry in ["a.rs", "src/base.txt", "x/.env", "Makefile", "a.tar.gz", "app.component.ts", "lib/a.R", "a.mp3", ".github/ci.yml"] {
+            assert!(!may_be_folder(entry), "{entry}");
         }
     }
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::glob::{self, Segment};
-use super::path::{PathError, fold, normalise_entry, normalise_path};
+use super::path::{PathError, fold, may_be_folder, normalise_entry, normalise_path};
 use crate::limits::MANIFEST_ENTRIES_MAX;
 
 /// A compiled list of files, directories and globs. Serialised as the list of normalised entries.
@@ -14,6 +14,8 @@ pub struct PathSet {
     ignore_case: bool,
     /// Paths without wildcards, sorted, none below another: `/` is written as NUL so that a path's descendants follow it at once.
     plain: Vec<Plain>,
+    /// Plain paths below one that looks like a file: only globs can meet them without meeting that.
+    inner: Vec<Plain>,
     globs: Vec<Glob>,
     /// One bit per first segment's hash; all bits where a glob starts with a wildcard. Disjoint masks cannot conflict.
     firsts: u64,
@@ -22,6 +24,8 @@ pub struct PathSet {
 #[derive(Clone, Debug)]
 pub(super) struct Plain {
     pub(super) key: Box<[u8]>,
+    /// Whether globs are to expect something below it.
+    pub(super) folder: bool,
     entry: u32,
 }
 
@@ -80,6 +84,19 @@ impl PathSet {
         self.covering(path).is_some()
     }
 
+    /// Whether a path lies in the set without lying below an entry that looks like a file: then the conflicts of this set know of it.
+    pub fn foresees(&self, path: &str) -> bool {
+        let path = fold(&normalise_path(path), self.ignore_case);
+        let key = key_of(&path);
+        let named = |list: &[Plain]| {
+            let after = list.partition_point(|plain| *plain.key <= *key);
+            let plain = after.checked_sub(1).map(|at| &list[at]);
+            plain.is_some_and(|plain| plain.key == key || (plain.folder && is_within(&key, &plain.key)))
+        };
+        let matches = |glob: &Glob| is_within(&key, &glob.prefix) && glob::matches(&glob.segments, &path);
+        named(&self.plain) || named(&self.inner) || self.globs.iter().any(matches)
+    }
+
     /// The entry in which a path lies.
     pub fn covering(&self, path: &str) -> Option<&str> {
         let path = fold(&normalise_path(path), self.ignore_case);
@@ -94,7 +111,7 @@ impl PathSet {
         self.entries.get(glob.entry as usize).map(String::as_str)
     }
 
-    /// Whether some path could lie in both.
+    /// Whether some path could lie in both. A plain entry meets another below it whatever its name, but a glob below it only if it may be a folder.
     pub fn conflicts(&self, other: &PathSet) -> bool {
         if self.firsts & other.firsts == 0 {
             return false;
@@ -106,8 +123,8 @@ impl PathSet {
             return false;
         }
         self.glob_pairs(other).any(|(left, right)| glob::meets(&left.segments, &right.segments))
-            || self.globs.iter().any(|glob| other.plain.iter().any(|plain| glob_meets_plain(glob, plain)))
-            || other.globs.iter().any(|glob| self.plain.iter().any(|plain| glob_meets_plain(glob, plain)))
+            || self.globs.iter().any(|glob| other.all_plain().any(|plain| glob_meets_plain(glob, plain)))
+            || other.globs.iter().any(|glob| self.all_plain().any(|plain| glob_meets_plain(glob, plain)))
     }
 
     /// Where the sets meet, for messages; `None` exactly when they do not conflict.
@@ -126,20 +143,21 @@ impl PathSet {
             }
         }
         for glob in &self.globs {
-            if let Some((plain, path)) = other.plain.iter().find_map(|plain| Some((plain, glob_plain_path(glob, plain)?))) {
+            if let Some((plain, path)) = other.all_plain().find_map(|plain| Some((plain, glob_plain_path(glob, plain)?))) {
                 return Some(self.conflict(glob.entry, other, plain.entry, path));
             }
         }
         for glob in &other.globs {
-            if let Some((plain, path)) = self.plain.iter().find_map(|plain| Some((plain, glob_plain_path(glob, plain)?))) {
+            if let Some((plain, path)) = self.all_plain().find_map(|plain| Some((plain, glob_plain_path(glob, plain)?))) {
                 return Some(self.conflict(plain.entry, other, glob.entry, path));
             }
         }
         None
     }
 
-    pub(super) fn plain(&self) -> &[Plain] {
-        &self.plain
+    /// Plain entries, those below others that look like files included.
+    pub(super) fn all_plain(&self) -> impl Iterator<Item = &Plain> {
+        self.plain.iter().chain(&self.inner)
     }
 
     pub(super) fn globs(&self) -> &[Glob] {
@@ -171,22 +189,22 @@ impl PathSet {
                 set.firsts |= if prefix.is_empty() { u64::MAX } else { first_bit(&prefix) };
                 set.globs.push(Glob { segments, prefix, entry });
                 if glob::may_be_literal(&folded) {
-                    set.push_plain(&folded, entry);
+                    set.push_plain(&folded, may_be_folder(&text), entry);
                 }
             } else {
-                set.push_plain(&folded, entry);
+                set.push_plain(&folded, may_be_folder(&text), entry);
             }
             set.entries.push(text);
         }
         set.plain.sort_by(|a, b| a.key.cmp(&b.key).then(a.entry.cmp(&b.entry)));
-        set.plain.dedup_by(|later, kept| is_within(&later.key, &kept.key));
+        (set.plain, set.inner) = without_nesting(set.plain);
         set
     }
 
-    fn push_plain(&mut self, folded: &str, entry: u32) {
+    fn push_plain(&mut self, folded: &str, folder: bool, entry: u32) {
         let key = key_of(folded.trim_end_matches('/'));
         self.firsts |= first_bit(&key);
-        self.plain.push(Plain { key, entry });
+        self.plain.push(Plain { key, folder, entry });
     }
 }
 
@@ -257,20 +275,42 @@ fn plain_meeting(left: &[Plain], right: &[Plain]) -> Option<(usize, usize)> {
     None
 }
 
-fn glob_meets_plain(glob: &Glob, plain: &Plain) -> bool {
-    glob_meets_plain_key(glob, &plain.key)
+/// Sorted paths, none below another; and apart from them those that lie below one that looks like a file.
+fn without_nesting(sorted: Vec<Plain>) -> (Vec<Plain>, Vec<Plain>) {
+    let (mut outer, mut inner): (Vec<Plain>, Vec<Plain>) = (Vec::with_capacity(sorted.len()), Vec::new());
+    for next in sorted {
+        let Some(top) = outer.last_mut().filter(|top| is_within(&next.key, &top.key)) else {
+            outer.push(next);
+            continue;
+        };
+        if top.key == next.key {
+            top.folder |= next.folder;
+        } else if !top.folder {
+            match inner.last_mut().filter(|last| last.key == next.key || (last.folder && is_within(&next.key, &last.key))) {
+                Some(last) => last.folder |= last.key == next.key && next.folder,
+                None => inner.push(next),
+            }
+        }
+    }
+    (outer, inner)
 }
 
-/// Whether a glob and a plain entry's key share a path.
-pub(super) fn glob_meets_plain_key(glob: &Glob, key: &[u8]) -> bool {
-    is_related(&glob.prefix, key) && glob::meets(&glob.segments, &glob::compile_plain(&path_of(key)))
+fn glob_meets_plain(glob: &Glob, plain: &Plain) -> bool {
+    glob_meets_plain_key(glob, &plain.key, plain.folder)
+}
+
+/// Whether a glob and a plain entry's key share a path. A glob that spells the key out and goes on takes it for a folder.
+pub(super) fn glob_meets_plain_key(glob: &Glob, key: &[u8], folder: bool) -> bool {
+    let folder = folder || is_within(&glob.prefix, key);
+    is_related(&glob.prefix, key) && glob::meets(&glob.segments, &glob::compile_plain(&path_of(key), folder))
 }
 
 fn glob_plain_path(glob: &Glob, plain: &Plain) -> Option<String> {
     if !is_related(&glob.prefix, &plain.key) {
         return None;
     }
-    glob::common_path(&glob.segments, &glob::compile_plain(&path_of(&plain.key)))
+    let folder = plain.folder || is_within(&glob.prefix, &plain.key);
+    glob::common_path(&glob.segments, &glob::compile_plain(&path_of(&plain.key), folder))
 }
 
 #[cfg(test)]

@@ -44,6 +44,15 @@ fn which_entries_conflict() {
         ("caf\u{e9}", "cafe\u{301}/x", Some("caf\u{e9}/x")),
         ("SRC/a.py", "src/a.py", None),
         ("x[", "x[", Some("x[")),
+        ("src/base.txt", "**/*.md", None),
+        ("src/base.txt", "src/**/*.txt", Some("src/base.txt")),
+        ("src/base.txt", "src/base.txt/x", Some("src/base.txt/x")),
+        ("src/base.txt/", "**/*.md", Some("src/base.txt/.md")),
+        ("src/base.txt", "src/base.txt/*.md", Some("src/base.txt/.md")),
+        ("src/base", "**/*.md", Some("src/base/.md")),
+        ("src/My.Core", "**/*.cs", Some("src/My.Core/.cs")),
+        ("Makefile", "**/*.md", None),
+        ("src/[a].txt", "**/*.md", None),
     ] {
         let (a, b) = (set(&[left]), set(&[right]));
         let found = a.first_conflict(&b).map(|conflict| conflict.path);
@@ -61,6 +70,20 @@ fn case_is_ignored_where_asked() {
     assert!(folded("Über/").covers("ÜBER/x"));
     assert!(!set(&["SRC/"]).covers("src/a.py"));
     assert!(set(&["SRC/"]).with_case(true).covers("src/a.py"));
+}
+
+#[test]
+fn what_lies_below_a_file_is_covered_but_not_foreseen() {
+    let paths = set(&["src/core.rs", "src/core.rs/known.md", "src/api", "docs/*.md"]);
+    for path in ["src/core.rs", "src/core.rs/known.md", "src/api/x", "docs/a.md"] {
+        assert!(paths.covers(path) && paths.foresees(path), "{path}");
+    }
+    assert!(paths.covers("src/core.rs/other.md") && !paths.foresees("src/core.rs/other.md"));
+    assert!(!paths.covers("src") && !paths.foresees("src"));
+    // The one known path below it meets globs as any other does.
+    let known = set(&["src/core.rs", "src/core.rs/known.md"]);
+    assert_eq!(known.first_conflict(&set(&["**/known.md"])).unwrap().path, "src/core.rs/known.md");
+    assert!(!known.conflicts(&set(&["src/core.rs-*"])) && !set(&["src/core.rs"]).conflicts(&set(&["**/known.md"])));
 }
 
 #[test]
@@ -108,6 +131,12 @@ fn model_covers(entry: &str, path: &str) -> bool {
     model_segments(&segments, &names) || (!entry.contains(['*', '?']) && (path == entry || path.starts_with(&format!("{entry}/"))))
 }
 
+/// The same, but below a plain path only if it does not look like a file. The one such name here is `a.b`.
+fn model_foresees(entry: &str, path: &str) -> bool {
+    let looks_like_file = !entry.contains(['*', '?', '[']) && (entry == "a.b" || entry.ends_with("/a.b"));
+    if looks_like_file { path == entry } else { model_covers(entry, path) }
+}
+
 fn model_segments(segments: &[&str], names: &[&str]) -> bool {
     match (segments.split_first(), names.split_first()) {
         (None, None) => true,
@@ -134,7 +163,7 @@ fn model_name(pattern: &[u8], name: &[u8]) -> bool {
 
 fn entry() -> impl Strategy<Value = String> {
     let name = prop::collection::vec(prop::sample::select(vec!["a", "b", "*", "?", "[ab]", "[b]"]), 1..4).prop_map(|parts| parts.concat());
-    let plain = prop::sample::select(vec!["a", "b", "ab"]).prop_map(str::to_owned);
+    let plain = prop::sample::select(vec!["a", "b", "ab", "a.b"]).prop_map(str::to_owned);
     let segment = prop_oneof![3 => plain, 2 => name.prop_filter("two stars are one", |n| !n.contains("**")), 1 => Just("**".to_owned())];
     (prop::collection::vec(segment, 1..4), any::<bool>()).prop_map(|(segments, directory)| {
         let text = segments.join("/");
@@ -143,7 +172,7 @@ fn entry() -> impl Strategy<Value = String> {
 }
 
 fn path() -> impl Strategy<Value = String> {
-    prop::collection::vec(prop::sample::select(vec!["a", "b", "ab", "ba", "aab", "c"]), 1..5).prop_map(|names| names.join("/"))
+    prop::collection::vec(prop::sample::select(vec!["a", "b", "ab", "ba", "aab", "a.b", "c"]), 1..5).prop_map(|names| names.join("/"))
 }
 
 /// What an agent may call a file is claimed by that very name.
@@ -178,6 +207,8 @@ proptest! {
         let paths = PathSet::new(&entries, false).unwrap();
         let expected = entries.iter().any(|entry| model_covers(&normalise_entry(entry).unwrap(), &path));
         prop_assert_eq!(paths.covers(&path), expected);
+        let foreseen = entries.iter().any(|entry| model_foresees(&normalise_entry(entry).unwrap(), &path));
+        prop_assert_eq!(paths.foresees(&path), foreseen);
     }
 
     #[test]
@@ -195,7 +226,7 @@ proptest! {
     #[test]
     fn a_path_in_both_is_a_conflict(a in prop::collection::vec(entry(), 1..4), b in prop::collection::vec(entry(), 1..4), path in path()) {
         let (left, right) = (PathSet::new(&a, false).unwrap(), PathSet::new(&b, false).unwrap());
-        if left.covers(&path) && right.covers(&path) {
+        if left.foresees(&path) && right.foresees(&path) {
             prop_assert!(left.conflicts(&right));
         }
     }

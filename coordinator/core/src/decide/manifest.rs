@@ -33,7 +33,7 @@ pub(crate) fn judge(run: &Run, unit: &Unit, changed: &[ChangedPath], by_person: 
             judged.breach.push((change.path.clone(), why));
         } else if !by_person && !unit.claims_all() && is_protected(&change.path) && !names(unit, &change.path) {
             judged.breach.push((change.path.clone(), "needs an entry of its own in the unit's writes".to_owned()));
-        } else if unit.manifest.writes.covers(&change.path) && (!by_person || !is_protected(&change.path) || names(unit, &change.path)) {
+        } else if is_own(run, unit, &change.path) && (!by_person || !is_protected(&change.path) || names(unit, &change.path)) {
             // Its own.
         } else if let Some(holder) = run.holders_of(&unit.id, &change.path).next() {
             if run.options.manifest == ManifestRule::Strict && !unit.exclusive && !by_person {
@@ -52,6 +52,13 @@ pub(crate) fn judge(run: &Run, unit: &Unit, changed: &[ChangedPath], by_person: 
     judged.paths.sort();
     judged.paths.dedup();
     judged
+}
+
+/// Whether a path is the unit's by its manifest. What turns up below an entry that looked like a file is claimed where that can be done, so that others
+/// that foresaw it are asked first.
+fn is_own(run: &Run, unit: &Unit, path: &str) -> bool {
+    let writes = &unit.manifest.writes;
+    if run.options.manifest == ManifestRule::Strict && !unit.exclusive { writes.covers(path) } else { writes.foresees(path) }
 }
 
 /// Whether edits of `AGENTS.md` files are part of the unit's work rather than learnings.
