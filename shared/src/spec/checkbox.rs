@@ -56,6 +56,26 @@ pub(super) fn parse(line: &str) -> Option<Checkbox<'_>> {
     spaced.then_some(Checkbox { mark, mark_at: (from, from + close), optional, body: body.trim() })
 }
 
+/// A line that was surely meant as a task and is no checkbox: no space after the bullet, a number as bullet, or none (`-[ ] 2. A`, `1. [ ] 2. A`, `[ ] 2. A`).
+pub(super) fn is_misspelt(line: &str) -> bool {
+    let text = line.trim_start();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let after = match text.get(digits..).and_then(|rest| rest.strip_prefix(['.', ')'])) {
+        Some(rest) if (1..=4).contains(&digits) => rest,
+        _ => text.strip_prefix(['-', '*', '+', '•', '–', '—']).unwrap_or(text),
+    };
+    let Some((mark, rest)) = after.trim_start().strip_prefix('[').and_then(|inside| inside.split_once(']')) else { return false };
+    let known = matches!(mark, "" | " " | "x" | "X" | "-" | "~");
+    // `[x](link)`, `[x]: link`
+    if !known || rest.starts_with(['(', '[', ':']) {
+        return false;
+    }
+    let (_, body) = strip_optional(rest);
+    let body = body.trim();
+    let certain = numbered(body).is_some();
+    certain || (text.len() == line.len() && matches!(mark, " " | "x" | "X") && rest.starts_with(' ') && !body.is_empty())
+}
+
 fn strip_optional(rest: &str) -> (bool, &str) {
     for marker in ["\\*", "*"] {
         if let Some(after) = rest.strip_prefix(marker)
@@ -146,7 +166,7 @@ fn component(bytes: &[u8], from: usize) -> Option<usize> {
 }
 
 /// Whether the whole text is an id.
-pub(super) fn is_id(text: &str) -> bool {
+pub fn is_id(text: &str) -> bool {
     id_len(text) == Some(text.len())
 }
 

@@ -19,6 +19,7 @@ mod tree;
 mod units;
 
 pub use assign_rules::{apply_proposal, assign_all, assign_by_rules, share_windows};
+pub use checkbox::is_id as is_task_id;
 pub use design::{design_overview, first_mermaid};
 pub use model::{Dependency, Plan, Task, Unit};
 pub use problem::{Level, Problem};

@@ -19,6 +19,8 @@ pub(super) enum Kind<'a> {
     Fenced,
     /// A heading.
     Heading {
+        /// From 1.
+        level: usize,
         /// Its text.
         text: &'a str,
     },
@@ -100,9 +102,9 @@ fn classify<'a>(lines: &'a [Line<'a>]) -> Vec<Kind<'a>> {
             if text.trim().is_empty() || checkbox::is_rule(text) {
                 return Kind::Empty;
             }
-            if let Some((_, text)) = checkbox::heading(text) {
+            if let Some((level, text)) = checkbox::heading(text) {
                 open.clear();
-                return Kind::Heading { text };
+                return Kind::Heading { level, text };
             }
             let Some(parts) = checkbox::parse(text) else { return Kind::Text };
             let indent = line.indent();
@@ -118,7 +120,8 @@ fn classify<'a>(lines: &'a [Line<'a>]) -> Vec<Kind<'a>> {
 
 /// Drops candidates that are words or counts rather than ids; says whether any id is left.
 ///
-/// `1.`, `A1:` and `1.2` always count. A bare `3` counts at top level of a plan that numbers its tasks; a bare `S3` only if such ids are what the plan uses.
+/// `1.`, `A1:` and `1.2` always count. A bare `3` counts at top level of a plan that numbers its tasks; a bare `S3` if such ids are what the plan uses,
+/// and at top level also if the plan surely uses letters of any kind in its ids: otherwise it is the first word of a title (`H2 database`).
 fn accept_ids(kinds: &mut [Kind<'_>]) -> bool {
     let mut prefixes: HashSet<String> = HashSet::new();
     let (mut top, mut bare_numbers, mut bare_words, mut numbered) = (0usize, 0usize, 0usize, false);
@@ -142,6 +145,7 @@ fn accept_ids(kinds: &mut [Kind<'_>]) -> bool {
             }
         }
     }
+    let has_letters = prefixes.iter().any(|letters| !letters.is_empty());
     let mut any = false;
     for kind in kinds.iter_mut() {
         let Kind::Box { number, nested, parts } = kind else { continue };
@@ -154,7 +158,7 @@ fn accept_ids(kinds: &mut [Kind<'_>]) -> bool {
         let accepted = match found.shape {
             Shape::Delimited | Shape::Dotted => true,
             Shape::Number => !*nested && (numbered || bare_numbers * 2 >= top),
-            Shape::Word => prefixes.contains(prefix(found.id)) || bare_words * 2 >= top,
+            Shape::Word => prefixes.contains(prefix(found.id)) || bare_words * 2 >= top || (!*nested && has_letters),
         };
         // An unknown mark is taken for a typing slip only on lines that are surely tasks.
         let accepted = accepted && (known_mark(parts.mark) || found.shape == Shape::Delimited || numbered);

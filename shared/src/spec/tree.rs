@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::checkbox::{self, ID_BYTES_MAX, Shape};
 use super::depends::DependencyLine;
 use super::detail::{self, Detail};
-use super::lines::{Line, indent_of};
+use super::lines::{Line, indent_of, strip_bullet};
 use super::model::Task;
 use super::problem::Report;
 use super::tasks::{Kind, known_mark};
@@ -57,6 +57,10 @@ struct Grower<'a, 'r> {
     /// Tasks that enclose the present line by indentation, since the last heading.
     open: Vec<(usize, usize)>,
     sink: Sink,
+    /// Column and task of the list of criteria that is open: checkboxes without ids below its label are details of that task.
+    criteria: Option<(usize, usize)>,
+    /// Level of the heading the tasks stand under.
+    section: usize,
     /// Number of the next generated id at top level and below each open task.
     next_top: u32,
     next_below: HashMap<usize, u32>,
@@ -72,6 +76,8 @@ pub(super) fn grow<'a>(lines: &'a [Line<'a>], kinds: &'a [Kind<'a>], generate: b
         headings: Vec::new(),
         open: Vec::new(),
         sink: Sink::None,
+        criteria: None,
+        section: 0,
         next_top: 0,
         next_below: HashMap::new(),
         report,
@@ -91,10 +97,16 @@ impl<'a> Grower<'a, '_> {
         match kind {
             Kind::Empty => {}
             Kind::Fenced => self.detail(line, true),
-            Kind::Text => self.detail(line, false),
-            Kind::Heading { text } => {
+            Kind::Text => self.text(line),
+            Kind::Heading { level, text } if *level > self.section.max(2) && is_criteria(text) && matches!(self.sink, Sink::Task(_)) => {
+                self.begin_criteria(0);
+                self.detail(line, false);
+            }
+            Kind::Heading { level, text } => {
                 self.open.clear();
                 self.sink = Sink::None;
+                self.criteria = None;
+                self.section = *level;
                 if let Some((id, title)) = checkbox::heading_number(text) {
                     self.sink = Sink::Heading(self.headings.len());
                     self.headings.push(Heading { id, title, line: line.number, lines: Vec::new() });
@@ -103,7 +115,7 @@ impl<'a> Grower<'a, '_> {
             Kind::Box { number: Some(number), parts, nested } => {
                 if *nested && number.shape == Shape::Dotted && self.is_stray(number.id) {
                     self.report.warning(line.number, format!("`{}` is read as a detail, not as a task id: it stands below another task and has no parent; write `{}.` to make it a task", number.id, number.id));
-                    self.unnumbered(line);
+                    self.unnumbered(line, parts);
                 } else {
                     let (title, parallel) = checkbox::title(number.rest);
                     self.plant(line, number.id.to_owned(), title, parallel, parts);
@@ -113,7 +125,32 @@ impl<'a> Grower<'a, '_> {
                 let (title, parallel) = checkbox::title(parts.body);
                 self.plant_generated(line, title, parallel, parts);
             }
-            Kind::Box { number: None, .. } => self.unnumbered(line),
+            Kind::Box { number: None, parts, .. } => self.unnumbered(line, parts),
+        }
+    }
+
+    /// Prose, a bullet, a label.
+    fn text(&mut self, line: &'a Line<'a>) {
+        if checkbox::is_misspelt(&line.text) {
+            let place = match self.sink {
+                Sink::Task(at) => format!("read as a detail of task {}", self.seeds[at].task.id),
+                Sink::Heading(_) | Sink::None => "left out".to_owned(),
+            };
+            let how = "a task line looks like `- [ ] 2. Title`: bullet, space, box, space, id";
+            self.report.warning(line.number, format!("this looks like a task and is none, so it is {place}; {how}"));
+        }
+        if is_label(&line.text) {
+            self.begin_criteria(line.indent());
+        } else if line.indent() == 0 && strip_bullet(&line.text).is_none() {
+            self.criteria = None;
+        }
+        self.detail(line, false);
+    }
+
+    /// A list of criteria below the task above.
+    fn begin_criteria(&mut self, column: usize) {
+        if let Sink::Task(at) = self.sink {
+            self.criteria = Some((column, at));
         }
     }
 
@@ -135,21 +172,25 @@ impl<'a> Grower<'a, '_> {
     }
 
     /// A checkbox without an id, in a plan that has ids.
-    fn unnumbered(&mut self, line: &'a Line<'a>) {
+    fn unnumbered(&mut self, line: &'a Line<'a>, parts: &checkbox::Checkbox<'a>) {
         let indent = line.indent();
         while self.open.last().is_some_and(|(column, _)| *column >= indent) {
             self.open.pop();
         }
-        if let Some(&(_, at)) = self.open.last() {
+        let listed = self.criteria.filter(|(column, _)| *column <= indent).map(|(_, at)| at);
+        if let Some(at) = self.open.last().map(|(_, at)| *at).or(listed) {
             self.sink = Sink::Task(at);
             self.detail(line, false);
-        } else {
-            self.sink = Sink::None;
-            self.report.warning(
-                line.number,
-                "this checkbox has no id and belongs to no task, so it is left out; number it, or indent it below a task",
-            );
+            return;
         }
+        self.sink = Sink::None;
+        self.criteria = None;
+        // Its first word may have been meant as one.
+        let word = checkbox::numbered(parts.body).map(|number| format!(" (`{0}.` if {0} is its id)", number.id)).unwrap_or_default();
+        self.report.warning(
+            line.number,
+            format!("this checkbox has no id and belongs to no task, so it is left out; number it{word}, or indent it below a task"),
+        );
     }
 
     fn plant_generated(&mut self, line: &'a Line<'a>, title: String, parallel: bool, parts: &checkbox::Checkbox<'a>) {
@@ -212,6 +253,7 @@ impl<'a> Grower<'a, '_> {
         }
         self.open.push((indent, at));
         self.sink = Sink::Task(at);
+        self.criteria = None;
     }
 
     /// Parents by id; a numbered heading above stands in for one that has no line.
@@ -275,6 +317,22 @@ impl<'a> Grower<'a, '_> {
             }
         }
     }
+}
+
+/// Longest line that is taken for the label of a list.
+const LABEL_CHARS_MAX: usize = 80;
+/// Words of headings over criteria, which are no sections of the plan.
+const CRITERIA_WORDS: [&str; 6] = ["criteria", "acceptance", "definition of done", "done when", "checklist", "verification"];
+
+/// `**Acceptance criteria:**`, with or without emphasis or bullet.
+fn is_label(text: &str) -> bool {
+    let text = strip_bullet(text.trim()).unwrap_or(text.trim()).trim_end_matches(['*', '_', ' ']);
+    text.ends_with([':', '：']) && text.chars().count() <= LABEL_CHARS_MAX
+}
+
+fn is_criteria(heading: &str) -> bool {
+    let heading = heading.to_lowercase();
+    CRITERIA_WORDS.iter().any(|word| heading.contains(word)) && checkbox::heading_number(&heading).is_none()
 }
 
 fn blank(id: String, title: String, line: u32) -> Task {

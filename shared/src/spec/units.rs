@@ -294,7 +294,17 @@ fn merged(tasks: &[Task], list: impl Fn(&Task) -> &Vec<String>) -> Vec<String> {
 fn is_checkpoint(title: &str) -> bool {
     let lower = title.trim_start_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
     let rest = lower.strip_prefix("final").map_or(lower.as_str(), str::trim_start);
-    rest.strip_prefix("checkpoint").is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()) || rest.starts_with('s'))
+    rest.strip_prefix("checkpoint").is_some_and(|rest| ends_word(rest.strip_prefix('s').unwrap_or(rest)))
+}
+
+/// Whether a word ends where this begins: `_`, and a mark that joins on to a letter (`checkpoint-helper`, `checkpoint.rs`), are part of it.
+fn ends_word(rest: &str) -> bool {
+    let mut next = rest.chars();
+    match next.next() {
+        Some('-' | '.' | '/' | '\'' | '’') => !next.next().is_some_and(char::is_alphabetic),
+        Some(c) => !c.is_alphanumeric() && c != '_',
+        None => true,
+    }
 }
 
 /// Reports tasks that depend on themselves and cycles of units, each once.
@@ -304,6 +314,7 @@ fn report_cycles(units: &[Unit], report: &mut Report) {
             report.error(dependency.line, format!("dependency cycle: {0} -> {0}; remove the dependency", task.id));
         }
     }
+    units.iter().for_each(|unit| report_inner_cycles(unit, report));
     let place: HashMap<&str, usize> = units.iter().enumerate().map(|(at, unit)| (unit.id.as_str(), at)).collect();
     let edges: Vec<Vec<usize>> =
         units.iter().map(|unit| unit.depends_on.iter().filter_map(|id| place.get(id.as_str()).copied()).collect()).collect();
@@ -311,6 +322,47 @@ fn report_cycles(units: &[Unit], report: &mut Report) {
         let first = &units[cycle[0]];
         let next = &units[cycle[1 % cycle.len()]];
         report.error(line_of_edge(first, next), format!("dependency cycle: {}; remove one of these dependencies", show(&cycle, units)));
+    }
+}
+
+/// Cycles of a unit's own tasks. A task begins after its parent has begun and what it depends on is done; it is done after it has begun and its
+/// subtasks are done. So a task that depends on one below itself waits for itself, too; one that names a task above itself only says where it belongs.
+fn report_inner_cycles(unit: &Unit, report: &mut Report) {
+    let place: HashMap<&str, usize> = unit.tasks.iter().enumerate().map(|(at, task)| (task.id.as_str(), at)).collect();
+    let parent = |at: usize| unit.tasks[at].parent.as_ref().and_then(|parent| place.get(parent.as_str()).copied());
+    let inner = |at: usize| {
+        let named = unit.tasks[at].depends_on.iter().filter_map(|on| Some((*place.get(on.task.as_str())?, on.line)));
+        // A task that names itself is reported already.
+        named.filter(move |(on, _)| std::iter::successors(Some(at), |at| parent(*at)).all(|above| above != *on))
+    };
+    if (0..unit.tasks.len()).all(|at| inner(at).next().is_none()) {
+        return;
+    }
+    let (begun, done) = (|at: usize| 2 * at, |at: usize| 2 * at + 1);
+    let mut edges: Vec<Vec<usize>> = vec![Vec::new(); 2 * unit.tasks.len()];
+    for at in 0..unit.tasks.len() {
+        edges[begun(at)].extend(inner(at).map(|(on, _)| done(on)));
+        edges[done(at)].push(begun(at));
+        if let Some(parent) = parent(at) {
+            edges[begun(at)].push(begun(parent));
+            edges[done(parent)].push(done(at));
+        }
+    }
+    let mut told = HashSet::new();
+    for cycle in cycles(&edges) {
+        let mut tasks: Vec<usize> = cycle.into_iter().map(|node| node / 2).collect();
+        tasks.dedup();
+        if tasks.len() > 1 && tasks.first() == tasks.last() {
+            tasks.pop();
+        }
+        let least = tasks.iter().enumerate().min_by_key(|(_, at)| **at).map_or(0, |(at, _)| at);
+        tasks.rotate_left(least);
+        if !told.insert(tasks.clone()) {
+            continue;
+        }
+        let names: Vec<&str> = tasks.iter().map(|at| unit.tasks[*at].id.as_str()).collect();
+        let line = tasks.iter().flat_map(|at| inner(*at)).find(|(on, _)| tasks.contains(on)).map_or(unit.own().line, |(_, line)| line);
+        report.error(line, format!("dependency cycle: {}; remove one of these dependencies", shown(names)));
     }
 }
 
@@ -350,12 +402,17 @@ pub(crate) fn cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
 }
 
 fn show(cycle: &[usize], units: &[Unit]) -> String {
-    let mut names: Vec<String> = cycle.iter().map(|at| units[*at].id.to_string()).collect();
+    shown(cycle.iter().map(|at| units[*at].id.as_str()).collect())
+}
+
+fn shown(names: Vec<&str>) -> String {
+    let first = names.first().map(|name| (*name).to_owned());
+    let mut names: Vec<String> = names.into_iter().map(str::to_owned).collect();
     if names.len() > CYCLE_UNITS_SHOWN_MAX {
         let left_out = names.len() - CYCLE_UNITS_SHOWN_MAX;
         names.splice(CYCLE_UNITS_SHOWN_MAX / 2..CYCLE_UNITS_SHOWN_MAX / 2 + left_out, [format!("({left_out} more)")]);
     }
-    names.push(units[cycle[0]].id.to_string());
+    names.extend(first);
     names.join(" -> ")
 }
 

@@ -86,6 +86,10 @@ fn bare_numbers_and_words_are_ids_only_where_the_plan_uses_them_so() {
     assert_eq!(unit_ids("- [ ] 1 A\n- [ ] 2 B\n"), ["1", "2"]);
     assert_eq!(unit_ids("- [ ] T001 A\n- [ ] T002 [P] B\n"), ["T001", "T002"]);
     assert_eq!(unit_ids("- [ ] A1 A\n- [ ] A2 B\n"), ["A1", "A2"]);
+    // Letters before numbers are what this plan uses.
+    let mixed = "- [ ] 1. One\n- [ ] A1 Alpha\n- [ ] T01 Tee\n- [ ] P2.1 Pee\n- [ ] 1.4a Four\n- [ ] 2 Two\n- [ ] S3: bucket\n";
+    assert_eq!(unit_ids(mixed), ["1 1.4a", "A1", "T01", "P2.1", "2", "S3"]);
+    assert!(problems(mixed).is_empty(), "{:?}", problems(mixed));
     // A count below a task is a detail.
     let plan = plan("- [ ] 1. A\n  - [ ] 3 reviewers agree\n  - [ ] S3 bucket\n- [ ] 2. B\n");
     assert_eq!(ids(&plan), ["1", "2"]);
@@ -93,6 +97,51 @@ fn bare_numbers_and_words_are_ids_only_where_the_plan_uses_them_so() {
     // A plan without ids keeps being one when a title begins with a number.
     let text = "- [ ] Write\n- [ ] 5 tests\n- [ ] Read\n- [ ] S3 bucket\n- [ ] Rest\n";
     assert_eq!(unit_ids(text), ["1", "2", "3", "4", "5"]);
+}
+
+#[test]
+fn checkboxes_of_a_list_of_criteria_are_details_of_the_task_above() {
+    for label in
+        ["**Acceptance criteria:**", "Acceptance criteria:", "- **Done when**:", "### Acceptance Criteria", "#### Definition of Done"]
+    {
+        let text =
+            format!("## Tasks\n\n- [ ] 1. A\n- [ ] 2. Next\n\n{label}\n\n- [ ] a works\n- [ ] b works\n  - and well\n\n- [ ] 3. Third\n");
+        let plan = plan(&text);
+        assert_eq!(ids(&plan), ["1", "2", "3"], "{label}");
+        assert!(plan.problems.is_empty(), "{label}: {:?}", plan.problems);
+        let label = label.trim_start_matches('-').trim();
+        assert!(plan.units[1].own().details.iter().any(|detail| detail.contains(label)), "{:?}", plan.units[1].own().details);
+        for detail in ["a works", "b works", "and well"] {
+            assert!(plan.units[1].own().details.iter().any(|line| line.ends_with(detail)), "{:?}", plan.units[1].own().details);
+        }
+    }
+    // Prose ends the list, a section of the plan is none, and a label further in is another one's.
+    for text in [
+        "- [ ] 1. A\n\nCriteria:\n\nNone yet.\n\n- [ ] Loose\n",
+        "- [ ] 1. A\n\n## Acceptance Criteria\n- [ ] Loose\n",
+        "- [ ] 1. A\n  - Steps:\n- [ ] Loose\n",
+        "Legend:\n- [ ] Loose\n- [ ] 1. A\n",
+    ] {
+        let found = problems(text);
+        assert!(found.len() == 1 && found[0].contains("belongs to no task"), "{text:?}: {found:?}");
+    }
+}
+
+#[test]
+fn a_checkpoint_is_a_whole_word() {
+    for (title, is_one) in [
+        ("Checkpoint", true),
+        ("Checkpoint - all tests pass", true),
+        ("Final checkpoint: ship", true),
+        ("**Checkpoints.**", true),
+        ("Checkpoint_helper module", false),
+        ("checkpoint-helper", false),
+        ("checkpoint.rs", false),
+        ("Checkpointing", false),
+        ("Checkpoint 2", true),
+    ] {
+        assert_eq!(plan(&format!("- [ ] 1. {title}\n")).units[0].checkpoint, is_one, "{title}");
+    }
 }
 
 #[test]

@@ -36,6 +36,18 @@ fn plans_that_cannot_be_run() {
             vec!["E tasks.md:3: dependency cycle: 1 -> 2 -> 1; remove one of these dependencies"],
         ),
         (
+            "- [ ] 1. A\n  - [ ] 1.1 B\n    - Depends on: 1.2\n  - [ ] 1.2 C\n    - Depends on: 1.1\n",
+            vec!["E tasks.md:3: dependency cycle: 1.1 -> 1.2 -> 1.1; remove one of these dependencies"],
+        ),
+        (
+            "- [ ] 1. A\n- [ ] 2. B\n  - Depends on: 2.1\n  - [ ] 2.1 C\n    - [ ] 2.1.1 D\n",
+            vec!["E tasks.md:3: dependency cycle: 2 -> 2.1 -> 2; remove one of these dependencies"],
+        ),
+        (
+            "- [ ] 1. A\n  - [ ] 1.1 B\n    - [ ] 1.1.1 C\n      - Depends on: 1.2\n  - [ ] 1.2 D\n    - Depends on: 1.1\n  - [ ] 1.3 E\n    - Depends on: 1.1\n",
+            vec!["E tasks.md:4: dependency cycle: 1.1 -> 1.1.1 -> 1.2 -> 1.1; remove one of these dependencies"],
+        ),
+        (
             "- [ ] 1. A\n  - _writes: /etc/x_\n",
             vec!["E tasks.md:2: `/etc/x` is absolute; write it relative to the repository's top folder"],
         ),
@@ -64,6 +76,22 @@ fn plans_that_run_with_a_remark() {
         (
             "- [ ] 1. A\n## Done when\n- [ ] all is well\n",
             vec!["W tasks.md:3: this checkbox has no id and belongs to no task, so it is left out; number it, or indent it below a task"],
+        ),
+        (
+            "- [ ] 1. A\n- [ ] H2 database\n- [ ] 2. B\n",
+            vec![
+                "W tasks.md:2: this checkbox has no id and belongs to no task, so it is left out; number it (`H2.` if H2 is its id), or indent it below a task",
+            ],
+        ),
+        (
+            "[ ] 1. Z\n- [ ] 1. A\n-[ ] 2. B\n1. [x] 3. C\n  [ ] 5. D\n1. [ ] Loose\n  1. [ ] a step\n[x](a.md) 2. no\n",
+            vec![
+                "W tasks.md:1: this looks like a task and is none, so it is left out; a task line looks like `- [ ] 2. Title`: bullet, space, box, space, id",
+                "W tasks.md:3: this looks like a task and is none, so it is read as a detail of task 1; a task line looks like `- [ ] 2. Title`: bullet, space, box, space, id",
+                "W tasks.md:4: this looks like a task and is none, so it is read as a detail of task 1; a task line looks like `- [ ] 2. Title`: bullet, space, box, space, id",
+                "W tasks.md:5: this looks like a task and is none, so it is read as a detail of task 1; a task line looks like `- [ ] 2. Title`: bullet, space, box, space, id",
+                "W tasks.md:6: this looks like a task and is none, so it is read as a detail of task 1; a task line looks like `- [ ] 2. Title`: bullet, space, box, space, id",
+            ],
         ),
         ("- [ ] 1.\n", vec!["W tasks.md:1: task 1 has no title; say what is to be done"]),
         ("- [?] 1. A\n", vec!["W tasks.md:1: the box `[?]` of task 1 counts as not started; use `[ ]` or `[x]`"]),
