@@ -87,6 +87,7 @@ fn unit_view(unit: &Unit, planned: Option<&PlannedUnit>, has_errors: bool) -> Pl
         exclusive: unit.exclusive,
         wave: planned.map_or(0, |planned| planned.wave),
         waits_for: planned.map(|planned| planned.waits_for.iter().map(wait).collect()).unwrap_or_default(),
+        waits_left_out: planned.map_or(0, |planned| planned.waits_left_out),
     }
 }
 
@@ -135,6 +136,33 @@ mod tests {
         assert_eq!(view.critical_path.iter().map(UnitId::as_str).collect::<Vec<_>>(), ["2", "3", "6"]);
         assert_eq!((view.units[4].status.as_str(), view.units[4].runs), ("completed", false));
         assert!(view.units[5].optional && !view.units[5].runs);
+    }
+
+    /// Listing every earlier unit of each made hundreds of megabytes of a few thousand units.
+    #[test]
+    fn long_lists_of_waits_leave_out_what_follows_from_the_rest() {
+        let waits = |view: &PlanView, id: &str| {
+            let unit = view.units.iter().find(|unit| unit.id.as_str() == id).unwrap();
+            (unit.waits_for.iter().map(|wait| wait.unit.to_string()).collect::<Vec<_>>(), unit.waits_left_out, unit.wave)
+        };
+        let numbers = |from: u32, to: u32| (from..=to).map(|n| n.to_string()).collect::<Vec<_>>();
+        let bare: String = (1..=600).map(|n| format!("- [ ] {n}. Unit\n")).collect();
+        let view = plan_of(&bare, &PlanOptions::default());
+        assert_eq!(waits(&view, "257"), (numbers(1, 256), 0, 257));
+        assert_eq!(waits(&view, "258"), (numbers(257, 257), 256, 258));
+        assert_eq!(waits(&view, "600"), (numbers(599, 599), 598, 600));
+        assert_eq!((view.waves, view.critical_path.len()), (600, 600));
+        assert_eq!(plan_of(&bare, &PlanOptions { slots: Some(2), ..PlanOptions::default() }).waves, 600);
+        // One file, then units beside each other, a checkpoint, and another.
+        let mut text: String = (1..=300).map(|n| format!("- [ ] {n}. Unit\n  - _writes: one.txt_\n")).collect();
+        text.extend((301..=700).map(|n| format!("- [ ] {n}. Unit\n  - _writes: f{n}.txt_\n")));
+        text.push_str("- [ ] 701. Checkpoint\n  - _reads: src/_\n- [ ] 702. Checkpoint\n  - _reads: src/_\n");
+        let view = plan_of(&text, &PlanOptions::default());
+        assert_eq!(waits(&view, "300"), (numbers(299, 299), 298, 300));
+        assert_eq!(waits(&view, "700"), (Vec::new(), 0, 1));
+        let (listed, left_out, wave) = waits(&view, "701");
+        assert_eq!((listed, left_out, wave), (numbers(445, 700), 444, 301));
+        assert_eq!(waits(&view, "702"), (numbers(701, 701), 700, 302));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub fn render(plan: &PlanView, paint: Paint) -> String {
     if !out.is_empty() {
         text.push_str(&format!("\n{}\n", paint.style(Style::Dim, "does not run")));
         for unit in out {
-            let why = if unit.status == "completed" { "completed" } else { "left out" };
+            let why = if unit.status == "completed" { "completed before" } else { "left out" };
             let why = if unit.optional && why == "left out" { "optional" } else { why };
             let title = cut(&unit.title, WIDTH.saturating_sub(ids + 7 + why.len()));
             text.push_str(&paint.style(Style::Dim, &format!("  {}  {title} ({why})", pad(unit.id.as_str(), ids))));
@@ -68,8 +68,9 @@ fn push_unit(text: &mut String, unit: &PlanUnit, ids: usize, paint: Paint) {
     for wait in unit.waits_for.iter().take(WAITS_MAX) {
         line(wait_text(wait));
     }
-    if unit.waits_for.len() > WAITS_MAX {
-        line(format!("after {} (all with --json)", count((unit.waits_for.len() - WAITS_MAX) as u64, "more unit")));
+    let more = unit.waits_for.len().saturating_sub(WAITS_MAX) as u64 + u64::from(unit.waits_left_out);
+    if more > 0 {
+        line(format!("after {} (more with --json)", count(more, "more unit")));
     }
 }
 
@@ -112,6 +113,7 @@ mod tests {
             exclusive: false,
             wave,
             waits_for: Vec::new(),
+            waits_left_out: 0,
         }
     }
 
@@ -167,8 +169,8 @@ mod tests {
 
         does not run
           11  Benchmarks (optional)
-          12  Scaffold (completed)
-          13  long long long long long long long long long long long long l… (completed)
+          12  Scaffold (completed before)
+          13  long long long long long long long long long long long… (completed before)
 
         1 warning
           tasks.md:12: a checkbox without an id; give it one, or indent it under a

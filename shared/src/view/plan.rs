@@ -46,6 +46,9 @@ pub struct PlanUnit {
     pub wave: u32,
     /// What it waits for, dependencies and hazards.
     pub waits_for: Vec<PlanWait>,
+    /// Further units it waits for that are not listed: there are very many, and most follow from those that are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waits_left_out: u32,
 }
 
 /// A task of a plan.
@@ -83,4 +86,9 @@ pub struct ProblemView {
     pub line: u32,
     /// What, and the fix.
     pub message: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }

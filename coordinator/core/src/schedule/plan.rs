@@ -1,7 +1,7 @@
 //! A plan before anything runs: order, waves, what waits for what and why, the critical path. `orchctl plan` prints it; a run is scheduled by
 //! the same index.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use roundtable_shared::manifest::Manifest;
@@ -10,6 +10,9 @@ use roundtable_shared::{HazardRule, UnitId, UnitState};
 
 use super::ready::hazard_path;
 use crate::state::{Plan, Unit};
+
+/// Reasons to wait that are listed of a unit without leaving any out. Beyond it, those that follow from a listed one are, and then the earliest.
+const WAITS_LISTED_MAX: usize = 256;
 
 /// A plan.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -33,6 +36,8 @@ pub struct PlannedUnit {
     pub exclusive: bool,
     /// What it waits for.
     pub waits_for: Vec<PlannedWait>,
+    /// Further units it waits for that are not listed, being too many.
+    pub waits_left_out: u32,
     /// How long it and what waits for it will take at least, by guess.
     pub remaining_ms: u64,
 }
@@ -90,16 +95,20 @@ pub fn plan(
     let order = selection.runs.iter().filter_map(|unit| places.get(&unit.id).copied());
     let left_out = units.iter().filter(|unit| !unit.runs).map(|unit| unit.position);
     let index = Plan::build(&units, order.chain(left_out).collect(), &BTreeMap::new());
-    let waits: Vec<Vec<(usize, PlannedWait)>> = (0..units.len()).map(|at| waits_of(&units, &index, at, hazards)).collect();
-    let waves = waves(&units, &index, &waits, slots);
-    let critical_path = critical_path(&units, &index, &waits);
+    let waits = Waits::find(&units, &index, hazards);
+    let waves = waves(&units, &index, &waits.of, slots);
+    let critical_path = critical_path(&units, &index, &waits.of);
     let runs = index.order.iter().filter(|at| units[**at].runs);
-    let planned = runs.map(|&at| PlannedUnit {
-        id: units[at].id.clone(),
-        wave: waves[at],
-        exclusive: units[at].exclusive,
-        waits_for: waits[at].iter().map(|(_, wait)| wait.clone()).collect(),
-        remaining_ms: index.remaining_ms[at],
+    let planned = runs.map(|&at| {
+        let waits_for = waits.listed(&units, at);
+        PlannedUnit {
+            id: units[at].id.clone(),
+            wave: waves[at],
+            exclusive: units[at].exclusive,
+            waits_left_out: u32::try_from(waits.count[at].saturating_sub(waits_for.len())).unwrap_or(u32::MAX),
+            waits_for,
+            remaining_ms: index.remaining_ms[at],
+        }
     });
     Planned { units: planned.collect(), waves: waves.iter().copied().max().unwrap_or(0), critical_path }
 }
@@ -123,38 +132,132 @@ fn unit_of(at: usize, unit: &SpecUnit, needs: &BTreeMap<&UnitId, &Vec<UnitId>>, 
     }
 }
 
-fn waits_of(units: &[Arc<Unit>], index: &Plan, at: usize, hazards: HazardRule) -> Vec<(usize, PlannedWait)> {
-    let unit = &units[at];
-    if !unit.runs {
-        return Vec::new();
-    }
-    let wait = |on: usize, why, path| (on, PlannedWait { unit: units[on].id.clone(), why, path });
-    let mut waits: Vec<(usize, PlannedWait)> = index.needs[at]
-        .iter()
-        .map(|&on| {
-            let is_implied = unit.checkpoint_on.contains(&units[on].id);
-            wait(on, if is_implied { PlanReason::Checkpoint } else { PlanReason::Dependency }, String::new())
-        })
-        .collect();
-    if hazards == HazardRule::Ordered {
-        for &on in index.order.iter().take(index.rank[at]) {
-            let earlier = &units[on];
-            if !earlier.runs || index.needs[at].contains(&on) {
+/// Who waits for whom, and why.
+struct Waits {
+    /// By unit, in plan order of what is waited for. Of long lists, what follows from the rest is left out.
+    of: Vec<Vec<(usize, PlanReason)>>,
+    /// How many there are with those.
+    count: Vec<usize>,
+}
+
+/// What is known of the units before one in plan order, by rank.
+struct Before {
+    /// Units that run.
+    running: Vec<usize>,
+    /// Of those, units that claim everything.
+    claiming: Vec<usize>,
+    /// Rank from which on there is no more of them.
+    last_claiming: Vec<usize>,
+}
+
+impl Waits {
+    fn find(units: &[Arc<Unit>], index: &Plan, hazards: HazardRule) -> Self {
+        let before = Before::of(units, index);
+        let mut waits = Self { of: vec![Vec::new(); units.len()], count: vec![0; units.len()] };
+        // By rank: the units up to there are waited for by this one, directly or not.
+        let mut floors = vec![0_usize; units.len()];
+        for (rank, &at) in index.order.iter().enumerate() {
+            if !units[at].runs {
                 continue;
             }
-            if unit.claims_all() || earlier.claims_all() {
-                waits.push(wait(on, PlanReason::Exclusive, String::new()));
+            let (all, count) = waits_of(units, index, &before, at, hazards);
+            waits.count[at] = count;
+            waits.of[at] = if count > WAITS_LISTED_MAX { without_implied(all, index, &floors) } else { all };
+            floors[rank] = floor_of(units, index, &floors, rank, &waits.of[at]);
+        }
+        waits
+    }
+
+    /// The reasons to show of a unit: the latest, if there are too many.
+    fn listed(&self, units: &[Arc<Unit>], at: usize) -> Vec<PlannedWait> {
+        let own = &self.of[at];
+        let shown = own[own.len().saturating_sub(WAITS_LISTED_MAX)..].iter();
+        let wait = |(on, why): &(usize, PlanReason)| {
+            let path = if *why == PlanReason::Hazard { hazard_path(&units[at], &units[*on]) } else { String::new() };
+            PlannedWait { unit: units[*on].id.clone(), why: *why, path }
+        };
+        shown.map(wait).collect()
+    }
+}
+
+impl Before {
+    fn of(units: &[Arc<Unit>], index: &Plan) -> Self {
+        let mut before = Self { running: vec![0], claiming: vec![0], last_claiming: vec![0] };
+        let (mut running, mut claiming, mut last) = (0, 0, 0);
+        for (rank, &at) in index.order.iter().enumerate() {
+            if units[at].runs {
+                running += 1;
+                if units[at].claims_all() {
+                    claiming += 1;
+                    last = rank;
+                }
+            }
+            before.running.push(running);
+            before.claiming.push(claiming);
+            before.last_claiming.push(last);
+        }
+        before
+    }
+}
+
+/// What a unit waits for, and how much that is. Of very many, only what comes from the last unit on that claims everything: that waits for all before it.
+fn waits_of(units: &[Arc<Unit>], index: &Plan, before: &Before, at: usize, hazards: HazardRule) -> (Vec<(usize, PlanReason)>, usize) {
+    let (unit, rank) = (&units[at], index.rank[at]);
+    let mut waits: Vec<(usize, PlanReason)> = Vec::new();
+    for &on in &index.needs[at] {
+        let is_implied = unit.checkpoint_on.contains(&units[on].id);
+        waits.push((on, if is_implied { PlanReason::Checkpoint } else { PlanReason::Dependency }));
+    }
+    let mut count = waits.len();
+    if hazards == HazardRule::Ordered {
+        let needed: BTreeSet<usize> = index.needs[at].iter().copied().collect();
+        let claims_all = unit.claims_all();
+        let most = if claims_all { before.running[rank] } else { waits.len() + before.claiming[rank] + index.hazards[at].len() };
+        let from = if most > WAITS_LISTED_MAX { before.last_claiming[rank] } else { 0 };
+        for &on in &index.order[from..rank] {
+            let earlier = &units[on];
+            if !earlier.runs || needed.contains(&on) {
+                continue;
+            }
+            if claims_all || earlier.claims_all() {
+                waits.push((on, PlanReason::Exclusive));
             } else if index.hazards[at].binary_search(&on).is_ok() {
-                waits.push(wait(on, PlanReason::Hazard, hazard_path(unit, earlier)));
+                waits.push((on, PlanReason::Hazard));
             }
         }
+        count = if from == 0 { waits.len() } else { most };
     }
     waits.sort_by_key(|(on, _)| index.rank[*on]);
-    waits
+    (waits, count)
+}
+
+/// Drops, of reasons in plan order, those that a later one waits for itself. What the plan says in words stays.
+fn without_implied(waits: Vec<(usize, PlanReason)>, index: &Plan, floors: &[usize]) -> Vec<(usize, PlanReason)> {
+    let mut covered = 0;
+    let mut kept: Vec<(usize, PlanReason)> = Vec::new();
+    for (on, why) in waits.into_iter().rev() {
+        let rank = index.rank[on];
+        if rank >= covered || why == PlanReason::Dependency {
+            covered = covered.max(floors[rank]);
+            kept.push((on, why));
+        }
+    }
+    kept.reverse();
+    kept
+}
+
+/// The rank up to which everything that runs is waited for by the unit of this rank, by itself or through what it waits for.
+fn floor_of(units: &[Arc<Unit>], index: &Plan, floors: &[usize], rank: usize, waits: &[(usize, PlanReason)]) -> usize {
+    let ranks: BTreeSet<usize> = waits.iter().map(|(on, _)| index.rank[*on]).collect();
+    let mut floor = ranks.iter().map(|on| floors[*on]).max().unwrap_or(0);
+    while floor < rank && (ranks.contains(&floor) || !units[index.order[floor]].runs) {
+        floor += 1;
+    }
+    floor
 }
 
 /// The earliest wave of each unit; with few slots, units of a wave that is full move to the next, those with the longest chain first.
-fn waves(units: &[Arc<Unit>], index: &Plan, waits: &[Vec<(usize, PlannedWait)>], slots: Option<usize>) -> Vec<u32> {
+fn waves(units: &[Arc<Unit>], index: &Plan, waits: &[Vec<(usize, PlanReason)>], slots: Option<usize>) -> Vec<u32> {
     let mut waves = vec![0_u32; units.len()];
     let Some(slots) = slots.filter(|slots| *slots > 0) else {
         for &at in index.order.iter().filter(|at| units[**at].runs) {
@@ -183,7 +286,7 @@ fn waves(units: &[Arc<Unit>], index: &Plan, waits: &[Vec<(usize, PlannedWait)>],
 }
 
 /// From the unit with the longest chain, always on to the unit that waits for it with the longest rest.
-fn critical_path(units: &[Arc<Unit>], index: &Plan, waits: &[Vec<(usize, PlannedWait)>]) -> Vec<UnitId> {
+fn critical_path(units: &[Arc<Unit>], index: &Plan, waits: &[Vec<(usize, PlanReason)>]) -> Vec<UnitId> {
     let mut dependants: Vec<Vec<usize>> = vec![Vec::new(); units.len()];
     for (at, own) in waits.iter().enumerate() {
         own.iter().for_each(|(on, _)| dependants[*on].push(at));
