@@ -177,6 +177,8 @@ fn blocked_reason(run: &Run, unit: &Unit, by: Option<&Unit>) -> Option<String> {
     match (unit.state, by) {
         (UnitState::Blocked, _) => Some(unit.reason.clone().unwrap_or_else(|| "blocked".to_owned())),
         (UnitState::Skipped | UnitState::Cancelled, _) => Some(match unit.reason.as_deref().filter(|reason| !reason.is_empty()) {
+            // `skipped by a person` says what it is.
+            Some(reason) if reason.starts_with(unit.state.as_str()) => reason.to_owned(),
             Some(reason) => format!("{}: {reason}", unit.state),
             None => unit.state.to_string(),
         }),

@@ -32,6 +32,16 @@ fn notices(run: &Run, unit: &Unit) -> Vec<String> {
     told
 }
 
+/// A reason as a sentence of its own.
+fn sentence(reason: &str) -> String {
+    let mut letters = reason.trim().chars();
+    let mut text: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+    if !text.ends_with(['.', '!', '?', '…']) {
+        text.push('.');
+    }
+    text
+}
+
 /// `explain`: why a unit is not going on, from the functions that let it go on.
 pub fn explain(state: &State, fleet: &Fleet, now: Now, run: &Run, unit: &Unit) -> ExplainView {
     let shown = view(&Viewer::new(state, fleet, now, run), unit);
@@ -46,6 +56,18 @@ pub fn explain(state: &State, fleet: &Fleet, now: Now, run: &Run, unit: &Unit) -
     if let Some(reason) = &shown.blocked_reason {
         sentences.push(format!("{}: {reason}.", if shown.blocked_by.is_some() { "Blocked upstream" } else { "Reason" }));
     }
-    sentences.extend(shown.waiting.iter().map(|wait| wait.text.clone()));
+    sentences.extend(shown.waiting.iter().map(|wait| sentence(&wait.text)));
     ExplainView { run: run.id.to_string(), unit: shown.id, status: shown.status, waiting: shown.waiting, text: sentences.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_sentences() {
+        assert_eq!(sentence("unit 1 (not_started) comes first"), "Unit 1 (not_started) comes first.");
+        assert_eq!(sentence("manual mode: `orchctl step r assign` moves it"), "Manual mode: `orchctl step r assign` moves it.");
+        assert_eq!(sentence("It is so."), "It is so.");
+    }
 }

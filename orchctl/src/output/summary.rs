@@ -7,7 +7,7 @@ use super::paint::{Paint, Style};
 use super::status::{decisions_wait, usage};
 use super::table::{Cell, Table, facts};
 use super::text::{WIDTH, count, cut, duration, short};
-use super::units::{Group, files, group, reason};
+use super::units::{Group, files, group, reason, state};
 
 /// Findings listed.
 const FINDINGS_MAX: usize = 20;
@@ -64,12 +64,11 @@ fn units(units: &[UnitView]) -> Table {
     for wanted in [Group::Problem, Group::Live, Group::Waiting, Group::Done, Group::Out] {
         let members: Vec<&UnitView> = units.iter().filter(|unit| group(unit) == wanted).collect();
         for unit in members.iter().take(UNITS_EACH_MAX) {
-            let state = if unit.runs { unit.status.clone() } else { "left out".to_owned() };
             let tries = if unit.attempts == 0 { String::new() } else { unit.attempts.to_string() };
             table.row([
                 Cell::new(wanted.style(), wanted.mark()),
                 Cell::new(Style::Strong, unit.id.clone()),
-                Cell::new(wanted.style(), state),
+                Cell::new(wanted.style(), state(unit)),
                 unit.owner_agent.clone().unwrap_or_default().into(),
                 tries.into(),
                 unit.title.clone().into(),

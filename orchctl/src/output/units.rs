@@ -108,8 +108,17 @@ pub fn table(units: &[UnitView], each_max: usize) -> Table {
     table
 }
 
+/// The state to show: one that does not run has none here.
+pub fn state(unit: &UnitView) -> String {
+    match (unit.runs, unit.status.as_str()) {
+        (true, status) => status.to_owned(),
+        (false, "completed") => "completed before".to_owned(),
+        (false, _) => "left out".to_owned(),
+    }
+}
+
 fn push(table: &mut Table, unit: &UnitView, group: Group) {
-    let state = if unit.runs { unit.status.clone() } else { "left out".to_owned() };
+    let state = state(unit);
     let tries = if unit.attempts == 0 { String::new() } else { unit.attempts.to_string() };
     table.row([
         Cell::new(group.style(), group.mark()),
@@ -232,6 +241,14 @@ mod tests {
         -  6     left out                   Benchmarks
         ");
         assert!(text.lines().all(|line| width(line) <= WIDTH));
+    }
+
+    #[test]
+    fn what_was_done_before_is_not_left_out() {
+        let unit = |status, runs| UnitView { runs, ..samples::unit("1", "t", status) };
+        assert_eq!(state(&unit("completed", false)), "completed before");
+        assert_eq!(state(&unit("not_started", false)), "left out");
+        assert_eq!(state(&unit("completed", true)), "completed");
     }
 
     #[test]
