@@ -6,7 +6,7 @@ use roundtable_core::command::{Command, Now, RunSource, Submit};
 use roundtable_core::{Core, Entropy, Reply};
 use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_shared::spec::Spec;
-use roundtable_shared::view::{MirrorView, ProblemView};
+use roundtable_shared::view::{ExistingPulse, MirrorView, ProblemView};
 use roundtable_shared::{CommitId, RunOptions};
 
 use crate::mirror;
@@ -27,7 +27,7 @@ pub fn first_mirror(
     files: &BTreeMap<String, Vec<u8>>,
     spec_path: &str,
     options: RunOptions,
-    existing_pulse: Option<&str>,
+    existing: &ExistingPulse,
 ) -> Result<MirrorView, PreviewError> {
     let (spec, outline, _) = Spec::read(files, false).into_result().map_err(|problems| {
         let view =
@@ -58,7 +58,7 @@ pub fn first_mirror(
     let reply = core.handle(Command::Submit(Box::new(submit)), now, &mut Entropy::new(0));
     match reply.map_err(|rejection| PreviewError::Refused(rejection.to_string()))?.reply {
         Reply::Submitted { run, .. } => match core.state.run(&run) {
-            Some(run) => Ok(mirror::render_before(&core.state, run, now.wall, existing_pulse)),
+            Some(run) => Ok(mirror::render_before(&core.state, run, now.wall, existing)),
             None => Err(PreviewError::Refused("the run was not made".to_owned())),
         },
         _ => Err(PreviewError::Refused("the submission got an answer of another kind".to_owned())),

@@ -67,6 +67,7 @@ pub struct Follower<'a> {
     mirror_stale: bool,
     fetched_at: Option<Instant>,
     told: Vec<String>,
+    pulse_problem: Option<String>,
 }
 
 impl<'a> Follower<'a> {
@@ -83,6 +84,7 @@ impl<'a> Follower<'a> {
             mirror_stale: true,
             fetched_at: None,
             told: Vec::new(),
+            pulse_problem: None,
         }
     }
 
@@ -103,6 +105,19 @@ impl<'a> Follower<'a> {
     /// Gives back what was kept, for another coordinator of the same data dir to go on with.
     pub fn into_parts(self) -> (Progress, Option<MirrorWriter>, Option<RunBranch>) {
         (self.progress, self.mirror, self.branch)
+    }
+
+    /// Why the pulse was not written the last time, if it was not.
+    pub fn pulse_problem(&self) -> Option<&str> {
+        self.pulse_problem.as_deref()
+    }
+
+    /// Looks once and does what would be done at the end, for a run that is over already.
+    pub async fn catch_up(&mut self) -> Result<StatusView> {
+        let status: StatusView = self.api.query(&Query::Status { run: exactly(&self.run) }).await?;
+        self.last = Some(status.clone());
+        self.settle().await;
+        Ok(status)
     }
 
     /// Follows until it ends one way or another. `stage` is the request to end that interrupts it.
@@ -174,15 +189,25 @@ impl<'a> Follower<'a> {
     /// Mirror files are views: that they cannot be written is said, and stops nothing.
     async fn write_mirror(&mut self) {
         let Some(mirror) = &mut self.mirror else { return };
-        let query = Query::Mirror { run: exactly(&self.run), existing_pulse: mirror.existing_pulse() };
+        let query = Query::Mirror { run: exactly(&self.run), existing: mirror.existing_pulse() };
+        let pulse = mirror.paths().pulse.display().to_string();
+        let mut problem = None;
         let written = match self.api.query::<MirrorView>(&query).await {
-            Ok(view) => mirror.write(&view, Instant::now()).map_err(|error| format!("mirror files cannot be written: {error}")),
+            Ok(view) => {
+                problem.clone_from(&view.pulse_problem);
+                mirror.write(&view, Instant::now()).map_err(|error| format!("mirror files cannot be written: {error}"))
+            }
             Err(failure) => Err(format!("mirror files cannot be rendered: {}", failure.what())),
         };
         match written {
             Ok(Report { held_by_another: true, .. }) => self.tell("another orchctl writes these mirror files; this one leaves them alone"),
             Ok(report) => {
                 self.mirror_stale = false;
+                self.pulse_problem = problem
+                    .map(|why| format!("{pulse} is left as it is: {why}; add the headings, or move the file away to have it written anew"));
+                if let Some(problem) = self.pulse_problem.clone() {
+                    self.tell(&problem);
+                }
                 for kept in report.kept {
                     self.progress.note(&format!("a mirror file was edited from outside; the edit is kept as {}", kept.display()));
                 }

@@ -4,6 +4,7 @@ use roundtable_core::Core;
 use roundtable_core::command::Now;
 use roundtable_core::state::Run;
 use roundtable_core::transition::Transition;
+use roundtable_shared::view::ExistingPulse;
 
 use super::input::{ChangedFile, ConventionBrief};
 use super::text;
@@ -38,7 +39,7 @@ pub(super) fn situation(core: &Core, now: Now, run: &Run) -> (String, String) {
     let mut status = view::status(&core.state, &core.fleet, now, run);
     status.runs.clear();
     let status = serde_json::to_string(&status).expect("a status has text keys and plain values");
-    (status, mirror::render(&core.state, run, now.wall, None).pulse)
+    (status, mirror::render(&core.state, run, now.wall, &ExistingPulse::default()).pulse)
 }
 
 /// A transition in one line: kind, and what is short of its fields.

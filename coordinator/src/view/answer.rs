@@ -66,7 +66,7 @@ pub fn answer(core: &Core, now: Now, query: &Query) -> Result<Value, ViewError> 
             json(found)
         }
         Query::Decisions { run, all } => json(super::decisions(of(core, run)?, now.wall, *all)),
-        Query::Mirror { run, existing_pulse } => json(mirror::render(state, of(core, run)?, now.wall, existing_pulse.as_deref())),
+        Query::Mirror { run, existing } => json(mirror::render(state, of(core, run)?, now.wall, existing)),
         Query::FindSource { git_dir, spec_path } => {
             let found = state.unfinished().filter(|run| run.source.git_dir == *git_dir && run.source.spec_path == *spec_path);
             json(found.last().map(|run| super::run_line(state, run)))

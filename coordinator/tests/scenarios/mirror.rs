@@ -204,6 +204,88 @@ fn a_pulse_without_its_sections_is_left_alone_and_named() {
     assert_eq!(view.pulse, "# hello\n\n## Mental Model\n");
     let problem = view.pulse_problem.unwrap();
     assert!(problem.contains("Narrative Delta") && !problem.contains("Mental Model"), "{problem}");
+    assert!(problem.starts_with("Could not parse PULSE document structure"), "{problem}");
+}
+
+/// What people write in the form of ours, below each heading.
+const MINE: [(&str, &[&str]); 5] = [
+    ("- Blocked: 0", &["- ✅ Deployed to staging", "- 🔄 waiting for Bob", "- ✅ 2: looked at it myself"]),
+    ("### Cognitive Load Warnings", &["- 🚫 BLOCKED: [ops] my own"]),
+    ("### Technical Debt", &["- [ ] refactor login (major)", "- [1] rename it one day (minor)"]),
+    ("### Pending Decisions", &["- [quarantine-note] my own reminder", "- [breach-note] a or b? (task: 1) Options: a, b"]),
+    ("## 🔗 Semantic Anchors", &["- [docs] `docs/x.md` -> `see wiki`"]),
+];
+
+fn with_mine(pulse: &str) -> String {
+    MINE.iter().fold(pulse.to_owned(), |pulse, (place, lines)| pulse.replacen(place, &format!("{place}\n{}", lines.join("\n")), 1))
+}
+
+#[test]
+fn a_persons_lines_in_the_form_of_ours_stay() {
+    let world = plan(PLAN).mode(Mode::Manual).start();
+    let first = world.mirror_over(None);
+    assert!(first.pulse_kept.is_empty());
+    let mine: Vec<&str> = MINE.iter().flat_map(|(_, lines)| lines.iter().copied()).collect();
+    let edited = with_mine(&first.pulse);
+    let view = world.mirror_knowing(Some(&edited), Some(&mine));
+    let mut kept: Vec<&str> = view.pulse_kept.iter().map(String::as_str).collect();
+    // The first two only begin like ours.
+    let mut expected = mine[2..].to_vec();
+    kept.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(kept, expected);
+    mine.iter().for_each(|line| assert_eq!(view.pulse.lines().filter(|each| each == line).count(), 1, "{line} in\n{}", view.pulse));
+    // They are not ours the next time either, and the run's own lines go on being renewed.
+    assert_eq!(world.mirror_knowing(Some(&view.pulse), Some(&mine)).pulse, view.pulse);
+    let done = plan(PLAN).start().play();
+    let end = done.mirror_knowing(Some(&view.pulse), Some(&mine));
+    mine.iter().for_each(|line| assert!(end.pulse.contains(line), "{line} in\n{}", end.pulse));
+    assert!(end.pulse.contains("- Completed: 2") && !end.pulse.contains("- Completed: 0"), "{}", end.pulse);
+    assert_eq!(done.mirror_knowing(Some(&end.pulse), Some(&mine)).pulse, end.pulse);
+}
+
+/// Without knowing what was written, only what is about a task is taken for ours.
+#[test]
+fn a_pulse_of_unknown_origin_loses_only_lines_about_tasks() {
+    let done = plan(PLAN).start().play();
+    let edited = with_mine(&done.pulse().replace("- Blocked: 0", "- Blocked: 7"));
+    let edited = edited.replacen("- Blocked: 7", &format!("- Blocked: 7\n{}", MINE[0].1.join("\n")), 1);
+    let totals = ["- Blocked: 7", "- ✅ 2: looked at it myself"];
+    for foreign in [None, Some(&totals[..])] {
+        let view = done.mirror_knowing(Some(&edited), foreign);
+        assert!(view.pulse.contains("- ✅ Deployed to staging"), "{}", view.pulse);
+        for line in ["- [ ] refactor login (major)", "- [docs] `docs/x.md` -> `see wiki`"] {
+            assert_eq!(view.pulse.contains(line), foreign.is_none(), "{line} in\n{}", view.pulse);
+        }
+        assert!(!view.pulse.contains("looked at it myself") && !view.pulse.contains("Blocked: 7"), "{}", view.pulse);
+        assert_eq!(view.pulse.matches("- ✅ 1: Grüße 日本").count(), 1, "{}", view.pulse);
+    }
+}
+
+/// A line that a person wrote and that is then true is there once, and stays once.
+#[test]
+fn a_line_that_comes_true_is_there_once() {
+    let anchor = "- [lib] `lib/a.py` -> `1`";
+    let before = plan(PLAN).mode(Mode::Manual).start();
+    let edited = before.pulse().replacen("## 🔗 Semantic Anchors", &format!("## 🔗 Semantic Anchors\n{anchor}"), 1);
+    let kept = before.mirror_knowing(Some(&edited), Some(&[anchor]));
+    assert_eq!(kept.pulse_kept, [anchor]);
+    let done = plan(PLAN).start().play();
+    let end = done.mirror_knowing(Some(&kept.pulse), Some(&[anchor]));
+    assert_eq!((end.pulse.matches(anchor).count(), end.pulse_kept), (1, Vec::new()));
+}
+
+#[test]
+fn nothing_in_the_pulse_moves_the_cursor() {
+    let tasks = "- [ ] 1. Nul\0here \u{1b}[31mRED\u{1b}[0m \u{7}bell\n  - _writes: a_\n";
+    let design = "## Overview\n\nA \u{1b}[1mbold\u{1b}[0m plan.\n\n```mermaid\ngraph\u{7} TD\n\tA --> B\n```\n";
+    let answer = || answers(json!({ "status": "failed", "error": "line one\n\u{1b}]0;owned\u{7}## Risks\u{8}" }));
+    let world = plan(tasks).design(design).start().script("1", Role::Implement, [answer(), answer(), answer()]).play();
+    let pulse = world.pulse();
+    assert!(!pulse.chars().any(|c| c.is_control() && c != '\n' && c != '\t'), "{pulse:?}");
+    assert!(pulse.contains("A bold plan.") && pulse.contains("graph TD\n\tA --> B") && pulse.contains("line one"), "{pulse}");
+    let world = plan(tasks).start().play();
+    assert!(world.pulse().contains("- ✅ 1: Nulhere RED bell"), "{}", world.pulse());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use roundtable_coordinator::view::{self, SelectError};
 use roundtable_core::command::Act;
-use roundtable_shared::view::{Query, RunSelector};
+use roundtable_shared::view::{ExistingPulse, Query, RunSelector};
 use roundtable_shared::{Choice, FailureKind, Mode, Role};
 use serde_json::Value;
 
@@ -159,7 +159,7 @@ fn questions_are_answered_as_their_documentation_says() {
     assert_eq!(ask(Query::Decisions { run: RunSelector::default(), all: false }).unwrap()[0]["run"], "ledger-k3v9q2");
     assert_eq!(ask(Query::Explain { run: run.clone(), unit: "1".to_owned() }).unwrap()["waiting"][0]["kind"], "decision");
     assert!(ask(Query::Workers).unwrap()[0]["backends"]["codex-review"].is_object());
-    assert!(ask(Query::Mirror { run: run.clone(), existing_pulse: None }).unwrap()["pulse"].is_string());
+    assert!(ask(Query::Mirror { run: run.clone(), existing: ExistingPulse::default() }).unwrap()["pulse"].is_string());
     let source = |spec: &str| Query::FindSource { git_dir: "/home/user/ledger/.git".to_owned(), spec_path: spec.to_owned() };
     assert_eq!(ask(source("/home/user/ledger/specs/ledger")).unwrap()["run"], "ledger-k3v9q2");
     assert!(ask(source("/elsewhere")).unwrap().is_null());

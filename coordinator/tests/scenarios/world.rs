@@ -15,7 +15,7 @@ use roundtable_core::{Change, Core, Entropy, Rejection, Reply, Transition};
 use roundtable_shared::answer::{AssignAnswer, OrchestrateAnswer, ReviewAnswer, WorkAnswer};
 use roundtable_shared::spec::{Problem, Spec};
 use roundtable_shared::time::WallMs;
-use roundtable_shared::view::{DecisionView, MirrorView, StatusView, SummaryView, UnitView};
+use roundtable_shared::view::{DecisionView, ExistingPulse, MirrorView, StatusView, SummaryView, UnitView};
 use roundtable_shared::{
     AttemptFacts, BackendName, BackendOffer, ChangeKind, ChangedPath, Choice, CommitId, DecisionId, Dependants, EntryKind, Failure,
     FailureKind, HeldLease, Introduction, LeasePhase, LeaseRef, Mode, Origin, Role, RunId, RunOptions, UnitId, Usage, WorkerId,
@@ -529,7 +529,14 @@ impl World {
     }
 
     pub fn mirror_over(&self, pulse: Option<&str>) -> MirrorView {
-        mirror::render(&self.core.state, self.run(), self.now.wall, pulse)
+        self.mirror_knowing(pulse, None)
+    }
+
+    /// The same where the file's writer knows which lines are not its own.
+    pub fn mirror_knowing(&self, pulse: Option<&str>, foreign: Option<&[&str]>) -> MirrorView {
+        let foreign_lines = foreign.map(|lines| lines.iter().map(|line| (*line).to_owned()).collect());
+        let existing = ExistingPulse { existing_pulse: pulse.map(str::to_owned), foreign_lines };
+        mirror::render(&self.core.state, self.run(), self.now.wall, &existing)
     }
 
     pub fn pulse(&self) -> String {

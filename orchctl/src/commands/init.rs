@@ -1,7 +1,7 @@
 //! `orchctl init`: the three mirror files of a spec that has not run yet.
 
-use super::export::{text, written};
-use super::{answer, warn};
+use super::export::{finish, written};
+use super::warn;
 use crate::args::InitArgs;
 use crate::context::Context;
 use crate::embed;
@@ -25,8 +25,6 @@ pub(super) async fn run(context: &Context, args: &InitArgs) -> Result<Exit> {
     }
     let mut writer = MirrorWriter::open(location.paths, &context.data_dir).map_err(|error| Failure::failed(error.to_string()))?;
     let session = args.session.as_deref().unwrap_or(SESSION);
-    let view = embed::first_mirror(&spec, session, args.mode.unwrap_or_default(), writer.existing_pulse().as_deref())?;
-    let done = written(&mut writer, &view)?;
-    answer(args.json, &done, |done, _| text(done))?;
-    Ok(Exit::Complete)
+    let view = embed::first_mirror(&spec, session, args.mode.unwrap_or_default(), &writer.existing_pulse())?;
+    finish(args.json, &written(&mut writer, &view)?)
 }

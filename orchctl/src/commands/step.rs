@@ -86,6 +86,9 @@ async fn step(
     let ended = follower.follow(Until::Settled, None, &asked, Stage::Draining).await;
     follower.progress.finish();
     match ended {
+        Ended::Over(_) if phase == "sync-pulse" && follower.pulse_problem().is_some() => {
+            Err(Failure::failed("the pulse was not written").why(follower.pulse_problem().unwrap_or_default()))
+        }
         Ended::Over(status) => {
             let exit = if status.decisions > 0 { Exit::DecisionsWait } else { Exit::Complete };
             Ok((*status, exit))
@@ -110,9 +113,9 @@ fn mirror_of(context: &Context, line: &RunLine) -> Option<MirrorWriter> {
 /// The mirror files of a run that has ended, as it ended.
 async fn write_views(context: &Context, api: &Api, line: &RunLine, status: StatusView) -> Result<(StatusView, Exit)> {
     if let Some(mut writer) = mirror_of(context, line) {
-        let query = Query::Mirror { run: exactly(&line.run), existing_pulse: writer.existing_pulse() };
+        let query = Query::Mirror { run: exactly(&line.run), existing: writer.existing_pulse() };
         let view: MirrorView = api.query(&query).await?;
-        written(&mut writer, &view)?;
+        written(&mut writer, &view)?.complete()?;
     }
     Ok((status, Exit::Complete))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use roundtable_runtime::config::Config;
 use roundtable_shared::RunOptions;
 use roundtable_shared::spec::Plan;
-use roundtable_shared::view::{MirrorView, PlanView, Query, SubmitReply, SubmitRequest};
+use roundtable_shared::view::{ExistingPulse, MirrorView, PlanView, Query, SubmitReply, SubmitRequest};
 
 use crate::api::{Client, Lines, WatchFor};
 use crate::args::InitMode;
@@ -145,7 +145,7 @@ pub fn plan(_: &SpecFolder, _: &RunOptions, _: Option<u32>, _: bool) -> Result<P
 }
 
 /// Refuses.
-pub fn first_mirror(_: &SpecFolder, _: &str, _: InitMode, _: Option<&str>) -> Result<MirrorView> {
+pub fn first_mirror(_: &SpecFolder, _: &str, _: InitMode, _: &ExistingPulse) -> Result<MirrorView> {
     Err(absent())
 }
 

@@ -1,6 +1,6 @@
 //! What was last written to a set of mirror files, kept in the data dir: the only way to tell our own text from an edit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,8 @@ struct Content {
     read: BTreeMap<String, String>,
     /// Our last texts of the pulse, newest last: its lines must be told from a person's own.
     pulses: Vec<String>,
+    /// By hash of such a text: a person's lines in it that have the form of ours.
+    kept: BTreeMap<String, Vec<String>>,
 }
 
 impl Record {
@@ -60,22 +62,43 @@ impl Record {
         self.save()
     }
 
-    /// Whether every line of an edited pulse is either one of ours or also in the text to come, so that replacing it loses nothing.
-    pub(super) fn pulse_edits_survive(&self, edited: &str, to_come: &str) -> bool {
-        let known = |line: &str| {
-            to_come.lines().any(|l| l.trim() == line) || self.content.pulses.iter().any(|p| p.lines().any(|l| l.trim() == line))
-        };
-        edited.lines().map(str::trim).filter(|line| !line.is_empty()).all(known)
+    /// Lines of the present pulse that we did not write. `None` if we never wrote one.
+    pub(super) fn foreign_lines(&self, present: &str) -> Option<Vec<String>> {
+        if self.content.pulses.is_empty() {
+            return None;
+        }
+        let mut ours: HashSet<&str> = HashSet::new();
+        for pulse in &self.content.pulses {
+            let kept = self.content.kept.get(&hash(pulse.as_bytes())).map(Vec::as_slice).unwrap_or_default();
+            let kept: HashSet<&str> = kept.iter().map(String::as_str).collect();
+            ours.extend(pulse.lines().map(str::trim).filter(|line| !kept.contains(line)));
+        }
+        let mut seen: HashSet<&str> = HashSet::new();
+        let lines = present.lines().map(str::trim).filter(|line| !line.is_empty() && !ours.contains(line));
+        Some(lines.filter(|line| seen.insert(line)).map(str::to_owned).collect())
     }
 
-    /// Notes texts that are about to be written; durable before they are, so that a kill in between is no edit.
-    pub(super) fn note(&mut self, texts: &[(&str, &str)], pulse_name: &str) -> io::Result<()> {
+    /// Whether every line of an edited pulse is either one of ours or also in the text to come, so that replacing it loses nothing.
+    pub(super) fn pulse_edits_survive(&self, edited: &str, to_come: &str) -> bool {
+        let foreign = self
+            .foreign_lines(edited)
+            .unwrap_or_else(|| edited.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect());
+        let to_come: HashSet<&str> = to_come.lines().map(str::trim).collect();
+        foreign.iter().all(|line| to_come.contains(line.as_str()))
+    }
+
+    /// Notes texts that are about to be written, and a person's lines in the pulse that look like ours; durable before they are, so that a kill in
+    /// between is no edit.
+    pub(super) fn note(&mut self, texts: &[(&str, &str)], pulse_name: &str, kept: &[String]) -> io::Result<()> {
         for (name, text) in texts {
             push_bounded(self.content.hashes.entry((*name).to_owned()).or_default(), hash(text.as_bytes()));
             if *name == pulse_name {
                 push_bounded(&mut self.content.pulses, (*text).to_owned());
+                self.content.kept.insert(hash(text.as_bytes()), kept.to_vec());
             }
         }
+        let remembered: HashSet<String> = self.content.pulses.iter().map(|pulse| hash(pulse.as_bytes())).collect();
+        self.content.kept.retain(|hash, kept| remembered.contains(hash) && !kept.is_empty());
         self.save()
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use roundtable_runtime::fsx;
-use roundtable_shared::view::MirrorView;
+use roundtable_shared::view::{ExistingPulse, MirrorView};
 
 use super::location::MirrorPaths;
 use super::record::Record;
@@ -78,9 +78,13 @@ impl MirrorWriter {
         self.wrote_at.is_none_or(|at| now.duration_since(at) >= INTERVAL)
     }
 
-    /// The present pulse, whose own lines the new text is to keep.
-    pub fn existing_pulse(&self) -> Option<String> {
-        std::fs::read_to_string(&self.paths.pulse).ok()
+    /// The present pulse, in which a person's own lines are to be kept.
+    pub fn existing_pulse(&mut self) -> ExistingPulse {
+        // What another has written since is in the record once the folder is ours; while it is not, nothing is written anyway.
+        let _ = self.try_lock();
+        let existing_pulse = std::fs::read_to_string(&self.paths.pulse).ok();
+        let foreign_lines = existing_pulse.as_deref().and_then(|text| self.record.foreign_lines(text));
+        ExistingPulse { existing_pulse, foreign_lines }
     }
 
     /// Writes what differs. The caller keeps to [`MirrorWriter::is_due`], except for the last write.
@@ -97,7 +101,8 @@ impl MirrorWriter {
         ];
         let mut report = Report::default();
         let mut changed = Vec::new();
-        for (path, text) in all {
+        // A pulse that cannot be understood is a person's.
+        for (path, text) in all.into_iter().filter(|(path, _)| view.pulse_problem.is_none() || *path != paths.pulse) {
             let present = read_if_there(path)?;
             if present.as_deref() == Some(text.as_bytes()) {
                 continue;
@@ -113,7 +118,7 @@ impl MirrorWriter {
             return Ok(report);
         }
         let names: Vec<(&str, &str)> = changed.iter().map(|(path, text)| (name(path), *text)).collect();
-        self.record.note(&names, name(&paths.pulse)).map_err(io_error(paths.dir()))?;
+        self.record.note(&names, name(&paths.pulse), &view.pulse_kept).map_err(io_error(paths.dir()))?;
         for (path, text) in changed {
             fsx::write_atomic(path, text.as_bytes(), mode_of(path)).map_err(io_error(path))?;
             report.written.push(path.to_owned());
@@ -267,6 +272,7 @@ mod tests {
             tasks_parsed: format!("{{\"tasks\":{n}}}"),
             agent_state: format!("{{\"state\":{n}}}"),
             pulse: format!("# PROJECT_PULSE\n\n- totals {n}\n"),
+            pulse_kept: Vec::new(),
             pulse_problem: None,
         }
     }
@@ -347,6 +353,37 @@ mod tests {
         assert!(writer.write(&kept_line, Instant::now()).unwrap().kept.is_empty());
         std::fs::write(&pulse, "# PROJECT_PULSE\n\n- totals, my own figures\n").unwrap();
         assert_eq!(writer.write(&view(3), Instant::now()).unwrap().kept.len(), 1);
+    }
+
+    #[test]
+    fn lines_that_were_not_written_by_us_are_named_also_after_we_carried_them_over() {
+        let place = Place::new();
+        let mut writer = place.writer();
+        assert_eq!(writer.existing_pulse(), ExistingPulse::default());
+        std::fs::write(place.out().join("PROJECT_PULSE.md"), "- from elsewhere\n").unwrap();
+        assert_eq!(writer.existing_pulse().foreign_lines, None, "nobody here knows who wrote that");
+        writer.write(&view(1), Instant::now()).unwrap();
+        let foreign = |writer: &mut MirrorWriter| writer.existing_pulse().foreign_lines.unwrap();
+        assert_eq!(foreign(&mut writer), Vec::<String>::new());
+        let carried =
+            MirrorView { pulse: "# PROJECT_PULSE\n\n- totals 2\n- ✅ mine\n".into(), pulse_kept: vec!["- ✅ mine".into()], ..view(2) };
+        writer.write(&carried, Instant::now()).unwrap();
+        assert_eq!(foreign(&mut writer), ["- ✅ mine"]);
+        // Noted, then killed before it was written: either text may be there.
+        drop(writer);
+        std::fs::write(place.out().join("PROJECT_PULSE.md"), view(1).pulse).unwrap();
+        assert_eq!(foreign(&mut place.writer()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_pulse_that_cannot_be_understood_is_not_touched() {
+        let place = Place::new();
+        std::fs::create_dir(place.out()).unwrap();
+        std::fs::write(place.out().join("PROJECT_PULSE.md"), "# hello").unwrap();
+        let mut writer = place.writer();
+        let problem = MirrorView { pulse_problem: Some("no section".into()), ..view(1) };
+        assert_eq!(writer.write(&problem, Instant::now()).unwrap().written.len(), 2);
+        assert_eq!((place.read("PROJECT_PULSE.md").as_str(), place.names().len()), ("# hello", 3));
     }
 
     #[test]

@@ -13,6 +13,17 @@ pub struct RunSelector {
     pub git_dir: Option<String>,
 }
 
+/// A `PROJECT_PULSE.md` as it stands.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ExistingPulse {
+    /// Its text; `None` if there is none.
+    #[serde(default)]
+    pub existing_pulse: Option<String>,
+    /// Lines of it that its writer did not write; `None` if no writer knows.
+    #[serde(default)]
+    pub foreign_lines: Option<Vec<String>>,
+}
+
 /// A question; the answer is the JSON of the type named.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "query")]
@@ -89,9 +100,9 @@ pub enum Query {
         /// Which run.
         #[serde(flatten)]
         run: RunSelector,
-        /// The present text of `PROJECT_PULSE.md`, whose own lines are kept.
-        #[serde(default)]
-        existing_pulse: Option<String>,
+        /// The present `PROJECT_PULSE.md`, in which a person's own lines are kept.
+        #[serde(flatten)]
+        existing: ExistingPulse,
     },
     /// The unfinished run of a source, if one: `Option<RunLine>`.
     FindSource {

@@ -363,6 +363,9 @@ pub struct MirrorView {
     pub agent_state: String,
     /// `PROJECT_PULSE.md`; a person's own lines in `existing` are kept.
     pub pulse: String,
+    /// A person's lines in it that have the form of ours.
+    #[serde(default)]
+    pub pulse_kept: Vec<String>,
     /// Why the pulse was left as it stands, if it was.
     #[serde(default)]
     pub pulse_problem: Option<String>,

@@ -1,6 +1,6 @@
-//! A pulse as its sections: which lines are ours (recognised by `ours`), which are a person's. Order and foreign sections are kept.
+//! A pulse as its sections: which lines are ours (`ours` tells), which are a person's. Order and foreign sections are kept.
 
-use super::ours;
+use super::ours::Authors;
 
 /// Headings are written like this, and found with or without the sign, in any case.
 const SECTIONS: [(SectionKind, &str, &str); 4] = [
@@ -58,18 +58,20 @@ pub(super) struct Sub {
     heading: String,
     /// Our lines, to be filled in.
     pub(super) ours: Vec<String>,
+    /// A person's lines.
     theirs: Vec<String>,
 }
 
 impl Document {
     /// The four sections, empty.
     pub(super) fn blank() -> Self {
-        let sections = SECTIONS.iter().map(|(kind, _, heading)| Section::new(Some(*kind), heading, Vec::new())).collect();
+        let sections =
+            SECTIONS.iter().map(|(kind, _, heading)| Section::new(Some(*kind), heading, Vec::new(), &mut Authors::new(None))).collect();
         Self { preamble: vec!["# PROJECT_PULSE".to_owned()], sections }
     }
 
     /// Reads a file; the names of sections that are missing, if any are.
-    pub(super) fn parse(text: &str) -> Result<Self, Vec<&'static str>> {
+    pub(super) fn parse(text: &str, authors: &mut Authors<'_>) -> Result<Self, Vec<&'static str>> {
         let mut document = Self { preamble: Vec::new(), sections: Vec::new() };
         for (heading, lines) in split(text, "## ") {
             let Some(heading) = heading else {
@@ -81,13 +83,30 @@ impl Document {
             // A second section of the same name is a person's.
             let known = known.filter(|(kind, _, _)| document.sections.iter().all(|section| section.kind != Some(*kind)));
             document.sections.push(match known {
-                Some((kind, _, canonical)) => Section::new(Some(*kind), canonical, lines),
-                None => Section::new(None, heading, lines),
+                Some((kind, _, canonical)) => Section::new(Some(*kind), canonical, lines, authors),
+                None => Section::new(None, heading, lines, authors),
             });
         }
         let has = |kind: SectionKind| document.sections.iter().any(|section| section.kind == Some(kind));
         let missing: Vec<&'static str> = SECTIONS.iter().filter(|(kind, _, _)| !has(*kind)).map(|(_, _, heading)| &heading[3..]).collect();
         if missing.is_empty() { Ok(document) } else { Err(missing) }
+    }
+
+    /// Drops a person's lines in our form that are ours now, and those of `kept` that stand nowhere else.
+    pub(super) fn settle_kept(&mut self, kept: &mut Vec<String>) {
+        let same = |theirs: &mut Vec<String>, ours: &[String], kept: &[String]| {
+            theirs.retain(|line| !(kept.iter().any(|each| each == line.trim()) && ours.iter().any(|each| each == line.trim())));
+        };
+        if kept.is_empty() {
+            return;
+        }
+        for section in &mut self.sections {
+            same(&mut section.theirs, &section.ours, kept);
+            section.subs.iter_mut().for_each(|sub| same(&mut sub.theirs, &sub.ours, kept));
+        }
+        let lines = self.sections.iter().flat_map(|section| section.theirs.iter().chain(section.subs.iter().flat_map(|sub| &sub.theirs)));
+        let there: std::collections::HashSet<&str> = lines.map(|line| line.trim()).collect();
+        kept.retain(|line| there.contains(line.as_str()));
     }
 
     /// The file's text.
@@ -113,18 +132,18 @@ impl Document {
 }
 
 impl Section {
-    fn new(kind: Option<SectionKind>, heading: &str, lines: Vec<&str>) -> Self {
+    fn new(kind: Option<SectionKind>, heading: &str, lines: Vec<&str>, authors: &mut Authors<'_>) -> Self {
         let mut section = Self { kind, heading: heading.to_owned(), ours: Vec::new(), theirs: Vec::new(), subs: Vec::new() };
         match kind {
-            Some(SectionKind::Risks) => section.split_subs(lines),
-            Some(kind) => section.theirs = trimmed(ours::without_ours(kind, lines)),
+            Some(SectionKind::Risks) => section.split_subs(lines, authors),
+            Some(kind) => section.theirs = trimmed(authors.without_ours(kind, lines)),
             None => section.theirs = trimmed(lines),
         }
         section
     }
 
-    fn split_subs(&mut self, lines: Vec<&str>) {
-        let lines = ours::without_long_decisions(lines).join("\n");
+    fn split_subs(&mut self, lines: Vec<&str>, authors: &mut Authors<'_>) {
+        let lines = authors.without_long_decisions(lines).join("\n");
         for (heading, lines) in split(&lines, "### ") {
             let Some(heading) = heading else {
                 self.theirs = trimmed(lines);
@@ -135,7 +154,7 @@ impl Section {
             let known = known.filter(|(kind, _, _)| self.subs.iter().all(|sub| sub.kind != Some(*kind)));
             let (kind, heading) = known.map_or((None, heading), |(kind, _, canonical)| (Some(*kind), canonical));
             let theirs = match kind {
-                Some(kind) => lines.into_iter().filter(|line| !ours::is_ours_in(kind, line)).collect(),
+                Some(kind) => authors.without_ours_in(kind, lines),
                 None => lines,
             };
             self.subs.push(Sub { kind, heading: heading.to_owned(), ours: Vec::new(), theirs: trimmed(theirs) });

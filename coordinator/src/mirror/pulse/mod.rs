@@ -3,13 +3,17 @@
 
 mod document;
 mod ours;
+mod plain;
 
 use roundtable_core::state::Run;
 use roundtable_shared::spec::{design_overview, first_mermaid};
 use roundtable_shared::time::WallMs;
+use roundtable_shared::view::ExistingPulse;
 use roundtable_shared::{Decision, UnitState};
 
 use self::document::{Document, Section, SectionKind, Sub, SubKind};
+use self::ours::Authors;
+use self::plain::{one_line, without_controls};
 use super::form::AgentState;
 use crate::view;
 
@@ -25,20 +29,31 @@ const DESIGN_END: &str = "<!-- end of design.md -->";
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PulseProblem {
     /// Sections are missing.
-    #[error("PROJECT_PULSE.md has no section {}; it was left as it is: add the headings, or move the file away to have it written anew", .0.join(", "))]
+    #[error("Could not parse PULSE document structure: there is no section {}", .0.join(", "))]
     SectionsMissing(Vec<&'static str>),
 }
 
-/// The file's text, made from the run and what stands there now.
-pub fn pulse(run: &Run, state: &AgentState, now: WallMs, existing: Option<&str>) -> Result<String, PulseProblem> {
-    let mut document = match existing.filter(|text| !text.trim().is_empty()) {
-        Some(text) => Document::parse(text).map_err(PulseProblem::SectionsMissing)?,
+/// A pulse as it is to stand.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pulse {
+    /// Its text.
+    pub text: String,
+    /// A person's lines in it that have the form of ours.
+    pub kept: Vec<String>,
+}
+
+/// The pulse made from the run and what stands there now.
+pub fn pulse(run: &Run, state: &AgentState, now: WallMs, existing: &ExistingPulse) -> Result<Pulse, PulseProblem> {
+    let mut authors = Authors::new(existing.foreign_lines.as_deref());
+    let mut document = match existing.existing_pulse.as_deref().filter(|text| !text.trim().is_empty()) {
+        Some(text) => Document::parse(text, &mut authors).map_err(PulseProblem::SectionsMissing)?,
         None => Document::blank(),
     };
     for section in &mut document.sections {
         fill(section, run, state, now);
     }
-    Ok(document.to_text())
+    document.settle_kept(&mut authors.kept);
+    Ok(Pulse { text: document.to_text(), kept: authors.kept })
 }
 
 fn fill(section: &mut Section, run: &Run, state: &AgentState, now: WallMs) {
@@ -84,7 +99,7 @@ fn mental_model(run: &Run, theirs: &[String]) -> Vec<String> {
             inside.push(String::new());
         }
         inside.push(format!("{fence}mermaid"));
-        inside.extend(diagram.lines().map(|line| line.trim_end_matches('\r').to_owned()));
+        inside.extend(diagram.lines().map(|line| without_controls(line.trim_end_matches('\r'))));
         inside.push(fence);
     }
     if inside.is_empty() {
@@ -159,13 +174,10 @@ fn anchors(run: &Run) -> Vec<String> {
     let completed = run.units().filter(|unit| unit.state == UnitState::Completed);
     let lines = completed.flat_map(|unit| {
         unit.files().into_iter().map(move |path| {
+            let path: String = path.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
             let module = path.split_once('/').map_or("root", |(top, _)| top);
             format!("- [{module}] `{path}` -> `{}`", unit.id)
         })
     });
     lines.take(ANCHORS_MAX).collect()
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
