@@ -119,14 +119,14 @@ async fn steer(
     let api = seat.api();
     let brings_crew = match ask(&api, prepared, seat.is_embedded(), manner.fresh).await? {
         // Before anything is started for it: workers may not even be installed any more.
-        Submitted::Finished(reply) => return finished(context, prepared, &api, &reply, manner).await,
+        Submitted::Finished(reply) => return finished(context, prepared, &api, &reply, manner, kept).await,
         Submitted::Going(reply) => agree(seat, prepared, manner, kept, asked, &reply).await?,
     };
     if brings_crew {
         bring(context, prepared, seat, crew).await?;
     }
     let reply = match submit(&api, prepared, seat.is_embedded(), manner.fresh).await? {
-        Submitted::Finished(reply) => return finished(context, prepared, &api, &reply, manner).await,
+        Submitted::Finished(reply) => return finished(context, prepared, &api, &reply, manner, kept).await,
         Submitted::Going(reply) => reply,
     };
     manner.fresh = false;
@@ -242,16 +242,45 @@ async fn waits_for_a_person(api: &Api, reply: &SubmitReply) -> Result<bool> {
     Ok(!open.iter().any(|decision| decision.id.starts_with(NO_WORKER)))
 }
 
+/// Mirror files and branch of a run that is over.
+pub(super) async fn catch_up(
+    prepared: &Prepared,
+    api: &Api,
+    summary: &SummaryView,
+    progress: Progress,
+    mirror: Option<MirrorWriter>,
+) -> Result<Option<RunBranch>> {
+    let branch = RunBranch::new(prepared.workdir.repository.clone(), &summary.run, &summary.branch)?;
+    let mut follower = Follower::new(api, &summary.run, progress).with_mirror(mirror).with_branch(Some(branch));
+    follower.catch_up().await?;
+    let (mut progress, _, branch) = follower.into_parts();
+    progress.finish();
+    Ok(branch)
+}
+
 /// Nothing is left to do but to accept, if that is asked now.
-async fn finished(context: &Context, prepared: &Prepared, api: &Api, reply: &SubmitReply, manner: &Manner) -> Result<Steered> {
+async fn finished(
+    context: &Context,
+    prepared: &Prepared,
+    api: &Api,
+    reply: &SubmitReply,
+    manner: &Manner,
+    kept: &mut Kept,
+) -> Result<Steered> {
     let summary: SummaryView = api.query(&Query::Summary { run: exactly(&reply.run) }).await?;
     let exit = summary.exit.map_or(Exit::Failed, Exit::of_run);
     tell_finished();
+    // What ended it may have been a person's word, given while nobody was attached to write it down.
+    let progress = std::mem::replace(&mut kept.progress, Progress::silent());
+    let branch = catch_up(prepared, api, &summary, progress, kept.mirror.take()).await?;
     let (true, Some(client)) = (manner.accept, api.client()) else {
         tell(context, summary, manner)?;
         return Ok(Steered::Ended(exit));
     };
-    let mut branch = RunBranch::new(prepared.workdir.repository.clone(), &reply.run, &summary.branch)?;
+    let mut branch = match branch {
+        Some(branch) => branch,
+        None => RunBranch::new(prepared.workdir.repository.clone(), &reply.run, &summary.branch)?,
+    };
     branch.bring_to(client, &summary.head).await?;
     conclude(context, api, &reply.run, exit, manner, Some(&branch)).await.map(Steered::Ended)
 }
@@ -278,7 +307,7 @@ async fn conclude(context: &Context, api: &Api, run: &str, exit: Exit, manner: &
     accepted.map(|_| exit)
 }
 
-fn mirror(context: &Context, prepared: &Prepared) -> Option<MirrorWriter> {
+pub(super) fn mirror(context: &Context, prepared: &Prepared) -> Option<MirrorWriter> {
     match MirrorWriter::open(prepared.location.paths.clone(), &context.data_dir) {
         Ok(writer) => Some(writer),
         Err(error) => {

@@ -6,6 +6,7 @@ use roundtable_runtime::shutdown::{self, Shutdown};
 use roundtable_shared::view::{Query, SubmitReply, SummaryView, WorkerView};
 use serde::Serialize;
 
+use super::attached::{catch_up, mirror};
 use super::confirm::{confirm, interrupted_before};
 use super::prepare::Prepared;
 use super::seat::Seat;
@@ -20,6 +21,7 @@ use crate::embed::{Background, start_background};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output;
+use crate::output::progress::Progress;
 use crate::output::text::shell_word;
 use crate::select::exactly;
 
@@ -55,7 +57,7 @@ pub(super) async fn start(context: &Context, prepared: &Prepared, args: &RunArgs
             answer(args.json, &view, |view, _| text(view))?;
             Ok(Exit::Complete)
         }
-        Submitted::Finished(reply) => finished(context, &seat, args, &reply).await,
+        Submitted::Finished(reply) => finished(context, &seat, prepared, args, &reply).await,
     }
 }
 
@@ -69,7 +71,7 @@ async fn look_ahead(
     asked: &Shutdown,
 ) -> Result<Option<Exit>> {
     match ask(&seat.api(), prepared, seat.is_embedded(), args.fresh).await? {
-        Submitted::Finished(reply) => finished(context, seat, args, &reply).await.map(Some),
+        Submitted::Finished(reply) => finished(context, seat, prepared, args, &reply).await.map(Some),
         Submitted::Going(reply) => {
             if !args.yes {
                 confirm(seat, prepared, brings_crew, &reply, asked).await?;
@@ -79,8 +81,10 @@ async fn look_ahead(
     }
 }
 
-async fn finished(context: &Context, seat: &Seat, args: &RunArgs, reply: &SubmitReply) -> Result<Exit> {
-    let summary: SummaryView = seat.api().query(&Query::Summary { run: exactly(&reply.run) }).await?;
+async fn finished(context: &Context, seat: &Seat, prepared: &Prepared, args: &RunArgs, reply: &SubmitReply) -> Result<Exit> {
+    let api = seat.api();
+    let summary: SummaryView = api.query(&Query::Summary { run: exactly(&reply.run) }).await?;
+    catch_up(prepared, &api, &summary, Progress::for_stderr(), mirror(context, prepared)).await?;
     let exit = summary.exit.map_or(Exit::Failed, Exit::of_run);
     tell_finished();
     answer(args.json, &context.with_commands(summary, args.json), output::summary::render)?;
