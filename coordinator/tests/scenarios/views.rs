@@ -123,7 +123,7 @@ fn an_agent_event_is_a_line_that_says_whose_it_is() {
     assert_eq!((value["seq"].as_u64(), value["attempt"].as_u64(), value["unit"].as_str()), (Some(9), Some(3), Some("2")));
     assert_eq!(
         (value["kind"].as_str(), value["text"].as_str(), value["at"].as_str()),
-        (Some("message"), Some("hello"), Some("2026-01-01T00:00:00Z"))
+        (Some("message"), Some("hello"), Some("2026-01-01T00:00:00.000Z"))
     );
     assert_eq!(view::agent_event_line(&key, 9, b"not an event"), None);
 }
