@@ -86,7 +86,7 @@ mod tests {
         assert!(failure.render(Paint::plain()).contains("--fresh"));
         let reply = SubmitReply { run: "login-abc".into(), other_state: true, ..SubmitReply::default() };
         let Err(failure) = judged(reply, Path::new("/s"), Some(Path::new("out/AGENT_STATE.json"))) else { panic!("refused") };
-        let text = failure.render(Paint::plain());
+        let text = failure.render(Paint::plain()).split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(failure.exit(), Exit::Usage);
         for way in ["orchctl run --spec /s", "orchctl cancel login-abc", "orchctl run --state out/AGENT_STATE.json --fresh"] {
             assert!(text.contains(way), "{text}");
