@@ -6,6 +6,7 @@ pub mod driver;
 pub mod grpc;
 pub mod history;
 pub mod import;
+mod lost;
 pub mod mirror;
 pub mod offline;
 pub mod operate;

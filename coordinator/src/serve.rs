@@ -10,7 +10,8 @@ use roundtable_runtime::git::{GitError, GitProgram};
 use roundtable_runtime::identity::{Ca, ClientFile, IdentityError};
 use roundtable_runtime::lock::{DirLock, LockError};
 use roundtable_runtime::tls::{AcceptLimits, Incoming};
-use roundtable_store::log::{OpenError, SqliteOptions};
+pub use roundtable_store::log::OpenError;
+use roundtable_store::log::SqliteOptions;
 use roundtable_store::segment::EventsError;
 use roundtable_store::{Log, LogReader, SegmentOptions, SegmentStore, SqliteLog, SqliteReader};
 use tokio::net::TcpListener;
@@ -22,6 +23,7 @@ use tracing::warn;
 use crate::attachments::Attachments;
 use crate::driver::{self, Driver, DriverError, Sessions};
 use crate::grpc::{self, Authorise};
+use crate::lost;
 use crate::parts::Parts;
 use crate::renewal::{Renewal, RenewalError};
 use crate::repository::Repositories;
@@ -127,6 +129,9 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
     let (end_driver, ended) = watch::channel(false);
     let driver = tokio::spawn(driver.run(ended));
     crate::tasks::spawn("shell", shell::run(parts.clone(), queue));
+    if let Err(error) = lost::look(&parts).await {
+        warn!(%error, "what the runs stand on could not be looked for");
+    }
     lock.set_address(&address.to_string())?;
     renewal.write_client_file(address)?;
     crate::tasks::spawn("renewal", renewal.keep(address, parts.stop.subscribe()));

@@ -15,6 +15,7 @@ use roundtable_shared::{CommitId, Mode, RunId, RunOptions};
 use crate::attachments::{Attached, Attachments, AttachmentsError};
 use crate::driver::{Handle, HandleError};
 use crate::import::{self, ImportError, Place};
+use crate::lost::Footing;
 use crate::repository::{Repositories, RepositoryError};
 
 /// Letters of the random end of a run id: base32 without padding.
@@ -43,6 +44,9 @@ pub enum SubmitError {
     /// The base was not uploaded.
     #[error("commit {0} is not here; upload it first (run the command again)")]
     BaseMissing(CommitId),
+    /// The run that would go on has lost what it stands on.
+    #[error("{0}")]
+    Lost(String),
     /// The header makes no sense.
     #[error("{0}")]
     Invalid(String),
@@ -64,7 +68,7 @@ impl SubmitError {
     /// The code this maps to at every edge.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::BaseMissing(_) => ErrorCode::NotFound,
+            Self::BaseMissing(_) | Self::Lost(_) => ErrorCode::NotFound,
             Self::Invalid(_) | Self::Import(_) => ErrorCode::InvalidInput,
             Self::Repository(error) => error.code(),
             Self::Attachments(_) => ErrorCode::Exhausted,
@@ -101,6 +105,7 @@ impl Submitter {
         match found {
             Found::Resume(run, _) => {
                 if !request.dry_run {
+                    self.stand(&run).await?;
                     let act = Act::Attach { options: Box::new(request.options), mode };
                     self.handle.command(Command::Operate(Operate { run: Some(run), by, act })).await?;
                 }
@@ -127,6 +132,17 @@ impl Submitter {
             }
         }
         Ok(reply)
+    }
+
+    /// Makes sure that what a run stands on is here: the base may have come again with this submission.
+    async fn stand(&self, run: &RunId) -> Result<(), SubmitError> {
+        let id = run.clone();
+        let footing = self.handle.read(move |core: &Core, _| core.state.run(&id).map(Footing::of)).await?;
+        let Some(footing) = footing else { return Ok(()) };
+        match footing.lost(&self.repositories).await? {
+            Some(reason) => Err(SubmitError::Lost(reason)),
+            None => Ok(footing.mend(&self.repositories).await?),
+        }
     }
 
     async fn prepare(&self, request: SubmitRequest, report: SpecReport, source: RunSource, by: String) -> Result<Submit, SubmitError> {

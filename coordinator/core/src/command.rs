@@ -452,6 +452,13 @@ pub enum ShellAnswer {
         /// The closing commit; `None` if there was nothing to commit.
         commit: Option<CommitId>,
     },
+    /// The repository lacks what the run stands on: it is halted, and no unit pays for it.
+    RepositoryLost {
+        /// The run.
+        run: RunId,
+        /// For a person: what is missing, and what to do.
+        reason: String,
+    },
     /// An effect failed (git, disk). Counts as internal/infra for whom it concerned; retried with backoff.
     Failed {
         /// The run.

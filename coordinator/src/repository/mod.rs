@@ -100,6 +100,24 @@ impl Repositories {
         Ok(open.entry(key.to_owned()).or_insert(repository).clone())
     }
 
+    /// Where they lie.
+    pub fn root(&self) -> &std::path::Path {
+        &self.root
+    }
+
+    /// Those of the commits that the repository of that key lacks, looked for on the disk. Makes nothing; one that is gone is made anew when it is opened next.
+    pub async fn lacking(&self, key: &str, commits: &[CommitId]) -> Result<Vec<CommitId>, RepositoryError> {
+        let root = Oid::parse(key).map_err(|_| RepositoryError::Key(key.chars().take(80).collect()))?;
+        let dir = self.root.join(format!("{root}.git"));
+        if !tokio::fs::try_exists(dir.join("HEAD")).await.unwrap_or(false) {
+            self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+            return Ok(commits.to_vec());
+        }
+        let oids = commits.iter().map(Oid::try_from).collect::<Result<Vec<_>, _>>()?;
+        let present: Vec<CommitId> = self.program.own(dir)?.commits_present(&oids).await?.iter().map(Oid::commit_id).collect();
+        Ok(commits.iter().filter(|commit| !present.contains(commit)).cloned().collect())
+    }
+
     fn known(&self, key: &str) -> Option<Repository> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }

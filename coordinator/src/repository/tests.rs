@@ -150,6 +150,23 @@ fn clean(prepared: Prepared) -> (CommitId, Vec<(String, ChangeKind)>) {
 }
 
 #[tokio::test]
+async fn what_a_repository_lacks_is_seen_on_the_disk_and_one_that_is_gone_can_be_filled_again() {
+    let place = Place::new(&[("a", "1")]).await;
+    let repositories = Repositories::new(place.home.path().join("repos"), place.program.clone());
+    let (key, other) = (place.base.to_string(), CommitId::new("1".repeat(40)));
+    let asked = [place.base.clone(), other.clone()];
+    repositories.open(&key).await.unwrap();
+    assert_eq!(repositories.lacking(&key, &asked).await.unwrap(), [other]);
+    std::fs::remove_dir_all(repositories.root()).unwrap();
+    assert_eq!(repositories.lacking(&key, &asked).await.unwrap(), asked);
+    assert!(!repositories.root().exists(), "looking makes nothing");
+    let anew = Place { repository: repositories.open(&key).await.unwrap(), ..place };
+    anew.upload(&anew.base, &[]).await.unwrap();
+    assert_eq!(repositories.lacking(&key, &asked[..1]).await.unwrap(), []);
+    anew.repository.begin_run(&run(), &anew.base).await.unwrap();
+}
+
+#[tokio::test]
 async fn keys_are_commit_ids() {
     let home = tempfile::tempdir().unwrap();
     let repositories = Repositories::new(home.path().to_owned(), GitProgram::find().await.unwrap());

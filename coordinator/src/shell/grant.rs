@@ -9,6 +9,7 @@ use roundtable_shared::{CommitId, Lease, Role, RunOptions};
 use tracing::warn;
 
 use super::{ShellError, answer, facts, repository_of, send};
+use crate::lost;
 use crate::parts::Parts;
 use crate::prompt::{self, Prompt, PromptInput};
 use crate::repository::Repository;
@@ -17,6 +18,8 @@ pub(super) async fn carry_out(parts: Parts, grant: Grant) {
     let lease = grant.lease.clone();
     if let Err(error) = try_carry_out(&parts, grant).await {
         warn!(lease = %lease.key, %error, "the lease could not be sent");
+        // A run that has lost what it stands on is halted first, so that no unit pays.
+        lost::is_lost(&parts, &lease.key.run).await;
         answer(&parts.links.handle, ShellAnswer::GrantFailed { lease, reason: error.to_string() }).await;
     }
 }

@@ -7,6 +7,7 @@ use roundtable_shared::{CommitId, RunId, TaskId, UnitId};
 use tracing::{error, info};
 
 use super::{ShellError, answer, repository_of};
+use crate::lost;
 use crate::parts::Parts;
 use crate::repository::{CloseRequest, IntegrateRequest};
 
@@ -23,7 +24,7 @@ pub(super) async fn prepare(parts: Parts, asked: PrepareIntegration) {
         Ok(result) => ShellAnswer::IntegrationPrepared { run, unit, tip, of, result },
         Err(error) => failed(run, Some(unit), "the integration could not be prepared", &error),
     };
-    answer(&parts.links.handle, said).await;
+    conclude(&parts, said).await;
 }
 
 async fn prepared(parts: &Parts, asked: PrepareIntegration) -> Result<Prepared, ShellError> {
@@ -44,7 +45,7 @@ pub(super) async fn move_branch(parts: Parts, run: RunId, old: CommitId, new: Co
         }
         Err(error) => failed(run, None, "the run's branch could not be moved", &error),
     };
-    answer(&parts.links.handle, said).await;
+    conclude(&parts, said).await;
 }
 
 pub(super) async fn merge_with_tip(parts: Parts, run: RunId, unit: UnitId, base: CommitId, commit: CommitId, tip: CommitId) {
@@ -56,7 +57,7 @@ pub(super) async fn merge_with_tip(parts: Parts, run: RunId, unit: UnitId, base:
         Ok(result) => ShellAnswer::Merged { run, unit, tip, of: commit, result },
         Err(error) => failed(run, Some(unit), "the merge with the tip failed", &error),
     };
-    answer(&parts.links.handle, said).await;
+    conclude(&parts, said).await;
 }
 
 pub(super) async fn close(parts: Parts, run: RunId, tip: CommitId, ticks: Vec<TaskId>, learnings: Vec<(String, Vec<String>)>) {
@@ -77,7 +78,7 @@ pub(super) async fn close(parts: Parts, run: RunId, tip: CommitId, ticks: Vec<Ta
     if matches!(said, ShellAnswer::RunClosed { .. }) {
         parts.attachments.forget(&run).await;
     }
-    answer(&parts.links.handle, said).await;
+    conclude(&parts, said).await;
 }
 
 async fn paths_of(parts: &Parts, run: &RunId) -> Result<RunPaths, ShellError> {
@@ -91,6 +92,16 @@ async fn paths_of(parts: &Parts, run: &RunId) -> Result<RunPaths, ShellError> {
         })
     });
     found.await?.ok_or_else(|| ShellError::Gone(format!("run {run} is not there any more")))
+}
+
+/// Tells what came of an effect; one that failed because the run has lost what it stands on is not tried again.
+async fn conclude(parts: &Parts, said: ShellAnswer) {
+    if let ShellAnswer::Failed { run, .. } = &said
+        && lost::is_lost(parts, run).await
+    {
+        return;
+    }
+    answer(&parts.links.handle, said).await;
 }
 
 fn failed(run: RunId, unit: Option<UnitId>, what: &str, error: &ShellError) -> ShellAnswer {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use roundtable_coordinator::offline::{self, OfflineError, WatchRequest};
-use roundtable_coordinator::serve::store_path;
+use roundtable_coordinator::serve::{self, OpenError, store_path};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::view::{Query, SubmitReply, SubmitRequest};
 use tokio_stream::StreamExt;
@@ -26,7 +26,10 @@ impl Offline {
     /// A read model as JSON.
     pub async fn query(&self, query: &Query) -> Result<Vec<u8>> {
         if !store_path(&self.data_dir).is_file() {
-            return nothing_yet(query);
+            // Nothing there, or something that is gone.
+            if let Err(error) = serve::open_reader(&self.data_dir) {
+                return if matches!(error, OpenError::Missing { .. }) { nothing_yet(query) } else { Err(refusal(error.into())) };
+            }
         }
         let answer = offline::query(&self.data_dir, query.clone()).await.map_err(refusal)?;
         serde_json::to_vec(&answer).map_err(|error| Failure::failed("the answer cannot be written as JSON").why(error))

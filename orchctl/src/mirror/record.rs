@@ -36,7 +36,7 @@ impl Record {
     /// Reads the record of the files in `dir` (absolute); an absent or damaged one is empty, so that unknown files are kept aside.
     pub(super) fn open(data_dir: &Path, dir: &Path) -> io::Result<Self> {
         let folder = data_dir.join("mirrors");
-        fsx::create_private_dir(&folder)?;
+        unless_read_only(fsx::create_private_dir(&folder).map(|_| ()))?;
         let key = blake3::hash(dir.as_os_str().as_encoded_bytes()).to_hex();
         let file = folder.join(format!("{}.json", &key[..16]));
         let content = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
@@ -104,7 +104,15 @@ impl Record {
 
     fn save(&self) -> io::Result<()> {
         let text = serde_json::to_vec(&self.content).map_err(io::Error::other)?;
-        fsx::write_atomic(&self.file, &text, fsx::PRIVATE)
+        unless_read_only(fsx::write_atomic(&self.file, &text, fsx::PRIVATE))
+    }
+}
+
+/// Of a data dir that can only be read no record is kept: what is written elsewhere counts as an edit the next time, and is kept aside.
+fn unless_read_only(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied) => Ok(()),
+        other => other,
     }
 }
 

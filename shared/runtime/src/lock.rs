@@ -43,7 +43,7 @@ pub enum LockError {
         holder: Option<Holder>,
     },
     /// The lock file could not be made or written.
-    #[error("{} cannot be used: {source}", path.display())]
+    #[error("{} cannot be used: {source}; the data dir must be a folder that this user can write: make it so, or name another", path.display())]
     Io {
         /// The file.
         path: PathBuf,

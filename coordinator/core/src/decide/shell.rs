@@ -19,7 +19,9 @@ pub(super) fn answer(d: &mut Deciding<'_>, answer: ShellAnswer) {
         ShellAnswer::GrantFailed { lease, reason } => {
             give_credit_back(d, &lease);
             if d.state().current(&lease).is_some() {
-                attempt::lose(d, &lease.key, LostCause::GrantFailed, &reason);
+                let is_halted = d.run(&lease.key.run).halted.is_some();
+                let cause = if is_halted { LostCause::HandedBack } else { LostCause::GrantFailed };
+                attempt::lose(d, &lease.key, cause, &reason);
             }
         }
         ShellAnswer::IntegrationPrepared { run, unit, tip, of, result } => {
@@ -30,6 +32,12 @@ pub(super) fn answer(d: &mut Deciding<'_>, answer: ShellAnswer) {
             unless_stale(d, &run, Some(&unit), |d| merge::merged(d, &run, &unit, (&tip, &of), result));
         }
         ShellAnswer::RunClosed { run, commit } => unless_stale(d, &run, None, |d| close::closed(d, &run, commit)),
+        ShellAnswer::RepositoryLost { run, reason } => {
+            if d.state().run(&run).is_some() {
+                d.fleet.errands.retain(|(other, _), _| *other != run);
+                close::halt(d, &run, reason, "coordinator".to_owned());
+            }
+        }
         ShellAnswer::Failed { run, unit, reason } => failed(d, run, unit, reason),
     }
 }

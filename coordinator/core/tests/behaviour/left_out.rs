@@ -1,8 +1,10 @@
 //! Files an agent left that could not be committed, and workers that could not commit: who is told, and what it costs.
 
+use roundtable_core::command::ShellAnswer;
+use roundtable_core::effect::Effect;
 use roundtable_shared::{FailureKind, LeftOut, UnitState};
 
-use crate::table::{Table, options};
+use crate::table::{self, Table, options};
 
 fn left_out() -> LeftOut {
     LeftOut { files: (0..9).map(|n| format!("f{n} (its name is not valid UTF-8; rename it)")).collect(), count: 30 }
@@ -48,4 +50,19 @@ fn a_worker_that_gets_work_again_is_told_where_it_was_told_that_it_gets_none() {
     assert!(!table.go().is_empty());
     table.offers_again("w", "codex");
     assert_eq!(told(&table).len(), 2, "once");
+}
+
+#[test]
+fn a_run_that_has_lost_its_repository_is_halted_and_no_unit_pays() {
+    let mut table = Table::with("- [ ] 1. Write a\n  - _writes: a.rs_\n", options());
+    table.join("w", &[("codex", 1)]);
+    table.schedule();
+    let lease = table.effects.iter().find_map(|effect| if let Effect::Grant(grant) = effect { Some(grant.lease.clone()) } else { None });
+    table.effects.clear();
+    let reason = "the repository lacks the commit it began from".to_owned();
+    table.shell(ShellAnswer::RepositoryLost { run: table::run_id(), reason: reason.clone() });
+    table.shell(ShellAnswer::GrantFailed { lease: lease.expect("something is granted"), reason: "no such object".to_owned() });
+    assert_eq!(table.run().halted.as_ref().map(|halt| halt.text.clone()), Some(reason));
+    assert_eq!((table.unit("1").counters.infra, table.unit("1").state), (0, UnitState::NotStarted));
+    assert!(table.go().is_empty());
 }

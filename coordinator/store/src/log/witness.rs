@@ -72,6 +72,11 @@ pub(super) fn check(
     Ok(())
 }
 
+/// A store that is not there although rows of it were acknowledged.
+pub(super) fn gone(seen: Head) -> Corruption {
+    Corruption::store(format!("it is gone, but {} rows were acknowledged here; to begin anew remove the `-head` file beside it", seen.seq))
+}
+
 fn path_of(store: &Path) -> PathBuf {
     let mut name = store.as_os_str().to_owned();
     name.push("-head");

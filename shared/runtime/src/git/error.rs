@@ -134,6 +134,14 @@ pub enum GitError {
         /// Where.
         repository: PathBuf,
     },
+    /// An object of a repository cannot be read.
+    #[error("{} has objects that cannot be read ({}); see which with `git fsck`, then fetch them again or restore a backup", repository.display(), why.trim())]
+    Damaged {
+        /// Which repository.
+        repository: PathBuf,
+        /// git's words.
+        why: String,
+    },
     /// A received pack is damaged, hostile, incomplete or too large; nothing of it was kept.
     #[error("the received objects were refused: {why}")]
     PackRefused {

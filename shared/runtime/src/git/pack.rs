@@ -44,7 +44,14 @@ impl Git {
         let arguments = ["--revs", "--thin", "--shallow", "--stdout", "-q", "--delta-base-offset"];
         let mut counted = Counted { inner: output, bytes: 0 };
         let command = self.invoke("pack-objects").args(arguments).input(input).output_bytes_max(u64::MAX).long();
-        command.run_with(Streams { input: None, output: Some(&mut counted) }).await?;
+        command.run_with(Streams { input: None, output: Some(&mut counted) }).await.map_err(|error| match error {
+            GitError::Failed { stderr, .. }
+                if ["unable to read", "bad object", "corrupt", "bad tree"].iter().any(|sign| stderr.contains(sign)) =>
+            {
+                GitError::Damaged { repository: self.git_dir.clone(), why: stderr }
+            }
+            other => other,
+        })?;
         Ok(PackStats { bytes: counted.bytes })
     }
 

@@ -78,7 +78,16 @@ impl ClientFile {
 
     /// Reads it; `None` if there is none.
     pub fn read(data_dir: &Path) -> Result<Option<Self>, IdentityError> {
-        read_private(&Self::path(data_dir))
+        let path = Self::path(data_dir);
+        read_private(&path).map_err(|error| match error {
+            IdentityError::BadFile { path, why } if !why.contains("chmod") => {
+                IdentityError::BadFile { why: format!("{why}; remove it: a coordinator writes it anew when it starts"), path }
+            }
+            IdentityError::Io { path, source } if source.kind() == std::io::ErrorKind::NotADirectory => {
+                IdentityError::BadFile { path, why: "the data dir is no folder; name another with --data-dir".to_owned() }
+            }
+            other => other,
+        })
     }
 
     /// Removes it if it still describes this process.

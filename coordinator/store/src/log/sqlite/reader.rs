@@ -36,6 +36,9 @@ impl SqliteReader {
         let opened = || -> Result<(Connection, Incarnation), Failure> {
             // The witness first: the log can then only be further on.
             let witnessed = witness::read(path).map_err(|error| Failure::Io(error.to_string()))?;
+            if !path.exists() {
+                return Err(witnessed.filter(|(_, seen)| seen.seq > 0).map_or(Failure::Missing, |(_, seen)| witness::gone(seen).into()));
+            }
             let mut conn = open_connection(path)?;
             let tx = conn.transaction_with_behavior(TransactionBehavior::Deferred)?;
             let incarnation = schema::check_readable(&tx, witnessed)?;

@@ -192,3 +192,15 @@ async fn compacting_keeps_everything() {
     assert_eq!(place.store.read_ref(&name).await.unwrap(), Some(loose.clone()));
     assert_eq!(place.file(&loose, "b").await.as_deref(), Some("loose"));
 }
+
+#[tokio::test]
+async fn a_repository_that_lost_an_object_is_called_damaged() {
+    let place = Place::new().await;
+    let base = place.user_commit(&[("a", "1")]);
+    let blob = place.git("user", &["rev-parse", "HEAD:a"]);
+    let (dir, file) = blob.trim().split_at(2);
+    std::fs::remove_file(place.path("user/.git/objects").join(dir).join(file)).unwrap();
+    let user = place.user().await;
+    let error = transfer(user.git(), &place.store, &base, &[], None, Sender::Owner).await.unwrap_err();
+    assert!(matches!(error, GitError::Damaged { .. }) && error.to_string().contains("git fsck"), "{error}");
+}
