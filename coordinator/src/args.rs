@@ -51,7 +51,7 @@ Examples:
   coordinator verify --data-dir /srv/roundtable --json
 
 Every row of the log, every event, and every object of the repositories is read;
-nothing is changed. Nobody may be serving the data directory meanwhile.";
+nothing is changed. Beside one who serves it, what is being written may show as missing.";
 
 /// Log formats.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub enum Command {
     /// Serve until stopped (SIGTERM drains)
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
-    /// Check the integrity of a data directory; nobody may be serving it
+    /// Check the integrity of a data directory
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
 }

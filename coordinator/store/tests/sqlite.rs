@@ -45,6 +45,15 @@ async fn a_reader_needs_no_writer_and_disturbs_none() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_gone_is_not_one_that_never_was() {
+    let (_dir, path) = place();
+    filled(&path, 10).await;
+    std::fs::remove_file(&path).unwrap();
+    let error = SqliteReader::open(&path).unwrap_err();
+    assert!(matches!(error, OpenError::Corrupt { .. }) && error.to_string().contains("10 rows were acknowledged"), "{error}");
+}
+
+#[tokio::test]
 async fn a_reader_recovers_what_a_killed_writer_left() {
     let (dir, path) = place();
     filled(&path, 10).await;
