@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::shutdown::{Shutdown, Stage};
-use roundtable_shared::view::{MirrorView, Query, StatusView};
+use roundtable_shared::view::{MirrorView, PausedView, Query, StatusView};
 
 use crate::api::Api;
 use crate::branch::RunBranch;
@@ -134,8 +134,8 @@ impl<'a> Follower<'a> {
             };
             let over = match until {
                 Until::Over => is_over(&status),
-                Until::Idle => running(&status) == 0,
-                Until::Settled => running(&status) == 0 && self.changed_at.elapsed() >= SETTLED_AFTER,
+                Until::Idle => !is_busy(&status),
+                Until::Settled => !is_busy(&status) && self.changed_at.elapsed() >= SETTLED_AFTER,
             };
             if over {
                 self.settle().await;
@@ -162,6 +162,9 @@ impl<'a> Follower<'a> {
             self.mirror_stale = true;
         }
         self.progress.update(&status, SystemClock.wall(), now);
+        if let Some(paused) = &status.paused {
+            self.tell(&paused_text(&status.run, paused));
+        }
         if self.mirror_stale && self.mirror.as_ref().is_some_and(|mirror| mirror.is_due(now)) {
             self.write_mirror().await;
         }
@@ -235,6 +238,13 @@ impl<'a> Follower<'a> {
     }
 }
 
+/// Nothing is granted, and nothing will be by itself.
+fn paused_text(run: &str, paused: &PausedView) -> String {
+    let note = if paused.note.is_empty() { String::new() } else { format!(" ({})", paused.note) };
+    let (what, which) = if paused.all { ("every run is", "--all") } else { ("the run is", run) };
+    format!("{what} paused by {} since {}{note}: nothing is granted until `orchctl resume {which}`", paused.by, paused.at)
+}
+
 /// Whether nothing but a person, or another command, can move it.
 pub fn is_over(status: &StatusView) -> bool {
     match status.status.as_str() {
@@ -262,6 +272,11 @@ async fn asked(shutdown: &Shutdown, stage: Stage) {
 
 fn running(status: &StatusView) -> u32 {
     status.counts.get("running").copied().unwrap_or(0)
+}
+
+/// Whether something of the run is under way, its own seats included.
+fn is_busy(status: &StatusView) -> bool {
+    status.busy || running(status) > 0
 }
 
 /// Whether two statuses differ in nothing but the time.

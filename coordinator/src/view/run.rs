@@ -7,7 +7,7 @@ use roundtable_core::fleet::{Fleet, NeedKind};
 use roundtable_core::schedule;
 use roundtable_core::state::{Run, State, Unit};
 use roundtable_shared::time::WallMs;
-use roundtable_shared::view::{RunLine, StatusView, UnitView};
+use roundtable_shared::view::{PausedView, RunLine, StatusView, UnitView};
 use roundtable_shared::{RunId, UnitState};
 
 use super::unit::{self, Viewer};
@@ -70,12 +70,26 @@ pub fn status(state: &State, fleet: &Fleet, now: Now, run: &Run) -> StatusView {
         decisions: number(run.decisions.len()),
         usage: run.usage,
         notices: notices(run),
+        busy: is_busy(run),
+        check: run.options.check.clone(),
+        paused: paused(state, run),
         elapsed_ms: elapsed_ms(run, now.wall),
         exit: exit_code(state, run),
         slots: slots(fleet, now),
         missing: missing(fleet, now, run),
         runs: runs(state),
     }
+}
+
+fn is_busy(run: &Run) -> bool {
+    let integrates = run.in_flight.as_ref().is_some_and(|flight| flight.intended || flight.candidate.is_none());
+    run.has_live_attempts() || integrates || run.units().any(|unit| unit.merging.is_some())
+}
+
+fn paused(state: &State, run: &Run) -> Option<PausedView> {
+    let (remark, all) = run.paused.as_ref().map(|own| (own, false)).or(state.paused.as_ref().map(|all| (all, true)))?;
+    let open = !run.is_ended() && run.halted.is_none();
+    open.then(|| PausedView { by: remark.by.clone(), note: remark.text.clone(), at: remark.at.rfc3339(), all })
 }
 
 /// Units by the state they show (only those that run), and three sums.

@@ -70,10 +70,8 @@ async fn step(
         // Views can be written at any time; the run itself takes no more steps.
         return write_views(context, &api, &line, status).await;
     }
-    if phase_needs_agents(phase) && (seat.is_embedded() || !args.workers.is_empty()) {
-        let fleet = FleetOptions { workers: args.workers.clone(), backend_path: args.backend_path.clone(), wait_worker: None };
-        let options = crew_options(&fleet, Aliases::read(&environment).parallel_max);
-        *crew = Some(Crew::join(&context.data_dir, context.coordinator.as_deref(), &context.config, &options).await?);
+    if seat.is_embedded() || !args.workers.is_empty() {
+        *crew = bring(context, args, phase, status.check.is_some()).await?;
     }
     let mut progress = Progress::for_stderr().with_reach(context.reach());
     progress.start_from(&status, Instant::now());
@@ -120,8 +118,18 @@ async fn write_views(context: &Context, api: &Api, line: &RunLine, status: Statu
     Ok((status, Exit::Complete))
 }
 
-fn phase_needs_agents(phase: &str) -> bool {
-    matches!(phase, "assign" | "dispatch" | "reviews")
+/// Workers for what the phase grants: agents, or where there is a check its slot alone, which needs no agent on this machine.
+async fn bring(context: &Context, args: &StepArgs, phase: &str, has_check: bool) -> Result<Option<Crew>> {
+    let (data_dir, coordinator, config) = (&context.data_dir, context.coordinator.as_deref(), &context.config);
+    let fleet = FleetOptions { workers: args.workers.clone(), backend_path: args.backend_path.clone(), wait_worker: None };
+    let options = crew_options(&fleet, Aliases::read(&environment).parallel_max);
+    let crew = match phase {
+        "assign" | "dispatch" | "reviews" => Crew::join(data_dir, coordinator, config, &options).await?,
+        "consolidate" if has_check && args.workers.is_empty() => Crew::join_for_checks(data_dir, coordinator, config).await?,
+        "consolidate" if has_check => Crew::join(data_dir, coordinator, config, &options).await?,
+        _ => return Ok(None),
+    };
+    Ok(Some(crew))
 }
 
 #[cfg(test)]

@@ -124,6 +124,12 @@ impl Crew {
         Self::join_as(join_options(data_dir, coordinator, None, backends, host, config)).await
     }
 
+    /// Joins without any agent: every worker runs check commands.
+    pub async fn join_for_checks(data_dir: &Path, coordinator: Option<&str>, config: &Config) -> Result<Self> {
+        let host = host(config, &CrewOptions::default())?;
+        Self::join_as(join_options(data_dir, coordinator, None, Vec::new(), host, config)).await
+    }
+
     async fn join_as(join_options: JoinOptions) -> Result<Self> {
         let (trigger, watched) = shutdown::manual();
         let (joined, mut has_joined) = watch::channel(false);

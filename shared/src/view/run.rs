@@ -58,6 +58,15 @@ pub struct StatusView {
     pub usage: Usage,
     /// Notices, oldest first (last 50).
     pub notices: Vec<String>,
+    /// Something of it is under way: an attempt of a unit or of the run itself, a merge, a move of the branch.
+    #[serde(default)]
+    pub busy: bool,
+    /// The check command, if integration waits for one.
+    #[serde(default)]
+    pub check: Option<String>,
+    /// Who paused it (or everything) and why, while it is paused.
+    #[serde(default)]
+    pub paused: Option<PausedView>,
     /// Milliseconds since the run was created, or until it ended.
     pub elapsed_ms: u64,
     /// Exit code once ended or halted, else null.
@@ -70,6 +79,19 @@ pub struct StatusView {
     /// All runs.
     #[serde(default)]
     pub runs: Vec<RunLine>,
+}
+
+/// A pause.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct PausedView {
+    /// Who.
+    pub by: String,
+    /// Why, if that was said.
+    pub note: String,
+    /// RFC 3339.
+    pub at: String,
+    /// Every run, not this one alone.
+    pub all: bool,
 }
 
 /// A unit in `status` and `summary`.

@@ -1,6 +1,6 @@
 //! Mode manual: one phase at a time.
 
-use roundtable_tests::harness::{Playbook, SpecText, Turn, step};
+use roundtable_tests::harness::{Playbook, Signal, SpecText, Turn, step, wait_for};
 
 use crate::world::{World, unit};
 
@@ -32,6 +32,36 @@ fn a_run_is_stepped_from_its_plan_to_its_end() {
     world.orchctl(&["status", "--exit-code"]).run().expect(0);
     world.orchctl(&["accept"]).run().expect(0);
     assert!(world.repo.read("part-1.txt").ends_with("the end\n"));
+}
+
+#[test]
+fn a_step_brings_what_runs_the_check_and_waits_for_it() {
+    let world = World::new(&SpecText::parallel("login", 1), &Playbook::new());
+    world.run_without_workers(&["--mode", "manual", "--check", "sleep 2"]).run().expect(1);
+    let agents = world.agents(1);
+    for phase in ["assign", "dispatch", "reviews"] {
+        world.orchctl(&["step", phase, "--workers", &agents]).run().expect(0);
+    }
+    // No agent is needed for it, and none need be installed.
+    let done = world.orchctl(&["step", "consolidate", "--json"]).run().expect(0).json();
+    assert_eq!(unit(&done, "1")["status"], "completed", "{done:#}");
+}
+
+#[test]
+fn a_step_that_was_interrupted_is_taken_up_again() {
+    let slow = Turn::new().steps([step::write("part-1.txt", "one\n"), step::sleep_ms(60_000)]);
+    let world = World::new(&SpecText::parallel("login", 1), &Playbook::new().unit("1", "implement", [slow]));
+    world.run_without_workers(&["--mode", "manual"]).run().expect(1);
+    let agents = world.agents(1);
+    world.orchctl(&["step", "assign", "--workers", &agents]).run().expect(0);
+    let dispatch = world.orchctl(&["step", "dispatch", "--workers", &agents]).start();
+    wait_for("the agent to run", || dispatch.said(), || (unit(&world.status(), "1")["status"] == "in_progress").then_some(()));
+    dispatch.signal(Signal::INT);
+    dispatch.wait().expect(130);
+    world.run_without_workers(&["--mode", "manual"]).run().expect(1).out_has(&["orchctl step"]);
+    Playbook::new().write(&world.play);
+    let done = world.orchctl(&["step", "dispatch", "--json", "--workers", &agents]).run().expect(0).json();
+    assert_eq!(unit(&done, "1")["status"], "pending_review", "{done:#}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use roundtable_shared::{DecisionKind, Mode, RunId, RunOptions};
 
-use super::{Deciding, consult, shell, withdraw};
+use super::{Deciding, consult, shell, step, withdraw};
 use crate::change::Rejection;
 use crate::state::BaseCheck;
 use crate::transition::Fact;
@@ -26,6 +26,8 @@ pub(super) fn attach(d: &mut Deciding<'_>, run: &RunId, given: &RunOptions, mode
         }
         shell::repeat_owed(d, run);
     }
+    // A phase that somebody opened and left would keep whoever waits for the run for ever.
+    step::abandon(d, run);
     d.done(format!("run {run} goes on"));
     Ok(())
 }

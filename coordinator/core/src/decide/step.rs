@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use roundtable_shared::{Mode, RunId, UnitId, UnitState};
 
-use super::{Deciding, assign};
+use super::{Deciding, assign, integrate};
 use crate::change::Rejection;
 use crate::command::Phase;
 use crate::schedule;
-use crate::state::{PlanSource, Run, Stage, Unit};
+use crate::state::{PlanSource, Run, Stage, Step, Unit};
 use crate::transition::Fact;
 
 /// Whether a phase may move a unit now. Only manual mode says no.
@@ -16,52 +16,92 @@ pub(crate) fn allows(run: &Run, phase: Phase, unit: &UnitId) -> bool {
     run.options.mode != Mode::Manual || run.step.as_ref().is_some_and(|step| step.phase == phase && step.units.contains(unit))
 }
 
-/// Opens a phase.
+/// Opens a phase, or joins the one under way.
 pub(super) fn open(d: &mut Deciding<'_>, run: &RunId, phase: Phase) -> Result<(), Rejection> {
     let now = d.run(run);
     if now.options.mode != Mode::Manual {
         return Err(Rejection::conflict(format!("run {run} is not in manual mode: it moves by itself")));
     }
-    if let Some(step) = &now.step {
-        let units: Vec<&str> = step.units.iter().map(UnitId::as_str).collect();
-        return Err(Rejection::conflict(format!("a step is under way (units {}); wait for it", units.join(", "))));
+    if phase == Phase::SyncPulse {
+        d.done("the mirror files follow the state by themselves");
+        return Ok(());
     }
     if now.stage != Stage::Working || now.halted.is_some() || now.paused.is_some() {
         return Err(Rejection::conflict(format!("run {run} does not take steps now: it is assigning, paused, halted or ending")));
     }
+    if phase == Phase::Dispatch {
+        refuse_unassigned(now)?;
+    }
+    make_way(d, run, phase)?;
     match phase {
-        Phase::Assign => assign_step(d, run),
-        Phase::SyncPulse => d.done("the mirror files follow the state by themselves"),
-        Phase::Dispatch => {
-            refuse_unassigned(now)?;
-            let ready = |unit: &Unit| unit.runs && schedule::wants_work(unit) && schedule::is_ready_for_step(d.state(), now, unit, d.now);
-            let units: Vec<UnitId> = now.in_order().filter(|unit| ready(unit)).map(|unit| unit.id.clone()).collect();
-            begin(d, run, phase, units, "ready for work");
-        }
-        Phase::Reviews => {
-            let waits = |unit: &&Unit| matches!(unit.state, UnitState::PendingReview | UnitState::UnderReview) && unit.merging.is_none();
-            let units: Vec<UnitId> = now.in_order().filter(waits).map(|unit| unit.id.clone()).collect();
-            begin(d, run, phase, units, "waiting for review");
-        }
-        Phase::Consolidate => {
-            let waits = |unit: &&Unit| {
-                unit.state == UnitState::FinalReview || (unit.state == UnitState::UnderReview && unit.missing_reviews().next().is_none())
-            };
-            let units: Vec<UnitId> = now.in_order().filter(waits).map(|unit| unit.id.clone()).collect();
-            begin(d, run, phase, units, "reviewed");
-        }
+        Phase::Assign | Phase::SyncPulse => assign_step(d, run),
+        Phase::Dispatch => begin(d, run, phase, "ready for work"),
+        Phase::Reviews => begin(d, run, phase, "waiting for review"),
+        Phase::Consolidate => begin(d, run, phase, "reviewed"),
     }
     Ok(())
 }
 
-fn begin(d: &mut Deciding<'_>, run: &RunId, phase: Phase, units: Vec<UnitId>, what: &str) {
-    if units.is_empty() {
-        return d.unchanged(format!("no unit is {what}"));
+/// Another phase that is open ends if nothing of it runs any more: whoever opened it has left, and nobody else would ever end it.
+fn make_way(d: &mut Deciding<'_>, run: &RunId, phase: Phase) -> Result<(), Rejection> {
+    let Some(step) = d.run(run).step.as_ref().filter(|step| step.phase != phase) else { return Ok(()) };
+    if is_busy(d.run(run)) {
+        let (units, word) = (listed(&step.units), step.phase.as_str());
+        return Err(Rejection::conflict(format!("step {word} is under way (units {units}); wait for its agents, or go on with it")));
     }
-    let listed: Vec<&str> = units.iter().map(UnitId::as_str).collect();
-    let text = format!("units {what}: {}", listed.join(", "));
+    abandon(d, run);
+    Ok(())
+}
+
+/// Whether agents, or a move of the branch, are under way for the open phase.
+fn is_busy(run: &Run) -> bool {
+    let moves = run.in_flight.as_ref().is_some_and(|flight| flight.intended);
+    let works = |step: &Step| step.units.iter().filter_map(|id| run.unit(id)).any(|unit| !unit.live.is_empty() || unit.merging.is_some());
+    moves || run.step.as_ref().is_some_and(works)
+}
+
+/// The open phase ends where it stands, unless something of it runs: what it had under way is for the next step to take up.
+pub(super) fn abandon(d: &mut Deciding<'_>, run: &RunId) {
+    if d.run(run).step.is_none() || is_busy(d.run(run)) {
+        return;
+    }
+    if let Some(unit) = d.run(run).in_flight.as_ref().map(|flight| flight.unit.clone()) {
+        integrate::drop_flight_of(d, run, &unit, "its step was left");
+    }
+    d.emit(run, Fact::StepClosed);
+}
+
+/// Takes up what is ready for the phase, beside what is under way in it already.
+fn begin(d: &mut Deciding<'_>, run: &RunId, phase: Phase, what: &str) {
+    let now = d.run(run);
+    let under_way: BTreeSet<UnitId> = now.step.as_ref().map(|step| step.units.clone()).unwrap_or_default();
+    let ready = |unit: &&Unit| is_ready_for(d, now, unit, phase);
+    let mut units: Vec<UnitId> = now.in_order().filter(ready).map(|unit| unit.id.clone()).filter(|id| !under_way.contains(id)).collect();
+    if units.is_empty() {
+        return match under_way.is_empty() {
+            true => d.unchanged(format!("no unit is {what}")),
+            false => d.unchanged(format!("going on with the step under way: units {}", listed(&under_way))),
+        };
+    }
+    let text = format!("units {what}: {}", listed(&units));
+    units.extend(under_way);
     d.emit(run, Fact::StepOpened { phase, units });
     d.done(text);
+}
+
+fn is_ready_for(d: &Deciding<'_>, run: &Run, unit: &Unit, phase: Phase) -> bool {
+    match phase {
+        Phase::Dispatch => unit.runs && schedule::wants_work(unit) && schedule::is_ready_for_step(d.state(), run, unit, d.now),
+        Phase::Reviews => matches!(unit.state, UnitState::PendingReview | UnitState::UnderReview) && unit.merging.is_none(),
+        Phase::Consolidate => {
+            unit.state == UnitState::FinalReview || (unit.state == UnitState::UnderReview && unit.missing_reviews().next().is_none())
+        }
+        Phase::Assign | Phase::SyncPulse => false,
+    }
+}
+
+fn listed<'a>(units: impl IntoIterator<Item = &'a UnitId>) -> String {
+    units.into_iter().map(UnitId::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn assign_step(d: &mut Deciding<'_>, run: &RunId) {

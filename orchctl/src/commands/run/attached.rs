@@ -124,6 +124,9 @@ async fn steer(
     };
     if brings_crew {
         bring(context, prepared, seat, crew).await?;
+    } else if is_manual && matches!(seat, Seat::Own(_)) {
+        // A step that was killed may have left agents behind; the run rests once that is settled.
+        settle_abandoned(&context.data_dir, &prepared.config).await;
     }
     let reply = match submit(&api, prepared, seat.is_embedded(), manner.fresh).await? {
         Submitted::Finished(reply) => return finished(context, prepared, &api, &reply, manner, kept).await,
