@@ -42,6 +42,14 @@ fn a_red_check_is_fixed_before_anything_is_integrated() {
 }
 
 #[test]
+fn a_check_in_the_playbook_is_played_in_the_command_s_place() {
+    let red = || Turn::new().steps([step::fault("exit:1")]);
+    let world = World::new(&SpecText::parallel("login", 1), &Playbook::new().unit("1", "check", [red(), red(), Turn::new()]));
+    let summary = world.run(&["--check", "true", "--json"]).run().expect(0).json();
+    assert_eq!(unit(&summary, "1")["fix_attempts"], 1, "red once and again, then fixed and green: {summary:#}");
+}
+
+#[test]
 fn what_of_an_assignment_is_not_taken_is_told_by_unit_field_value_and_reason() {
     let answer = Turn::new().result(json!({"dispatch_units": [
         {"task_id": "1", "owner_agent": "nobody", "criticality": "complex", "writes": ["../outside.txt"]},

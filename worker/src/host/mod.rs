@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use roundtable_runtime::git::{GitError, GitProgram};
-use roundtable_shared::{AttemptFacts, BackendName, BackendOffer, CommitId, Lease};
+use roundtable_shared::{AttemptFacts, BackendName, BackendOffer, CommitId, Lease, TurnData};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -141,6 +141,11 @@ impl AgentHost {
 
     fn backend(&self, name: &BackendName) -> Option<&Arc<dyn Backend>> {
         self.backends.get(name)
+    }
+
+    /// The backend that plays the check instead of the command, if one does.
+    fn plays_check(&self, turn: &TurnData) -> Option<&Arc<dyn Backend>> {
+        self.backends.values().find(|backend| backend.plays_check(turn))
     }
 
     /// Looks at the disk in a rhythm.

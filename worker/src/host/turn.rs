@@ -170,9 +170,16 @@ async fn play(host: &AgentHost, job: &Job, git: &Git, tree: &Tree, redactor: &Ar
             }
         }
     }
-    match (&lease.check, lease.role) {
-        (Some(command), Role::Check) => check(host, job, tree, command, redactor).await,
-        _ => agent(host, job, tree, redactor).await,
+    let turn = match turn(host, lease, tree) {
+        Ok(turn) => turn,
+        Err(why) => return Played::failed(FailureKind::Bug, why),
+    };
+    // The one place that says who judges: a playbook that this worker plays and that has an entry for the check, else the command.
+    let player = if lease.role == Role::Check { host.plays_check(&turn.data) } else { host.backend(&lease.backend) };
+    match (player, &lease.check, lease.role) {
+        (Some(backend), _, _) => agent(host, job, tree, redactor, (backend.as_ref(), turn)).await,
+        (None, Some(command), Role::Check) => check(host, job, tree, command, redactor).await,
+        (None, _, _) => Played::failed(FailureKind::Config, format!("this worker does not serve {}", lease.backend)),
     }
 }
 
@@ -212,21 +219,15 @@ async fn check(host: &AgentHost, job: &Job, tree: &Tree, command: &str, redactor
     }
 }
 
-async fn agent(host: &AgentHost, job: &Job, tree: &Tree, redactor: &Arc<Redactor>) -> Played {
+/// Plays a turn of a backend.
+async fn agent(host: &AgentHost, job: &Job, tree: &Tree, redactor: &Arc<Redactor>, (backend, turn): (&dyn Backend, Turn)) -> Played {
     let lease = &job.lease;
-    let Some(backend) = host.backend(&lease.backend) else {
-        return Played::failed(FailureKind::Config, format!("this worker does not serve {}", lease.backend));
-    };
-    let turn = match turn(host, lease, tree) {
-        Ok(turn) => turn,
-        Err(why) => return Played::failed(FailureKind::Bug, why),
-    };
     let invocation = match backend.invocation(&turn) {
         Ok(invocation) => invocation,
         Err(error) => return Played::failed(FailureKind::Config, error.to_string()),
     };
     if let Err(error) = invocation.prepare() {
-        return Played::failed(FailureKind::Disk, format!("files for {} could not be written: {error}", lease.backend));
+        return Played::failed(FailureKind::Disk, format!("files for {} could not be written: {error}", backend.name()));
     }
     let events = Events::new(job.events.clone(), Arc::clone(redactor));
     let sink = AgentSink::new(backend.parser(&turn), events);

@@ -1,13 +1,13 @@
 //! A grant: the lease, the unit's move, and what the worktree is made of.
 
-use roundtable_shared::{CommitId, LeaseRef, Role, RunId, Seat, UnitId, UnitState};
+use roundtable_shared::{CommitId, LeaseRef, OutcomeClass, Role, RunId, Seat, UnitId, UnitState};
 
 use super::place::Placement;
 use super::rank::Candidate;
 use crate::decide::{Deciding, key_of, reopen_subtasks};
 use crate::effect::{Effect, Grant, Start};
 use crate::fleet::LeaseWatch;
-use crate::state::{FixCause, Run, Unit};
+use crate::state::{Attempt, AttemptEnd, FixCause, Run, Unit};
 use crate::transition::{Fact, Granted};
 
 /// Fills the seat there.
@@ -22,7 +22,9 @@ pub(super) fn grant(d: &mut Deciding<'_>, candidate: &Candidate, placement: Plac
     let turn = match (role, unit_now) {
         (Role::Implement | Role::Fix, Some(unit)) => unit.next_turn(),
         (Role::Review, Some(unit)) => unit.round,
-        (Role::Check, Some(unit)) => 1 + unit.counters.red_checks,
+        (Role::Check, unit) => {
+            1 + unit.map_or(&run_now.attempts, |unit| &unit.attempts).iter().filter(|attempt| is_verdict(attempt)).count() as u32
+        }
         (Role::Assign, _) => 1 + run_now.assigning.failures,
         (Role::Orchestrate, _) => 1 + run_now.orchestrator.answers,
         _ => 1,
@@ -78,6 +80,12 @@ pub(super) fn grant(d: &mut Deciding<'_>, candidate: &Candidate, placement: Plac
         turn,
         escalated,
     })));
+}
+
+/// Whether it is a check that said green or red; one that could not be run is the same turn again.
+fn is_verdict(attempt: &Attempt) -> bool {
+    let said = attempt.end == Some(AttemptEnd::Completed) || attempt.class == Some(OutcomeClass::Unit);
+    attempt.seat == Seat::Check && said
 }
 
 fn take_state(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, seat: Seat) {

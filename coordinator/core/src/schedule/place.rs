@@ -2,6 +2,7 @@
 
 use roundtable_shared::{AgentSessionId, BackendName, LeasePhase, Role, Seat, WorkerId};
 
+use super::backend::CHECK_BACKEND;
 use super::rank::Candidate;
 use crate::command::Now;
 use crate::decide::{park_key, park_key_of};
@@ -64,8 +65,10 @@ pub(crate) fn place(
     best.map(|(_, placement)| placement)
 }
 
-fn plays(offer: &Offer, wanted: &BackendName) -> bool {
-    offer.offer.name == *wanted || offer.offer.serves_all
+/// Whether the offer plays that backend. One that serves every role has no check seats: each worker's check slot, of which it has one, runs the
+/// command or plays what stands for it.
+pub(super) fn plays(offer: &Offer, wanted: &BackendName) -> bool {
+    offer.offer.name == *wanted || (offer.offer.serves_all && wanted.as_str() != CHECK_BACKEND)
 }
 
 /// Grants never exceed credits, nor slots: a `Want` may have crossed a grant. An attempt whose agent has ended takes no slot while its work is handed
