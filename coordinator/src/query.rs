@@ -2,7 +2,7 @@
 
 use roundtable_core::Core;
 use roundtable_core::command::Now;
-use roundtable_core::state::State;
+use roundtable_core::state::{Attempt, State, Unit};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::view::{DiffView, Query, RunSelector};
 use roundtable_shared::{CommitId, UnitId};
@@ -91,6 +91,18 @@ async fn diff(repositories: &Repositories, commits: Commits) -> Result<serde_jso
     Ok(serde_json::to_value(view)?)
 }
 
+/// Why a unit has nothing to show.
+fn why_none(unit: &Unit) -> &'static str {
+    let mut work = unit.attempts.iter().filter(|attempt| attempt.role.writes()).peekable();
+    if work.peek().is_none() {
+        "no attempt has begun"
+    } else if work.any(Attempt::is_live) {
+        "its attempt still runs"
+    } else {
+        "no attempt has handed anything in; one that was ended does so when its worker has stopped it"
+    }
+}
+
 fn find_commits(state: &State, selector: &RunSelector, unit: Option<&str>) -> Result<Commits, QueryError> {
     let id = view::select_run(state, selector)?;
     let run = state.run(&id).ok_or_else(|| QueryError::NotFound(format!("there is no run {id}")))?;
@@ -104,6 +116,6 @@ fn find_commits(state: &State, selector: &RunSelector, unit: Option<&str>) -> Re
     let accepted = unit.accepted.as_ref().or(unit.last.as_ref()).map(|work| (work.base.clone(), work.commit.clone()));
     let (base, commit) = found
         .or(accepted)
-        .ok_or_else(|| QueryError::NotFound(format!("unit {} of {id} has no commit yet: no attempt has ended", unit.id)))?;
+        .ok_or_else(|| QueryError::NotFound(format!("unit {} of {id} has no commit yet: {}", unit.id, why_none(unit))))?;
     Ok(Commits { repository, base, commit })
 }

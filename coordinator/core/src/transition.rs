@@ -107,8 +107,13 @@ pub enum Fact {
     AttemptEnded { unit: Option<UnitId>, attempt: AttemptNo, result: Box<AttemptResult> },
     /// It ended without an outcome.
     AttemptLost { unit: Option<UnitId>, attempt: AttemptNo, cause: LostCause, class: Option<OutcomeClass>, reason: String },
-    /// Its outcome came too late and changed nothing.
-    AttemptLate { unit: Option<UnitId>, attempt: AttemptNo },
+    /// Its outcome came too late and decides nothing; what it left is kept, and gone on from where nothing newer is there.
+    AttemptLate {
+        unit: Option<UnitId>,
+        attempt: AttemptNo,
+        #[serde(default)]
+        commit: Option<CommitId>,
+    },
 
     /// A unit goes to another state.
     UnitMoved { unit: UnitId, to: UnitState, reason: Option<String> },
@@ -353,7 +358,7 @@ pub enum Counter {
     LostWorker(WorkerId),
     /// A hand-back; costs nothing.
     HandBack,
-    /// A red check of the candidate.
+    /// A red check of the candidate; counted from 0 with each candidate.
     RedCheck,
 }
 

@@ -62,7 +62,7 @@ impl Action {
 pub struct OrchestrateAnswer {
     /// Whether it thinks the run is over.
     pub decision: OrchestrateDecision,
-    /// What to do, in this order; more than the run's limit are cut by the caller.
+    /// What to do, in this order and as often as named; more than the run's limit are cut by the caller.
     #[serde(default)]
     pub actions: Vec<Action>,
     /// A note for the record.
@@ -92,14 +92,10 @@ impl OrchestrateAnswer {
             },
         };
         let mut unknown = Vec::new();
-        let actions = actions(&object, "actions", &mut unknown);
+        let actions = actions_of(&object, "actions", &mut unknown);
         let hold = actions_once(actions_of(&object, "hold", &mut unknown));
         Ok(Self { decision, actions, notes: fields::meaningful(&object, &["notes", "note"]), hold, unknown })
     }
-}
-
-fn actions(object: &fields::Object, key: &str, unknown: &mut Vec<String>) -> Vec<Action> {
-    actions_once(actions_of(object, key, unknown))
 }
 
 /// `"halt"`, or `{"type": "halt"}`.

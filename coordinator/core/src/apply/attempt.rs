@@ -6,6 +6,7 @@ use roundtable_shared::time::WallMs;
 use roundtable_shared::{AttemptKey, AttemptNo, Seat, UnitId, Usage, WorkerId};
 
 use super::unit_mut;
+use crate::effect::Start;
 use crate::state::{Attempt, AttemptEnd, Run, Work};
 use crate::transition::{AttemptResult, Fact, Granted};
 
@@ -31,7 +32,13 @@ pub(super) fn apply(run: &mut Run, live: &mut Live, at: WallMs, fact: &Fact) -> 
                 attempt.ended_at = Some(at);
             });
         }
-        Fact::AttemptLate { unit, attempt } => with(run, unit, *attempt, |attempt| attempt.late = true),
+        Fact::AttemptLate { unit, attempt, commit } => {
+            with(run, unit, *attempt, |attempt| {
+                attempt.late = true;
+                attempt.commit.clone_from(commit);
+            });
+            keep_late_commit(run, unit, *attempt);
+        }
         _ => return false,
     }
     true
@@ -83,6 +90,7 @@ fn grant(run: &mut Run, live: &mut Live, at: WallMs, granted: &Granted) {
             run.attempts.push(attempt);
             if granted.seat == Seat::Orchestrate {
                 run.orchestrator.current = run.orchestrator.wanted.take();
+                run.orchestrator.moves_asked = run.moves;
             }
         }
     }
@@ -106,6 +114,21 @@ fn keep_commit(run: &mut Run, unit: &Option<UnitId>, no: AttemptNo) {
     let Some((_, unit)) = unit.as_ref().and_then(|id| unit_mut(run, id)) else { return };
     let Some(attempt) = unit.attempt(no).filter(|attempt| attempt.role.writes()) else { return };
     if let Some(commit) = attempt.commit.clone() {
+        unit.last = Some(Work { attempt: no, base: attempt.base.clone(), commit });
+    }
+}
+
+/// What an attempt handed in after it had lost its seat is gone on from too, unless something newer has taken the place of what it began with.
+fn keep_late_commit(run: &mut Run, unit: &Option<UnitId>, no: AttemptNo) {
+    let Some((_, unit)) = unit.as_ref().and_then(|id| unit_mut(run, id)) else { return };
+    let Some(attempt) = unit.attempt(no).filter(|attempt| attempt.role.writes()) else { return };
+    let Some(commit) = attempt.commit.clone() else { return };
+    let is_newest = unit.last.as_ref().is_none_or(|last| {
+        let began_with = matches!(&attempt.start, Start::Commit(from) | Start::MergeWithTip { commit: from, .. } if *from == last.commit);
+        let is_late_itself = unit.attempt(last.attempt).is_some_and(|kept| kept.late && kept.commit.as_ref() == Some(&last.commit));
+        last.attempt < no && (began_with || is_late_itself)
+    });
+    if is_newest {
         unit.last = Some(Work { attempt: no, base: attempt.base.clone(), commit });
     }
 }

@@ -195,7 +195,6 @@ fn decide(run: &mut Run, fact: &Fact) -> bool {
 }
 
 fn consult(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
-    let moves = run.moves;
     let agent = &mut run.orchestrator;
     match fact {
         Fact::ConsultationWanted { why, at_end } => {
@@ -208,7 +207,7 @@ fn consult(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
             agent.asked_again = false;
             agent.failures = 0;
             agent.idle_answers = *idle;
-            agent.moves_seen = moves;
+            agent.moves_seen = agent.moves_asked;
             agent.heard_at_end |= at_end;
             agent.notes.clone_from(notes);
             agent.held = None;
@@ -239,7 +238,11 @@ fn consult(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
 fn integrate(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
     match fact {
         Fact::IntegrationStarted { flight } => run.in_flight = Some((**flight).clone()),
-        Fact::CandidatePrepared { candidate, .. } => {
+        Fact::CandidatePrepared { unit, candidate } => {
+            // The one retry is each candidate's.
+            if let Some((_, unit)) = unit_mut(run, unit) {
+                unit.counters.red_checks = 0;
+            }
             if let Some(flight) = &mut run.in_flight {
                 flight.candidate = Some(candidate.clone());
             }

@@ -98,8 +98,13 @@ pub(super) fn retry_act(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, by: St
     if let Some(id) = open.map(|decision| decision.id.clone()) {
         return decide(d, run, &id, Choice::Retry, Dependants::default(), None, by);
     }
+    let waits_for_its_turn = now.state == UnitState::NotStarted;
     retry(d, run, unit);
-    d.done(format!("unit {unit} is tried again"));
+    if waits_for_its_turn {
+        d.done(format!("unit {unit} is not under way: its failures count from 0, and it starts as soon as nothing stands in its way"));
+    } else {
+        d.done(format!("unit {unit} is tried again"));
+    }
     Ok(())
 }
 
@@ -110,6 +115,13 @@ fn retry(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId) {
     d.emit(run, Fact::CountersReset { unit: unit.clone(), fixes: true });
     match d.unit(run, unit).state {
         UnitState::InProgress => failure::back_to_waiting(d, run, unit),
+        UnitState::FixRequired => {
+            // Work that waits for another's paths, or for its merge, is done over rather than waited with.
+            if let Some(FixCause::Waiting { role, .. }) = d.unit(run, unit).fix {
+                clear_waits(d, run, unit);
+                d.emit(run, Fact::FixSet { unit: unit.clone(), cause: Some(FixCause::Repeat { role }) });
+            }
+        }
         UnitState::Blocked => {
             let is_fix = matches!(
                 d.unit(run, unit).fix,

@@ -126,7 +126,7 @@ fn options(
             let mut pairs = vec![option("Wait for it", "wait")];
             let replaceable = backend.is_some_and(|backend| backend.as_str() != crate::schedule::CHECK_BACKEND);
             if replaceable {
-                pairs.extend(offered(d, backend).iter().map(|name| (format!("Use {name} instead"), format!("use:{name}"))));
+                pairs.extend(replacements(d, run, backend).iter().map(|name| (format!("Use {name} instead"), format!("use:{name}"))));
             }
             pairs.push(abort);
             pairs
@@ -151,6 +151,12 @@ fn owners_offered(d: &Deciding<'_>, run: &RunId, unit: Option<&UnitId>) -> Vec<B
         owners.insert(0, by_rules);
     }
     owners
+}
+
+/// Backends that could play for a missing one this very moment.
+pub(crate) fn replacements(d: &Deciding<'_>, run: &RunId, missing: Option<&BackendName>) -> Vec<BackendName> {
+    let is_here = |name: &BackendName| crate::schedule::is_here(d.state(), d.fleet, d.run(run), name, d.now);
+    offered(d, missing).into_iter().filter(is_here).collect()
 }
 
 /// Backends somebody offers now, but for one.

@@ -12,7 +12,7 @@ use crate::command::Report;
 use crate::state::{AttemptEnd, BaseCheck, FixCause};
 use crate::transition::{Counter, Fact};
 
-/// Red checks of one commit before it counts as red: one retry.
+/// Red checks of one candidate before it counts as red: one retry.
 const RED_MAX: u32 = 2;
 /// Times the check of the base may be lost before it counts as red.
 const BASE_LOST_MAX: u32 = 5;

@@ -62,9 +62,11 @@ pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, report: &Report) {
 fn answered(d: &mut Deciding<'_>, run: &RunId, answer: &OrchestrateAnswer) {
     let now = d.run(run);
     let agent = &now.orchestrator;
-    let idle = if now.moves == agent.moves_seen && agent.answers > 0 { agent.idle_answers + 1 } else { 0 };
-    let (max_actions, max_iterations) = (now.options.max_actions as usize, now.options.max_iterations);
     let (hold_ms, done) = (now.options.limits.hold_ms, now.is_done());
+    let (max_actions, max_iterations) = (now.options.max_actions as usize, now.options.max_iterations);
+    // Where all is done nothing can change any more, and that is no standstill.
+    let is_idle = now.moves == agent.moves_seen && agent.answers > 0 && !done;
+    let idle = if is_idle { agent.idle_answers + 1 } else { 0 };
     d.emit(run, Fact::ConsultationAnswered { notes: answer.notes.clone().unwrap_or_default(), idle });
     if answer.actions.len() > max_actions {
         d.notice(run, format!("the orchestrator agent asked for more than {max_actions} actions at once; the rest was cut"));
@@ -73,7 +75,9 @@ fn answered(d: &mut Deciding<'_>, run: &RunId, answer: &OrchestrateAnswer) {
         d.notice(run, format!("the orchestrator agent asked for what does not exist: {}", answer.unknown.join(", ")));
     }
     let actions: Vec<Action> = answer.actions.iter().copied().take(max_actions).collect();
-    if actions.contains(&Action::Halt) {
+    if actions.contains(&Action::Halt) && done {
+        d.notice(run, "the orchestrator agent asked to halt when every unit was at its end; the run is over all the same".to_owned());
+    } else if actions.contains(&Action::Halt) {
         return close::halt(d, run, "the orchestrator agent asked to halt".to_owned(), "orchestrator".to_owned());
     }
     if answer.decision == OrchestrateDecision::Complete && !done {

@@ -1,8 +1,9 @@
 //! Manifest enforcement (SEMANTICS §3): what a received commit may change, what it may claim, what it must wait for, what is a breach.
 
 use roundtable_shared::manifest::normalise_entry;
-use roundtable_shared::{ChangeKind, ChangedPath, EntryKind, ManifestRule};
+use roundtable_shared::{ChangeKind, ChangedPath, EntryKind, ManifestRule, RunId, UnitId};
 
+use super::Deciding;
 use crate::state::{Run, Unit};
 
 /// A judged change.
@@ -12,6 +13,8 @@ pub(crate) struct Judged {
     pub paths: Vec<String>,
     /// Something was left out.
     pub dropped: bool,
+    /// Of that, the spec's own files: worth a word, because the agent will think that it changed them.
+    pub of_spec: Vec<String>,
     /// Outside the manifest and held by nobody: to be claimed.
     pub claim: Vec<String>,
     /// Outside the manifest and held by another unit.
@@ -26,6 +29,9 @@ pub(crate) fn judge(run: &Run, unit: &Unit, changed: &[ChangedPath], by_person: 
     for change in changed {
         if is_ours(run, unit, &change.path) {
             judged.dropped = true;
+            if run.spec_paths.contains(&change.path) {
+                judged.of_spec.push(change.path.clone());
+            }
             continue;
         }
         judged.paths.push(change.path.clone());
@@ -59,6 +65,14 @@ pub(crate) fn judge(run: &Run, unit: &Unit, changed: &[ChangedPath], by_person: 
 fn is_own(run: &Run, unit: &Unit, path: &str) -> bool {
     let writes = &unit.manifest.writes;
     if run.options.manifest == ManifestRule::Strict && !unit.exclusive { writes.covers(path) } else { writes.foresees(path) }
+}
+
+/// Says once that changes of the spec's own files are left out.
+pub(super) fn note_dropped(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, judged: &Judged) {
+    if !judged.of_spec.is_empty() {
+        let files = judged.of_spec.join(", ");
+        d.notice(run, format!("unit {unit}: changes of the spec's own files are left out of its work: {files}"));
+    }
 }
 
 /// Whether edits of `AGENTS.md` files are part of the unit's work rather than learnings.

@@ -4,7 +4,7 @@ use roundtable_shared::{CommitId, DecisionKind, RunId, UnitId};
 
 use super::blocking::{Block, block};
 use super::contend::{self, Contention};
-use super::manifest::judge;
+use super::manifest::{judge, note_dropped};
 use super::{Deciding, fix, work};
 use crate::command::Prepared;
 use crate::effect::Effect;
@@ -55,6 +55,7 @@ pub(super) fn merged(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, (tip, of)
             let work = Work { attempt, base: tip.clone(), commit };
             d.emit(run, Fact::WorkReplaced { unit: unit.clone(), work: work.clone() });
             let judged = judge(d.run(run), d.unit(run, unit), &changed, merging.by_person);
+            note_dropped(d, run, unit, &judged);
             if !judged.breach.is_empty() && merging.by_person {
                 let listed: Vec<String> = judged.breach.iter().map(|(path, why)| format!("{path} ({why})")).collect();
                 let context = format!("the commit given for unit {unit} changes what nobody may: {}", listed.join(", "));

@@ -45,7 +45,7 @@ use crate::transition::{Fact, Transition};
 pub(crate) use advance::advance;
 pub(crate) use assign::{by_rules_alone, plan_from_cache};
 pub(crate) use attempt::key_of;
-pub(crate) use blocking::{raise, withdraw};
+pub(crate) use blocking::{raise, replacements, withdraw};
 pub(crate) use consult::give_up;
 pub(crate) use integrate::is_gated_by_check;
 pub(crate) use park::{key as park_key, key_of as park_key_of};

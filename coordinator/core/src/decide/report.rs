@@ -70,7 +70,8 @@ fn verdict(d: &mut Deciding<'_>, report: &Report) -> Verdict {
         Some(_) => Verdict::Rejected { reason: "another outcome of this attempt was accepted before".to_owned() },
         None => {
             if !attempt.late {
-                d.emit(&key.run, Fact::AttemptLate { unit: key.unit.clone(), attempt: key.attempt });
+                let commit = report.facts.commit.clone().filter(|_| attempt.role.writes());
+                d.emit(&key.run, Fact::AttemptLate { unit: key.unit.clone(), attempt: key.attempt, commit });
             }
             stale("the seat is no longer held by this attempt")
         }

@@ -9,7 +9,7 @@ use roundtable_shared::{
 use super::blocking::{Block, block};
 use super::contend::{self, Contention};
 use super::failure::{self, Cost, Setback};
-use super::manifest::{Judged, judge};
+use super::manifest::{Judged, judge, note_dropped};
 use super::report::{ended, provider_failed};
 use super::{Deciding, fix, step};
 use crate::command::{Report, RoleAnswer};
@@ -86,6 +86,7 @@ fn answered(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, role: Role, answer
     let end = if problem.is_some() { AttemptEnd::Failed } else { AttemptEnd::Completed };
     ended(d, report, end, problem.as_ref().map(|_| OutcomeClass::Unit), problem.clone());
     say(d, run, unit, Some(answer), problem.clone(), report);
+    note_dropped(d, run, unit, &judged);
     if !judged.breach.is_empty() {
         return contend::breach(d, run, unit, role, judged.breach);
     }

@@ -31,7 +31,7 @@ pub(super) fn before(found: &mut Found<'_>, state: &State, run: &Run, fact: &Fac
                 format!("attempt {attempt} of {unit:?} ends, but its seat is held by {holder:?}")
             });
         }
-        Fact::AttemptLate { unit, attempt } => {
+        Fact::AttemptLate { unit, attempt, .. } => {
             let ended = find(run, unit.as_ref(), *attempt).is_some_and(|attempt| !attempt.is_live() && attempt.digest.is_none());
             found.unless(ended, "I3", || format!("attempt {attempt} of {unit:?} is late, but holds its seat or has ended in it"));
         }

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{BackendName, DecisionId, DecisionKind, RunId, Seat, UnitId, UnitType};
 
+use super::place::plays;
 use crate::command::Now;
-use crate::decide::{Deciding, by_rules_alone, give_up, park_key, raise, withdraw};
+use crate::decide::{Deciding, by_rules_alone, give_up, park_key, raise, replacements, withdraw};
 use crate::fleet::{Fleet, Need, NeedKind};
 use crate::state::{Run, State};
 use crate::transition::Fact;
@@ -143,11 +144,15 @@ fn stand_ins(fleet: &Fleet, need: &Need, now: Now) -> Vec<BackendName> {
     names
 }
 
+/// Whether a slot of that backend could be given now or as soon as it is free.
+pub(crate) fn is_here(state: &State, fleet: &Fleet, run: &Run, backend: &BackendName, now: Now) -> bool {
+    availability(state, fleet, run, backend, now) == Availability::Here
+}
+
 fn availability(state: &State, fleet: &Fleet, run: &Run, backend: &BackendName, now: Now) -> Availability {
     let mut parked: Option<WallMs> = None;
     for worker in fleet.workers.values().filter(|worker| worker.is_here(now)) {
-        let offers =
-            worker.offers.values().filter(|offer| (offer.offer.name == *backend || offer.offer.serves_all) && offer.is_usable(now));
+        let offers = worker.offers.values().filter(|offer| plays(offer, backend) && offer.is_usable(now));
         for offer in offers {
             match state.parks.get(&park_key(&offer.offer.name, &offer.offer.account, &worker.id)).filter(|park| park.until > now.wall) {
                 None => return Availability::Here,
@@ -212,10 +217,25 @@ pub(super) fn settle_missing(d: &mut Deciding<'_>, run: &RunId, missing: &BTreeS
         if matches!(need.kind, NeedKind::Assign | NeedKind::Orchestrate) {
             do_without(d, run, &need, false);
         } else if is_time_to_ask(d, run, &need) {
-            let context = format!("no worker offers {} (and nothing may stand in for it); units that need it wait", need.wanted);
+            let context = missing_text(d, run, &need);
             raise(d, run, DecisionKind::NoWorker, None, Some(&need.wanted), context);
         }
     }
+}
+
+/// What is asked about a backend nobody can be given, and whether another could play for it.
+fn missing_text(d: &Deciding<'_>, run: &RunId, need: &Need) -> String {
+    let wanted = &need.wanted;
+    let offers = d.fleet.workers.values().filter(|worker| worker.is_here(d.now)).flat_map(|worker| worker.offers.values());
+    let is_offered = offers.into_iter().any(|offer| plays(offer, wanted));
+    let what = if is_offered {
+        format!("no worker can play {wanted} now: its provider refuses, or what offers it cannot be used")
+    } else {
+        format!("no worker offers {wanted}")
+    };
+    let others = need.kind != NeedKind::Check && !replacements(d, run, Some(wanted)).is_empty();
+    let then = if others { "another plays for it only if you say so" } else { "nothing that is here could play for it" };
+    format!("{what}; {then}, and units that need it wait")
 }
 
 fn withdraw_settled(d: &mut Deciding<'_>, run: &RunId, needs: &[Need]) {

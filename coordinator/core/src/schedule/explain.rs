@@ -135,7 +135,9 @@ fn contended(run: &Run, unit: &Unit) -> Vec<Waiting> {
 
 /// Consolidation, the integration queue and its checks.
 fn in_queue(state: &State, run: &Run, unit: &Unit, now: Now) -> Vec<Waiting> {
-    if unit.reviewers > 0 && !unit.consolidated {
+    // Where the run itself stands still, that is all there is to say.
+    let is_over = run.ended.is_some() || run.ending.is_some();
+    if is_over || (unit.reviewers > 0 && !unit.consolidated) {
         return gates(state, run, unit, now);
     }
     match &run.in_flight {
@@ -146,14 +148,14 @@ fn in_queue(state: &State, run: &Run, unit: &Unit, now: Now) -> Vec<Waiting> {
         },
         Some(flight) => vec![Waiting::on(WaitKind::Integration, &flight.unit, format!("unit {} is being integrated", flight.unit))],
         None if is_gated_by_check(run) => {
-            let text = match &run.base_check {
-                BaseCheck::Red { .. } => "the check is red on the base: decision check-red-on-base is open",
-                _ => "the check has not passed on the base yet",
-            };
             let open = run.decisions.keys().find(|id| id.as_str() == "check-red-on-base");
-            match open {
-                Some(id) => vec![Waiting::on(WaitKind::Decision, id, text.to_owned())],
-                None => vec![Waiting::on_run(WaitKind::Check, text.to_owned())],
+            match (open, &run.base_check) {
+                (Some(id), _) => {
+                    let text = format!("the check is red on the base: decision {id} is open");
+                    vec![Waiting::on(WaitKind::Decision, id, text)]
+                }
+                (None, BaseCheck::Red { .. }) => vec![Waiting::on_run(WaitKind::Check, "the check is red on the base".to_owned())],
+                (None, _) => vec![Waiting::on_run(WaitKind::Check, "the check has not passed on the base yet".to_owned())],
             }
         }
         None => {

@@ -18,7 +18,7 @@ use crate::fleet::Need;
 use crate::state::State;
 
 pub use backend::CHECK_BACKEND;
-pub(crate) use backend::Resolved;
+pub(crate) use backend::{Resolved, is_here};
 pub use explain::{WaitKind, Waiting, explain};
 pub use plan::{PlanReason, Planned, PlannedUnit, PlannedWait, plan};
 pub use ready::is_ready;

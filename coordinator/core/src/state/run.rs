@@ -306,8 +306,10 @@ pub struct Orchestrator {
     pub failures: u32,
     /// Answers in a row without any unit changing state.
     pub idle_answers: u32,
-    /// `Run::moves` at its last answer.
+    /// `Run::moves` when it was last asked, if it has answered that.
     pub moves_seen: u64,
+    /// `Run::moves` when it was asked what it has not answered yet: what happens meanwhile it has not seen.
+    pub moves_asked: u64,
     /// Phases that wait.
     pub held: Option<HeldPhases>,
     /// It was heard before the end.

@@ -1,10 +1,23 @@
 //! Paths that others hold: waiting must never be for ever, and costs no fix.
 
+use roundtable_core::command::Act;
 use roundtable_shared::{Role, Severity, UnitState};
 
 use crate::table::{Table, options};
 
 const TWO: &str = "- [ ] 1. Write a\n  - _writes: a.rs_\n- [ ] 2. Write b\n  - _writes: b.rs_\n";
+
+#[test]
+fn a_person_s_retry_does_not_wait_for_paths() {
+    let mut table = Table::with(TWO, options());
+    table.join("w", &[("codex", 4), ("codex-review", 4)]);
+    let grants = table.go();
+    table.works(&grants[1], &["b.rs", "a.rs"]);
+    assert_eq!(table.unit("2").state, UnitState::FixRequired, "unit 2 waits for a.rs");
+    table.act(Act::Retry { unit: "2".into() });
+    let again = table.go_one("2");
+    assert_eq!((again.role, table.unit("2").contended.len()), (Role::Implement, 0));
+}
 
 /// Two units, the second with `fixes` fixes behind it, the first waiting for the second's path.
 fn second_would_close_a_cycle_in_fix(fix: u32) -> (Table, roundtable_core::effect::Grant) {

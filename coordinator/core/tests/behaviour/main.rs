@@ -2,12 +2,17 @@
 #![allow(missing_docs)]
 
 mod attach;
+mod check;
+mod consult;
 mod contend;
 mod credit;
 mod end;
 mod import;
+mod late;
 mod left_out;
+mod manifest;
 mod merge;
+mod missing;
 mod names;
 mod schedule;
 mod shell;

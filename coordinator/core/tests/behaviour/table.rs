@@ -101,7 +101,7 @@ impl Table {
             started_branch: None,
             fresh: false,
             tick_path: None,
-            spec_paths: Vec::new(),
+            spec_paths: vec!["spec/tasks.md".to_owned()],
             mirror_paths: Vec::new(),
             imported: imported.map(Box::new),
             by: "ada".to_owned(),
@@ -124,7 +124,7 @@ impl Table {
             slots: *slots,
             version: String::new(),
             account: "account".to_owned(),
-            serves_all: false,
+            serves_all: name.starts_with("scripted:"),
             unavailable: String::new(),
         };
         let offers: Vec<BackendOffer> = backends.iter().map(offer).collect();

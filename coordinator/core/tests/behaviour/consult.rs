@@ -1,0 +1,103 @@
+//! The orchestrator agent: what counts as a standstill, and what its actions do.
+
+use roundtable_core::command::RoleAnswer;
+use roundtable_core::effect::Grant;
+use roundtable_shared::answer::{Action, CheckedAssignment, OrchestrateAnswer, OrchestrateDecision};
+use roundtable_shared::{Mode, Role, RunOptions, Severity, UnitState};
+
+use crate::table::{Table, options};
+
+const ONE: &str = "- [ ] 1. Write a\n  - _writes: a.rs_\n";
+
+/// Assigned by the rules; the first consultation is answered.
+fn consulted(plan: &str, options: RunOptions, backends: &[(&str, u32)]) -> Table {
+    let mut table = Table::with(plan, RunOptions { mode: Mode::Llm, ..options });
+    table.join("w", backends);
+    let assign = of_run(table.go());
+    assert_eq!(assign.role, Role::Assign);
+    table.report(&assign, None, &[], Ok(RoleAnswer::Assign(CheckedAssignment::default())));
+    table
+}
+
+fn of_run(grants: Vec<Grant>) -> Grant {
+    let mut own: Vec<Grant> = grants.into_iter().filter(|grant| grant.lease.key.unit.is_none()).collect();
+    assert_eq!(own.len(), 1, "one seat of the run itself is granted");
+    own.remove(0)
+}
+
+fn says(table: &mut Table, grant: &Grant, actions: &[Action]) {
+    assert_eq!(grant.role, Role::Orchestrate);
+    let answer = OrchestrateAnswer {
+        decision: OrchestrateDecision::Continue,
+        actions: actions.to_vec(),
+        notes: None,
+        hold: Vec::new(),
+        unknown: Vec::new(),
+    };
+    table.report(grant, None, &[], Ok(RoleAnswer::Orchestrate(answer)));
+}
+
+const BACKENDS: [(&str, u32); 3] = [("codex", 2), ("codex-review", 2), ("opencode", 1)];
+
+#[test]
+fn hearing_it_before_the_end_is_no_standstill() {
+    let mut table = consulted(ONE, RunOptions { max_iterations: 1, ..options() }, &BACKENDS);
+    let work = table.go_one("1");
+    table.works(&work, &["a.rs"]);
+    let review = table.go_one("1");
+    table.reviews(&review, Severity::None);
+    table.integrate();
+    for _ in 0..2 {
+        table.pass(2_000);
+        let grants = table.go();
+        if grants.is_empty() {
+            break;
+        }
+        says(&mut table, &of_run(grants), &[]);
+    }
+    assert_eq!(table.run().ended.as_ref().map(|ended| ended.exit), Some(0));
+}
+
+#[test]
+fn what_happens_while_it_answers_is_movement() {
+    let mut table = consulted(ONE, RunOptions { max_iterations: 1, ..options() }, &BACKENDS);
+    let work = table.go_one("1");
+    table.pass(2_000);
+    let first = of_run(table.go());
+    table.works(&work, &["a.rs"]);
+    let review = table.go_one("1");
+    table.reviews(&review, Severity::Major);
+    assert_eq!(table.unit("1").state, UnitState::FixRequired);
+    says(&mut table, &first, &[]);
+    table.pass(2_000);
+    let second = table.go().into_iter().find(|grant| grant.role == Role::Orchestrate).expect("it is heard of what was sent back");
+    says(&mut table, &second, &[]);
+    assert_eq!(table.run().halted, None);
+}
+
+#[test]
+fn a_halt_when_all_is_done_leaves_the_run_complete() {
+    let mut table = consulted(ONE, options(), &BACKENDS);
+    let work = table.go_one("1");
+    table.works(&work, &["a.rs"]);
+    let review = table.go_one("1");
+    table.reviews(&review, Severity::None);
+    table.integrate();
+    table.pass(2_000);
+    while table.run().ended.is_none() {
+        let last = of_run(table.go());
+        says(&mut table, &last, &[Action::Halt]);
+        table.pass(2_000);
+    }
+    assert_eq!((&table.run().halted, table.run().ended.as_ref().map(|ended| ended.exit)), (&None, Some(0)));
+}
+
+#[test]
+fn actions_count_as_often_as_they_are_named() {
+    let mut table = consulted(ONE, RunOptions { max_actions: 2, ..options() }, &BACKENDS);
+    table.pass(2_000);
+    let first = of_run(table.go());
+    says(&mut table, &first, &[Action::SyncPulse, Action::SyncPulse, Action::Halt]);
+    assert_eq!(table.run().halted, None, "the halt was cut");
+    assert!(table.run().notices.iter().any(|notice| notice.text.contains("more than 2 actions")));
+}
