@@ -46,6 +46,8 @@ pub enum Fact {
     AssignFailed { backend: BackendName, kind: AssignFailure, problems: Vec<String> },
     /// Owners, manifests and order are fixed; units may be granted.
     UnitsPlanned { source: PlanSource, assignments: Vec<Assignment>, order: Vec<UnitId> },
+    /// The orchestrator agent wants these units, none of which has started, assigned anew; none = that is over.
+    ReassignmentSet { units: Vec<UnitId> },
     /// One unit's assignment changed.
     UnitReassigned { assignment: Box<Assignment>, by: String },
     /// Nothing more is granted to the run.
@@ -444,7 +446,7 @@ macro_rules! kinds {
 
 kinds! {
     RunCreated => "run_created", AssignAnswered => "assign_answered", AssignFailed => "assign_failed", UnitsPlanned => "units_planned",
-    UnitReassigned => "unit_reassigned", RunPaused => "run_paused", RunResumed => "run_resumed", RunHalted => "run_halted",
+    ReassignmentSet => "reassignment_set", UnitReassigned => "unit_reassigned", RunPaused => "run_paused", RunResumed => "run_resumed", RunHalted => "run_halted",
     RunAttached => "run_attached", RunEnding => "run_ending", RunClosing => "run_closing", RunClosed => "run_closed", RunEnded => "run_ended",
     RunAccepted => "run_accepted", NoticeSaid => "notice_said", DecisionRaised => "decision_raised", DecisionAnswered => "decision_answered",
     DecisionWithdrawn => "decision_withdrawn", BackendSubstituted => "backend_substituted", BackendReplaced => "backend_replaced",

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use roundtable_core::Core;
 use roundtable_core::command::Now;
 use roundtable_core::effect::{Grant, Start};
-use roundtable_core::state::{Attempt, AttemptEnd, FixCause, Run, Unit};
+use roundtable_core::state::{Attempt, AttemptEnd, FixCause, Run, Stage, Unit};
 use roundtable_shared::limits::{FIX_ATTEMPTS_MAX, WINDOWS_MAX};
 use roundtable_shared::spec::{RequirementIndex, Task, Unit as Outlined, assign_by_rules};
 use roundtable_shared::{
-    Criticality, Finding, ManifestRule, Role, Seat, Severity, SubtaskState, TurnData, TurnSubtask, TurnUnit, UnitType,
+    Criticality, Finding, ManifestRule, Role, Seat, Severity, SubtaskState, TurnData, TurnSubtask, TurnUnit, UnitId, UnitType,
 };
 
 use super::facts::{self, PromptFacts};
@@ -314,6 +314,8 @@ fn review(run: &Run, unit: &Unit, grant: &Grant, facts: &PromptFacts) -> Option<
 }
 
 fn assign(run: &Run, facts: &PromptFacts) -> AssignBrief {
+    // While others are at work it is asked about what has not started, and nothing else.
+    let again: Vec<&UnitId> = run.reassignable().map(|unit| &unit.id).collect();
     let units = run.units().filter_map(|unit| {
         let outlined = run.outline.unit(unit.id.as_str())?;
         // Before the first plan nothing of this is decided: the agent sees what would be.
@@ -323,6 +325,7 @@ fn assign(run: &Run, facts: &PromptFacts) -> AssignBrief {
             id: unit.id.to_string(),
             title: unit.title.clone(),
             runs: unit.runs,
+            is_open: unit.runs && (run.stage == Stage::Assigning || again.contains(&&unit.id)),
             details: outlined.own().details.clone(),
             steps: steps(outlined, unit),
             depends_on: outlined.depends_on.iter().map(ToString::to_string).collect(),

@@ -312,6 +312,8 @@ pub struct AssignUnitBrief {
     pub title: String,
     /// It runs in this run.
     pub runs: bool,
+    /// It is asked about: it runs, and where a run is under way already it has not started and no person assigned it.
+    pub is_open: bool,
     /// Detail lines of the top-level task.
     pub details: Vec<String>,
     /// Its subtasks.

@@ -164,6 +164,7 @@ fn full_assign(refused: Vec<String>) -> AssignBrief {
         id: "2".to_owned(),
         title: "Build the parser".to_owned(),
         runs: true,
+        is_open: true,
         details: unit().details,
         steps: unit().steps,
         depends_on: vec!["1".to_owned()],
@@ -250,6 +251,14 @@ fn a_security_review_of_a_later_round_closes_earlier_findings() {
 #[test]
 fn assignment_lists_units_files_and_backends() {
     insta::assert_snapshot!(text(Role::Assign, 1, PromptBody::Assign(Box::new(full_assign(Vec::new())))));
+}
+
+#[test]
+fn an_assignment_anew_asks_about_what_has_not_started() {
+    let mut later = full_assign(Vec::new());
+    later.units[1].is_open = false;
+    let later = text(Role::Assign, 2, PromptBody::Assign(Box::new(later)));
+    assert!(later.contains("Build the parser (assigned for good: leave it out)") && later.contains("As it is: type code"), "{later}");
 }
 
 #[test]

@@ -94,8 +94,12 @@ fn unit(position: usize, at: WallMs, new: &NewUnit, ignore_case: bool) -> Unit {
 pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &BTreeMap<(BackendName, UnitType), Learned>) -> bool {
     match fact {
         Fact::UnitsPlanned { source, assignments, order } => plan(run, *source, assignments, order, learned),
+        Fact::ReassignmentSet { units } => run.assigning = Assigning { again: units.clone(), ..Assigning::default() },
         Fact::UnitReassigned { assignment, .. } => {
             assign(run, assignment);
+            if let Some((_, unit)) = unit_mut(run, &assignment.unit) {
+                unit.pinned |= unit.owner.is_some();
+            }
             refresh(run, &assignment.unit, learned);
         }
         Fact::AssignAnswered { backend, model, proposals } => {

@@ -9,9 +9,9 @@ use roundtable_shared::spec::{assign_by_rules, plan_order};
 use roundtable_shared::{Assignment, BackendName, DecisionKind, Mode, OutcomeClass, RunId, UnitId, WorkerId};
 
 use super::report::{ended, provider_failed};
-use super::{Deciding, consult, park};
+use super::{Deciding, consult, park, reassign};
 use crate::command::{Report, RoleAnswer};
-use crate::state::{AttemptEnd, PlanSource, Run};
+use crate::state::{AttemptEnd, PlanSource, Run, Stage, Unit};
 use crate::transition::{AssignFailure, Fact};
 
 /// Answers of no use before rules decide: one, and once asked again.
@@ -101,6 +101,13 @@ fn useless(d: &mut Deciding<'_>, run: &RunId, backend: BackendName, problems: Ve
     if d.run(run).assigning.failures < FAILURES_MAX {
         return;
     }
+    if d.run(run).stage != Stage::Assigning {
+        d.notice(
+            run,
+            format!("parts of the assignment agent's new answer were not taken, what was assigned before stands there: {listed}"),
+        );
+        return reassign::take(d, run, accepted);
+    }
     d.notice(run, format!("parts of the assignment agent's answer were not taken, rules decide there: {listed}"));
     if accepted.is_empty() {
         by_rules_alone(d, run);
@@ -110,6 +117,9 @@ fn useless(d: &mut Deciding<'_>, run: &RunId, backend: BackendName, problems: Ve
 }
 
 fn take(d: &mut Deciding<'_>, run: &RunId, backend: BackendName, proposals: &[Proposal]) {
+    if d.run(run).stage != Stage::Assigning {
+        return reassign::take(d, run, proposals);
+    }
     let model = model_of(d.run(run), &backend);
     d.emit(run, Fact::AssignAnswered { backend, model, proposals: proposals.to_vec() });
     let all: Vec<UnitId> = d.run(run).units().filter(|unit| unit.runs).map(|unit| unit.id.clone()).collect();
@@ -121,7 +131,9 @@ pub(super) fn lost(d: &mut Deciding<'_>, run: &RunId, worker: &WorkerId, reason:
     let backend = d.run(run).options.assign_backend.clone();
     let problems = d.run(run).assigning.problems.clone();
     d.emit(run, Fact::AssignFailed { backend, kind: AssignFailure::Lost, problems });
-    if d.run(run).assigning.lost >= LOST_MAX {
+    if d.run(run).assigning.lost >= LOST_MAX && d.run(run).stage != Stage::Assigning {
+        reassign::give_up(d, run, &format!("the agent was lost {LOST_MAX} times, last on {worker}: {reason}"));
+    } else if d.run(run).assigning.lost >= LOST_MAX {
         d.notice(run, format!("the assignment agent was lost {LOST_MAX} times, last on {worker}: {reason}; rules decide"));
         by_rules_alone(d, run);
     }
@@ -150,16 +162,17 @@ pub(super) fn plan_units(d: &mut Deciding<'_>, run: &RunId, units: &[UnitId], so
     park::forget_missing(d, run);
 }
 
-struct Planner<'a> {
+/// Merges what rules, spec, agents and people say, unit by unit.
+pub(super) struct Planner<'a> {
     run: &'a Run,
     windows: BTreeSet<String>,
     /// Dependencies by place, as they grow.
     edges: Vec<Vec<usize>>,
-    problems: Vec<String>,
+    pub(super) problems: Vec<String>,
 }
 
 impl<'a> Planner<'a> {
-    fn new(run: &'a Run) -> Self {
+    pub(super) fn new(run: &'a Run) -> Self {
         let windows = run.units().filter_map(|unit| unit.window.clone()).collect();
         Self { run, windows, edges: run.plan.needs.clone(), problems: Vec::new() }
     }
@@ -172,17 +185,9 @@ impl<'a> Planner<'a> {
         let keep = Proposal::keep(id.clone());
         let said = proposals.iter().find(|proposal| proposal.unit == *id).unwrap_or(&keep);
         let is_manual = source == PlanSource::Manual;
-        // Whoever has begun holds what it was given.
-        let manifest = |list: &Option<Vec<String>>, own: &[String]| list.clone().filter(|_| !unit.started).unwrap_or_else(|| own.to_vec());
         // What an imported state says is an earlier answer to the same question: it stands.
         let carried = unit.carried.as_ref().unwrap_or(&keep);
-        let mut writes = manifest(&said.writes.clone().filter(|_| carried.writes.is_none()), unit.manifest.writes.entries());
-        let mut reads = manifest(&said.reads.clone().filter(|_| carried.reads.is_none()), unit.manifest.reads.entries());
-        if let Err(error) = Manifest::new(&writes, &reads, self.run.options.ignore_case) {
-            self.problems.push(format!("unit {id}: the manifest proposed for it is not used: {error}"));
-            writes = unit.manifest.writes.entries().to_vec();
-            reads = unit.manifest.reads.entries().to_vec();
-        }
+        let (writes, reads) = self.manifest(unit, said);
         // What import or the operator said stands.
         let is_assigned = unit.owner.is_some() || unit.window.is_some() || carried.criticality.is_some();
         let asks_for_owner = self.run.decisions.contains_key(&DecisionKind::MissingOwnerAgent.id(Some(id.as_str())));
@@ -202,6 +207,39 @@ impl<'a> Planner<'a> {
             reads,
             depends_on,
         })
+    }
+
+    /// What an agent proposes for a unit that had been assigned before; what it leaves out stays.
+    pub(super) fn again(&mut self, unit: &Unit, said: &Proposal) -> Assignment {
+        let (writes, reads) = self.manifest(unit, said);
+        let depends_on = said.depends_on.iter().filter(|on| self.add_dependency(unit.position, on)).cloned().collect();
+        Assignment {
+            unit: unit.id.clone(),
+            unit_type: said.unit_type.unwrap_or(unit.unit_type),
+            owner_agent: said.owner_agent.clone().or_else(|| unit.owner.clone()),
+            target_window: said.target_window.clone().map(|window| self.window(window)).or_else(|| unit.window.clone()),
+            criticality: said.criticality.unwrap_or(unit.criticality),
+            writes,
+            reads,
+            depends_on,
+        }
+    }
+
+    /// Writes and reads as proposed, if they are any; whoever has begun holds what it was given, and what an import said stands.
+    fn manifest(&mut self, unit: &Unit, said: &Proposal) -> (Vec<String>, Vec<String>) {
+        let carries = |field: fn(&Proposal) -> &Option<Vec<String>>| unit.carried.as_ref().is_some_and(|carried| field(carried).is_some());
+        let of = |field: fn(&Proposal) -> &Option<Vec<String>>, own: &[String]| {
+            field(said).clone().filter(|_| !unit.started && !carries(field)).unwrap_or_else(|| own.to_vec())
+        };
+        let (own_writes, own_reads) = (unit.manifest.writes.entries(), unit.manifest.reads.entries());
+        let (writes, reads) = (of(|said| &said.writes, own_writes), of(|said| &said.reads, own_reads));
+        match Manifest::new(&writes, &reads, self.run.options.ignore_case) {
+            Ok(_) => (writes, reads),
+            Err(error) => {
+                self.problems.push(format!("unit {}: the manifest proposed for it is not used: {error}", unit.id));
+                (own_writes.to_vec(), own_reads.to_vec())
+            }
+        }
     }
 
     /// At most nine windows; later ones share.
@@ -240,7 +278,7 @@ impl<'a> Planner<'a> {
         false
     }
 
-    fn order(&self) -> Vec<UnitId> {
+    pub(super) fn order(&self) -> Vec<UnitId> {
         plan_order(&self.edges, |_| true).into_iter().map(|at| self.run.units[at].id.clone()).collect()
     }
 }

@@ -6,7 +6,7 @@ use roundtable_shared::time::WallMs;
 use roundtable_shared::{OutcomeClass, RunId};
 
 use super::report::{ended, provider_failed};
-use super::{Deciding, close};
+use super::{Deciding, close, reassign};
 use crate::command::{Phase, Report, RoleAnswer};
 use crate::state::{AttemptEnd, Run, Stage};
 use crate::transition::Fact;
@@ -86,6 +86,9 @@ fn answered(d: &mut Deciding<'_>, run: &RunId, answer: &OrchestrateAnswer) {
     if idle >= max_iterations {
         let reason = format!("{idle} consultations in a row without any unit changing state");
         return close::halt(d, run, reason, "coordinator".to_owned());
+    }
+    if actions.contains(&Action::AssignDispatch) {
+        reassign::want(d, run);
     }
     // An action named runs at once, also where it is held in the same breath.
     let phases: Vec<Phase> = answer.hold.iter().filter(|action| !actions.contains(action)).filter_map(|action| phase_of(*action)).collect();

@@ -83,5 +83,5 @@ fn own_seat_waits(run: &Run) -> bool {
     let working = run.stage == Stage::Working;
     let consulted = run.orchestrator.enabled && run.orchestrator.wanted.is_some();
     let base = matches!(run.base_check, BaseCheck::Wanted { .. }) && !run.is_done();
-    agent || (working && (consulted || base))
+    agent || run.reassignable().next().is_some() || (working && (consulted || base))
 }

@@ -87,7 +87,7 @@ fn of_run(found: &mut Found<'_>, run: &Run, granted: &Granted) {
     let seat = granted.seat;
     found.unless(!run.live.contains_key(&seat), "I3", || format!("seat {seat} is granted while it is held"));
     let fits = match seat {
-        Seat::Assign => run.stage == Stage::Assigning,
+        Seat::Assign => run.stage == Stage::Assigning || run.reassignable().next().is_some(),
         Seat::Orchestrate | Seat::Check => run.stage == Stage::Working,
         Seat::Work | Seat::Review(_) => false,
     };

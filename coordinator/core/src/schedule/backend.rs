@@ -7,9 +7,9 @@ use roundtable_shared::{BackendName, DecisionId, DecisionKind, RunId, Seat, Unit
 
 use super::place::plays;
 use crate::command::Now;
-use crate::decide::{Deciding, by_rules_alone, give_up, park_key, raise, replacements, withdraw};
+use crate::decide::{Deciding, by_rules_alone, give_up, give_up_reassignment, park_key, raise, replacements, withdraw};
 use crate::fleet::{Fleet, Need, NeedKind};
-use crate::state::{Run, State};
+use crate::state::{Run, Stage, State};
 use crate::transition::Fact;
 
 /// The backend name of a worker's check slot.
@@ -191,6 +191,7 @@ pub(super) fn do_without(d: &mut Deciding<'_>, run: &RunId, need: &Need, is_park
     }
     let why = if is_parked { "every backend that could play it is refused by its provider" } else { "nobody offers a backend for it" };
     match need.kind {
+        NeedKind::Assign if d.run(run).stage == Stage::Working => give_up_reassignment(d, run, &format!("{why} ({})", need.wanted)),
         NeedKind::Assign => {
             d.notice(run, format!("no assignment agent: {why}; rules decide"));
             by_rules_alone(d, run);

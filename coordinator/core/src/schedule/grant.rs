@@ -22,10 +22,8 @@ pub(super) fn grant(d: &mut Deciding<'_>, candidate: &Candidate, placement: Plac
     let turn = match (role, unit_now) {
         (Role::Implement | Role::Fix, Some(unit)) => unit.next_turn(),
         (Role::Review, Some(unit)) => unit.round,
-        (Role::Check, unit) => {
-            1 + unit.map_or(&run_now.attempts, |unit| &unit.attempts).iter().filter(|attempt| is_verdict(attempt)).count() as u32
-        }
-        (Role::Assign, _) => 1 + run_now.assigning.failures,
+        (Role::Check, unit) => 1 + answers(unit.map_or(&run_now.attempts, |unit| &unit.attempts), Seat::Check),
+        (Role::Assign, _) => 1 + answers(&run_now.attempts, Seat::Assign),
         (Role::Orchestrate, _) => 1 + run_now.orchestrator.answers,
         _ => 1,
     };
@@ -82,10 +80,10 @@ pub(super) fn grant(d: &mut Deciding<'_>, candidate: &Candidate, placement: Plac
     })));
 }
 
-/// Whether it is a check that said green or red; one that could not be run is the same turn again.
-fn is_verdict(attempt: &Attempt) -> bool {
-    let said = attempt.end == Some(AttemptEnd::Completed) || attempt.class == Some(OutcomeClass::Unit);
-    attempt.seat == Seat::Check && said
+/// Turns of a seat that said something, good or bad; one that could not be played is the same turn again.
+fn answers(attempts: &[Attempt], seat: Seat) -> u32 {
+    let said = |attempt: &&Attempt| attempt.end == Some(AttemptEnd::Completed) || attempt.class == Some(OutcomeClass::Unit);
+    attempts.iter().filter(|attempt| attempt.seat == seat).filter(said).count() as u32
 }
 
 fn take_state(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, seat: Seat) {

@@ -15,7 +15,7 @@ use roundtable_shared::{RunId, Seat};
 
 use crate::decide::{self, Deciding};
 use crate::fleet::Need;
-use crate::state::State;
+use crate::state::{Stage, State};
 
 pub use backend::CHECK_BACKEND;
 pub(crate) use backend::{Resolved, is_here};
@@ -83,6 +83,7 @@ fn try_grant(d: &mut Deciding<'_>, candidate: &Candidate, missing: &mut BTreeSet
             let Some(placement) = place(d.state(), d.fleet, run, candidate, &backends, d.now) else { return false };
             // Whoever plays the asked backend may have answered this question in an earlier run.
             if candidate.seat == Seat::Assign
+                && run.stage == Stage::Assigning
                 && run.assigning.failures == 0
                 && decide::plan_from_cache(d, &candidate.run, &placement.backend)
             {

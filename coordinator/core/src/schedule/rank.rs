@@ -85,6 +85,9 @@ fn of_run(state: &State, run: &Run, run_at: usize, now: Now) -> Vec<Candidate> {
     if run.stage == Stage::Assigning && asks_agent && !run.live.contains_key(&Seat::Assign) {
         seats.push(Candidate::of_run(run, Seat::Assign, Role::Assign, run_at));
     }
+    if run.reassignable().next().is_some() && !run.live.contains_key(&Seat::Assign) {
+        seats.push(Candidate::of_run(run, Seat::Assign, Role::Assign, run_at));
+    }
     let limits = &run.options.limits;
     let is_consulted =
         run.orchestrator.wanted.as_ref().is_some_and(|wanted| wanted.at_end || now.wall.since(wanted.since) >= limits.consult_every_ms);

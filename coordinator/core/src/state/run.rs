@@ -186,6 +186,8 @@ pub struct Assigning {
     pub refused: u32,
     /// Why the last answer was refused; told when asked again.
     pub problems: Vec<String>,
+    /// Units that are to be assigned anew while others are at work; nothing waits for that.
+    pub again: Vec<UnitId>,
 }
 
 /// What an assignment agent answered, as far as it could be taken.
@@ -406,6 +408,12 @@ impl Run {
     /// Whether every unit that runs has come to its end.
     pub fn is_done(&self) -> bool {
         self.units().all(Unit::is_settled_for_others)
+    }
+
+    /// Units that are to be assigned anew and still can be.
+    pub fn reassignable(&self) -> impl Iterator<Item = &Unit> {
+        let is_working = self.stage == Stage::Working && self.ending.is_none();
+        self.assigning.again.iter().filter(move |_| is_working).filter_map(|id| self.unit(id)).filter(|unit| unit.is_reassignable())
     }
 
     /// Exit code if it ended now: 0 when every unit that runs is completed or skipped.

@@ -42,6 +42,8 @@ pub struct Unit {
     pub unit_type: UnitType,
     /// Backend that implements it; `None` only in manual mode before it is assigned, or imported without one.
     pub owner: Option<BackendName>,
+    /// A person, or an import, said who does it: agents assign it no more.
+    pub pinned: bool,
     /// Window name of the mirror files.
     pub window: Option<String>,
     /// How carefully it is reviewed.
@@ -297,6 +299,7 @@ impl Unit {
             subtasks: Vec::new(),
             unit_type: UnitType::default(),
             owner: None,
+            pinned: false,
             window: None,
             criticality: Criticality::default(),
             manifest: Manifest::default(),
@@ -367,6 +370,16 @@ impl Unit {
     /// Its last attempt that may have changed files.
     pub fn last_work(&self) -> Option<&Attempt> {
         self.attempts.iter().rev().find(|attempt| attempt.role.writes())
+    }
+
+    /// Whether an agent may still assign it anew: nothing of it has started, and no person said how it is to be done.
+    pub fn is_reassignable(&self) -> bool {
+        self.runs
+            && self.state == UnitState::NotStarted
+            && !self.started
+            && self.attempts.is_empty()
+            && !self.pinned
+            && self.carried.is_none()
     }
 
     /// Whether it counts as reading and writing everything.

@@ -1,8 +1,8 @@
 //! The orchestrator agent: what counts as a standstill, and what its actions do.
 
-use roundtable_core::command::RoleAnswer;
+use roundtable_core::command::{Act, RoleAnswer};
 use roundtable_core::effect::Grant;
-use roundtable_shared::answer::{Action, CheckedAssignment, OrchestrateAnswer, OrchestrateDecision};
+use roundtable_shared::answer::{Action, CheckedAssignment, OrchestrateAnswer, OrchestrateDecision, Proposal};
 use roundtable_shared::{Mode, Role, RunOptions, Severity, UnitState};
 
 use crate::table::{Table, options};
@@ -100,4 +100,65 @@ fn actions_count_as_often_as_they_are_named() {
     says(&mut table, &first, &[Action::SyncPulse, Action::SyncPulse, Action::Halt]);
     assert_eq!(table.run().halted, None, "the halt was cut");
     assert!(table.run().notices.iter().any(|notice| notice.text.contains("more than 2 actions")));
+}
+
+const THREE: &str = "- [ ] 1. Write a\n  - _writes: a.rs_\n- [ ] 2. Write b\n  - Depends on: 1\n  - _writes: b.rs_\n\
+                     - [ ] 3. Write c\n  - Depends on: 1\n  - _writes: c.rs_\n";
+
+/// Unit 1 is at work, a person assigned unit 3, and the agent asks for `assign_dispatch`; the seat that opens.
+fn asked_to_assign_anew() -> (Table, Grant, Grant) {
+    let mut table = consulted(THREE, options(), &BACKENDS);
+    let work = table.go_one("1");
+    table.act(Act::Assign { unit: "3".into(), owner: Some("opencode".into()), criticality: None, writes: None, reads: None });
+    table.pass(2_000);
+    let first = of_run(table.go());
+    says(&mut table, &first, &[Action::AssignDispatch]);
+    let seat = of_run(table.go());
+    assert_eq!((seat.role, seat.turn), (Role::Assign, 2));
+    (table, work, seat)
+}
+
+fn proposes(table: &mut Table, seat: &Grant, owner: &str) {
+    let proposal = |id: &str| Proposal { owner_agent: Some(owner.into()), ..Proposal::keep(id.into()) };
+    let accepted = ["1", "2", "3"].map(proposal).to_vec();
+    table.report(seat, None, &[], Ok(RoleAnswer::Assign(CheckedAssignment { accepted, ..CheckedAssignment::default() })));
+}
+
+fn owners(table: &Table) -> Vec<&str> {
+    table.run().units().filter_map(|unit| unit.owner.as_ref()).map(|owner| owner.as_str()).collect()
+}
+
+#[test]
+fn what_has_not_started_is_assigned_anew_and_a_person_s_word_stands() {
+    let (mut table, work, seat) = asked_to_assign_anew();
+    table.works(&work, &["a.rs"]);
+    table.go_one("1");
+    proposes(&mut table, &seat, "gemini");
+    assert_eq!(owners(&table), ["codex", "gemini", "opencode"]);
+    assert_eq!(table.run().assign_answer.as_ref().map(|answer| answer.proposals.len()), Some(0), "it is not the answer for the whole plan");
+    assert!(table.go().iter().all(|grant| grant.role != Role::Assign), "it was asked once");
+}
+
+#[test]
+fn what_starts_before_the_answer_keeps_what_it_has() {
+    let (mut table, work, seat) = asked_to_assign_anew();
+    table.works(&work, &["a.rs"]);
+    let review = table.go_one("1");
+    table.reviews(&review, Severity::None);
+    table.integrate();
+    let next = table.go_one("2");
+    assert_eq!(next.role, Role::Implement, "nothing ready waits for the answer");
+    proposes(&mut table, &seat, "gemini");
+    assert_eq!(owners(&table), ["codex", "codex", "opencode"]);
+}
+
+#[test]
+fn an_assignment_anew_that_comes_to_nothing_leaves_what_was() {
+    let (mut table, _, seat) = asked_to_assign_anew();
+    table.report(&seat, None, &[], Err("prose".to_owned()));
+    let again = of_run(table.go());
+    assert_eq!(again.role, Role::Assign, "it is asked once more");
+    table.report(&again, None, &[], Err("prose".to_owned()));
+    assert!(table.go().iter().all(|grant| grant.role != Role::Assign));
+    assert_eq!(owners(&table), ["codex", "codex", "opencode"]);
 }

@@ -31,7 +31,8 @@ impl World {
     fn look_at(&mut self, id: &RunId) {
         let Some(run) = self.durable.run(id) else { return };
         let (paused, halted, options) = (run.paused.is_some(), run.halted.is_some(), Box::new(run.options.clone()));
-        let steps = run.options.mode == Mode::Manual && run.step.is_none() && !run.has_live_attempts();
+        let may_step = run.options.mode == Mode::Manual && !run.has_live_attempts();
+        let steps = may_step && (run.step.is_none() || self.rng.chance(100));
         let open: Vec<Decision> = run.decisions.values().cloned().collect();
         if paused && self.is_due(&format!("pause {id}"), 120_000) {
             self.act(Some(id), Act::Resume);

@@ -124,7 +124,7 @@ async fn steer(
     };
     if brings_crew {
         bring(context, prepared, seat, crew).await?;
-    } else if is_manual && matches!(seat, Seat::Own(_)) {
+    } else if prepared.options.mode == Mode::Manual && matches!(seat, Seat::Own(_)) {
         // A step that was killed may have left agents behind; the run rests once that is settled.
         settle_abandoned(&context.data_dir, &prepared.config).await;
     }
