@@ -46,6 +46,13 @@ pub enum Command {
         /// Its session.
         session: u64,
     },
+    /// A worker takes nothing more, and leaves when what it holds has ended.
+    WorkerDraining {
+        /// The worker.
+        worker: WorkerId,
+        /// Its session.
+        session: u64,
+    },
     /// Free capacity of a pool, absolute.
     Want {
         /// The worker.

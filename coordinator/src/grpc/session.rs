@@ -143,6 +143,7 @@ async fn receive(parts: &SessionParts, worker: &WorkerId, session: u64, message:
     let command = match message {
         Frame::Hello(_) => return Err(WireError::Missing("anything but a second hello").into()),
         Frame::Want(want) => Command::Want { worker, session, pool: want.pool, credits: want.credits },
+        Frame::Draining(_) => Command::WorkerDraining { worker, session },
         Frame::Heartbeat(beat) => return heartbeat(parts, worker, session, beat).await,
         Frame::Accepted(each) => Command::LeaseAccepted { worker, lease: lease(each.lease)? },
         Frame::Preparing(each) => Command::LeasePreparing { worker, lease: lease(each.lease)? },

@@ -18,7 +18,7 @@ fn worker(state: &State, worker: &Worker, now: Now) -> WorkerView {
         "gone"
     } else if !worker.connected || worker.is_silent(now, SUSPECT_MS) {
         "silent"
-    } else if worker.draining || worker.cordoned.is_some() {
+    } else if worker.draining || worker.leaving || worker.cordoned.is_some() {
         "draining"
     } else if leases.is_empty() {
         "ready"

@@ -31,7 +31,7 @@ pub struct ErrorDetail {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WorkerFrame {
-    #[prost(oneof = "worker_frame::Frame", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "worker_frame::Frame", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub frame: ::core::option::Option<worker_frame::Frame>,
 }
 /// Nested message and enum types in `WorkerFrame`.
@@ -58,6 +58,8 @@ pub mod worker_frame {
         Goodbye(super::Goodbye),
         #[prost(message, tag = "10")]
         Ending(super::Ending),
+        #[prost(message, tag = "11")]
+        Draining(super::Draining),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -213,6 +215,9 @@ pub struct Revoke {
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
 }
+/// The worker takes nothing more and leaves when what it holds has ended. For people: its credits say the same to the scheduler.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Draining {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Drain {
     #[prost(string, tag = "1")]

@@ -1,6 +1,6 @@
 //! Acts on a run under way: assign, skip, cancel, pause, resume, retry.
 
-use roundtable_tests::harness::{Playbook, SpecText, Turn, Unit, step};
+use roundtable_tests::harness::{Playbook, Signal, SpecText, Turn, Unit, step, wait_for};
 use serde_json::json;
 
 use crate::world::{World, is_working, unit};
@@ -99,4 +99,21 @@ fn a_blocked_unit_is_retried_with_its_counters_at_nought() {
     let attempts = world.orchctl(&["attempts", "1", "--json"]).run().expect(0).json();
     let failed = attempts.as_array().expect("attempts").iter().filter(|attempt| attempt["outcome"] == "failed").count();
     assert_eq!(failed, 3, "{attempts}");
+}
+
+#[test]
+fn a_worker_that_leaves_says_so_while_its_agents_end() {
+    let world = gated(1);
+    let _served = world.sandbox.serve();
+    let worker = world.sandbox.worker(["--backend", &world.agents(1)]);
+    let run = world.run_without_workers(&["--mode", "deterministic"]).start();
+    world.wait_for_status("the unit to work", &run, |status| is_working(status, "1"));
+    let status = || world.orchctl(&["workers", "--json"]).run().expect(0).json()[0]["status"].clone();
+    assert_eq!(status(), "busy");
+    worker.signal(Signal::TERM);
+    wait_for("the worker to drain", || worker.said(), || (status() == "draining").then_some(()));
+    assert_eq!(world.status()["decisions"], 0, "nobody is asked for another yet");
+    std::fs::write(world.sandbox.path("go"), "").expect("written");
+    worker.wait().expect(0);
+    drop(run);
 }

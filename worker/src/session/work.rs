@@ -115,6 +115,7 @@ impl<R: Runner> Work<R> {
             }
         }
         drop(table);
+        self.say(Frame::Draining(v1::Draining {}));
         self.want();
     }
 
@@ -357,6 +358,9 @@ impl<R: Runner> Frames for Work<R> {
         }
         self.table().out = Some(out);
         self.inner.client.send_replace(Some(client));
+        if self.table().draining {
+            self.say(Frame::Draining(v1::Draining {}));
+        }
         self.want();
         self.inner.joined.send_replace(true);
     }

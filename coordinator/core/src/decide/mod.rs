@@ -72,6 +72,7 @@ pub(crate) fn decide(d: &mut Deciding<'_>, command: Command) -> Result<(), Rejec
         Command::WorkerHello(hello) => worker::hello(d, *hello)?,
         Command::WorkerGone { worker, session } => worker::gone(d, &worker, session),
         Command::WorkerGoodbye { worker, session } => worker::goodbye(d, &worker, session),
+        Command::WorkerDraining { worker, session } => worker::leaving(d, &worker, session)?,
         Command::Want { worker, session, pool, credits } => worker::want(d, &worker, session, pool, credits)?,
         Command::BackendChanged { worker, session, offer } => worker::backend_changed(d, &worker, session, offer)?,
         Command::Heartbeat { worker, session, held } => worker::heartbeat(d, &worker, session, held)?,

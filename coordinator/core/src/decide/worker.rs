@@ -47,6 +47,7 @@ pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Reje
     worker.credits.clear();
     if restarted {
         worker.draining = false;
+        worker.leaving = false;
     }
     // A new hello is a good probe: credentials that were refused may have been renewed.
     worker.offers = introduction.backends.into_iter().map(|offer| (offer.name.clone(), Offer { offer, parked_until_ms: None })).collect();
@@ -163,6 +164,16 @@ pub(super) fn want(d: &mut Deciding<'_>, id: &WorkerId, session: u64, pool: Stri
         return Err(Rejection::invalid(format!("worker {id} names too many pools")));
     }
     worker.credits.insert(pool, credits);
+    Ok(())
+}
+
+/// A worker takes nothing more, by its own decision. It is told to people alone: its credits are nothing, and its backends count as offered until it has
+/// left, so that nobody is asked for another because of one that is about to come again.
+pub(super) fn leaving(d: &mut Deciding<'_>, id: &WorkerId, session: u64) -> Result<(), Rejection> {
+    let now = d.now;
+    let worker = d.fleet.session(id, session).ok_or_else(|| unknown_session(id))?;
+    worker.saw(now);
+    worker.leaving = true;
     Ok(())
 }
 

@@ -38,6 +38,8 @@ pub struct Worker {
     pub seen_at: WallMs,
     /// Takes nothing more, and leaves when it is empty.
     pub draining: bool,
+    /// It drains by its own decision.
+    pub leaving: bool,
     /// Takes nothing more, with why: its disk or tools failed attempts of several units in a row.
     pub cordoned: Option<String>,
     /// Units whose attempts ended for infra reasons here, without another end between.
@@ -73,6 +75,7 @@ impl Worker {
             seen_ms: now.mono_ms,
             seen_at: now.wall,
             draining: false,
+            leaving: false,
             cordoned: None,
             infra_streak: BTreeSet::new(),
             held: BTreeMap::new(),
