@@ -364,19 +364,6 @@ pub enum Phase {
     SyncPulse,
 }
 
-impl Phase {
-    /// The word of `orchctl step`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Assign => "assign",
-            Self::Dispatch => "dispatch",
-            Self::Reviews => "reviews",
-            Self::Consolidate => "consolidate",
-            Self::SyncPulse => "sync-pulse",
-        }
-    }
-}
-
 /// A worker's hello.
 #[derive(Clone, PartialEq, Debug)]
 pub struct WorkerHello {

@@ -11,6 +11,19 @@ use crate::schedule;
 use crate::state::{PlanSource, Run, Stage, Step, Unit};
 use crate::transition::Fact;
 
+impl Phase {
+    /// The word of `orchctl step`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Assign => "assign",
+            Self::Dispatch => "dispatch",
+            Self::Reviews => "reviews",
+            Self::Consolidate => "consolidate",
+            Self::SyncPulse => "sync-pulse",
+        }
+    }
+}
+
 /// Whether a phase may move a unit now. Only manual mode says no.
 pub(crate) fn allows(run: &Run, phase: Phase, unit: &UnitId) -> bool {
     run.options.mode != Mode::Manual || run.step.as_ref().is_some_and(|step| step.phase == phase && step.units.contains(unit))
