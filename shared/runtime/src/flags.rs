@@ -79,8 +79,10 @@ pub fn from_variable(arg: Arg, name: &str, environment: Environment<'_>) -> Arg 
 fn with_defaults(command: Command, name: &str, flags: &BTreeMap<String, Vec<String>>) -> Command {
     command.mut_subcommand(name, |sub| {
         sub.mut_args(|arg| match arg.get_long().and_then(|long| flags.get(long)) {
+            // What a switch says by default is not shown anyway, and clap refuses to be told so.
             Some(values) if is_single(arg.get_action()) => {
-                arg.required(false).default_value(leak(values.last().cloned().unwrap_or_default())).hide_default_value(true)
+                let shows = arg.get_action().takes_values();
+                arg.required(false).default_value(leak(values.last().cloned().unwrap_or_default())).hide_default_value(shows)
             }
             Some(values) => {
                 arg.required(false).default_values(values.iter().cloned().map(leak).collect::<Vec<_>>()).hide_default_value(true)

@@ -104,7 +104,9 @@ fn a_worker_that_drains_without_its_coordinator_ends_with_its_work_kept() {
     let run = || world.orchctl(&["run", "--mode", "deterministic", "--spec"]).path(&world.spec).start();
     let (worker, running) = (start(), run());
     world.wait_for_status("an agent at work", &running, |view| crate::world::is_working(view, "1"));
-    wait_for("the attempt to begin", || worker.said(), || worker.stderr().contains("begun").then_some(()));
+    // Of the unit, not of the assignment before it.
+    let begun = || worker.stderr().contains("/1/1 role=implement").then_some(());
+    wait_for("the attempt to begin", || worker.said(), begun);
     served.kill();
     drop(running);
     worker.signal(Signal::TERM);

@@ -25,6 +25,9 @@ fn what_a_killed_workers_agent_wrote_is_saved_without_the_files_under_copy() {
     let worker = stage.sandbox.worker(join);
     let run = stage.run([]);
     wait_for("the agent to have written", || worker.said(), || workspace.join("half").exists().then_some(()));
+    // What it said is on its way to the spool until then.
+    let heard = || stage.ask(["events", &stage.run_id(), "--jsonl"]).stdout.contains("DB_PASSWORD=").then_some(());
+    wait_for("what it said to be kept", || worker.said(), heard);
     worker.kill();
     std::fs::remove_file(workspace.join("half")).unwrap();
 
