@@ -10,8 +10,9 @@ use super::{Deciding, assign, check, consult};
 use crate::state::Run;
 use crate::transition::{Counter, Fact};
 
-/// Hand-backs in a row that cost nothing. A unit that brings its worker down each time would otherwise go round for ever.
-pub(super) const HAND_BACKS_FREE: u32 = 8;
+/// Hand-backs in a row that cost nothing. A unit that brings its worker down each time would otherwise go round for ever; far more than a person who
+/// stops and starts a run in the middle of a long turn comes to.
+pub(super) const HAND_BACKS_FREE: u32 = 24;
 /// Infra ends of one unit before a person is asked.
 const INFRA_MAX: u32 = 5;
 /// Different workers lost while running a unit before a person is asked.
@@ -54,7 +55,10 @@ pub(super) fn setback(d: &mut Deciding<'_>, run: &RunId, unit: Option<&UnitId>, 
     if let Some(worker) = lost {
         d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::LostWorker(worker) });
     }
-    blame_worker(d, run, unit, &setback.worker);
+    // Restarts say nothing of a worker's disk and tools, however many there were.
+    if setback.cost != Cost::HandBack {
+        blame_worker(d, run, unit, &setback.worker);
+    }
     if let Some(context) = quarantine_reason(d, run, unit, &setback.reason) {
         back_to_waiting(d, run, unit);
         block(d, run, unit, Block { kind: DecisionKind::Quarantine, reason: "quarantined".to_owned(), context });

@@ -14,6 +14,7 @@ mod manifest;
 mod merge;
 mod missing;
 mod names;
+mod restart;
 mod schedule;
 mod shell;
 mod standing;
