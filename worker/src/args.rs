@@ -111,15 +111,15 @@ pub struct JoinArgs {
     /// Program of a backend, or scripted:FILE to play it from a playbook
     #[arg(long = "backend-path", value_name = "NAME=FILE", value_delimiter = ',', value_parser = parse_pair)]
     pub backend_paths: Vec<(String, String)>,
-    /// Name shown in lists [default: that of the workspace, else <host>-<first
-    /// free number>]
+    /// Name shown in lists [default: that of the workspace, else HOST-NUMBER, the first
+    /// that is free]
     #[arg(long)]
     pub name: Option<String>,
     /// Label, any number of them
     #[arg(long = "label", value_name = "KEY=VALUE", value_delimiter = ',', value_parser = parse_pair)]
     pub labels: Vec<(String, String)>,
     /// Where worktrees, object caches and the spool live [default:
-    /// <data-dir>/workers/<name>]
+    /// DATA-DIR/workers/NAME]
     #[arg(long, value_name = "DIR")]
     pub workspace: Option<PathBuf>,
     /// End after one attempt
