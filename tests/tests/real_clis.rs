@@ -308,6 +308,11 @@ async fn reviews_read_only(name: &'static str) {
     assert_eq!(schema, bench.backend.capabilities().schema);
 }
 
+fn is_below_a_shared_folder(path: &std::path::Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.ancestors().any(|folder| folder.metadata().is_ok_and(|found| found.permissions().mode() & 0o022 != 0))
+}
+
 /// A failure of the provider, its kind, and how often the CLI itself tries at most.
 async fn fails(name: &'static str, scenario: &'static str, requests_max: usize, matches: fn(&FailureKind) -> bool) {
     let bench = Bench::open(name, scenario, "{}").await;
@@ -316,6 +321,8 @@ async fn fails(name: &'static str, scenario: &'static str, requests_max: usize, 
     assert!(matches(&kind), "{name} under {scenario}: {kind:?}: {:?}\n{:#?}", done.end.failure, done.events);
     // Requests without tools are opencode's for a title.
     let requests = bench.server.seen().iter().filter(|seen| seen.tools).count();
+    // gemini takes no settings from below a folder that others may write, such as `/tmp`, and then tries as often as it would by itself.
+    let requests_max = if name == "gemini" && is_below_a_shared_folder(bench.dir.path()) { 10 } else { requests_max };
     assert!((1..=requests_max).contains(&requests), "{name} under {scenario}: {requests} requests");
 }
 
