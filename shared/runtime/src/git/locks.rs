@@ -1,12 +1,14 @@
 //! Lock files that a killed git left in a repository of our own. Whoever asks holds the folder alone, so that no git of ours can be at work in it.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::{Git, GitError};
 
 /// A git that outlived its caller may take so long to end; a lock older than that is nobody's.
 const ABANDONED_AFTER: Duration = Duration::from_secs(2);
+/// Time between two looks at a lock that is young.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Where git takes locks, beside refs.
 const PLACES: [&str; 3] = ["", "objects/info", "objects/info/commit-graphs"];
 /// Refs may be nested so deep.
@@ -30,10 +32,9 @@ fn clear(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     locks_in(&dir.join("refs"), DEPTH_MAX, &mut found)?;
     let mut removed = Vec::new();
     for lock in found {
-        let Ok(taken) = std::fs::metadata(&lock).and_then(|meta| meta.modified()) else { continue };
-        let age = SystemTime::now().duration_since(taken).unwrap_or_default();
-        if let Some(left) = ABANDONED_AFTER.checked_sub(age) {
-            std::thread::sleep(left);
+        let deadline = Instant::now() + ABANDONED_AFTER;
+        while Instant::now() < deadline && is_young(&lock) {
+            std::thread::sleep(LOOK_EVERY);
         }
         match std::fs::remove_file(&lock) {
             Ok(()) => removed.push(lock),
@@ -42,6 +43,12 @@ fn clear(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
         }
     }
     Ok(removed)
+}
+
+/// Whether the lock is there and may still be a living git's.
+fn is_young(lock: &Path) -> bool {
+    let taken = std::fs::metadata(lock).and_then(|meta| meta.modified());
+    taken.is_ok_and(|taken| SystemTime::now().duration_since(taken).unwrap_or_default() < ABANDONED_AFTER)
 }
 
 /// Lock files in a folder and so many levels below it. No ref's name ends in `.lock`: git refuses it.
