@@ -4,6 +4,7 @@
 use roundtable_core::Core;
 use roundtable_core::command::{Command, ShellAnswer};
 use roundtable_core::state::Run;
+use roundtable_runtime::terminal::shell_word;
 use roundtable_shared::{CommitId, RunId};
 use tracing::error;
 
@@ -50,10 +51,10 @@ impl Footing {
         let way_out = if only_base {
             "run again where your repository has that commit, and it is sent again"
         } else {
-            "restore `repos` from a backup, or begin anew with: orchctl run --fresh"
+            "restore `repos` from a backup, or begin anew with: orchctl run --spec DIR --fresh"
         };
         let root = repositories.root();
-        let data_dir = root.parent().unwrap_or(root).display();
+        let data_dir = shell_word(&root.parent().unwrap_or(root).to_string_lossy());
         Ok(Some(format!(
             "the repository of run {} in {} lacks {what} ({first}); see what else is missing with: coordinator verify --data-dir {data_dir}; {way_out}",
             self.run,

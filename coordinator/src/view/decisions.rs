@@ -1,11 +1,10 @@
 //! Decisions with where their evidence is and the exact command per option.
 
 use roundtable_core::state::Run;
+use roundtable_runtime::terminal::shell_word;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::view::{AnswerView, DecisionView};
 use roundtable_shared::{Decision, DecisionKind};
-
-use super::shell_word;
 
 /// Open decisions, most urgent first, then oldest.
 pub(crate) fn open_decisions(run: &Run) -> Vec<&Decision> {

@@ -29,9 +29,3 @@ pub(crate) use tasks::{subtask_states, subtask_word};
 pub use unit::unit;
 pub(crate) use upstream::{blocked_upstream, dependants, upstream_reason};
 pub use workers::workers;
-
-/// A word of a command line, quoted if a shell would not take it as it is.
-pub(crate) fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
-}

@@ -3,12 +3,13 @@
 use roundtable_core::command::Now;
 use roundtable_core::fleet::Fleet;
 use roundtable_core::state::{Run, State};
+use roundtable_runtime::terminal::shell_word;
 use roundtable_shared::view::SummaryView;
 use roundtable_shared::{Mode, RunOptions, UnitState};
 
 use super::findings::{finding, open_findings};
 use super::unit::{self, Viewer};
-use super::{decisions, run as runs, shell_word};
+use super::{decisions, run as runs};
 
 /// The summary.
 pub fn summary(state: &State, fleet: &Fleet, now: Now, run: &Run) -> SummaryView {
