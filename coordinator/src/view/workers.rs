@@ -18,8 +18,10 @@ fn worker(state: &State, worker: &Worker, now: Now) -> WorkerView {
         "gone"
     } else if !worker.connected || worker.is_silent(now, SUSPECT_MS) {
         "silent"
-    } else if worker.draining || worker.leaving || worker.cordoned.is_some() {
+    } else if worker.draining || worker.leaving {
         "draining"
+    } else if worker.cordoned.is_some() {
+        "cordoned"
     } else if leases.is_empty() {
         "ready"
     } else {
@@ -49,8 +51,9 @@ fn worker(state: &State, worker: &Worker, now: Now) -> WorkerView {
 
 /// Why a backend takes nothing here now.
 fn unavailable(state: &State, worker: &Worker, offer: &Offer, now: Now) -> Option<String> {
-    if let Some(reason) = &worker.cordoned {
-        return Some(format!("cordoned: {reason}"));
+    if let Some(cordon) = &worker.cordoned {
+        let seconds = cordon.until_ms.saturating_sub(now.mono_ms).div_ceil(1000);
+        return Some(format!("cordoned: {}; tried again in {seconds} s", cordon.reason));
     }
     if !offer.offer.unavailable.is_empty() {
         return Some(offer.offer.unavailable.clone());

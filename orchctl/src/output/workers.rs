@@ -17,7 +17,7 @@ pub fn render(workers: &[WorkerView], reach: &Reach, paint: Paint) -> String {
         let style = match worker.status.as_str() {
             "ready" => Style::Good,
             "busy" => Style::Live,
-            "draining" => Style::Warning,
+            "draining" | "cordoned" => Style::Warning,
             _ => Style::Problem,
         };
         let slots = worker

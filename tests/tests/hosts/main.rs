@@ -2,6 +2,7 @@
 //! reached it is read from its repository.
 #![allow(clippy::unwrap_used)]
 
+mod broken;
 mod crash;
 mod disk;
 mod endings;

@@ -131,7 +131,22 @@ impl Caches {
     }
 
     fn known(&self, repository: &str) -> Option<Arc<Cache>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(repository).cloned()
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that was taken away is made anew.
+        if open.get(repository).is_some_and(|cache| !cache.git.git_dir().join("HEAD").is_file()) {
+            tracing::warn!(repository, "the object cache is gone");
+            open.remove(repository);
+        }
+        open.get(repository).cloned()
+    }
+
+    /// A worktree could not be made of what is here: what turns out to be missing is fetched again.
+    pub(super) async fn doubt(&self, repository: &str) {
+        let Some(cache) = self.known(repository) else { return };
+        let haves = cache.haves.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Where not even that can be told, nothing here is to be relied on.
+        let present = cache.git.commits_present(&haves).await.unwrap_or_default();
+        cache.haves.lock().unwrap_or_else(PoisonError::into_inner).retain(|have| present.contains(have));
     }
 
     pub(super) async fn has(&self, repository: &str, commit: &CommitId) -> Result<bool, RunnerError> {

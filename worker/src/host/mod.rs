@@ -1,6 +1,7 @@
 //! The host of agents: backends on offer, object caches, worktrees and process trees, put together as the session's [`Runner`].
 
 mod cache;
+mod health;
 mod offers;
 mod room;
 mod setup;
@@ -24,6 +25,7 @@ use crate::process::{ProcessError, Supervisor, SupervisorOptions};
 use crate::session::{Job, Pieces, Runner, RunnerError};
 
 use cache::Caches;
+use health::Health;
 use offers::Offers;
 use room::{Level, Room};
 use setup::Setups;
@@ -83,6 +85,7 @@ pub struct AgentHost {
     /// Conversations that could be resumed, by file.
     sessions: PathBuf,
     room: Room,
+    health: Health,
 }
 
 impl AgentHost {
@@ -134,9 +137,10 @@ impl AgentHost {
         let trees = Trees::open(options.workspace.join("trees")).map_err(io(&options.workspace))?;
         let setups = Setups::open(options.workspace.join("setups")).map_err(io(&options.workspace))?;
         let caches = Caches::new(options.workspace.join("cache"), program);
+        let health = Health::new(options.workspace.clone(), &["trees", "setups", "cache", "sessions", "spool"]);
         let room = Room::new(options.workspace);
         let offers = Offers::new(offers, options.park_probe);
-        Ok(Self { host: options.host, supervisor, backends, offers, caches, trees, setups, sessions, room })
+        Ok(Self { host: options.host, supervisor, backends, offers, caches, trees, setups, sessions, room, health })
     }
 
     fn backend(&self, name: &BackendName) -> Option<&Arc<dyn Backend>> {
@@ -148,13 +152,21 @@ impl AgentHost {
         self.backends.values().find(|backend| backend.plays_check(turn))
     }
 
-    /// Looks at the disk in a rhythm.
+    /// Looks at workspace and disk.
+    fn look(&self) {
+        if self.health.look() {
+            self.offers.changed();
+        }
+        self.room.look();
+    }
+
+    /// Looks at workspace and disk in a rhythm.
     async fn watch_disk(&self) {
         let mut rhythm = tokio::time::interval(room::LOOK_EVERY);
         let mut seen = self.room.watch();
         loop {
             rhythm.tick().await;
-            self.room.look();
+            self.look();
             if seen.has_changed().unwrap_or(false) {
                 if *seen.borrow_and_update() < Level::Enough {
                     self.trees.remove_idle().await;
@@ -186,7 +198,7 @@ impl AgentHost {
 
     fn wants(&self) -> Option<String> {
         let starved = || self.offers.is_starved().then(|| "the disk of this worker was full; what it ended is being delivered".to_owned());
-        self.room.wants().or_else(starved)
+        self.health.wants().or_else(|| self.room.wants()).or_else(starved)
     }
 }
 
@@ -204,7 +216,7 @@ impl Runner for AgentHost {
     }
 
     fn full(&self) -> Option<String> {
-        self.room.look();
+        self.look();
         self.wants()
     }
 

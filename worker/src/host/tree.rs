@@ -77,6 +77,11 @@ impl Tree {
         self.withheld.iter().map(|file| file.path.clone()).collect()
     }
 
+    /// Whether the folder around it is gone: an agent is given only what is in it.
+    pub(super) fn is_lost(&self) -> bool {
+        self.scratch.parent().is_none_or(|home| home.symlink_metadata().is_err())
+    }
+
     /// The same with digests of their contents.
     pub(super) fn digests(&self) -> impl Iterator<Item = (&str, &str)> {
         self.withheld.iter().map(|file| (file.path.as_str(), file.digest.as_str()))

@@ -77,7 +77,10 @@ async fn attempt(host: &AgentHost, job: Job, attachments: Vec<Attachment>, redac
     };
     let (git, tree) = match made.await {
         Ok(made) => made,
-        Err(error) => return facts(Played::failed(FailureKind::Disk, format!("the worktree could not be made: {error}")), None),
+        Err(error) => {
+            host.caches.doubt(&lease.repository).await;
+            return facts(Played::failed(FailureKind::Disk, format!("the worktree could not be made: {error}")), None);
+        }
     };
     for why in &tree.not_brought {
         let text = format!("a file under `copy` was not brought: {why}");
@@ -85,6 +88,10 @@ async fn attempt(host: &AgentHost, job: Job, attachments: Vec<Attachment>, redac
     }
     let mut played = play(host, &job, &git, &tree, redactor).await;
     let _ = progress.send(Progress::Ending).await;
+    if tree.is_lost() {
+        let message = "the workspace of this worker was taken away under the attempt".to_owned();
+        return facts(Played { failure: Some(Failure { kind: FailureKind::Disk, message }), ..played }, None);
+    }
     if let Some(why) = full_disk(host, &job, &played) {
         played.failure = Some(Failure { kind: FailureKind::Disk, message: why });
         host.offers.starve(&lease.lease);

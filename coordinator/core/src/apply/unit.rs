@@ -22,7 +22,7 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &mut Durati
                 unit.accepted = Some(work.clone());
                 unit.changed.clone_from(changed);
                 unit.changed.sort();
-                unit.avoid = None;
+                unit.avoid.clear();
                 unit.counters.hand_backs = 0;
             });
             run.plan.measure(&run.units, learned);
@@ -79,7 +79,7 @@ fn work(run: &mut Run, fact: &Fact) -> bool {
         Fact::CountersReset { unit, fixes } => change(run, unit, |unit| {
             unit.counters = Counters::default();
             unit.retry_at = None;
-            unit.avoid = None;
+            unit.avoid.clear();
             if *fixes {
                 unit.fix_attempts = 0;
                 unit.repeated_fixes = 0;
@@ -88,7 +88,10 @@ fn work(run: &mut Run, fact: &Fact) -> bool {
         }),
         Fact::BackoffSet { unit, until, avoid } => change(run, unit, |unit| {
             unit.retry_at = *until;
-            unit.avoid.clone_from(avoid);
+            if let Some(worker) = avoid {
+                unit.avoid.retain(|known| known != worker);
+                unit.avoid.push(worker.clone());
+            }
         }),
         Fact::ReleaseSet { unit, release } => change(run, unit, |unit| unit.release.clone_from(release)),
         _ => return false,

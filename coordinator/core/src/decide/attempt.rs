@@ -3,7 +3,7 @@
 use roundtable_shared::{AttemptKey, AttemptNo, LeaseRef, OutcomeClass, RunId, UnitId};
 
 use super::Deciding;
-use super::failure::{self, Cost, Setback};
+use super::failure::{self, Blame, Cost, Setback};
 use crate::effect::Effect;
 use crate::state::LostCause;
 use crate::transition::Fact;
@@ -23,6 +23,11 @@ pub(super) fn lose(d: &mut Deciding<'_>, key: &AttemptKey, cause: LostCause, rea
         LostCause::Silent => Cost::Infra { lost: started.then(|| worker.clone()) },
         LostCause::Wedged | LostCause::GrantFailed | LostCause::Fault => Cost::Infra { lost: None },
     };
+    let blame = match cause {
+        LostCause::Wedged | LostCause::Fault => Blame::of(attempt),
+        // Restarts, the way to it and what is ours say nothing of its disk and tools.
+        LostCause::HandedBack | LostCause::NotAccepted | LostCause::Revoked | LostCause::Silent | LostCause::GrantFailed => Blame::Nobody,
+    };
     let class = match cause {
         LostCause::GrantFailed => Some(OutcomeClass::Internal),
         _ => matches!(cost, Cost::Infra { .. }).then_some(OutcomeClass::Infra),
@@ -31,7 +36,7 @@ pub(super) fn lose(d: &mut Deciding<'_>, key: &AttemptKey, cause: LostCause, rea
     if matches!(cause, LostCause::Wedged | LostCause::NotAccepted | LostCause::Silent) {
         d.effect(Effect::Revoke { worker: worker.clone(), lease, reason: reason.to_owned() });
     }
-    let setback = Setback { seat, worker, pool, cost, reason: reason.to_owned() };
+    let setback = Setback { seat, worker, pool, cost, blame, reason: reason.to_owned() };
     failure::setback(d, &key.run, key.unit.as_ref(), &setback);
 }
 

@@ -1,11 +1,9 @@
 //! The user's check command: on the base before anything is integrated, then on each candidate (SEMANTICS §9).
 
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{
-    AttemptKey, DecisionKind, FailureKind, Finding, HistoryFinding, OutcomeClass, ReviewHistoryEntry, RunId, Seat, Severity, UnitId,
-};
+use roundtable_shared::{AttemptKey, DecisionKind, Finding, HistoryFinding, OutcomeClass, ReviewHistoryEntry, RunId, Severity, UnitId};
 
-use super::failure::{self, Cost, Setback};
+use super::failure::{self, Setback};
 use super::report::{ended, provider_failed};
 use super::{Deciding, fix, integrate, raise, review};
 use crate::command::Report;
@@ -24,7 +22,7 @@ enum Found {
     Green,
     Red(String),
     /// Not run, for reasons of the worker.
-    Lost(Cost, String),
+    Lost(String),
     /// Not run, for reasons of a provider (a check has none; a worker may still say so).
     Parked,
 }
@@ -34,10 +32,7 @@ fn found(report: &Report) -> Found {
     match failure.kind.class() {
         OutcomeClass::Unit => Found::Red(evidence(report, &failure.message)),
         OutcomeClass::Provider => Found::Parked,
-        OutcomeClass::Infra | OutcomeClass::Internal => {
-            let cost = if failure.kind == FailureKind::Interrupted { Cost::HandBack } else { Cost::Infra { lost: None } };
-            Found::Lost(cost, failure.message.clone())
-        }
+        OutcomeClass::Infra | OutcomeClass::Internal => Found::Lost(failure.message.clone()),
     }
 }
 
@@ -81,9 +76,8 @@ pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, report:
                 red(d, run, unit, evidence);
             }
         }
-        Found::Lost(cost, reason) => {
-            let pool = d.state().attempt(&report.lease.key).map(|attempt| attempt.pool.clone()).unwrap_or_default();
-            let setback = Setback { seat: Seat::Check, worker: report.worker.clone(), pool, cost, reason };
+        Found::Lost(_) => {
+            let Some(setback) = Setback::of(d.state(), report) else { return };
             failure::setback(d, run, Some(unit), &setback);
         }
         Found::Parked => {}
@@ -133,7 +127,7 @@ pub(super) fn base_reported(d: &mut Deciding<'_>, run: &RunId, report: &Report) 
                 d.emit(run, Fact::BaseChecked { result: BaseCheck::Wanted { red: red + 1, lost, retry_at: None } });
             }
         }
-        Found::Lost(_, reason) => base_lost(d, run, &reason),
+        Found::Lost(reason) => base_lost(d, run, &reason),
         Found::Parked => {}
     }
 }

@@ -1,13 +1,14 @@
-//! Who pays for an end that is not the agent's doing: hand-backs, infra failures with backoff, budget and quarantine (SEMANTICS §5).
-
-use std::collections::BTreeSet;
+//! Who pays for an end that is not the agent's doing: hand-backs, infra failures with backoff, budget and quarantine (SEMANTICS §5). What it says of
+//! the worker is `cordon`'s.
 
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{DecisionKind, RunId, RunLimits, Seat, UnitId, UnitState, WorkerId};
+use roundtable_shared::{DecisionKind, FailureKind, OutcomeClass, RunId, RunLimits, Seat, UnitId, UnitState, WorkerId};
 
 use super::blocking::{Block, block};
-use super::{Deciding, assign, check, consult};
-use crate::state::Run;
+use super::{Deciding, assign, check, consult, cordon};
+use crate::command::Report;
+use crate::schedule;
+use crate::state::{Attempt, State};
 use crate::transition::{Counter, Fact};
 
 /// Hand-backs in a row that cost nothing. A unit that brings its worker down each time would otherwise go round for ever; far more than a person who
@@ -17,8 +18,6 @@ pub(super) const HAND_BACKS_FREE: u32 = 24;
 const INFRA_MAX: u32 = 5;
 /// Different workers lost while running a unit before a person is asked.
 const LOST_WORKERS_MAX: usize = 2;
-/// Infra ends of different units in a row after which a worker gets nothing more.
-const WORKER_STREAK_MAX: usize = 3;
 
 /// What an end costs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,6 +28,24 @@ pub(super) enum Cost {
     Infra { lost: Option<WorkerId> },
 }
 
+/// What an end says of its worker's disk and tools.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Blame {
+    /// Nothing.
+    Nobody,
+    /// They failed under an agent.
+    Running,
+    /// They failed before the agent ran.
+    Preparing,
+}
+
+impl Blame {
+    /// Of an attempt that failed for reasons of its worker.
+    pub(super) fn of(attempt: &Attempt) -> Self {
+        if attempt.started_at.is_some() { Self::Running } else { Self::Preparing }
+    }
+}
+
 /// An end that is not the agent's doing.
 pub(super) struct Setback {
     pub seat: Seat,
@@ -36,7 +53,23 @@ pub(super) struct Setback {
     /// Whose slot it took there.
     pub pool: String,
     pub cost: Cost,
+    /// What it says of the worker.
+    pub blame: Blame,
     pub reason: String,
+}
+
+impl Setback {
+    /// Of an outcome that failed for reasons of the worker or its tools; `None` if it did not.
+    pub(super) fn of(state: &State, report: &Report) -> Option<Self> {
+        let (attempt, failure) = (state.attempt(&report.lease.key)?, report.facts.failure.as_ref()?);
+        let (cost, blame) = match failure.kind.class() {
+            _ if failure.kind == FailureKind::Interrupted => (Cost::HandBack, Blame::Nobody),
+            OutcomeClass::Infra | OutcomeClass::Internal => (Cost::Infra { lost: None }, Blame::of(attempt)),
+            OutcomeClass::Unit | OutcomeClass::Provider => return None,
+        };
+        let (seat, worker, pool) = (attempt.seat, attempt.worker.clone(), attempt.pool.clone());
+        Some(Self { seat, worker, pool, cost, blame, reason: failure.message.clone() })
+    }
 }
 
 /// Counts it and lets the unit, or the run's own seat, go on.
@@ -55,11 +88,8 @@ pub(super) fn setback(d: &mut Deciding<'_>, run: &RunId, unit: Option<&UnitId>, 
     if let Some(worker) = lost {
         d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::LostWorker(worker) });
     }
-    // Restarts say nothing of a worker's disk and tools, however many there were.
-    if setback.cost != Cost::HandBack {
-        blame_worker(d, run, unit, &setback.worker);
-    }
-    if let Some(context) = quarantine_reason(d, run, unit, &setback.reason) {
+    cordon::blame(d, run, Some(unit), setback);
+    if let Some(context) = quarantine_reason(d, run, unit, setback) {
         back_to_waiting(d, run, unit);
         block(d, run, unit, Block { kind: DecisionKind::Quarantine, reason: "quarantined".to_owned(), context });
         return;
@@ -71,8 +101,9 @@ pub(super) fn setback(d: &mut Deciding<'_>, run: &RunId, unit: Option<&UnitId>, 
 }
 
 fn of_run(d: &mut Deciding<'_>, run: &RunId, setback: &Setback) {
-    if setback.cost == Cost::HandBack {
-        forfeit_credits(d, &setback.worker, &setback.pool);
+    match setback.cost {
+        Cost::HandBack => forfeit_credits(d, &setback.worker, &setback.pool),
+        Cost::Infra { .. } => cordon::blame(d, run, None, setback),
     }
     match setback.seat {
         Seat::Assign => assign::lost(d, run, &setback.worker, &setback.reason),
@@ -98,68 +129,32 @@ fn backoff(limits: &RunLimits, now: WallMs, infra: u32) -> Option<WallMs> {
     Some(WallMs(now.0.saturating_add(wait_ms)))
 }
 
-fn quarantine_reason(d: &Deciding<'_>, run: &RunId, unit: &UnitId, last: &str) -> Option<String> {
+/// Why the unit waits for a person. What failed on some workers only is no fault of the unit while another is there that has not failed it; the loss of
+/// workers that ran it is.
+fn quarantine_reason(d: &Deciding<'_>, run: &RunId, unit: &UnitId, setback: &Setback) -> Option<String> {
     let (run, unit) = (d.run(run), d.unit(run, unit));
-    let counters = &unit.counters;
+    let (counters, last) = (&unit.counters, &setback.reason);
     if counters.lost_workers.len() >= LOST_WORKERS_MAX {
         let workers: Vec<&str> = counters.lost_workers.iter().map(WorkerId::as_str).collect();
         return Some(format!("unit {}: {} workers were lost while running it ({})", unit.id, workers.len(), workers.join(", ")));
     }
-    if counters.infra >= INFRA_MAX {
-        return Some(format!("unit {}: {} attempts ended for reasons of workers or tools, last: {last}", unit.id, counters.infra));
-    }
     let budget = run.infra_budget();
-    (run.infra_used > budget)
-        .then(|| format!("unit {}: the run has used up its {budget} retries for reasons of workers or tools, last: {last}", unit.id))
+    let context = if counters.infra >= INFRA_MAX {
+        format!("unit {}: {} attempts ended for reasons of workers or tools, last: {last}", unit.id, counters.infra)
+    } else if run.infra_used > budget {
+        format!("unit {}: the run has used up its {budget} retries for reasons of workers or tools, last: {last}", unit.id)
+    } else {
+        return None;
+    };
+    let failed = |worker: &WorkerId| *worker == setback.worker || unit.avoid.contains(worker);
+    let others =
+        setback.blame != Blame::Nobody && schedule::is_played_by_others(d.state(), d.fleet, run, unit, setback.seat, failed, d.now);
+    (!others).then_some(context)
 }
 
 /// Grants never exceed credits, so a worker that gave something back must ask again before that pool gets more.
 fn forfeit_credits(d: &mut Deciding<'_>, worker: &WorkerId, pool: &str) {
     if let Some(worker) = d.fleet.workers.get_mut(worker) {
         worker.credits.remove(pool);
-    }
-}
-
-/// A worker on which several units in a row end for infra reasons takes nothing more.
-fn blame_worker(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, worker: &WorkerId) {
-    let Some(worker) = d.fleet.workers.get_mut(worker) else { return };
-    worker.infra_streak.insert((run.clone(), unit.clone()));
-    if worker.infra_streak.len() < WORKER_STREAK_MAX || worker.cordoned.is_some() {
-        return;
-    }
-    let units: BTreeSet<&str> = worker.infra_streak.iter().map(|(_, unit)| unit.as_str()).collect();
-    let units: Vec<&str> = units.into_iter().collect();
-    let text = format!("attempts of units {} failed there one after the other for reasons of the worker or its tools", units.join(", "));
-    worker.cordoned = Some(text.clone());
-    let name = worker.name.clone();
-    d.say_again(run, format!("{}: {text}; look at its disk and tools, then restart it", barred(&name)));
-}
-
-/// How it is told that a worker gets nothing more.
-fn barred(name: &str) -> String {
-    format!("worker {name} gets nothing more")
-}
-
-/// A worker was started again, or has mended by itself what it said was wrong: what was concluded from its failures is over, and where that was told,
-/// this is told too.
-pub(super) fn forgive(d: &mut Deciding<'_>, id: &WorkerId) {
-    let Some(worker) = d.fleet.workers.get_mut(id) else { return };
-    worker.cordoned = None;
-    worker.infra_streak.clear();
-    let (barred, back) = (barred(&worker.name), format!("worker {} is back: it gets work again", worker.name));
-    let is_told_last = |run: &Run| {
-        let about = run.notices.iter().rev().find(|notice| notice.text.starts_with(&barred) || notice.text == back);
-        run.ended.is_none() && about.is_some_and(|notice| notice.text != back)
-    };
-    let told: Vec<RunId> = d.state().runs.values().filter(|run| is_told_last(run)).map(|run| run.id.clone()).collect();
-    for run in told {
-        d.say_again(&run, back.clone());
-    }
-}
-
-/// An attempt there ended otherwise: its streak is over.
-pub(super) fn clear_streak(d: &mut Deciding<'_>, worker: &WorkerId) {
-    if let Some(worker) = d.fleet.workers.get_mut(worker) {
-        worker.infra_streak.clear();
     }
 }

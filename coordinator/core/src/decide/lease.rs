@@ -3,7 +3,7 @@
 use roundtable_shared::{LeasePhase, LeaseRef, WorkerId};
 
 use super::report::revoke_unknown;
-use super::{Deciding, attempt};
+use super::{Deciding, attempt, cordon};
 use crate::state::LostCause;
 use crate::transition::Fact;
 
@@ -41,10 +41,12 @@ pub(super) fn hand_back(d: &mut Deciding<'_>, worker: &WorkerId, lease: &LeaseRe
 
 /// Records that the agent runs, once.
 pub(super) fn note_started(d: &mut Deciding<'_>, lease: &LeaseRef) {
-    let is_news = d.state().current(lease).is_some_and(|attempt| attempt.started_at.is_none());
-    if is_news {
+    let Some(attempt) = d.state().current(lease) else { return };
+    let worker = attempt.worker.clone();
+    if attempt.started_at.is_none() {
         let key = &lease.key;
         d.emit(&key.run, Fact::AttemptStarted { unit: key.unit.clone(), attempt: key.attempt });
+        cordon::prepared(d, &worker);
     }
 }
 

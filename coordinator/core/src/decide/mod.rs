@@ -14,6 +14,7 @@ mod check;
 mod close;
 mod consult;
 mod contend;
+mod cordon;
 mod failure;
 mod fix;
 mod import;

@@ -3,7 +3,8 @@
 
 use roundtable_shared::{AttemptKey, FailureKind, OutcomeClass, Seat};
 
-use super::{Deciding, assign, check, consult, park, review, work};
+use super::failure::Setback;
+use super::{Deciding, assign, check, consult, cordon, park, review, work};
 use crate::change::{Reply, Verdict};
 use crate::command::Report;
 use crate::effect::Effect;
@@ -29,6 +30,7 @@ pub(super) fn report(d: &mut Deciding<'_>, report: Report) {
         worker.saw(d.now);
     }
     tell_left_out(d, &report);
+    judge_worker(d, &report);
     match (&key.unit, seat) {
         (Some(unit), Seat::Work) => work::reported(d, &key.run, unit, &report),
         (Some(unit), Seat::Review(_)) => review::reported(d, &key.run, unit, seat, &report),
@@ -37,6 +39,20 @@ pub(super) fn report(d: &mut Deciding<'_>, report: Report) {
         (None, Seat::Assign) => assign::reported(d, &key.run, &report),
         (None, Seat::Orchestrate) => consult::reported(d, &key.run, &report),
         (None, Seat::Work | Seat::Review(_)) | (Some(_), Seat::Assign | Seat::Orchestrate) => {}
+    }
+}
+
+/// What the end says of its worker's disk and tools; where a unit pays too, that is said with it.
+fn judge_worker(d: &mut Deciding<'_>, report: &Report) {
+    let key = &report.lease.key;
+    match report.facts.failure.as_ref().map(|failure| failure.kind.class()) {
+        None | Some(OutcomeClass::Unit) => cordon::clear_streak(d, &report.worker),
+        Some(OutcomeClass::Infra | OutcomeClass::Internal) if key.unit.is_none() => {
+            if let Some(setback) = Setback::of(d.state(), report) {
+                cordon::blame(d, &key.run, None, &setback);
+            }
+        }
+        Some(_) => {}
     }
 }
 

@@ -1,12 +1,12 @@
 //! Reviews: findings, reviewers that are of no use, consolidation of a round (SEMANTICS §6).
 
 use roundtable_shared::{
-    DecisionKind, DeferredFix, FailureKind, FinalReport, Finding, HistoryFinding, OutcomeClass, ReviewHistoryEntry, RunId, Seat, Severity,
-    UnitId, UnitState,
+    DecisionKind, DeferredFix, FinalReport, Finding, HistoryFinding, OutcomeClass, ReviewHistoryEntry, RunId, Seat, Severity, UnitId,
+    UnitState,
 };
 
 use super::blocking::{Block, block};
-use super::failure::{self, Cost, Setback};
+use super::failure::{self, Setback};
 use super::fix::want_fix;
 use super::report::{ended, provider_failed};
 use super::{Deciding, step};
@@ -20,8 +20,6 @@ const REVIEW_FAILURES_MAX: u32 = 3;
 /// The outcome of a live review attempt.
 pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, seat: Seat, report: &Report) {
     let key = &report.lease.key;
-    let worker = report.worker.clone();
-    let Some(pool) = d.state().attempt(key).map(|attempt| attempt.pool.clone()) else { return };
     let failure = report.facts.failure.as_ref();
     match (failure.map(|failure| failure.kind.class()), failure, &report.answer) {
         (Some(OutcomeClass::Provider), Some(failure), _) => {
@@ -30,12 +28,11 @@ pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, seat: S
         }
         (Some(class @ (OutcomeClass::Infra | OutcomeClass::Internal)), Some(failure), _) => {
             ended(d, report, AttemptEnd::Failed, Some(class), Some(failure.message.clone()));
-            let cost = if failure.kind == FailureKind::Interrupted { Cost::HandBack } else { Cost::Infra { lost: None } };
-            failure::setback(d, run, Some(unit), &Setback { seat, worker, pool, cost, reason: failure.message.clone() });
+            let Some(setback) = Setback::of(d.state(), report) else { return };
+            failure::setback(d, run, Some(unit), &setback);
         }
         (None, _, Ok(RoleAnswer::Review(answer))) => {
             ended(d, report, AttemptEnd::Completed, None, None);
-            failure::clear_streak(d, &worker);
             let Seat::Review(n) = seat else { return };
             let now = d.unit(run, unit);
             let severity = answer.issues.iter().map(|issue| issue.severity).fold(answer.severity, Severity::max);
@@ -58,7 +55,6 @@ pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, seat: S
                 (None, Ok(_)) => "the answer is for another role".to_owned(),
             };
             ended(d, report, AttemptEnd::Failed, Some(OutcomeClass::Unit), Some(reason.clone()));
-            failure::clear_streak(d, &worker);
             unusable(d, run, unit, seat, report, &reason);
         }
     }

@@ -3,7 +3,7 @@
 use roundtable_shared::{AttemptKey, RunId, Seat, WorkerId};
 
 use super::attempt::key_of;
-use super::{Deciding, attempt, consult, park, shell};
+use super::{Deciding, attempt, consult, cordon, park, shell};
 use crate::fleet::{LOST_MS, TICK_GAP_MS};
 use crate::state::LostCause;
 use crate::transition::Fact;
@@ -22,6 +22,7 @@ pub(super) fn tick(d: &mut Deciding<'_>) {
     lose_silent(d);
     lose_overdue(d);
     park::lift_due(d);
+    cordon::lift_due(d);
     shell::repeat_due(d);
     let unfinished: Vec<RunId> = d.state().unfinished().map(|run| run.id.clone()).collect();
     for run in unfinished {

@@ -2,13 +2,11 @@
 
 use roundtable_shared::answer::{WorkAnswer, WorkStatus};
 use roundtable_shared::limits::{LEARNING_CHARS_MAX, LEARNINGS_MAX};
-use roundtable_shared::{
-    AttemptKey, DecisionKind, FailureKind, LeftOut, OutcomeClass, Role, RunId, SubtaskState, TaskId, UnitId, UnitState, UnitType,
-};
+use roundtable_shared::{AttemptKey, DecisionKind, LeftOut, OutcomeClass, Role, RunId, SubtaskState, TaskId, UnitId, UnitState, UnitType};
 
 use super::blocking::{Block, block};
 use super::contend::{self, Contention};
-use super::failure::{self, Cost, Setback};
+use super::failure::{self, Setback};
 use super::manifest::{Judged, judge, note_dropped};
 use super::report::{ended, provider_failed};
 use super::{Deciding, fix, step};
@@ -23,7 +21,7 @@ const UNIT_FAILURES_MAX: u32 = 3;
 pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, report: &Report) {
     let key = &report.lease.key;
     let Some(attempt) = d.state().attempt(key) else { return };
-    let (role, seat, worker, pool) = (attempt.role, attempt.seat, attempt.worker.clone(), attempt.pool.clone());
+    let role = attempt.role;
     let answer = match &report.answer {
         Ok(RoleAnswer::Work(answer)) => Ok(answer),
         Ok(_) => Err("the answer is for another role".to_owned()),
@@ -42,25 +40,19 @@ pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, report:
             }
             class @ (OutcomeClass::Infra | OutcomeClass::Internal) => {
                 ended(d, report, AttemptEnd::Failed, Some(class), Some(failure.message.clone()));
-                let cost = if failure.kind == FailureKind::Interrupted { Cost::HandBack } else { Cost::Infra { lost: None } };
-                let setback = Setback { seat, worker, pool, cost, reason: failure.message.clone() };
+                let Some(setback) = Setback::of(d.state(), report) else { return };
                 failure::setback(d, run, Some(unit), &setback);
             }
             OutcomeClass::Unit => {
                 ended(d, report, AttemptEnd::Failed, Some(OutcomeClass::Unit), Some(failure.message.clone()));
-                failure::clear_streak(d, &worker);
                 failed(d, run, unit, role, answer.ok(), &failure.message, report);
             }
         },
         (None, Err(reason)) => {
             ended(d, report, AttemptEnd::Failed, Some(OutcomeClass::Unit), Some(reason.clone()));
-            failure::clear_streak(d, &worker);
             failed(d, run, unit, role, None, &reason, report);
         }
-        (None, Ok(answer)) => {
-            failure::clear_streak(d, &worker);
-            answered(d, run, unit, role, answer, report);
-        }
+        (None, Ok(answer)) => answered(d, run, unit, role, answer, report),
     }
     if d.state().attempt(key).is_some_and(|attempt| matches!(attempt.class, None | Some(OutcomeClass::Unit))) {
         step::unit_done(d, run, unit);

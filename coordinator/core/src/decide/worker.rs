@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use roundtable_shared::{AttemptKey, BackendOffer, HeldLease, Introduction, LeasePhase, LeaseRef, Reconciled, WorkerId};
 
-use super::{Deciding, attempt, failure, lease};
+use super::{Deciding, attempt, cordon, lease};
 use crate::change::{Rejection, Reply};
 use crate::command::{Now, WorkerHello};
 use crate::effect::Effect;
@@ -55,7 +55,7 @@ pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Reje
     worker.saw(now);
     d.fleet.seen.extend(names);
     if restarted {
-        failure::forgive(d, &id);
+        cordon::forgive(d, &id);
     }
     let reconciled = reconcile(d, &id, &held);
     remember_held(d, &id, held);
@@ -188,7 +188,7 @@ pub(super) fn backend_changed(d: &mut Deciding<'_>, id: &WorkerId, session: u64,
     worker.offers.insert(name.clone(), Offer { offer, parked_until_ms: None });
     d.fleet.seen.insert(name);
     if is_mended {
-        failure::forgive(d, id);
+        cordon::forgive(d, id);
     }
     Ok(())
 }

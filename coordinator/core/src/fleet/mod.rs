@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use roundtable_shared::{AttemptKey, BackendName, RunId, UnitId, WorkerId};
 
 pub use lease::{ACCEPTED_WITHOUT_PROGRESS_MS, LeaseWatch, OVERDUE_MS};
-pub use worker::{Offer, Worker};
+pub use worker::{Cordon, Offer, Worker};
 
 use crate::command::Now;
 use crate::state::State;
@@ -96,6 +96,9 @@ impl Fleet {
     pub fn extend_all(&mut self, gap_ms: u64) {
         for worker in self.workers.values_mut() {
             worker.seen_ms = worker.seen_ms.saturating_add(gap_ms);
+            if let Some(cordon) = &mut worker.cordoned {
+                cordon.until_ms = cordon.until_ms.saturating_add(gap_ms);
+            }
             for offer in worker.offers.values_mut() {
                 offer.parked_until_ms = offer.parked_until_ms.map(|until| until.saturating_add(gap_ms));
             }

@@ -40,12 +40,25 @@ pub struct Worker {
     pub draining: bool,
     /// It drains by its own decision.
     pub leaving: bool,
-    /// Takes nothing more, with why: its disk or tools failed attempts of several units in a row.
-    pub cordoned: Option<String>,
-    /// Units whose attempts ended for infra reasons here, without another end between.
-    pub infra_streak: BTreeSet<(RunId, UnitId)>,
+    /// Takes nothing more for a while: its disk or tools failed one attempt after the other.
+    pub cordoned: Option<Cordon>,
+    /// Cordons since an attempt last went well here: each is longer than the one before.
+    pub cordons: u32,
+    /// Units (`None`: a run itself) whose attempts ended for infra reasons here, without another end between.
+    pub infra_streak: BTreeSet<(RunId, Option<UnitId>)>,
+    /// Attempts in a row that failed before their agent ran, those aside that other workers could not prepare either.
+    pub unprepared: u32,
     /// What it last said it holds.
     pub held: BTreeMap<LeaseRef, LeasePhase>,
+}
+
+/// Why and how long a worker takes nothing more.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cordon {
+    /// For a person.
+    pub reason: String,
+    /// It is tried again after this (monotonic).
+    pub until_ms: u64,
 }
 
 /// A backend a worker offers.
@@ -77,7 +90,9 @@ impl Worker {
             draining: false,
             leaving: false,
             cordoned: None,
+            cordons: 0,
             infra_streak: BTreeSet::new(),
+            unprepared: 0,
             held: BTreeMap::new(),
         }
     }
@@ -101,6 +116,11 @@ impl Worker {
     /// Whether it is on a stream and was heard on it of late.
     pub fn is_alive(&self, now: Now) -> bool {
         self.connected && !self.is_silent(now, super::SUSPECT_MS)
+    }
+
+    /// Whether what ended there last ended for reasons of its disk or tools.
+    pub fn is_suspect(&self) -> bool {
+        !self.infra_streak.is_empty()
     }
 
     /// Whether it takes grants now.

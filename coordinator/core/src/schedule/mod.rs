@@ -26,6 +26,7 @@ pub(crate) use ready::{is_ready_but_for_time, is_ready_for_step, wants_work};
 pub use standing::{Standing, first_blocker, standing};
 
 use backend::resolve;
+pub(crate) use place::is_played_by_others;
 use place::place;
 use rank::{Candidate, candidates};
 

@@ -2,7 +2,7 @@
 
 use roundtable_shared::{AgentSessionId, BackendName, LeasePhase, Role, Seat, WorkerId};
 
-use super::backend::CHECK_BACKEND;
+use super::backend::{CHECK_BACKEND, Resolved, need, resolve};
 use super::rank::Candidate;
 use crate::command::Now;
 use crate::decide::{park_key, park_key_of};
@@ -25,7 +25,7 @@ pub(crate) struct Placement {
 }
 
 /// Smaller is better.
-type Score = (bool, bool, bool, bool, usize, u64);
+type Score = (bool, usize, bool, bool, bool, usize, u64);
 
 /// The best free slot for that seat, if there is one.
 pub(crate) fn place(
@@ -39,6 +39,9 @@ pub(crate) fn place(
     let unit = candidate.unit.as_ref().and_then(|unit| run.unit(unit));
     let mut best: Option<(Score, Placement)> = None;
     for worker in fleet.workers.values().filter(|worker| worker.takes_grants(now)) {
+        if unit.is_some_and(|unit| must_avoid(state, fleet, unit, worker, backends, now)) {
+            continue;
+        }
         for wanted in backends {
             for offer in worker.offers.values().filter(|offer| plays(offer, wanted) && offer.is_usable(now)) {
                 let free = free_slots(state, fleet, worker, offer);
@@ -63,6 +66,41 @@ pub(crate) fn place(
         }
     }
     best.map(|(_, placement)| placement)
+}
+
+/// Whether this worker is left out: its disk or tools failed the unit, nothing has gone well there since, and another that has not failed it plays the
+/// backend too. Then that one's slot is waited for, rather than have the unit fail here again.
+fn must_avoid(state: &State, fleet: &Fleet, unit: &Unit, worker: &Worker, backends: &[BackendName], now: Now) -> bool {
+    let failed = |id: &WorkerId| unit.avoid.contains(id);
+    worker.is_suspect() && failed(&worker.id) && is_played(state, fleet, backends, failed, now)
+}
+
+/// Whether a worker other than those plays one of the backends, now or as soon as a slot is free.
+fn is_played(state: &State, fleet: &Fleet, backends: &[BackendName], but: impl Fn(&WorkerId) -> bool, now: Now) -> bool {
+    let is_refused = |worker: &Worker, offer: &Offer| {
+        let park = state.parks.get(&park_key(&offer.offer.name, &offer.offer.account, &worker.id));
+        park.is_some_and(|park| park.until > now.wall)
+    };
+    fleet.workers.values().filter(|worker| worker.takes_grants(now) && !worker.leaving && !but(&worker.id)).any(|worker| {
+        let mut offers = worker.offers.values().filter(|offer| offer.is_usable(now) && !is_refused(worker, offer));
+        offers.any(|offer| backends.iter().any(|wanted| plays(offer, wanted)))
+    })
+}
+
+/// Whether a worker other than those can fill the unit's seat, now or as soon as a slot is free.
+pub(crate) fn is_played_by_others(
+    state: &State,
+    fleet: &Fleet,
+    run: &Run,
+    unit: &Unit,
+    seat: Seat,
+    but: impl Fn(&WorkerId) -> bool,
+    now: Now,
+) -> bool {
+    match resolve(state, fleet, run, &need(run, Some(&unit.id), seat), now) {
+        Resolved::Use { backends, .. } => is_played(state, fleet, &backends, but, now),
+        Resolved::Parked { .. } | Resolved::Missing => false,
+    }
 }
 
 /// Whether the offer plays that backend. One that serves every role has no check seats: each worker's check slot, of which it has one, runs the
@@ -115,14 +153,14 @@ fn score(
 ) -> Score {
     let is_author =
         |unit: &Unit| unit.accepted.as_ref().and_then(|work| unit.attempt(work.attempt)).is_some_and(|attempt| attempt.worker == worker.id);
-    let failed_here = |unit: &Unit| match candidate.seat {
-        Seat::Review(_) => unit
-            .failed_reviews
-            .iter()
-            .any(|(seat, on, backend)| *seat == candidate.seat && *on == worker.id && *backend == offer.offer.name),
-        _ => unit.avoid.as_ref() == Some(&worker.id),
+    // The one that failed it last comes last.
+    let broke_here = |unit: &Unit| unit.avoid.iter().position(|id| *id == worker.id).map_or(0, |at| at + 1);
+    let misread_here = |unit: &Unit| {
+        let mut failed = unit.failed_reviews.iter();
+        failed.any(|(seat, on, backend)| *seat == candidate.seat && *on == worker.id && *backend == offer.offer.name)
     };
     let reviews_own = candidate.role == Role::Review && unit.is_some_and(is_author);
     let stands_in = offer.offer.name != *wanted;
-    (stands_in, unit.is_some_and(failed_here), reviews_own, !resumes, state.live_of(&worker.id).count(), u64::MAX - free)
+    let broke = unit.map_or(0, broke_here);
+    (stands_in, broke, unit.is_some_and(misread_here), reviews_own, !resumes, state.live_of(&worker.id).count(), u64::MAX - free)
 }

@@ -129,8 +129,8 @@ pub struct Unit {
     pub repeated_fixes: u32,
     /// Not granted before.
     pub retry_at: Option<WallMs>,
-    /// Worker of the last infra failure: others first.
-    pub avoid: Option<WorkerId>,
+    /// Workers whose disk or tools failed it since its work was last accepted, the latest last: others first.
+    pub avoid: Vec<WorkerId>,
 
     /// Its integrated commit.
     pub commit: Option<CommitId>,
@@ -341,7 +341,7 @@ impl Unit {
             failed_turns: 0,
             repeated_fixes: 0,
             retry_at: None,
-            avoid: None,
+            avoid: Vec::new(),
             commit: None,
             usage: Usage::default(),
         }

@@ -5,6 +5,7 @@ mod attach;
 mod check;
 mod consult;
 mod contend;
+mod cordon;
 mod credit;
 mod end;
 mod import;

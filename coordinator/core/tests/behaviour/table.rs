@@ -217,16 +217,23 @@ impl Table {
 
     /// The grants that wait to be carried out; their workers take and start them.
     pub fn start(&mut self) -> Vec<Grant> {
+        let grants = self.granted();
+        grants.iter().for_each(|grant| self.begin(grant));
+        grants
+    }
+
+    /// The grants that wait to be carried out.
+    pub fn granted(&mut self) -> Vec<Grant> {
         let (grants, rest): (Vec<Effect>, Vec<Effect>) = self.effects.drain(..).partition(|effect| matches!(effect, Effect::Grant(_)));
         self.effects = rest;
-        let grants = grants.into_iter().filter_map(|effect| if let Effect::Grant(grant) = effect { Some(*grant) } else { None });
-        let grants: Vec<Grant> = grants.collect();
-        for grant in &grants {
-            let (worker, lease) = (grant.worker.clone(), grant.lease.clone());
-            self.send(Command::LeaseAccepted { worker: worker.clone(), lease: lease.clone() });
-            self.send(Command::LeaseStarted { worker, lease });
-        }
-        grants
+        grants.into_iter().filter_map(|effect| if let Effect::Grant(grant) = effect { Some(*grant) } else { None }).collect()
+    }
+
+    /// Its worker takes it and starts its agent.
+    pub fn begin(&mut self, grant: &Grant) {
+        let (worker, lease) = (grant.worker.clone(), grant.lease.clone());
+        self.send(Command::LeaseAccepted { worker: worker.clone(), lease: lease.clone() });
+        self.send(Command::LeaseStarted { worker, lease });
     }
 
     /// Schedules, and starts what was granted.
@@ -283,7 +290,8 @@ impl Table {
         self.want(grant);
     }
 
-    fn want(&mut self, grant: &Grant) {
+    /// Its worker says how many slots are free now.
+    pub fn want(&mut self, grant: &Grant) {
         let worker = &self.core.fleet.workers[&grant.worker];
         let slots = worker.offers.values().find(|offer| offer.offer.pool == grant.pool).map_or(0, |offer| offer.offer.slots);
         let busy = self.core.state.live_of(&grant.worker).filter(|(_, attempt)| attempt.pool == grant.pool).count() as u32;

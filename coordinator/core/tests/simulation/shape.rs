@@ -60,6 +60,8 @@ pub struct Shape {
     pub heartbeat_ms: u64,
     pub tick_ms: u64,
     pub workers: Vec<Vec<BackendOffer>>,
+    /// The worker that can prepare nothing, if one.
+    pub broken: Option<usize>,
     pub runs: Vec<RunOptions>,
     /// Rows go through their stored form when they are read back.
     pub through_json: bool,
@@ -71,8 +73,10 @@ impl Shape {
         let faults = if calm { Faults::default() } else { faults(rng) };
         let heal_ms = if calm { 0 } else { rng.range(120_000, 1_800_000) };
         let runs = (0..if rng.chance(200) { 2 } else { 1 }).map(|_| options(rng)).collect();
-        let workers = (0..rng.weighted(&[0, 3, 5, 3, 1])).map(|_| offers(rng)).collect();
+        let workers: Vec<_> = (0..rng.weighted(&[0, 3, 5, 3, 1])).map(|_| offers(rng)).collect();
+        let broken = (!calm && rng.chance(200)).then(|| rng.below(workers.len() as u64) as usize);
         Self {
+            broken,
             agents: agents(rng),
             faults,
             people: People { patience_ms_max: rng.tailed(1_000, 1_200_000), meddles: if rng.chance(500) { 0 } else { rng.range(1, 200) } },

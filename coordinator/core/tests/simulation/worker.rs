@@ -66,6 +66,8 @@ pub struct Worker {
     pub incarnation: u64,
     pub offers: Vec<BackendOffer>,
     pub draining: bool,
+    /// Its workspace is gone, and it does not notice.
+    pub broken: bool,
     pub held: BTreeMap<LeaseRef, Held>,
     pub spool: BTreeMap<LeaseRef, Spooled>,
     pub link: Link,
@@ -83,6 +85,7 @@ impl Worker {
             incarnation: 1,
             offers,
             draining: false,
+            broken: false,
             held: BTreeMap::new(),
             spool: BTreeMap::new(),
             link: Link::Down,
@@ -361,7 +364,7 @@ impl World {
     fn prepared(&mut self, at: usize, lease: LeaseRef) {
         let Some(spooled) = self.workers[at].spool.get(&lease) else { return };
         let setup_ms = spooled.turn.setup_ms;
-        if self.bad(self.faults.effect_fails / 2) {
+        if self.workers[at].broken || self.bad(self.faults.effect_fails / 2) {
             return self.hand_back(at, lease, true);
         }
         let worker = self.workers[at].id.clone();

@@ -182,7 +182,8 @@ impl World {
         let shape = Shape::of(&mut rng);
         let mut repository = Repository::default();
         let submissions = shape.runs.iter().enumerate().map(|(at, options)| submission(&mut rng, &mut repository, at, options)).collect();
-        let workers = shape.workers.iter().enumerate().map(|(at, offers)| Worker::new(at, offers.clone())).collect();
+        let worker = |(at, offers): (usize, &Vec<_>)| Worker { broken: shape.broken == Some(at), ..Worker::new(at, offers.clone()) };
+        let workers = shape.workers.iter().enumerate().map(worker).collect();
         let mut world = Self {
             faults: shape.faults.clone(),
             agents: shape.agents.clone(),
@@ -411,6 +412,7 @@ impl World {
         let afresh = self.rng.chance(600);
         for at in 0..self.workers.len() {
             let worker = &mut self.workers[at];
+            worker.broken = false;
             worker.frozen_until_ms = 0;
             worker.cut_up_ms = 0;
             worker.cut_down_ms = 0;
