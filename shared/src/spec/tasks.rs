@@ -120,8 +120,9 @@ fn classify<'a>(lines: &'a [Line<'a>]) -> Vec<Kind<'a>> {
 
 /// Drops candidates that are words or counts rather than ids; says whether any id is left.
 ///
-/// `1.`, `A1:` and `1.2` always count. A bare `3` counts at top level of a plan that numbers its tasks; a bare `S3` if such ids are what the plan uses,
-/// and at top level also if the plan surely uses letters of any kind in its ids: otherwise it is the first word of a title (`H2 database`).
+/// `1.`, `A1:` and `1.2` always count. A bare `3` counts at top level of a plan that numbers its tasks, and indented where the rest of the plan says that
+/// it is a task ([`misplaced`]); a bare `S3` if such ids are what the plan uses, and at top level also if the plan surely uses letters of any kind in its
+/// ids: otherwise it is the first word of a title (`H2 database`).
 fn accept_ids(kinds: &mut [Kind<'_>]) -> bool {
     let mut prefixes: HashSet<String> = HashSet::new();
     let (mut top, mut bare_numbers, mut bare_words, mut numbered) = (0usize, 0usize, 0usize, false);
@@ -146,8 +147,9 @@ fn accept_ids(kinds: &mut [Kind<'_>]) -> bool {
         }
     }
     let has_letters = prefixes.iter().any(|letters| !letters.is_empty());
+    let misplaced = misplaced(kinds);
     let mut any = false;
-    for kind in kinds.iter_mut() {
+    for (at, kind) in kinds.iter_mut().enumerate() {
         let Kind::Box { number, nested, parts } = kind else { continue };
         let Some(found) = number else {
             if !known_mark(parts.mark) {
@@ -157,7 +159,7 @@ fn accept_ids(kinds: &mut [Kind<'_>]) -> bool {
         };
         let accepted = match found.shape {
             Shape::Delimited | Shape::Dotted => true,
-            Shape::Number => !*nested && (numbered || bare_numbers * 2 >= top),
+            Shape::Number => misplaced.contains(&at) || (!*nested && (numbered || bare_numbers * 2 >= top)),
             Shape::Word => prefixes.contains(prefix(found.id)) || bare_words * 2 >= top || (!*nested && has_letters),
         };
         // An unknown mark is taken for a typing slip only on lines that are surely tasks.
@@ -171,6 +173,47 @@ fn accept_ids(kinds: &mut [Kind<'_>]) -> bool {
         }
     }
     any
+}
+
+/// Indented bare numbers that are top-level tasks all the same, by place: tasks of that number's own stand below (`4.1`), or it is just what is missing
+/// between the top-level tasks before and after it; and no other line or heading has it. Otherwise such a number is a count (`3 retries at most`).
+fn misplaced(kinds: &[Kind<'_>]) -> HashSet<usize> {
+    let mut top: Vec<(usize, &str)> = Vec::new();
+    let mut taken: HashSet<&str> = HashSet::new();
+    let mut parents: HashSet<&str> = HashSet::new();
+    let mut found: Vec<(usize, &str)> = Vec::new();
+    for (at, kind) in kinds.iter().enumerate() {
+        match kind {
+            Kind::Heading { text, .. } => taken.extend(checkbox::heading_number(text).map(|(id, _)| id)),
+            Kind::Box { number: Some(number), nested, parts } if known_mark(parts.mark) => match number.shape {
+                Shape::Number if *nested => found.push((at, number.id)),
+                Shape::Number | Shape::Delimited | Shape::Word if !number.id.contains('.') => {
+                    taken.insert(number.id);
+                    if !*nested {
+                        top.push((at, number.id));
+                    }
+                }
+                _ => parents.extend(number.id.split_once('.').map(|(root, _)| root)),
+            },
+            _ => {}
+        }
+    }
+    let is_gap = |at: usize, id: &str| {
+        let after = top.partition_point(|(place, _)| *place < at);
+        let number = |place: Option<usize>| top.get(place?)?.1.parse::<u32>().ok();
+        let (Some(before), Some(after), Ok(own)) = (number(after.checked_sub(1)), number(Some(after)), id.parse::<u32>()) else {
+            return false;
+        };
+        before.checked_add(1) == Some(own) && own.checked_add(1) == Some(after)
+    };
+    let mut out = HashSet::new();
+    for (at, id) in found {
+        if !taken.contains(id) && (parents.contains(id) || is_gap(at, id)) {
+            taken.insert(id);
+            out.insert(at);
+        }
+    }
+    out
 }
 
 fn prefix(id: &str) -> &str {

@@ -117,6 +117,9 @@ impl<'a> Grower<'a, '_> {
                     self.report.warning(line.number, format!("`{}` is read as a detail, not as a task id: it stands below another task and has no parent; write `{}.` to make it a task", number.id, number.id));
                     self.unnumbered(line, parts);
                 } else {
+                    if *nested && !number.id.contains('.') {
+                        self.warn_of_indentation(line, number.id);
+                    }
                     let (title, parallel) = checkbox::title(number.rest);
                     self.plant(line, number.id.to_owned(), title, parallel, parts);
                 }
@@ -160,6 +163,19 @@ impl<'a> Grower<'a, '_> {
         let root = id.split('.').next().unwrap_or(id);
         let own = self.seeds[enclosing].task.id.as_str();
         own.split('.').next() != Some(root) && !self.by_id.contains_key(root)
+    }
+
+    /// A top-level task below another by indentation: the id decides where it belongs.
+    fn warn_of_indentation(&mut self, line: &Line<'_>, id: &str) {
+        let indent = line.indent();
+        let Some((_, above)) = self.open.iter().rev().find(|(column, _)| *column < indent) else { return };
+        let above = &self.seeds[*above].task.id;
+        self.report.warning(
+            line.number,
+            format!(
+                "task {id} is indented below task {above}, but its id makes it a task of its own, which it is; take the indentation away"
+            ),
+        );
     }
 
     fn detail(&mut self, line: &'a Line<'a>, fenced: bool) {

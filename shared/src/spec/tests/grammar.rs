@@ -190,6 +190,35 @@ fn parents_come_from_ids_whatever_the_indentation() {
 }
 
 #[test]
+fn an_indented_top_level_task_is_a_unit_of_its_own() {
+    let text = "- [ ] 3. Store\n  - [ ] 3.1 Table\n    - _writes: src/table.rs_\n  - [x] 4 Wire\n    - it all\n    - [x] 4.1 Frames\n      - _writes: src/frames.rs_\n    - [ ] 4.2 Codec\n- [ ] 5. Serve\n";
+    let read = plan(text);
+    assert_eq!(ids(&read), ["3 3.1", "4 4.1 4.2", "5"]);
+    assert_eq!(
+        (read.units[0].writes.as_slice(), read.units[1].writes.as_slice()),
+        (&["src/table.rs".into()][..], &["src/frames.rs".into()][..])
+    );
+    assert_eq!((read.units[1].title.as_str(), read.units[1].own().details.as_slice()), ("Wire", &["- it all".to_owned()][..]));
+    assert_eq!(
+        problems(text)[0],
+        "W tasks.md:4: task 4 is indented below task 3, but its id makes it a task of its own, which it is; take the indentation away"
+    );
+    assert_eq!(tick("- [ ] 3. A\n  - [ ] 4 B\n    - [ ] 4.1 C\n", &["4.1".into()]), "- [ ] 3. A\n  - [ ] 4 B\n    - [x] 4.1 C\n");
+    // Nothing below it, but just the number that is missing; with a delimiter it needs no such sign.
+    assert_eq!(unit_ids("- [ ] 1. A\n  - [ ] 2 B\n- [ ] 3. C\n"), ["1", "2", "3"]);
+    assert_eq!(unit_ids("- [ ] 1. A\n  - [ ] 7. B\n- [ ] 3. C\n"), ["1", "7", "3"]);
+    // Counts stay details.
+    for text in [
+        "- [ ] 1. A\n  - [ ] 3 retries at most\n- [ ] 2. B\n",
+        "- [ ] 1. A\n  - [ ] 2 of them\n- [ ] 2. B\n  - [ ] 2.1 C\n",
+        "- [ ] 1. A\n  - [ ] 2 of them\n## 2. B\n- [ ] 2.1 C\n",
+        "- [ ] 1. A\n  - [ ] 2 of them\n",
+    ] {
+        assert_eq!(plan(text).units[0].own().details.len(), 1, "{text}");
+    }
+}
+
+#[test]
 fn a_leaf_without_parents_is_a_unit() {
     assert_eq!(unit_ids("- [ ] 1.1 A\n- [ ] 1.2 B\n- [ ] 2. C\n"), ["1.1", "1.2", "2"]);
 }
