@@ -4,7 +4,7 @@ use roundtable_core::command::{Act, Command, Operate, Phase};
 use roundtable_core::state::{Run, State};
 use roundtable_core::{Core, Reply};
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::view::{Operation, OperationAct, OperationReply};
+use roundtable_shared::view::{Operation, OperationAct, OperationReply, option_index};
 use roundtable_shared::{BackendName, Choice, Criticality, Decision, DecisionId, Dependants, RunId, UnitId};
 
 use crate::driver::{Handle, HandleError};
@@ -121,7 +121,7 @@ fn decision<'a>(run: &'a Run, id: &str) -> Result<&'a Decision, OperateError> {
 /// What a person typed: number, letter, keyword or the option's text.
 fn choice_of(decision: &Decision, typed: &str, commit: Option<String>) -> Result<Choice, OperateError> {
     let typed = typed.trim();
-    let index = index_of(decision, typed);
+    let index = option_index(&decision.keywords, &decision.options, typed);
     let keyword = match index {
         Some(index) => decision.keywords.get(index).cloned(),
         None => open_keyword(decision, typed).or_else(|| assign_alone(decision, typed)),
@@ -146,20 +146,6 @@ fn choice_of(decision: &Decision, typed: &str, commit: Option<String>) -> Result
             other => return Err(OperateError::Invalid(format!("`{other}` needs a name: write `{other}:NAME`"))),
         },
     })
-}
-
-fn index_of(decision: &Decision, typed: &str) -> Option<usize> {
-    let count = decision.keywords.len();
-    if let Ok(number) = typed.parse::<usize>() {
-        return (1..=count).contains(&number).then(|| number - 1);
-    }
-    let mut letters = typed.chars();
-    if let (Some(letter), None) = (letters.next(), letters.next()) {
-        let at = (letter.to_ascii_lowercase() as usize).checked_sub('a' as usize)?;
-        return (at < count).then_some(at);
-    }
-    let same = |text: &String| text.eq_ignore_ascii_case(typed);
-    decision.keywords.iter().position(same).or_else(|| decision.options.iter().position(same))
 }
 
 /// `use:NAME` and `assign:NAME` with a name that is not among those offered.

@@ -2,7 +2,9 @@
 
 mod api;
 mod args;
+mod ask;
 mod branch;
+mod candidates;
 mod commands;
 mod connect;
 mod context;

@@ -1,11 +1,16 @@
 //! Which run and which unit the words on the command line mean. RUN may be left out, or shortened to a unique beginning of its id.
 
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::view::{Query, RunLine, RunSelector, ShowView};
 
 use crate::api::Api;
+use crate::candidates::Candidates;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
+use crate::output::text::{WIDTH, wrap};
 
 /// Ids named when a beginning fits several.
 const SHOWN_MAX: usize = 5;
@@ -72,13 +77,15 @@ pub struct Selector<'a> {
     api: &'a Api,
     git_dir: Option<String>,
     runs: Vec<RunLine>,
+    /// The chosen run was named.
+    announced: AtomicBool,
 }
 
 impl<'a> Selector<'a> {
     /// Asks for the runs once. `git_dir` is the common git directory of the repository the user is in, if any.
     pub async fn new(api: &'a Api, git_dir: Option<String>) -> Result<Self> {
         let runs = api.query(&Query::Runs).await?;
-        Ok(Self { api, git_dir, runs })
+        Ok(Self { api, git_dir, runs, announced: AtomicBool::new(false) })
     }
 
     /// All runs.
@@ -86,8 +93,36 @@ impl<'a> Selector<'a> {
         &self.runs
     }
 
-    /// `[RUN]`.
+    /// `[RUN]`. One that was left out is named first where another could be meant.
     pub fn run(&self, word: Option<&str>) -> Result<&RunLine> {
+        let run = self.pick(word)?;
+        if word.is_none() {
+            self.announce(run);
+        }
+        Ok(run)
+    }
+
+    /// Runs that may be meant where none is named.
+    pub fn candidates(&self) -> Candidates<'_> {
+        Candidates::of(&self.runs, self.git_dir.as_deref())
+    }
+
+    /// Names the run that was chosen because none was named, where another could be meant.
+    pub fn announce(&self, run: &RunLine) {
+        if let Some(notice) = self.candidates().notice(run)
+            && !self.announced.swap(true, Ordering::Relaxed)
+        {
+            note(&notice);
+        }
+    }
+
+    /// The repository the user is in.
+    pub fn git_dir(&self) -> Option<&str> {
+        self.git_dir.as_deref()
+    }
+
+    /// `[RUN]`, naming nothing.
+    pub fn pick(&self, word: Option<&str>) -> Result<&RunLine> {
         pick(&self.runs, word, self.git_dir.as_deref())
     }
 
@@ -116,12 +151,15 @@ impl<'a> Selector<'a> {
     }
 
     async fn lone(&self, word: &str, unit_needed: bool) -> Result<Target> {
-        let as_run = self.run(Some(word));
-        let default = self.run(None);
+        let as_run = self.pick(Some(word));
+        let default = self.pick(None);
         let is_unit = match &default {
             Ok(run) => word == "-" || self.has_unit(&run.run, word).await?,
             Err(_) => false,
         };
+        if let (true, Err(_), Ok(run)) = (is_unit, &as_run, &default) {
+            self.announce(run);
+        }
         decide(word, as_run, default, is_unit, unit_needed)
     }
 
@@ -132,6 +170,14 @@ impl<'a> Selector<'a> {
             Err(failure) if matches!(failure.exit(), Exit::Failed | Exit::Usage) => Ok(false),
             Err(failure) => Err(failure),
         }
+    }
+}
+
+/// Says something on standard error that comes before the answer.
+fn note(text: &str) {
+    for line in wrap(text, WIDTH) {
+        // Whoever closed standard error does not want to read it.
+        let _ = writeln!(std::io::stderr(), "{line}");
     }
 }
 

@@ -51,7 +51,13 @@ pub fn run_line(state: &State, run: &Run) -> RunLine {
         created_at: run.created_at.rfc3339(),
         ended_at: run.ended.as_ref().map(|ended| ended.at.rfc3339()),
         exit: exit_code(state, run),
+        to_accept: exit_code(state, run) == Some(0) && has_more_to_accept(run),
     }
+}
+
+/// Whether the run has commits that nobody has accepted.
+pub(super) fn has_more_to_accept(run: &Run) -> bool {
+    run.tip != run.base && run.accepted.as_ref().is_none_or(|accepted| accepted.tip != run.tip)
 }
 
 /// `status`.

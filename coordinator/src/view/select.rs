@@ -31,12 +31,6 @@ pub enum SelectError {
         /// Their ids.
         candidates: Vec<String>,
     },
-    /// Several are unfinished and none was named.
-    #[error("several runs are unfinished: {}; name one", .candidates.join(", "))]
-    SeveralUnfinished {
-        /// Their ids.
-        candidates: Vec<String>,
-    },
     /// The run has no such unit.
     #[error("run {run} has no unit {wanted}; it has {}", .units.join(", "))]
     UnknownUnit {
@@ -54,7 +48,7 @@ impl SelectError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::NoRuns { .. } | Self::UnknownRun { .. } | Self::UnknownUnit { .. } => ErrorCode::NotFound,
-            Self::AmbiguousRun { .. } | Self::SeveralUnfinished { .. } => ErrorCode::InvalidInput,
+            Self::AmbiguousRun { .. } => ErrorCode::InvalidInput,
         }
     }
 }
@@ -81,16 +75,13 @@ fn named(state: &State, wanted: &str) -> Result<RunId, SelectError> {
 
 fn unnamed(state: &State, git_dir: Option<&str>) -> Result<RunId, SelectError> {
     let here = |run: &&Run| git_dir.is_none_or(|git_dir| run.source.git_dir == git_dir);
-    let unfinished: Vec<&Run> = state.unfinished().filter(here).collect();
-    match unfinished.as_slice() {
-        [one] => Ok(one.id.clone()),
-        [] => {
-            let latest = state.created.iter().rev().filter_map(|id| state.run(id)).find(here);
-            let scope = if git_dir.is_some() { "of this repository" } else { "yet" };
-            latest.map(|run| run.id.clone()).ok_or(SelectError::NoRuns { scope })
-        }
-        several => Err(SelectError::SeveralUnfinished { candidates: names(several.iter().map(|run| run.id.to_string())) }),
+    let mut unfinished = state.unfinished().filter(here);
+    if let (Some(only), None) = (unfinished.next(), unfinished.next()) {
+        return Ok(only.id.clone());
     }
+    let latest = state.created.iter().rev().filter_map(|id| state.run(id)).find(here);
+    let scope = if git_dir.is_some() { "of this repository" } else { "yet" };
+    latest.map(|run| run.id.clone()).ok_or(SelectError::NoRuns { scope })
 }
 
 /// The unit that is meant: by its id, or by that of one of its tasks.

@@ -42,7 +42,7 @@ fn next(run: &Run, exit: Option<u8>) -> Vec<String> {
     let id = shell_word(run.id.as_str());
     let mut next: Vec<String> = Vec::new();
     let has_commits = run.tip != run.base;
-    let to_accept = has_commits && run.accepted.as_ref().is_none_or(|accepted| accepted.tip != run.tip);
+    let to_accept = runs::has_more_to_accept(run);
     match exit {
         Some(0) => {
             if to_accept {

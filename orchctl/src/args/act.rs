@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::JsonArg;
+use super::{JsonArg, SureArg};
 
 /// `decide`.
 #[derive(Args, Debug)]
@@ -29,6 +29,8 @@ pub struct DecideArgs {
     /// For the record
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
+    #[command(flatten)]
+    pub sure: SureArg,
     #[command(flatten)]
     pub json: JsonArg,
 }
@@ -184,6 +186,8 @@ pub struct AcceptArgs {
     /// Although not every unit is done
     #[arg(long)]
     pub partial: bool,
+    #[command(flatten)]
+    pub sure: SureArg,
     #[command(flatten)]
     pub json: JsonArg,
 }

@@ -161,7 +161,7 @@ pub enum Command {
         override_usage = "orchctl cancel [OPTIONS] [RUN] [UNIT]",
         after_help = "Examples:\n  orchctl cancel 3                unit 3 alone\n  orchctl cancel login-k3f9qa     the whole run"
     )]
-    Cancel(MaybeUnitArgs),
+    Cancel(CancelArgs),
     /// Start nothing more until resumed
     #[command(after_help = "Examples:\n  orchctl pause --note 'until the release is out'\n  orchctl pause --all")]
     Pause(PauseArgs),

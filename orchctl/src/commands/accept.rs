@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output::text::short;
-use crate::select::exactly;
+use crate::select::{Selector, exactly};
 use crate::workdir::refusal;
 
 /// What was accepted.
@@ -32,7 +32,12 @@ pub(super) struct AcceptedView {
 pub(super) async fn run(context: &Context, args: &AcceptArgs) -> Result<Exit> {
     let session = context.session().await?;
     let done = async {
-        let (summary, branch) = up_to_date(context, &session.api, args.run.as_deref()).await?;
+        let selector = Selector::new(&session.api, context.git_dir_here().await).await?;
+        let line = selector.run(args.run.as_deref())?;
+        if args.run.is_none() {
+            selector.candidates().settle(line, "accept", args.sure.yes).await?;
+        }
+        let (summary, branch) = up_to_date(context, &session.api, Some(&line.run)).await?;
         accept(context, &session.api, &summary, &branch, args.into.as_deref(), args.partial).await
     };
     let done = done.await;

@@ -7,7 +7,7 @@ use roundtable_shared::view::{Operation, OperationAct, OperationReply, Query, Ru
 
 use super::answer;
 use crate::api::Api;
-use crate::args::{AssignArgs, JsonArg, MaybeUnitArgs, PauseArgs, ResumeArgs, SkipArgs, UnitArgs};
+use crate::args::{AssignArgs, CancelArgs, JsonArg, PauseArgs, ResumeArgs, SkipArgs, UnitArgs};
 use crate::context::{Context, Session};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -55,10 +55,14 @@ pub(super) async fn skip(context: &Context, args: &SkipArgs) -> Result<Exit> {
     on_unit(context, &args.target, args.json, |unit| OperationAct::Skip { unit, dependants: None }).await
 }
 
-pub(super) async fn cancel(context: &Context, args: &MaybeUnitArgs) -> Result<Exit> {
+pub(super) async fn cancel(context: &Context, args: &CancelArgs) -> Result<Exit> {
     let session = context.session().await?;
     let done = async {
-        let target = Selector::new(&session.api, context.git_dir_here().await).await?.maybe_unit(&args.target).await?;
+        let selector = Selector::new(&session.api, context.git_dir_here().await).await?;
+        let target = selector.maybe_unit(&args.target).await?;
+        if args.target.len() == usize::from(target.unit.is_some()) {
+            selector.candidates().settle(selector.run(Some(&target.run))?, "cancel", args.sure.yes).await?;
+        }
         session.api.operate(&on(target.selector(), OperationAct::Cancel { unit: target.unit })).await
     };
     let done = done.await;

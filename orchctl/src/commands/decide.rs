@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use roundtable_shared::view::{Operation, OperationAct, OperationReply, Query, RunLine, RunSelector};
+use roundtable_shared::view::{DecisionView, Operation, OperationAct, OperationReply, Query, RunLine, RunSelector, option_index};
 
 use super::act::after_act;
 use crate::api::{Api, upload};
@@ -10,7 +10,7 @@ use crate::args::DecideArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Result;
-use crate::select::{exactly, pick};
+use crate::select::{Selector, exactly, pick};
 use crate::workdir::{Workdir, refusal};
 
 pub(super) async fn run(context: &Context, args: &DecideArgs) -> Result<Exit> {
@@ -20,10 +20,10 @@ pub(super) async fn run(context: &Context, args: &DecideArgs) -> Result<Exit> {
 }
 
 async fn answered(context: &Context, api: &Api, args: &DecideArgs) -> Result<OperationReply> {
-    let runs: Vec<RunLine> = api.query(&Query::Runs).await?;
-    let (run, id) = match named_run(&runs, &args.id)? {
+    let selector = Selector::new(api, context.git_dir_here().await).await?;
+    let (run, id) = match named_run(selector.runs(), &args.id)? {
         Some((run, id)) => (exactly(&run), id),
-        None => (RunSelector { run: None, git_dir: context.git_dir_here().await }, args.id.clone()),
+        None => (exactly(&unnamed_run(&selector, api, args).await?), args.id.clone()),
     };
     let commit = match &args.commit {
         Some(rev) => Some(brought(api, rev).await?),
@@ -32,6 +32,33 @@ async fn answered(context: &Context, api: &Api, args: &DecideArgs) -> Result<Ope
     let dependants = args.dependants.map(|dependants| dependants.word());
     let act = OperationAct::Decide { id, choice: args.choice.clone(), commit, dependants, note: args.note.clone() };
     api.operate(&Operation { run, all: false, act }).await
+}
+
+/// The run whose decision is meant: the only one here that has it open, else the only one anywhere, else what RUN left out always means.
+async fn unnamed_run(selector: &Selector<'_>, api: &Api, args: &DecideArgs) -> Result<String> {
+    let open: Vec<DecisionView> = api.query(&Query::Decisions { run: RunSelector::default(), all: false }).await?;
+    let holders: Vec<&DecisionView> = open.iter().filter(|decision| decision.id == args.id).collect();
+    let run = holder(selector.runs(), &holders, selector.git_dir()).map_or_else(|| selector.pick(None), |run| selector.pick(Some(run)))?;
+    selector.announce(run);
+    let meant = holders.iter().find(|decision| decision.run == run.run);
+    let aborts = meant.is_some_and(|decision| {
+        let at = option_index(&decision.keywords, &decision.options, &args.choice);
+        at.and_then(|at| decision.keywords.get(at)).is_some_and(|keyword| keyword == "abort")
+    });
+    if aborts {
+        selector.candidates().settle(run, "decide", args.sure.yes).await?;
+    }
+    Ok(run.run.clone())
+}
+
+fn holder<'v>(runs: &[RunLine], holders: &[&'v DecisionView], git_dir: Option<&str>) -> Option<&'v str> {
+    let is_here = |decision: &&&DecisionView| runs.iter().any(|run| run.run == decision.run && Some(run.repository.as_str()) == git_dir);
+    let here: Vec<&&DecisionView> = holders.iter().filter(is_here).collect();
+    match (here.as_slice(), holders) {
+        ([only], _) => Some(&only.run),
+        ([], [only]) => Some(&only.run),
+        _ => None,
+    }
 }
 
 /// `RUN/ID`, where what stands before the first slash is a run: ids may have slashes of their own.

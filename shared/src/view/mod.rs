@@ -2,12 +2,14 @@
 //!
 //! Keys are stable: add freely, rename nothing. The coordinator builds these from its state; `orchctl` only prints them.
 
+mod choice;
 mod operation;
 mod plan;
 mod query;
 mod run;
 mod submit;
 
+pub use choice::*;
 pub use operation::*;
 pub use plan::*;
 pub use query::*;

@@ -29,6 +29,9 @@ pub struct RunLine {
     pub ended_at: Option<String>,
     /// Exit code it ended with; null while unfinished.
     pub exit: Option<u8>,
+    /// Complete, with commits that nobody has accepted.
+    #[serde(default)]
+    pub to_accept: bool,
 }
 
 /// `status --json`.

@@ -195,6 +195,16 @@ impl Output {
         self
     }
 
+    /// Fails if standard error has one of the texts.
+    #[track_caller]
+    pub fn err_has_not(self, texts: &[&str]) -> Self {
+        let flat = self.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        for text in texts {
+            assert!(!flat.contains(text), "stderr has {text:?}\n{}", self.said());
+        }
+        self
+    }
+
     /// The answer as one JSON value.
     #[track_caller]
     pub fn json(&self) -> Value {

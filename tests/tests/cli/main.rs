@@ -16,4 +16,5 @@ mod running;
 mod settings;
 mod terminal;
 mod verifying;
+mod which;
 mod world;

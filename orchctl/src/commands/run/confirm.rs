@@ -1,15 +1,14 @@
-//! The one question `orchctl` ever asks: before the first paid call of a run, on a terminal, unless `--yes` was given.
+//! The question before the first paid call of a run: on a terminal, unless `--yes` was given.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 
 use roundtable_runtime::shutdown::Shutdown;
 use roundtable_shared::Mode;
 use roundtable_shared::view::{Query, SubmitReply, WorkerView};
 
-use tokio::sync::oneshot;
-
 use super::prepare::Prepared;
 use super::seat::Seat;
+use crate::ask::is_yes;
 use crate::embed::agents as crew_agents;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -55,34 +54,15 @@ fn question(reply: &SubmitReply, agents: &[String]) -> String {
 }
 
 async fn put_question(question: &str, asked: &Shutdown) -> Result<()> {
-    let question = question.to_owned();
-    let (told, answer) = oneshot::channel();
-    // A thread of its own, which nobody waits for: reading from a terminal cannot be called off, and Ctrl-C must end the program all the same.
-    std::thread::spawn(move || {
-        let read = || {
-            let mut stderr = std::io::stderr();
-            stderr.write_all(question.as_bytes())?;
-            stderr.flush()?;
-            let mut line = String::new();
-            std::io::stdin().lock().read_line(&mut line).map(|_| line)
-        };
-        // Nobody listens any more after Ctrl-C.
-        let _ = told.send(read());
-    });
-    let answer = tokio::select! {
-        answer = answer => answer,
+    let is_yes = tokio::select! {
+        answer = is_yes(question) => answer?,
         () = asked.draining() => {
             // Ends the line of the question.
             let _ = writeln!(std::io::stderr());
             return Err(interrupted_before());
         }
     };
-    let line = match answer {
-        Ok(Ok(line)) => line,
-        Ok(Err(error)) => return Err(Failure::failed("your answer cannot be read").why(error).next("answer beforehand with --yes")),
-        Err(error) => return Err(Failure::failed("your answer cannot be read").why(error)),
-    };
-    if matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+    if is_yes {
         return Ok(());
     }
     Err(Failure::new(Exit::Failed, "not started, as you said").next("answer beforehand with --yes"))
