@@ -1,16 +1,25 @@
-//! Whether the repositories still have what unfinished runs stand on. What a run's log refers to and nobody has any more cannot be worked on: saying so beats
-//! failing at every unit.
+//! Whether the repositories still have what unfinished runs stand on. Refs follow from the log and are put back; objects that a run's log refers to and nobody
+//! has any more cannot be worked with: saying so beats failing at every unit.
 
 use roundtable_core::Core;
 use roundtable_core::command::{Command, ShellAnswer};
-use roundtable_core::state::Run;
+use roundtable_core::state::{Attempt, Run};
 use roundtable_runtime::terminal::shell_word;
-use roundtable_shared::{CommitId, RunId};
-use tracing::error;
+use roundtable_shared::{AttemptKey, CommitId, RunId, UnitId};
+use tracing::{error, warn};
 
-use crate::driver::HandleError;
+use crate::driver::{Handle, HandleError};
 use crate::parts::Parts;
 use crate::repository::{Repositories, RepositoryError};
+
+/// Why refs could not be looked after.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MendError {
+    #[error(transparent)]
+    Driver(#[from] HandleError),
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+}
 
 /// What a run stands on.
 #[derive(Clone, Debug)]
@@ -22,6 +31,10 @@ pub(crate) struct Footing {
     tip: CommitId,
     /// Work that is accepted and not integrated yet.
     accepted: Vec<CommitId>,
+    /// What the branch is being moved to.
+    intended: Option<CommitId>,
+    /// What its attempts left.
+    attempts: Vec<(AttemptKey, CommitId)>,
 }
 
 impl Footing {
@@ -33,18 +46,21 @@ impl Footing {
             base: run.base.clone(),
             tip: run.tip.clone(),
             accepted: accepted.map(|work| work.commit.clone()).collect(),
+            intended: intended(run),
+            attempts: attempts(run),
         }
     }
 
     /// Why the run cannot go on, if its repository lacks something of it.
     pub(crate) async fn lost(&self, repositories: &Repositories) -> Result<Option<String>, RepositoryError> {
         let mut needed = vec![self.base.clone(), self.tip.clone()];
-        needed.extend(self.accepted.iter().cloned());
+        needed.extend(self.accepted.iter().chain(&self.intended).cloned());
         let lacking = repositories.lacking(&self.repository, &needed).await?;
         let Some(first) = lacking.first() else { return Ok(None) };
         let what = match first {
             first if *first == self.base => "the commit it began from",
             first if *first == self.tip => "what it has integrated",
+            first if self.intended.as_ref() == Some(first) => "what it is about to integrate",
             _ => "work it has accepted",
         };
         let only_base = lacking.iter().all(|commit| *commit == self.base);
@@ -62,21 +78,76 @@ impl Footing {
         )))
     }
 
-    /// Makes the run's branch anew where the repository was lost and what it stands on came again.
-    pub(crate) async fn mend(&self, repositories: &Repositories) -> Result<(), RepositoryError> {
+    /// Puts the run's branch, found there, and the refs of its attempts where the log has them. What was done to the branch, if it was not there.
+    async fn mend(&self, repositories: &Repositories, found: Option<&CommitId>) -> Result<Option<String>, RepositoryError> {
         let repository = repositories.open(&self.repository).await?;
-        if repository.branch(&self.run).await?.is_none() {
-            repository.begin_run(&self.run, &self.tip).await?;
+        let put = repository.put_attempts(&self.run, &self.attempts).await?;
+        if put > 0 {
+            warn!(run = %self.run, refs = put, "refs of attempts were gone or elsewhere; put back");
         }
-        Ok(())
+        if found.is_some_and(|found| *found == self.tip || self.intended.as_ref() == Some(found)) {
+            return Ok(None);
+        }
+        let is_put = repository.put_branch(&self.run, found, &self.tip).await?;
+        Ok(is_put.then(|| put_back(&self.run, found, &self.tip)))
     }
 }
 
-/// Halts the unfinished runs that have lost what they stand on.
+/// Where the branch is being moved to.
+fn intended(run: &Run) -> Option<CommitId> {
+    run.in_flight.as_ref().filter(|flight| flight.intended).and_then(|flight| Some(flight.candidate.as_ref()?.commit.clone()))
+}
+
+fn attempts(run: &Run) -> Vec<(AttemptKey, CommitId)> {
+    let of = |unit: Option<&UnitId>, attempt: &Attempt| {
+        let key = AttemptKey { run: run.id.clone(), unit: unit.cloned(), attempt: attempt.no };
+        Some((key, attempt.commit.clone()?))
+    };
+    let of_units = run.units().flat_map(|unit| unit.attempts.iter().filter_map(move |attempt| of(Some(&unit.id), attempt)));
+    of_units.chain(run.attempts.iter().filter_map(|attempt| of(None, attempt))).collect()
+}
+
+/// What a person hears of a branch that was put back.
+pub(crate) fn put_back(run: &RunId, found: Option<&CommitId>, to: &CommitId) -> String {
+    let was = found.map_or_else(|| "was deleted".to_owned(), |found| format!("was moved to {found}"));
+    format!("the branch roundtable/{run} {was} in the coordinator's repository, by somebody else; it was put back to {to}")
+}
+
+/// Puts the refs of an unfinished run back where its log has them.
+pub(crate) async fn mend(parts: &Parts, run: &RunId) {
+    match restore(&parts.links.handle, &parts.repositories, run).await {
+        Ok(Some(text)) => tell_restored(parts, run, text).await,
+        Ok(None) => {}
+        Err(error) => error!(%run, %error, "the refs of the run could not be looked after"),
+    }
+}
+
+/// The same for whoever has no more than these. What was done to the branch, if it was not where it belongs.
+pub(crate) async fn restore(handle: &Handle, repositories: &Repositories, run: &RunId) -> Result<Option<String>, MendError> {
+    let footing = |run: RunId| async move { handle.read(move |core: &Core, _| core.state.run(&run).map(Footing::of)).await };
+    let Some(before) = footing(run.clone()).await? else { return Ok(None) };
+    let found = repositories.open(&before.repository).await?.branch(run).await?;
+    // Asked again after the look: what the branch was moved to meanwhile is known then, and where it was is no longer where it is.
+    let Some(now) = footing(run.clone()).await? else { return Ok(None) };
+    Ok(now.mend(repositories, found.as_ref()).await?)
+}
+
+/// Tells the run's user.
+pub(crate) async fn tell_restored(parts: &Parts, run: &RunId, text: String) {
+    warn!(%run, "{text}");
+    let answer = Command::Shell(ShellAnswer::RefsRestored { run: run.clone(), text });
+    if let Err(error) = parts.links.handle.tell(answer).await {
+        error!(%error, "what was put back found no driver");
+    }
+}
+
+/// Halts the unfinished runs that have lost what they stand on, and puts the refs of the others back.
 pub(crate) async fn look(parts: &Parts) -> Result<(), HandleError> {
     let footings: Vec<Footing> = parts.links.handle.read(|core: &Core, _| core.state.unfinished().map(Footing::of).collect()).await?;
     for footing in footings {
-        halt_if_lost(parts, &footing).await;
+        if !halt_if_lost(parts, &footing).await {
+            mend(parts, &footing.run).await;
+        }
     }
     Ok(())
 }

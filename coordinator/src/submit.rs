@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use roundtable_core::command::{Act, Command, Operate, RunSource, Submit};
+use roundtable_core::command::{Act, Command, Operate, RunSource, ShellAnswer, Submit};
 use roundtable_core::state::{Run, State};
 use roundtable_core::{Core, Reply};
 use roundtable_shared::error::ErrorCode;
@@ -15,7 +15,7 @@ use roundtable_shared::{CommitId, Mode, RunId, RunOptions};
 use crate::attachments::{Attached, Attachments, AttachmentsError};
 use crate::driver::{Handle, HandleError};
 use crate::import::{self, ImportError, Place};
-use crate::lost::Footing;
+use crate::lost::{self, Footing, MendError};
 use crate::repository::{Repositories, RepositoryError};
 
 /// Letters of the random end of a run id: base32 without padding.
@@ -141,7 +141,15 @@ impl Submitter {
         let Some(footing) = footing else { return Ok(()) };
         match footing.lost(&self.repositories).await? {
             Some(reason) => Err(SubmitError::Lost(reason)),
-            None => Ok(footing.mend(&self.repositories).await?),
+            None => match lost::restore(&self.handle, &self.repositories, run).await {
+                Ok(Some(text)) => {
+                    let said = Command::Shell(ShellAnswer::RefsRestored { run: run.clone(), text });
+                    Ok(self.handle.tell(said).await?)
+                }
+                Ok(None) => Ok(()),
+                Err(MendError::Driver(error)) => Err(error.into()),
+                Err(MendError::Repository(error)) => Err(error.into()),
+            },
         }
     }
 

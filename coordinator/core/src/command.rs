@@ -466,6 +466,13 @@ pub enum ShellAnswer {
         /// For a person: what is missing, and what to do.
         reason: String,
     },
+    /// Refs that others had moved or deleted are back where the log has them.
+    RefsRestored {
+        /// The run.
+        run: RunId,
+        /// For a person: what was found, and what was done.
+        text: String,
+    },
     /// An effect failed (git, disk). Counts as internal/infra for whom it concerned; retried with backoff.
     Failed {
         /// The run.

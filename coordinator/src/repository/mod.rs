@@ -6,6 +6,7 @@ mod facts;
 mod health;
 mod integrate;
 mod memo;
+mod refs;
 mod transfer;
 
 use std::collections::HashMap;

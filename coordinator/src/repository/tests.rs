@@ -6,7 +6,7 @@ use std::process::Command;
 
 use roundtable_core::command::Prepared;
 use roundtable_core::effect::PrepareIntegration;
-use roundtable_runtime::git::{CheckoutRequest, EntryMode, PackRequest, Sender, Signature, TreeEdit};
+use roundtable_runtime::git::{CheckoutRequest, EntryMode, PackRequest, RefUpdate, Sender, Signature, TreeEdit};
 use roundtable_shared::{AttemptNo, ChangeKind, EntryKind, TaskId};
 
 use super::*;
@@ -275,6 +275,32 @@ async fn the_branch_moves_by_compare_and_swap_and_a_redo_is_fine() {
     assert!(matches!(error, RepositoryError::Git(GitError::RefMoved { .. })), "{error}");
     assert_eq!(place.repository.branch(&run()).await.unwrap(), Some(one.clone()));
     assert_eq!(place.repository.tips().await.unwrap(), [one]);
+}
+
+#[tokio::test]
+async fn refs_that_others_moved_or_deleted_are_put_back_where_the_objects_are() {
+    let place = Place::new(&[("a", "1")]).await;
+    let (one, two) = (place.attempt(&place.base, &[("a", Some("2"))]).await, place.attempt(&place.base, &[("a", Some("3"))]).await);
+    let repository = &place.repository;
+    assert!(repository.put_branch(&run(), Some(&place.base), &one).await.unwrap());
+    assert!(!repository.put_branch(&run(), Some(&place.base), &two).await.unwrap(), "it moved since it was looked at");
+    assert_eq!(repository.branch(&run()).await.unwrap(), Some(one.clone()));
+    let key = |attempt| AttemptKey { run: run(), unit: Some("2".into()), attempt: AttemptNo(attempt) };
+    for attempt in 1..=3 {
+        repository.keep_attempt(&key(attempt), &one).await.unwrap();
+    }
+    let name = |attempt| attempt_ref("roundtable", &key(attempt)).unwrap();
+    let (first, second) = (Oid::try_from(&one).unwrap(), Oid::try_from(&two).unwrap());
+    repository.git.update_refs(&[RefUpdate { name: name(1), from: Some(first.clone()), to: None }]).await.unwrap();
+    repository.git.move_ref(&name(2), Some(&first), &second).await.unwrap();
+    let gone = CommitId::new("1234567890123456789012345678901234567890");
+    let log = [(key(1), one.clone()), (key(2), one.clone()), (key(3), one.clone()), (key(4), gone)];
+    assert_eq!(repository.put_attempts(&run(), &log).await.unwrap(), 2);
+    for attempt in 1..=3 {
+        assert_eq!(repository.git.read_ref(&name(attempt)).await.unwrap(), Some(first.clone()));
+    }
+    assert_eq!(repository.git.read_ref(&name(4)).await.unwrap(), None, "what is nowhere cannot be put back");
+    assert_eq!(repository.put_attempts(&run(), &log).await.unwrap(), 0);
 }
 
 #[tokio::test]

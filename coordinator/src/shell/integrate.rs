@@ -3,13 +3,14 @@
 use roundtable_core::Core;
 use roundtable_core::command::{Prepared, ShellAnswer};
 use roundtable_core::effect::PrepareIntegration;
+use roundtable_runtime::git::{GitError, Oid};
 use roundtable_shared::{CommitId, RunId, TaskId, UnitId};
 use tracing::{error, info};
 
 use super::{ShellError, answer, repository_of};
 use crate::lost;
 use crate::parts::Parts;
-use crate::repository::{CloseRequest, IntegrateRequest};
+use crate::repository::{CloseRequest, IntegrateRequest, Repository, RepositoryError};
 
 /// What of a run its commits need.
 struct RunPaths {
@@ -36,7 +37,7 @@ async fn prepared(parts: &Parts, asked: PrepareIntegration) -> Result<Prepared, 
 pub(super) async fn move_branch(parts: Parts, run: RunId, old: CommitId, new: CommitId) {
     let moved = async {
         let repository = repository_of(&parts, &run).await?;
-        Ok::<_, ShellError>(repository.move_branch(&run, &old, &new).await?)
+        moved(&parts, &repository, &run, &old, &new).await
     };
     let said = match moved.await {
         Ok(()) => {
@@ -46,6 +47,23 @@ pub(super) async fn move_branch(parts: Parts, run: RunId, old: CommitId, new: Co
         Err(error) => failed(run, None, "the run's branch could not be moved", &error),
     };
     conclude(&parts, said).await;
+}
+
+/// Moves the run's branch. The log alone says where it was: one that somebody else has moved or deleted is moved from there all the same, and it is said.
+async fn moved(parts: &Parts, repository: &Repository, run: &RunId, old: &CommitId, new: &CommitId) -> Result<(), ShellError> {
+    let error = match repository.move_branch(run, old, new).await {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    let RepositoryError::Git(GitError::RefMoved { found, .. }) = &error else { return Err(error.into()) };
+    let (id, found) = (run.clone(), found.as_ref().map(Oid::commit_id));
+    // A redo that comes late finds the branch, and the log, further on.
+    let tip = parts.links.handle.read(move |core: &Core, _| core.state.run(&id).map(|run| run.tip.clone())).await?;
+    if tip.as_ref() != Some(old) || !repository.put_branch(run, found.as_ref(), new).await? {
+        return Err(error.into());
+    }
+    lost::tell_restored(parts, run, lost::put_back(run, found.as_ref(), new)).await;
+    Ok(())
 }
 
 pub(super) async fn merge_with_tip(parts: Parts, run: RunId, unit: UnitId, base: CommitId, commit: CommitId, tip: CommitId) {
@@ -67,7 +85,7 @@ pub(super) async fn close(parts: Parts, run: RunId, tip: CommitId, ticks: Vec<Ta
         let request = CloseRequest { tip: tip.clone(), tick_path: paths.tick_path, ticks, learnings, date_ms: paths.date_ms };
         let commit = repository.close(&request).await?;
         if let Some(commit) = &commit {
-            repository.move_branch(&run, &tip, commit).await?;
+            moved(&parts, &repository, &run, &tip, commit).await?;
         }
         Ok::<_, ShellError>(commit)
     };
@@ -96,10 +114,11 @@ async fn paths_of(parts: &Parts, run: &RunId) -> Result<RunPaths, ShellError> {
 
 /// Tells what came of an effect; one that failed because the run has lost what it stands on is not tried again.
 async fn conclude(parts: &Parts, said: ShellAnswer) {
-    if let ShellAnswer::Failed { run, .. } = &said
-        && lost::is_lost(parts, run).await
-    {
-        return;
+    if let ShellAnswer::Failed { run, .. } = &said {
+        if lost::is_lost(parts, run).await {
+            return;
+        }
+        lost::mend(parts, run).await;
     }
     answer(&parts.links.handle, said).await;
 }

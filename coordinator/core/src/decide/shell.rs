@@ -38,6 +38,11 @@ pub(super) fn answer(d: &mut Deciding<'_>, answer: ShellAnswer) {
                 close::halt(d, &run, reason, "coordinator".to_owned());
             }
         }
+        ShellAnswer::RefsRestored { run, text } => {
+            if d.state().run(&run).is_some_and(|run| !run.is_ended()) {
+                d.notice(&run, text);
+            }
+        }
         ShellAnswer::Failed { run, unit, reason } => failed(d, run, unit, reason),
     }
 }
