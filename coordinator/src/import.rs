@@ -22,6 +22,9 @@ const STATUSES: [&str; 8] =
 /// Statuses of a subtask whose work is done; judging it is its unit's matter.
 const WORK_DONE: [&str; 5] = ["completed", "pending_review", "under_review", "final_review", "fix_required"];
 
+/// Files named in an error.
+const FILES_NAMED_MAX: usize = 10;
+
 /// Why a state cannot be continued from.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ImportError {
@@ -38,6 +41,17 @@ pub enum ImportError {
         field: String,
         /// What is wrong.
         what: String,
+    },
+    /// What it calls completed is not there.
+    #[error(
+        "AGENT_STATE.json says that unit {unit} is completed, but the tree the run would start from lacks files it changed: {}; commit them (or take them along with --include-dirty where they are uncommitted), or go by the state's word with --trust",
+        .files.join(", ")
+    )]
+    Absent {
+        /// The first such unit.
+        unit: UnitId,
+        /// The first of its files that are not there.
+        files: Vec<String>,
     },
     /// It is about something else.
     #[error("AGENT_STATE.json is about another plan: none of its tasks ({}) is in tasks.md; give the spec it was made from", .ids.join(", "))]
@@ -108,7 +122,9 @@ pub fn parse(text: &str, plan: &Plan, place: &Place) -> Result<Imported, ImportE
     }
     let notices = carried::assignments(&mut units, plan, &tasks);
     let session_name = Some(state.session_name.clone()).filter(|name| !name.is_empty());
-    Ok(Imported { units, session_name, deferred: carried::deferred(&state, plan), notices, digest: digest(text) })
+    let mut notices = notices;
+    let decisions = carried::decisions(&state, plan, &mut notices);
+    Ok(Imported { units, session_name, deferred: carried::deferred(&state, plan), decisions, notices, digest: digest(text) })
 }
 
 /// Names a state by what it says, however it is written.
@@ -129,6 +145,17 @@ pub fn find_missing(imported: &mut Imported, base: &[String], place: &Place) {
     for unit in imported.units.values_mut() {
         unit.missing = unit.files.iter().filter(|file| place.is_among(file, &base).is_none()).cloned().collect();
     }
+}
+
+/// Refuses a state that calls units completed whose files the base does not have.
+pub fn refuse_absent(imported: &Imported) -> Result<(), ImportError> {
+    let absent = imported.units.iter().find(|(_, unit)| unit.status == "completed" && !unit.missing.is_empty());
+    let Some((id, unit)) = absent else { return Ok(()) };
+    let mut files: Vec<String> = unit.missing.iter().take(FILES_NAMED_MAX).cloned().collect();
+    if unit.missing.len() > FILES_NAMED_MAX {
+        files.push(format!("and {} more", unit.missing.len() - FILES_NAMED_MAX));
+    }
+    Err(ImportError::Absent { unit: id.clone(), files })
 }
 
 /// Work that only the working tree has.

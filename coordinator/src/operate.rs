@@ -5,13 +5,16 @@ use roundtable_core::state::{Run, State};
 use roundtable_core::{Core, Reply};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::view::{Operation, OperationAct, OperationReply, option_index};
-use roundtable_shared::{BackendName, Choice, Criticality, Decision, DecisionId, Dependants, RunId, UnitId};
+use roundtable_shared::{BackendName, Choice, Criticality, Decision, DecisionId, DecisionKind, Dependants, RunId, UnitId};
 
 use crate::driver::{Handle, HandleError};
 use crate::view::{self, SelectError};
 
 /// The option of `missing-owner-agent-<id>` in state files written by others.
 const SET_OWNER: &str = "Set owner_agent and retry fix loop";
+
+/// Longest answer in one's own words, characters.
+const ANSWER_CHARS_MAX: usize = 1000;
 
 /// Why an act was not done.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +124,9 @@ fn decision<'a>(run: &'a Run, id: &str) -> Result<&'a Decision, OperateError> {
 /// What a person typed: number, letter, keyword or the option's text.
 fn choice_of(decision: &Decision, typed: &str, commit: Option<String>) -> Result<Choice, OperateError> {
     let typed = typed.trim();
+    if decision.kind == DecisionKind::Imported {
+        return imported_choice(decision, typed, commit.is_some());
+    }
     let index = option_index(&decision.keywords, &decision.options, typed);
     let keyword = match index {
         Some(index) => decision.keywords.get(index).cloned(),
@@ -146,6 +152,25 @@ fn choice_of(decision: &Decision, typed: &str, commit: Option<String>) -> Result
             other => return Err(OperateError::Invalid(format!("`{other}` needs a name: write `{other}:NAME`"))),
         },
     })
+}
+
+/// An option of an imported decision is its text; one that offers none takes any.
+fn imported_choice(decision: &Decision, typed: &str, has_commit: bool) -> Result<Choice, OperateError> {
+    if has_commit {
+        return Err(OperateError::Invalid(format!(
+            "{} was imported with options of its own; --commit goes with none of them",
+            decision.id
+        )));
+    }
+    let option = match option_index(&decision.keywords, &decision.options, typed).and_then(|at| decision.options.get(at)) {
+        Some(option) => option.clone(),
+        None if decision.options.is_empty() && !typed.is_empty() => typed.chars().take(ANSWER_CHARS_MAX).collect(),
+        None => {
+            let options: Vec<String> = decision.options.iter().enumerate().map(|(at, option)| format!("{} {option}", at + 1)).collect();
+            return Err(OperateError::Invalid(format!("`{typed}` is no option of {}; choose one of: {}", decision.id, options.join(", "))));
+        }
+    };
+    Ok(Choice::Answer { option })
 }
 
 /// `use:NAME` and `assign:NAME` with a name that is not among those offered.
@@ -205,8 +230,8 @@ fn phase_of(word: &str) -> Result<Phase, OperateError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use roundtable_shared::Priority;
     use roundtable_shared::time::WallMs;
-    use roundtable_shared::{DecisionKind, Priority};
 
     use super::*;
 

@@ -175,6 +175,9 @@ impl Submitter {
         let mut imported = request.import.as_deref().map(|text| import::parse(text, &report.plan, &place)).transpose()?.map(Box::new);
         if let Some(imported) = imported.as_mut().filter(|_| !truncated) {
             import::find_missing(imported, &files, &place);
+            if !request.import_is_trusted {
+                import::refuse_absent(imported)?;
+            }
         }
         let inputs_digest = inputs_digest(&files, &report, &request.options);
         let mut report = report;

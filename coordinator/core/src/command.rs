@@ -8,7 +8,7 @@ use roundtable_shared::spec::{Plan, Spec};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
     AttemptFacts, BackendName, BackendOffer, ChangedPath, Choice, CommitId, Criticality, DecisionId, DeferredFix, Dependants, FinalReport,
-    HeldLease, Introduction, LeaseRef, Mode, ReviewHistoryEntry, RunId, RunOptions, Severity, UnitId, WorkerId,
+    HeldLease, Introduction, LeaseRef, Mode, Priority, ReviewHistoryEntry, RunId, RunOptions, Severity, UnitId, WorkerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -185,12 +185,32 @@ pub struct Imported {
     /// Minor issues left for later.
     #[serde(default)]
     pub deferred: Vec<DeferredFix>,
+    /// What it asks a person.
+    #[serde(default)]
+    pub decisions: Vec<ImportedDecision>,
     /// What of the state could not be used, and why.
     #[serde(default)]
     pub notices: Vec<String>,
     /// Names the state, so that it is known when it comes again.
     #[serde(default)]
     pub digest: String,
+}
+
+/// A question an imported state asks.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ImportedDecision {
+    /// Its own id.
+    pub id: DecisionId,
+    /// The unit it is about, if one.
+    pub unit: Option<UnitId>,
+    /// How urgent.
+    pub priority: Priority,
+    /// What happened.
+    pub context: String,
+    /// Its own options.
+    pub options: Vec<String>,
+    /// When; the default if it is not known.
+    pub created_at: WallMs,
 }
 
 /// One imported unit.

@@ -2,15 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use roundtable_core::command::ImportedUnit;
+use roundtable_core::command::{ImportedDecision, ImportedUnit};
 use roundtable_core::state::WorkReport;
 use roundtable_shared::answer::AssignAnswer;
 use roundtable_shared::spec::{Plan, Unit};
-use roundtable_shared::{DeferredFix, FinalReport, HistoryFinding, ReviewHistoryEntry, Severity, TaskId, UnitId};
+use roundtable_shared::{
+    DecisionId, DecisionKind, DeferredFix, FinalReport, HistoryFinding, Priority, ReviewHistoryEntry, Severity, TaskId, UnitId,
+};
 use serde_json::{Map, Value, json};
 
 use super::{Place, Tasks, filled, time};
 use crate::mirror::form::{AgentState, MirrorTask};
+
+/// Decisions taken from a state.
+const DECISIONS_MAX: usize = 1000;
+/// Options of one.
+const OPTIONS_MAX: usize = 20;
 
 /// Lays what an earlier assignment said over the units; gives what of it is refused.
 pub(super) fn assignments(units: &mut BTreeMap<UnitId, ImportedUnit>, plan: &Plan, tasks: &Tasks<'_>) -> Vec<String> {
@@ -108,6 +115,32 @@ pub(super) fn report(task: &MirrorTask) -> Option<WorkReport> {
         ..WorkReport::default()
     };
     (report != WorkReport::default()).then_some(report)
+}
+
+/// Questions to a person. One about a task the plan does not have is named and left out; those about the run as a whole that we ask ourselves come again.
+pub(super) fn decisions(state: &AgentState, plan: &Plan, notices: &mut Vec<String>) -> Vec<ImportedDecision> {
+    let ours = |id: &str| id == DecisionKind::CheckRedOnBase.as_str() || id.starts_with(DecisionKind::NoWorker.as_str());
+    let mut decisions: Vec<ImportedDecision> = Vec::new();
+    for asked in state.pending_decisions.iter().take(DECISIONS_MAX) {
+        let task = asked.task_id.trim();
+        let unit = plan.units.iter().find(|unit| unit.id.as_str() == task || unit.task(task).is_some()).map(|unit| unit.id.clone());
+        if asked.id.is_empty() || ours(&asked.id) || decisions.iter().any(|known| known.id.as_str() == asked.id) {
+            continue;
+        }
+        if unit.is_none() && !task.is_empty() {
+            notices.push(format!("AGENT_STATE.json, decision {}: there is no task {task}; not asked", asked.id));
+            continue;
+        }
+        decisions.push(ImportedDecision {
+            id: DecisionId::new(asked.id.as_str()),
+            unit,
+            priority: Priority::parse(&asked.priority.trim().to_ascii_lowercase()).unwrap_or(Priority::High),
+            context: asked.context.clone(),
+            options: asked.options.iter().filter(|option| !option.trim().is_empty()).take(OPTIONS_MAX).cloned().collect(),
+            created_at: time(&asked.created_at).unwrap_or_default(),
+        });
+    }
+    decisions
 }
 
 /// Minor issues left for later, of tasks the plan still has.

@@ -203,6 +203,32 @@ fn files_are_known_by_whole_paths_from_the_top_and_from_the_folder_of_the_run() 
 }
 
 #[test]
+fn completed_units_whose_files_the_base_lacks_are_refused_by_name() {
+    let plan = parse_tasks(PLAN.as_bytes(), "tasks.md");
+    let refused = |tasks: Value, base: &[&str]| {
+        let mut imported = parse(&json!({ "tasks": tasks }).to_string(), &plan, &Place::default()).unwrap();
+        let base: Vec<String> = base.iter().map(ToString::to_string).collect();
+        find_missing(&mut imported, &base, &Place::default());
+        refuse_absent(&imported).map_err(|error| error.to_string())
+    };
+    let task = |status: &str| json!([{ "task_id": "1", "status": status, "files_changed": ["src/a.rs", "src/b.rs"] }]);
+    let error = refused(task("completed"), &["src/a.rs"]).unwrap_err();
+    assert!(error.contains("unit 1") && error.contains(": src/b.rs;") && error.contains("--trust"), "{error}");
+    assert_eq!(refused(task("completed"), &["src/a.rs", "src/b.rs"]), Ok(()));
+    assert_eq!(refused(task("pending_review"), &[]), Ok(()), "what is still to be judged is looked at again, or done over");
+}
+
+#[test]
+fn a_list_that_is_none_is_named() {
+    for (field, value) in
+        [("writes", json!("not-a-list")), ("reads", json!({ "a": 1 })), ("dependencies", json!("1, 2")), ("files_changed", json!(7))]
+    {
+        let error = failure(&json!({ "tasks": [{ "task_id": "1", "status": "not_started", field: value }] }));
+        assert!(error.contains(&format!("tasks[0].{field}")), "{error}");
+    }
+}
+
+#[test]
 fn work_that_only_the_working_tree_has_is_found() {
     let plan = parse_tasks(b"- [ ] 1. Types\n  - _writes: src/types/_\n- [ ] 2. Free\n", "tasks.md");
     let found = |task: Value, uncommitted: &[&str]| {

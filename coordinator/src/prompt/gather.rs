@@ -9,7 +9,8 @@ use roundtable_core::state::{Attempt, AttemptEnd, FixCause, Run, Stage, Unit};
 use roundtable_shared::limits::{FIX_ATTEMPTS_MAX, WINDOWS_MAX};
 use roundtable_shared::spec::{RequirementIndex, Task, Unit as Outlined, assign_by_rules};
 use roundtable_shared::{
-    Criticality, Finding, ManifestRule, Role, Seat, Severity, SubtaskState, TurnData, TurnSubtask, TurnUnit, UnitId, UnitType,
+    Answer, Choice, Criticality, Finding, ManifestRule, Role, Seat, Severity, SubtaskState, TurnData, TurnSubtask, TurnUnit, UnitId,
+    UnitType,
 };
 
 use super::facts::{self, PromptFacts};
@@ -103,6 +104,7 @@ fn unit_brief(run: &Run, unit: &Unit, facts: &PromptFacts) -> Option<UnitBrief> 
         unit_type: unit.unit_type,
         criticality: unit.criticality,
         details: outlined.own().details.clone(),
+        decided: decided(run, unit),
         steps: steps(outlined, unit),
         requirements,
         requirements_unknown,
@@ -113,6 +115,19 @@ fn unit_brief(run: &Run, unit: &Unit, facts: &PromptFacts) -> Option<UnitBrief> 
         strict: run.options.manifest == ManifestRule::Strict,
         conventions: facts.conventions.clone(),
     })
+}
+
+/// What an imported state asked about the unit, and what a person has answered.
+fn decided(run: &Run, unit: &Unit) -> Vec<String> {
+    let about = run.answered.values().filter(|decision| decision.unit.as_ref() == Some(&unit.id));
+    let answered = about.filter_map(|decision| match decision.answer.as_ref()? {
+        Answer { choice: Choice::Answer { option }, note, .. } => {
+            let note = note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
+            Some(format!("{}\nAnswer: {option}{note}", decision.context))
+        }
+        _ => None,
+    });
+    answered.collect()
 }
 
 /// The steps in document order, as deep as the plan has them.

@@ -48,6 +48,7 @@ fn unit() -> UnitBrief {
         unit_type: UnitType::Code,
         criticality: Criticality::Complex,
         details: vec!["- one pass over the text".to_owned()],
+        decided: Vec::new(),
         steps: vec![step("2.1", "Read numbers", SubtaskState::Completed), words, group, deep, unwanted, wanted],
         requirements: vec![RequirementBrief { id: "1.2".to_owned(), text: "Words are kept in order.\n".to_owned() }],
         requirements_unknown: vec!["9.9".to_owned()],

@@ -22,7 +22,8 @@ impl Repository {
     /// Puts back the refs of a run's attempts that are gone or elsewhere, as far as their commits are there; how many.
     pub async fn put_attempts(&self, run: &RunId, attempts: &[(AttemptKey, CommitId)]) -> Result<usize, RepositoryError> {
         let space = format!("refs/roundtable/{}", RefName::component(run.as_str()));
-        let found: HashMap<String, Oid> = self.git.list_refs(&space).await?.into_iter().map(|(name, oid)| (name.as_str().to_owned(), oid)).collect();
+        let found: HashMap<String, Oid> =
+            self.git.list_refs(&space).await?.into_iter().map(|(name, oid)| (name.as_str().to_owned(), oid)).collect();
         let mut wrong: Vec<(RefName, Oid)> = Vec::new();
         for (key, commit) in attempts {
             let (name, commit) = (attempt_ref("roundtable", key)?, Oid::try_from(commit)?);

@@ -4,7 +4,7 @@ use roundtable_core::state::Run;
 use roundtable_runtime::terminal::shell_word;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::view::{AnswerView, DecisionView};
-use roundtable_shared::{Decision, DecisionKind};
+use roundtable_shared::{Choice, Decision, DecisionKind};
 
 /// Open decisions, most urgent first, then oldest.
 pub(crate) fn open_decisions(run: &Run) -> Vec<&Decision> {
@@ -49,7 +49,10 @@ pub fn decision(run: &Run, decision: &Decision, now: WallMs) -> DecisionView {
         evidence: evidence(run, decision),
         commands: decision.keywords.iter().map(command).collect(),
         answer: decision.answer.as_ref().map(|answer| AnswerView {
-            choice: answer.choice.keyword().to_owned(),
+            choice: match &answer.choice {
+                Choice::Answer { option } => option.clone(),
+                choice => choice.keyword().to_owned(),
+            },
             by: answer.by.clone(),
             at: answer.at.rfc3339(),
             note: answer.note.clone(),

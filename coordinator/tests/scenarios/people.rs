@@ -33,6 +33,58 @@ fn an_imported_fix_without_an_owner_asks_for_one_once() {
     assert_eq!(world.turns()[1], "1/fix");
 }
 
+/// A plan of two that was assigned before, where the first waits for an answer.
+fn asking(id: &str, options: &[&str], fields: serde_json::Value) -> serde_json::Value {
+    let mut first = json!({ "task_id": "1", "status": "blocked", "owner_agent": "codex", "target_window": "task-1", "writes": ["a"] });
+    first.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    json!({
+        "tasks": [first, { "task_id": "2", "status": "not_started", "owner_agent": "codex", "target_window": "task-2", "writes": ["b"] }],
+        "pending_decisions": [
+            { "id": id, "task_id": "1", "priority": "medium", "context": "Which database?", "options": options, "created_at": "2026-01-01T00:00:00Z" },
+            { "id": "gone", "task_id": "77", "context": "c", "options": [] },
+        ],
+    })
+}
+
+#[test]
+fn a_question_of_an_imported_state_keeps_its_id_and_options_and_any_answer_releases_the_unit() {
+    let world = plan(TWO).continuing(asking("choose-db", &["Postgres", "SQLite"], json!({}))).start().play();
+    assert_eq!(world.exit(), 2);
+    let asked = &world.decisions()[0];
+    assert_eq!((asked.id.as_str(), asked.priority.as_str(), asked.context.as_str()), ("choose-db", "medium", "Which database?"));
+    assert_eq!(
+        (asked.options.as_slice(), asked.created_at.as_str()),
+        (&["Postgres".to_owned(), "SQLite".to_owned()][..], "2026-01-01T00:00:00.000Z")
+    );
+    assert!(world.turns().is_empty(), "nobody is called before it is answered: {:?}", world.turns());
+    assert_eq!(world.mirror().pending_decisions[0].options, ["Postgres", "SQLite"]);
+    assert!(world.summary().notices.iter().any(|notice| notice.contains("there is no task 77")), "{:?}", world.summary().notices);
+    let world = world.decide("choose-db", Choice::Answer { option: "SQLite".to_owned() }).play();
+    assert_eq!(world.exit(), 0);
+    let told = &world.told("1", Role::Implement)[0].text;
+    assert!(told.contains("Which database?\nAnswer: SQLite"), "{told}");
+    assert!(!world.told("2", Role::Implement)[0].text.contains("SQLite"));
+}
+
+#[test]
+fn an_imported_question_whose_unit_had_work_to_be_judged_sends_it_to_its_review() {
+    let state = asking("look-first", &[], json!({ "status": "pending_review" }));
+    let world = plan(TWO).continuing(state).start().play();
+    assert_eq!((world.exit(), world.turns()), (2, Vec::new()));
+    let world = world.decide("look-first", Choice::Answer { option: "fine by me".to_owned() }).play();
+    assert_eq!((world.exit(), world.turns()[0].as_str()), (0, "1/review"));
+}
+
+#[test]
+fn an_imported_question_we_know_by_its_id_has_our_options() {
+    for id in ["human-fallback-1", "failed-subtask-1", "quarantine-1", "breach-1", "review-failed-1"] {
+        let world = plan(TWO).continuing(asking(id, &["o"], json!({}))).start().play();
+        assert_eq!((world.exit(), world.decisions()[0].id.as_str(), world.turns()), (2, id, Vec::new()));
+        assert!(world.decisions()[0].keywords.iter().any(|word| word == "retry"), "{id}");
+        assert_eq!(world.decide(id, Choice::Retry).play().exit(), 0, "{id}");
+    }
+}
+
 #[test]
 fn a_state_where_a_person_was_asked_asks_again_after_import() {
     let world = plan(TWO).continuing(exhausted()).start().play();

@@ -211,6 +211,9 @@ pub struct ImportArgs {
     /// Start from the working tree with its uncommitted changes
     #[arg(long)]
     pub include_dirty: bool,
+    /// Take the state's word for completed units whose files are not there
+    #[arg(long)]
+    pub trust: bool,
     #[command(flatten)]
     pub json: JsonArg,
 }

@@ -42,6 +42,9 @@ pub struct RunArgs {
     /// Its PROJECT_PULSE.md [default: beside the state]
     #[arg(long, value_name = "FILE", requires = "state")]
     pub pulse: Option<PathBuf>,
+    /// Take the state's word for units whose files are not there
+    #[arg(long, requires = "state")]
+    pub trust: bool,
     /// Checkout of the repository to work on [default: .]
     #[arg(long, value_name = "DIR")]
     pub workdir: Option<PathBuf>,

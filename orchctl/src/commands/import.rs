@@ -28,6 +28,7 @@ pub(super) async fn run(context: &Context, args: &ImportArgs) -> Result<Exit> {
         spec: Some(args.spec.clone()),
         state: Some(args.state.clone()),
         workdir: Some(args.workdir.clone()),
+        trust: args.trust,
         plan: PlanOptions { include_dirty: args.include_dirty, ..PlanOptions::default() },
         ..RunArgs::default()
     };

@@ -42,6 +42,8 @@ pub enum DecisionKind {
     NoWorker,
     /// The check command fails on the base commit.
     CheckRedOnBase,
+    /// An imported state asked it, in its own words and under its own id.
+    Imported,
 }
 
 enum_text!(DecisionKind {
@@ -53,6 +55,7 @@ enum_text!(DecisionKind {
     MissingOwnerAgent => "missing-owner-agent",
     NoWorker => "no-worker",
     CheckRedOnBase => "check-red-on-base",
+    Imported => "imported",
 });
 
 impl DecisionKind {
@@ -94,6 +97,11 @@ pub enum Choice {
     },
     /// Go on although the base's check is red.
     GoOn,
+    /// One of an imported decision's own options, in its words.
+    Answer {
+        /// The option.
+        option: String,
+    },
 }
 
 impl Choice {
@@ -108,6 +116,7 @@ impl Choice {
             Self::Wait => "wait",
             Self::Use { .. } => "use",
             Self::GoOn => "go-on",
+            Self::Answer { .. } => "answer",
         }
     }
 }

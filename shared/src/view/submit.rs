@@ -42,6 +42,9 @@ pub struct SubmitRequest {
     /// Whether that text is one that the client wrote as a mirror file, so that the run it names is this one.
     #[serde(default)]
     pub import_is_ours: bool,
+    /// Units that text calls completed count as such, whether their files are in the base or not.
+    #[serde(default)]
+    pub import_is_trusted: bool,
     /// Real path of the repository's top folder; empty if unknown.
     #[serde(default)]
     pub top: String,

@@ -74,12 +74,17 @@ fn what_was_uncommitted_can_be_taken_along_and_accepted_over_itself() {
 }
 
 #[test]
-fn what_is_completed_and_not_there_is_told_and_what_was_read_is_no_edit() {
+fn what_is_completed_and_not_there_is_refused_or_trusted_and_what_was_read_is_no_edit() {
     let world = world();
     leave_state(&world, "out/AGENT_STATE.json", json!([task("1", "completed", &["gone.txt"])]));
     let agents = world.agents(2);
-    let run = world.orchctl(&["run", "--state", "out/AGENT_STATE.json", "--mode", "deterministic", "--json", "--workers", &agents]);
-    let out = run.run().expect(0).err_has(&["unit 1 is completed", "gone.txt"]);
+    let run = || world.orchctl(&["run", "--state", "out/AGENT_STATE.json", "--mode", "deterministic", "--json", "--workers", &agents]);
+    let import = || world.orchctl(&["import", "out/AGENT_STATE.json", "--spec", ".specs/login", "--json"]);
+    for refused in [run(), import()] {
+        refused.run().expect(3).err_has(&["unit 1 is completed", "gone.txt", "--include-dirty", "--trust"]);
+    }
+    assert!(world.orchctl(&["runs", "--json"]).run().expect(0).json().as_array().is_none_or(Vec::is_empty), "nothing was started");
+    let out = run().args(["--trust"]).run().expect(0).err_has(&["unit 1 is completed", "gone.txt"]);
     assert!(!out.stderr.contains("edited") && !out.stderr.contains("not included"), "{}", out.stderr);
     let summary = out.json();
     assert!(summary["notices"].to_string().contains("gone.txt"), "{summary:#}");
@@ -88,6 +93,34 @@ fn what_is_completed_and_not_there_is_told_and_what_was_read_is_no_edit() {
     let written: Value = serde_json::from_str(&world.repo.read("out/AGENT_STATE.json")).expect("JSON");
     assert_eq!(written["tasks"][0]["files_changed"], json!(["gone.txt"]));
     world.run(&["--dry-run"]).run().expect(0);
+}
+
+#[test]
+fn pending_decisions_are_open_and_answered_before_anything_is_done() {
+    let world = world();
+    let state = json!({
+        "spec_path": world.spec, "session_name": "roundtable", "review_findings": [], "final_reports": [], "blocked_items": [], "deferred_fixes": [],
+        "tasks": [
+            { "task_id": "1", "status": "blocked", "owner_agent": "codex", "target_window": "task-1" },
+            { "task_id": "2", "status": "not_started", "owner_agent": "codex", "target_window": "task-2", "dependencies": ["1"] },
+        ],
+        "pending_decisions": [{ "id": "choose-db", "task_id": "1", "priority": "high", "context": "Which database?", "options": ["Postgres", "SQLite"] }],
+        "window_mapping": {},
+    });
+    world.repo.write(STATE, &state.to_string());
+    let agents = world.agents(2);
+    let run = || world.orchctl(&["run", "--state", STATE, "--mode", "deterministic", "--json", "--workers", &agents]);
+    let asked = run().run().expect(2).json();
+    assert_eq!((&asked["decisions"][0]["id"], &asked["decisions"][0]["options"]), (&"choose-db".into(), &json!(["Postgres", "SQLite"])));
+    for unit in ["1", "2", "-"] {
+        let attempts = world.orchctl(&["attempts", unit, "--json"]).run().expect(0).json();
+        assert_eq!(attempts, json!([]), "nobody was called");
+    }
+    world.orchctl(&["decide", "choose-db", "abort"]).run().expect(3).err_has(&["1 Postgres, 2 SQLite"]);
+    world.orchctl(&["decide", "choose-db", "sqlite"]).run().expect(0);
+    world.orchctl(&["decide", "choose-db", "2"]).run().expect(0);
+    let done = run().run().expect(0).json();
+    assert_eq!(done["counts"]["completed"], 2, "{done:#}");
 }
 
 #[test]

@@ -39,6 +39,7 @@ pub(super) fn decide(
                 d.emit(run, Fact::BackendReplaced { wanted, used: backend });
             }
         }
+        (Some(unit), DecisionKind::Imported, Choice::Answer { .. }) => go_on_as_imported(d, run, unit),
         (None, DecisionKind::CheckRedOnBase, Choice::GoOn) => d.emit(run, Fact::BaseChecked { result: BaseCheck::Waived }),
         _ => {}
     }
@@ -63,6 +64,12 @@ fn answered_before(d: &mut Deciding<'_>, run: &RunId, id: &DecisionId, choice: &
 /// Whether the choice is one of the decision's, and can be done now.
 fn check_fits(d: &Deciding<'_>, run: &RunId, decision: &Decision, choice: &Choice) -> Result<(), Rejection> {
     let word = choice.keyword();
+    if let (DecisionKind::Imported, Choice::Answer { option }) = (decision.kind, choice) {
+        let is_one = decision.options.is_empty() || decision.options.contains(option);
+        let why =
+            || Rejection::invalid(format!("`{option}` is no option of {}; choose one of: {}", decision.id, decision.options.join(", ")));
+        return is_one.then_some(()).ok_or_else(why);
+    }
     let offered = decision.keywords.iter().any(|keyword| keyword.split(':').next() == Some(word));
     if !offered {
         return Err(Rejection::invalid(format!(
@@ -163,6 +170,22 @@ fn resume(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, commit: Option<Commi
         (None, None) => return,
     };
     d.emit(run, Fact::ReleaseSet { unit: unit.clone(), release: Some(Release::Review { work }) });
+}
+
+/// The unit an imported question was about goes on from where the state had it, once no other question about it is open.
+fn go_on_as_imported(d: &mut Deciding<'_>, run: &RunId, id: &UnitId) {
+    let is_asked = d.run(run).decisions.values().any(|decision| decision.unit.as_ref() == Some(id));
+    let unit = d.unit(run, id);
+    if is_asked || unit.state != UnitState::Blocked || unit.release.is_some() {
+        return;
+    }
+    match (unit.fix.is_some(), unit.last.clone()) {
+        (true, _) => release_to_fix(d, run, id),
+        (false, Some(work)) => d.emit(run, Fact::ReleaseSet { unit: id.clone(), release: Some(Release::Review { work }) }),
+        (false, None) => {
+            d.move_unit(run, id, UnitState::NotStarted, None);
+        }
+    }
 }
 
 fn give_owner(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, owner: BackendName, by: String) {

@@ -29,6 +29,11 @@ pub(super) fn begin(d: &mut Deciding<'_>, run: &RunId) {
     if now.options.mode == Mode::Manual {
         return plan_units(d, run, &all, PlanSource::Manual, &[]);
     }
+    // An imported state that asks a person and has all its units assigned: nobody is called before they have answered.
+    let is_assigned = |unit: &Unit| unit.state.is_terminal() || (unit.owner.is_some() && unit.window.is_some());
+    if !now.decisions.is_empty() && now.units().filter(|unit| unit.runs).all(is_assigned) {
+        return plan_units(d, run, &all, PlanSource::Rules, &[]);
+    }
     let wanted = now.options.assign_backend.clone();
     plan_from_cache(d, run, &wanted);
 }

@@ -116,6 +116,8 @@ fn options(
         DecisionKind::FailedSubtask | DecisionKind::Quarantine | DecisionKind::ReviewFailed | DecisionKind::Breach => {
             vec![option("I've fixed it manually - resume", "resume"), option("Try again", "retry"), skip, abort]
         }
+        // It brings its own.
+        DecisionKind::Imported => Vec::new(),
         DecisionKind::MissingOwnerAgent => {
             let owners = owners_offered(d, run, unit);
             let mut pairs: Vec<_> = owners.iter().map(|name| (format!("Give it to {name}"), format!("assign:{name}"))).collect();

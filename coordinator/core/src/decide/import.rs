@@ -6,16 +6,25 @@ use roundtable_shared::limits::FIX_ATTEMPTS_MAX;
 use roundtable_shared::spec::assign_by_rules;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
-    Assignment, BackendName, Criticality, DecisionKind, DeferredFix, FinalReport, Finding, ReviewHistoryEntry, RunId, Severity,
+    Assignment, BackendName, Criticality, Decision, DecisionKind, DeferredFix, FinalReport, Finding, ReviewHistoryEntry, RunId, Severity,
     SubtaskState, TaskId, UnitId, UnitState,
 };
 
 use super::blocking::{Block, block};
 use super::{Deciding, raise};
-use crate::command::{HUMAN, Imported, ImportedUnit};
+use crate::command::{HUMAN, Imported, ImportedDecision, ImportedUnit};
 use crate::state::{FixCause, Release, Unit, Work};
 use crate::transition::{Fact, UnitImport};
 
+/// Questions about units that have ids and options of ours.
+const KNOWN: [DecisionKind; 6] = [
+    DecisionKind::HumanFallback,
+    DecisionKind::FailedSubtask,
+    DecisionKind::Quarantine,
+    DecisionKind::ReviewFailed,
+    DecisionKind::Breach,
+    DecisionKind::MissingOwnerAgent,
+];
 /// Files named in a notice.
 const FILES_NAMED_MAX: usize = 10;
 
@@ -23,6 +32,7 @@ const FILES_NAMED_MAX: usize = 10;
 pub(super) fn take_up(d: &mut Deciding<'_>, run: &RunId, imported: &Imported) -> Vec<String> {
     let said = import(d, run, imported);
     ask(d, run);
+    ask_as_imported(d, run, &imported.decisions);
     make_room(d, run);
     said
 }
@@ -186,6 +196,59 @@ fn ask(d: &mut Deciding<'_>, run: &RunId) {
             raise(d, run, DecisionKind::MissingOwnerAgent, Some(&id), None, context);
         }
     }
+}
+
+/// What the state asks a person and nobody has asked yet: in our words where we know the question by its id, else in its own.
+fn ask_as_imported(d: &mut Deciding<'_>, run: &RunId, decisions: &[ImportedDecision]) {
+    for asked in decisions {
+        if d.is_open(run, &asked.id) {
+            continue;
+        }
+        let Some(id) = &asked.unit else {
+            raise_imported(d, run, asked);
+            continue;
+        };
+        let Some(unit) = d.state().unit(run, id).filter(|unit| unit.runs && !unit.state.is_terminal()) else {
+            d.notice(
+                run,
+                format!("decision {} of the imported state is about unit {id}, which has nothing left to do; not asked", asked.id),
+            );
+            continue;
+        };
+        let has_owner = unit.owner.is_some();
+        match KNOWN.into_iter().find(|kind| kind.id(Some(id.as_str())) == asked.id) {
+            Some(DecisionKind::MissingOwnerAgent) if has_owner => {
+                d.notice(run, format!("decision {} of the imported state is settled: unit {id} has an owner", asked.id));
+            }
+            Some(DecisionKind::MissingOwnerAgent) => {
+                d.move_unit(run, id, UnitState::Blocked, Some("no owner".to_owned()));
+                raise(d, run, DecisionKind::MissingOwnerAgent, Some(id), None, asked.context.clone());
+            }
+            Some(kind) => block(d, run, id, Block { kind, reason: HUMAN.to_owned(), context: asked.context.clone() }),
+            None => {
+                if unit.state != UnitState::Blocked {
+                    d.move_unit(run, id, UnitState::Blocked, Some(HUMAN.to_owned()));
+                }
+                raise_imported(d, run, asked);
+            }
+        }
+    }
+}
+
+fn raise_imported(d: &mut Deciding<'_>, run: &RunId, asked: &ImportedDecision) {
+    let decision = Decision {
+        id: asked.id.clone(),
+        kind: DecisionKind::Imported,
+        unit: asked.unit.clone(),
+        backend: None,
+        priority: asked.priority,
+        context: asked.context.clone(),
+        options: asked.options.clone(),
+        keywords: (1..=asked.options.len()).map(|number| number.to_string()).collect(),
+        created_at: known_or(asked.created_at, d.now.wall),
+        answer: None,
+    };
+    d.emit(run, Fact::DecisionRaised { decision: Box::new(decision) });
 }
 
 /// Imported units that hold what an earlier one holds wait until it is free; the others are reviewed, or fixed, at once.

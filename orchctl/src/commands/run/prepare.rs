@@ -44,6 +44,8 @@ pub(in crate::commands) struct Prepared {
     mode_given: bool,
     import: Option<Import>,
     include_dirty: bool,
+    /// What a state calls completed counts, whether it is there or not.
+    trust: bool,
     data_dir: PathBuf,
     warnings: Vec<String>,
     /// What is not included was told already.
@@ -124,6 +126,7 @@ impl Prepared {
             mode_given: args.plan.mode.is_some(),
             import,
             include_dirty: args.plan.include_dirty,
+            trust: args.trust,
             data_dir: context.data_dir.clone(),
             warnings,
             told: AtomicBool::new(false),
@@ -149,6 +152,7 @@ impl Prepared {
             strict: self.strict,
             dry_run,
             import: self.import.as_ref().map(|import| import.text.clone()),
+            import_is_trusted: self.trust,
             import_is_ours: self.import.as_ref().is_some_and(|import| import.is_ours),
             top: own(self.workdir.repository.top()),
         }
