@@ -3,11 +3,14 @@
 use roundtable_core::command::{Act, Command, Operate, Phase};
 use roundtable_core::state::{Run, State};
 use roundtable_core::{Core, Reply};
+use roundtable_shared::answer::{AssignAnswer, Proposal};
 use roundtable_shared::error::ErrorCode;
+use roundtable_shared::limits::SPEC_FILE_BYTES_MAX;
 use roundtable_shared::view::{Operation, OperationAct, OperationReply, option_index};
 use roundtable_shared::{BackendName, Choice, Criticality, Decision, DecisionId, DecisionKind, Dependants, RunId, UnitId};
 
 use crate::driver::{Handle, HandleError};
+use crate::report::nameable_backends;
 use crate::view::{self, SelectError};
 
 /// The option of `missing-owner-agent-<id>` in state files written by others.
@@ -47,7 +50,7 @@ impl OperateError {
 
 /// Does it.
 pub async fn operate(handle: &Handle, operation: Operation, by: String) -> Result<OperationReply, OperateError> {
-    let command = handle.read(move |core: &Core, _| understand(&core.state, operation, by)).await??;
+    let command = handle.read(move |core: &Core, now| understand(&core.state, &nameable_backends(core, now), operation, by)).await??;
     let run = command.run.as_ref().map(ToString::to_string).unwrap_or_default();
     match handle.command(Command::Operate(command)).await? {
         Reply::Done { text, unchanged } => Ok(OperationReply { run, text, unchanged }),
@@ -56,7 +59,7 @@ pub async fn operate(handle: &Handle, operation: Operation, by: String) -> Resul
 }
 
 /// The command that was meant.
-fn understand(state: &State, operation: Operation, by: String) -> Result<Operate, OperateError> {
+fn understand(state: &State, backends: &[BackendName], operation: Operation, by: String) -> Result<Operate, OperateError> {
     if operation.all {
         let act = match operation.act {
             OperationAct::Pause { note } => Act::Pause { note },
@@ -71,11 +74,11 @@ fn understand(state: &State, operation: Operation, by: String) -> Result<Operate
         _ => view::select_run(state, &operation.run)?,
     };
     let run = state.run(&id).ok_or_else(|| OperateError::NotFound(format!("there is no run {id}")))?;
-    let act = act(run, operation.act)?;
+    let act = act(run, backends, operation.act)?;
     Ok(Operate { run: Some(id), by, act })
 }
 
-fn act(run: &Run, act: OperationAct) -> Result<Act, OperateError> {
+fn act(run: &Run, backends: &[BackendName], act: OperationAct) -> Result<Act, OperateError> {
     Ok(match act {
         OperationAct::Decide { id, choice, commit, dependants, note } => {
             let decision = decision(run, &id)?;
@@ -92,6 +95,7 @@ fn act(run: &Run, act: OperationAct) -> Result<Act, OperateError> {
             writes,
             reads,
         },
+        OperationAct::AssignDocument { document } => Act::AssignAll { proposals: proposals(run, backends, &document)? },
         OperationAct::Retry { unit } => Act::Retry { unit: unit_of(run, &unit)? },
         OperationAct::Skip { unit, dependants } => Act::Skip { unit: unit_of(run, &unit)?, dependants: dependants_of(dependants)? },
         OperationAct::Cancel { unit } => Act::Cancel { unit: unit.map(|unit| unit_of(run, &unit)).transpose()? },
@@ -101,6 +105,21 @@ fn act(run: &Run, act: OperationAct) -> Result<Act, OperateError> {
         OperationAct::RecordAccept { branch, commit } => Act::RecordAccept { branch, commit: commit.into() },
         OperationAct::Halt { reason } => Act::Halt { reason },
     })
+}
+
+/// What a document says, if all of it can be taken.
+fn proposals(run: &Run, backends: &[BackendName], document: &str) -> Result<Vec<Proposal>, OperateError> {
+    if document.len() > SPEC_FILE_BYTES_MAX {
+        return Err(OperateError::Invalid(format!("the document has more than {SPEC_FILE_BYTES_MAX} bytes; split it")));
+    }
+    let known: Vec<BackendName> = backends.iter().chain(run.units().filter_map(|unit| unit.owner.as_ref())).cloned().collect();
+    let checked =
+        AssignAnswer::read_document(document, &run.outline.units, &known).map_err(|error| OperateError::Invalid(error.to_string()))?;
+    if checked.refused.is_empty() {
+        return Ok(checked.accepted);
+    }
+    let listed: Vec<String> = checked.refused.iter().map(|refusal| format!("- {refusal}")).collect();
+    Err(OperateError::Invalid(format!("nothing was applied:\n{}", listed.join("\n"))))
 }
 
 fn run_of_decision(state: &State, id: &str, operation: &Operation) -> Result<RunId, OperateError> {

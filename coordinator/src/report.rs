@@ -57,11 +57,7 @@ pub async fn examine(
             let attempt = core.state.attempt(&key)?;
             let run = core.state.run(&key.run)?;
             let manifest = key.unit.as_ref().and_then(|unit| run.unit(unit)).map(|unit| unit.manifest.clone());
-            let here = core.fleet.workers.values().filter(|worker| worker.is_here(now));
-            let offered = here.flat_map(|worker| worker.offers.keys());
-            let owns = |name: &&BackendName| !BUILT_IN_BACKENDS.contains(&name.as_str()) && name.as_str() != CHECK_BACKEND;
-            let offered: BTreeSet<BackendName> = offered.filter(owns).cloned().collect();
-            let backends = BUILT_IN_BACKENDS.into_iter().map(BackendName::from).chain(offered).collect();
+            let backends = nameable_backends(core, now);
             Some(Asked { role: attempt.role, base: attempt.base.clone(), outline: Arc::clone(&run.outline), manifest, backends })
         })
         .await?
@@ -124,4 +120,13 @@ fn read_leniently(asked: &Asked, facts: &AttemptFacts) -> Result<RoleAnswer, Str
         Role::Implement | Role::Fix => read(asked, &facts.answer),
         _ => Ok(RoleAnswer::None),
     }
+}
+
+/// Backends an owner may be: those everybody knows, and those somebody offers now.
+pub(crate) fn nameable_backends(core: &Core, now: Now) -> Vec<BackendName> {
+    let here = core.fleet.workers.values().filter(|worker| worker.is_here(now));
+    let offered = here.flat_map(|worker| worker.offers.keys());
+    let owns = |name: &&BackendName| !BUILT_IN_BACKENDS.contains(&name.as_str()) && name.as_str() != CHECK_BACKEND;
+    let offered: BTreeSet<BackendName> = offered.filter(owns).cloned().collect();
+    BUILT_IN_BACKENDS.into_iter().map(BackendName::from).chain(offered).collect()
 }

@@ -83,6 +83,17 @@ pub fn read_text(path: &Path, what: &str) -> Result<String> {
     String::from_utf8(data).map_err(|error| refused(&format!("it is no text: {error}")))
 }
 
+/// The same from standard input.
+pub fn read_stdin(what: &str) -> Result<String> {
+    let refused = |why: String| Failure::usage(format!("the {what} cannot be read from standard input")).why(why);
+    let mut data = Vec::new();
+    std::io::stdin().lock().take(SPEC_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut data).map_err(|error| refused(error.to_string()))?;
+    if data.len() > SPEC_FILE_BYTES_MAX {
+        return Err(refused(format!("it is larger than {} MiB", SPEC_FILE_BYTES_MAX >> 20)));
+    }
+    String::from_utf8(data).map_err(|error| refused(format!("it is no text: {error}")))
+}
+
 fn read_bounded(path: &Path, bytes_max: usize) -> Result<Option<Vec<u8>>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

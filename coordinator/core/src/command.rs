@@ -313,6 +313,11 @@ pub enum Act {
         /// New reads.
         reads: Option<Vec<String>>,
     },
+    /// Change assignments by a document: all of it, or nothing.
+    AssignAll {
+        /// What it says, one per unit.
+        proposals: Vec<Proposal>,
+    },
     /// The work seat again, counters at 0.
     Retry {
         /// The unit.

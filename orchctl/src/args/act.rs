@@ -61,13 +61,17 @@ impl DependantsArg {
     after_help = "\
 Examples:
   orchctl assign 3 --owner gemini
-  orchctl assign login-k3f9qa 3 --writes src/login/ --criticality complex",
+  orchctl assign login-k3f9qa 3 --writes src/login/ --criticality complex
+  orchctl assign login-k3f9qa --from assignment.json",
     group = clap::ArgGroup::new("change").required(true).multiple(true)
 )]
 pub struct AssignArgs {
-    /// RUN (may be left out) and UNIT
-    #[arg(required = true, num_args = 1..=2, value_names = ["RUN", "UNIT"])]
+    /// RUN (may be left out) and UNIT; with --from, RUN alone
+    #[arg(required_unless_present = "from", num_args = 1..=2, value_names = ["RUN", "UNIT"])]
     pub target: Vec<String>,
+    /// Apply an assignment document, the JSON an assignment agent answers with: all of it, or nothing. `-` reads it from standard input
+    #[arg(long, value_name = "FILE|-", group = "change", conflicts_with_all = ["owner", "criticality", "writes", "reads"])]
+    pub from: Option<PathBuf>,
     /// Backend that does it
     #[arg(long, value_name = "B", group = "change")]
     pub owner: Option<String>,

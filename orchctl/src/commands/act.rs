@@ -1,6 +1,7 @@
 //! `orchctl assign`, `retry`, `skip`, `cancel`, `pause`, `resume`: one act each on a unit or run.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use roundtable_shared::BUILT_IN_BACKENDS;
 use roundtable_shared::view::{Operation, OperationAct, OperationReply, Query, RunSelector, WorkerView};
@@ -11,9 +12,13 @@ use crate::args::{AssignArgs, CancelArgs, JsonArg, PauseArgs, ResumeArgs, SkipAr
 use crate::context::{Context, Session};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
+use crate::intake::{read_stdin, read_text};
 use crate::select::{Selector, Target, exactly};
 
 pub(super) async fn assign(context: &Context, args: &AssignArgs) -> Result<Exit> {
+    if let Some(file) = &args.from {
+        return assign_from(context, args, file).await;
+    }
     let session = context.session().await?;
     let done = async {
         if let Some(owner) = &args.owner {
@@ -28,6 +33,23 @@ pub(super) async fn assign(context: &Context, args: &AssignArgs) -> Result<Exit>
             reads: args.reads.clone(),
         };
         session.api.operate(&on(exactly(&target.run), act)).await
+    };
+    let done = done.await;
+    after_act(context, session, args.json, done).await
+}
+
+/// All a document says, or nothing.
+async fn assign_from(context: &Context, args: &AssignArgs, file: &Path) -> Result<Exit> {
+    let word = match args.target.as_slice() {
+        [] => None,
+        [run] => Some(run.as_str()),
+        _ => return Err(Failure::usage("a document names its units itself; --from takes a run alone")),
+    };
+    let document = if file.as_os_str() == "-" { read_stdin("assignment document")? } else { read_text(file, "assignment document")? };
+    let session = context.session().await?;
+    let done = async {
+        let run = Selector::new(&session.api, context.git_dir_here().await).await?.run(word)?.run.clone();
+        session.api.operate(&on(exactly(&run), OperationAct::AssignDocument { document })).await
     };
     let done = done.await;
     after_act(context, session, args.json, done).await

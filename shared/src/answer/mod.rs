@@ -2,6 +2,7 @@
 //! are here too. Asking again and falling back are the engine's.
 
 mod assign;
+mod document;
 mod extract;
 mod fields;
 mod orchestrate;

@@ -54,6 +54,11 @@ pub enum OperationAct {
         #[serde(default)]
         reads: Option<Vec<String>>,
     },
+    /// Change assignments by a document: all of it, or nothing.
+    AssignDocument {
+        /// The document, as the assignment agent answers.
+        document: String,
+    },
     /// The work seat again, counters at 0.
     Retry {
         /// Unit.

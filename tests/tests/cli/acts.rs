@@ -1,7 +1,7 @@
 //! Acts on a run under way: assign, skip, cancel, pause, resume, retry.
 
 use roundtable_tests::harness::{Playbook, Signal, SpecText, Turn, Unit, step, wait_for};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{World, is_working, unit};
 
@@ -64,6 +64,51 @@ fn units_are_assigned_skipped_cancelled_and_the_run_paused_and_resumed() {
     for act in ["retry", "skip", "cancel"] {
         world.orchctl(&[act, "2"]).run().expect(1).err_has(&["has ended"]);
     }
+}
+
+#[test]
+fn a_document_assigns_all_it_names_or_nothing() {
+    let world = gated(3);
+    let one = format!("scripted:{}=1", world.play.display());
+    let run = world.run_without_workers(&["--mode", "deterministic", "--workers", &one]).start();
+    let status = world.wait_for_status("unit 1 to work", &run, |status| is_working(status, "1"));
+    let id = status["run"].as_str().expect("an id");
+    let file = world.sandbox.path("assignment.json");
+    let apply = |document: Value| {
+        std::fs::write(&file, document.to_string()).expect("written");
+        world.orchctl(&["assign", id, "--from"]).path(&file)
+    };
+    let mixed = json!({ "dispatch_units": [
+        { "task_id": "2", "writes": "not-a-list" }, { "task_id": "3", "owner_agent": "nobody", "writes": ["fine.txt"] }, { "task_id": "9" },
+        { "task_id": "1", "writes": ["other.txt"] },
+    ] });
+    apply(mixed).run().expect(3).err_has(&["nothing was applied", "unit 2, writes", "unit 3, owner_agent", "unit 9, task_id"]);
+    let begun = json!({ "dispatch_units": [{ "task_id": "1", "writes": ["other.txt"] }, { "task_id": "3", "writes": ["fine.txt"] }] });
+    apply(begun).run().expect(3).err_has(&["nothing was applied", "unit 1, writes: it is in_progress and holds its writes"]);
+    assert_eq!(unit(&world.status(), "3")["writes"], json!(["part-3.txt"]));
+    std::fs::write(&file, "no document").expect("written");
+    world.orchctl(&["assign", "--from"]).path(&file).run().expect(3).err_has(&["one JSON object"]);
+    world.orchctl(&["assign", id, "2", "--from"]).path(&file).run().expect(3).err_has(&["--from takes a run alone"]);
+    world.orchctl(&["assign", id, "--owner", "codex", "--from"]).path(&file).run().expect(3);
+
+    let fine = json!({ "dispatch_units": [
+        { "task_id": "2", "type": "ui", "owner_agent": "gemini", "criticality": "complex", "writes": ["./two.txt", "part-2.txt"], "depends_on": ["3"] },
+        { "task_id": "3", "writes": ["three.txt", "part-3.txt"], "reads": null },
+    ], "window_mapping": { "3": "last" } });
+    std::fs::write(&file, fine.to_string()).expect("written");
+    let typed = std::process::Stdio::from(std::fs::File::open(&file).expect("opened"));
+    world.orchctl(&["assign", id, "--from", "-"]).stdin(typed).run().expect(0).out_has(&["2 units are assigned anew"]);
+    let status = world.status();
+    let (two, three) = (unit(&status, "2"), unit(&status, "3"));
+    assert_eq!(
+        (&two["owner_agent"], &two["criticality"], &two["writes"]),
+        (&"gemini".into(), &"complex".into(), &json!(["two.txt", "part-2.txt"]))
+    );
+    assert_eq!(three["writes"], json!(["three.txt", "part-3.txt"]));
+    assert!(two["waiting"].as_array().expect("waits").iter().any(|wait| wait["on"] == "3"), "{two:#}");
+    apply(json!({ "dispatch_units": [{ "task_id": "3", "depends_on": ["2"] }] })).run().expect(3).err_has(&["cycle"]);
+    std::fs::write(world.sandbox.path("go"), "").expect("written");
+    run.wait().expect(0);
 }
 
 #[test]

@@ -70,3 +70,15 @@ fn only_manual_runs_are_stepped() {
     world.run(&[]).run().expect(0);
     world.orchctl(&["step", "dispatch"]).run().expect(1).err_has(&["deterministic", "--mode manual"]);
 }
+
+#[test]
+fn a_document_assigns_what_is_to_be_dispatched() {
+    let world = World::new(&SpecText::parallel("login", 1), &Playbook::new());
+    world.run_without_workers(&["--mode", "manual"]).run().expect(1);
+    let file = world.sandbox.path("assignment.json");
+    std::fs::write(&file, r#"{"dispatch_units":[{"task_id":"1","owner_agent":"codex","target_window":"main"}]}"#).expect("written");
+    world.orchctl(&["assign", "--from"]).path(&file).run().expect(0).out_has(&["1 unit is assigned anew"]);
+    let agents = world.agents(1);
+    let done = world.orchctl(&["step", "dispatch", "--json", "--workers", &agents]).run().expect(0).json();
+    assert_eq!(unit(&done, "1")["status"], "pending_review", "{done:#}");
+}

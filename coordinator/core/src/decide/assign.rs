@@ -258,7 +258,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Adds a dependency unless it is unknown, does not run, or would close a cycle.
-    fn add_dependency(&mut self, from: usize, on: &UnitId) -> bool {
+    pub(super) fn add_dependency(&mut self, from: usize, on: &UnitId) -> bool {
         let Some(to) = self.run.positions.get(on).copied().filter(|to| self.run.units[*to].runs) else { return false };
         if self.edges[from].contains(&to) {
             return false;

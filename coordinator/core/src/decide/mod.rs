@@ -15,6 +15,7 @@ mod close;
 mod consult;
 mod contend;
 mod cordon;
+mod document;
 mod failure;
 mod fix;
 mod import;

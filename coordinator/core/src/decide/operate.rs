@@ -3,7 +3,7 @@
 use roundtable_shared::manifest::Manifest;
 use roundtable_shared::{Assignment, BackendName, Criticality, DecisionId, DecisionKind, RunId, UnitId, UnitState, WorkerId};
 
-use super::{Deciding, answer, attach, cancel, close, step};
+use super::{Deciding, answer, attach, cancel, close, document, step};
 use crate::change::Rejection;
 use crate::command::{Act, Operate};
 use crate::effect::Effect;
@@ -33,6 +33,7 @@ pub(super) fn operate(d: &mut Deciding<'_>, operate: Operate) -> Result<(), Reje
         Act::Assign { unit, owner, criticality, writes, reads } => {
             assign(d, &run, &unit, Changes { owner, criticality, writes, reads }, by)
         }
+        Act::AssignAll { proposals } => document::assign_all(d, &run, &proposals, &by),
         Act::Retry { unit } => answer::retry_act(d, &run, &unit, by),
         Act::Skip { unit, dependants } => cancel::skip_act(d, &run, &unit, dependants),
         Act::Cancel { unit: Some(unit) } => cancel::cancel_act(d, &run, &unit),
@@ -93,15 +94,20 @@ fn assign(d: &mut Deciding<'_>, run: &RunId, id: &UnitId, changes: Changes, by: 
         reads: manifest.reads.entries().to_vec(),
         depends_on: Vec::new(),
     };
-    let has_owner = assignment.owner_agent.is_some();
+    reassign(d, run, assignment, by);
+    d.done(format!("unit {id} is assigned anew"));
+    Ok(())
+}
+
+/// What a person says stands; a unit that waited for an owner goes on.
+pub(super) fn reassign(d: &mut Deciding<'_>, run: &RunId, assignment: Assignment, by: String) {
+    let (id, has_owner) = (assignment.unit.clone(), assignment.owner_agent.is_some());
     d.emit(run, Fact::UnitReassigned { assignment: Box::new(assignment), by });
     let missing: DecisionId = DecisionKind::MissingOwnerAgent.id(Some(id.as_str()));
     if has_owner && d.is_open(run, &missing) {
         super::withdraw(d, run, &missing, "it has an owner now");
-        answer::release_to_fix(d, run, id);
+        answer::release_to_fix(d, run, &id);
     }
-    d.done(format!("unit {id} is assigned anew"));
-    Ok(())
 }
 
 fn pause(d: &mut Deciding<'_>, run: &RunId, note: Option<String>, by: String) -> Result<(), Rejection> {
