@@ -197,7 +197,7 @@ async fn until_done(work: &Work<AgentHost>, options: &JoinOptions, shutdown: &Sh
     }
 }
 
-/// Waits until nothing is held any more: true. Or until nothing is left to do but to hand in, with no coordinator to take it for so long: false.
+/// Waits until nothing is held any more: true. Or until nothing is left to do but to hand in, with no coordinator that takes it for so long: false.
 async fn emptied(work: &Work<AgentHost>, alone_max: Duration) -> bool {
     let mut changes = work.changes();
     let mut look = tokio::time::interval(LOOK_EVERY);
@@ -206,7 +206,7 @@ async fn emptied(work: &Work<AgentHost>, alone_max: Duration) -> bool {
         if work.count() == 0 {
             return true;
         }
-        if work.is_linked() || work.is_busy() {
+        if work.is_heard() || work.is_busy() {
             alone_since = None;
         } else if alone_since.get_or_insert_with(tokio::time::Instant::now).elapsed() >= alone_max {
             return false;

@@ -1,7 +1,7 @@
 //! Packs on the wire: pieces in, pieces out, in bounded memory.
 
 use bytes::Bytes;
-use roundtable_runtime::git::{Oid, PackRequest, ReceiveLimits, Sender};
+use roundtable_runtime::git::{GitError, Oid, PackRequest, ReceiveLimits, Sender};
 use roundtable_shared::CommitId;
 use roundtable_shared::limits::CHUNK_BYTES_MAX;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -82,7 +82,8 @@ impl Incoming {
     /// That was all: the objects are checked and kept.
     pub async fn finish(self) -> Result<(), RepositoryError> {
         drop(self.pipe);
-        self.received.await.map_err(|error| RepositoryError::Refused(format!("receiving broke: {error}")))??;
+        let broke = |error| RepositoryError::Git(GitError::Unexpected { verb: "index-pack", what: format!("receiving broke: {error}") });
+        self.received.await.map_err(broke)??;
         self.repository.received();
         Ok(())
     }

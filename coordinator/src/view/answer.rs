@@ -54,7 +54,7 @@ pub fn answer(core: &Core, now: Now, query: &Query) -> Result<Value, ViewError> 
         }
         Query::Attempts { run, unit } => {
             let run = of(core, run)?;
-            if unit == "-" { json(super::run_attempts(run)) } else { json(super::attempts(unit_of(run, unit)?)) }
+            if unit == "-" { json(super::run_attempts(run)) } else { json(super::attempts_now(fleet, run, unit_of(run, unit)?)) }
         }
         Query::Explain { run, unit } => {
             let run = of(core, run)?;

@@ -1,11 +1,29 @@
 //! `attempts --json`.
 
+use roundtable_core::fleet::Fleet;
 use roundtable_core::state::{Attempt, Run, Unit};
 use roundtable_shared::view::AttemptView;
+
+use super::unit::key;
 
 /// Attempts of a unit, oldest first.
 pub fn attempts(unit: &Unit) -> Vec<AttemptView> {
     unit.attempts.iter().map(attempt).collect()
+}
+
+/// The same, with those that are over and still being handed in told from those that run.
+pub fn attempts_now(fleet: &Fleet, run: &Run, unit: &Unit) -> Vec<AttemptView> {
+    let now = |each: &Attempt| {
+        let shown = attempt(each);
+        match fleet.delivering(&key(run, unit, each)).filter(|_| each.is_live()) {
+            Some(why) => {
+                let error = (!why.is_empty()).then(|| why.to_owned());
+                AttemptView { outcome: "delivering".to_owned(), error, ..shown }
+            }
+            None => shown,
+        }
+    };
+    unit.attempts.iter().map(now).collect()
 }
 
 /// The run's own attempts, oldest first.

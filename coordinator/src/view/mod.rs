@@ -16,7 +16,7 @@ mod waiting;
 mod workers;
 
 pub use answer::{ViewError, answer};
-pub use attempts::{attempt_keys, attempts, run_attempts};
+pub use attempts::{attempt_keys, attempts, attempts_now, run_attempts};
 pub use decisions::{decision, decisions};
 pub(crate) use decisions::{decision_task, is_escalated, open_decisions};
 pub use events::{agent_event_line, transition_line};

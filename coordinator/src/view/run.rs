@@ -83,6 +83,7 @@ pub fn status(state: &State, fleet: &Fleet, now: Now, run: &Run) -> StatusView {
         exit: exit_code(state, run),
         slots: slots(fleet, now),
         missing: missing(fleet, now, run),
+        problems: Vec::new(),
         runs: runs(state),
     }
 }

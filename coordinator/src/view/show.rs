@@ -17,7 +17,7 @@ pub fn show(state: &State, fleet: &Fleet, now: Now, run: &Run, unit: &Unit) -> S
     ShowView {
         unit: view(&Viewer::new(state, fleet, now, run), unit),
         tasks: run.outline.unit(unit.id.as_str()).map(|outlined| tasks::tasks(outlined, unit)).unwrap_or_default(),
-        attempt_list: attempts::attempts(unit),
+        attempt_list: attempts::attempts_now(fleet, run, unit),
         findings: findings::findings(run, Some(unit)),
         decisions: decisions::open_decisions(run).into_iter().filter(about).map(|each| decisions::decision(run, each, now.wall)).collect(),
         notices: notices(run, unit),
@@ -47,7 +47,8 @@ pub fn explain(state: &State, fleet: &Fleet, now: Now, run: &Run, unit: &Unit) -
     let shown = view(&Viewer::new(state, fleet, now, run), unit);
     let mut sentences = vec![match (&shown.role, &shown.worker) {
         (Some(role), Some(worker)) => {
-            format!("Unit {} is {}: attempt {} ({role}) runs on {worker}.", shown.id, shown.status, shown.attempt)
+            let doing = if shown.delivering.is_some() { "is over and delivering" } else { "runs" };
+            format!("Unit {} is {}: attempt {} ({role}) {doing} on {worker}.", shown.id, shown.status, shown.attempt)
         }
         _ if !shown.runs => format!("Unit {} does not run in this run.", shown.id),
         _ if unit.state.is_terminal() => format!("Unit {} is {}; it waits for nothing.", shown.id, shown.status),

@@ -6,7 +6,7 @@ use roundtable_core::command::Now;
 use roundtable_core::fleet::Fleet;
 use roundtable_core::state::{Attempt, Run, State, Unit};
 use roundtable_shared::view::UnitView;
-use roundtable_shared::{Seat, UnitId, UnitState};
+use roundtable_shared::{AttemptKey, Seat, UnitId, UnitState};
 
 use super::findings::open_findings;
 use super::run::{in_shown_order, number};
@@ -70,8 +70,13 @@ pub(super) fn view(viewer: &Viewer<'_>, unit: &Unit) -> UnitView {
         open_findings: open_count(viewer.run, unit),
         last_severity: unit.last_severity().map(|severity| severity.to_string()),
         running_ms: live.map(|attempt| viewer.now.wall.since(attempt.granted_at)),
+        delivering: live.and_then(|attempt| viewer.fleet.delivering(&key(viewer.run, unit, attempt))).map(str::to_owned),
         summary: unit.report.as_ref().map(|report| report.summary.clone()).filter(|summary| !summary.is_empty()),
     }
+}
+
+pub(super) fn key(run: &Run, unit: &Unit, attempt: &Attempt) -> AttemptKey {
+    AttemptKey { run: run.id.clone(), unit: Some(unit.id.clone()), attempt: attempt.no }
 }
 
 /// The live attempt that stands for the unit: work, else the check, else the first reviewer.

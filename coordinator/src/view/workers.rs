@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 use roundtable_core::command::Now;
 use roundtable_core::fleet::{Fleet, LOST_MS, Offer, SUSPECT_MS, Worker};
 use roundtable_core::state::{ParkKey, State};
+use roundtable_shared::AttemptKey;
 use roundtable_shared::view::{BackendView, WorkerView};
 
 /// All workers this process knows.
 pub fn workers(state: &State, fleet: &Fleet, now: Now) -> Vec<WorkerView> {
-    fleet.workers.values().map(|each| worker(state, each, now)).collect()
+    fleet.workers.values().map(|each| worker(state, fleet, each, now)).collect()
 }
 
-fn worker(state: &State, worker: &Worker, now: Now) -> WorkerView {
+fn worker(state: &State, fleet: &Fleet, worker: &Worker, now: Now) -> WorkerView {
     let leases: Vec<String> = state.live_of(&worker.id).map(|(key, _)| key.to_string()).collect();
+    let handed_in = |key: &AttemptKey| Some((key.to_string(), fleet.delivering(key)?.to_owned()));
+    let delivering = state.live_of(&worker.id).filter_map(|(key, _)| handed_in(key)).collect();
     let status = if !worker.introduced || worker.is_silent(now, LOST_MS) {
         "gone"
     } else if !worker.connected || worker.is_silent(now, SUSPECT_MS) {
@@ -44,6 +47,7 @@ fn worker(state: &State, worker: &Worker, now: Now) -> WorkerView {
         backends: worker.offers.iter().map(|(name, offer)| (name.to_string(), backend(offer))).collect(),
         labels: worker.labels.clone(),
         last_seen_ms: now.mono_ms.saturating_sub(worker.seen_ms),
+        delivering,
         version: worker.version.clone(),
         leases,
     }

@@ -326,6 +326,7 @@ impl World {
                     lease: LeaseRef { key: key.clone(), lease_id: attempt.lease_id },
                     phase: LeasePhase::Running,
                     last_event_seq: 0,
+                    waiting: String::new(),
                 });
                 let held = live.collect();
                 self.send(Command::Heartbeat { worker, session, held });

@@ -68,7 +68,12 @@ pub fn activity(unit: &UnitView) -> String {
     let by = unit.backend.as_deref().map(|name| format!(" by {}", backend(name))).unwrap_or_default();
     // What has just begun needs no "for 9ms".
     let since = unit.running_ms.filter(|ms| *ms >= 1000).map(|ms| format!(" for {}", duration(ms))).unwrap_or_default();
-    format!("{role}{by} on {worker}{since}")
+    let delivering = match unit.delivering.as_deref() {
+        Some("") => ", delivering".to_owned(),
+        Some(why) => format!(", delivering: {why}"),
+        None => String::new(),
+    };
+    format!("{role}{by} on {worker}{since}{delivering}")
 }
 
 /// What keeps it, in a line; empty when nothing does.

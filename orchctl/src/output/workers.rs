@@ -40,7 +40,9 @@ pub fn render(workers: &[WorkerView], reach: &Reach, paint: Paint) -> String {
             }
         }
         for lease in &worker.leases {
-            table.note(Cell::new(Style::Dim, lease.clone()));
+            let delivering = worker.delivering.get(lease);
+            let why = delivering.map(|why| if why.is_empty() { " delivering".to_owned() } else { format!(" delivering: {why}") });
+            table.note(Cell::new(Style::Dim, format!("{lease}{}", why.unwrap_or_default())));
         }
     }
     table.render(paint)

@@ -71,7 +71,8 @@ impl TryFrom<v1::Phase> for LeasePhase {
 
 impl From<&HeldLease> for v1::HeldLease {
     fn from(held: &HeldLease) -> Self {
-        Self { lease: Some((&held.lease).into()), phase: v1::Phase::from(held.phase).into(), last_event_seq: held.last_event_seq }
+        let phase = v1::Phase::from(held.phase).into();
+        Self { lease: Some((&held.lease).into()), phase, last_event_seq: held.last_event_seq, waiting: held.waiting.clone() }
     }
 }
 
@@ -81,7 +82,7 @@ impl TryFrom<v1::HeldLease> for HeldLease {
     fn try_from(held: v1::HeldLease) -> Result<Self, WireError> {
         let phase = held.phase().try_into()?;
         let lease = held.lease.ok_or(WireError::Missing("held.lease"))?.try_into()?;
-        Ok(Self { lease, phase, last_event_seq: held.last_event_seq })
+        Ok(Self { lease, phase, last_event_seq: held.last_event_seq, waiting: held.waiting })
     }
 }
 
@@ -201,7 +202,8 @@ mod tests {
             held in proptest::collection::vec((lease(), phase(), any::<u64>()), 0..4),
             origin in ("[a-f0-9]{0,8}", "[a-f0-9]{0,8}", "[ -~]{0,8}"),
         ) {
-            let held = held.into_iter().map(|(lease, phase, last_event_seq)| HeldLease { lease, phase, last_event_seq }).collect();
+            let held = held.into_iter().map(|(lease, phase, last_event_seq)| HeldLease { lease, phase, last_event_seq, waiting: format!("{phase:?}") });
+            let held = held.collect();
             let introduction = Introduction {
                 incarnation,
                 name,
@@ -218,7 +220,7 @@ mod tests {
 
     #[test]
     fn an_unknown_phase_is_refused() {
-        let held = v1::HeldLease { lease: None, phase: 99, last_event_seq: 0 };
+        let held = v1::HeldLease { lease: None, phase: 99, ..Default::default() };
         assert!(HeldLease::try_from(held).is_err());
     }
 }

@@ -6,7 +6,7 @@ mod fleet;
 mod lease;
 mod status;
 
-pub use status::{code_of, message_of, status_of};
+pub use status::{code_of, message_of, status_of, told_code_of};
 
 /// Why a message cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -14,11 +14,14 @@ pub fn status_of(code: ErrorCode, message: impl Into<String>) -> Status {
     Status::with_details(grpc_code(code), message, detail.encode_to_vec().into())
 }
 
+/// The error code the other side itself gave; `None` for a status that something on the way there made up.
+pub fn told_code_of(status: &Status) -> Option<ErrorCode> {
+    v1::ErrorDetail::decode(status.details()).ok().and_then(|detail| parse_code(&detail.code))
+}
+
 /// The error code of a status received: from its detail, else from its gRPC code.
 pub fn code_of(status: &Status) -> ErrorCode {
-    if let Ok(detail) = v1::ErrorDetail::decode(status.details())
-        && let Some(code) = parse_code(&detail.code)
-    {
+    if let Some(code) = told_code_of(status) {
         return code;
     }
     match status.code() {
@@ -84,7 +87,8 @@ mod tests {
     fn every_code_survives_the_wire() {
         for (code, _) in CODES {
             let status = status_of(code, "why");
-            assert_eq!(code_of(&status), code);
+            assert_eq!((code_of(&status), told_code_of(&status)), (code, Some(code)));
+            assert_eq!(told_code_of(&Status::new(grpc_code(code), "why")), None, "not told by us");
             assert_eq!(message_of(&status), "why");
         }
     }

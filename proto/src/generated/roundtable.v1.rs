@@ -152,6 +152,9 @@ pub struct HeldLease {
     pub phase: i32,
     #[prost(uint64, tag = "3")]
     pub last_event_seq: u64,
+    /// Why the outcome is not handed in yet, for people; empty while nothing stands in the way.
+    #[prost(string, tag = "4")]
+    pub waiting: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Welcome {

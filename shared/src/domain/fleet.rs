@@ -55,6 +55,9 @@ pub struct HeldLease {
     pub phase: LeasePhase,
     /// Sequence number of its last agent event; 0 = none.
     pub last_event_seq: u64,
+    /// Why its outcome is not handed in yet; empty while nothing stands in the way.
+    #[serde(default)]
+    pub waiting: String,
 }
 
 /// A worker introduces itself.

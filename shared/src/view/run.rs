@@ -79,6 +79,9 @@ pub struct StatusView {
     /// Backends waited for that nobody has offered for a moment.
     #[serde(default)]
     pub missing: Vec<String>,
+    /// What keeps the coordinator itself from going on, each with what it does about it: its data directory cannot be written.
+    #[serde(default)]
+    pub problems: Vec<String>,
     /// All runs.
     #[serde(default)]
     pub runs: Vec<RunLine>,
@@ -153,6 +156,9 @@ pub struct UnitView {
     pub last_severity: Option<String>,
     /// Milliseconds since its live attempt was granted, if one.
     pub running_ms: Option<u64>,
+    /// Its live attempt is over and being handed in: what stands in the way, empty if nothing does; null while it runs.
+    #[serde(default)]
+    pub delivering: Option<String>,
     /// The agent's own summary of its last accepted work.
     pub summary: Option<String>,
 }
@@ -291,7 +297,7 @@ pub struct AttemptView {
     pub base: String,
     /// Result, if one.
     pub commit: Option<String>,
-    /// `running`, `completed`, `failed`, `lost`, `handed_back`, `revoked`, `stale`.
+    /// `running`, `delivering`, `completed`, `failed`, `lost`, `handed_back`, `revoked`, `stale`.
     pub outcome: String,
     /// Class word of a failure.
     pub class: Option<String>,
@@ -362,6 +368,9 @@ pub struct WorkerView {
     pub version: String,
     /// What it runs: run, unit, attempt.
     pub leases: Vec<String>,
+    /// Of those, what is over and being handed in, and what stands in the way.
+    #[serde(default)]
+    pub delivering: BTreeMap<String, String>,
 }
 
 /// A backend of a worker.

@@ -1,9 +1,10 @@
-//! Delivery: events while the attempt runs, then its commit, then its outcome, until a verdict comes. It goes on over broken links for as long as it takes.
+//! Delivery: events while the attempt runs, then its commit, then its outcome, until a verdict comes. It goes on over broken links and a coordinator in trouble
+//! for as long as it takes: only the coordinator's word ends it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use roundtable_proto::convert::{code_of, message_of};
+use roundtable_proto::convert::{message_of, told_code_of};
 use roundtable_proto::v1;
 use roundtable_proto::v1::fleet_client::FleetClient;
 use roundtable_shared::error::ErrorCode;
@@ -20,10 +21,12 @@ use crate::spool::{AttemptSpool, SpoolError};
 
 /// Chunks in flight before an acknowledgement.
 const WINDOW: usize = 16;
-/// Pause after a failure that a new link alone does not cure.
-const PAUSE: Duration = Duration::from_millis(500);
-/// Tries with an answer from the coordinator before a delivery is given up as refused.
-const REFUSED_MAX: u32 = 5;
+/// Longest pause after the first failure; doubles with each.
+const PAUSE_FIRST_MS: u64 = 500;
+/// Longest pause at all. Drawn at random below it, so that what a fleet owes does not come at once.
+const PAUSE_MAX_MS: u64 = 15_000;
+/// Longest reason that is told, characters.
+const WHY_CHARS_MAX: usize = 200;
 
 /// The link as delivery sees it: `None` while it is down.
 pub(super) type Client = watch::Receiver<Option<FleetClient<Channel>>>;
@@ -39,16 +42,84 @@ pub(super) enum Verdict {
     Rejected(String),
 }
 
-/// Sends events until the attempt has ended and all are durable at the coordinator, or it does not want them.
-pub(super) async fn events(spool: AttemptSpool, mut client: Client) {
-    let mut acked = 0;
+/// The coordinator's last word on an attempt, if a refusal of its is one. The one place that decides it: nothing else ends a delivery, and a status that
+/// something on the way made up is nobody's word.
+fn last_word(told: Option<ErrorCode>, why: &str) -> Option<Verdict> {
+    match told? {
+        // The lease is not known there as this worker's: nothing can come of it any more.
+        ErrorCode::Stale => Some(Verdict::Stale(why.to_owned())),
+        // What was sent is not what it says, or is more than is taken; it would be the same the next time.
+        ErrorCode::InvalidInput => Some(Verdict::Rejected(why.to_owned())),
+        // Its disk, its repository, its certificates, the way there: they are put right, and then it is taken.
+        ErrorCode::NotFound
+        | ErrorCode::Conflict
+        | ErrorCode::NotAuthorised
+        | ErrorCode::Unreachable
+        | ErrorCode::Exhausted
+        | ErrorCode::Internal => None,
+    }
+}
+
+/// The coordinator's answer to a report; `None`: not now.
+fn verdict_of(verdict: v1::Verdict) -> Result<Verdict, String> {
+    match verdict.kind() {
+        v1::verdict::Kind::Accepted => Ok(Verdict::Accepted),
+        v1::verdict::Kind::Stale => Ok(Verdict::Stale(verdict.reason)),
+        v1::verdict::Kind::Rejected => Ok(Verdict::Rejected(verdict.reason)),
+        v1::verdict::Kind::RetryLater | v1::verdict::Kind::Unspecified => Err(verdict.reason),
+    }
+}
+
+/// Failures in a row, and the pauses between.
+#[derive(Default)]
+struct Again {
+    failures: u32,
+}
+
+impl Again {
+    /// The pause after one more failure, before full jitter.
+    fn bound_ms(&mut self) -> u64 {
+        let bound = PAUSE_FIRST_MS.saturating_mul(1 << self.failures.min(10)).min(PAUSE_MAX_MS);
+        self.failures += 1;
+        bound
+    }
+
+    /// Waits it out, or until there is another link: what was wrong may have been the one there was.
+    async fn pause(&mut self, client: &mut Client) {
+        let bound = self.bound_ms();
+        let pause = getrandom::u64().unwrap_or(bound) % (bound + 1);
+        client.mark_unchanged();
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(pause)) => {}
+            _ = client.changed() => {}
+        }
+    }
+}
+
+/// A reason in a line, within a bound.
+fn short(why: &str) -> String {
+    why.lines().next().unwrap_or_default().chars().take(WHY_CHARS_MAX).collect()
+}
+
+/// Sends events until the attempt has ended and all are durable at the coordinator, or it does not want them. `say` is told what stands in the way, empty
+/// once nothing does.
+pub(super) async fn events(spool: AttemptSpool, mut client: Client, say: impl Fn(String)) {
+    let (mut acked, mut again) = (0, Again::default());
     loop {
         let Some(link) = connected(&mut client).await else { return };
+        let before = acked;
         match stream_events(&spool, link, &mut acked).await {
-            Ok(()) => return,
-            Err(StreamError::Link(why)) => {
+            Ok(()) => return say(String::new()),
+            Err(StreamError::Told(told, why)) if last_word(told, &why).is_some() => {
+                return warn!(lease = %spool.lease().lease.key, %why, "the rest of an attempt's events is not wanted");
+            }
+            Err(StreamError::Told(_, why) | StreamError::Link(why)) => {
                 debug!(lease = %spool.lease().lease.key, %why, "sending events broke; again");
-                tokio::time::sleep(PAUSE).await;
+                say(short(&why));
+                if acked > before {
+                    again = Again::default();
+                }
+                again.pause(&mut client).await;
             }
             // It would be no better the next time, and the outcome must not wait for it.
             Err(StreamError::Spool(error)) => {
@@ -60,10 +131,18 @@ pub(super) async fn events(spool: AttemptSpool, mut client: Client) {
 
 /// Why a stream of events broke.
 enum StreamError {
+    /// The coordinator's word, if it is one.
+    Told(Option<ErrorCode>, String),
     /// The way there.
     Link(String),
     /// Our own disk.
     Spool(SpoolError),
+}
+
+impl From<tonic::Status> for StreamError {
+    fn from(status: tonic::Status) -> Self {
+        Self::Told(told_code_of(&status), message_of(&status))
+    }
 }
 
 impl From<String> for StreamError {
@@ -77,7 +156,7 @@ async fn stream_events(spool: &AttemptSpool, mut client: FleetClient<Channel>, a
     let lease = v1::LeaseRef::from(&spool.lease().lease);
     let (chunks, stream) = mpsc::channel(WINDOW);
     let mut chunks = Some(chunks);
-    let mut acks = client.put_events(ReceiverStream::new(stream)).await.map_err(|status| message_of(&status))?.into_inner();
+    let mut acks = client.put_events(ReceiverStream::new(stream)).await?.into_inner();
     let mut reader = spool.reader(*acked + 1).map_err(StreamError::Spool)?;
     let mut position = spool.watch();
     // Last event of each chunk that is not acknowledged: one acknowledgement may stand for many of them.
@@ -105,7 +184,7 @@ async fn stream_events(spool: &AttemptSpool, mut client: FleetClient<Channel>, a
         tokio::select! {
             changed = position.changed(), if chunks.is_some() && in_flight.len() < WINDOW => changed.map_err(|_| "the spool closed".to_owned())?,
             ack = acks.next() => {
-                let ack = ack.ok_or_else(|| "the stream ended".to_owned())?.map_err(|status| message_of(&status))?;
+                let ack = ack.ok_or_else(|| "the stream ended".to_owned())??;
                 if ack.stale {
                     return Ok(());
                 }
@@ -122,71 +201,52 @@ async fn stream_events(spool: &AttemptSpool, mut client: FleetClient<Channel>, a
     }
 }
 
-/// Sends commit and outcome until there is a verdict. `None`: the worker stops first; the spool has it.
-pub(super) async fn outcome(spool: &AttemptSpool, runner: &impl Runner, facts: &AttemptFacts, client: &mut Client) -> Option<Verdict> {
-    let mut refused = 0;
+/// Sends commit and outcome until there is a verdict. `None`: the worker stops first; the spool has it. `say` is told what stands in the way.
+pub(super) async fn outcome(
+    spool: &AttemptSpool,
+    runner: &impl Runner,
+    facts: &AttemptFacts,
+    client: &mut Client,
+    say: impl Fn(String),
+) -> Option<Verdict> {
+    let mut again = Again::default();
     loop {
         let link = connected(client).await?;
-        match try_outcome(spool, runner, facts, link).await {
+        let why = match try_outcome(spool, runner, facts, link).await {
             Ok(verdict) => return Some(verdict),
-            Err(Failed::Link(why)) => debug!(lease = %spool.lease().lease.key, %why, "delivery broke; again"),
-            Err(Failed::Refused(why)) => {
-                refused += 1;
-                warn!(lease = %spool.lease().lease.key, %why, refused, "the coordinator did not take the outcome");
-                if refused >= REFUSED_MAX {
-                    return Some(Verdict::Rejected(why));
-                }
-            }
-            Err(Failed::Here(RunnerError(why))) => return Some(Verdict::Rejected(why)),
-        }
-        tokio::time::sleep(PAUSE).await;
+            Err(why) => why,
+        };
+        warn!(lease = %spool.lease().lease.key, %why, failures = again.failures + 1, "the outcome is not handed in yet; again");
+        say(short(&why));
+        again.pause(client).await;
     }
 }
 
-enum Failed {
-    /// The way there; try again.
-    Link(String),
-    /// The coordinator said no; try again a few times.
-    Refused(String),
-    /// Our own side cannot deliver it.
-    Here(RunnerError),
-}
-
+/// One try; `Err` says why there is no verdict yet.
 async fn try_outcome(
     spool: &AttemptSpool,
     runner: &impl Runner,
     facts: &AttemptFacts,
     mut client: FleetClient<Channel>,
-) -> Result<Verdict, Failed> {
+) -> Result<Verdict, String> {
+    let word = |status: &tonic::Status| {
+        let why = message_of(status);
+        last_word(told_code_of(status), &why).ok_or(why)
+    };
     let lease = spool.lease();
     if let Some(commit) = &facts.commit {
         match fetch::put_pack(&client, runner, lease, commit).await {
             Ok(()) => {}
-            Err(PutError::Runner(error)) => return Err(Failed::Here(error)),
-            Err(PutError::Status(status)) => return failed(&status),
+            Err(PutError::Runner(RunnerError(why))) => return Err(why),
+            Err(PutError::Status(status)) => return word(&status),
         }
     }
-    let text = serde_json::to_string(facts).map_err(|error| Failed::Here(RunnerError(error.to_string())))?;
+    let text = serde_json::to_string(facts).map_err(|error| error.to_string())?;
     let digest = blake3::hash(text.as_bytes()).to_hex().to_string();
     let report = v1::OutcomeReport { lease: Some((&lease.lease).into()), facts: text, digest };
-    let verdict = match client.report(report).await {
-        Ok(verdict) => verdict.into_inner(),
-        Err(status) => return failed(&status),
-    };
-    match verdict.kind() {
-        v1::verdict::Kind::Accepted => Ok(Verdict::Accepted),
-        v1::verdict::Kind::Stale => Ok(Verdict::Stale(verdict.reason)),
-        v1::verdict::Kind::Rejected => Ok(Verdict::Rejected(verdict.reason)),
-        v1::verdict::Kind::RetryLater | v1::verdict::Kind::Unspecified => Err(Failed::Refused(verdict.reason)),
-    }
-}
-
-fn failed(status: &tonic::Status) -> Result<Verdict, Failed> {
-    match code_of(status) {
-        // The lease is not known there at all: nothing more can be done for it.
-        ErrorCode::Stale => Ok(Verdict::Stale(message_of(status))),
-        ErrorCode::Unreachable => Err(Failed::Link(message_of(status))),
-        _ => Err(Failed::Refused(message_of(status))),
+    match client.report(report).await {
+        Ok(verdict) => verdict_of(verdict.into_inner()),
+        Err(status) => word(&status),
     }
 }
 
@@ -203,5 +263,60 @@ pub(super) fn log(lease: &LeaseRef, facts: &AttemptFacts, verdict: &Verdict) {
         Verdict::Accepted => info!(attempt = %lease.key, ended, "handed in"),
         Verdict::Stale(why) => info!(lease = %lease.key, %why, "too late, kept for the record"),
         Verdict::Rejected(why) => warn!(lease = %lease.key, %why, "not believed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use roundtable_proto::convert::status_of;
+    use tonic::{Code, Status};
+
+    use super::*;
+
+    fn word(status: &Status) -> Option<Verdict> {
+        last_word(told_code_of(status), "why")
+    }
+
+    #[test]
+    fn only_the_coordinators_own_last_word_ends_a_delivery() {
+        let cases = [
+            (ErrorCode::Stale, Some(Verdict::Stale("why".into()))),
+            (ErrorCode::InvalidInput, Some(Verdict::Rejected("why".into()))),
+            (ErrorCode::NotFound, None),
+            (ErrorCode::Conflict, None),
+            (ErrorCode::NotAuthorised, None),
+            (ErrorCode::Unreachable, None),
+            (ErrorCode::Exhausted, None),
+            (ErrorCode::Internal, None),
+        ];
+        for (code, wanted) in cases {
+            assert_eq!(word(&status_of(code, "why")), wanted, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn no_status_that_was_made_up_on_the_way_ends_it() {
+        for code in (0..=16).map(Code::from_i32) {
+            assert_eq!(word(&Status::new(code, "why")), None, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn three_answers_are_verdicts() {
+        use v1::verdict::Kind;
+        let answer = |kind: Kind| verdict_of(v1::Verdict { kind: kind.into(), reason: "why".into() });
+        assert_eq!(answer(Kind::Accepted), Ok(Verdict::Accepted));
+        assert_eq!(answer(Kind::Stale), Ok(Verdict::Stale("why".into())));
+        assert_eq!(answer(Kind::Rejected), Ok(Verdict::Rejected("why".into())));
+        assert_eq!(answer(Kind::RetryLater), Err("why".into()));
+        assert_eq!(answer(Kind::Unspecified), Err("why".into()));
+        assert!(verdict_of(v1::Verdict { kind: 99, reason: String::new() }).is_err(), "one of a later release");
+    }
+
+    #[test]
+    fn pauses_grow_to_a_bound() {
+        let mut again = Again::default();
+        let bounds: Vec<u64> = (0..8).map(|_| again.bound_ms()).collect();
+        assert_eq!(bounds, [500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000, 15_000]);
     }
 }

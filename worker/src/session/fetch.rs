@@ -96,8 +96,10 @@ pub(super) async fn put_pack(
     let mut client = client.clone();
     let put = client.put_pack(tokio_stream::wrappers::ReceiverStream::new(stream));
     let (sent, put): (Result<(), RunnerError>, _) = tokio::join!(send, put);
+    // Where our side stopped in the middle, what the other says of the rest is no word on the whole.
+    sent.map_err(PutError::Runner)?;
     put.map_err(PutError::Status)?;
-    sent.map_err(PutError::Runner)
+    Ok(())
 }
 
 /// Why a commit could not be sent.

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tonic::transport::Channel;
 use tracing::{info, warn};
 
-use super::deliver::{self, Verdict};
+use super::deliver;
 use super::link::Frames;
 use super::{Job, Progress, Runner, RunnerError, fetch};
 use crate::process::Redactor;
@@ -59,6 +59,8 @@ struct Held {
     phase: LeasePhase,
     pool: String,
     spool: Option<AttemptSpool>,
+    /// What keeps its outcome from being handed in.
+    waiting: String,
     cancel: watch::Sender<Option<String>>,
 }
 
@@ -89,9 +91,11 @@ impl<R: Runner> Work<R> {
         self.table().held.values().any(|held| held.phase != LeasePhase::Reported)
     }
 
-    /// Whether there is a coordinator to hand in to.
-    pub fn is_linked(&self) -> bool {
-        self.inner.client.borrow().is_some()
+    /// Whether there is a coordinator to hand in to: one that is there, and takes what is handed in.
+    pub fn is_heard(&self) -> bool {
+        let table = self.table();
+        let is_held_up = !table.held.is_empty() && table.held.values().all(|held| !held.waiting.is_empty());
+        self.inner.client.borrow().is_some() && !is_held_up
     }
 
     /// Attempts that came to a verdict.
@@ -146,7 +150,7 @@ impl<R: Runner> Work<R> {
         };
         self.update(&reference, |held| held.spool = Some(spool.clone()));
         self.say(Frame::Accepted(v1::Accepted { lease: Some((&reference).into()) }));
-        let events = tokio::spawn(deliver::events(spool.clone(), self.inner.client.subscribe()));
+        let events = tokio::spawn(deliver::events(spool.clone(), self.inner.client.subscribe(), self.says_what_waits(&reference)));
         let prepared = tokio::select! {
             prepared = self.prepare(&lease) => prepared,
             () = cancelled(&mut cancel) => {
@@ -259,19 +263,15 @@ impl<R: Runner> Work<R> {
     /// Delivers the outcome; after the verdict the lease is no longer held.
     async fn hand_in(&self, spool: &AttemptSpool, facts: &AttemptFacts) {
         let mut client = self.inner.client.subscribe();
-        let verdict = deliver::outcome(spool, self.inner.runner.as_ref(), facts, &mut client).await;
         let reference = &spool.lease().lease;
-        // The slot is free from here on; what is noted now only spares asking again.
-        self.release(reference);
+        let verdict = deliver::outcome(spool, self.inner.runner.as_ref(), facts, &mut client, self.says_what_waits(reference)).await;
         if let Some(verdict) = verdict {
             deliver::log(reference, facts, &verdict);
-            if !matches!(verdict, Verdict::Rejected(_))
-                && let Err(why) = blocking(spool.clone(), |spool| spool.mark_accepted()).await
-            {
+            if let Err(why) = blocking(spool.clone(), |spool| spool.mark_accepted()).await {
                 warn!(lease = %reference.key, %why, "the verdict could not be noted; it will be asked for again");
             }
         }
-        // Before the slot is free: the unit's next attempt gets the same folder.
+        // Before the lease is let go: the worktree is this lease's until then, and a worker that is empty may leave.
         self.inner.runner.forget(spool.lease()).await;
         self.release(reference);
     }
@@ -327,6 +327,15 @@ impl<R: Runner> Work<R> {
         }
     }
 
+    /// Keeps what stands in a delivery's way, for the next heartbeat to say.
+    fn says_what_waits(&self, lease: &LeaseRef) -> impl Fn(String) + Send + use<R> {
+        let (work, lease) = (self.clone(), lease.clone());
+        move |why| {
+            let why = work.inner.redactor.text(&why).into_owned();
+            work.update(&lease, |held| held.waiting = why);
+        }
+    }
+
     fn update(&self, lease: &LeaseRef, change: impl FnOnce(&mut Held)) {
         if let Some(held) = self.table().held.get_mut(lease) {
             change(held);
@@ -341,7 +350,7 @@ impl<R: Runner> Work<R> {
         let table = self.table();
         let held = table.held.iter().map(|(lease, held)| {
             let last_event_seq = held.spool.as_ref().map_or(0, |spool| spool.position().written_seq);
-            HeldLease { lease: lease.clone(), phase: held.phase, last_event_seq }
+            HeldLease { lease: lease.clone(), phase: held.phase, last_event_seq, waiting: held.waiting.clone() }
         });
         held.collect()
     }
@@ -378,7 +387,9 @@ impl<R: Runner> Frames for Work<R> {
             return self.say(Frame::HandBack(v1::HandBack { lease: Some((&reference).into()), reason, fault: false }));
         }
         let (cancel, cancelled) = watch::channel(None);
-        table.held.insert(reference, Held { phase: LeasePhase::Accepted, pool: lease.pool.clone(), spool: None, cancel });
+        table
+            .held
+            .insert(reference, Held { phase: LeasePhase::Accepted, pool: lease.pool.clone(), spool: None, waiting: String::new(), cancel });
         // The last one that is taken.
         table.draining |= self.inner.once;
         drop(table);

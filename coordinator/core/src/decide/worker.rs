@@ -124,6 +124,7 @@ fn note_phase(d: &mut Deciding<'_>, held: &HeldLease) {
     let watch = d.fleet.leases.entry(held.lease.key.clone()).or_insert_with(|| LeaseWatch::granted(worker, &limits, now));
     watch.missing_beats = 0;
     watch.reached(held.phase, false, &limits, now);
+    watch.waits(&held.waiting);
     if held.phase >= LeasePhase::Running {
         lease::note_started(d, &held.lease);
     }

@@ -11,6 +11,9 @@ pub const ACCEPTED_WITHOUT_PROGRESS_MS: u64 = 900_000;
 /// How long after its wall limit an attempt may still be ended and uploaded, before its worker counts as wedged.
 pub const OVERDUE_MS: u64 = 900_000;
 
+/// Longest reason of a worker that is kept.
+const WAITING_CHARS_MAX: usize = 300;
+
 /// A live lease as it is watched.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LeaseWatch {
@@ -24,13 +27,15 @@ pub struct LeaseWatch {
     pub preparing_until_ms: u64,
     /// Heartbeats in a row that did not list it.
     pub missing_beats: u32,
+    /// Why its outcome is not handed in yet, as its worker says.
+    pub waiting: String,
 }
 
 impl LeaseWatch {
     /// Just granted: it must be taken soon.
     pub fn granted(worker: WorkerId, limits: &RunLimits, now: Now) -> Self {
         let deadline_ms = now.mono_ms.saturating_add(limits.accept_ms);
-        Self { worker, phase: None, deadline_ms, preparing_until_ms: overdue_ms(limits, now), missing_beats: 0 }
+        Self { worker, phase: None, deadline_ms, preparing_until_ms: overdue_ms(limits, now), missing_beats: 0, waiting: String::new() }
     }
 
     /// From before a restart.
@@ -41,7 +46,13 @@ impl LeaseWatch {
             Some(_) => (Some(LeasePhase::Running), overdue),
             None => (None, now.mono_ms.saturating_add(GRACE_MS)),
         };
-        Self { worker: attempt.worker.clone(), phase, deadline_ms, preparing_until_ms: overdue, missing_beats: 0 }
+        let worker = attempt.worker.clone();
+        Self { worker, phase, deadline_ms, preparing_until_ms: overdue, missing_beats: 0, waiting: String::new() }
+    }
+
+    /// What its worker says of its outcome, within a bound.
+    pub fn waits(&mut self, why: &str) {
+        self.waiting = why.chars().take(WAITING_CHARS_MAX).collect();
     }
 
     /// It is known to be that far; `progress` = the worker said so just now, not merely that it still holds it.

@@ -6,7 +6,7 @@ mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use roundtable_shared::{AttemptKey, BackendName, RunId, UnitId, WorkerId};
+use roundtable_shared::{AttemptKey, BackendName, LeasePhase, RunId, UnitId, WorkerId};
 
 pub use lease::{ACCEPTED_WITHOUT_PROGRESS_MS, LeaseWatch, OVERDUE_MS};
 pub use worker::{Cordon, Offer, Worker};
@@ -109,6 +109,12 @@ impl Fleet {
         for since in self.missing.values_mut() {
             *since = since.saturating_add(gap_ms);
         }
+    }
+
+    /// Of an attempt whose agent has ended and whose outcome its worker hands in: what stands in the way, empty if nothing does.
+    pub fn delivering(&self, attempt: &AttemptKey) -> Option<&str> {
+        let watch = self.leases.get(attempt).filter(|watch| watch.phase == Some(LeasePhase::Reported));
+        watch.map(|watch| watch.waiting.as_str())
     }
 
     /// Whether any worker is here and not silent.

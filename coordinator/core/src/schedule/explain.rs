@@ -7,7 +7,7 @@ use super::place::place;
 use super::rank::Candidate;
 use super::ready::{barriers, due_seats, gates, is_barred, wants_work};
 use crate::command::Now;
-use crate::decide::is_gated_by_check;
+use crate::decide::{is_gated_by_check, key_of};
 use crate::fleet::Fleet;
 use crate::state::{BaseCheck, Run, State, Unit};
 
@@ -90,7 +90,7 @@ impl Waiting {
 pub fn explain(state: &State, fleet: &Fleet, run: &RunId, unit: &UnitId, now: Now) -> Vec<Waiting> {
     let Some(run) = state.run(run) else { return Vec::new() };
     let Some(unit) = run.unit(unit).filter(|unit| unit.runs && !unit.state.is_terminal()) else { return Vec::new() };
-    let mut reasons = running(unit);
+    let mut reasons = running(fleet, run, unit);
     reasons.extend(asked(run, unit));
     reasons.extend(contended(run, unit));
     if unit.merging.is_some() {
@@ -107,11 +107,17 @@ pub fn explain(state: &State, fleet: &Fleet, run: &RunId, unit: &UnitId, now: No
     reasons
 }
 
-fn running(unit: &Unit) -> Vec<Waiting> {
+fn running(fleet: &Fleet, run: &Run, unit: &Unit) -> Vec<Waiting> {
     let live = unit.live_attempts().map(|attempt| {
         let kind = if attempt.role == roundtable_shared::Role::Review { WaitKind::Review } else { WaitKind::Attempt };
-        let doing = if attempt.started_at.is_some() { "runs" } else { "prepares" };
-        Waiting::on(kind, &attempt.worker, format!("attempt {} ({}) {doing} on {}", attempt.no, attempt.role, attempt.worker))
+        let delivering = fleet.delivering(&key_of(&run.id, Some(&unit.id), attempt.no));
+        let doing = match delivering {
+            Some(_) => "is over and delivering",
+            None if attempt.started_at.is_some() => "runs",
+            None => "prepares",
+        };
+        let why = delivering.filter(|why| !why.is_empty()).map(|why| format!(": {why}")).unwrap_or_default();
+        Waiting::on(kind, &attempt.worker, format!("attempt {} ({}) {doing} on {}{why}", attempt.no, attempt.role, attempt.worker))
     });
     live.collect()
 }

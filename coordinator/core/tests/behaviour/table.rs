@@ -207,6 +207,7 @@ impl Table {
                     lease: LeaseRef { key: key.clone(), lease_id: attempt.lease_id },
                     phase: LeasePhase::Running,
                     last_event_seq: 0,
+                    waiting: String::new(),
                 });
                 let held = held.collect();
                 self.send(Command::Heartbeat { worker, session, held });

@@ -103,7 +103,12 @@ impl Worker {
     }
 
     fn held_now(&self) -> Vec<HeldLease> {
-        let held = self.held.iter().map(|(lease, held)| HeldLease { lease: lease.clone(), phase: held.phase, last_event_seq: 0 });
+        let held = self.held.iter().map(|(lease, held)| HeldLease {
+            lease: lease.clone(),
+            phase: held.phase,
+            last_event_seq: 0,
+            waiting: String::new(),
+        });
         held.collect()
     }
 }

@@ -98,8 +98,7 @@ impl Git {
         let mut input = tokio::io::AsyncReadExt::chain(&first[..], input);
         match command.run_with(Streams { input: Some(&mut input), output: None }).await {
             Ok(_) => Ok(()),
-            Err(GitError::Failed { stderr, .. }) => Err(GitError::PackRefused { why: stderr }),
-            Err(error) => Err(error),
+            Err(error) => Err(refused_unless_of_machine(error, "")),
         }
     }
 
@@ -141,8 +140,7 @@ impl Git {
         // Before 2.42 git takes only revisions from standard input, no options.
         match self.invoke("rev-list").args(["--objects", "--quiet", "--stdin", "--not", "--all"]).input(input).long().run().await {
             Ok(_) => Ok(()),
-            Err(GitError::Failed { stderr, .. }) => Err(GitError::PackRefused { why: format!("they are incomplete: {stderr}") }),
-            Err(error) => Err(error),
+            Err(error) => Err(refused_unless_of_machine(error, "they are incomplete: ")),
         }
     }
 
@@ -212,6 +210,15 @@ impl Received {
             fs::rename(from, goal.join(&name)).await.map_err(GitError::io("index-pack"))?;
         }
         if self.home.durable { sync(&goal).await } else { Ok(()) }
+    }
+}
+
+/// What git says no to is refused; where our own disk or memory is to blame, it is no word on what was sent.
+fn refused_unless_of_machine(error: GitError, what: &str) -> GitError {
+    match error {
+        error if error.is_of_machine() => error,
+        GitError::Failed { stderr, .. } => GitError::PackRefused { why: format!("{what}{stderr}") },
+        error => error,
     }
 }
 

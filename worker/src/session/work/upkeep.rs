@@ -36,13 +36,18 @@ impl<R: Runner> Work<R> {
                     }
                 },
             };
-            let held =
-                Held { phase: LeasePhase::Reported, pool: lease.pool.clone(), spool: Some(spool.clone()), cancel: watch::channel(None).0 };
+            let held = Held {
+                phase: LeasePhase::Reported,
+                pool: lease.pool.clone(),
+                spool: Some(spool.clone()),
+                waiting: String::new(),
+                cancel: watch::channel(None).0,
+            };
             self.table().held.insert(lease.lease.clone(), held);
             let work = self.clone();
             tokio::spawn(async move {
                 // Its last words come before its outcome here too.
-                deliver::events(spool.clone(), work.inner.client.subscribe()).await;
+                deliver::events(spool.clone(), work.inner.client.subscribe(), work.says_what_waits(&lease.lease)).await;
                 work.hand_in(&spool, &facts).await;
             });
         }
