@@ -10,7 +10,7 @@ use roundtable_runtime::git::GitProgram;
 use roundtable_runtime::terminal::{WIDTH, wrap};
 use roundtable_shared::{AttemptKey, CommitId, UnitId};
 use roundtable_store::OpenError;
-use roundtable_store::segment::has_events;
+use roundtable_store::segment::{EventsError, check_events, has_events};
 use roundtable_store::verify::PROBLEMS_MAX;
 use serde::Serialize;
 
@@ -167,13 +167,23 @@ async fn is_on_its_way(repository: &Repository, run: &Run, found: &CommitId) -> 
     Ok(run.stage == Stage::Closing && repository.goes_on_from(&run.tip, found).await?)
 }
 
-/// Ended attempts whose events the log counted still have some.
+/// Ended attempts have the events that the log counted, to the last: what was cut off at an end looks whole to itself.
 fn events(run: &Run, segments: &Path, report: &mut Report) {
     for (unit, attempt) in attempts(run).filter(|(_, attempt)| attempt.events > 0) {
         let key = AttemptKey { run: run.id.clone(), unit: unit.cloned(), attempt: attempt.no };
-        match has_events(segments, &key) {
-            Ok(true) => {}
-            Ok(false) => report.add(format!("segments of {key} are gone; the log says it had {} events", attempt.events)),
+        if report.store.events_of(&key) >= attempt.events {
+            continue;
+        }
+        if matches!(has_events(segments, &key), Ok(false)) {
+            report.add(format!("segments of {key} are gone; the log says it had {} events", attempt.events));
+            continue;
+        }
+        // It may have ended since its folder was walked through.
+        match check_events(segments, &key, attempt.events) {
+            Ok(()) => {}
+            Err(EventsError::Corrupt { file, seq, detail }) => {
+                report.add(format!("segments/{file} event {seq}: {detail}; the log says that {key} had {} events", attempt.events));
+            }
             Err(error) => report.add(format!("segments of {key}: {error}")),
         }
     }

@@ -6,7 +6,7 @@ use roundtable_proto::v1;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::{AttemptKey, LeaseRef, WorkerId};
 use roundtable_store::segment::ChunkError;
-use roundtable_store::{Chunk, SegmentStore};
+use roundtable_store::{Chunk, SegmentStore, Trouble};
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
@@ -16,6 +16,9 @@ use crate::driver::Leases;
 
 /// Chunks that are written and wait to be durable and acknowledged; beyond it no more are read from that worker.
 const ACKS_MAX: usize = 64;
+
+/// An outcome waits this long for its events to be durable, then is to come again.
+const DURABLE_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Acknowledgements to a worker.
 pub(super) type Acks = mpsc::Receiver<Result<v1::EventAck, Status>>;
@@ -85,6 +88,46 @@ async fn acknowledge(
             return;
         }
     }
+}
+
+/// Of the events an attempt is said to have had, those that are here and durable. `Err` while that cannot be known: the outcome comes again.
+pub(super) async fn durable_of(segments: &SegmentStore, key: &AttemptKey, said: u64) -> Result<u64, Status> {
+    if said == 0 {
+        return Ok(0);
+    }
+    let flushed = tokio::time::timeout(DURABLE_WITHIN, segments.flush(key)).await;
+    let Ok(flushed) = flushed else {
+        let why = segments.trouble().borrow().clone().map(|trouble| match trouble {
+            Trouble::Refused { detail } | Trouble::Failed { detail } => crate::driver::problem(&detail),
+        });
+        let why = why.unwrap_or_else(|| "the coordinator's disk is slow: the attempt's events are not durable yet".to_owned());
+        return Err(status_of(ErrorCode::Exhausted, why));
+    };
+    let position = match flushed {
+        Ok(position) => position,
+        // Its damage is for `verify` to name; the outcome does not wait for it.
+        Err(ChunkError::Corrupt { .. }) => return Ok(said),
+        Err(error) => return Err(status_of(ErrorCode::Exhausted, error.to_string())),
+    };
+    if position.durable_seq < said {
+        warn!(attempt = %key, said, here = position.durable_seq, "an attempt ended whose last events never came");
+    }
+    Ok(position.durable_seq.min(said))
+}
+
+/// An attempt's stream is complete: that is marked beside it, so that a cut is seen without the log. Nobody waits for it; without a mark the log's count
+/// says the same.
+pub(super) fn end(segments: &SegmentStore, key: AttemptKey) {
+    let segments = segments.clone();
+    crate::tasks::spawn("end-mark", async move {
+        match segments.position(&key).await {
+            Ok(position) if position.written_seq > 0 && !position.finished => {}
+            _ => return,
+        }
+        if let Err(error) = segments.finish(&key).await {
+            warn!(attempt = %key, %error, "the end of an attempt's events could not be marked");
+        }
+    });
 }
 
 /// Writes a chunk, or finds why there is nothing to write.

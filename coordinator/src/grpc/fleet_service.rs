@@ -146,10 +146,15 @@ impl Fleet for FleetService {
         if blake3::hash(outcome.facts.as_bytes()).to_hex().as_str() != outcome.digest {
             return rejected("the digest is not that of the facts".to_owned());
         }
-        let facts: AttemptFacts = match serde_json::from_str(&outcome.facts) {
+        let mut facts: AttemptFacts = match serde_json::from_str(&outcome.facts) {
             Ok(facts) => facts,
             Err(error) => return rejected(format!("the facts cannot be read: {error}")),
         };
+        let said = facts.last_event_seq;
+        // What the log counts must be here, and for good: `verify` holds the segments to it.
+        facts.last_event_seq = events::durable_of(&self.session.segments, &lease.key, said).await?;
+        let is_whole = facts.last_event_seq == said;
+        let key = lease.key.clone();
         let repository = self.repositories.open(&known.repository).await.map_err(|error| super::repository_status(&error))?;
         let report: Report = match report::examine(&self.handle, &repository, worker, lease, outcome.digest, facts).await {
             Ok(report) => report,
@@ -164,6 +169,9 @@ impl Fleet for FleetService {
             Reply::Verdict(Judged::Rejected { reason }) => (v1::verdict::Kind::Rejected, reason),
             _ => (v1::verdict::Kind::RetryLater, "the report got an answer of another kind".to_owned()),
         };
+        if is_whole && kind != v1::verdict::Kind::RetryLater {
+            events::end(&self.session.segments, key);
+        }
         Ok(Response::new(v1::Verdict { kind: kind.into(), reason }))
     }
 }

@@ -7,10 +7,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use roundtable_shared::AttemptKey;
 use serde::Serialize;
 
 use crate::log::{LogReader, OpenError, ReadError, Row, RowHash, SqliteReader, page_damage};
-use crate::segment::{Cursor, EventsError};
+use crate::segment::{Cursor, EventsError, relative_dir};
 
 /// Rows and events looked at in one go.
 const STEP: usize = 4096;
@@ -39,6 +40,9 @@ pub struct Report {
     pub attempts: u64,
     /// Good events.
     pub events: u64,
+    /// Good events of each attempt, by its folder.
+    #[serde(skip)]
+    events_by_attempt: BTreeMap<PathBuf, u64>,
     /// Bytes of good events.
     pub event_bytes: u64,
     /// Attempts whose last file ends in the middle of a record, as a crash leaves it; cut when the attempt goes on.
@@ -48,6 +52,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// Good events of an attempt.
+    pub fn events_of(&self, key: &AttemptKey) -> u64 {
+        self.events_by_attempt.get(&relative_dir(key)).copied().unwrap_or(0)
+    }
+
     /// Whether nothing is wrong.
     pub fn is_good(&self) -> bool {
         self.problems.is_empty()
@@ -144,6 +153,7 @@ fn verify_attempt(root: &Path, relative: &Path, report: &mut Report) -> io::Resu
                 return Ok(());
             }
             report.events += batch.events.len() as u64;
+            *report.events_by_attempt.entry(relative.to_owned()).or_default() += batch.events.len() as u64;
             report.event_bytes += batch.events.iter().map(|event| event.bytes.len() as u64).sum::<u64>();
         }
     };

@@ -87,6 +87,64 @@ fn events_that_are_gone_are_found() {
     kept.expect_good();
 }
 
+/// Every segment file of a run.
+fn segments(below: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(below).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(segments(&path));
+        } else if path.extension().is_some_and(|extension| extension == "seg") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn segments_that_are_cut_changed_or_emptied_are_named() {
+    let kept = Kept::new();
+    let files = segments(&kept.world.sandbox.data_dir().join("segments"));
+    assert!(files.iter().any(|file| file.with_file_name("end").exists()), "streams that are complete are marked");
+    assert!(files.len() >= 4, "three units and their reviews said something: {files:?}");
+    for file in files {
+        let name = file.strip_prefix(kept.world.sandbox.data_dir()).expect("below").display().to_string();
+        let whole = std::fs::read(&file).expect("read");
+        let damage = |what: &str, bytes: &[u8]| {
+            std::fs::write(&file, bytes).expect("written");
+            let found = kept.verify().expect(1);
+            let flat: String = found.stdout.split_whitespace().collect();
+            assert!(flat.contains(&name), "{what}: nothing of {name}\n{}", found.said());
+        };
+        damage("cut by a byte", &whole[..whole.len() - 1]);
+        let mut flipped = whole.clone();
+        *flipped.last_mut().expect("a byte") ^= 0x10;
+        damage("a bit of its last event is flipped", &flipped);
+        damage("emptied", &[]);
+        // What is cut where a record ends looks whole to itself.
+        let ends = record_ends(&whole);
+        damage("without its last event", &whole[..ends[ends.len() - 2]]);
+        std::fs::write(&file, &whole).expect("written");
+    }
+    kept.expect_good();
+    // As an earlier build left them, without marks at their ends.
+    for mark in segments(&kept.world.sandbox.data_dir().join("segments")).iter().filter_map(|file| file.parent()) {
+        let _ = std::fs::remove_file(mark.join("end"));
+    }
+    kept.expect_good();
+}
+
+/// Where each record of a segment file ends; first its header.
+fn record_ends(bytes: &[u8]) -> Vec<usize> {
+    let mut ends = vec![20];
+    while let Some(length) = ends.last().and_then(|end| bytes.get(*end..end + 4)) {
+        let length = u32::from_le_bytes(length.try_into().expect("four bytes")) as usize;
+        ends.push(ends.last().expect("the header's") + 16 + length);
+    }
+    ends
+}
+
 #[test]
 fn objects_that_are_damaged_or_gone_are_found() {
     let kept = Kept::new();

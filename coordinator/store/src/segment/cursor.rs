@@ -11,6 +11,8 @@ use super::attempt::read_end_mark;
 use super::error::EventsError;
 use super::{READ_BYTES_MAX, StoredEvent, frame, place};
 
+/// Events that are checked in one go.
+const CHECKED_AT_ONCE: usize = 4096;
 /// Read from a file at a time.
 const BLOCK_BYTES: usize = 128 << 10;
 
@@ -39,6 +41,19 @@ pub struct Batch {
     pub events: Vec<StoredEvent>,
     /// Bytes after the last event that are no whole record, as a crash in the middle of a write leaves them.
     pub torn_bytes: u64,
+}
+
+/// Checks that an attempt has its events up to `count`, each of them good; damage names the file and the first event that cannot be had.
+pub fn check_events(root: &Path, key: &AttemptKey, count: u64) -> Result<(), EventsError> {
+    let mut cursor = Cursor::open(root, key, 1)?;
+    if let Some(last) = cursor.last_seq.filter(|last| *last < count) {
+        let detail = format!("the end mark says that {last} is the last, the log counts {count}");
+        return Err(EventsError::Corrupt { file: format!("{}/{}", cursor.name, place::END_NAME), seq: last + 1, detail });
+    }
+    while cursor.next_seq() <= count {
+        cursor.next_batch(CHECKED_AT_ONCE, Some(count))?;
+    }
+    Ok(())
 }
 
 impl Cursor {
@@ -108,7 +123,7 @@ impl Cursor {
     fn step(&mut self, through: Option<u64>) -> Result<Step, EventsError> {
         loop {
             if self.file.is_none() && !self.open_file()? {
-                return self.end(through, 0, "the file that begins with it is not there");
+                return self.end(through, 0, "the file that begins with it is not there, or empty");
             }
             if let Some(event) = self.whole_record()? {
                 let used = event.len() + frame::RECORD_OVERHEAD_BYTES;
