@@ -6,11 +6,11 @@ use std::sync::Arc;
 use roundtable_proto::v1;
 use roundtable_runtime::clock::Clock;
 use roundtable_runtime::identity::{Ca, IdentityError};
-use roundtable_store::{LogReader, SegmentStore};
+use roundtable_store::{LogReader, SegmentStore, Trouble};
 use tokio::sync::watch;
 
 use crate::attachments::Attachments;
-use crate::driver::{Links, Sessions};
+use crate::driver::{self, Links, Sessions};
 use crate::repository::Repositories;
 use crate::submit::Submitter;
 
@@ -47,6 +47,18 @@ impl Parts {
     /// What submissions need.
     pub fn submitter(&self) -> Submitter {
         Submitter { handle: self.links.handle.clone(), repositories: self.repositories.clone(), attachments: self.attachments.clone() }
+    }
+
+    /// What keeps the coordinator itself from writing now, for whoever looks at a run.
+    pub fn problems(&self) -> Vec<String> {
+        let of_log = self.links.trouble.borrow().clone().map(|detail| driver::problem(&detail));
+        let of_events = self.segments.trouble().borrow().clone().map(|trouble| match trouble {
+            Trouble::Refused { detail } => driver::problem(&detail),
+            Trouble::Failed { detail } => format!("agent events cannot be made durable: {detail}; the coordinator stops"),
+        });
+        let mut problems: Vec<String> = of_log.into_iter().chain(of_events).collect();
+        problems.dedup();
+        problems
     }
 
     /// A certificate for a worker of this user on this host.

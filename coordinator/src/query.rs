@@ -61,13 +61,23 @@ pub struct Commits {
     pub commit: CommitId,
 }
 
-/// Answers a question of a served coordinator.
-pub async fn answer(handle: &Handle, repositories: &Repositories, query: Query) -> Result<serde_json::Value, QueryError> {
+/// Answers a question of a served coordinator, which has `problems` of its own now.
+pub async fn answer(
+    handle: &Handle,
+    repositories: &Repositories,
+    problems: Vec<String>,
+    query: Query,
+) -> Result<serde_json::Value, QueryError> {
     if let Query::Diff { run, unit } = query {
         let commits = handle.read(move |core: &Core, _| find_commits(&core.state, &run, unit.as_deref())).await??;
         return diff(repositories, commits).await;
     }
-    Ok(handle.read(move |core: &Core, now| view::answer(core, now, &query)).await??)
+    let has_problems = matches!(query, Query::Status { .. }) && !problems.is_empty();
+    let mut answer = handle.read(move |core: &Core, now| view::answer(core, now, &query)).await??;
+    if has_problems {
+        answer["problems"] = problems.into();
+    }
+    Ok(answer)
 }
 
 /// The same question about a state that nobody serves.

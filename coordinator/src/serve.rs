@@ -13,7 +13,7 @@ use roundtable_runtime::tls::{AcceptLimits, Incoming};
 pub use roundtable_store::log::OpenError;
 use roundtable_store::log::SqliteOptions;
 use roundtable_store::segment::EventsError;
-use roundtable_store::{Log, LogReader, SegmentOptions, SegmentStore, SqliteLog, SqliteReader};
+use roundtable_store::{Log, LogReader, SegmentOptions, SegmentStore, SqliteLog, SqliteReader, Trouble};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -78,6 +78,9 @@ pub enum ServeError {
     /// The driver met an error it must not survive; what was acknowledged is safe.
     #[error(transparent)]
     Driver(#[from] DriverError),
+    /// A sync of agent events failed: what is on the disk is unknown, and nothing more can be promised.
+    #[error("agent events could not be made durable: {0}. What was acknowledged is safe; check the disk, then start again")]
+    Events(String),
     /// A task is gone.
     #[error("{0}")]
     Broken(String),
@@ -142,8 +145,17 @@ impl Running {
     /// Returns when it is asked to end through its own interface, or the driver has ended by itself (an error). Until it is stopped it still serves.
     pub async fn ended(&mut self) -> Result<(), ServeError> {
         let mut asked = self.parts.asked_to_end.subscribe();
+        let mut events = self.parts.segments.trouble();
+        let failed = async {
+            match events.wait_for(|trouble| matches!(trouble, Some(Trouble::Failed { .. }))).await.as_deref() {
+                Ok(Some(Trouble::Failed { detail })) => detail.clone(),
+                // The store lives as long as its parts.
+                _ => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = asked.wait_for(|asked| *asked) => Ok(()),
+            detail = failed => Err(ServeError::Events(detail)),
             ended = &mut self.driver => match ended {
                 Ok(Ok(())) => Err(ServeError::Broken("the driver ended".to_owned())),
                 Ok(Err(error)) => Err(error.into()),

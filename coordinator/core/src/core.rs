@@ -1,6 +1,8 @@
 //! The core as its driver holds it: durable state, volatile fleet, and the five things that can be done with them.
 
-use roundtable_shared::{LeaseRef, WorkerId};
+use std::collections::BTreeMap;
+
+use roundtable_shared::{LeasePhase, LeaseRef, WorkerId};
 
 use crate::change::{Change, Rejection};
 use crate::command::{Command, Now};
@@ -12,6 +14,9 @@ use crate::schedule;
 use crate::state::State;
 use crate::transition::Transition;
 
+/// Time alone opens some gates (a pause between tries, a park, a silence): where nothing else has changed, it is looked at this often.
+const LOOK_AGAIN_MS: u64 = 1_000;
+
 /// State and fleet. A function of the transitions and commands it was given, and of nothing else.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Core {
@@ -19,6 +24,29 @@ pub struct Core {
     pub state: State,
     /// What is not: sessions, credits, deadlines.
     pub fleet: Fleet,
+    looked: Looked,
+}
+
+/// When the scheduler last looked for what can be granted, and on what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Looked {
+    /// The state it saw.
+    seq: u64,
+    /// When; `None` before the first time.
+    at_ms: Option<u64>,
+    /// The fleet has changed since, or there was more to grant.
+    is_stale: bool,
+    times: u64,
+}
+
+/// Of a worker, what decides whether it can be given more.
+#[derive(PartialEq, Eq)]
+struct Capacity {
+    takes_grants: bool,
+    is_here: bool,
+    /// Attempts whose slot may be filled again.
+    ending: usize,
+    credits: BTreeMap<String, u32>,
 }
 
 /// A lease that is live.
@@ -46,21 +74,63 @@ impl Core {
 
     /// Decides one command. What it changes is folded at once; if it is refused, nothing has changed.
     pub fn handle(&mut self, command: Command, now: Now, entropy: &mut Entropy) -> Result<Change, Rejection> {
+        let sign = sign_of_life(&command).cloned();
+        let before = sign.as_ref().map(|worker| self.capacity(worker, now));
+        let barred = matches!(command, Command::Tick).then(|| self.barred());
         let mut deciding = Deciding::new(&mut self.state, &mut self.fleet, now, entropy);
-        match decide::decide(&mut deciding, command) {
+        let decided = match decide::decide(&mut deciding, command) {
             Ok(()) => Ok(deciding.into_change()),
             Err(rejection) => {
                 assert!(deciding.is_untouched(), "a refused command has changed the state: {rejection}");
                 Err(rejection)
             }
-        }
+        };
+        let may_matter = match (&sign, barred) {
+            (Some(worker), _) => before != Some(self.capacity(worker, now)),
+            // All else that a tick finds is a fact, or only time that has passed.
+            (None, Some(barred)) => barred != self.barred(),
+            (None, None) => true,
+        };
+        self.looked.is_stale |= decided.is_ok() && may_matter;
+        decided
     }
 
-    /// Grants all that can be granted now. To be called after each batch of commands.
+    /// Whether something may be granted that could not be when it was last looked for.
+    pub fn is_schedule_due(&self, now: Now) -> bool {
+        let Looked { seq, at_ms, is_stale, .. } = self.looked;
+        let time_passed = at_ms.is_none_or(|at| now.mono_ms.saturating_sub(at) >= LOOK_AGAIN_MS);
+        is_stale || seq != self.state.seq || (time_passed && self.state.unfinished().next().is_some())
+    }
+
+    /// How often it was looked for what can be granted.
+    pub fn looks(&self) -> u64 {
+        self.looked.times
+    }
+
+    /// Grants all that can be granted now. To be called after each batch of commands that leaves it due.
     pub fn schedule(&mut self, now: Now, entropy: &mut Entropy) -> Change {
         let mut deciding = Deciding::new(&mut self.state, &mut self.fleet, now, entropy);
-        schedule::run(&mut deciding);
-        deciding.into_change()
+        let is_all = schedule::run(&mut deciding);
+        let change = deciding.into_change();
+        self.looked = Looked { seq: self.state.seq, at_ms: Some(now.mono_ms), is_stale: !is_all, times: self.looked.times + 1 };
+        change
+    }
+
+    /// Workers that get nothing, for a while.
+    fn barred(&self) -> usize {
+        self.fleet.workers.values().filter(|worker| worker.cordoned.is_some()).count()
+    }
+
+    fn capacity(&self, worker: &WorkerId, now: Now) -> Capacity {
+        let known = self.fleet.workers.get(worker);
+        let phase = |key| self.fleet.leases.get(key).and_then(|watch| watch.phase);
+        let ending = self.state.live_of(worker).filter(|(key, _)| phase(key) >= Some(LeasePhase::Ending)).count();
+        Capacity {
+            takes_grants: known.is_some_and(|known| known.takes_grants(now)),
+            is_here: known.is_some_and(|known| known.is_here(now)),
+            ending,
+            credits: known.map(|known| known.credits.clone()).unwrap_or_default(),
+        }
     }
 
     /// All live leases.
@@ -69,6 +139,29 @@ impl Core {
             let repository = self.state.run(&key.run)?.source.repository.clone();
             Some(LiveLease { lease: LeaseRef { key: key.clone(), lease_id: attempt.lease_id }, worker: attempt.worker.clone(), repository })
         })
+    }
+}
+
+/// The worker that merely shows that it and its leases are alive and what it can take, as most commands do, again and again.
+fn sign_of_life(command: &Command) -> Option<&WorkerId> {
+    match command {
+        Command::Heartbeat { worker, .. }
+        | Command::Want { worker, .. }
+        | Command::LeaseAccepted { worker, .. }
+        | Command::LeasePreparing { worker, .. }
+        | Command::LeaseStarted { worker, .. }
+        | Command::LeaseEnding { worker, .. } => Some(worker),
+        Command::Submit(_)
+        | Command::Operate(_)
+        | Command::WorkerHello(_)
+        | Command::WorkerGone { .. }
+        | Command::WorkerGoodbye { .. }
+        | Command::WorkerDraining { .. }
+        | Command::BackendChanged { .. }
+        | Command::HandBack { .. }
+        | Command::Report(_)
+        | Command::Shell(_)
+        | Command::Tick => None,
     }
 }
 

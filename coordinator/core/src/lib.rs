@@ -4,6 +4,7 @@
 //! roundtable-coordinator) owns the only instance, appends what `decide` returned and then carries out the effects.
 
 mod apply;
+mod batch;
 mod change;
 pub mod command;
 mod core;
@@ -16,6 +17,7 @@ pub mod schedule;
 pub mod state;
 pub mod transition;
 
+pub use batch::{Answer, Batch, Pending, Released};
 pub use change::{Change, Refused, Rejection, Reply, Verdict};
 pub use core::{Core, LiveLease, outstanding};
 pub use entropy::Entropy;

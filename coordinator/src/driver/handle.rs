@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 pub(super) const QUEUE_MAX: usize = 4096;
 
 /// A read of the state between two batches.
-type Read = Box<dyn FnOnce(&Core, Now) + Send>;
+pub(super) type Read = Box<dyn FnOnce(&Core, Now) + Send>;
 
 /// What the driver's queue carries.
 pub(super) enum Message {

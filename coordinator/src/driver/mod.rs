@@ -1,33 +1,36 @@
-//! The driver: the one task that owns the core. It drains its queue, lets the core decide and apply, makes the batch durable with one append, and only
-//! then lets replies, effects and views out (durable before visible). It owns no rule of the workflow and does no IO but the append.
+//! The driver: the one task that owns the core. It drains its queue into a batch, makes that durable with one append, and only then lets replies, effects
+//! and views out (durable before visible; the core's batch gives nothing out without the proof). It owns no rule of the workflow and does no IO but the append.
 
 mod codec;
 mod handle;
+mod hold;
 mod leases;
 mod sessions;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use roundtable_core::command::{Command, Now};
 use roundtable_core::effect::Effect;
 use roundtable_core::state::{Attempt, Run};
 use roundtable_core::transition::{Fact, Transition};
-use roundtable_core::{Change, Core, Entropy, Rejection, Reply, invariants};
+use roundtable_core::{Batch, Core, Entropy, Pending, Rejection, Reply, invariants};
 use roundtable_runtime::clock::Clock;
 use roundtable_shared::{AttemptKey, AttemptNo, LeaseRef, UnitId};
-use roundtable_store::{AppendError, Log, NewRow, ReadError};
+use roundtable_store::{AppendError, Log, ReadError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, warn};
 
 pub use codec::{CodecError, decode_row, encode_transition};
 pub use handle::{Handle, HandleError};
-use handle::{Message, QUEUE_MAX};
+use handle::{Message, QUEUE_MAX, Read};
+pub use hold::problem;
 pub use leases::{KnownLease, Leases};
 pub use sessions::{SESSION_QUEUE_MAX, Sessions};
 
-/// Commands decided in one batch, so that a flood of them still lets reads through.
+/// Commands and reads of one batch, so that a flood of them still lets answers and the clock through.
 const BATCH_MAX: usize = 1024;
-/// The clock's command comes at least this often.
+/// The clock's command comes this often, whatever else there is to do.
 const TICK_MS: u64 = 250;
 /// Units of a state that debug builds examine after each batch.
 const EXAMINED_UNITS_MAX: usize = 250;
@@ -55,7 +58,7 @@ pub enum DriverError {
     /// A row of the log cannot be understood.
     #[error(transparent)]
     Codec(#[from] CodecError),
-    /// The append failed: nothing of the batch is visible, and nothing can be promised any more.
+    /// The append failed and its result is unknown (or the end would not wait for it): nothing of the batch is visible, and nothing can be promised any more.
     #[error(transparent)]
     Append(#[from] AppendError),
     /// An invariant does not hold; nothing of the batch was made durable.
@@ -71,6 +74,10 @@ pub struct Driver {
     head: u64,
     queue: mpsc::Receiver<Message>,
     published: watch::Sender<u64>,
+    /// Why the log cannot be written now.
+    trouble: watch::Sender<Option<String>>,
+    /// Commands that came while it could not, to be decided first.
+    kept: VecDeque<Message>,
     leases: Leases,
 }
 
@@ -81,26 +88,19 @@ pub struct Links {
     pub handle: Handle,
     /// Sequence number of the last durable transition; changes after each append.
     pub published: watch::Receiver<u64>,
+    /// What the system says of appends it refuses, while it does; they are tried again.
+    pub trouble: watch::Receiver<Option<String>>,
     /// The published leases.
     pub leases: Leases,
 }
 
-/// A command's answer that waits for its batch to be durable.
-type Waiting = (oneshot::Sender<Result<Reply, Rejection>>, Result<Reply, Rejection>);
+/// Who waits for a command's answer, if anybody does.
+type Waiting = Option<oneshot::Sender<Result<Reply, Rejection>>>;
 
 impl Driver {
-    /// Folds the log. Recovery, standby and replay are this same `apply`.
+    /// Folds the log.
     pub async fn open(parts: Parts) -> Result<(Self, Links), DriverError> {
-        let mut core = Core::default();
-        let mut head = 0;
-        loop {
-            let rows = parts.log.read(head + 1, FOLD_ROWS).await?;
-            let Some(last) = rows.last() else { break };
-            head = last.seq;
-            for row in &rows {
-                core.replay(&decode_row(row)?);
-            }
-        }
+        let (core, head) = fold(parts.log.as_ref()).await?;
         debug!(rows = head, "log folded");
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
         let (published, receiver) = watch::channel(head);
@@ -108,108 +108,106 @@ impl Driver {
         for run in core.state.runs.values() {
             publish_known(&leases, run);
         }
-        let links = Links { handle: Handle::new(sender), published: receiver, leases: leases.clone() };
+        let (trouble, watched) = watch::channel(None);
+        let links = Links { handle: Handle::new(sender), published: receiver, trouble: watched, leases: leases.clone() };
         let entropy = Entropy::new(parts.seed);
-        Ok((Self { core, parts, entropy, head, queue, published, leases }, links))
+        Ok((Self { core, parts, entropy, head, queue, published, trouble, kept: VecDeque::new(), leases }, links))
     }
 
-    /// Runs until `shutdown` is true and the queue is drained, or the log fails.
+    /// Runs until `shutdown` is true and what was queued by then is done, or the log fails.
     pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) -> Result<(), DriverError> {
         let recovered = self.core.recover(self.now());
-        self.commit(recovered, Vec::new()).await?;
+        let recovered = Batch::after(recovered).close(&self.core);
+        self.commit(recovered, &mut shutdown).await?;
         let mut tick = tokio::time::interval(std::time::Duration::from_millis(TICK_MS));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let first = tokio::select! {
                 biased;
                 _ = shutdown.wait_for(|stop| *stop) => break,
+                // Before the queue, which under sustained traffic is never empty: workers are lost and parks lifted on time all the same.
+                _ = tick.tick() => Message::Command(Box::new(Command::Tick), None),
                 message = self.queue.recv() => match message {
                     Some(message) => message,
                     None => break,
                 },
-                _ = tick.tick() => Message::Command(Box::new(Command::Tick), None),
             };
-            self.batch(first).await?;
+            self.batch(first, true, &mut shutdown).await?;
+            while let Some(first) = self.kept.pop_front() {
+                self.batch(first, true, &mut shutdown).await?;
+            }
+        }
+        // Whoever comes later is told that it has stopped; who came before gets an answer. Nothing new is granted any more.
+        self.queue.close();
+        while let Some(first) = self.next_kept_or_queued().await {
+            self.batch(first, false, &mut shutdown).await?;
         }
         debug!("driver ends");
         Ok(())
     }
 
-    /// Decides everything that is queued, then makes it durable at once. Reads end a batch, so that they see durable state only.
-    async fn batch(&mut self, first: Message) -> Result<(), DriverError> {
-        let mut change = Change::default();
-        let mut waiting: Vec<Waiting> = Vec::new();
-        let mut next = Some(first);
-        let mut read = None;
-        let mut count = 0;
+    async fn next_kept_or_queued(&mut self) -> Option<Message> {
+        match self.kept.pop_front() {
+            Some(kept) => Some(kept),
+            None => self.queue.recv().await,
+        }
+    }
+
+    /// Decides everything that is queued and makes it durable at once. Reads of the batch are done after that, so that they see durable state only.
+    async fn batch(&mut self, first: Message, grants: bool, shutdown: &mut watch::Receiver<bool>) -> Result<(), DriverError> {
+        let (mut batch, mut reads, mut is_decided) = (Batch::default(), Vec::<Read>::new(), false);
+        let (mut next, mut room) = (Some(first), BATCH_MAX);
         while let Some(message) = next {
             match message {
-                Message::Command(command, reply) => self.decide(*command, reply, &mut change, &mut waiting),
-                Message::Read(closure) => {
-                    read = Some(closure);
-                    break;
+                Message::Command(command, waiting) => {
+                    let now = self.now();
+                    batch.decide(&mut self.core, *command, waiting, now, &mut self.entropy);
+                    is_decided = true;
                 }
+                Message::Read(read) => reads.push(read),
             }
-            count += 1;
-            next = if count < BATCH_MAX { self.queue.try_recv().ok() } else { None };
+            room -= 1;
+            next = if room > 0 { self.kept.pop_front().or_else(|| self.queue.try_recv().ok()) } else { None };
         }
-        let now = self.now();
-        let granted = self.core.schedule(now, &mut self.entropy);
-        change.extend(granted);
-        self.commit(change, waiting).await?;
-        if let Some(read) = read {
+        if is_decided {
+            if grants {
+                let now = self.now();
+                batch.schedule(&mut self.core, now, &mut self.entropy);
+            }
+            self.commit(batch.close(&self.core), shutdown).await?;
+        }
+        for read in reads {
             read(&self.core, self.now());
         }
         Ok(())
     }
 
-    fn decide(
-        &mut self,
-        command: Command,
-        reply: Option<oneshot::Sender<Result<Reply, Rejection>>>,
-        change: &mut Change,
-        waiting: &mut Vec<Waiting>,
-    ) {
-        let now = self.now();
-        let answer = match self.core.handle(command, now, &mut self.entropy) {
-            Ok(mut decided) => {
-                let answer = std::mem::take(&mut decided.reply);
-                change.extend(decided);
-                Ok(answer)
-            }
-            Err(rejection) => Err(rejection),
-        };
-        match reply {
-            Some(reply) => waiting.push((reply, answer)),
-            None => {
-                if let Err(rejection) = answer {
-                    debug!(%rejection, "refused");
-                }
-            }
-        }
-    }
-
     /// One append, then everything that was waiting for it.
-    async fn commit(&mut self, change: Change, waiting: Vec<Waiting>) -> Result<(), DriverError> {
-        if !change.transitions.is_empty() {
+    async fn commit(&mut self, mut pending: Pending<Waiting>, shutdown: &mut watch::Receiver<bool>) -> Result<(), DriverError> {
+        if !pending.transitions().is_empty() {
             self.examine()?;
-            let rows = change.transitions.iter().map(encode_transition).collect::<Result<Vec<NewRow>, _>>()?;
-            let appended =
-                self.parts.log.append(self.head, rows).await.inspect_err(|error| error!(%error, "the append failed; stopping"))?;
+            let appended = self.append(&mut pending, shutdown).await.inspect_err(|error| error!(%error, "the append failed; stopping"))?;
             self.head = appended.last_seq;
-            for transition in &change.transitions {
+        }
+        let released = pending.release(self.head).map_err(|_| DriverError::Broken("a batch is not all in the log".to_owned()))?;
+        if !released.transitions.is_empty() {
+            for transition in &released.transitions {
                 self.publish_lease(transition);
             }
             self.published.send_replace(self.head);
         }
-        for (reply, answer) in waiting {
-            // Whoever asked may have gone.
-            let _ = reply.send(answer);
+        for (waiting, answer) in released.answers {
+            match (waiting, answer) {
+                // Whoever asked may have gone.
+                (Some(waiting), answer) => drop(waiting.send(answer)),
+                (None, Err(rejection)) => debug!(%rejection, "refused"),
+                (None, Ok(_)) => {}
+            }
         }
-        for refused in &change.refused {
+        for refused in &released.refused {
             warn!(run = %refused.run, unit = %refused.unit, from = %refused.from, to = %refused.to, "a move that no rule knows was refused");
         }
-        for effect in change.effects {
+        for effect in released.effects {
             if self.parts.effects.send(effect).await.is_err() {
                 debug!("the shell has ended");
                 break;
@@ -254,6 +252,19 @@ impl Driver {
     }
 }
 
+/// The log as it is, and its last row. Recovery, standby and replay are this same `apply`.
+async fn fold(log: &dyn Log) -> Result<(Core, u64), DriverError> {
+    let (mut core, mut head) = (Core::default(), 0);
+    loop {
+        let rows = log.read(head + 1, FOLD_ROWS).await?;
+        let Some(last) = rows.last() else { return Ok((core, head)) };
+        head = last.seq;
+        for row in &rows {
+            core.replay(&decode_row(row)?);
+        }
+    }
+}
+
 /// Leases of a run that was read back: live ones, and those whose late results are still welcome.
 fn publish_known(leases: &Leases, run: &Run) {
     let publish = |unit: Option<&UnitId>, attempt: &Attempt| {
@@ -272,3 +283,6 @@ fn publish_known(leases: &Leases, run: &Run) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,8 @@ use roundtable_proto::{PROTOCOL, v1};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::{HeldLease, LeaseRef, WorkerId};
 use tokio::sync::mpsc;
-use tokio_stream::StreamExt;
-use tonic::{Status, Streaming};
+use tokio_stream::{Stream, StreamExt};
+use tonic::Status;
 use tracing::{debug, info, warn};
 
 use super::status;
@@ -23,6 +23,11 @@ const HELLO_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 /// Frames to a worker.
 pub(super) type Outgoing = mpsc::Receiver<Result<v1::CoordinatorFrame, Status>>;
 
+/// Frames of a worker.
+pub(super) trait Frames: Stream<Item = Result<v1::WorkerFrame, Status>> + Send + Unpin + 'static {}
+
+impl<S: Stream<Item = Result<v1::WorkerFrame, Status>> + Send + Unpin + 'static> Frames for S {}
+
 /// What a session needs.
 #[derive(Clone)]
 pub(super) struct SessionParts {
@@ -34,13 +39,34 @@ pub(super) struct SessionParts {
     pub segments: SegmentStore,
 }
 
+/// A session the driver may know of and nobody reads yet: if its caller goes away, or it is refused for another reason than the driver's, the driver is
+/// told, so that the worker does not count as connected until it has been silent for long.
+struct Unread {
+    handle: Handle,
+    of: Option<(WorkerId, u64)>,
+}
+
+impl Unread {
+    /// Somebody reads it from here on, and says when it ends.
+    fn is_read(mut self) {
+        self.of = None;
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let Some((worker, session)) = self.of.take() else { return };
+        debug!(%worker, session, "the session ended before it was read");
+        let handle = self.handle.clone();
+        crate::tasks::spawn("unread-session", async move {
+            // If the driver has stopped there is nobody to tell.
+            let _ = handle.tell(Command::WorkerGone { worker, session }).await;
+        });
+    }
+}
+
 /// Answers the hello and reads frames in the background until the stream ends.
-pub(super) async fn open(
-    parts: SessionParts,
-    worker: WorkerId,
-    number: u64,
-    mut incoming: Streaming<v1::WorkerFrame>,
-) -> Result<Outgoing, Status> {
+pub(super) async fn open(parts: SessionParts, worker: WorkerId, number: u64, mut incoming: impl Frames) -> Result<Outgoing, Status> {
     let first = tokio::time::timeout(HELLO_WITHIN, incoming.next())
         .await
         .map_err(|_| status_of(ErrorCode::InvalidInput, "no hello came within 10 s"))?
@@ -61,6 +87,7 @@ pub(super) async fn open(
     let introduction: roundtable_shared::Introduction = hello.try_into()?;
     let (offers, version, held) = (offers(&introduction), introduction.version.clone(), introduction.held.len());
     let command = Command::WorkerHello(Box::new(WorkerHello { worker: worker.clone(), session: number, introduction }));
+    let unread = Unread { handle: parts.handle.clone(), of: Some((worker.clone(), number)) };
     let reply = parts.handle.command(command).await.map_err(|error| status(&error))?;
     info!(%worker, offers, version, held, "a worker joined");
     let Reply::Welcome { reconciled } = reply else {
@@ -86,11 +113,12 @@ pub(super) async fn open(
     let _ = frames.try_send(Ok(frame(v1::coordinator_frame::Frame::Welcome(welcome))));
     parts.sessions.open(worker.clone(), number, frames);
     crate::tasks::spawn("session", read(parts, worker, number, incoming));
+    unread.is_read();
     Ok(outgoing)
 }
 
 /// Reads frames until the stream ends, then says so.
-async fn read(parts: SessionParts, worker: WorkerId, session: u64, mut incoming: Streaming<v1::WorkerFrame>) {
+async fn read(parts: SessionParts, worker: WorkerId, session: u64, mut incoming: impl Frames) {
     let mut said_goodbye = false;
     loop {
         let message = match incoming.next().await {
@@ -180,4 +208,50 @@ pub(crate) fn frame(frame: v1::coordinator_frame::Frame) -> v1::CoordinatorFrame
 fn offers(introduction: &roundtable_shared::Introduction) -> String {
     let each = introduction.backends.iter().map(|offer| format!("{} {}", offer.name, offer.slots));
     each.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::future::Future;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Waker};
+    use std::time::Duration;
+
+    use roundtable_core::Core;
+    use roundtable_runtime::clock::SystemClock;
+    use roundtable_store::{MemoryDisk, MemoryLog, SegmentOptions};
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::driver::{Driver, Parts};
+
+    #[tokio::test]
+    async fn a_hello_whose_caller_goes_away_leaves_nobody_connected() {
+        let dir = tempfile::tempdir().unwrap();
+        let segments = SegmentStore::open(dir.path(), SegmentOptions::default()).unwrap();
+        let log = Arc::new(MemoryLog::open(&MemoryDisk::default()));
+        let (effects, _shell) = mpsc::channel(8);
+        let (driver, links) = Driver::open(Parts { log, clock: Arc::new(SystemClock), seed: 1, effects }).await.unwrap();
+        let parts = SessionParts { handle: links.handle.clone(), sessions: Sessions::default(), segments };
+        let hello =
+            v1::Hello { protocol_min: *PROTOCOL.start(), protocol_max: *PROTOCOL.end(), name: "w".to_owned(), ..Default::default() };
+        let hello = v1::WorkerFrame { frame: Some(v1::worker_frame::Frame::Hello(hello)) };
+        {
+            let frames = tokio_stream::once(Ok(hello)).chain(tokio_stream::pending());
+            let mut opening = pin!(open(parts, "w".into(), 7, frames));
+            // The hello is queued; the driver does not run yet, so that there is no answer.
+            assert!(opening.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        let (_shutdown, ended) = watch::channel(false);
+        tokio::spawn(driver.run(ended));
+        let of_worker = || links.handle.read(|core: &Core, _| core.fleet.workers.get(&WorkerId::from("w")).map(|known| known.connected));
+        let gone = async {
+            while of_worker().await.unwrap() != Some(false) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), gone).await.expect("it counts as connected still");
+    }
 }

@@ -4,6 +4,7 @@
 
 pub mod log;
 pub mod segment;
+mod trouble;
 pub mod verify;
 
 pub use log::{
@@ -11,4 +12,5 @@ pub use log::{
     RowHash, SqliteLog, SqliteReader,
 };
 pub use segment::{Chunk, Cursor, SegmentOptions, SegmentStore, StoredEvent};
+pub use trouble::Trouble;
 pub use verify::{Report, verify};

@@ -65,7 +65,7 @@ fn headline(status: &StatusView, paint: Paint) -> String {
 }
 
 fn alarms(status: &StatusView, reach: &Reach, paint: Paint) -> String {
-    let mut text = String::new();
+    let mut text = problems(status, paint);
     let mut alarm = |said: &str, command: String| {
         text.push_str(&format!("{}\n", paint.style(Style::Problem, &format!("! {}", with_command(said, &command)))));
     };
@@ -91,6 +91,12 @@ fn alarms(status: &StatusView, reach: &Reach, paint: Paint) -> String {
         alarm("paused; go on with", reach.command(&format!("orchctl resume {}", status.run)));
     }
     text
+}
+
+/// What is wrong with the coordinator itself.
+fn problems(status: &StatusView, paint: Paint) -> String {
+    let lines = status.problems.iter().flat_map(|problem| super::text::wrap(problem, 76).into_iter().enumerate());
+    lines.map(|(n, line)| format!("{}\n", paint.style(Style::Problem, &format!("{}{line}", if n == 0 { "! " } else { "  " })))).collect()
 }
 
 /// `120.3k in (40.1k cached), 4.5k out, $0.42`; empty if nothing is known.
@@ -147,6 +153,7 @@ pub(crate) mod samples {
             exit: None,
             slots: 4,
             missing: Vec::new(),
+            problems: Vec::new(),
             runs: Vec::new(),
         }
     }
@@ -196,6 +203,12 @@ mod tests {
         );
         let waiting = StatusView { missing: missing(), ..samples::status() };
         assert!(render(&waiting, &Reach::default(), Paint::plain()).contains("! nobody offers gemini yet: worker join --backend gemini"));
+        let full = "the data directory cannot be written: No space left on device; retrying, nothing is lost";
+        let full = render(&StatusView { problems: vec![full.to_owned()], ..samples::status() }, &Reach::default(), Paint::plain());
+        assert!(
+            full.contains("\n! the data directory cannot be written: No space left on device; retrying,\n  nothing is lost\n"),
+            "{full}"
+        );
         assert_eq!(render(&StatusView::default(), &Reach::default(), Paint::plain()), NO_RUNS);
     }
 }

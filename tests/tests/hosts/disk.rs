@@ -8,13 +8,13 @@ use roundtable_tests::harness::{Playbook, SpecText, Turn, step, wait_for};
 use crate::stage::{Stage, unavailable};
 
 /// A small file system of its own, unmounted when dropped.
-struct SmallDisk {
-    dir: PathBuf,
+pub struct SmallDisk {
+    pub dir: PathBuf,
 }
 
 impl SmallDisk {
     /// `None`, told loudly, where one cannot be mounted.
-    fn mount(dir: PathBuf, megabytes: u32) -> Option<Self> {
+    pub fn mount(dir: PathBuf, megabytes: u32) -> Option<Self> {
         std::fs::create_dir_all(&dir).unwrap();
         let size = format!("size={megabytes}m");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "roundtable-test"]).arg(&dir).output();

@@ -11,3 +11,4 @@ mod login;
 mod output;
 mod setup;
 mod stage;
+mod store;

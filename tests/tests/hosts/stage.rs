@@ -23,7 +23,11 @@ impl Stage {
 
     /// The same; `fill` adds to the project before its first commit counts.
     pub fn with(spec: &SpecText, fill: impl FnOnce(&Repository)) -> Self {
-        let sandbox = Sandbox::new();
+        Self::on(Sandbox::new(), spec, fill)
+    }
+
+    /// The same in a world that was prepared before anything of it runs.
+    pub fn on(sandbox: Sandbox, spec: &SpecText, fill: impl FnOnce(&Repository)) -> Self {
         let (repo, spec) = sandbox.project(spec);
         fill(&repo);
         repo.commit("Add more");
@@ -91,6 +95,18 @@ impl Stage {
     /// A file of a commit there.
     pub fn file(&self, commit: &str, path: &str) -> String {
         self.stored(&["show", &format!("{commit}:{path}")])
+    }
+
+    /// The coordinator.
+    pub fn coordinator(&self) -> &Process {
+        self.served.as_ref().unwrap()
+    }
+
+    /// The coordinator, to be waited for, and another one in its place once it has ended.
+    pub fn coordinator_ends(&mut self) -> Output {
+        let ended = self.served.take().unwrap().wait();
+        self.served = Some(self.sandbox.serve());
+        ended
     }
 
     /// Ends the coordinator in order.

@@ -30,16 +30,12 @@ pub(crate) use place::is_played_by_others;
 use place::place;
 use rank::{Candidate, candidates};
 
-/// Passes in a row; what is left after that is granted with the next command.
+/// Passes in a row; what is left after that is granted with the next batch.
 const PASSES_MAX: u32 = 16;
 
-/// Grants all that can be granted now. Work-conserving: whatever can start does.
-pub(crate) fn run(d: &mut Deciding<'_>) {
-    for _ in 0..PASSES_MAX {
-        if !pass(d) {
-            return;
-        }
-    }
+/// Grants all that can be granted now; false if there may be more. Work-conserving: whatever can start does.
+pub(crate) fn run(d: &mut Deciding<'_>) -> bool {
+    (0..PASSES_MAX).any(|_| !pass(d))
 }
 
 /// One pass; whether more may be granted after it: something else than its grants has changed, or a unit that kept others waiting found its slot

@@ -11,6 +11,7 @@ mod end;
 mod import;
 mod late;
 mod left_out;
+mod look;
 mod manifest;
 mod merge;
 mod missing;

@@ -56,6 +56,12 @@ pub enum AppendError {
     /// No space left. Nothing was written and the log is intact; appending again after space was made is fine.
     #[error("the disk that holds the log is full; nothing was written. Free space, then go on")]
     Full,
+    /// The write was refused whole: read-only, no permission, held by another program. Nothing was written; appending again is fine.
+    #[error("the log cannot be written: {detail}; nothing was written")]
+    Unwritable {
+        /// What the system said.
+        detail: String,
+    },
     /// Reading or writing failed. Whether the rows are durable is unknown until the log is opened again; fatal, never to be retried.
     #[error("the log cannot be written: {detail}. Stop, check the disk, start again: what was acknowledged is safe")]
     Io {
@@ -71,11 +77,20 @@ pub enum AppendError {
 }
 
 impl AppendError {
+    /// What the system said of a write that was refused whole: the same append may be tried again, and nothing is lost.
+    pub fn refused(&self) -> Option<&str> {
+        match self {
+            Self::Full => Some("No space left on device"),
+            Self::Unwritable { detail } => Some(detail),
+            _ => None,
+        }
+    }
+
     /// Whether the coordinator must stop: no later append through this handle can succeed.
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::Deposed { .. } | Self::Io { .. } | Self::Corrupt(_) | Self::Closed => true,
-            Self::Moved { .. } | Self::Refused { .. } | Self::Full => false,
+            Self::Moved { .. } | Self::Refused { .. } | Self::Full | Self::Unwritable { .. } => false,
         }
     }
 }

@@ -4,6 +4,8 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::trouble;
+
 /// Why a chunk was not appended.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum ChunkError {
@@ -31,9 +33,12 @@ pub enum ChunkError {
         /// Which bound.
         detail: String,
     },
-    /// No space left. Nothing of the chunk was kept; sending it again after space was made is fine.
-    #[error("the disk that holds the events is full; free space, then send again")]
-    Full,
+    /// The write was refused whole (no space, read-only, no permission). Nothing of the chunk was kept; sending it again is fine.
+    #[error("the coordinator's data directory cannot be written: {detail}")]
+    Unwritable {
+        /// What the system said.
+        detail: String,
+    },
     /// Writing or syncing failed: fatal, never to be retried; what was acknowledged as durable is safe.
     #[error("events cannot be written: {detail}. Stop, check the disk, start again")]
     Io {
@@ -55,7 +60,7 @@ impl From<io::Error> for ChunkError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::InvalidData => Self::Corrupt { detail: error.to_string() },
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            _ if trouble::is_refusal(&error) => Self::Unwritable { detail: trouble::words(&error) },
             _ => Self::Io { detail: error.to_string() },
         }
     }

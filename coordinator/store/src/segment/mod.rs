@@ -12,20 +12,22 @@ mod sync;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use roundtable_shared::AttemptKey;
 use roundtable_shared::limits::BULK_MESSAGE_BYTES_MAX;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-pub use cursor::{Batch, Cursor};
+pub use cursor::{Batch, Cursor, check_events};
 pub use error::{ChunkError, EventsError};
 pub use follow::Follower;
 pub use place::has_events;
+pub(crate) use place::relative_dir;
 
 use self::sync::Syncer;
 use self::writer::Request;
+use crate::trouble::{Health, Trouble};
 
 /// Largest single event, bytes.
 pub const EVENT_BYTES_MAX: usize = 1 << 20;
@@ -114,7 +116,7 @@ struct Inner {
     /// `None` only while dropping.
     requests: Option<mpsc::Sender<Request>>,
     room: Arc<Semaphore>,
-    failure: Arc<OnceLock<String>>,
+    health: Arc<Health>,
     thread: Option<JoinHandle<()>>,
     /// Ends after the writer, with a last sync.
     _syncer: Syncer,
@@ -125,13 +127,18 @@ impl SegmentStore {
     pub fn open(root: &Path, options: SegmentOptions) -> Result<Self, EventsError> {
         let io = |error: std::io::Error| EventsError::Io { detail: format!("{}: {error}", root.display()) };
         place::create_dir_all(root).map_err(io)?;
-        let failure = Arc::new(OnceLock::new());
-        let syncer = Syncer::start(options, Arc::clone(&failure)).map_err(io)?;
-        let writer = writer::Writer::new(root.to_owned(), options, syncer.queue(), Arc::clone(&failure));
+        let health = Arc::new(Health::new());
+        let syncer = Syncer::start(root.to_owned(), options, Arc::clone(&health)).map_err(io)?;
+        let writer = writer::Writer::new(root.to_owned(), options, syncer.queue(), Arc::clone(&health));
         let (requests, queue) = mpsc::channel(REQUEST_QUEUE_MAX);
         let thread = std::thread::Builder::new().name("segment-writer".to_owned()).spawn(move || writer.run(queue)).map_err(io)?;
         let room = Arc::new(Semaphore::new(QUEUED_BYTES_MAX));
-        Ok(Self(Arc::new(Inner { root: root.to_owned(), requests: Some(requests), room, failure, thread: Some(thread), _syncer: syncer })))
+        Ok(Self(Arc::new(Inner { root: root.to_owned(), requests: Some(requests), room, health, thread: Some(thread), _syncer: syncer })))
+    }
+
+    /// Why it cannot be written now; `None` while it can. After [`Trouble::Failed`] nothing is written any more, and the process must stop.
+    pub fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
+        self.0.health.watch()
     }
 
     /// Appends a chunk. Events the attempt has already are passed over, so sending again is harmless; a gap is refused with
@@ -199,7 +206,7 @@ impl SegmentStore {
     }
 
     fn failed(&self) -> ChunkError {
-        ChunkError::Io { detail: self.0.failure.get().cloned().unwrap_or_else(|| "an earlier write failed".to_owned()) }
+        ChunkError::Io { detail: self.0.health.failure().unwrap_or_else(|| "an earlier write failed".to_owned()) }
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, ChunkError> {

@@ -1,10 +1,11 @@
-//! The thread that makes written events durable, in groups: after a while, after many bytes, or on demand. It never retries a sync.
+//! The thread that makes written events durable, in groups: after a while, after many bytes, or on demand. It never retries a sync that failed; what could
+//! not even be begun (a folder that cannot be opened, an end mark for which there is no room) it tries again.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,10 @@ use roundtable_shared::AttemptKey;
 use tokio::sync::watch;
 
 use super::{Progress, SegmentOptions, frame, place};
+use crate::trouble::{self, Health};
+
+/// How often what was refused is tried again; the thread wakes up for it.
+const AGAIN_EVERY: Duration = Duration::from_millis(500);
 
 /// What has been written and not synced for one attempt, or by one step of the writer.
 #[derive(Default)]
@@ -56,14 +61,27 @@ impl Unsynced {
     }
 
     /// Makes it durable: content, then names, then the end mark.
-    fn sync(&self) -> io::Result<()> {
-        self.files.iter().try_for_each(|file| file.sync_data())?;
+    fn sync(&self) -> Result<(), SyncError> {
+        self.files.iter().try_for_each(|file| file.sync_data()).map_err(SyncError::Failed)?;
         self.dirs.iter().try_for_each(|dir| sync_dir(dir))?;
         self.end_mark.as_ref().map_or(Ok(()), |dir| {
             let seq = self.progress.as_ref().map_or(0, |progress| progress.borrow().position.written_seq);
             write_end_mark(dir, seq)
         })
     }
+}
+
+/// Why something is not durable.
+enum SyncError {
+    /// It could not be begun: to be tried again.
+    Refused(io::Error),
+    /// A sync failed, or what is on the disk is unknown.
+    Failed(io::Error),
+}
+
+/// Of anything but a sync.
+fn begun<T>(result: io::Result<T>) -> Result<T, SyncError> {
+    result.map_err(|error| if trouble::is_refusal(&error) { SyncError::Refused(error) } else { SyncError::Failed(error) })
 }
 
 /// Where the writer puts what is to be synced. Bounded by the bytes the writer lets wait: see [`SyncQueue::put`].
@@ -106,7 +124,18 @@ impl SyncQueue {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is due, once it is. `None` when the queue is closed and empty.
+    /// Puts back what could not be begun, for another time. What was added meanwhile stays.
+    fn put_back(&self, key: AttemptKey, unsynced: Unsynced) {
+        let mut waiting = self.lock();
+        let later = waiting.attempts.remove(&key).unwrap_or_default();
+        let mut all = unsynced;
+        all.merge(later);
+        waiting.attempts.insert(key, all);
+        let due = Instant::now() + AGAIN_EVERY;
+        waiting.due = Some(waiting.due.map_or(due, |earlier| earlier.min(due)));
+    }
+
+    /// What is due, once it is, or nothing after a while. `None` when the queue is closed and empty.
     fn take(&self) -> Option<HashMap<AttemptKey, Unsynced>> {
         let mut waiting = self.lock();
         loop {
@@ -118,7 +147,13 @@ impl SyncQueue {
                 }
                 Some(due) => waiting = self.0.changed.wait_timeout(waiting, due - now).unwrap_or_else(PoisonError::into_inner).0,
                 None if waiting.closing => return None,
-                None => waiting = self.0.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                None => {
+                    let (guard, waited) = self.0.changed.wait_timeout(waiting, AGAIN_EVERY).unwrap_or_else(PoisonError::into_inner);
+                    if waited.timed_out() {
+                        return Some(HashMap::new());
+                    }
+                    waiting = guard;
+                }
             }
         }
     }
@@ -131,13 +166,18 @@ pub(super) struct Syncer {
 }
 
 impl Syncer {
-    /// Starts the thread; `failure` is set, once and for all, if a sync fails.
-    pub(super) fn start(options: SegmentOptions, failure: Arc<OnceLock<String>>) -> io::Result<Self> {
+    /// Starts the thread; `health` is told if a sync fails, and is looked after while writes are refused.
+    pub(super) fn start(root: PathBuf, options: SegmentOptions, health: Arc<Health>) -> io::Result<Self> {
         let queue = SyncQueue(Arc::new(Shared { options, waiting: Mutex::default(), changed: Condvar::new() }));
         let theirs = queue.clone();
         let thread = std::thread::Builder::new().name("segment-sync".to_owned()).spawn(move || {
             while let Some(attempts) = theirs.take() {
-                attempts.into_values().for_each(|unsynced| sync_one(&unsynced, &failure));
+                let refused: Vec<_> = attempts.into_iter().filter(|(_, unsynced)| !sync_one(unsynced, &health)).collect();
+                // At the end nobody comes again: what was never acknowledged as durable is sent again in the next life.
+                if !theirs.lock().closing {
+                    refused.into_iter().for_each(|(key, unsynced)| theirs.put_back(key, unsynced));
+                    health.try_again(&root);
+                }
             }
         })?;
         Ok(Self { queue, thread: Some(thread) })
@@ -165,17 +205,20 @@ impl std::fmt::Debug for Syncer {
     }
 }
 
-/// Syncs one attempt and tells its followers. After a failure nothing is synced any more: the kernel may have dropped the pages, so that a later
-/// sync would succeed without them.
-fn sync_one(unsynced: &Unsynced, failure: &OnceLock<String>) {
-    if failure.get().is_none()
-        && let Err(error) = unsynced.sync()
-    {
-        tracing::error!(%error, "agent events cannot be made durable");
-        let _ = failure.set(error.to_string());
+/// Syncs one attempt and tells its followers; false if it could not be begun. After a failure nothing is synced any more.
+fn sync_one(unsynced: &Unsynced, health: &Health) -> bool {
+    if health.failure().is_none() {
+        match unsynced.sync() {
+            Ok(()) => {}
+            Err(SyncError::Refused(error)) => {
+                health.refused(&trouble::words(&error), 0);
+                return false;
+            }
+            Err(SyncError::Failed(error)) => health.failed(&error.to_string()),
+        }
     }
-    let Some(progress) = &unsynced.progress else { return };
-    let failed = failure.get().is_some();
+    let Some(progress) = &unsynced.progress else { return true };
+    let failed = health.failure().is_some();
     progress.send_modify(|progress| {
         progress.failed = failed;
         if !failed {
@@ -183,19 +226,20 @@ fn sync_one(unsynced: &Unsynced, failure: &OnceLock<String>) {
             progress.position.finished |= unsynced.end_mark.is_some();
         }
     });
+    true
 }
 
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+fn sync_dir(dir: &Path) -> Result<(), SyncError> {
+    begun(File::open(dir))?.sync_all().map_err(SyncError::Failed)
 }
 
 /// Writes the end mark so that it is there whole or not at all.
-fn write_end_mark(dir: &Path, last_seq: u64) -> io::Result<()> {
+fn write_end_mark(dir: &Path, last_seq: u64) -> Result<(), SyncError> {
     use std::os::unix::fs::OpenOptionsExt;
     let draft = dir.join("end.new");
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    file.write_all(&frame::end_mark(last_seq))?;
-    file.sync_all()?;
-    std::fs::rename(&draft, dir.join(place::END_NAME))?;
+    let mut file = begun(std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft))?;
+    begun(file.write_all(&frame::end_mark(last_seq)))?;
+    file.sync_all().map_err(SyncError::Failed)?;
+    begun(std::fs::rename(&draft, dir.join(place::END_NAME)))?;
     sync_dir(dir)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use roundtable_shared::AttemptKey;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
@@ -10,7 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use super::attempt::Attempt;
 use super::error::ChunkError;
 use super::sync::{SyncQueue, Unsynced};
-use super::{Chunk, Position, Progress, SegmentOptions, place};
+use super::{Chunk, Position, Progress, SegmentOptions, frame, place};
+use crate::trouble::Health;
 
 type Answer<T> = oneshot::Sender<Result<T, ChunkError>>;
 
@@ -31,7 +32,7 @@ pub(super) struct Writer {
     root: PathBuf,
     options: SegmentOptions,
     sync: SyncQueue,
-    failure: Arc<OnceLock<String>>,
+    health: Arc<Health>,
     attempts: HashMap<AttemptKey, Attempt>,
     open_files: usize,
     /// Counts requests: the clock by which attempts are forgotten.
@@ -39,8 +40,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(root: PathBuf, options: SegmentOptions, sync: SyncQueue, failure: Arc<OnceLock<String>>) -> Self {
-        Self { root, options, sync, failure, attempts: HashMap::new(), open_files: 0, tick: 0 }
+    pub(super) fn new(root: PathBuf, options: SegmentOptions, sync: SyncQueue, health: Arc<Health>) -> Self {
+        Self { root, options, sync, health, attempts: HashMap::new(), open_files: 0, tick: 0 }
     }
 
     /// Serves requests until every handle is gone.
@@ -49,15 +50,19 @@ impl Writer {
             match request {
                 Request::Append { key, chunk, room, reply } => {
                     let answer = self.step(&key, false, |attempt, options, unsynced| attempt.append(&chunk, options, unsynced));
+                    let bytes = chunk.events.iter().map(|event| event.len() + frame::RECORD_OVERHEAD_BYTES).sum();
+                    self.note(&answer, bytes);
                     drop((chunk, room));
                     let _ = reply.send(answer);
                 }
                 Request::Open { key, reply } => {
                     let answer = self.step(&key, false, |attempt, _, _| Ok(attempt.progress().subscribe()));
+                    self.note(&answer, 0);
                     let _ = reply.send(answer);
                 }
                 Request::Flush { key, reply } => {
                     let answer = self.step(&key, true, |attempt, _, _| Ok(attempt.progress().subscribe()));
+                    self.note(&answer, 0);
                     let _ = reply.send(answer);
                 }
                 Request::Finish { key, reply } => {
@@ -65,6 +70,7 @@ impl Writer {
                         attempt.end(unsynced)?;
                         Ok(attempt.progress().subscribe())
                     });
+                    self.note(&answer, 0);
                     let _ = reply.send(answer);
                 }
             }
@@ -86,17 +92,23 @@ impl Writer {
         let had_file = attempt.has_file();
         let mut unsynced = Unsynced::default();
         let answer = act(attempt, &self.options, &mut unsynced);
-        if let Err(ChunkError::Io { detail }) = &answer {
-            let _ = self.failure.set(detail.clone());
-        }
         self.open_files = self.open_files + usize::from(attempt.has_file()) - usize::from(had_file);
         self.sync.put(key, unsynced, attempt.progress(), sync_now);
         self.close_files();
         answer
     }
 
+    /// What became of a request, for all who must know: one that was refused whole is asked again, after anything worse nothing is written any more.
+    fn note<T>(&self, answer: &Result<T, ChunkError>, bytes: usize) {
+        match answer {
+            Err(ChunkError::Unwritable { detail }) => self.health.refused(detail, bytes),
+            Err(ChunkError::Io { detail }) => self.health.failed(detail),
+            _ => {}
+        }
+    }
+
     fn check_failure(&self) -> Result<(), ChunkError> {
-        self.failure.get().map_or(Ok(()), |detail| Err(ChunkError::Io { detail: detail.clone() }))
+        self.health.failure().map_or(Ok(()), |detail| Err(ChunkError::Io { detail }))
     }
 
     fn load(&mut self, key: &AttemptKey) -> Result<(), ChunkError> {

@@ -37,6 +37,10 @@ pub(super) fn changes(before: Option<&StatusView>, now: &StatusView, reach: &Rea
         let text = format!("! {}: orchctl decisions {}", decisions_wait(now.decisions), now.run);
         news.push(Change { text, is_notice: false, is_problem: true, style: Style::Problem });
     }
+    let known = before.map(|status| status.problems.as_slice()).unwrap_or_default();
+    for problem in now.problems.iter().filter(|problem| !known.contains(problem)) {
+        news.push(Change { text: problem.clone(), is_notice: true, is_problem: true, style: Style::Problem });
+    }
     let waited_for = before.map(|status| status.missing.as_slice()).unwrap_or_default();
     for backend in now.missing.iter().filter(|backend| !waited_for.contains(backend)) {
         news.push(Change { text: nobody_offers(backend, reach), is_notice: true, is_problem: false, style: Style::Warning });
@@ -108,11 +112,13 @@ mod tests {
         now.notices.push("one more".into());
         now.decisions = 2;
         now.missing.push("gemini".into());
+        now.problems.push("the data directory cannot be written".into());
         assert_eq!(
             texts(Some(&before), &now),
             [
                 "· unit 3 pending_review: Command line",
                 "! 2 decisions wait: orchctl decisions query-tool-k3f9qa",
+                "the data directory cannot be written",
                 "nobody offers gemini yet: `worker join --backend gemini`",
                 "one more"
             ]

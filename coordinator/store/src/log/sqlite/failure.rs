@@ -1,21 +1,35 @@
-//! What SQLite's errors mean to us: no space, damage, or an IO failure.
+//! What SQLite's errors mean to us: no space, a write refused whole, damage, or an IO failure.
 
 use std::path::Path;
 
 use rusqlite::{ErrorCode, ffi};
 
 use crate::log::error::{AppendError, Corruption, OpenError, ReadError};
+use crate::trouble;
+
+/// A commit of few rows writes about this much.
+const WRITE_BYTES: usize = 16 << 10;
 
 /// A failed operation on the store, sorted by what the caller must do.
 #[derive(Clone, Debug)]
 pub(super) enum Failure {
     Full,
+    /// Nothing was begun.
+    Refused(String),
+    /// A write before the commit failed, and SQLite does not say why: a write beside it does.
+    Write(String),
     Io(String),
     Corrupt(Corruption),
     Missing,
     NotAStore,
-    Newer { found: u32, known: u32 },
-    Older { found: u32, known: u32 },
+    Newer {
+        found: u32,
+        known: u32,
+    },
+    Older {
+        found: u32,
+        known: u32,
+    },
 }
 
 impl From<Corruption> for Failure {
@@ -37,8 +51,10 @@ impl From<rusqlite::Error> for Failure {
                 (ErrorCode::Unknown | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig, _) => {
                     damaged(error.to_string())
                 }
-                (ErrorCode::CannotOpen, _) => Self::Io(format!("{error} (is the directory there, and writable?)")),
-                (ErrorCode::DatabaseBusy, _) => Self::Io(format!("{error}: another program holds the store")),
+                (ErrorCode::CannotOpen, _) => Self::Refused(format!("{error} (is the directory there, and writable?)")),
+                (ErrorCode::DatabaseBusy, _) => Self::Refused(format!("{error}: another program holds the store")),
+                (_, ffi::SQLITE_READONLY) => Self::Refused("Read-only file system".to_owned()),
+                (_, ffi::SQLITE_IOERR_WRITE) => Self::Write(error.to_string()),
                 _ => Self::Io(error.to_string()),
             },
             rusqlite::Error::FromSqlConversionFailure(..)
@@ -61,7 +77,16 @@ impl Failure {
         }
     }
 
-    pub(super) fn on_append(self) -> AppendError {
+    pub(super) fn on_append(self, store: &Path) -> AppendError {
+        match self {
+            Self::Refused(detail) => return AppendError::Unwritable { detail },
+            // What was written of it is no commit, and is written over by the next.
+            Self::Write(detail) => match trouble::try_writing(store.parent().unwrap_or(Path::new(".")), WRITE_BYTES) {
+                Err(error) if trouble::is_refusal(&error) => return AppendError::Unwritable { detail: trouble::words(&error) },
+                _ => return AppendError::Io { detail },
+            },
+            _ => {}
+        }
         match self.on_read() {
             Ok(ReadError::Corrupt(corruption)) => AppendError::Corrupt(corruption),
             Ok(ReadError::Io { detail }) => AppendError::Io { detail },
@@ -74,7 +99,7 @@ impl Failure {
     pub(super) fn on_read(self) -> Result<ReadError, Full> {
         match self {
             Self::Full => Err(Full),
-            Self::Io(detail) => Ok(ReadError::Io { detail }),
+            Self::Io(detail) | Self::Refused(detail) | Self::Write(detail) => Ok(ReadError::Io { detail }),
             Self::Corrupt(corruption) => Ok(ReadError::Corrupt(corruption)),
             Self::Missing => Ok(ReadError::Io { detail: "the file is gone".to_owned() }),
             Self::NotAStore | Self::Newer { .. } | Self::Older { .. } => {
@@ -86,7 +111,7 @@ impl Failure {
     pub(super) fn on_open(self, path: &Path) -> OpenError {
         match self {
             Self::Full => OpenError::Full,
-            Self::Io(detail) => OpenError::Io { path: path.to_owned(), detail },
+            Self::Io(detail) | Self::Refused(detail) | Self::Write(detail) => OpenError::Io { path: path.to_owned(), detail },
             Self::Corrupt(corruption) => OpenError::Corrupt(corruption),
             Self::Missing => OpenError::Missing { path: path.to_owned() },
             Self::NotAStore => OpenError::NotAStore { path: path.to_owned() },

@@ -58,7 +58,7 @@ impl SqliteLog {
         let (requests, queue) = mpsc::channel(APPEND_QUEUE_MAX);
         let (publish, published) = watch::channel(opened.head);
         let Opened { incarnation, epoch, .. } = opened;
-        let writer = writer::Writer::new(conn, opened, witness, publish);
+        let writer = writer::Writer::new(conn, path.to_owned(), opened, witness, publish);
         let thread = std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || writer.run(queue)).map_err(io)?;
         Ok(Self {
             requests: Some(requests),

@@ -1,5 +1,7 @@
 //! The thread that owns the writing connection: group commit, compare-and-append, checkpoints. The only place that changes a log.
 
+use std::path::PathBuf;
+
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -29,6 +31,7 @@ pub(super) struct Request {
 /// The writer's state.
 pub(super) struct Writer {
     conn: Connection,
+    path: PathBuf,
     incarnation: Incarnation,
     epoch: u64,
     head: Head,
@@ -44,9 +47,9 @@ pub(super) struct Writer {
 type Answers = Vec<Result<Appended, AppendError>>;
 
 impl Writer {
-    pub(super) fn new(conn: Connection, opened: Opened, witness: Witness, publish: watch::Sender<Head>) -> Self {
+    pub(super) fn new(conn: Connection, path: PathBuf, opened: Opened, witness: Witness, publish: watch::Sender<Head>) -> Self {
         let Opened { incarnation, epoch, head } = opened;
-        Self { conn, incarnation, epoch, head, witness, publish, wal_bytes: 0, dead: None }
+        Self { conn, path, incarnation, epoch, head, witness, publish, wal_bytes: 0, dead: None }
     }
 
     /// Serves appends until every handle is gone.
@@ -62,7 +65,7 @@ impl Writer {
     fn serve(&mut self, group: &mut Vec<Request>) {
         let result = match &self.dead {
             Some(error) => Err(error.clone()),
-            None => self.commit(group).map_err(Failure::on_append),
+            None => self.commit(group).map_err(|failure| failure.on_append(&self.path)),
         };
         if let Err(error) = &result
             && error.is_fatal()
@@ -128,12 +131,13 @@ impl Writer {
         let done = self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         match done.map_err(Failure::from) {
             Ok(()) => {}
-            Err(Failure::Full) => tracing::warn!("the disk is full: the write-ahead log cannot be copied into the store yet"),
-            Err(failure) => {
-                let error = failure.on_append();
-                tracing::error!(%error, "checkpoint of the log failed");
-                self.dead = Some(error);
-            }
+            Err(failure) => match failure.on_append(&self.path) {
+                error if error.is_fatal() => {
+                    tracing::error!(%error, "checkpoint of the log failed");
+                    self.dead = Some(error);
+                }
+                error => tracing::warn!(%error, "the write-ahead log cannot be copied into the store yet"),
+            },
         }
     }
 }

@@ -1,0 +1,271 @@
+//! The driver over a log in memory and a clock of its own.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use roundtable_core::command::{Act, Operate, WorkerHello};
+use roundtable_core::state::ParkKey;
+use roundtable_runtime::clock::ManualClock;
+use roundtable_shared::time::WallMs;
+use roundtable_shared::{HeldLease, Introduction, Origin, WorkerId};
+use roundtable_store::log::{Fault, LogFuture};
+use roundtable_store::{Appended, Head, Incarnation, LogReader, MemoryDisk, MemoryLog, NewRow, Row};
+use tokio::sync::Semaphore;
+
+use super::*;
+
+/// Nothing here takes longer, however slow the machine.
+const SOON: Duration = Duration::from_secs(30);
+const BEGAN: WallMs = WallMs(1_767_225_600_000);
+
+/// A log in memory whose appends are counted, and wait for leave.
+struct SlowLog {
+    inner: MemoryLog,
+    leave: Semaphore,
+    appends: AtomicU64,
+}
+
+impl LogReader for SlowLog {
+    fn read(&self, from_seq: u64, limit: usize) -> LogFuture<'_, Result<Vec<Row>, ReadError>> {
+        self.inner.read(from_seq, limit)
+    }
+
+    fn head(&self) -> LogFuture<'_, Result<Head, ReadError>> {
+        self.inner.head()
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        self.inner.incarnation()
+    }
+}
+
+impl Log for SlowLog {
+    fn append(&self, expected_seq: u64, rows: Vec<NewRow>) -> LogFuture<'_, Result<Appended, AppendError>> {
+        Box::pin(async move {
+            self.leave.acquire().await.unwrap().forget();
+            // Whoever floods the queue gets to fill it again, as while a disk syncs.
+            tokio::task::yield_now().await;
+            self.appends.fetch_add(1, Ordering::SeqCst);
+            self.inner.append(expected_seq, rows).await
+        })
+    }
+
+    fn epoch(&self) -> u64 {
+        self.inner.epoch()
+    }
+}
+
+/// A driver that is open and does not run yet.
+struct Rig {
+    driver: Option<Driver>,
+    links: Links,
+    clock: ManualClock,
+    disk: MemoryDisk,
+    log: Arc<SlowLog>,
+    effects: mpsc::Receiver<Effect>,
+    shutdown: watch::Sender<bool>,
+}
+
+const FREELY: usize = 1 << 20;
+
+impl Rig {
+    async fn over(disk: MemoryDisk, leave: usize) -> Self {
+        let clock = ManualClock::new(1_000_000, BEGAN);
+        let log = Arc::new(SlowLog { inner: MemoryLog::open(&disk), leave: Semaphore::new(leave), appends: AtomicU64::new(0) });
+        let (sender, effects) = mpsc::channel(64);
+        let parts = Parts { log: Arc::clone(&log) as Arc<dyn Log>, clock: Arc::new(clock.clone()), seed: 1, effects: sender };
+        let (driver, links) = Driver::open(parts).await.unwrap();
+        Self { driver: Some(driver), links, clock, disk, log, effects, shutdown: watch::channel(false).0 }
+    }
+
+    async fn new(leave: usize) -> Self {
+        Self::over(MemoryDisk::default(), leave).await
+    }
+
+    /// It runs from here on.
+    fn run(&mut self) -> tokio::task::JoinHandle<Result<(), DriverError>> {
+        tokio::spawn(self.driver.take().unwrap().run(self.shutdown.subscribe()))
+    }
+
+    fn appends(&self) -> u64 {
+        self.log.appends.load(Ordering::SeqCst)
+    }
+
+    /// Asks, in a task, and returns once the question is queued.
+    async fn ask(&self, command: Command) -> tokio::task::JoinHandle<Result<Reply, HandleError>> {
+        let handle = self.links.handle.clone();
+        let asked = tokio::spawn(async move { handle.command(command).await });
+        tokio::task::yield_now().await;
+        asked
+    }
+}
+
+/// A command that is always a fact: everything is paused, or goes on.
+fn toggle(pauses: bool) -> Command {
+    let act = if pauses { Act::Pause { note: None } } else { Act::Resume };
+    Command::Operate(Operate { run: None, by: "ada".to_owned(), act })
+}
+
+fn hello(worker: &str, session: u64) -> Command {
+    let introduction = Introduction {
+        incarnation: 1,
+        name: worker.to_owned(),
+        version: String::new(),
+        labels: BTreeMap::new(),
+        backends: Vec::new(),
+        held: Vec::new(),
+        origin: Origin::default(),
+    };
+    Command::WorkerHello(Box::new(WorkerHello { worker: WorkerId::from(worker), session, introduction }))
+}
+
+async fn within<T>(what: &str, done: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, done).await.unwrap_or_else(|_| panic!("{what} did not come"))
+}
+
+#[tokio::test]
+async fn a_park_is_lifted_on_time_under_traffic_that_never_pauses() {
+    let disk = MemoryDisk::default();
+    let park = ParkKey { backend: "codex".into(), account: "a".to_owned() };
+    let fact = Fact::BackendParked { park, until: WallMs(BEGAN.0 + 5_000), known: true, reason: "429".to_owned() };
+    let parked = Transition { run: None, at: BEGAN, fact };
+    MemoryLog::open(&disk).append(0, vec![encode_transition(&parked).unwrap()]).await.unwrap();
+    let mut rig = Rig::over(disk, FREELY).await;
+    // The queue is full before the driver first looks, and filled again whenever it appends.
+    let floods: Vec<_> = (0..16)
+        .map(|_| {
+            let handle = rig.links.handle.clone();
+            tokio::spawn(async move {
+                for n in 0_u64.. {
+                    if handle.tell(toggle(n.is_multiple_of(2))).await.is_err() {
+                        return;
+                    }
+                }
+            })
+        })
+        .collect();
+    for _ in 0..QUEUE_MAX {
+        tokio::task::yield_now().await;
+    }
+    rig.clock.advance(6_000);
+    let _running = rig.run();
+    let lifted = async {
+        while !rig.links.handle.read(|core, _| core.state.parks.is_empty()).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within("the end of the park", lifted).await;
+    assert!(floods.iter().all(|flood| !flood.is_finished()), "the flood never paused");
+    floods.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn what_is_queued_at_the_end_is_done_and_answered() {
+    let mut rig = Rig::new(FREELY).await;
+    let mut asked = Vec::new();
+    for n in 0..3 {
+        asked.push(rig.ask(toggle(n % 2 == 0)).await);
+    }
+    rig.shutdown.send_replace(true);
+    within("the end", rig.run()).await.unwrap().unwrap();
+    for answer in asked {
+        assert!(matches!(answer.await.unwrap(), Ok(Reply::Done { unchanged: false, .. })), "what came before the end is done");
+    }
+    assert_eq!(rig.log.head().await.unwrap().seq, 3);
+    assert!(matches!(rig.links.handle.command(toggle(true)).await, Err(HandleError::Stopped)), "what comes later is told so");
+}
+
+#[tokio::test]
+async fn reads_end_no_batch_and_see_what_is_durable() {
+    let mut rig = Rig::new(FREELY).await;
+    let first = rig.ask(toggle(true)).await;
+    let handle = rig.links.handle.clone();
+    let read = tokio::spawn(async move { handle.read(|core, _| core.state.seq).await });
+    tokio::task::yield_now().await;
+    let second = rig.ask(toggle(false)).await;
+    let _running = rig.run();
+    for asked in [first, second] {
+        within("an answer", asked).await.unwrap().unwrap();
+    }
+    assert_eq!((within("the read", read).await.unwrap().unwrap(), rig.appends()), (2, 1), "one append for both, and the read after it");
+}
+
+#[tokio::test]
+async fn what_changes_nothing_is_not_scheduled_for() {
+    let mut rig = Rig::new(FREELY).await;
+    let _running = rig.run();
+    let (worker, session) = (WorkerId::from("w"), 7);
+    rig.links.handle.command(hello("w", session)).await.unwrap();
+    let handle = rig.links.handle.clone();
+    let looks = async || handle.read(|core: &Core, _| core.looks()).await.unwrap();
+    let before = looks().await;
+    for _ in 0..20 {
+        let held: Vec<HeldLease> = Vec::new();
+        rig.links.handle.command(Command::Heartbeat { worker: worker.clone(), session, held }).await.unwrap();
+        rig.links.handle.tell(Command::Tick).await.unwrap();
+    }
+    assert_eq!(looks().await, before, "signs of life, ticks and reads give nobody anything");
+    rig.links.handle.command(Command::Want { worker, session, pool: "codex".to_owned(), credits: 1 }).await.unwrap();
+    assert_eq!(looks().await, before + 1);
+}
+
+#[tokio::test]
+async fn nothing_is_seen_before_it_is_durable() {
+    let mut rig = Rig::new(0).await;
+    let _running = rig.run();
+    let mut asked = rig.ask(toggle(true)).await;
+    let waited = tokio::time::timeout(Duration::from_millis(300), &mut asked).await;
+    assert!(waited.is_err() && rig.effects.try_recv().is_err() && *rig.links.published.borrow() == 0, "its append has no leave yet");
+    rig.log.leave.add_permits(FREELY);
+    within("the answer", asked).await.unwrap().unwrap();
+    assert_eq!(*rig.links.published.borrow(), 1);
+}
+
+#[tokio::test]
+async fn an_append_whose_result_is_unknown_ends_it_without_an_answer() {
+    let mut rig = Rig::new(FREELY).await;
+    rig.disk.fail_append(1, Fault::IoAfterWrite);
+    let asked = rig.ask(toggle(true)).await;
+    let ended = within("the end", rig.run()).await.unwrap();
+    assert!(matches!(ended, Err(DriverError::Append(AppendError::Io { .. }))), "{ended:?}");
+    assert!(matches!(asked.await.unwrap(), Err(HandleError::Stopped)));
+    assert_eq!(*rig.links.published.borrow(), 0);
+}
+
+#[tokio::test]
+async fn an_append_that_is_refused_is_tried_again_and_meanwhile_reads_and_heartbeats_are_served() {
+    let mut rig = Rig::new(FREELY).await;
+    let _running = rig.run();
+    rig.links.handle.command(hello("w", 7)).await.unwrap();
+    (1..=4).for_each(|nth| rig.disk.fail_append(nth, Fault::Full));
+    let first = rig.ask(toggle(true)).await;
+    let mut trouble = rig.links.trouble.clone();
+    let said = within("the trouble", trouble.wait_for(Option::is_some)).await.unwrap().clone();
+    assert_eq!(said.as_deref(), Some("No space left on device"));
+    let paused = rig.links.handle.read(|core: &Core, _| core.state.paused.is_some()).await.unwrap();
+    assert!(!paused, "what is not durable is not seen");
+    let beat = Command::Heartbeat { worker: "w".into(), session: 7, held: Vec::new() };
+    assert!(matches!(rig.links.handle.command(beat).await, Ok(Reply::Heartbeat { .. })));
+    let refused = rig.links.handle.command(toggle(false)).await;
+    assert!(matches!(&refused, Err(HandleError::Rejected(why)) if why.text.contains("retrying, nothing is lost")), "{refused:?}");
+    rig.links.handle.tell(Command::WorkerGone { worker: "w".into(), session: 7 }).await.unwrap();
+    within("the answer", first).await.unwrap().unwrap();
+    assert!(rig.links.trouble.borrow().is_none(), "it is over");
+    let seen = rig.links.handle.read(|core: &Core, _| (core.state.seq, core.fleet.workers[&WorkerId::from("w")].connected)).await.unwrap();
+    assert_eq!(seen, (1, false), "what nobody waited for was kept");
+}
+
+#[tokio::test]
+async fn whoever_waits_while_nothing_can_be_written_is_told_to_ask_again_and_the_end_does_not_wait() {
+    let mut rig = Rig::new(FREELY).await;
+    (1..=100).for_each(|nth| rig.disk.fail_append(nth, Fault::Full));
+    let asked = rig.ask(toggle(true)).await;
+    let running = rig.run();
+    let answer = within("an answer", asked).await.unwrap();
+    assert!(matches!(&answer, Err(HandleError::Rejected(why)) if why.text.contains("as soon as it can be")), "{answer:?}");
+    rig.shutdown.send_replace(true);
+    let ended = within("the end", running).await.unwrap();
+    assert!(matches!(ended, Err(DriverError::Append(AppendError::Full))), "{ended:?}");
+}
