@@ -285,7 +285,10 @@ fn is_same(one: &StatusView, other: &StatusView) -> bool {
         let mut status = StatusView { elapsed_ms: 0, runs: Vec::new(), ..status.clone() };
         for unit in &mut status.units {
             unit.running_ms = None;
+            // What waits for a time says how long.
+            unit.waiting.iter_mut().filter(|wait| matches!(wait.kind.as_str(), "parked" | "backoff")).for_each(|wait| wait.text.clear());
         }
+        status.parks.iter_mut().for_each(|park| park.goes_on.clear());
         status
     };
     still(one) == still(other)

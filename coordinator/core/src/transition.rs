@@ -184,8 +184,19 @@ pub enum Fact {
     /// Carried over from mirror files.
     UnitImported { unit: UnitId, import: Box<UnitImport> },
 
-    /// A provider refused: nothing is granted to that backend and account until then.
-    BackendParked { park: ParkKey, until: WallMs, known: bool, reason: String },
+    /// A provider refused: nothing is granted to that backend, account and model until then.
+    BackendParked {
+        park: ParkKey,
+        until: WallMs,
+        known: bool,
+        reason: String,
+        #[serde(default)]
+        worker: Option<WorkerId>,
+        #[serde(default)]
+        step: u32,
+    },
+    /// Its probe is being served: grants go on.
+    BackendAnswered { park: ParkKey },
     /// It works again.
     BackendUnparked { park: ParkKey },
     /// `pause --all`.
@@ -292,6 +303,9 @@ pub struct Granted {
     pub pool: String,
     /// The account.
     pub account: String,
+    /// The model asked for with the run; empty = the backend's own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model: String,
     /// Manifest and reviews look at base..result.
     pub base: CommitId,
     /// What the worktree is made of.
@@ -463,5 +477,5 @@ kinds! {
     IntegrationStarted => "integration_started", CandidatePrepared => "candidate_prepared", IntegrationIntended => "integration_intended",
     IntegrationDropped => "integration_dropped", Integrated => "integrated", CompletedWithoutChange => "completed_without_change",
     DeferredFixAdded => "deferred_fix_added", LearningsAdded => "learnings_added", UnitImported => "unit_imported",
-    BackendParked => "backend_parked", BackendUnparked => "backend_unparked", AllPaused => "all_paused", AllResumed => "all_resumed",
+    BackendParked => "backend_parked", BackendAnswered => "backend_answered", BackendUnparked => "backend_unparked", AllPaused => "all_paused", AllResumed => "all_resumed",
 }

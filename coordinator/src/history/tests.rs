@@ -77,6 +77,7 @@ fn granted(unit: &str) -> Fact {
         backend: "codex".into(),
         pool: "codex".to_owned(),
         account: String::new(),
+        model: String::new(),
         base: "b".into(),
         start: Start::Commit("b".into()),
         resumed_from: None,

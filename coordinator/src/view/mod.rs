@@ -5,6 +5,7 @@ mod attempts;
 mod decisions;
 mod events;
 mod findings;
+mod parks;
 mod run;
 mod select;
 mod show;

@@ -63,6 +63,7 @@ pub(super) fn has_more_to_accept(run: &Run) -> bool {
 /// `status`.
 pub fn status(state: &State, fleet: &Fleet, now: Now, run: &Run) -> StatusView {
     let units = unit::units(&Viewer::new(state, fleet, now, run));
+    let parks = super::parks::parks(state, fleet, now, run, &units);
     StatusView {
         run: run.id.to_string(),
         spec: run.source.spec_path.clone(),
@@ -84,6 +85,7 @@ pub fn status(state: &State, fleet: &Fleet, now: Now, run: &Run) -> StatusView {
         slots: slots(fleet, now),
         missing: missing(fleet, now, run),
         problems: Vec::new(),
+        parks,
         runs: runs(state),
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use roundtable_core::command::Now;
 use roundtable_core::fleet::{Fleet, LOST_MS, Offer, SUSPECT_MS, Worker};
-use roundtable_core::state::{ParkKey, State};
+use roundtable_core::schedule::parked;
+use roundtable_core::state::State;
 use roundtable_shared::AttemptKey;
 use roundtable_shared::view::{BackendView, WorkerView};
 
@@ -37,7 +38,7 @@ fn worker(state: &State, fleet: &Fleet, worker: &Worker, now: Now) -> WorkerView
     let backend = |offer: &Offer| BackendView {
         slots: offer.offer.slots,
         busy: busy.get(offer.offer.pool.as_str()).copied().unwrap_or(0),
-        unavailable: unavailable(state, worker, offer, now),
+        unavailable: unavailable(state, fleet, worker, offer, now),
         version: offer.offer.version.clone(),
     };
     WorkerView {
@@ -54,7 +55,7 @@ fn worker(state: &State, fleet: &Fleet, worker: &Worker, now: Now) -> WorkerView
 }
 
 /// Why a backend takes nothing here now.
-fn unavailable(state: &State, worker: &Worker, offer: &Offer, now: Now) -> Option<String> {
+fn unavailable(state: &State, fleet: &Fleet, worker: &Worker, offer: &Offer, now: Now) -> Option<String> {
     if let Some(cordon) = &worker.cordoned {
         let seconds = cordon.until_ms.saturating_sub(now.mono_ms).div_ceil(1000);
         return Some(format!("cordoned: {}; tried again in {seconds} s", cordon.reason));
@@ -65,7 +66,10 @@ fn unavailable(state: &State, worker: &Worker, offer: &Offer, now: Now) -> Optio
     if let Some(until) = offer.parked_until_ms.filter(|until| *until > now.mono_ms) {
         return Some(format!("its credentials were refused; tried again in {} s", (until - now.mono_ms).div_ceil(1000)));
     }
-    let key = ParkKey { backend: offer.offer.name.clone(), account: offer.offer.account.clone() };
-    let park = state.parks.get(&key).filter(|park| park.until > now.wall)?;
-    Some(format!("parked until {}: {}", park.until.rfc3339(), park.reason))
+    let (name, accounts) = (&offer.offer.name, [offer.offer.account.clone(), format!("worker:{}", worker.id)]);
+    let account = if offer.offer.account.is_empty() { &accounts[1] } else { &accounts[0] };
+    let keys = state.parks.keys().filter(|key| key.backend == *name && key.account == *account);
+    let (key, (park, how)) = keys.filter_map(|key| Some((key, parked(state, key, now)?))).next()?;
+    let model = if key.model.is_empty() { String::new() } else { format!(" (model {})", key.model) };
+    Some(format!("its provider refuses{model}: {}", super::parks::text(fleet, now, park, &how)))
 }

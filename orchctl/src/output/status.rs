@@ -1,10 +1,10 @@
 //! `status`.
 
-use roundtable_shared::view::StatusView;
+use roundtable_shared::view::{ParkView, StatusView};
 
 use super::paint::{Paint, Style};
 use super::table::facts;
-use super::text::{count, duration, figure, short, with_command};
+use super::text::{WIDTH, count, duration, figure, short, with_command};
 use super::units;
 use crate::reach::Reach;
 
@@ -84,6 +84,12 @@ fn alarms(status: &StatusView, reach: &Reach, paint: Paint) -> String {
     } else if going {
         status.missing.iter().for_each(|wanted| alarm(&format!("nobody offers {wanted} yet"), reach.join(wanted)));
     }
+    for park in &status.parks {
+        text.push_str(&format!("{}\n", paint.style(Style::Problem, &super::text::cut(&format!("! {}", parked(park)), WIDTH))));
+    }
+    let mut alarm = |said: &str, command: String| {
+        text.push_str(&format!("{}\n", paint.style(Style::Problem, &format!("! {}", with_command(said, &command)))));
+    };
     if status.status == "halted" {
         alarm("halted; go on with the same as before", reach.command("orchctl run --spec DIR"));
     }
@@ -111,6 +117,18 @@ pub fn usage(usage: &roundtable_shared::Usage) -> String {
         None => String::new(),
     };
     format!("{} in{cached}, {} out{cost}", figure(usage.input_tokens), figure(usage.output_tokens))
+}
+
+/// `codex: 429 Too Many Requests on host-b, again in 30 s; 2 units wait`.
+pub fn parked(park: &ParkView) -> String {
+    let model = if park.model.is_empty() { String::new() } else { format!(" ({})", park.model) };
+    let place = park.worker.as_ref().map_or_else(String::new, |worker| format!(" on {worker}"));
+    let waits = match park.units_waiting {
+        0 => String::new(),
+        1 => "; 1 unit waits".to_owned(),
+        n => format!("; {n} units wait"),
+    };
+    format!("{}{model}: {}{place}, {}{waits}", super::text::backend(&park.backend), park.cause, park.goes_on)
 }
 
 /// Who is waited for, and how that one comes.
@@ -154,6 +172,7 @@ pub(crate) mod samples {
             slots: 4,
             missing: Vec::new(),
             problems: Vec::new(),
+            parks: Vec::new(),
             runs: Vec::new(),
         }
     }
@@ -210,5 +229,23 @@ mod tests {
             "{full}"
         );
         assert_eq!(render(&StatusView::default(), &Reach::default(), Paint::plain()), NO_RUNS);
+    }
+
+    #[test]
+    fn a_provider_that_refuses_is_named_with_what_waits() {
+        let park = ParkView {
+            backend: "scripted:/tmp/play.json".into(),
+            cause: "429 Too Many Requests".into(),
+            worker: Some("host-b".into()),
+            goes_on: "again in 30 s".into(),
+            units_waiting: 2,
+            ..ParkView::default()
+        };
+        let status = StatusView { parks: vec![park.clone()], ..samples::status() };
+        let text = render(&status, &Reach::default(), Paint::plain());
+        assert!(text.contains("! scripted:play.json: 429 Too Many Requests on host-b, again in 30 s; 2 units wait\n"), "{text}");
+        let park =
+            ParkView { backend: "codex".into(), model: "m-1".into(), units_waiting: 1, goes_on: "unit 2 tries it now".into(), ..park };
+        assert_eq!(parked(&park), "codex (m-1): 429 Too Many Requests on host-b, unit 2 tries it now; 1 unit waits");
     }
 }

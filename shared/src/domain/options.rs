@@ -60,7 +60,7 @@ pub struct RunLimits {
     pub idle_ms: u64,
     /// `Accepted` must follow the grant within this.
     pub accept_ms: u64,
-    /// A parked backend without a known reset is probed after this.
+    /// Longest wait before a backend whose provider named no reset is probed again (a quota begins there), and between two probes of a refused login.
     pub park_probe_ms: u64,
     /// Served: how long a missing backend is waited for before another is used.
     pub wait_worker_ms: u64,

@@ -82,9 +82,35 @@ pub struct StatusView {
     /// What keeps the coordinator itself from going on, each with what it does about it: its data directory cannot be written.
     #[serde(default)]
     pub problems: Vec<String>,
+    /// Backends whose provider refuses.
+    #[serde(default)]
+    pub parks: Vec<ParkView>,
     /// All runs.
     #[serde(default)]
     pub runs: Vec<RunLine>,
+}
+
+/// A backend whose provider refuses, on the whole fleet.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ParkView {
+    /// The backend that was refused (not the one it plays for).
+    pub backend: String,
+    /// The model, where one was asked for with the run.
+    pub model: String,
+    /// What refused, in a few words.
+    pub cause: String,
+    /// All that its CLI said.
+    pub reason: String,
+    /// On which worker.
+    pub worker: Option<String>,
+    /// RFC 3339: when it is tried again.
+    pub until: String,
+    /// The attempt that tries it now, if one does.
+    pub probed_by: Option<String>,
+    /// In words: `again in 30 s`, `unit 2 tries it now`.
+    pub goes_on: String,
+    /// Units of the run that wait for it.
+    pub units_waiting: u32,
 }
 
 /// A pause.

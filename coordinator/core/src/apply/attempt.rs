@@ -56,6 +56,7 @@ fn grant(run: &mut Run, live: &mut Live, at: WallMs, granted: &Granted) {
         backend: granted.backend.clone(),
         pool: granted.pool.clone(),
         account: granted.account.clone(),
+        model: granted.model.clone(),
         base: granted.base.clone(),
         start: granted.start.clone(),
         resumed_from: granted.resumed_from,

@@ -42,9 +42,22 @@ impl State {
 
     fn apply_to_fleet(&mut self, transition: &Transition) {
         match &transition.fact {
-            Fact::BackendParked { park, until, known, reason } => {
-                let value = Park { until: *until, known: *known, reason: reason.clone(), since: transition.at };
+            Fact::BackendParked { park, until, known, reason, worker, step } => {
+                let value = Park {
+                    until: *until,
+                    known: *known,
+                    reason: reason.clone(),
+                    since: transition.at,
+                    worker: worker.clone(),
+                    step: *step,
+                    answered: false,
+                };
                 self.parks.insert(park.clone(), value);
+            }
+            Fact::BackendAnswered { park } => {
+                if let Some(park) = self.parks.get_mut(park) {
+                    park.answered = true;
+                }
             }
             Fact::BackendUnparked { park } => {
                 self.parks.remove(park);

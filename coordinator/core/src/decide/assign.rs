@@ -49,16 +49,12 @@ pub(crate) fn plan_from_cache(d: &mut Deciding<'_>, run: &RunId, backend: &Backe
 /// An earlier answer to the same question, of the same backend and model.
 fn cached(d: &Deciding<'_>, run: &RunId, backend: &BackendName) -> Option<Vec<Proposal>> {
     let now = d.run(run);
-    let model = model_of(now, backend);
+    let model = now.model_of(backend);
     let mut earlier =
         d.state().created.iter().rev().filter_map(|id| d.state().run(id)).filter(|other| other.inputs_digest == now.inputs_digest);
     let answer =
         earlier.find_map(|other| other.assign_answer.as_ref().filter(|answer| answer.backend == *backend && answer.model == model))?;
     (!now.inputs_digest.is_empty()).then(|| answer.proposals.clone())
-}
-
-fn model_of(run: &Run, backend: &BackendName) -> String {
-    run.options.models.get(backend).cloned().unwrap_or_default()
 }
 
 /// The outcome of the assignment agent.
@@ -125,7 +121,7 @@ fn take(d: &mut Deciding<'_>, run: &RunId, backend: BackendName, proposals: &[Pr
     if d.run(run).stage != Stage::Assigning {
         return reassign::take(d, run, proposals);
     }
-    let model = model_of(d.run(run), &backend);
+    let model = d.run(run).model_of(&backend);
     d.emit(run, Fact::AssignAnswered { backend, model, proposals: proposals.to_vec() });
     let all: Vec<UnitId> = d.run(run).units().filter(|unit| unit.runs).map(|unit| unit.id.clone()).collect();
     plan_units(d, run, &all, PlanSource::Agent, proposals);

@@ -112,7 +112,7 @@ pub(super) fn ended(d: &mut Deciding<'_>, report: &Report, end: AttemptEnd, clas
     let fact = Fact::AttemptEnded { unit: key.unit.clone(), attempt: key.attempt, result: Box::new(result) };
     d.emit(&key.run, fact);
     if class != Some(OutcomeClass::Provider) {
-        park::worked(d, key);
+        park::worked(d, report);
     }
 }
 

@@ -117,6 +117,11 @@ impl Fleet {
         watch.map(|watch| watch.waiting.as_str())
     }
 
+    /// How people call a worker.
+    pub fn name_of<'a>(&'a self, worker: &'a WorkerId) -> &'a str {
+        self.workers.get(worker).map_or(worker.as_str(), |known| known.name.as_str())
+    }
+
     /// Whether any worker is here and not silent.
     pub fn anyone_here(&self, now: Now) -> bool {
         self.workers.values().any(|worker| worker.connected && !worker.is_silent(now, SUSPECT_MS))

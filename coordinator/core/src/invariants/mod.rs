@@ -81,7 +81,7 @@ impl History {
         if let Fact::LeaseGranted(granted) = &transition.fact {
             found.unless(self.leases.insert(granted.lease_id), "I3", || format!("lease id {} is used again", granted.lease_id));
         }
-        seats::before(&mut found, before, run, &transition.fact);
+        seats::before(&mut found, before, run, &transition.fact, transition.at);
         if let Fact::UnitImported { unit, .. } = &transition.fact {
             self.imported.insert((id.clone(), unit.clone()));
         }

@@ -1,18 +1,20 @@
 //! I3: attempts are numbered once, one kind of seat of a unit is live at a time, and only the attempt that holds its seat ends in it.
 
 use roundtable_shared::limits::FIX_ATTEMPTS_MAX;
-use roundtable_shared::{AttemptNo, Role, Seat, UnitId, UnitState};
+use roundtable_shared::time::WallMs;
+use roundtable_shared::{AttemptNo, Role, Seat, UnitId, UnitState, WorkerId};
 
 use super::Found;
 use crate::state::{Attempt, Run, Stage, State, Unit};
 use crate::transition::{Fact, Granted};
 
 /// What facts about attempts may not do.
-pub(super) fn before(found: &mut Found<'_>, state: &State, run: &Run, fact: &Fact) {
+pub(super) fn before(found: &mut Found<'_>, state: &State, run: &Run, fact: &Fact, at: WallMs) {
     match fact {
         Fact::LeaseGranted(granted) => {
             let stopped = run.paused.is_some() || run.halted.is_some() || run.ending.is_some() || state.paused.is_some();
             found.unless(!stopped, "I3", || format!("attempt {} is granted while the run is stopped", granted.attempt));
+            not_parked(found, state, granted, at);
             match &granted.unit {
                 Some(unit) => match run.unit(unit) {
                     Some(unit) => of_unit(found, run, unit, granted),
@@ -37,6 +39,24 @@ pub(super) fn before(found: &mut Found<'_>, state: &State, run: &Run, fact: &Fac
         }
         _ => {}
     }
+}
+
+/// Nothing is granted of what a provider refuses, but for one probe at a time.
+fn not_parked(found: &mut Found<'_>, state: &State, granted: &Granted, at: WallMs) {
+    let whose = |account: &str, worker: &WorkerId| if account.is_empty() { format!("worker:{worker}") } else { account.to_owned() };
+    let account = whose(&granted.account, &granted.worker);
+    let park = state
+        .parks
+        .iter()
+        .find(|(key, park)| key.backend == granted.backend && key.account == account && key.model == granted.model && !park.answered);
+    let Some((key, park)) = park else { return };
+    found.unless(park.until <= at, "parks", || format!("{} is granted while it is parked until {}", key.backend, park.until.rfc3339()));
+    let mut others = state.runs.values().flat_map(|run| run.attempts.iter().chain(run.units().flat_map(|unit| &unit.attempts)));
+    let probe = others.find(|other| {
+        let is_same = other.backend == granted.backend && other.model == granted.model && whose(&other.account, &other.worker) == account;
+        other.is_live() && is_same && other.granted_at >= park.until
+    });
+    found.unless(probe.is_none(), "parks", || format!("{} is granted beside the attempt that probes it", key.backend));
 }
 
 fn find<'a>(run: &'a Run, unit: Option<&UnitId>, no: AttemptNo) -> Option<&'a Attempt> {

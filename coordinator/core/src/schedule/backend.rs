@@ -7,9 +7,9 @@ use roundtable_shared::{BackendName, DecisionId, DecisionKind, RunId, Seat, Unit
 
 use super::place::plays;
 use crate::command::Now;
-use crate::decide::{Deciding, by_rules_alone, give_up, give_up_reassignment, park_key, raise, replacements, withdraw};
-use crate::fleet::{Fleet, Need, NeedKind};
-use crate::state::{Run, Stage, State};
+use crate::decide::{Deciding, Parked, by_rules_alone, give_up, give_up_reassignment, park_key, parked, raise, replacements, withdraw};
+use crate::fleet::{Fleet, Need, NeedKind, Offer, Worker};
+use crate::state::{ParkKey, Run, Stage, State};
 use crate::transition::Fact;
 
 /// The backend name of a worker's check slot.
@@ -22,17 +22,34 @@ const EMBEDDED_GRACE_MS: u64 = 30_000;
 pub(crate) enum Resolved {
     /// These, in order of preference.
     Use { backends: Vec<BackendName>, substituted: Option<BackendName> },
-    /// It is offered, but its provider refuses until then.
-    Parked { until: WallMs },
+    /// It is offered, but its provider refuses.
+    Parked(Refusal),
     /// Nobody offers it, nor what may stand in.
     Missing,
 }
 
+/// What is parked, and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Refusal {
+    pub key: ParkKey,
+    pub how: Parked,
+}
+
+impl Refusal {
+    /// From when on it may be granted again; a probe's end can come at any time.
+    fn until(&self) -> WallMs {
+        match self.how {
+            Parked::Until(until) => until,
+            Parked::Probed(_) => WallMs(0),
+        }
+    }
+}
+
 /// Whether a backend can be had.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 enum Availability {
     Here,
-    Parked(WallMs),
+    Parked(Refusal),
     Gone,
 }
 
@@ -68,15 +85,15 @@ pub(crate) fn resolve(state: &State, fleet: &Fleet, run: &Run, need: &Need, now:
     match wanted {
         Availability::Here => Resolved::Use { backends: vec![need.wanted.clone()], substituted: None },
         // Seats of the run itself never wait for a parked backend.
-        Availability::Parked(until) if of_run => match first_here(state, fleet, run, need, now) {
+        Availability::Parked(refusal) if of_run => match first_here(state, fleet, run, need, now) {
             Some(other) => Resolved::Use { backends: vec![other], substituted: None },
-            None => Resolved::Parked { until },
+            None => Resolved::Parked(refusal),
         },
-        Availability::Parked(until) => Resolved::Parked { until },
+        Availability::Parked(refusal) => Resolved::Parked(refusal),
         Availability::Gone if need.kind != NeedKind::Orchestrate && may_substitute(fleet, run, need, now) => {
             match first_here(state, fleet, run, need, now) {
                 Some(other) => Resolved::Use { backends: vec![other], substituted: Some(need.wanted.clone()) },
-                None => first_parked(state, fleet, run, need, now).map_or(Resolved::Missing, |until| Resolved::Parked { until }),
+                None => first_parked(state, fleet, run, need, now).map_or(Resolved::Missing, Resolved::Parked),
             }
         }
         Availability::Gone => Resolved::Missing,
@@ -107,9 +124,9 @@ fn first_here(state: &State, fleet: &Fleet, run: &Run, need: &Need, now: Now) ->
     stand_ins(fleet, need, now).into_iter().find(|name| availability(state, fleet, run, name, now) == Availability::Here)
 }
 
-fn first_parked(state: &State, fleet: &Fleet, run: &Run, need: &Need, now: Now) -> Option<WallMs> {
+fn first_parked(state: &State, fleet: &Fleet, run: &Run, need: &Need, now: Now) -> Option<Refusal> {
     stand_ins(fleet, need, now).into_iter().find_map(|name| match availability(state, fleet, run, &name, now) {
-        Availability::Parked(until) => Some(until),
+        Availability::Parked(refusal) => Some(refusal),
         Availability::Here | Availability::Gone => None,
     })
 }
@@ -150,20 +167,30 @@ pub(crate) fn is_here(state: &State, fleet: &Fleet, run: &Run, backend: &Backend
 }
 
 fn availability(state: &State, fleet: &Fleet, run: &Run, backend: &BackendName, now: Now) -> Availability {
-    let mut parked: Option<WallMs> = None;
+    let mut refused: Option<Refusal> = None;
     for worker in fleet.workers.values().filter(|worker| worker.is_here(now)) {
         let offers = worker.offers.values().filter(|offer| plays(offer, backend) && offer.is_usable(now));
         for offer in offers {
-            match state.parks.get(&park_key(&offer.offer.name, &offer.offer.account, &worker.id)).filter(|park| park.until > now.wall) {
-                None => return Availability::Here,
-                Some(park) => parked = Some(parked.map_or(park.until, |until| until.min(park.until))),
+            let Some(refusal) = park_of(state, run, worker, offer, now) else { return Availability::Here };
+            if refused.as_ref().is_none_or(|known| refusal.until() < known.until()) {
+                refused = Some(refusal);
             }
         }
     }
-    match parked {
-        Some(until) if until.since(now.wall) <= run.options.limits.park_gone_ms => Availability::Parked(until),
+    match refused {
+        Some(refusal) if refusal.until().since(now.wall) <= run.options.limits.park_gone_ms => Availability::Parked(refusal),
         _ => Availability::Gone,
     }
+}
+
+/// The park that keeps that run from an offer now, if one does.
+pub(super) fn park_of(state: &State, run: &Run, worker: &Worker, offer: &Offer, now: Now) -> Option<Refusal> {
+    if state.parks.is_empty() {
+        return None;
+    }
+    let key = park_key(&offer.offer.name, &offer.offer.account, &worker.id, run.model_of(&offer.offer.name));
+    let (_, how) = parked(state, &key, now)?;
+    Some(Refusal { key, how })
 }
 
 /// Says once that a backend plays for another.

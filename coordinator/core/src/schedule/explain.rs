@@ -1,13 +1,13 @@
 //! Why a unit does not move: the answer of `explain` and of `waiting` in `status --json`, from the functions the scheduler itself uses.
 
-use roundtable_shared::{RunId, UnitId, UnitState};
+use roundtable_shared::{AttemptKey, RunId, UnitId, UnitState};
 
-use super::backend::{Resolved, need, resolve};
+use super::backend::{Refusal, Resolved, need, resolve};
 use super::place::place;
 use super::rank::Candidate;
 use super::ready::{barriers, due_seats, gates, is_barred, wants_work};
 use crate::command::Now;
-use crate::decide::{is_gated_by_check, key_of};
+use crate::decide::{Parked, is_gated_by_check, key_of};
 use crate::fleet::Fleet;
 use crate::state::{BaseCheck, Run, State, Unit};
 
@@ -190,10 +190,7 @@ fn empty_seats(state: &State, fleet: &Fleet, run: &Run, unit: &Unit, now: Now) -
     }
     let need = need(run, Some(&unit.id), first);
     match resolve(state, fleet, run, &need, now) {
-        Resolved::Parked { until } => {
-            let text = format!("the provider of {} refuses until {}", need.wanted, until.rfc3339());
-            reasons.push(Waiting::on(WaitKind::Parked, &need.wanted, text));
-        }
+        Resolved::Parked(refusal) => reasons.push(refused(state, fleet, &refusal, now)),
         Resolved::Missing => {
             let asked = run.decisions.values().find(|decision| decision.backend.as_ref() == Some(&need.wanted));
             reasons.push(match asked {
@@ -212,4 +209,33 @@ fn empty_seats(state: &State, fleet: &Fleet, run: &Run, unit: &Unit, now: Now) -
         }
     }
     reasons
+}
+
+/// What was refused where, and when it goes on.
+fn refused(state: &State, fleet: &Fleet, refusal: &Refusal, now: Now) -> Waiting {
+    let backend = &refusal.key.backend;
+    let text = match (state.parks.get(&refusal.key), &refusal.how) {
+        (Some(park), how) => {
+            let place = park.worker.as_ref().map_or_else(String::new, |worker| format!(" on {}", fleet.name_of(worker)));
+            format!("{backend}: {}{place}, {}", park.cause(), goes_on(how, now))
+        }
+        (None, _) => format!("the provider of {backend} refuses"),
+    };
+    Waiting::on(WaitKind::Parked, backend, text)
+}
+
+/// When a parked backend is tried again, in words.
+pub fn goes_on(how: &Parked, now: Now) -> String {
+    match how {
+        Parked::Until(until) => {
+            let seconds = until.since(now.wall).div_ceil(1000);
+            match seconds {
+                0..120 => format!("again in {seconds} s"),
+                120..7_200 => format!("again in {} min", seconds.div_ceil(60)),
+                _ => format!("again in {} h", seconds.div_ceil(3_600)),
+            }
+        }
+        Parked::Probed(AttemptKey { unit: Some(unit), .. }) => format!("unit {unit} tries it now"),
+        Parked::Probed(AttemptKey { run, unit: None, .. }) => format!("run {run} tries it now"),
+    }
 }

@@ -46,6 +46,7 @@ pub(super) fn grant(d: &mut Deciding<'_>, candidate: &Candidate, placement: Plac
         backend: placement.backend.clone(),
         pool: placement.pool.clone(),
         account: placement.account.clone(),
+        model: placement.model.clone(),
         base: base.clone(),
         start: start.clone(),
         resumed_from,

@@ -17,9 +17,10 @@ use crate::decide::{self, Deciding};
 use crate::fleet::Need;
 use crate::state::{Stage, State};
 
+pub use crate::decide::{Parked, parked};
 pub use backend::CHECK_BACKEND;
 pub(crate) use backend::{Resolved, is_here};
-pub use explain::{WaitKind, Waiting, explain};
+pub use explain::{WaitKind, Waiting, explain, goes_on};
 pub use plan::{PlanReason, Planned, PlannedUnit, PlannedWait, plan};
 pub use ready::is_ready;
 pub(crate) use ready::{is_ready_but_for_time, is_ready_for_step, wants_work};
@@ -91,12 +92,12 @@ fn try_grant(d: &mut Deciding<'_>, candidate: &Candidate, missing: &mut BTreeSet
             }
             grant::grant(d, candidate, placement);
         }
-        Resolved::Parked { .. } if candidate.unit.is_none() => {
+        Resolved::Parked(_) if candidate.unit.is_none() => {
             let before = d.state().seq;
             backend::do_without(d, &candidate.run, &need, true);
             return d.state().seq != before;
         }
-        Resolved::Parked { .. } => {}
+        Resolved::Parked(_) => {}
         Resolved::Missing => {
             missing.insert((candidate.run.clone(), need));
         }

@@ -2,10 +2,9 @@
 
 use roundtable_shared::{AgentSessionId, BackendName, LeasePhase, Role, Seat, WorkerId};
 
-use super::backend::{CHECK_BACKEND, Resolved, need, resolve};
+use super::backend::{CHECK_BACKEND, Resolved, need, park_of, resolve};
 use super::rank::Candidate;
 use crate::command::Now;
-use crate::decide::{park_key, park_key_of};
 use crate::fleet::{Fleet, Offer, Worker};
 use crate::state::{Run, State, Unit};
 
@@ -20,6 +19,7 @@ pub(crate) struct Placement {
     pub backend: BackendName,
     pub pool: String,
     pub account: String,
+    pub model: String,
     /// Agent session to resume there.
     pub resume: Option<AgentSessionId>,
 }
@@ -45,7 +45,7 @@ pub(crate) fn place(
         for wanted in backends {
             for offer in worker.offers.values().filter(|offer| plays(offer, wanted) && offer.is_usable(now)) {
                 let free = free_slots(state, fleet, worker, offer);
-                if free == 0 || is_parked(state, worker, offer, now) {
+                if free == 0 || park_of(state, run, worker, offer, now).is_some() {
                     continue;
                 }
                 let resume = unit.and_then(|unit| resumable(unit, candidate, worker, offer));
@@ -58,6 +58,7 @@ pub(crate) fn place(
                         backend: offer.offer.name.clone(),
                         pool: offer.offer.pool.clone(),
                         account: offer.offer.account.clone(),
+                        model: run.model_of(&offer.offer.name),
                         resume,
                     };
                     best = Some((score, placement));
@@ -122,13 +123,6 @@ fn free_slots(state: &State, fleet: &Fleet, worker: &Worker, offer: &Offer) -> u
     let slots = u64::from(offer.offer.slots);
     let taken = busy + ending.saturating_sub(slots);
     u64::from(credits).min(slots.saturating_sub(taken))
-}
-
-/// Parked, or being probed by one attempt already.
-fn is_parked(state: &State, worker: &Worker, offer: &Offer, now: Now) -> bool {
-    let key = park_key(&offer.offer.name, &offer.offer.account, &worker.id);
-    let Some(park) = state.parks.get(&key) else { return false };
-    park.until > now.wall || state.live_attempts().any(|(_, attempt)| attempt.granted_at >= park.until && park_key_of(attempt) == key)
 }
 
 /// A fix goes on with the agent's own session where the same worker has it; an escalated one starts afresh.

@@ -293,7 +293,7 @@ fn has_slot(state: &State, fleet: &Fleet, run: &Run, unit: &Unit, now: Now) -> b
     let candidate = Candidate::work_of(run, unit);
     match resolve(state, fleet, run, &need, now) {
         Resolved::Use { backends, .. } => place(state, fleet, run, &candidate, &backends, now).is_some(),
-        Resolved::Parked { .. } | Resolved::Missing => false,
+        Resolved::Parked(_) | Resolved::Missing => false,
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Attempt {
     pub pool: String,
     /// The account, for parking.
     pub account: String,
+    /// The model asked for with the run, for parking; empty = the backend's own.
+    pub model: String,
     /// Manifest and reviews look at base..commit.
     pub base: CommitId,
     /// What its worktree is made of.

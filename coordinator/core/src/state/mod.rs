@@ -53,10 +53,13 @@ pub struct ParkKey {
     pub backend: BackendName,
     /// The account's opaque key; empty if unknown.
     pub account: String,
+    /// The model asked for with the run; empty = the backend's own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model: String,
 }
 
 /// A provider that refused: nothing is granted until its reset.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Park {
     /// When it is tried again.
     pub until: WallMs,
@@ -66,6 +69,36 @@ pub struct Park {
     pub reason: String,
     /// Since when.
     pub since: WallMs,
+    /// The worker on which it refused; unknown in logs of earlier builds.
+    pub worker: Option<WorkerId>,
+    /// Refusals in a row that named no time: each doubles the wait before the next probe.
+    pub step: u32,
+    /// A probe is being served: grants go on. The step stays until an attempt has succeeded.
+    pub answered: bool,
+}
+
+impl Park {
+    /// Characters of a cause.
+    const CAUSE_CHARS_MAX: usize = 100;
+
+    /// What refused, in a few words: the HTTP status a CLI repeats, else the first line of what it says.
+    pub fn cause(&self) -> String {
+        let words: Vec<&str> = self.reason.split_whitespace().collect();
+        let is_status = |word: &str| word.len() == 3 && matches!(word.parse(), Ok(400..600_u16));
+        let is_title = |word: &&&str| word.starts_with(|c: char| c.is_ascii_uppercase());
+        if let Some(at) = words.iter().position(|word| is_status(word)) {
+            let title = words[at + 1..].iter().take(3).take_while(is_title).copied();
+            let phrase = std::iter::once(words[at]).chain(title).collect::<Vec<_>>().join(" ");
+            if phrase.len() > 3 {
+                return phrase.trim_end_matches([':', ',', '.', ';']).to_owned();
+            }
+        }
+        let line = self.reason.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it refuses");
+        match line.char_indices().nth(Self::CAUSE_CHARS_MAX) {
+            Some((at, _)) => format!("{}…", line[..at].trim_end()),
+            None => line.to_owned(),
+        }
+    }
 }
 
 /// Mean of what was seen.

@@ -395,6 +395,12 @@ impl Run {
         AttemptNo(self.attempts.len() as u32 + 1)
     }
 
+    /// The model that backend is asked for with this run; empty = its own.
+    pub fn model_of(&self, backend: &BackendName) -> String {
+        let legacy = (backend.as_str() == "opencode").then_some(self.options.switches.opencode_model.as_ref()).flatten();
+        self.options.models.get(backend).or(legacy).cloned().unwrap_or_default()
+    }
+
     /// Whether it is over.
     pub fn is_ended(&self) -> bool {
         self.stage == Stage::Ended

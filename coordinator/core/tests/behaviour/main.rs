@@ -16,6 +16,7 @@ mod manifest;
 mod merge;
 mod missing;
 mod names;
+mod park;
 mod restart;
 mod schedule;
 mod shell;

@@ -80,8 +80,17 @@ impl Table {
         Self::continuing(tasks, options, Some(Imported { units, ..Imported::default() }))
     }
 
+    /// The same with random bits of that seed.
+    pub fn seeded(seed: u64, tasks: &str, options: RunOptions) -> Self {
+        Self { entropy: Entropy::new(seed), ..Self::new() }.submitted(tasks, options, None)
+    }
+
     fn continuing(tasks: &str, options: RunOptions, imported: Option<Imported>) -> Self {
-        let mut table = Self::new();
+        Self::new().submitted(tasks, options, imported)
+    }
+
+    fn submitted(self, tasks: &str, options: RunOptions, imported: Option<Imported>) -> Self {
+        let mut table = self;
         let files = BTreeMap::from([("tasks.md".to_owned(), tasks.as_bytes().to_vec())]);
         let (spec, outline, _) = Spec::read(&files, false).into_result().expect("the plan has no errors");
         let base = table.commit();

@@ -11,7 +11,7 @@ use roundtable_shared::{BackendName, CommitId, Criticality, EntryKind, FailureKi
 use crate::plans::a_path_of;
 use crate::repository::TASKS_PATH;
 use crate::rng::Rng;
-use crate::shape::Agents;
+use crate::shape::{Agents, Outage};
 
 /// A lease with the turn that will be played.
 #[derive(Clone)]
@@ -37,7 +37,7 @@ pub enum Edit {
 }
 
 /// Decides a turn in advance.
-pub fn turn(rng: &mut Rng, agents: &Agents, run: &Run, grant: &Grant, start: CommitId) -> Turn {
+pub fn turn(rng: &mut Rng, agents: &Agents, run: &Run, grant: &Grant, start: CommitId, now_ms: u64) -> Turn {
     let unit = grant.lease.key.unit.as_ref().and_then(|unit| run.unit(unit));
     let mut turn = Turn {
         grant: grant.clone(),
@@ -56,6 +56,11 @@ pub fn turn(rng: &mut Rng, agents: &Agents, run: &Run, grant: &Grant, start: Com
     }
     if rng.chance(agents.fails) {
         turn.failure = Some(failure(rng, agents));
+    }
+    let is_out = |outage: &Outage| outage.backend == grant.backend.as_str() && (outage.from_ms..outage.to_ms).contains(&now_ms);
+    if grant.role != Role::Check && agents.outages.iter().any(is_out) {
+        turn.run_ms = rng.range(10, 3_000);
+        turn.failure = Some(refusal(rng));
     }
     match grant.role {
         Role::Implement | Role::Fix => work(rng, agents, run, unit, &mut turn),
@@ -88,6 +93,15 @@ fn failure(rng: &mut Rng, agents: &Agents) -> FailureKind {
         13 => FailureKind::ProviderUnavailable,
         14 => FailureKind::Auth,
         _ => FailureKind::ContextOverflow,
+    }
+}
+
+/// What a provider says that is down, without telling for how long.
+fn refusal(rng: &mut Rng) -> FailureKind {
+    match rng.below(8) {
+        0 => FailureKind::Quota { retry_after_ms: None },
+        1..=3 => FailureKind::RateLimit { retry_after_ms: None },
+        _ => FailureKind::ProviderUnavailable,
     }
 }
 

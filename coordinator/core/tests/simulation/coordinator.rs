@@ -435,7 +435,7 @@ impl World {
         };
         let Some(run) = self.durable.runs.get(&lease.key.run).map(Arc::clone) else { return };
         let agents = self.agents.clone();
-        let turn = agent::turn(&mut self.rng, &agents, &run, &grant, start);
+        let turn = agent::turn(&mut self.rng, &agents, &run, &grant, start, self.now_ms - 1_000_000);
         if self.session_of(&grant.worker) == Some(grant.session) {
             let at = self.worker_at(&grant.worker);
             self.send_down(at, grant.session, Frame::Lease(Box::new(turn)));

@@ -21,6 +21,15 @@ pub struct Agents {
     pub slow_start: u64,
     pub turn_ms_max: u64,
     pub reset_ms_max: u64,
+    pub outages: Vec<Outage>,
+}
+
+/// A provider that refuses every turn for a while, milliseconds from the beginning.
+#[derive(Clone, Debug)]
+pub struct Outage {
+    pub backend: &'static str,
+    pub from_ms: u64,
+    pub to_ms: u64,
 }
 
 /// Chances per thousand and, for the rest, weights among what goes wrong at intervals.
@@ -107,9 +116,16 @@ fn agents(rng: &mut Rng) -> Agents {
         slow_start: some(60),
         turn_ms_max: 0,
         reset_ms_max: 0,
+        outages: Vec::new(),
     };
     agents.turn_ms_max = *rng.pick(&[5_000, 60_000, 300_000]);
     agents.reset_ms_max = *rng.pick(&[10_000, 600_000, 40_000_000]);
+    for _ in 0..rng.weighted(&[6, 3, 1]) {
+        let from_ms = rng.tailed(0, 600_000);
+        let lasts_ms = *rng.pick(&[2_000, 60_000, 600_000, 3_600_000]);
+        let backend = *rng.pick(&["codex", "codex", "gemini", "opencode", "scripted", "codex-review"]);
+        agents.outages.push(Outage { backend, from_ms, to_ms: from_ms + lasts_ms });
+    }
     agents
 }
 

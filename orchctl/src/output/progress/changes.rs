@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use roundtable_shared::view::{StatusView, UnitView};
+use roundtable_shared::view::{ParkView, StatusView, UnitView};
 
 use crate::output::paint::Style;
-use crate::output::status::{decisions_wait, nobody_offers};
+use crate::output::status::{decisions_wait, nobody_offers, parked};
+use crate::output::text::backend;
 use crate::output::units::{Group, activity, group, reason};
 use crate::reach::Reach;
 
@@ -45,11 +46,24 @@ pub(super) fn changes(before: Option<&StatusView>, now: &StatusView, reach: &Rea
     for backend in now.missing.iter().filter(|backend| !waited_for.contains(backend)) {
         news.push(Change { text: nobody_offers(backend, reach), is_notice: true, is_problem: false, style: Style::Warning });
     }
+    let parked_before = before.map(|status| status.parks.as_slice()).unwrap_or_default();
+    news.extend(of_parks(parked_before, now));
     let known = before.map(|status| status.notices.as_slice()).unwrap_or_default();
     for notice in fresh(known, &now.notices) {
         news.push(Change { text: notice.clone(), is_notice: true, is_problem: false, style: Style::Warning });
     }
     news
+}
+
+/// Providers that refuse, each time anew, and those that do no longer.
+fn of_parks(before: &[ParkView], now: &StatusView) -> Vec<Change> {
+    let note = |text| Change { text, is_notice: true, is_problem: false, style: Style::Warning };
+    let is_same = |one: &ParkView, other: &ParkView| one.backend == other.backend && one.model == other.model;
+    let is_known = |park: &ParkView| before.iter().any(|known| is_same(known, park) && known.until == park.until);
+    let refused = now.parks.iter().filter(|park| !is_known(park)).map(|park| note(parked(park)));
+    let is_over = |known: &&ParkView| now.exit.is_none() && !now.parks.iter().any(|park| is_same(park, known));
+    let over = before.iter().filter(is_over).map(|known| note(format!("{} is served again", backend(&known.backend))));
+    refused.chain(over).collect()
 }
 
 /// Blocked by an upstream unit, and free again: the upstream unit is the news.
@@ -123,6 +137,26 @@ mod tests {
                 "one more"
             ]
         );
+    }
+
+    #[test]
+    fn a_refusal_is_told_each_time_and_its_end_once() {
+        let park = |until: &str| ParkView {
+            backend: "codex".into(),
+            cause: "429 Too Many Requests".into(),
+            worker: Some("host-b".into()),
+            until: until.into(),
+            goes_on: "again in 12 s".into(),
+            units_waiting: 2,
+            ..ParkView::default()
+        };
+        let parks = |parks: Vec<ParkView>| StatusView { parks, ..status() };
+        let (none, first, later) = (parks(vec![]), parks(vec![park("1")]), parks(vec![park("2")]));
+        let said = ["codex: 429 Too Many Requests on host-b, again in 12 s; 2 units wait"];
+        assert_eq!(texts(Some(&none), &first), said);
+        assert!(texts(Some(&first), &first).is_empty());
+        assert_eq!(texts(Some(&first), &later), said);
+        assert_eq!(texts(Some(&later), &none), ["codex is served again"]);
     }
 
     #[test]

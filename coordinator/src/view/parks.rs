@@ -1,0 +1,46 @@
+//! Providers that refuse: what was refused where and why, when it goes on, and what of a run waits for it.
+
+use roundtable_core::command::Now;
+use roundtable_core::fleet::Fleet;
+use roundtable_core::schedule::{Parked, WaitKind, goes_on, parked};
+use roundtable_core::state::{Park, ParkKey, Run, State};
+use roundtable_shared::view::{ParkView, UnitView};
+
+/// Parks that are told at most.
+const PARKS_MAX: usize = 20;
+
+/// The parks that keep this run from a backend now.
+pub(super) fn parks(state: &State, fleet: &Fleet, now: Now, run: &Run, units: &[UnitView]) -> Vec<ParkView> {
+    if run.is_ended() {
+        return Vec::new();
+    }
+    let of_run = state.parks.keys().filter(|key| key.model == run.model_of(&key.backend));
+    of_run.filter_map(|key| Some((key, parked(state, key, now)?))).take(PARKS_MAX).map(|found| park(fleet, now, found, units)).collect()
+}
+
+fn park(fleet: &Fleet, now: Now, (key, (park, how)): (&ParkKey, (&Park, Parked)), units: &[UnitView]) -> ParkView {
+    let waits = |unit: &&UnitView| {
+        let mut reasons = unit.waiting.iter();
+        reasons.any(|reason| reason.kind == WaitKind::Parked.as_str() && reason.on == key.backend.as_str())
+    };
+    ParkView {
+        backend: key.backend.to_string(),
+        model: key.model.clone(),
+        cause: park.cause(),
+        reason: park.reason.clone(),
+        worker: park.worker.as_ref().map(|worker| fleet.name_of(worker).to_owned()),
+        until: park.until.rfc3339(),
+        probed_by: match &how {
+            Parked::Until(_) => None,
+            Parked::Probed(attempt) => Some(attempt.to_string()),
+        },
+        goes_on: goes_on(&how, now),
+        units_waiting: super::run::number(units.iter().filter(waits).count()),
+    }
+}
+
+/// The same in words: `429 Too Many Requests on host-b, again in 30 s`.
+pub(super) fn text(fleet: &Fleet, now: Now, park: &Park, how: &Parked) -> String {
+    let place = park.worker.as_ref().map_or_else(String::new, |worker| format!(" on {}", fleet.name_of(worker)));
+    format!("{}{place}, {}", park.cause(), goes_on(how, now))
+}
