@@ -30,6 +30,7 @@ use exit::Exit;
 use failure::Failure;
 use output::paint::Paint;
 use roundtable_runtime::telemetry::{self, LogFormat};
+use roundtable_shared::text::terminal;
 use settings::{Settings, Stop};
 
 fn main() -> ExitCode {
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
         Err(Stop::Failed(failure)) => Err(failure),
     };
     let exit = ended.unwrap_or_else(|failure| {
-        eprint!("{}", failure.render(Paint::stderr()));
+        eprint!("{}", terminal(&failure.render(Paint::stderr())));
         failure.exit()
     });
     exit.into()
@@ -66,6 +67,6 @@ fn run(settings: Settings) -> failure::Result<Exit> {
 /// Log lines go to standard error; without them the program still does its work.
 pub(crate) fn start_logging(format: Option<LogFormat>, default_filter: &str) {
     if let Err(error) = telemetry::init(format.unwrap_or_default(), default_filter) {
-        eprintln!("warning: {error}");
+        eprintln!("warning: {}", terminal(&error.to_string()));
     }
 }

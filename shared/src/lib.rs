@@ -9,6 +9,7 @@ pub mod ids;
 pub mod limits;
 pub mod manifest;
 pub mod spec;
+pub mod text;
 pub mod time;
 pub mod view;
 

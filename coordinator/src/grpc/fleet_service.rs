@@ -146,8 +146,8 @@ impl Fleet for FleetService {
         if blake3::hash(outcome.facts.as_bytes()).to_hex().as_str() != outcome.digest {
             return rejected("the digest is not that of the facts".to_owned());
         }
-        let mut facts: AttemptFacts = match serde_json::from_str(&outcome.facts) {
-            Ok(facts) => facts,
+        let mut facts = match serde_json::from_str::<AttemptFacts>(&outcome.facts) {
+            Ok(facts) => AttemptFacts { usage: facts.usage.believable(), ..facts },
             Err(error) => return rejected(format!("the facts cannot be read: {error}")),
         };
         let said = facts.last_event_seq;

@@ -40,9 +40,9 @@ fn render_state(state: AgentState, run: &Run, id: &str, now: WallMs, existing: &
     }
 }
 
-/// Indented, non-ASCII text as it is, one newline at the end.
+/// Indented, non-ASCII text as it is unless it would act on whoever reads it, one newline at the end.
 fn json(value: &impl Serialize) -> String {
     let mut text = serde_json::to_string_pretty(value).expect("mirror forms have text keys and plain values");
     text.push('\n');
-    text
+    roundtable_shared::text::json(&text).into_owned()
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use roundtable_shared::text::is_harmful;
+
 /// Lines that mean something to us when an agent or a transcript shows them; outside text must not be able to fake one.
 const MARKS: [&str; 2] = ["roundtable-turn:", "roundtable-subtask:"];
 
@@ -10,7 +12,7 @@ const MARKS: [&str; 2] = ["roundtable-turn:", "roundtable-subtask:"];
 pub fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut from = 0;
-    for (at, c) in text.char_indices().filter(|(_, c)| is_unwanted(*c)) {
+    for (at, c) in text.char_indices().filter(|(_, c)| is_harmful(*c)) {
         out.push_str(&text[from..at]);
         if c != '\r' {
             let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
@@ -19,15 +21,6 @@ pub fn clean(text: &str) -> String {
     }
     out.push_str(&text[from..]);
     defuse_marks(out)
-}
-
-fn is_unwanted(c: char) -> bool {
-    (c.is_control() && c != '\n' && c != '\t') || is_direction_control(c)
-}
-
-/// Characters that reorder or hide what a reader sees.
-fn is_direction_control(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{2028}' | '\u{2029}')
 }
 
 /// `Roundtable-Turn: x` becomes `Roundtable-Turn (quoted): x`, wherever it stands and however it is spelled.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use roundtable_runtime::git::{EntryMode, Oid, Signature, TreeEdit};
+use roundtable_shared::text::markdown;
 use roundtable_shared::{CommitId, TaskId};
 
 use super::{FILE_BYTES_MAX, Repository, RepositoryError};
@@ -111,8 +112,7 @@ fn common_folder(paths: &[String]) -> String {
 /// The file with these learnings under their heading; `None` if it has them all.
 fn with_learnings(text: &str, learnings: &[&str]) -> Option<String> {
     let mut known: BTreeSet<String> = text.lines().map(|line| line.trim_start_matches(['-', '*', ' ']).trim().to_lowercase()).collect();
-    let one_line = |each: &&str| each.split_whitespace().collect::<Vec<_>>().join(" ");
-    let fresh = learnings.iter().map(one_line).filter(|each| !each.is_empty() && known.insert(each.to_lowercase()));
+    let fresh = learnings.iter().map(|each| markdown(each)).filter(|each| !each.is_empty() && known.insert(each.to_lowercase()));
     let new: Vec<String> = fresh.map(|each| format!("- {each}")).collect();
     if new.is_empty() {
         return None;
@@ -165,6 +165,11 @@ mod tests {
         assert_eq!(with_learnings(text, &["A"]), None);
         assert_eq!(with_learnings("", &["A"]).as_deref(), Some("## Learnings\n\n- A\n"));
         assert_eq!(with_learnings("x\r\n", &["A"]).as_deref(), Some("x\r\n\r\n## Learnings\r\n\r\n- A\r\n"));
+        let hostile = "<!-- hide\u{202e} --> ![p](http://h/x.png) `Vec<T>`";
+        assert_eq!(
+            with_learnings("", &[hostile]).as_deref(),
+            Some("## Learnings\n\n- \\<!-- hide --> !\\[p]\\(http://h/x.png) `Vec<T>`\n")
+        );
         assert_eq!(with_learnings("", &["A\n# Heading", " a  # heading ", " "]).as_deref(), Some("## Learnings\n\n- A # Heading\n"));
     }
 }

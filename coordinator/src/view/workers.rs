@@ -6,8 +6,8 @@ use roundtable_core::command::Now;
 use roundtable_core::fleet::{Fleet, LOST_MS, Offer, SUSPECT_MS, Worker};
 use roundtable_core::schedule::parked;
 use roundtable_core::state::State;
-use roundtable_shared::AttemptKey;
 use roundtable_shared::view::{BackendView, WorkerView};
+use roundtable_shared::{AttemptKey, BackendOffer};
 
 /// All workers this process knows.
 pub fn workers(state: &State, fleet: &Fleet, now: Now) -> Vec<WorkerView> {
@@ -66,10 +66,10 @@ fn unavailable(state: &State, fleet: &Fleet, worker: &Worker, offer: &Offer, now
     if let Some(until) = offer.parked_until_ms.filter(|until| *until > now.mono_ms) {
         return Some(format!("its credentials were refused; tried again in {} s", (until - now.mono_ms).div_ceil(1000)));
     }
-    let (name, accounts) = (&offer.offer.name, [offer.offer.account.clone(), format!("worker:{}", worker.id)]);
-    let account = if offer.offer.account.is_empty() { &accounts[1] } else { &accounts[0] };
-    let keys = state.parks.keys().filter(|key| key.backend == *name && key.account == *account);
-    let (key, (park, how)) = keys.filter_map(|key| Some((key, parked(state, key, now)?))).next()?;
+    let BackendOffer { name, account, .. } = &offer.offer;
+    let account = if account.is_empty() { format!("worker:{}", worker.id) } else { account.clone() };
+    let mut keys = state.parks.keys().filter(|key| key.backend == *name && key.account == account);
+    let (key, (park, how)) = keys.find_map(|key| Some((key, parked(state, key, now)?)))?;
     let model = if key.model.is_empty() { String::new() } else { format!(" (model {})", key.model) };
     Some(format!("its provider refuses{model}: {}", super::parks::text(fleet, now, park, &how)))
 }

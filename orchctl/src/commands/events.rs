@@ -1,6 +1,7 @@
 //! `orchctl events`, and the printing of streams.
 
 use roundtable_runtime::shutdown;
+use roundtable_shared::text::json;
 
 use super::print;
 use crate::api::{Api, WatchFor};
@@ -38,7 +39,7 @@ pub(super) async fn stream(context: &Context, api: &Api, wanted: &WatchFor, json
         };
         let text = if jsonl {
             line.push(b'\n');
-            String::from_utf8_lossy(&line).into_owned()
+            json(&String::from_utf8_lossy(&line)).into_owned()
         } else {
             printer.line(&line, paint)
         };

@@ -32,6 +32,7 @@ mod workers;
 use std::io::Write;
 
 use roundtable_runtime::clock::{Clock, SystemClock};
+use roundtable_shared::text::terminal;
 use roundtable_shared::time::WallMs;
 use serde::Serialize;
 
@@ -87,12 +88,17 @@ pub async fn dispatch(settings: Settings) -> Result<Exit> {
 
 /// Prints an answer: as JSON, or as text for people.
 fn answer<T: Serialize>(as_json: JsonArg, value: &T, human: impl FnOnce(&T, Paint) -> String) -> Result<()> {
-    let text = if as_json.json { json(value) } else { human(value, Paint::stdout()) };
-    print(&text).map(|_| ())
+    let shown = if as_json.json { write(&json(value)) } else { print(&human(value, Paint::stdout())) };
+    shown.map(|_| ())
 }
 
-/// Writes to standard output and tells whether anyone still reads. A reader that has read enough is no failure.
+/// Writes text for people to standard output and tells whether anyone still reads. A reader that has read enough is no failure.
 fn print(text: &str) -> Result<bool> {
+    write(&terminal(text))
+}
+
+/// Writes as it is what has been made safe, or what a program reads.
+fn write(text: &str) -> Result<bool> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(true),

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use roundtable_runtime::shutdown;
+use roundtable_shared::text::terminal;
 use roundtable_shared::view::{Query, StatusView};
 
 use super::{answer, print};
@@ -99,7 +100,7 @@ async fn watch(context: &Context, mut api: Api, run: &str, args: &StatusArgs) ->
 fn redraw(text: &str, is_last: bool) -> Result<()> {
     let rows = if is_last { 0 } else { console::Term::stdout().size().0 };
     let mut screen = String::from("\u{1b}[H");
-    for line in fitting(text, usize::from(rows)) {
+    for line in fitting(&terminal(text), usize::from(rows)) {
         screen.push_str(&format!("{line}\u{1b}[K\n"));
     }
     screen.push_str("\u{1b}[J");

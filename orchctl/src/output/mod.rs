@@ -24,5 +24,5 @@ use serde::Serialize;
 pub fn json<T: Serialize>(value: &T) -> String {
     let mut text = serde_json::to_string_pretty(value).expect("read models have string keys and no fallible serialisers");
     text.push('\n');
-    text
+    roundtable_shared::text::json(&text).into_owned()
 }

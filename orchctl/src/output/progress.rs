@@ -7,6 +7,7 @@ mod eta;
 use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
+use roundtable_shared::text::terminal;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::view::StatusView;
 
@@ -87,6 +88,7 @@ impl Progress {
 
     /// Says a line above the bars.
     pub fn say(&self, line: &str) {
+        let line = &terminal(line);
         match &self.form {
             Form::Bars(bars) => bars.say(line),
             Form::Lines => {

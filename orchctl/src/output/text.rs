@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(cut("表示幅を測る", 7), "表示幅…");
         assert!(width(&cut("表示幅を測る", 6)) <= 6);
         assert_eq!(cut("anything", 0), "");
-        assert_eq!(cut("red \u{1b}[31m alert", 40), "red  [31m alert");
+        assert_eq!(cut("red \u{1b}[31m alert\u{202e}", 40), "red  alert");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Text for people at a terminal: tame, within so many columns, and words that a shell takes as they stand.
 
+use roundtable_shared::text::plain;
 use unicode_width::UnicodeWidthStr;
 
 /// Columns human output keeps to.
@@ -10,9 +11,9 @@ pub fn width(text: &str) -> usize {
     UnicodeWidthStr::width(text)
 }
 
-/// The text with control characters replaced: titles and errors come from files and agents, and must not drive the terminal.
+/// The text as one line of a terminal: titles and errors come from files and agents, and must not drive it.
 pub fn tame(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    plain(text).replace(['\n', '\t'], " ")
 }
 
 /// Lines of at most `columns`, broken at spaces; what stands in backticks stays in one piece, and so does a word longer than a line.

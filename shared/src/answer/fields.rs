@@ -11,6 +11,8 @@ pub(super) type Object = Map<String, Value>;
 const TEXT_CHARS_MAX: usize = 64 << 10;
 const LIST_MAX: usize = 100_000;
 const SHOWN_CHARS_MAX: usize = 80;
+/// More tests than any suite has.
+const COUNT_MAX: u64 = 100_000_000;
 
 /// The object of an answer, or what was missing.
 pub(super) fn object(text: &str, keys: &[&str]) -> Result<Object, AnswerError> {
@@ -77,8 +79,12 @@ pub(super) fn task_id(value: &Value) -> Option<TaskId> {
     (!id.is_empty() && id.len() <= 128).then(|| TaskId::new(id))
 }
 
-/// A count, also out of text such as `12 passed`.
+/// A count, also out of text such as `12 passed`; one that cannot be true is none.
 pub(super) fn count(value: &Value) -> Option<u64> {
+    raw_count(value).filter(|count| *count <= COUNT_MAX)
+}
+
+fn raw_count(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => number.as_u64().or_else(|| number.as_f64().filter(|n| *n >= 0.0).map(|n| n as u64)),
         Value::String(text) => {

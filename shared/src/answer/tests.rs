@@ -70,6 +70,20 @@ fn work_answers_are_read_as_they_come() {
 }
 
 #[test]
+fn figures_that_cannot_be_true_are_none() {
+    let answer = |text: &str| WorkAnswer::parse(text).unwrap();
+    let lies = answer(
+        r#"{"status":"completed","completed_subtasks":[],"tests_passed":18446744073709551615,"tests_failed":"99999999999999 failed","coverage":"87000%"}"#,
+    );
+    assert_eq!((lies.tests_passed, lies.tests_failed, lies.coverage_num()), (None, None, None));
+    let long = format!(r#"{{"status":"completed","completed_subtasks":[],"coverage":"{}"}}"#, "9".repeat(5_000));
+    assert_eq!(answer(&long).coverage.map(|text| text.len()), Some(100));
+    let usage = crate::Usage { input_tokens: u64::MAX, cached_input_tokens: 5, output_tokens: 7, cost_usd: Some(f64::INFINITY) };
+    let believed = crate::Usage { input_tokens: 0, cached_input_tokens: 5, output_tokens: 7, cost_usd: None };
+    assert_eq!(usage.believable(), believed);
+}
+
+#[test]
 fn the_worst_severity_counts_and_unknown_is_major() {
     let review = |text: &str| ReviewAnswer::parse(text).unwrap();
     assert_eq!(review(r#"{"severity":"None","summary":"ok"}"#).severity, Severity::None);

@@ -7,6 +7,9 @@ use super::fields::{self, Object};
 use crate::ids::TaskId;
 use crate::limits::{LEARNING_CHARS_MAX, LEARNINGS_MAX};
 
+/// Longest coverage, as an agent puts it.
+const COVERAGE_CHARS_MAX: usize = 100;
+
 /// Whether the agent says it did everything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -84,7 +87,7 @@ impl WorkAnswer {
             files_changed: fields::texts(&object, &["files_changed"]),
             tests_passed: fields::get(&object, &["tests_passed"]).and_then(fields::count),
             tests_failed: fields::get(&object, &["tests_failed"]).and_then(fields::count),
-            coverage: fields::meaningful(&object, &["coverage"]),
+            coverage: fields::meaningful(&object, &["coverage"]).map(|text| text.chars().take(COVERAGE_CHARS_MAX).collect()),
             learnings: learnings(&object),
         })
     }
@@ -93,7 +96,7 @@ impl WorkAnswer {
     pub fn coverage_num(&self) -> Option<f64> {
         let text = self.coverage.as_deref()?.trim();
         let digits: String = text.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
-        digits.parse::<f64>().ok().filter(|number| number.is_finite())
+        digits.parse::<f64>().ok().filter(|per_cent| (0.0..=100.0).contains(per_cent))
     }
 }
 

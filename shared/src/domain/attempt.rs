@@ -172,6 +172,23 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// More tokens of one attempt than any model reads or writes in its time.
+    pub const TOKENS_MAX: u64 = 10_000_000_000;
+    /// More US dollars than one attempt can cost.
+    const COST_USD_MAX: f64 = 100_000.0;
+
+    /// The figures as far as they can be true: CLIs print them, and sums must not be spoilt by one. Called where they are read.
+    #[must_use]
+    pub fn believable(self) -> Self {
+        let tokens = |count: u64| if count <= Self::TOKENS_MAX { count } else { 0 };
+        Self {
+            input_tokens: tokens(self.input_tokens),
+            cached_input_tokens: tokens(self.cached_input_tokens),
+            output_tokens: tokens(self.output_tokens),
+            cost_usd: self.cost_usd.filter(|cost| (0.0..=Self::COST_USD_MAX).contains(cost)),
+        }
+    }
+
     /// Adds another attempt's.
     pub fn add(&mut self, other: &Usage) {
         self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);

@@ -36,6 +36,7 @@ impl EventStream {
                 self.transcript.on_message(&text, true, out);
             }
             AgentEvent::Usage { usage } => {
+                let usage = usage.believable();
                 self.transcript.usage = usage;
                 out.push(AgentEvent::Usage { usage });
             }

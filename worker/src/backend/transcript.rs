@@ -256,7 +256,8 @@ pub(super) fn text_at<'a>(value: &'a Value, keys: &[&str]) -> &'a str {
 /// The count at a path of keys; 0 if it is not there.
 pub(super) fn count_at(value: &Value, keys: &[&str]) -> u64 {
     let found = at(value, keys);
-    found.and_then(Value::as_u64).or_else(|| found.and_then(Value::as_f64).map(|n| n as u64)).unwrap_or(0)
+    let count = found.and_then(Value::as_u64).or_else(|| found.and_then(Value::as_f64).map(|n| n as u64));
+    count.filter(|count| *count <= Usage::TOKENS_MAX).unwrap_or(0)
 }
 
 /// The value at a path of keys.

@@ -3,17 +3,16 @@
 
 mod document;
 mod ours;
-mod plain;
 
 use roundtable_core::state::Run;
 use roundtable_shared::spec::{design_overview, first_mermaid};
+use roundtable_shared::text::{is_harmful, markdown, one_line, plain};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::view::ExistingPulse;
 use roundtable_shared::{Decision, UnitState};
 
 use self::document::{Document, Section, SectionKind, Sub, SubKind};
 use self::ours::Authors;
-use self::plain::{one_line, without_controls};
 use super::form::AgentState;
 use crate::view;
 
@@ -91,7 +90,7 @@ fn mental_model(run: &Run, theirs: &[String]) -> Vec<String> {
     if let Some(overview) = design_overview(design).map(|text| one_line(&text))
         && !theirs.iter().any(|line| line.trim() == overview)
     {
-        inside.push(overview);
+        inside.push(markdown(&overview));
     }
     if let Some(diagram) = first_mermaid(design) {
         let fence = fence_for(diagram);
@@ -99,7 +98,7 @@ fn mental_model(run: &Run, theirs: &[String]) -> Vec<String> {
             inside.push(String::new());
         }
         inside.push(format!("{fence}mermaid"));
-        inside.extend(diagram.lines().map(|line| without_controls(line.trim_end_matches('\r'))));
+        inside.extend(diagram.lines().map(|line| plain(line.trim_end_matches('\r'))));
         inside.push(fence);
     }
     if inside.is_empty() {
@@ -118,7 +117,7 @@ fn fence_for(body: &str) -> String {
 fn narrative(run: &Run, state: &AgentState) -> Vec<String> {
     let count = |words: &[&str]| state.tasks.iter().filter(|task| words.contains(&task.status.as_str())).count();
     let mut lines = vec![
-        format!("**Orchestration spec:** `{}`", one_line(&run.source.spec_path)),
+        format!("**Orchestration spec:** `{}`", one_line(&run.source.spec_path).replace('`', "?")),
         String::new(),
         "**Progress Summary:**".to_owned(),
         format!("- Total tasks: {}", state.tasks.len()),
@@ -132,14 +131,14 @@ fn narrative(run: &Run, state: &AgentState) -> Vec<String> {
     if !completed.is_empty() {
         lines.extend([String::new(), "**Recent Completions:**".to_owned()]);
         let recent = completed.iter().rev().take(SHOWN_MAX);
-        lines.extend(recent.map(|unit| format!("- ✅ {}: {}", unit.id, one_line(&unit.title))));
+        lines.extend(recent.map(|unit| format!("- ✅ {}: {}", unit.id, markdown(&unit.title))));
     }
     let mut running = run.in_order().filter(|unit| unit.state == UnitState::InProgress).take(SHOWN_MAX).peekable();
     if running.peek().is_some() {
         lines.extend([String::new(), "**Currently In Progress:**".to_owned()]);
         lines.extend(running.map(|unit| {
             let owner = unit.owner.as_ref().map_or("no owner", |owner| owner.as_str());
-            format!("- 🔄 {}: {} ({owner})", unit.id, one_line(&unit.title))
+            format!("- 🔄 {}: {} ({owner})", unit.id, markdown(&unit.title))
         }));
     }
     lines
@@ -147,23 +146,23 @@ fn narrative(run: &Run, state: &AgentState) -> Vec<String> {
 
 fn warnings(state: &AgentState) -> Vec<String> {
     let lines = state.blocked_items.iter().map(|item| {
-        let resolution = item.required_resolution.as_deref().map(one_line).filter(|text| !text.is_empty());
+        let resolution = item.required_resolution.as_deref().map(markdown).filter(|text| !text.is_empty());
         let resolution = resolution.map(|text| format!(" (Resolution: {text})")).unwrap_or_default();
-        format!("- 🚫 BLOCKED: [{}] {}{resolution}", item.task_id, one_line(&item.blocking_reason))
+        format!("- 🚫 BLOCKED: [{}] {}{resolution}", item.task_id, markdown(&item.blocking_reason))
     });
     lines.collect()
 }
 
 fn debt(state: &AgentState) -> Vec<String> {
-    let lines = state.deferred_fixes.iter().map(|fix| format!("- [{}] {} ({})", fix.task_id, one_line(&fix.description), fix.severity));
+    let lines = state.deferred_fixes.iter().map(|fix| format!("- [{}] {} ({})", fix.task_id, markdown(&fix.description), fix.severity));
     lines.collect()
 }
 
 fn decisions(run: &Run, now: WallMs) -> Vec<String> {
     let line = |decision: &Decision| {
-        let options: Vec<String> = decision.options.iter().map(|option| one_line(option)).collect();
+        let options: Vec<String> = decision.options.iter().map(|option| markdown(option)).collect();
         let escalated = if view::is_escalated(run, decision, now) { " ⚠️ ESCALATED" } else { "" };
-        let (context, task) = (one_line(&decision.context), view::decision_task(decision));
+        let (context, task) = (markdown(&decision.context), view::decision_task(decision));
         format!("- [{}] {context} (task: {task}) Options: {}{escalated}", decision.id, options.join(", "))
     };
     view::open_decisions(run).into_iter().map(line).collect()
@@ -174,7 +173,7 @@ fn anchors(run: &Run) -> Vec<String> {
     let completed = run.units().filter(|unit| unit.state == UnitState::Completed);
     let lines = completed.flat_map(|unit| {
         unit.files().into_iter().map(move |path| {
-            let path: String = path.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+            let path: String = path.chars().map(|c| if is_harmful(c) || matches!(c, '\n' | '\t' | '`') { '?' } else { c }).collect();
             let module = path.split_once('/').map_or("root", |(top, _)| top);
             format!("- [{module}] `{path}` -> `{}`", unit.id)
         })
