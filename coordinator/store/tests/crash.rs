@@ -1,4 +1,4 @@
-//! Failing system calls under an unmodified log: killed at a sync, sync refused, disk full. Needs `strace`; says so and passes without it.
+//! Failing system calls under an unmodified log: killed at a sync, sync refused, disk full. Needs `strace`; `.ci/run test` sees to it.
 //!
 //! The test runs itself as the victim: [`victim`] appends and prints what was acknowledged; the others look at what it left.
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -71,13 +71,9 @@ async fn survivors(dir: &Path, victim: &Victim) -> Vec<Row> {
     rows
 }
 
-fn has_strace() -> bool {
+fn needs_strace() {
     let traced = Command::new("strace").args(["-f", "-qq", "-o", "/dev/null", "true"]).stdin(Stdio::null()).stderr(Stdio::null()).status();
-    let found = traced.is_ok_and(|status| status.success());
-    if !found {
-        eprintln!("skipped: strace is not installed or may not trace here");
-    }
-    found
+    assert!(traced.is_ok_and(|status| status.success()), "this test needs strace, and leave to trace");
 }
 
 /// Whether the batches were kept whole: batch n has n rows.
@@ -94,10 +90,9 @@ fn points() -> Vec<u32> {
 }
 
 #[tokio::test]
+#[ignore = "needs strace: .ci/run test runs it"]
 async fn killed_at_any_sync_or_write_nothing_acknowledged_is_lost() {
-    if !has_strace() {
-        return;
-    }
+    needs_strace();
     let mut kills = 0;
     let mut most_acked = 0;
     for call in ["fsync,fdatasync", "pwrite64"] {
@@ -114,10 +109,9 @@ async fn killed_at_any_sync_or_write_nothing_acknowledged_is_lost() {
 }
 
 #[tokio::test]
+#[ignore = "needs strace: .ci/run test runs it"]
 async fn a_refused_sync_is_fatal_and_never_retried() {
-    if !has_strace() {
-        return;
-    }
+    needs_strace();
     let mut fatal = 0;
     for nth in 3..=12 {
         let dir = tempfile::tempdir().unwrap();
@@ -133,10 +127,9 @@ async fn a_refused_sync_is_fatal_and_never_retried() {
 }
 
 #[tokio::test]
+#[ignore = "needs strace: .ci/run test runs it"]
 async fn a_disk_that_fills_up_is_told_and_heals() {
-    if !has_strace() {
-        return;
-    }
+    needs_strace();
     let dir = tempfile::tempdir().unwrap();
     // Created beforehand, so that opening it writes less than the first appends do.
     drop(SqliteLog::open(&dir.path().join("store.db"), SqliteOptions::default()).unwrap());

@@ -1,4 +1,4 @@
-//! What only happens on a terminal: the one question, and progress that redraws. Needs `script`, which makes a terminal.
+//! What only happens on a terminal: the one question, and progress that redraws. Needs `script`, which makes a terminal; `.ci/run test` sees to it.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,10 @@ use roundtable_tests::harness::{Output, Playbook, Process, SpecText, binary};
 
 use crate::world::World;
 
-fn script() -> Option<PathBuf> {
-    let found = std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join("script")).find(|file| file.is_file());
-    if found.is_none() {
-        eprintln!("`script` is not installed: what happens on a terminal is not tested");
-    }
-    found
+fn script() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|dir| dir.join("script")).find(|file| file.is_file());
+    found.expect("these tests need `script`: install bsdutils or util-linux")
 }
 
 /// Runs `orchctl` with arguments on a terminal where this is typed.
@@ -50,8 +48,9 @@ fn at_a_keyboard(world: &World, script: &Path, args: &str) -> (Process, std::io:
 }
 
 #[test]
+#[ignore = "needs `script`: .ci/run test runs it"]
 fn ctrl_c_at_the_question_ends_it_with_nothing_started() {
-    let Some(script) = script() else { return };
+    let script = script();
     let world = World::new(&SpecText::parallel("login", 2), &Playbook::new());
     world.sandbox.executable("codex", "#!/bin/sh\necho codex-cli 0.46.0\n");
     for more in ["", "--detach"] {
@@ -70,8 +69,9 @@ fn ctrl_c_at_the_question_ends_it_with_nothing_started() {
 }
 
 #[test]
+#[ignore = "needs `script`: .ci/run test runs it"]
 fn colours_are_for_terminals_that_want_them() {
-    let Some(script) = script() else { return };
+    let script = script();
     let world = World::new(&SpecText::parallel("login", 1), &Playbook::new());
     world.run(&[]).run().expect(0);
     let plain = on_terminal(&world, &script, "status", "");
@@ -86,8 +86,9 @@ fn colours_are_for_terminals_that_want_them() {
 }
 
 #[test]
+#[ignore = "needs `script`: .ci/run test runs it"]
 fn it_asks_before_the_first_paid_call_and_only_then() {
-    let Some(script) = script() else { return };
+    let script = script();
     let world = World::new(&SpecText::parallel("login", 2), &Playbook::new());
     // Counts as paid: a CLI that is installed. It is never called.
     world.sandbox.executable("codex", "#!/bin/sh\necho codex-cli 0.46.0\n");

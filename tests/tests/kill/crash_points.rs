@@ -7,7 +7,6 @@ use roundtable_tests::harness::{Process, Signal, binary, wait_for};
 use rustix::process::{Pid, kill_process};
 
 use crate::check;
-use crate::is_full;
 use crate::world::{RUN_WITHIN, World, end};
 
 /// What makes things durable; and how often within a thread, which is how strace counts. Threads of a run of four units seldom come further.
@@ -17,15 +16,9 @@ const TIMES: usize = 10;
 const DEATHS_MIN: usize = 5;
 
 #[test]
+#[ignore = "takes minutes and needs strace: .ci/run slow plays it"]
 fn a_run_survives_its_coordinators_death_at_any_sync() {
-    if !is_full() {
-        println!("skipped: takes minutes; ROUNDTABLE_TEST_KILLS=full plays it");
-        return;
-    }
-    let Some(strace) = in_path("strace") else {
-        println!("SKIPPED: strace is not installed, so the coordinator was not killed at its syncs");
-        return;
-    };
+    let strace = in_path("strace").expect("this test needs strace");
     let mut died = 0;
     for (call, when) in CALLS.into_iter().flat_map(|call| (1..=TIMES).map(move |when| (call, when))) {
         let world = World::new(4, 31);
