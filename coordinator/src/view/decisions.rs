@@ -1,10 +1,10 @@
 //! Decisions with where their evidence is and the exact command per option.
 
-use roundtable_core::state::Run;
+use roundtable_core::state::{Attempt, Run};
 use roundtable_runtime::terminal::shell_word;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::view::{AnswerView, DecisionView};
-use roundtable_shared::{Choice, Decision, DecisionKind};
+use roundtable_shared::{Choice, Decision, DecisionKind, OutcomeClass};
 
 /// Open decisions, most urgent first, then oldest.
 pub(crate) fn open_decisions(run: &Run) -> Vec<&Decision> {
@@ -65,7 +65,7 @@ fn evidence(run: &Run, decision: &Decision) -> Vec<String> {
     let on = |command: &str, unit: &str| format!("orchctl {command} {} {}", shell_word(run.id.as_str()), shell_word(unit));
     let Some(unit) = decision.unit.as_ref().and_then(|id| run.unit(id)) else {
         return match decision.kind {
-            DecisionKind::NoWorker => vec!["orchctl workers".to_owned(), "worker doctor".to_owned()],
+            DecisionKind::NoWorker => refused(run, decision, on),
             DecisionKind::CheckRedOnBase => vec![on("logs", "-"), format!("orchctl diff {}", shell_word(run.id.as_str()))],
             _ => vec![format!("orchctl status {}", shell_word(run.id.as_str()))],
         };
@@ -85,4 +85,14 @@ fn evidence(run: &Run, decision: &Decision) -> Vec<String> {
         commands.push(on("show", unit.id.as_str()));
     }
     commands
+}
+
+/// What was refused stays readable when its worker has gone; how the CLIs are now is asked anew.
+fn refused(run: &Run, decision: &Decision, on: impl Fn(&str, &str) -> String) -> Vec<String> {
+    let is_refusal =
+        |attempt: &Attempt| attempt.class == Some(OutcomeClass::Provider) && Some(&attempt.backend) == decision.backend.as_ref();
+    let of_unit = run.units().find(|unit| unit.attempts.iter().any(is_refusal)).map(|unit| unit.id.as_str());
+    let of_run = run.attempts.iter().any(is_refusal).then_some("-");
+    let log = of_unit.or(of_run).map(|unit| on("logs", unit));
+    log.into_iter().chain(["orchctl workers".to_owned(), "worker doctor".to_owned()]).collect()
 }

@@ -30,6 +30,29 @@ pub struct BackendOffer {
     pub unavailable: String,
 }
 
+impl BackendOffer {
+    /// Whether both use one login: what is refused to the one is refused to the other.
+    pub fn shares_login(&self, other: &Self) -> bool {
+        self.account == other.account && login_of(&self.name) == login_of(&other.name)
+    }
+}
+
+/// The CLI whose login a backend uses: reviewers have none of their own.
+pub fn login_of(backend: &BackendName) -> &str {
+    let name = backend.as_str();
+    name.strip_suffix("-review").unwrap_or(name)
+}
+
+/// The command that logs in the CLI of a backend, where it is known.
+pub fn login_command(backend: &BackendName) -> Option<&'static str> {
+    match login_of(backend) {
+        "codex" => Some("codex login"),
+        "gemini" => Some("gemini"),
+        "opencode" => Some("opencode auth login"),
+        _ => None,
+    }
+}
+
 /// Progress of an attempt as the worker tells it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,12 +1,14 @@
 //! Providers that refuse. The backend, account and model are parked on the whole fleet until the reset; where none is named, one attempt at a time
 //! probes, after waits that double. What is a worker's own fault (refused credentials) is parked on that worker only.
 
+use roundtable_shared::text::one_line;
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{AttemptKey, FailureKind};
+use roundtable_shared::{AttemptKey, BackendName, FailureKind, RunId, WorkerId, login_command, login_of};
 
 use super::Deciding;
 use crate::command::{Now, Report};
-use crate::state::{Attempt, Park, ParkKey, State};
+use crate::fleet::{Fleet, Offer, Refused};
+use crate::state::{Attempt, Park, ParkKey, Run, State};
 use crate::transition::Fact;
 
 /// A probe that has run this long without being refused is being served.
@@ -17,6 +19,8 @@ const PROBE_FIRST_MS: u64 = 15_000;
 const KNOWN_MIN_MS: u64 = 5_000;
 /// And for less than this where it names none.
 const JITTER_MIN_MS: u64 = 1_000;
+/// Characters of what a CLI says of a refusal.
+const REASON_CHARS_MAX: usize = 200;
 /// Doublings that are counted.
 const STEP_MAX: u32 = 24;
 
@@ -58,7 +62,7 @@ fn is_probe(attempt: &Attempt, key: &ParkKey, park: &Park) -> bool {
 /// A provider refused that attempt.
 pub(super) fn park(d: &mut Deciding<'_>, attempt: &AttemptKey, kind: &FailureKind, reason: &str) {
     match kind {
-        FailureKind::Auth => refuse_on_worker(d, attempt, reason),
+        FailureKind::Auth => refuse_on_worker(d, attempt, kind, reason),
         FailureKind::RateLimit { retry_after_ms: Some(after) } | FailureKind::Quota { retry_after_ms: Some(after) } => {
             park_until(d, attempt, *after, reason);
         }
@@ -67,15 +71,77 @@ pub(super) fn park(d: &mut Deciding<'_>, attempt: &AttemptKey, kind: &FailureKin
     }
 }
 
-fn refuse_on_worker(d: &mut Deciding<'_>, attempt: &AttemptKey, reason: &str) {
+/// What is wrong there is wrong for all that uses the same login there.
+fn refuse_on_worker(d: &mut Deciding<'_>, attempt: &AttemptKey, kind: &FailureKind, reason: &str) {
     let Some(of) = d.state().attempt(attempt) else { return };
-    let (worker, backend) = (of.worker.clone(), of.backend.clone());
+    let (id, backend) = (of.worker.clone(), of.backend.clone());
     let until = d.now.mono_ms.saturating_add(d.run(&attempt.run).options.limits.park_probe_ms);
-    if let Some(offer) = d.fleet.workers.get_mut(&worker).and_then(|worker| worker.offers.get_mut(&backend)) {
-        offer.parked_until_ms = Some(until);
+    let refused = Refused { kind: kind.clone(), reason: reason.to_owned() };
+    if let Some(worker) = d.fleet.workers.get_mut(&id)
+        && let Some(offer) = worker.offers.get(&backend).map(|offer| offer.offer.clone())
+    {
+        let is_same = |other: &Offer| other.offer.name == backend || (*kind == FailureKind::Auth && other.offer.shares_login(&offer));
+        for other in worker.offers.values_mut().filter(|other| is_same(other)) {
+            other.parked_until_ms = Some(until);
+            other.refused = Some(refused.clone());
+        }
     }
-    let text = format!("{backend} is not logged in on worker {worker}: {reason}; log in there (`worker doctor` checks it)");
-    d.notice(&attempt.run, text);
+    let text = refusal(d.run(&attempt.run), d.fleet, &id, &backend, &refused);
+    if is_told_mended(d.run(&attempt.run), &where_not(d.run(&attempt.run), d.fleet, &id, &backend)) {
+        d.say_again(&attempt.run, text);
+    } else {
+        d.notice(&attempt.run, text);
+    }
+}
+
+/// `codex on this host is not logged in: `codex login`, then run again (what its CLI says)`.
+pub(crate) fn refusal(run: &Run, fleet: &Fleet, worker: &WorkerId, backend: &BackendName, refused: &Refused) -> String {
+    let says = one_line(&refused.reason);
+    let says = match says.char_indices().nth(REASON_CHARS_MAX) {
+        Some((at, _)) => format!("{}…", &says[..at]),
+        None => says,
+    };
+    if refused.kind != FailureKind::Auth {
+        let worker = fleet.name_of(worker);
+        return format!(
+            "{backend} cannot be used on worker {worker}: {says}; correct its model, arguments or configuration there (`worker doctor` checks it)"
+        );
+    }
+    let login = login_command(backend).map_or_else(|| "log in with its CLI".to_owned(), |command| format!("`{command}`"));
+    let then = if run.options.embedded { "then run again" } else { "there; it is tried again by itself" };
+    let comma = if run.options.embedded { "," } else { "" };
+    format!("{}: {login}{comma} {then} ({says})", where_not(run, fleet, worker, backend))
+}
+
+/// How a refused login is named: by the CLI that has it.
+fn where_not(run: &Run, fleet: &Fleet, worker: &WorkerId, backend: &BackendName) -> String {
+    format!("{} on {} is not logged in", login_of(backend), place_of(run, fleet, worker))
+}
+
+fn place_of<'a>(run: &Run, fleet: &'a Fleet, worker: &'a WorkerId) -> &'a str {
+    if run.options.embedded { "this host" } else { fleet.name_of(worker) }
+}
+
+/// How its end is told.
+fn mended(complaint: &str) -> String {
+    complaint.replace("is not logged in", "is logged in again")
+}
+
+/// Whether the last that was told of that login is that it works again.
+fn is_told_mended(run: &Run, complaint: &str) -> bool {
+    let about = run.notices.iter().rev().find(|notice| notice.text.starts_with(complaint) || notice.text == mended(complaint));
+    about.is_some_and(|notice| !notice.text.starts_with(complaint))
+}
+
+/// A login that was refused has served an attempt: where the refusal was told, this is told too, also in a later life of the run.
+fn tell_mended(d: &mut Deciding<'_>, attempt: &AttemptKey) {
+    let Some(of) = d.state().attempt(attempt) else { return };
+    let run = d.run(&attempt.run);
+    let complaint = where_not(run, d.fleet, &of.worker, &of.backend);
+    let was_told = run.notices.iter().any(|notice| notice.text.starts_with(&complaint));
+    if was_told && !is_told_mended(run, &complaint) {
+        d.say_again(&attempt.run, mended(&complaint));
+    }
 }
 
 /// The provider named its reset.
@@ -113,10 +179,14 @@ fn park_for_probe(d: &mut Deciding<'_>, attempt: &AttemptKey, is_quota: bool, re
 /// An attempt ended without being refused. Where its provider has served it, the park and its step are over; a reset that was named is believed over
 /// attempts from before it.
 pub(super) fn worked(d: &mut Deciding<'_>, report: &Report) {
+    if !was_served(report) {
+        return;
+    }
+    tell_mended(d, &report.lease.key);
     let Some(of) = d.state().attempt(&report.lease.key) else { return };
     let key = key_of(of);
     let Some(park) = d.state().parks.get(&key) else { return };
-    if was_served(report) && (!park.known || of.granted_at >= park.until) {
+    if !park.known || of.granted_at >= park.until {
         d.emit_fleet(Fact::BackendUnparked { park: key });
     }
 }
@@ -151,6 +221,6 @@ fn has_good_probe(d: &Deciding<'_>, key: &ParkKey) -> bool {
 }
 
 /// A run's needs have changed: what it waits for is noted anew.
-pub(super) fn forget_missing(d: &mut Deciding<'_>, run: &roundtable_shared::RunId) {
+pub(super) fn forget_missing(d: &mut Deciding<'_>, run: &RunId) {
     d.fleet.missing.retain(|(other, _), _| other != run);
 }

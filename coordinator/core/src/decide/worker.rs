@@ -50,7 +50,7 @@ pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Reje
         worker.leaving = false;
     }
     // A new hello is a good probe: credentials that were refused may have been renewed.
-    worker.offers = introduction.backends.into_iter().map(|offer| (offer.name.clone(), Offer { offer, parked_until_ms: None })).collect();
+    worker.offers = introduction.backends.into_iter().map(|offer| (offer.name.clone(), Offer::new(offer))).collect();
     let names: Vec<_> = worker.offers.keys().cloned().collect();
     worker.saw(now);
     d.fleet.seen.extend(names);
@@ -186,7 +186,12 @@ pub(super) fn backend_changed(d: &mut Deciding<'_>, id: &WorkerId, session: u64,
     let name = offer.name.clone();
     let was_out = worker.offers.get(&name).is_some_and(|known| !known.offer.unavailable.is_empty());
     let is_mended = was_out && offer.unavailable.is_empty();
-    worker.offers.insert(name.clone(), Offer { offer, parked_until_ms: None });
+    let refused = worker.offers.get(&name).and_then(|known| known.refused.clone()).filter(|_| !offer.unavailable.is_empty());
+    if offer.unavailable.is_empty() {
+        let others = worker.offers.values_mut().filter(|other| other.offer.shares_login(&offer));
+        others.for_each(|other| *other = Offer::new(other.offer.clone()));
+    }
+    worker.offers.insert(name.clone(), Offer { refused, ..Offer::new(offer) });
     d.fleet.seen.insert(name);
     if is_mended {
         cordon::forgive(d, id);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use roundtable_shared::{AttemptKey, BackendName, LeasePhase, RunId, UnitId, WorkerId};
 
 pub use lease::{ACCEPTED_WITHOUT_PROGRESS_MS, LeaseWatch, OVERDUE_MS};
-pub use worker::{Cordon, Offer, Worker};
+pub use worker::{Cordon, Offer, Refused, Worker};
 
 use crate::command::Now;
 use crate::state::State;

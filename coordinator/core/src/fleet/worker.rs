@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{BackendName, BackendOffer, LeasePhase, LeaseRef, Origin, RunId, UnitId, WorkerId};
+use roundtable_shared::{BackendName, BackendOffer, FailureKind, LeasePhase, LeaseRef, Origin, RunId, UnitId, WorkerId};
 
 use crate::command::Now;
 
@@ -68,6 +68,17 @@ pub struct Offer {
     pub offer: BackendOffer,
     /// Its credentials were refused: not before this (monotonic).
     pub parked_until_ms: Option<u64>,
+    /// Why, until it is known to work again.
+    pub refused: Option<Refused>,
+}
+
+/// What a worker's backend was refused for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// What failed.
+    pub kind: FailureKind,
+    /// In the words of its CLI.
+    pub reason: String,
 }
 
 impl Worker {
@@ -130,6 +141,11 @@ impl Worker {
 }
 
 impl Offer {
+    /// As it is offered, with nothing against it.
+    pub fn new(offer: BackendOffer) -> Self {
+        Self { offer, parked_until_ms: None, refused: None }
+    }
+
     /// Whether it can be used, parks of its account aside.
     pub fn is_usable(&self, now: Now) -> bool {
         self.offer.unavailable.is_empty() && self.parked_until_ms.is_none_or(|until| until <= now.mono_ms) && self.offer.slots > 0

@@ -7,7 +7,9 @@ use roundtable_shared::{BackendName, DecisionId, DecisionKind, RunId, Seat, Unit
 
 use super::place::plays;
 use crate::command::Now;
-use crate::decide::{Deciding, Parked, by_rules_alone, give_up, give_up_reassignment, park_key, parked, raise, replacements, withdraw};
+use crate::decide::{
+    Deciding, Parked, by_rules_alone, give_up, give_up_reassignment, park_key, parked, raise, refusal, replacements, withdraw,
+};
 use crate::fleet::{Fleet, Need, NeedKind, Offer, Worker};
 use crate::state::{ParkKey, Run, Stage, State};
 use crate::transition::Fact;
@@ -16,6 +18,9 @@ use crate::transition::Fact;
 pub const CHECK_BACKEND: &str = "check";
 /// Embedded: how long the worker that starts beside the coordinator may take to say hello.
 const EMBEDDED_GRACE_MS: u64 = 30_000;
+
+/// Workers named at most where a login is refused.
+const REFUSALS_MAX: usize = 5;
 
 /// What a need comes to right now.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -254,6 +259,12 @@ pub(super) fn settle_missing(d: &mut Deciding<'_>, run: &RunId, missing: &BTreeS
 /// What is asked about a backend nobody can be given, and whether another could play for it.
 fn missing_text(d: &Deciding<'_>, run: &RunId, need: &Need) -> String {
     let wanted = &need.wanted;
+    let refused = refusals(d, run, wanted);
+    if !refused.is_empty() {
+        let others = replacements(d, run, Some(wanted));
+        let then = if others.is_empty() { "units that need it wait" } else { "units that need it wait, unless you give them to another" };
+        return format!("{}; {then}", refused.join("; "));
+    }
     let offers = d.fleet.workers.values().filter(|worker| worker.is_here(d.now)).flat_map(|worker| worker.offers.values());
     let is_offered = offers.into_iter().any(|offer| plays(offer, wanted));
     let what = if is_offered {
@@ -264,6 +275,20 @@ fn missing_text(d: &Deciding<'_>, run: &RunId, need: &Need) -> String {
     let others = need.kind != NeedKind::Check && !replacements(d, run, Some(wanted)).is_empty();
     let then = if others { "another plays for it only if you say so" } else { "nothing that is here could play for it" };
     format!("{what}; {then}, and units that need it wait")
+}
+
+/// Workers that offer it and were refused there, with what to do.
+fn refusals(d: &Deciding<'_>, run: &RunId, wanted: &BackendName) -> Vec<String> {
+    let run = d.run(run);
+    let mut told: Vec<String> = Vec::new();
+    for worker in d.fleet.workers.values().filter(|worker| worker.is_here(d.now)) {
+        for offer in worker.offers.values().filter(|offer| plays(offer, wanted)) {
+            let text = offer.refused.as_ref().map(|refused| refusal(run, d.fleet, &worker.id, &offer.offer.name, refused));
+            told.extend(text.filter(|text| !told.contains(text)));
+        }
+    }
+    told.truncate(REFUSALS_MAX);
+    told
 }
 
 fn withdraw_settled(d: &mut Deciding<'_>, run: &RunId, needs: &[Need]) {

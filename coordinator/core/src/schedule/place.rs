@@ -100,7 +100,7 @@ pub(crate) fn is_played_by_others(
 ) -> bool {
     match resolve(state, fleet, run, &need(run, Some(&unit.id), seat), now) {
         Resolved::Use { backends, .. } => is_played(state, fleet, &backends, but, now),
-        Resolved::Parked { .. } | Resolved::Missing => false,
+        Resolved::Parked(_) | Resolved::Missing => false,
     }
 }
 
