@@ -207,7 +207,13 @@ async fn answer(connection: &mut http::Connection, request: &http::Request, stat
         return Ok(After::Stay);
     }
     let asked = dialect.read(&body);
-    let reply = mind::reply(state, &scenario, &asked);
+    // `login`: who brings a key is served, who brings none is refused, as by a provider.
+    let met = match scenario.as_str() {
+        "login" if key.is_empty() => "401",
+        "login" => "play",
+        other => other,
+    };
+    let reply = mind::reply(state, met, &asked);
     state.note(Seen {
         dialect: dialect.name(),
         scenario,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod doctor;
+mod login;
 mod show;
 mod trouble;
 mod world;
