@@ -1,3 +1,4 @@
+//! What hostile text becomes at each border, and that ordinary text stays as it is.
 #![allow(clippy::unwrap_used)]
 use proptest::prelude::*;
 

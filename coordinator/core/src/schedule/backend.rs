@@ -204,7 +204,11 @@ pub(super) fn say_substituted(d: &mut Deciding<'_>, run: &RunId, wanted: &Backen
         return;
     }
     d.emit(run, Fact::BackendSubstituted { wanted: wanted.clone(), used: used.clone() });
-    d.notice(run, format!("nobody offers {wanted}; {used} plays for it until somebody does"));
+    if refusals(d, run, wanted).is_empty() {
+        d.notice(run, format!("nobody offers {wanted}; {used} plays for it until somebody does"));
+    } else {
+        d.notice(run, format!("{wanted} cannot be used; {used} plays for it until it can"));
+    }
 }
 
 /// A seat of the run itself that cannot be filled is done without.
@@ -221,7 +225,11 @@ pub(super) fn do_without(d: &mut Deciding<'_>, run: &RunId, need: &Need, is_park
     if waits {
         return;
     }
-    let why = if is_parked { "every backend that could play it is refused by its provider" } else { "nobody offers a backend for it" };
+    let why = match is_parked {
+        true => "every backend that could play it is refused by its provider",
+        false if !refusals(d, run, &need.wanted).is_empty() => "what could play it cannot be used",
+        false => "nobody offers a backend for it",
+    };
     match need.kind {
         NeedKind::Assign if d.run(run).stage == Stage::Working => give_up_reassignment(d, run, &format!("{why} ({})", need.wanted)),
         NeedKind::Assign => {
