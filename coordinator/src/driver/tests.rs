@@ -128,8 +128,9 @@ async fn within<T>(what: &str, done: impl Future<Output = T>) -> T {
 #[tokio::test]
 async fn a_park_is_lifted_on_time_under_traffic_that_never_pauses() {
     let disk = MemoryDisk::default();
-    let park = ParkKey { backend: "codex".into(), account: "a".to_owned() };
-    let fact = Fact::BackendParked { park, until: WallMs(BEGAN.0 + 5_000), known: true, reason: "429".to_owned() };
+    let park = ParkKey { backend: "codex".into(), account: "a".to_owned(), model: String::new() };
+    let until = WallMs(BEGAN.0 + 5_000);
+    let fact = Fact::BackendParked { park, until, known: true, reason: "429".to_owned(), worker: None, step: 0 };
     let parked = Transition { run: None, at: BEGAN, fact };
     MemoryLog::open(&disk).append(0, vec![encode_transition(&parked).unwrap()]).await.unwrap();
     let mut rig = Rig::over(disk, FREELY).await;
