@@ -17,6 +17,7 @@ use tokio_stream::Stream;
 use tonic::transport::server::Connected;
 
 use super::ServerTls;
+use super::handshakes::Handshakes;
 use crate::identity::{PeerIdentity, peer_identity};
 
 /// How long a peer that is not admitted is given to take the goodbye.
@@ -32,15 +33,23 @@ pub struct AcceptLimits {
     pub connections_max: usize,
     /// Of those, from one address. Loopback is exempt: a whole fleet may live on this host.
     pub per_address_max: usize,
-    /// Handshakes at once.
+    /// Handshakes at once. Beyond that the one that has taken longest gives way, of the address that has most.
     pub handshakes_max: usize,
+    /// Of those, from one address, loopback too.
+    pub handshakes_per_address_max: usize,
     /// Longest handshake.
     pub handshake_max: Duration,
 }
 
 impl Default for AcceptLimits {
     fn default() -> Self {
-        Self { connections_max: 4096, per_address_max: 64, handshakes_max: 256, handshake_max: Duration::from_secs(5) }
+        Self {
+            connections_max: 4096,
+            per_address_max: 64,
+            handshakes_max: 256,
+            handshakes_per_address_max: 128,
+            handshake_max: Duration::from_secs(5),
+        }
     }
 }
 
@@ -69,7 +78,7 @@ impl Incoming {
             limits,
             admit,
             connections: Arc::new(Semaphore::new(limits.connections_max)),
-            handshakes: Arc::new(Semaphore::new(limits.handshakes_max)),
+            handshakes: Handshakes::new(limits.handshakes_max, limits.handshakes_per_address_max),
             addresses: Arc::default(),
             sender,
         };
@@ -96,7 +105,7 @@ struct Gate {
     limits: AcceptLimits,
     admit: Admit,
     connections: Arc<Semaphore>,
-    handshakes: Arc<Semaphore>,
+    handshakes: Handshakes,
     addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
     sender: mpsc::Sender<TlsConnection>,
 }
@@ -105,7 +114,7 @@ impl Gate {
     async fn run(self, listener: TcpListener) {
         loop {
             match listener.accept().await {
-                Ok((stream, address)) => self.receive(stream, address).await,
+                Ok((stream, address)) => self.receive(stream, address),
                 Err(error) => {
                     // Out of file descriptors, or a connection that was gone at once: the listener itself is sound.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -115,8 +124,9 @@ impl Gate {
         }
     }
 
-    /// Starts a handshake, or closes the connection where a bound is reached. Waits only while all handshakes are taken, which deadlines end.
-    async fn receive(&self, stream: TcpStream, address: SocketAddr) {
+    /// Starts a handshake, or closes the connection where a bound is reached. Waits for nobody: who is slow makes way.
+    fn receive(&self, stream: TcpStream, address: SocketAddr) {
+        let (handshake, made_way) = self.handshakes.begin(address.ip());
         let Ok(connection) = Arc::clone(&self.connections).try_acquire_owned() else {
             tracing::warn!(%address, "refused: too many connections");
             return;
@@ -125,12 +135,14 @@ impl Gate {
             tracing::warn!(%address, "refused: too many connections from there");
             return;
         };
-        let Ok(handshake) = Arc::clone(&self.handshakes).acquire_owned().await else { return };
         let held = Held { _connection: connection, _slot: slot };
         let (acceptor, admit, sender, limit) =
             (self.acceptor.clone(), Arc::clone(&self.admit), self.sender.clone(), self.limits.handshake_max);
         tokio::spawn(async move {
-            let shaken = tokio::time::timeout(limit, shake_hands(&acceptor, stream, address)).await;
+            let shaken = tokio::select! {
+                shaken = tokio::time::timeout(limit, shake_hands(&acceptor, stream, address)) => shaken,
+                _ = made_way => return tracing::debug!(%address, "an unfinished handshake made way for another"),
+            };
             drop(handshake);
             match shaken {
                 Ok(Ok((stream, peer))) if admit(&peer.identity) => {

@@ -2,6 +2,7 @@
 
 mod accept;
 mod connect;
+mod handshakes;
 
 use std::sync::{Arc, PoisonError, RwLock};
 

@@ -155,6 +155,25 @@ async fn idle_connections_are_ended_and_do_not_keep_others_out() {
     }
 }
 
+/// Without deadlines to help: whoever shakes hands gets in however many others on this host do not.
+#[tokio::test]
+async fn unfinished_handshakes_make_way_from_loopback_too() {
+    let long = Duration::from_secs(600);
+    let limits = AcceptLimits { handshakes_max: 8, handshakes_per_address_max: 4, handshake_max: long, ..AcceptLimits::default() };
+    let server = serve(limits, everyone()).await;
+    let mut idle = Vec::new();
+    for _ in 0..32 {
+        idle.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    let config = client_config(&server.credentials(PeerRole::Viewer, SystemClock.wall())).unwrap();
+    let greeting = tokio::time::timeout(Duration::from_secs(30), server.greet(config)).await.expect("it gets in").unwrap();
+    assert_eq!(greeting, "viewer me");
+    // The first ones had to go.
+    let mut buffer = [0_u8; 16];
+    let read = tokio::time::timeout(Duration::from_secs(30), idle[0].read(&mut buffer)).await.expect("it was closed");
+    assert!(matches!(read, Ok(0) | Err(_)));
+}
+
 #[tokio::test]
 async fn connections_are_bounded_and_come_free_again() {
     let limits = AcceptLimits { connections_max: 1, ..AcceptLimits::default() };
