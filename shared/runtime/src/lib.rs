@@ -11,6 +11,7 @@ pub mod git;
 pub mod identity;
 pub mod lock;
 pub mod shutdown;
+pub mod sweep;
 pub mod telemetry;
 pub mod terminal;
 pub mod tls;

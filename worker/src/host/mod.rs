@@ -8,6 +8,7 @@ mod setup;
 mod sink;
 mod tree;
 mod turn;
+mod yard;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};

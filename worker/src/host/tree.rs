@@ -10,9 +10,11 @@ use roundtable_runtime::fsx;
 use roundtable_runtime::git::{
     Checkout, CheckoutRequest, Git, GitError, Oid, RefName, Signature, SnapshotLimits, SnapshotRequest, Withheld,
 };
+use roundtable_runtime::sweep;
 use roundtable_shared::{CommitId, FailureKind, Lease, LeftOut};
 
 use super::cache::failed;
+use super::yard::Yard;
 use super::{Held, InUse};
 use crate::session::{Attachment, RunnerError};
 
@@ -22,16 +24,13 @@ const WHOLE: &str = "whole";
 const WITHHELD: &str = "withheld.json";
 /// Longest such list, bytes.
 const WITHHELD_BYTES_MAX: u64 = 16 << 20;
-/// Worktrees that lie idle at most.
-const IDLE_MAX: usize = 8;
 
 /// All worktrees of a host.
 pub(super) struct Trees {
     root: PathBuf,
     in_use: InUse,
     held: Held,
-    /// Folders of delivered attempts with the repository they are of, the latest last.
-    idle: Arc<Mutex<Vec<(String, PathBuf)>>>,
+    yard: Arc<Yard>,
 }
 
 /// One attempt's worktree.
@@ -91,7 +90,7 @@ impl Tree {
 impl Trees {
     pub(super) fn open(root: PathBuf) -> std::io::Result<Self> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
-        Ok(Self { root, in_use: InUse::default(), held: Mutex::default(), idle: Arc::default() })
+        Ok(Self { yard: Arc::new(Yard::new(root.clone())), root, in_use: InUse::default(), held: Mutex::default() })
     }
 
     /// What an earlier life left: the folders of `owed` stay, and are nobody else's until they are removed; all others go, in the background.
@@ -107,22 +106,19 @@ impl Trees {
                 continue;
             }
             // Aside at once, so that its name is free for the next attempt.
-            let aside = self.aside();
-            match std::fs::rename(&home, &aside) {
-                Ok(()) => gone.push(aside),
-                Err(_) => gone.push(home),
-            }
+            gone.push(self.yard.aside(&home).unwrap_or(home));
         }
-        std::thread::spawn(move || gone.iter().for_each(|dir| remove_or_warn(dir)));
+        let yard = Arc::clone(&self.yard);
+        std::thread::spawn(move || gone.iter().for_each(|dir| yard.discard(dir)));
     }
 
     /// A clean worktree of the lease's start commit, with the files under `copy`.
     pub(super) async fn make(&self, git: &Git, lease: &Lease, attachments: Vec<Attachment>) -> Result<Tree, RunnerError> {
-        let home = self.claim(lease)?;
+        let home = self.claim(lease).await?;
         let (dir, scratch, whole) = (home.join("tree"), home.join("scratch"), home.join(WHOLE));
         let checkout = match self.reuse(git, lease, &home).await {
             Some(checkout) => checkout,
-            None => make_anew(git, lease, &home).await?,
+            None => self.make_anew(git, lease, &home).await?,
         };
         blocking(move || std::fs::write(whole, "")).await?;
         let (into, note) = (dir.clone(), home.join(WITHHELD));
@@ -132,20 +128,17 @@ impl Trees {
 
     /// An idle worktree of the same repository, cleaned. `None` if there is none, or it could not be brought to a clean state.
     async fn reuse(&self, git: &Git, lease: &Lease, home: &Path) -> Option<Checkout> {
-        let idle = {
-            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let at = idle.iter().rposition(|(repository, _)| *repository == lease.repository)?;
-            idle.remove(at).1
-        };
+        let idle = self.yard.take(&lease.repository)?;
         let (old, goal, text) = (idle.clone(), home.to_owned(), lease.lease.lease_id.to_string());
         let moved = blocking(move || {
-            remove(&goal)?;
             std::fs::rename(&old, &goal)?;
             std::fs::DirBuilder::new().mode(0o700).create(goal.join("scratch"))?;
             std::fs::write(goal.join("lease"), text)
         });
-        if moved.await.is_err() {
-            tokio::task::spawn_blocking(move || remove_or_warn(&idle));
+        if let Err(error) = moved.await {
+            tracing::debug!(lease = %lease.lease.key, error = %error.0, "an idle worktree was of no use");
+            let yard = Arc::clone(&self.yard);
+            tokio::task::spawn_blocking(move || yard.discard(&idle));
             return None;
         }
         let commit = Oid::try_from(&lease.start).ok()?;
@@ -188,29 +181,22 @@ impl Trees {
         let Some(claim) = claim else { return };
         let (aside, repository, idle) = (self.aside(), lease.repository.clone(), Arc::clone(&self.idle));
         // Its name is free at once; removing the files takes longer than anyone needs to wait.
-        tokio::task::spawn_blocking(move || {
-            if std::fs::rename(&claim.path, &aside).is_err() {
-                return remove_or_warn(&claim.path);
-            }
+        let removal = tokio::task::spawn_blocking(move || {
+            yard.discard_stuck();
+            let aside = match yard.aside(&claim.path) {
+                Ok(aside) => aside,
+                Err(_) => return yard.discard(&claim.path),
+            };
             drop(claim);
-            if !may_lie || !lay_idle(&aside) {
-                return remove_or_warn(&aside);
-            }
-            let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
-            idle.push((repository, aside));
-            let oldest = (idle.len() > IDLE_MAX).then(|| idle.remove(0).1);
-            drop(idle);
-            if let Some(oldest) = oldest {
-                remove_or_warn(&oldest);
-            }
+            if may_lie && lay_idle(&aside) { yard.put(repository, aside) } else { yard.discard(&aside) }
         });
     }
 
     /// Removes what lies idle: its room is wanted.
     pub(super) async fn remove_idle(&self) {
-        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        let yard = Arc::clone(&self.yard);
         let removed = blocking(move || {
-            idle.iter().for_each(|(_, home)| remove_or_warn(home));
+            yard.empty();
             Ok(())
         });
         if let Err(error) = removed.await {
@@ -218,43 +204,59 @@ impl Trees {
         }
     }
 
-    /// A name for what lies idle or is going to be removed.
-    fn aside(&self) -> PathBuf {
-        self.root.join(format!(".idle-{:016x}", getrandom::u64().unwrap_or_default()))
-    }
-
-    /// The folder of the unit's seat, or, while an older attempt is still being ended there, one of its own.
-    fn claim(&self, lease: &Lease) -> Result<PathBuf, RunnerError> {
+    /// The folder of the unit's seat, or, while an older attempt is still being ended there or its remains cannot be taken away, one of its own.
+    /// Nothing is there then.
+    async fn claim(&self, lease: &Lease) -> Result<PathBuf, RunnerError> {
+        let mut why = "it is in use".to_owned();
         for home in self.homes(lease) {
-            if let Some(claim) = self.in_use.claim(home.clone()) {
-                self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(lease.lease.clone(), claim);
-                return Ok(home);
+            let Some(claim) = self.in_use.claim(home.clone()) else { continue };
+            match self.clear(&home).await {
+                Ok(()) => {
+                    self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(lease.lease.clone(), claim);
+                    return Ok(home);
+                }
+                Err(error) => why = error.0,
             }
         }
-        Err(RunnerError(format!("the worktree of {} is in use", lease.lease.key)))
+        Err(RunnerError(format!("there is no place for the worktree of {}: {why}", lease.lease.key)))
+    }
+
+    /// Has nothing be at a path.
+    async fn clear(&self, home: &Path) -> Result<(), RunnerError> {
+        let (yard, home) = (Arc::clone(&self.yard), home.to_owned());
+        blocking(move || {
+            yard.discard(&home);
+            match home.symlink_metadata() {
+                Ok(_) => Err(std::io::Error::other(format!("{} cannot be taken away", home.display()))),
+                Err(_) => Ok(()),
+            }
+        })
+        .await
+    }
+
+    async fn make_anew(&self, git: &Git, lease: &Lease, home: &Path) -> Result<Checkout, RunnerError> {
+        self.clear(home).await?;
+        let (new, text) = (home.to_owned(), lease.lease.lease_id.to_string());
+        blocking(move || {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&new)?;
+            std::fs::DirBuilder::new().mode(0o700).create(new.join("scratch"))?;
+            std::fs::write(new.join("lease"), text)
+        })
+        .await?;
+        let commit = Oid::try_from(&lease.start).map_err(failed)?;
+        let request = CheckoutRequest { dir: home.join("tree"), private: home.join("private"), commit, branch: branch(lease) };
+        git.checkout(&request).await.map_err(failed)
     }
 
     /// Conversations of some CLIs belong to a folder, so a unit's seat gets the same one each time.
-    fn homes(&self, lease: &Lease) -> [PathBuf; 2] {
+    fn homes(&self, lease: &Lease) -> [PathBuf; 3] {
         let key = &lease.lease.key;
         let unit = key.unit.as_ref().map_or("run", |unit| unit.as_str());
         let name = RefName::component(&format!("{}.{unit}.{}", key.run, lease.seat));
-        [self.root.join(&name), self.root.join(format!("{name}.{}", key.attempt))]
+        let of_attempt = format!("{name}.{}", key.attempt);
+        let of_lease = format!("{of_attempt}.{}", lease.lease.lease_id);
+        [name, of_attempt, of_lease].map(|name| self.root.join(name))
     }
-}
-
-async fn make_anew(git: &Git, lease: &Lease, home: &Path) -> Result<Checkout, RunnerError> {
-    let (old, text) = (home.to_owned(), lease.lease.lease_id.to_string());
-    blocking(move || {
-        remove(&old)?;
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&old)?;
-        std::fs::DirBuilder::new().mode(0o700).create(old.join("scratch"))?;
-        std::fs::write(old.join("lease"), text)
-    })
-    .await?;
-    let commit = Oid::try_from(&lease.start).map_err(failed)?;
-    let request = CheckoutRequest { dir: home.join("tree"), private: home.join("private"), commit, branch: branch(lease) };
-    git.checkout(&request).await.map_err(failed)
 }
 
 /// Takes from a folder what was its attempt's alone; false if it is not fit for another. What is in the tree is seen to when it is used again.
@@ -263,7 +265,7 @@ fn lay_idle(home: &Path) -> bool {
     let is_dir = home.join("tree").symlink_metadata().is_ok_and(|found| found.is_dir());
     // Brought files do not outlive their attempt, wherever the agent has put them.
     let plain = home.join(WITHHELD).symlink_metadata().is_err();
-    whole && is_dir && plain && remove(&home.join("scratch")).is_ok() && std::fs::remove_file(home.join("lease")).is_ok()
+    whole && is_dir && plain && sweep::remove(&home.join("scratch")).is_ok() && std::fs::remove_file(home.join("lease")).is_ok()
 }
 
 async fn snapshot(git: &Git, lease: &Lease, checkout: &Checkout, withheld: &[Withheld]) -> Result<(CommitId, LeftOut), CommitError> {
@@ -344,37 +346,6 @@ fn withheld_in(note: &Path) -> std::io::Result<Vec<Withheld>> {
         // Without the note nothing had been brought yet.
         None => Ok(Vec::new()),
         Some(text) => Ok(serde_json::from_slice(&text)?),
-    }
-}
-
-fn remove_or_warn(dir: &Path) {
-    if let Err(error) = remove(dir) {
-        tracing::warn!(dir = %dir.display(), %error, "an old worktree could not be removed");
-    }
-}
-
-/// Removes a folder, also where an agent took away permissions inside.
-fn remove(dir: &Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(dir) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(_) => {
-            open_up(dir);
-            std::fs::remove_dir_all(dir)
-        }
-    }
-}
-
-fn open_up(dir: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let Ok(facts) = std::fs::symlink_metadata(dir) else { return };
-    if !facts.is_dir() {
-        return;
-    }
-    // Whatever cannot be opened shows in the removal that follows.
-    let _ = std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700));
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        open_up(&entry.path());
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use roundtable_runtime::fsx;
 use roundtable_runtime::git::Git;
+use roundtable_runtime::sweep;
 use roundtable_shared::view::EventLine;
 use roundtable_shared::{AgentEvent, AttemptFacts, Failure, FailureKind, Lease, LeftOut, OutcomeClass, Role, TurnData, Usage};
 use tokio::sync::watch;
@@ -97,7 +98,7 @@ async fn attempt(host: &AgentHost, job: Job, attachments: Vec<Attachment>, redac
         host.offers.starve(&lease.lease);
         // The agent's temporary files are of no use any more; the commit may need their room.
         let scratch = tree.scratch.clone();
-        let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(scratch)).await;
+        let _ = tokio::task::spawn_blocking(move || sweep::remove(&scratch)).await;
         host.room.give_ballast();
     }
     if let Some(session) = &played.session {

@@ -13,6 +13,7 @@ use super::program::absolute;
 use super::scan::records;
 use super::snapshot::blocking;
 use super::{Git, GitError, Oid, RefName};
+use crate::sweep::{self, Keep};
 
 /// Output of the list of files.
 const LIST_BYTES_MAX: u64 = 512 << 20;
@@ -142,7 +143,8 @@ impl Git {
     }
 }
 
-/// Removes all but the listed files (NUL-ended paths) and the directories that lead to them. Links are removed, never followed.
+/// Removes all but the listed files (NUL-ended paths) and the directories that lead to them. Links are removed, never followed, and nothing is touched
+/// that is mounted inside.
 fn clean(dir: &Path, listed: &[u8]) -> io::Result<()> {
     let mut files: BTreeSet<&[u8]> = BTreeSet::new();
     let mut dirs: BTreeSet<&[u8]> = BTreeSet::new();
@@ -152,61 +154,14 @@ fn clean(dir: &Path, listed: &[u8]) -> io::Result<()> {
             dirs.insert(&path[..at]);
         }
     }
-    let mut waiting = vec![PathBuf::new()];
-    while let Some(inside) = waiting.pop() {
-        open_to_owner(&dir.join(&inside))?;
-        for entry in std::fs::read_dir(dir.join(&inside))? {
-            let entry = entry?;
-            let path = inside.join(entry.file_name());
-            let (kind, name) = (entry.file_type()?, path.as_os_str().as_bytes());
-            if kind.is_dir() {
-                // A listed directory is a submodule; git left it empty.
-                if dirs.contains(name) {
-                    waiting.push(path);
-                } else {
-                    remove_all(&entry.path())?;
-                    if files.contains(name) {
-                        std::fs::create_dir(entry.path())?;
-                    }
-                }
-            } else if !files.contains(name) || (kind.is_file() && !is_plain(&entry.metadata()?)) {
-                std::fs::remove_file(entry.path())?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Whether a file has no other name through which it could be written later, and nothing odd in its permissions; git knows the executable bit alone.
-fn is_plain(facts: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    facts.nlink() == 1 && facts.mode() & 0o7002 == 0 && facts.mode() & 0o600 == 0o600
-}
-
-/// Removes a directory whose parts may have been made unreadable.
-fn remove_all(dir: &Path) -> io::Result<()> {
-    if std::fs::remove_dir_all(dir).is_ok() {
-        return Ok(());
-    }
-    let mut waiting = vec![dir.to_owned()];
-    while let Some(inside) = waiting.pop() {
-        open_to_owner(&inside)?;
-        for entry in std::fs::read_dir(&inside)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                waiting.push(entry.path());
-            }
-        }
-    }
-    std::fs::remove_dir_all(dir)
-}
-
-/// Gives a directory back to its owner, and takes away what an agent may have opened to others.
-fn open_to_owner(dir: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = dir.symlink_metadata()?.permissions().mode() & 0o7777;
-    let wanted = (mode | 0o700) & 0o775;
-    if mode == wanted { Ok(()) } else { std::fs::set_permissions(dir, std::fs::Permissions::from_mode(wanted)) }
+    let keep = |path: &[u8], is_dir: bool| match (is_dir, files.contains(path)) {
+        (true, _) if dirs.contains(path) => Keep::Inside,
+        // A listed directory is a submodule; git left it empty.
+        (true, true) => Keep::Empty,
+        (false, true) => Keep::File,
+        (_, false) => Keep::Nothing,
+    };
+    Ok(sweep::clean(dir, &keep)?)
 }
 
 /// A path as `objects/info/alternates` takes it: quoted where its first byte or a newline would be misread.

@@ -166,7 +166,8 @@ fn make_readable(root: &Path) -> io::Result<()> {
         for entry in entries {
             let Ok(entry) = entry else { continue };
             let Ok(found) = entry.path().symlink_metadata() else { continue };
-            if found.file_type().is_symlink() || entry.file_name() == ".git" {
+            // What is mounted there is somebody's.
+            if found.file_type().is_symlink() || entry.file_name() == ".git" || crate::sweep::is_mounted(&entry.path()) {
                 continue;
             }
             let needed = if found.is_dir() { 0o700 } else { 0o400 };

@@ -272,7 +272,8 @@ fn put_nested_aside(dir: &Path, private: &Path, nested: Vec<Vec<u8>>) -> io::Res
     let mut stuck = Vec::new();
     for (n, path) in nested.into_iter().enumerate() {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let parent = openat2(&root, OsStr::from_bytes(&path), flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS);
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        let parent = openat2(&root, OsStr::from_bytes(&path), flags, Mode::empty(), resolve);
         if parent.and_then(|parent| renameat(&parent, ".git", &goal, n.to_string())).is_err() {
             stuck.push(path);
         }

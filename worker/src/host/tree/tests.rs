@@ -164,7 +164,7 @@ async fn only_what_is_owed_outlives_a_restart_and_even_that_goes_once_delivered(
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
     // But for those that lie idle, under no attempt's name.
     let named = || std::fs::read_dir(&trees.root).unwrap().filter(|entry| !is_idle(entry.as_ref().unwrap())).count();
-    while named() > 0 || trees.idle.lock().unwrap().len() < 2 {
+    while named() > 0 || trees.yard.idle_count() < 2 {
         assert!(std::time::Instant::now() < deadline, "something is left of the worktrees");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
@@ -197,7 +197,7 @@ async fn a_delivered_worktree_is_cleaned_and_used_again() {
     write(tree.dir.join(".git/hooks/pre-commit"), "trap");
     place.trees.commit(&place.git, &first, &tree).await.unwrap();
     place.trees.remove(&first, true).await;
-    let idle = || place.trees.idle.lock().unwrap().len();
+    let idle = || place.trees.yard.idle_count();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while idle() == 0 {
         assert!(std::time::Instant::now() < deadline, "it was thrown away");
@@ -234,11 +234,12 @@ async fn a_worktree_with_brought_files_does_not_outlive_its_attempt_nor_does_one
     while std::fs::read_dir(&place.trees.root).unwrap().count() > 0 {
         assert!(std::time::Instant::now() < deadline, "a worktree is left");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    assert!(!home.exists() && place.trees.yard.idle_count() == 0, "it is gone on return");
     }
     let idle = place.lease("3", 3);
     place.trees.make(&place.git, &idle, Vec::new()).await.unwrap();
     place.trees.remove(&idle, true).await;
-    while place.trees.idle.lock().unwrap().is_empty() {
+    while place.trees.yard.idle_count() == 0 {
         assert!(std::time::Instant::now() < deadline, "it was thrown away");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
