@@ -17,12 +17,14 @@ impl Repository {
         }
         match self.git.changed_paths(base, commit).await {
             Ok(changes) => {
-                let changes: Vec<ChangedPath> = changes.iter().map(fact).collect();
+                let reencoded = self.git.encoded_anew(&changes).await?;
+                let changes: Vec<ChangedPath> =
+                    changes.iter().map(|change| ChangedPath { reencoded: reencoded.contains(&change.path), ..fact(change) }).collect();
                 self.memo.note_changes(base, commit, &changes);
                 Ok(changes)
             }
             Err(GitError::BadPath { path, .. }) => {
-                Ok(vec![ChangedPath { path, change: ChangeKind::Added, entry: EntryKind::File, unreadable: true }])
+                Ok(vec![ChangedPath { path, change: ChangeKind::Added, entry: EntryKind::File, unreadable: true, reencoded: false }])
             }
             Err(error) => Err(error.into()),
         }
@@ -44,5 +46,5 @@ fn fact(change: &git::ChangedPath) -> ChangedPath {
         git::EntryKind::Link => EntryKind::Symlink,
         git::EntryKind::File | git::EntryKind::Absent => EntryKind::File,
     };
-    ChangedPath { path: change.path.clone(), change: kind, entry, unreadable: false }
+    ChangedPath { path: change.path.clone(), change: kind, entry, unreadable: false, reencoded: false }
 }

@@ -525,3 +525,22 @@ async fn learnings_never_damage_what_is_no_text() {
     let directory = place.attempt(&place.base, &[("AGENTS.md/inner", Some("1"))]).await;
     assert_eq!(place.close(&directory, &[("One", &["e/f"])]).await, None, "a directory of that name is no place for it");
 }
+
+#[tokio::test]
+async fn a_file_in_another_encoding_is_told_from_an_edit_of_it() {
+    let place = Place::new(&[("lf", "one\ntwo\n"), ("edited", "one\ntwo\n"), ("mark", "x\n"), ("gone", "x\n"), ("wide", "one\n")]).await;
+    let utf16: String = "one\r\n".chars().flat_map(|letter| [letter, '\0']).collect();
+    let files = [
+        ("lf", Some("one\r\ntwo\r\n")),
+        ("edited", Some("one\r\n2\r\n")),
+        ("mark", Some("\u{feff}x\n")),
+        ("gone", None),
+        ("wide", Some(utf16.as_str())),
+        ("new", Some("x\r\n")),
+    ];
+    let attempt = place.attempt(&place.base, &files).await;
+    let changed = place.repository.changed(&place.base, &attempt).await.unwrap();
+    let reencoded: Vec<&str> = changed.iter().filter(|change| change.reencoded).map(|change| change.path.as_str()).collect();
+    assert_eq!((changed.len(), reencoded), (6, vec!["lf", "mark", "wide"]));
+    assert_eq!(place.repository.changed(&place.base, &attempt).await.unwrap(), changed, "what is remembered is the same");
+}

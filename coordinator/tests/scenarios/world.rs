@@ -606,5 +606,5 @@ fn a_path_of(entry: &str) -> String {
 }
 
 fn changed(path: &str) -> ChangedPath {
-    ChangedPath { path: path.to_owned(), change: ChangeKind::Modified, entry: EntryKind::File, unreadable: false }
+    ChangedPath { path: path.to_owned(), change: ChangeKind::Modified, entry: EntryKind::File, unreadable: false, reencoded: false }
 }

@@ -14,6 +14,9 @@ pub struct ChangedPath {
     /// The path's bytes are no UTF-8: it can be covered by no manifest.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unreadable: bool,
+    /// The content says what the base's says in another encoding: other line ends, another form of Unicode, a byte order mark more or less.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reencoded: bool,
 }
 
 /// How a path differs.

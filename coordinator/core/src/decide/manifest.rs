@@ -6,6 +6,9 @@ use roundtable_shared::{ChangeKind, ChangedPath, EntryKind, ManifestRule, RunId,
 use super::Deciding;
 use crate::state::{Run, Unit};
 
+/// Why a file that is not the unit's may not be written again in another encoding: everybody else's change of it would conflict, and nobody asked for it.
+const SAME_TEXT: &str = "only its line ends or its encoding changed, not its text; put it back as it was, or have the unit's writes name it if that is the task";
+
 /// A judged change.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Judged {
@@ -39,6 +42,8 @@ pub(crate) fn judge(run: &Run, unit: &Unit, changed: &[ChangedPath], by_person: 
             judged.breach.push((change.path.clone(), why));
         } else if !by_person && !unit.claims_all() && is_protected(&change.path) && !names(unit, &change.path) {
             judged.breach.push((change.path.clone(), "needs an entry of its own in the unit's writes".to_owned()));
+        } else if !by_person && change.reencoded && !unit.manifest.writes.covers(&change.path) {
+            judged.breach.push((change.path.clone(), SAME_TEXT.to_owned()));
         } else if is_own(run, unit, &change.path) && (!by_person || !is_protected(&change.path) || names(unit, &change.path)) {
             // Its own.
         } else if let Some(holder) = run.holders_of(&unit.id, &change.path).next() {

@@ -282,6 +282,21 @@ impl Table {
 
     /// The outcome of a turn; its slot is free again.
     pub fn report(&mut self, grant: &Grant, failure: Option<FailureKind>, paths: &[&str], answer: Result<RoleAnswer, String>) {
+        self.report_changes(grant, failure, paths.iter().map(|path| changed(path)).collect(), answer);
+    }
+
+    /// A work turn ends well with these changes.
+    pub fn works_with(&mut self, grant: &Grant, changed: Vec<ChangedPath>) {
+        self.report_changes(grant, None, changed, Ok(RoleAnswer::Work(work_answer())));
+    }
+
+    fn report_changes(
+        &mut self,
+        grant: &Grant,
+        failure: Option<FailureKind>,
+        changed: Vec<ChangedPath>,
+        answer: Result<RoleAnswer, String>,
+    ) {
         let commit = grant.role.writes().then(|| self.commit());
         let facts = AttemptFacts {
             failure: failure.map(|kind| Failure { kind, message: "no".to_owned() }),
@@ -294,7 +309,6 @@ impl Table {
             last_event_seq: 0,
         };
         let digest = format!("digest {}", grant.lease.key);
-        let changed = paths.iter().map(|path| changed(path)).collect();
         let (worker, lease) = (grant.worker.clone(), grant.lease.clone());
         self.send(Command::Report(Box::new(Report { worker, lease, digest, facts, changed, learned: Vec::new(), answer })));
         self.want(grant);
@@ -369,5 +383,5 @@ fn work_answer() -> WorkAnswer {
 }
 
 fn changed(path: &str) -> ChangedPath {
-    ChangedPath { path: path.to_owned(), change: ChangeKind::Modified, entry: EntryKind::File, unreadable: false }
+    ChangedPath { path: path.to_owned(), change: ChangeKind::Modified, entry: EntryKind::File, unreadable: false, reencoded: false }
 }

@@ -200,7 +200,7 @@ fn changes(before: &Tree, after: &Tree) -> Vec<ChangedPath> {
                 (Some((_, entry)), None) => (ChangeKind::Deleted, *entry),
                 (None, None) => (ChangeKind::Modified, EntryKind::File),
             };
-            ChangedPath { path: path.clone(), change, entry, unreadable: false }
+            ChangedPath { path: path.clone(), change, entry, unreadable: false, reencoded: false }
         })
         .collect()
 }

@@ -9,14 +9,12 @@ use std::path::{Path, PathBuf};
 use tokio::fs;
 
 use super::index::copy_index;
+use super::plain::PLAIN_ATTRIBUTES;
 use super::program::absolute;
 use super::scan::records;
 use super::snapshot::blocking;
 use super::{Git, GitError, Oid, RefName};
 use crate::sweep::{self, Keep};
-
-/// Output of the list of files.
-const LIST_BYTES_MAX: u64 = 512 << 20;
 
 /// What to check out where.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,6 +49,16 @@ impl Checkout {
     pub(crate) fn last_index_file(&self) -> PathBuf {
         self.private.join("last-index")
     }
+
+    /// Is there where the files lie as the commit has them, because its attributes ask for what git cannot do.
+    fn plain_file(&self) -> PathBuf {
+        self.private.join("plain")
+    }
+
+    /// Whether they do, so that they must be read without attributes too.
+    pub(crate) async fn is_plain(&self) -> Result<bool, GitError> {
+        fs::try_exists(self.plain_file()).await.map_err(GitError::io("checkout"))
+    }
 }
 
 impl Git {
@@ -72,18 +80,17 @@ impl Git {
     }
 
     /// Makes the directory of an ended attempt a clean checkout of another commit: what is not of the new commit goes, ignored files too; what the agent
-    /// did not touch stays as it lies there, but for files with a second name somewhere or odd permissions. Nothing may run in it any more. After an error the directory is good for removal only.
+    /// did not touch stays as it lies there, but for files with a second name somewhere or odd permissions, and unless the new commit's attributes
+    /// would have it lie there otherwise. Nothing may run in it any more. After an error the directory is good for removal only.
     pub async fn recheckout(&self, old: &Checkout, commit: &Oid, branch: &str) -> Result<Checkout, GitError> {
         let branch = RefName::branch(branch)?;
-        // The last commit's index knows most of what lies there, and knows it since a time that git's coarse file times can tell from later edits.
-        match fs::rename(old.last_index_file(), old.index_file()).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(GitError::Io { verb: "checkout", source: error }),
-            _ => {}
+        let listed = self.reusable(old, commit).await?;
+        if listed.is_empty() {
+            remove_if_there(&old.index_file()).await?;
         }
-        let tracked = self.clone().with_work_tree(&old.dir, &old.index_file());
-        let listed = tracked.invoke("ls-files").args(["-z", "--cached"]).output_bytes_max(LIST_BYTES_MAX).run().await?;
+        remove_if_there(&old.last_index_file()).await?;
         let dir = old.dir.clone();
-        blocking("checkout", move || clean(&dir, &listed.stdout)).await?;
+        blocking("checkout", move || clean(&dir, &listed)).await?;
         let checkout = Checkout { commit: commit.clone(), ..old.clone() };
         self.fill(&checkout, &branch).await?;
         Ok(checkout)
@@ -91,13 +98,14 @@ impl Git {
 
     async fn fill(&self, checkout: &Checkout, branch: &RefName) -> Result<(), GitError> {
         let git = self.clone().with_work_tree(&checkout.dir, &checkout.index_file());
+        remove_if_there(&checkout.plain_file()).await?;
         let arguments = ["--reset", "-u", checkout.commit.as_str()];
         match git.invoke("read-tree").args(arguments).long().run().await {
             // Attributes of the commit may ask for what git cannot do.
             Err(error @ GitError::Failed { .. }) if !error.is_of_machine() => {
-                let plain = self.plain(&checkout.private).await?;
-                let git = plain.git.clone().with_work_tree(&checkout.dir, &checkout.index_file());
-                git.invoke("read-tree").args(arguments).long().run().await.map_err(|_| error)?;
+                let plain = self.plain_in(&checkout.dir, &checkout.private, &checkout.index_file()).await?;
+                fs::write(checkout.plain_file(), "").await.map_err(GitError::io("checkout"))?;
+                plain.git.invoke("read-tree").args(arguments).long().run().await.map_err(|_| error)?;
             }
             other => drop(other?),
         }
@@ -121,12 +129,15 @@ impl Git {
             fs::create_dir_all(dir).await.map_err(GitError::io("checkout"))?;
         }
         fs::create_dir_all(branch_file.parent().unwrap_or(&dot_git)).await.map_err(GitError::io("checkout"))?;
+        // The agent's git is to see the files as ours does.
+        let attributes = if checkout.is_plain().await? { PLAIN_ATTRIBUTES.as_bytes().to_vec() } else { Vec::new() };
         let mut alternate = quoted_path(&self.objects());
         alternate.push(b'\n');
-        let files: [(PathBuf, Vec<u8>); 5] = [
+        let files: [(PathBuf, Vec<u8>); 6] = [
             (dot_git.join("HEAD"), format!("ref: {branch}\n").into_bytes()),
             (dot_git.join("config"), config.into_bytes()),
             (dot_git.join("info/exclude"), Vec::new()),
+            (dot_git.join("info/attributes"), attributes),
             (dot_git.join("objects/info/alternates"), alternate),
             (branch_file, format!("{}\n", checkout.commit).into_bytes()),
         ];

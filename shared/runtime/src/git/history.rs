@@ -32,7 +32,7 @@ impl Git {
             let answer = self.invoke("cat-file").args(["--batch=%(objecttype) %(objectsize)", "--buffer"]).input(input).run().await?;
             let mut rest = answer.stdout.as_slice();
             for _ in some {
-                let (body, after) = next_in_batch(rest)?;
+                let (body, after) = next_in_batch(rest, "commit")?;
                 infos.push(parse_commit(body)?);
                 rest = after;
             }
@@ -84,12 +84,12 @@ impl Git {
     }
 }
 
-/// Splits `<type> <size>\n<bytes>\n` off a batch.
-fn next_in_batch(batch: &[u8]) -> Result<(&[u8], &[u8]), GitError> {
+/// Splits `<kind> <size>\n<bytes>\n` off a batch.
+pub(super) fn next_in_batch<'b>(batch: &'b [u8], kind: &str) -> Result<(&'b [u8], &'b [u8]), GitError> {
     let unknown = || GitError::unexpected("cat-file", String::from_utf8_lossy(&batch[..batch.len().min(80)]));
     let end = batch.iter().position(|b| *b == b'\n').ok_or_else(unknown)?;
     let head = text_of("cat-file", &batch[..end])?;
-    let size = head.strip_prefix("commit ").and_then(|size| size.parse::<usize>().ok()).ok_or_else(unknown)?;
+    let size = head.strip_prefix(kind).and_then(|size| size.trim_start().parse::<usize>().ok()).ok_or_else(unknown)?;
     let body_end = (end + 1).checked_add(size).filter(|at| *at < batch.len()).ok_or_else(unknown)?;
     Ok((&batch[end + 1..body_end], &batch[body_end + 1..]))
 }

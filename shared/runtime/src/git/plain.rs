@@ -7,7 +7,7 @@ use super::snapshot::blocking;
 use super::{Git, GitError, ObjectFormat};
 
 /// The attributes that change content, all back to nothing. This file is stronger than any in a directory.
-const ATTRIBUTES: &str = "* -text !eol !crlf !ident !filter !working-tree-encoding\n";
+pub(super) const PLAIN_ATTRIBUTES: &str = "* -text !eol !crlf !ident !filter !working-tree-encoding\n";
 
 /// The handle, and the git directory that makes it so.
 pub(super) struct Plain {
@@ -28,7 +28,7 @@ impl Git {
         objects.push(b'\n');
         blocking("init", move || {
             std::fs::create_dir_all(&info)?;
-            std::fs::write(info.join("attributes"), ATTRIBUTES)?;
+            std::fs::write(info.join("attributes"), PLAIN_ATTRIBUTES)?;
             std::fs::create_dir_all(&alternates)?;
             std::fs::write(alternates.join("alternates"), objects)
         })
@@ -36,6 +36,13 @@ impl Git {
         git.object_dir = Some(self.object_dir.clone().unwrap_or_else(|| self.objects()));
         git.durable = self.durable;
         Ok(Plain { git, _dir: dir })
+    }
+
+    /// The same for a directory with its index.
+    pub(super) async fn plain_in(&self, dir: &Path, private: &Path, index_file: &Path) -> Result<Plain, GitError> {
+        let mut plain = self.plain(private).await?;
+        plain.git = plain.git.with_work_tree(dir, index_file);
+        Ok(plain)
     }
 
     async fn is_sha256(&self) -> Result<bool, GitError> {

@@ -78,7 +78,11 @@ impl Git {
         let checkout = request.checkout;
         let index_file = checkout.private.join("snapshot-index");
         have_private(&checkout.private).await?;
-        let git = self.clone().with_work_tree(&checkout.dir, &index_file);
+        let plain = match checkout.is_plain().await? {
+            true => Some(self.plain_in(&checkout.dir, &checkout.private, &index_file).await?),
+            false => None,
+        };
+        let git = plain.as_ref().map_or_else(|| self.clone().with_work_tree(&checkout.dir, &index_file), |plain| plain.git.clone());
         git.start_index(checkout, &index_file).await?;
         let staging = match git.stage(request, Care::Quick).await {
             Err(error) if !error.is_of_machine() && !matches!(error, GitError::TooLarge { .. }) => {

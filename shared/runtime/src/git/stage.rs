@@ -157,17 +157,24 @@ impl Git {
 
     /// What became of the checkout's own files. Behind a directory that became a link, or as a fifo or the like, a file counts as removed.
     async fn find_tracked(&self, dir: &Path, staging: &mut Staging) -> Result<(), GitError> {
-        let arguments = ["-z", "--name-status", "--no-renames", "--ignore-submodules=all"];
+        let arguments = ["-z", "--raw", "--no-abbrev", "--no-renames", "--ignore-submodules=all"];
         let answer = self.invoke("diff-files").args(arguments).output_bytes_max(LIST_BYTES_MAX).long().run().await?;
         let mut fields = records(&answer.stdout);
         let mut differing: Vec<Vec<u8>> = Vec::new();
-        while let (Some(status), Some(path)) = (fields.next(), fields.next()) {
-            match text_of("diff-files", status)? {
-                "D" => staging.removed.push(path.to_owned()),
-                "M" | "T" => differing.push(path.to_owned()),
-                other => return Err(GitError::unexpected("diff-files", other)),
+        let mut same_mode: Vec<(Vec<u8>, String)> = Vec::new();
+        while let (Some(head), Some(path)) = (fields.next(), fields.next()) {
+            let head = text_of("diff-files", head)?;
+            let words: Vec<&str> = head.split(' ').collect();
+            match words[..] {
+                [_, _, _, _, "D"] => staging.removed.push(path.to_owned()),
+                [before, after, oid, _, "M"] if before.trim_start_matches(':') == after => {
+                    same_mode.push((path.to_owned(), oid.to_owned()))
+                }
+                [_, _, _, _, "M" | "T"] => differing.push(path.to_owned()),
+                _ => return Err(GitError::unexpected("diff-files", head)),
             }
         }
+        differing.extend(self.rewritten(dir, same_mode).await?);
         let dir = dir.to_owned();
         let is_kept =
             move |path: &Vec<u8>| dir.join(OsStr::from_bytes(path)).symlink_metadata().is_ok_and(|m| m.is_file() || m.is_symlink());
@@ -175,6 +182,30 @@ impl Git {
         staging.written.extend(kept);
         staging.removed.extend(odd);
         Ok(())
+    }
+
+    /// Those of the files whose bytes are not those of the object beside them. What was only written again is no change, whatever attributes would make
+    /// of bytes that were committed without them.
+    async fn rewritten(&self, dir: &Path, files: Vec<(Vec<u8>, String)>) -> Result<Vec<Vec<u8>>, GitError> {
+        let dir = dir.to_owned();
+        let is_file = move |path: &[u8]| dir.join(OsStr::from_bytes(path)).symlink_metadata().is_ok_and(|facts| facts.is_file());
+        // What cannot be asked about counts as written.
+        let askable = move |(path, _): &(Vec<u8>, String)| !path.contains(&b'\n') && !path.starts_with(b"\"") && is_file(path);
+        let (asked, mut written): (Vec<_>, Vec<_>) = blocking("snapshot", move || Ok(files.into_iter().partition(askable))).await?;
+        if !asked.is_empty() {
+            let input: Vec<u8> = asked.iter().flat_map(|(path, _)| [path.as_slice(), b"\n"].concat()).collect();
+            let command = self.invoke("hash-object").args(["--no-filters", "--stdin-paths"]).input(input).output_bytes_max(LIST_BYTES_MAX);
+            match command.long().run().await {
+                Ok(answer) => {
+                    let text = answer.text("hash-object")?;
+                    let changed = asked.into_iter().zip(text.lines()).filter(|((_, oid), now)| oid != now).map(|(file, _)| file);
+                    written.extend(changed);
+                }
+                Err(error) if error.is_of_machine() => return Err(error),
+                Err(_) => written.extend(asked),
+            }
+        }
+        Ok(written.into_iter().map(|(path, _)| path).collect())
     }
 
     /// New files. git reports a repository inside the directory as one entry that ends with `/`; its `.git` is put aside and its files are looked at again.

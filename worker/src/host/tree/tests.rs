@@ -268,3 +268,91 @@ async fn what_cannot_be_committed_is_the_units_fault_and_a_lost_cache_is_not() {
     let error = place.trees.commit(&place.git, &lease, &tree).await.unwrap_err();
     assert_eq!(error.kind(), FailureKind::Disk, "{error}");
 }
+
+/// An idle worktree whose commit had other attributes: what it has is what a fresh one would have, and an honest edit of one line is just that.
+#[tokio::test]
+async fn attributes_of_the_attempt_before_are_nothing_to_the_next() {
+    use roundtable_runtime::git::{EntryMode, TreeEdit};
+
+    let place = Place::new(|user| {
+        write(user.join("a.txt"), "one\ntwo\n");
+        write(user.join("b.txt"), "one\ntwo\n");
+    })
+    .await;
+    let oid = place.git.write_blob("* text eol=crlf\n").await.unwrap();
+    let put = TreeEdit::Put { path: ".gitattributes".to_owned(), mode: EntryMode::File, oid };
+    let tree = place.git.edit_tree(&place.base, &[put]).await.unwrap();
+    let by = Signature::roundtable(2);
+    let with = place.git.commit_tree(&tree, std::slice::from_ref(&place.base), &by, "attributes\n").await.unwrap();
+
+    let first = Lease { start: with.commit_id(), ..place.lease("1", 1) };
+    let tree = place.trees.make(&place.git, &first, Vec::new()).await.unwrap();
+    assert_eq!(std::fs::read_to_string(tree.dir.join("a.txt")).unwrap(), "one\r\ntwo\r\n");
+    write(tree.dir.join("new"), "work");
+    place.trees.commit(&place.git, &first, &tree).await.unwrap();
+    place.trees.remove(&first, true).await;
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while place.trees.yard.idle_count() == 0 {
+        assert!(std::time::Instant::now() < deadline, "it was thrown away");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+
+    let second = place.lease("2", 2);
+    let tree = place.trees.make(&place.git, &second, Vec::new()).await.unwrap();
+    assert_eq!(place.trees.yard.idle_count(), 0, "it was used again");
+    assert_eq!(std::fs::read_to_string(tree.dir.join("b.txt")).unwrap(), "one\ntwo\n");
+    let text = std::fs::read_to_string(tree.dir.join("a.txt")).unwrap();
+    write(tree.dir.join("a.txt"), &text.replace("two", "2"));
+    let (commit, _) = place.trees.commit(&place.git, &second, &tree).await.unwrap();
+    let commit = Oid::try_from(&commit).unwrap();
+    let changes = place.git.changed_paths(&place.base, &commit).await.unwrap();
+    assert_eq!(changes.iter().map(|change| change.path.as_str()).collect::<Vec<_>>(), ["a.txt"]);
+    assert_eq!(place.git.read_file(&commit, "a.txt", 100).await.unwrap().unwrap(), b"one\n2\n");
+}
+
+/// A folder of an attempt that cannot be removed: flagged unchangeable, and no right to take the flag away.
+#[tokio::test]
+#[ignore = "flags: .ci/run mounts runs it"]
+async fn a_worktree_flagged_unchangeable_is_put_aside_and_keeps_nobody_from_working() {
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
+    // A thread that keeps the right. Those that are started from here on have it not.
+    let (to_flag, dirs) = std::sync::mpsc::channel::<PathBuf>();
+    let flagger = std::thread::spawn(move || {
+        let dir = std::fs::File::open(dirs.recv().unwrap()).unwrap();
+        ioctl_setflags(&dir, ioctl_getflags(&dir).unwrap() | IFlags::IMMUTABLE).unwrap();
+    });
+    let all = capabilities(None).unwrap();
+    let mut fewer = all;
+    fewer.effective.remove(CapabilitySet::LINUX_IMMUTABLE);
+    set_capabilities(None, fewer).unwrap();
+
+    let place = Place::new(|user| write(user.join("a"), "1")).await;
+    let (first, second) = (place.lease("1", 1), place.lease("1", 2));
+    let tree = place.trees.make(&place.git, &first, Vec::new()).await.unwrap();
+    write(tree.dir.join("d/stuck"), "x");
+    to_flag.send(tree.dir.join("d")).unwrap();
+    flagger.join().unwrap();
+    place.trees.remove(&first, true).await;
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while place.trees.yard.idle_count() == 0 {
+        assert!(std::time::Instant::now() < deadline);
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let stuck = || {
+        let entries = std::fs::read_dir(&place.trees.root).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.filter(|name| name.as_encoded_bytes().starts_with(b".stuck-")).count()
+    };
+    // The next attempt of the unit: what lay idle is of no use, and in nobody's way.
+    let tree = place.trees.make(&place.git, &second, Vec::new()).await.unwrap();
+    let (commit, _) = place.trees.commit(&place.git, &second, &tree).await.unwrap();
+    assert_eq!((place.paths(&commit).await, stuck()), (vec!["a".to_owned()], 1));
+    assert!(!tree.dir.join("d").exists());
+    place.trees.yard.discard_stuck();
+    assert_eq!(stuck(), 1);
+    // It goes once it can.
+    set_capabilities(None, all).unwrap();
+    place.trees.yard.discard_stuck();
+    assert_eq!(stuck(), 0);
+}

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod accept;
+mod attributes;
 mod basics;
 mod checkout;
 mod create;
