@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
+use roundtable_runtime::sweep;
 use roundtable_shared::RunId;
 
 /// Most bytes of all attached files of a run.
@@ -86,11 +87,27 @@ impl Attachments {
         .await
     }
 
-    /// The run has ended: they are removed.
+    /// Runs of which there are files.
+    pub async fn runs(&self) -> Result<Vec<RunId>, AttachmentsError> {
+        let root = self.root.clone();
+        blocking(move || match std::fs::read_dir(root) {
+            Ok(entries) => Ok(entries
+                .map(|entry| Ok(RunId::from(entry?.file_name().to_string_lossy().into_owned())))
+                .collect::<Result<_, std::io::Error>>()?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        })
+        .await
+    }
+
+    /// They are of no use any more, and removed.
     pub async fn forget(&self, run: &RunId) {
         let folder = self.root.join(run.as_str());
-        // Not there is as good as removed.
-        let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder)).await;
+        let shown = folder.display().to_string();
+        let removed = blocking(move || sweep::remove(&folder).map_err(|stuck| AttachmentsError::Io(stuck.into())));
+        if let Err(error) = removed.await {
+            tracing::warn!(folder = shown, %error, "files under `copy` could not be removed; remove the folder by hand");
+        }
     }
 }
 

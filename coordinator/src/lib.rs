@@ -3,6 +3,7 @@
 pub mod args;
 pub mod attachments;
 pub mod driver;
+mod ended;
 pub mod grpc;
 pub mod history;
 pub mod import;

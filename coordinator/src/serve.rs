@@ -22,6 +22,7 @@ use tracing::warn;
 
 use crate::attachments::Attachments;
 use crate::driver::{self, Driver, DriverError, Sessions};
+use crate::ended;
 use crate::grpc::{self, Authorise};
 use crate::lost;
 use crate::parts::Parts;
@@ -126,15 +127,19 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
         asked_to_end: Arc::new(watch::channel(false).0),
         stop: Arc::new(watch::channel(false).0),
     };
+    // Before anything is submitted, which keeps its files before its run is known.
+    let left = ended::left(&parts).await;
     let listener = bind(options.listen).await?;
     let address = listener.local_addr().map_err(|source| ServeError::Listen { address: options.listen, source })?;
     let (server, renewal) = listen(&parts, listener)?;
     let (end_driver, ended) = watch::channel(false);
     let driver = tokio::spawn(driver.run(ended));
     crate::tasks::spawn("shell", shell::run(parts.clone(), queue));
+    crate::tasks::spawn("ended", ended::watch(parts.clone()));
     if let Err(error) = lost::look(&parts).await {
         warn!(%error, "what the runs stand on could not be looked for");
     }
+    ended::forget_left(&parts, left).await;
     lock.set_address(&address.to_string())?;
     renewal.write_client_file(address)?;
     crate::tasks::spawn("renewal", renewal.keep(address, parts.stop.subscribe()));
@@ -172,6 +177,8 @@ impl Running {
         if tokio::time::timeout(END_WITHIN, &mut server).await.is_err() {
             server.abort();
         }
+        // A driver that holds a batch answers nobody; then the next start does it.
+        let _ = tokio::time::timeout(END_WITHIN, ended::forget_ended(&self.parts)).await;
         self.end_driver.send_replace(true);
         if let Err(error) = ClientFile::remove_own(&self.data_dir) {
             warn!(%error, "client.json could not be removed");

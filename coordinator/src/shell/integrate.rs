@@ -90,12 +90,9 @@ pub(super) async fn close(parts: Parts, run: RunId, tip: CommitId, ticks: Vec<Ta
         Ok::<_, ShellError>(commit)
     };
     let said = match closed.await {
-        Ok(commit) => ShellAnswer::RunClosed { run: run.clone(), commit },
-        Err(error) => failed(run.clone(), None, "the closing commit could not be made", &error),
+        Ok(commit) => ShellAnswer::RunClosed { run, commit },
+        Err(error) => failed(run, None, "the closing commit could not be made", &error),
     };
-    if matches!(said, ShellAnswer::RunClosed { .. }) {
-        parts.attachments.forget(&run).await;
-    }
     conclude(&parts, said).await;
 }
 

@@ -9,6 +9,7 @@ mod endings;
 mod hostile;
 mod login;
 mod output;
+mod secrets;
 mod setup;
 mod stage;
 mod store;

@@ -109,6 +109,18 @@ impl Stage {
         ended
     }
 
+    /// Kills the coordinator.
+    pub fn kill(&mut self) {
+        if let Some(served) = self.served.take() {
+            served.kill();
+        }
+    }
+
+    /// Starts it again.
+    pub fn serve(&mut self) {
+        self.served = Some(self.sandbox.serve());
+    }
+
     /// Ends the coordinator in order.
     pub fn stop(&mut self) {
         if let Some(served) = self.served.take() {

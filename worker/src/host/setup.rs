@@ -1,13 +1,14 @@
 //! Results of `setup`, kept by what they were made from: command, lock files, brought files. A worktree gets its own copy of what was kept, sharing no
-//! file an agent can write. What cannot be told apart from the commit, or knows the folder it was made in, is not kept.
+//! file an agent can write. What cannot be told apart from the commit, knows the folder it was made in, or holds what a brought file holds, is not kept.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use aho_corasick::AhoCorasick;
 use roundtable_runtime::beneath;
 use roundtable_runtime::git::{Git, Oid};
 use roundtable_shared::Lease;
@@ -127,11 +128,14 @@ impl Setups {
             Err(error) => return warn!(key = %turn.key, %error, "what `setup` produced cannot be told: it is not kept"),
         };
         let (dir, root, key) = (tree.dir.clone(), self.root.clone(), turn.key.clone());
+        let Some(forbidden) = forbidden(&dir, tree.secrets()) else {
+            return debug!(key = %turn.key, "what the result of `setup` must not hold is too much to look for: it is not kept");
+        };
         let copied = tokio::task::spawn_blocking(move || {
             let aside = tempfile::Builder::new().prefix(".new-").permissions(std::fs::Permissions::from_mode(0o700)).tempdir_in(&root)?;
             let files = aside.path().join("files");
             std::fs::create_dir(&files)?;
-            let bounds = Bounds { made_in: dir.clone(), bytes_left: KEPT_BYTES_MAX, files_left: KEPT_FILES_MAX };
+            let bounds = Bounds { made_in: dir.clone(), forbidden, bytes_left: KEPT_BYTES_MAX, files_left: KEPT_FILES_MAX };
             if !copy_all(&dir, &files, &list, Some(bounds))? {
                 return Ok(None);
             }
@@ -141,7 +145,9 @@ impl Setups {
         });
         let aside = match copied.await {
             Ok(Ok(Some(aside))) => aside,
-            Ok(Ok(None)) => return info!(key = %turn.key, "the result of `setup` is too large, or bound to its folder: it is not kept"),
+            Ok(Ok(None)) => {
+                return info!(key = %turn.key, "the result of `setup` is too large, bound to its folder, or holds secrets: it is not kept");
+            }
             Ok(Err(error)) => return warn!(key = %turn.key, %error, "the result of `setup` could not be kept"),
             Err(error) => return warn!(key = %turn.key, %error, "the result of `setup` could not be kept"),
         };
@@ -194,8 +200,10 @@ impl Setups {
 
 /// What a result must not be, to be kept.
 struct Bounds {
-    /// A file that has this path in it works nowhere else.
+    /// Where it was made.
     made_in: PathBuf,
+    /// What no file of it may hold: that path, with which it works nowhere else, and what was brought in, which does not outlive the run.
+    forbidden: AhoCorasick,
     bytes_left: u64,
     files_left: u64,
 }
@@ -239,7 +247,7 @@ fn copy(from: &Path, to: &Path, bounds: &mut Option<Bounds>) -> io::Result<bool>
             }
             bounds.files_left -= 1;
             bounds.bytes_left -= facts.len();
-            if holds(from, bounds.made_in.as_os_str().as_encoded_bytes())? {
+            if bounds.forbidden.stream_find_iter(std::fs::File::open(from)?).next().transpose()?.is_some() {
                 return Ok(false);
             }
         }
@@ -261,24 +269,9 @@ fn copy_file(from: &Path, to: &Path, facts: &std::fs::Metadata) -> io::Result<()
     target.set_modified(facts.modified()?)
 }
 
-/// Whether a file has these bytes somewhere.
-fn holds(file: &Path, needle: &[u8]) -> io::Result<bool> {
-    let finder = memchr::memmem::Finder::new(needle);
-    let mut file = std::fs::File::open(file)?;
-    let mut buffer = vec![0; 256 << 10];
-    let mut kept = 0;
-    loop {
-        let read = file.read(&mut buffer[kept..])?;
-        if read == 0 {
-            return Ok(false);
-        }
-        let filled = kept + read;
-        if finder.find(&buffer[..filled]).is_some() {
-            return Ok(true);
-        }
-        kept = filled.min(needle.len().saturating_sub(1));
-        buffer.copy_within(filled - kept..filled, 0);
-    }
+/// Looks for the folder's path, and for what was brought into it.
+fn forbidden(dir: &Path, secrets: &[Vec<u8>]) -> Option<AhoCorasick> {
+    AhoCorasick::new(secrets.iter().map(Vec::as_slice).chain([dir.as_os_str().as_encoded_bytes()])).ok()
 }
 
 fn remove_or_warn(path: &Path) {
@@ -324,7 +317,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let from = home.path().join("from");
         std::fs::create_dir_all(&from).unwrap();
-        let bounds = |bytes_left| Some(Bounds { made_in: from.clone(), bytes_left, files_left: 10 });
+        let secrets = [b"TOKEN-0123456789".to_vec()];
+        let bounds =
+            |bytes_left| Some(Bounds { made_in: from.clone(), forbidden: forbidden(&from, &secrets).unwrap(), bytes_left, files_left: 10 });
         let keeps = |name: &str, bytes_left: u64| {
             let to = tempfile::tempdir_in(home.path()).unwrap();
             copy_all(&from, to.path(), &[name.to_owned()], bounds(bytes_left)).unwrap()
@@ -334,6 +329,8 @@ mod tests {
         std::fs::write(from.join("venv"), far).unwrap();
         std::fs::write(from.join("plain"), "x".repeat(100)).unwrap();
         std::os::unix::fs::symlink(from.join("plain"), from.join("link")).unwrap();
+        std::fs::write(from.join("secret"), "x = TOKEN-0123456789\n").unwrap();
+        assert!(!keeps("secret", 1 << 20));
         assert!(!keeps("venv", 1 << 20) && !keeps("link", 1 << 20) && !keeps("plain", 99) && keeps("plain", 100));
     }
 }

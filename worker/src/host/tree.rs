@@ -42,6 +42,8 @@ pub(super) struct Tree {
     pub(super) checkout: Checkout,
     /// Files that were brought in and are never committed.
     withheld: Vec<Withheld>,
+    /// What those files hold that nothing may hold that is kept: each file as a whole, and the secrets in it.
+    secrets: Vec<Vec<u8>>,
     /// Files that were to be brought in and were not, and why.
     pub not_brought: Vec<String>,
 }
@@ -79,6 +81,11 @@ impl Tree {
     /// Whether the folder around it is gone: an agent is given only what is in it.
     pub(super) fn is_lost(&self) -> bool {
         self.scratch.parent().is_none_or(|home| home.symlink_metadata().is_err())
+    }
+
+    /// What was brought in, as it may be found elsewhere.
+    pub(super) fn secrets(&self) -> &[Vec<u8>] {
+        &self.secrets
     }
 
     /// The same with digests of their contents.
@@ -121,9 +128,10 @@ impl Trees {
             None => self.make_anew(git, lease, &home).await?,
         };
         blocking(move || std::fs::write(whole, "")).await?;
+        let secrets = attachments.iter().flat_map(secrets_of).collect();
         let (into, note) = (dir.clone(), home.join(WITHHELD));
         let (withheld, not_brought) = blocking(move || bring(&into, &note, &attachments)).await?;
-        Ok(Tree { dir, scratch, checkout, withheld, not_brought })
+        Ok(Tree { dir, scratch, checkout, withheld, secrets, not_brought })
     }
 
     /// An idle worktree of the same repository, cleaned. `None` if there is none, or it could not be brought to a clean state.
@@ -176,10 +184,12 @@ impl Trees {
     }
 
     /// The attempt has been delivered: its worktree lies idle for the next one of its repository, or, unless `may_lie`, goes.
+    /// One that had files brought in goes, and is gone on return.
     pub(super) async fn remove(&self, lease: &Lease, may_lie: bool) {
         let claim = self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&lease.lease);
         let Some(claim) = claim else { return };
-        let (aside, repository, idle) = (self.aside(), lease.repository.clone(), Arc::clone(&self.idle));
+        let (repository, yard) = (lease.repository.clone(), Arc::clone(&self.yard));
+        let may_lie = may_lie && !lease.has_attachments;
         // Its name is free at once; removing the files takes longer than anyone needs to wait.
         let removal = tokio::task::spawn_blocking(move || {
             yard.discard_stuck();
@@ -190,6 +200,11 @@ impl Trees {
             drop(claim);
             if may_lie && lay_idle(&aside) { yard.put(repository, aside) } else { yard.discard(&aside) }
         });
+        if lease.has_attachments
+            && let Err(error) = removal.await
+        {
+            tracing::warn!(lease = %lease.lease.key, %error, "the removal of a worktree broke; the next start of this worker removes it");
+        }
     }
 
     /// Removes what lies idle: its room is wanted.
@@ -330,6 +345,16 @@ fn bring(dir: &Path, note: &Path, files: &[Attachment]) -> std::io::Result<(Vec<
         }
     }
     Ok((withheld, refused))
+}
+
+/// What of a brought file may turn up elsewhere: its secrets and its beginning. Too little says nothing about where it came from.
+fn secrets_of(file: &Attachment) -> Vec<Vec<u8>> {
+    const BYTES_MIN: usize = 8;
+    const BEGINNING_BYTES: usize = 1024;
+    let parts = crate::process::secrets::of_file(&file.data).into_iter().map(String::into_bytes);
+    let content = file.data.trim_ascii();
+    let beginning = content[..content.len().min(BEGINNING_BYTES)].to_vec();
+    parts.chain([beginning]).filter(|secret| secret.len() >= BYTES_MIN).collect()
 }
 
 /// False if the commit has something at that place; an error if the commit leads that place elsewhere.

@@ -60,7 +60,7 @@ impl Place {
             output_bytes_max: 1,
             setup: None,
             check: None,
-            has_attachments: true,
+            has_attachments: false,
             read_only: false,
             switches: Switches::default(),
         }
@@ -225,16 +225,21 @@ async fn a_delivered_worktree_is_cleaned_and_used_again() {
 #[tokio::test]
 async fn a_worktree_with_brought_files_does_not_outlive_its_attempt_nor_does_one_whose_room_is_wanted() {
     let place = Place::new(|user| write(user.join("a"), "1")).await;
-    let (brought, wanted) = (place.lease("1", 1), place.lease("2", 2));
+    let brought = Lease { has_attachments: true, ..place.lease("1", 1) };
+    let wanted = place.lease("2", 2);
     place.trees.make(&place.git, &brought, vec![file(".env", "TOKEN=0123456789")]).await.unwrap();
     place.trees.make(&place.git, &wanted, Vec::new()).await.unwrap();
+    let home = place.trees.homes(&brought)[0].clone();
+    assert!(home.join("tree/.env").exists());
+    // The agent hides that anything was brought.
+    std::fs::remove_file(home.join(WITHHELD)).unwrap();
     place.trees.remove(&brought, true).await;
+    assert!(!home.exists() && place.trees.yard.idle_count() == 0, "it is gone on return");
     place.trees.remove(&wanted, false).await;
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while std::fs::read_dir(&place.trees.root).unwrap().count() > 0 {
         assert!(std::time::Instant::now() < deadline, "a worktree is left");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    assert!(!home.exists() && place.trees.yard.idle_count() == 0, "it is gone on return");
     }
     let idle = place.lease("3", 3);
     place.trees.make(&place.git, &idle, Vec::new()).await.unwrap();
