@@ -14,6 +14,9 @@ use crate::state::LostCause;
 /// Heartbeats in a row that must miss a lease before it counts as gone: one may have crossed the grant.
 const MISSING_BEATS_MAX: u32 = 2;
 
+/// Starts of a worker within the time in which the last one that was heard counts as alive.
+const STARTS_MAX: u64 = 1_000;
+
 /// A session begins: both sides say what they hold and converge.
 pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Rejection> {
     let WorkerHello { worker: id, session, introduction } = hello;
@@ -32,7 +35,7 @@ pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Reje
         .fleet
         .workers
         .get(&id)
-        .is_none_or(|known| introduction.incarnation > known.incarnation || !introduction.origin.is_same_start(&known.origin));
+        .is_none_or(|known| introduction.incarnation != known.incarnation || !introduction.origin.is_same_start(&known.origin));
     let held = introduction.held;
     let now = d.now;
     let worker = d.fleet.workers.entry(id.clone()).or_insert_with(|| Worker::unseen(id.clone(), now));
@@ -63,18 +66,33 @@ pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Reje
     Ok(())
 }
 
-/// Whether this hello may come in place of the worker that is known by the name: a later start of it may, and another one once that is gone. Of two that
-/// live the first keeps the name, for good: they would displace each other for ever.
+/// Whether this hello may come in place of the worker that is known by the name: a later start of it may, and any other once that is gone. Of two that
+/// live the first keeps the name: they would displace each other for ever. What a worker says of its own start counts only while that start is heard, so
+/// that no number, however large, keeps the name from the others for good.
 fn admit(known: &Worker, new: &Introduction, now: Now) -> Result<(), Rejection> {
-    if new.origin.is_same_worker(&known.origin) && new.incarnation < known.incarnation {
-        return Err(Rejection::conflict(format!(
-            "a newer start of worker {} has said hello already (start {} after {}); end one of the two, or give them different names",
-            known.id, known.incarnation, new.incarnation
-        )));
-    }
-    let is_later_start = new.origin.is_same_worker(&known.origin) && new.incarnation > known.incarnation;
-    if is_later_start || new.origin.is_same_start(&known.origin) || !known.is_alive(now) {
+    if !known.is_alive(now) {
         return Ok(());
+    }
+    if new.origin.is_same_worker(&known.origin) {
+        match new.incarnation.checked_sub(known.incarnation) {
+            None => {
+                return Err(Rejection::conflict(format!(
+                    "a newer start of worker {} has said hello already (start {} after {}); end one of the two, or give them different names",
+                    known.id, known.incarnation, new.incarnation
+                )));
+            }
+            Some(0) if new.origin.is_same_start(&known.origin) => return Ok(()),
+            Some(1..=STARTS_MAX) => return Ok(()),
+            Some(0) => {}
+            Some(_) => {
+                return Err(Rejection::conflict(format!(
+                    "worker {} is heard as start {}, and none comes {} starts later while that lives; if it is gone, this one is let in within a minute",
+                    known.id,
+                    known.incarnation,
+                    new.incarnation - known.incarnation
+                )));
+            }
+        }
     }
     let place = if known.origin.place.is_empty() { "it does not say where".to_owned() } else { known.origin.place.clone() };
     Err(Rejection::conflict(format!("another worker is joined as {} ({place}); choose another --name, or end that one first", known.id)))

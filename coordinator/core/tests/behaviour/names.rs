@@ -55,3 +55,24 @@ fn a_worker_comes_back_to_its_own_name_at_once() {
     // A release that does not say where it comes from is let in as ever.
     table.hello("w", 7, Origin::default(), &[("codex", 1)]).unwrap();
 }
+
+/// Whoever has a worker's key can say any number; it is to count for no more than the start that says it.
+#[test]
+fn no_start_counter_keeps_a_worker_out_for_good() {
+    let mut table = Table::new();
+    table.hello("w", 5, origin("a", "1"), &[("codex", 1)]).unwrap();
+    let first = session_of(&table);
+    for other in [origin("a", "9"), Origin::default()] {
+        let refused = table.hello("w", u64::MAX, other, &[("codex", 1)]).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Conflict);
+        assert_eq!(session_of(&table), first, "who lives is not displaced by a leap");
+    }
+    // While it is away such a hello is let in, as the first one after a restart of the coordinator is; it keeps the name only while it is heard.
+    table.send(Command::WorkerGone { worker: WorkerId::from("w"), session: first });
+    table.hello("w", u64::MAX, origin("a", "9"), &[("codex", 1)]).unwrap();
+    table.hello("w", 6, origin("a", "2"), &[("codex", 1)]).unwrap_err();
+    table.now.mono_ms += 31_000;
+    table.hello("w", 7, origin("a", "3"), &[("codex", 1)]).unwrap();
+    // And it is that start's number that counts from then on.
+    table.hello("w", 8, origin("a", "4"), &[("codex", 1)]).unwrap();
+}
