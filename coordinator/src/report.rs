@@ -71,10 +71,25 @@ pub async fn examine(
 async fn changed(repository: &Repository, lease: &LeaseRef, asked: &Asked, facts: &AttemptFacts) -> Result<Vec<ChangedPath>, ReportError> {
     let Some(commit) = facts.commit.as_ref().filter(|_| asked.role.writes()) else { return Ok(Vec::new()) };
     match repository.attempt(&lease.key).await? {
-        Some(kept) if kept == *commit => Ok(repository.changed(&asked.base, commit).await?),
+        Some(kept) if kept == *commit => {
+            continues(repository, lease, asked, commit).await?;
+            Ok(repository.changed(&asked.base, commit).await?)
+        }
         Some(kept) => Err(ReportError::Unbelievable(format!("the outcome names commit {commit}, but {kept} was uploaded"))),
         None => Err(ReportError::Unbelievable(format!("commit {commit} was not uploaded"))),
     }
+}
+
+/// An attempt's commit comes of what its worktree was made of: what it changes is told against the base, and merged as if it came of that.
+async fn continues(repository: &Repository, lease: &LeaseRef, asked: &Asked, commit: &CommitId) -> Result<(), ReportError> {
+    let start = repository.start(&lease.key).await?.unwrap_or_else(|| asked.base.clone());
+    if repository.descends(commit, &start).await? || repository.descends(commit, &asked.base).await? {
+        return Ok(());
+    }
+    Err(ReportError::Unbelievable(format!(
+        "commit {commit} does not come of commit {start}, which attempt {} began with: its history must lead there",
+        lease.key
+    )))
 }
 
 /// Lines the attempt added to `AGENTS.md` files that its manifest does not name.

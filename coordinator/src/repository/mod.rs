@@ -151,6 +151,11 @@ impl Repository {
         Ok(present)
     }
 
+    /// Whether `commit` has `base` in its history, or is it.
+    pub async fn descends(&self, commit: &CommitId, base: &CommitId) -> Result<bool, RepositoryError> {
+        Ok(commit == base || self.git.is_ancestor(&Oid::try_from(base)?, &Oid::try_from(commit)?).await?)
+    }
+
     /// The tree of a commit.
     async fn tree_of(&self, commit: &Oid) -> Result<Oid, RepositoryError> {
         if let Some(tree) = self.memo.tree(commit) {

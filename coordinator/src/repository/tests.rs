@@ -544,3 +544,22 @@ async fn a_file_in_another_encoding_is_told_from_an_edit_of_it() {
     assert_eq!((changed.len(), reencoded), (6, vec!["lf", "mark", "wide"]));
     assert_eq!(place.repository.changed(&place.base, &attempt).await.unwrap(), changed, "what is remembered is the same");
 }
+
+#[tokio::test]
+async fn a_commit_comes_of_its_base_or_does_not() {
+    let place = Place::new(&[("a", "1\n")]).await;
+    let attempt = place.attempt(&place.base, &[("a", Some("2\n"))]).await;
+    let later = place.attempt(&attempt, &[("b", Some("2\n"))]).await;
+    let store = &place.repository.git;
+    let tree = store.tree_of(&Oid::try_from(&attempt).unwrap()).await.unwrap();
+    let orphan = store.commit_tree(&tree, &[], &Signature::roundtable(9), "attempt\n").await.unwrap().commit_id();
+    for (commit, base, comes) in [
+        (&attempt, &place.base, true),
+        (&later, &place.base, true),
+        (&place.base, &place.base, true),
+        (&orphan, &place.base, false),
+        (&place.base, &attempt, false),
+    ] {
+        assert_eq!(place.repository.descends(commit, base).await.unwrap(), comes);
+    }
+}
