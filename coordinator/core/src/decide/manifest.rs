@@ -106,9 +106,13 @@ fn names(unit: &Unit, path: &str) -> bool {
     unit.manifest.writes.covers(path) && unit.manifest.writes.entries().iter().any(named)
 }
 
-/// Files that change what the repository or its automation does.
+/// Files that change what the repository, its automation or this project does. Some file systems take no notice of case.
 fn is_protected(path: &str) -> bool {
-    path.rsplit('/').next() == Some(".gitattributes") || path.starts_with(".github/workflows/")
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let workflows = ".github/workflows";
+    let is_within = |dir: &str| path.get(..dir.len()).is_some_and(|head| head.eq_ignore_ascii_case(dir));
+    let is_workflow = is_within(workflows) && matches!(path.as_bytes().get(workflows.len()), None | Some(b'/'));
+    is_workflow || [".gitattributes", "roundtable.toml"].iter().any(|name| last.eq_ignore_ascii_case(name))
 }
 
 /// What no unit may bring in, whatever its manifest says.
