@@ -64,6 +64,10 @@ pub struct RunLimits {
     pub park_probe_ms: u64,
     /// Served: how long a missing backend is waited for before another is used.
     pub wait_worker_ms: u64,
+    /// The assignment agent is asked once no worker has joined for this.
+    pub assign_after_ms: u64,
+    /// The assignment agent is asked at most this after the run was planned, however many still join.
+    pub assign_within_ms: u64,
     /// How long every slot of a backend may be gone before decision `no-worker-…`.
     pub no_worker_ms: u64,
     /// `wait` of that decision asks again after this.
@@ -92,6 +96,8 @@ impl Default for RunLimits {
             accept_ms: 15_000,
             park_probe_ms: 900_000,
             wait_worker_ms: 120_000,
+            assign_after_ms: 3_000,
+            assign_within_ms: 10_000,
             no_worker_ms: 600_000,
             no_worker_ask_again_ms: 3_600_000,
             park_gone_ms: 21_600_000,

@@ -38,6 +38,13 @@ pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Reje
         .is_none_or(|known| introduction.incarnation != known.incarnation || !introduction.origin.is_same_start(&known.origin));
     let held = introduction.held;
     let now = d.now;
+    let offered: Vec<_> = introduction.backends.iter().map(|offer| &offer.name).collect();
+    let is_known = |known: &Worker| {
+        known.is_here(now) && known.offers.len() == offered.len() && offered.iter().all(|name| known.offers.contains_key(*name))
+    };
+    if !d.fleet.workers.get(&id).is_some_and(is_known) {
+        d.fleet.joined_ms = Some(now.mono_ms);
+    }
     let worker = d.fleet.workers.entry(id.clone()).or_insert_with(|| Worker::unseen(id.clone(), now));
     worker.session = session;
     worker.connected = true;

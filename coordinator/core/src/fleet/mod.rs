@@ -36,6 +36,8 @@ pub struct Fleet {
     pub seen: BTreeSet<BackendName>,
     /// Effects that failed and are to be repeated.
     pub errands: BTreeMap<(RunId, Option<UnitId>), Errand>,
+    /// When a worker last joined, or came back with another offer (monotonic).
+    pub joined_ms: Option<u64>,
     /// The last tick.
     pub ticked_ms: Option<u64>,
     /// When this process began.
@@ -120,6 +122,11 @@ impl Fleet {
     /// How people call a worker.
     pub fn name_of<'a>(&'a self, worker: &'a WorkerId) -> &'a str {
         self.workers.get(worker).map_or(worker.as_str(), |known| known.name.as_str())
+    }
+
+    /// Whether more workers may be about to join: one did so less than `quiet_ms` ago.
+    pub fn is_gathering(&self, now: Now, quiet_ms: u64) -> bool {
+        self.joined_ms.is_some_and(|at| now.mono_ms.saturating_sub(at) < quiet_ms)
     }
 
     /// Whether any worker is here and not silent.

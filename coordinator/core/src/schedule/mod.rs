@@ -44,7 +44,7 @@ pub(crate) fn run(d: &mut Deciding<'_>) -> bool {
 fn pass(d: &mut Deciding<'_>) -> bool {
     let runs: Vec<RunId> = d.state().unfinished().map(|run| run.id.clone()).collect();
     let mut missing = BTreeSet::new();
-    let candidates = candidates(d.state(), d.now);
+    let candidates = candidates(d.state(), d.fleet, d.now);
     let barriers = ready::barriers(d.state(), d.fleet, d.now);
     let (first, mut done_without, mut barred) = (d.state().seq, false, false);
     for candidate in candidates {

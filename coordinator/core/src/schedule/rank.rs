@@ -6,6 +6,7 @@ use roundtable_shared::{Mode, Role, RunId, Seat, UnitId};
 
 use super::ready::{due_seats, is_ready};
 use crate::command::Now;
+use crate::fleet::Fleet;
 use crate::state::{BaseCheck, Run, Stage, State, Unit};
 
 /// An empty seat that may be filled.
@@ -59,10 +60,10 @@ impl Candidate {
 }
 
 /// Every seat that is empty, should not be, and whose gates are open; in the order they are served.
-pub(crate) fn candidates(state: &State, now: Now) -> Vec<Candidate> {
+pub(crate) fn candidates(state: &State, fleet: &Fleet, now: Now) -> Vec<Candidate> {
     let mut found = Vec::new();
     for (run_at, run) in state.unfinished().enumerate() {
-        found.extend(of_run(state, run, run_at, now));
+        found.extend(of_run(state, fleet, run, run_at, now));
         for unit in run.in_order() {
             let seats = due_seats(run, unit);
             if !seats.is_empty() && is_ready(state, run, unit, now) {
@@ -75,14 +76,14 @@ pub(crate) fn candidates(state: &State, now: Now) -> Vec<Candidate> {
 }
 
 /// The run's own seats: assignment, orchestrator, check of the base.
-fn of_run(state: &State, run: &Run, run_at: usize, now: Now) -> Vec<Candidate> {
+fn of_run(state: &State, fleet: &Fleet, run: &Run, run_at: usize, now: Now) -> Vec<Candidate> {
     let stopped = run.ending.is_some() || run.halted.is_some() || run.paused.is_some() || state.paused.is_some();
     if stopped || matches!(run.stage, Stage::Closing | Stage::Ended) {
         return Vec::new();
     }
     let mut seats = Vec::new();
     let asks_agent = matches!(run.options.mode, Mode::Llm | Mode::Deterministic);
-    if run.stage == Stage::Assigning && asks_agent && !run.live.contains_key(&Seat::Assign) {
+    if run.stage == Stage::Assigning && asks_agent && !run.live.contains_key(&Seat::Assign) && fleet_is_there(fleet, run, now) {
         seats.push(Candidate::of_run(run, Seat::Assign, Role::Assign, run_at));
     }
     if run.reassignable().next().is_some() && !run.live.contains_key(&Seat::Assign) {
@@ -99,4 +100,12 @@ fn of_run(state: &State, run: &Run, run_at: usize, now: Now) -> Vec<Candidate> {
         seats.push(Candidate::of_run(run, Seat::Check, Role::Check, run_at));
     }
     seats
+}
+
+/// Whether the assignment agent can be told who offers what: nobody has joined for a moment, or that was waited for long enough. The worker that an
+/// embedded run brings along does not join, it comes with the run.
+fn fleet_is_there(fleet: &Fleet, run: &Run, now: Now) -> bool {
+    let is_alone = run.options.embedded && fleet.workers.values().filter(|worker| worker.is_here(now)).count() <= 1;
+    let limits = &run.options.limits;
+    is_alone || !fleet.is_gathering(now, limits.assign_after_ms) || now.wall.since(run.created_at) >= limits.assign_within_ms
 }

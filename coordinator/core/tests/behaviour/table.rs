@@ -89,12 +89,17 @@ impl Table {
         Self::new().submitted(tasks, options, imported)
     }
 
-    fn submitted(self, tasks: &str, options: RunOptions, imported: Option<Imported>) -> Self {
-        let mut table = self;
+    fn submitted(mut self, tasks: &str, options: RunOptions, imported: Option<Imported>) -> Self {
+        self.submit(tasks, options, imported);
+        self
+    }
+
+    /// A run of that plan is submitted.
+    pub fn submit(&mut self, tasks: &str, options: RunOptions, imported: Option<Imported>) {
         let files = BTreeMap::from([("tasks.md".to_owned(), tasks.as_bytes().to_vec())]);
         let (spec, outline, _) = Spec::read(&files, false).into_result().expect("the plan has no errors");
-        let base = table.commit();
-        table.send(Command::Submit(Box::new(Submit {
+        let base = self.commit();
+        self.send(Command::Submit(Box::new(Submit {
             run: run_id(),
             source: RunSource {
                 repository: "root".to_owned(),
@@ -115,7 +120,6 @@ impl Table {
             imported: imported.map(Box::new),
             by: "ada".to_owned(),
         })));
-        table
     }
 
     /// A worker joins, with slots per backend; each backend is a pool of its own, but codex-review shares codex's.
@@ -379,6 +383,8 @@ fn work_answer() -> WorkAnswer {
         tests_failed: None,
         coverage: None,
         learnings: Vec::new(),
+        evidence: Vec::new(),
+        refusal: None,
     }
 }
 

@@ -97,6 +97,8 @@ limit_keys! {
     "wait_worker" => wait_worker_ms,
     "no_worker" => no_worker_ms,
     "no_worker_ask_again" => no_worker_ask_again_ms,
+    "assign_after" => assign_after_ms,
+    "assign_within" => assign_within_ms,
     "park_gone" => park_gone_ms,
     "backoff" => backoff_ms,
     "backoff_max" => backoff_max_ms,
