@@ -14,7 +14,7 @@ pub use assign::{AssignAnswer, CheckedAssignment, Proposal, Refusal};
 pub use extract::{last_object, last_object_with};
 pub use orchestrate::{Action, OrchestrateAnswer, OrchestrateDecision};
 pub use review::ReviewAnswer;
-pub use work::{Learning, WorkAnswer, WorkStatus};
+pub use work::{Evidence, Learning, RefusalKind, WorkAnswer, WorkStatus};
 
 /// Schema of [`WorkAnswer`], in the strict form that constrained decoding accepts.
 pub const WORK_SCHEMA: &str = include_str!("schemas/work.json");

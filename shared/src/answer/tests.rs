@@ -84,6 +84,32 @@ fn figures_that_cannot_be_true_are_none() {
 }
 
 #[test]
+fn work_answers_carry_evidence_and_refusals() {
+    let answer = WorkAnswer::parse(
+        r#"{"status":"completed","summary":"s","evidence":[{"command":"npm  test\n--ci","exit_code":0},{"command":"make","exit_code":"2"},"cargo build",{"exit_code":1}],
+        "refusal":null}"#,
+    )
+    .unwrap();
+    let told: Vec<String> = answer.evidence.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["npm test --ci (exit code 0)", "make (exit code 2)", "cargo build"]);
+    assert_eq!((answer.status, answer.refusal), (WorkStatus::Completed, None));
+    for (said, kind) in [
+        (r#""underspecified""#, Some(RefusalKind::Underspecified)),
+        (r#""Blocked-on""#, Some(RefusalKind::BlockedOn)),
+        (r#"{"kind": "out of scope", "reason": "no"}"#, Some(RefusalKind::OutOfScope)),
+        (r#""none""#, None),
+        ("[]", None),
+    ] {
+        let answer = WorkAnswer::parse(&format!(r#"{{"status":"completed","error":"which database?","refusal":{said}}}"#)).unwrap();
+        assert_eq!(answer.refusal, kind, "{said}");
+        let status = if kind.is_some() { WorkStatus::Failed } else { WorkStatus::Completed };
+        assert_eq!((answer.status, answer.error.as_deref()), (status, Some("which database?")), "{said}");
+    }
+    let many = format!(r#"{{"status":"completed","evidence":[{}"x"]}}"#, r#"{"command":"x"},"#.repeat(100));
+    assert_eq!(WorkAnswer::parse(&many).unwrap().evidence.len(), 20);
+}
+
+#[test]
 fn the_worst_severity_counts_and_unknown_is_major() {
     let review = |text: &str| ReviewAnswer::parse(text).unwrap();
     assert_eq!(review(r#"{"severity":"None","summary":"ok"}"#).severity, Severity::None);

@@ -9,6 +9,10 @@ use crate::limits::{LEARNING_CHARS_MAX, LEARNINGS_MAX};
 
 /// Longest coverage, as an agent puts it.
 const COVERAGE_CHARS_MAX: usize = 100;
+/// Commands of one answer that are kept.
+const EVIDENCE_MAX: usize = 20;
+/// Longest command that is kept, characters.
+const COMMAND_CHARS_MAX: usize = 300;
 
 /// Whether the agent says it did everything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -52,6 +56,43 @@ pub struct WorkAnswer {
     /// What others should know, at most as many and as long as a run keeps.
     #[serde(default)]
     pub learnings: Vec<Learning>,
+    /// Commands it says it ran, and how they ended.
+    #[serde(default)]
+    pub evidence: Vec<Evidence>,
+    /// Why the unit as it is told cannot be done, as far as it says so; `error` has the words.
+    #[serde(default)]
+    pub refusal: Option<RefusalKind>,
+}
+
+/// A command an agent says it ran.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The command, in one line.
+    pub command: String,
+    /// How it ended, if that was said.
+    #[serde(default)]
+    pub exit_code: Option<i64>,
+}
+
+impl std::fmt::Display for Evidence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.exit_code {
+            Some(code) => write!(f, "{} (exit code {code})", self.command),
+            None => f.write_str(&self.command),
+        }
+    }
+}
+
+/// Why an agent gives a unit back instead of guessing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalKind {
+    /// What is wanted cannot be told from the plan, its requirements and the code.
+    Underspecified,
+    /// It needs something that is not there: another unit's result, an account, a service.
+    BlockedOn,
+    /// It asks for what lies outside of this repository, or of what the agent may do.
+    OutOfScope,
 }
 
 /// Something reusable that was learnt.
@@ -71,7 +112,8 @@ impl WorkAnswer {
         let failed_subtask = fields::get(&object, &["failed_subtask"])
             .and_then(fields::task_id)
             .filter(|id| !["none", "null", "n/a", "-"].iter().any(|word| id.as_str().eq_ignore_ascii_case(word)));
-        let status = if failed_subtask.is_some() { WorkStatus::Failed } else { status(&object)? };
+        let refusal = refusal(&object);
+        let status = if failed_subtask.is_some() || refusal.is_some() { WorkStatus::Failed } else { status(&object)? };
         let mut completed: Vec<TaskId> = Vec::new();
         for id in fields::list(&object, &["completed_subtasks"]).iter().filter_map(fields::task_id) {
             if !completed.contains(&id) {
@@ -89,6 +131,8 @@ impl WorkAnswer {
             tests_failed: fields::get(&object, &["tests_failed"]).and_then(fields::count),
             coverage: fields::meaningful(&object, &["coverage"]).map(|text| text.chars().take(COVERAGE_CHARS_MAX).collect()),
             learnings: learnings(&object),
+            evidence: evidence(&object),
+            refusal,
         })
     }
 
@@ -110,6 +154,36 @@ fn status(object: &Object) -> Result<WorkStatus, AnswerError> {
         }
         _ => Err(AnswerError::Unusable { key: "status", found: fields::shown(value), wanted: "`completed` or `failed`" }),
     }
+}
+
+/// The kind alone, or an object that has it; a word that is none of them refuses nothing.
+fn refusal(object: &Object) -> Option<RefusalKind> {
+    let said = match fields::get(object, &["refusal"])? {
+        serde_json::Value::Object(inner) => fields::field(inner, &["kind", "type", "refusal"])?,
+        other => fields::text(other)?,
+    };
+    match said.trim().to_ascii_lowercase().replace(['-', ' '], "_").as_str() {
+        "underspecified" => Some(RefusalKind::Underspecified),
+        "blocked_on" | "blocked" => Some(RefusalKind::BlockedOn),
+        "out_of_scope" => Some(RefusalKind::OutOfScope),
+        _ => None,
+    }
+}
+
+/// `{"command": "make test", "exit_code": 0}`, or the command alone.
+fn evidence(object: &Object) -> Vec<Evidence> {
+    let read = |item: &serde_json::Value| {
+        let (command, exit_code) = match item {
+            serde_json::Value::Object(entry) => {
+                let code = fields::get(entry, &["exit_code", "code", "exit"]).and_then(fields::text);
+                (fields::field(entry, &["command", "cmd"])?, code.and_then(|code| code.parse().ok()))
+            }
+            other => (fields::text(other)?, None),
+        };
+        let command: String = command.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(COMMAND_CHARS_MAX).collect();
+        Some(Evidence { command, exit_code })
+    };
+    fields::list(object, &["evidence"]).iter().filter_map(read).take(EVIDENCE_MAX).collect()
 }
 
 fn learnings(object: &Object) -> Vec<Learning> {

@@ -66,7 +66,7 @@ fn work(run: &mut Run, fact: &Fact) -> bool {
                 subtask.error.clone_from(error);
             }
         }),
-        Fact::WorkReported { unit, report } => change(run, unit, |unit| unit.report = Some((**report).clone())),
+        Fact::WorkReported { unit, report } => change(run, unit, |unit| unit.hear(report)),
         Fact::WorkReplaced { unit, work } => change(run, unit, |unit| {
             unit.accepted = Some(work.clone());
             unit.last = Some(work.clone());

@@ -199,6 +199,7 @@ fn say(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, answer: Option<&WorkAns
         said.tests_failed = answer.tests_failed;
         said.coverage.clone_from(&answer.coverage);
         said.coverage_num = answer.coverage_num();
+        said.evidence.clone_from(&answer.evidence);
     }
     learnings.truncate(LEARNINGS_MAX);
     said.learnings = learnings;

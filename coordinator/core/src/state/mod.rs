@@ -6,6 +6,7 @@
 mod attempt;
 mod moves;
 mod plan;
+mod report;
 mod run;
 mod unit;
 
@@ -19,11 +20,12 @@ use serde::{Deserialize, Serialize};
 pub use attempt::{Attempt, AttemptEnd, LostCause};
 pub use moves::may_move;
 pub use plan::Plan;
+pub use report::{Said, WorkReport};
 pub use run::{
     Accepted, AssignAnswer, Assigning, BaseCheck, Candidate, Ended, Ending, HeldPhases, InFlight, Integration, Learning, Notice,
     Orchestrator, PlanSource, Remark, Run, Stage, Step, Wanted,
 };
-pub use unit::{Breach, Counters, FixCause, Merging, Release, Subtask, Unit, Work, WorkReport};
+pub use unit::{Breach, Counters, FixCause, Merging, Release, Subtask, Unit, Work};
 
 use crate::command::RunSource;
 

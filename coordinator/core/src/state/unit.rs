@@ -13,6 +13,7 @@ use roundtable_shared::{
 use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
+use super::report::{Said, WorkReport};
 
 /// One unit of a run.
 #[derive(Clone, PartialEq, Debug)]
@@ -83,6 +84,8 @@ pub struct Unit {
     pub files_before: Vec<String>,
     /// What the agent last said of its work.
     pub report: Option<WorkReport>,
+    /// What its agents said of each attempt, oldest first; the last of them.
+    pub said: Vec<Said>,
     /// What it was assigned by the state it was imported from, beside owner and window.
     pub carried: Option<Proposal>,
 
@@ -165,31 +168,6 @@ pub struct Work {
     pub base: CommitId,
     /// The commit.
     pub commit: CommitId,
-}
-
-/// What an agent says of its work; facts beat it.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub struct WorkReport {
-    /// The attempt.
-    pub attempt: AttemptNo,
-    /// In a sentence.
-    pub summary: String,
-    /// What it says it changed.
-    pub files_changed: Vec<String>,
-    /// Tests.
-    pub tests_passed: Option<u64>,
-    /// Tests.
-    pub tests_failed: Option<u64>,
-    /// As said.
-    pub coverage: Option<String>,
-    /// As a figure.
-    pub coverage_num: Option<f64>,
-    /// What went wrong.
-    pub error: Option<String>,
-    /// The CLI's exit code.
-    pub exit_code: Option<i32>,
-    /// Learnings, cut to their bounds; kept for the run when the unit is completed.
-    pub learnings: Vec<String>,
 }
 
 /// Why a unit is in `fix_required`, and so what its next work attempt is told.
@@ -319,6 +297,7 @@ impl Unit {
             changed: Vec::new(),
             files_before: Vec::new(),
             report: None,
+            said: Vec::new(),
             carried: None,
             round: 0,
             reviewers: 0,

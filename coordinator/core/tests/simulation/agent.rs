@@ -135,6 +135,8 @@ fn work(rng: &mut Rng, agents: &Agents, run: &Run, unit: Option<&Unit>, turn: &m
         tests_failed: None,
         coverage: None,
         learnings: Vec::new(),
+        evidence: Vec::new(),
+        refusal: None,
     };
     let open: Vec<_> = unit.open_subtasks().map(|subtask| subtask.id.clone()).collect();
     if rng.chance(agents.partial) && !open.is_empty() {

@@ -1,0 +1,59 @@
+//! What agents say of their own work. Kept for those who go on from it; facts beat it.
+
+use roundtable_shared::AttemptNo;
+use roundtable_shared::answer::Evidence;
+use serde::{Deserialize, Serialize};
+
+use super::unit::Unit;
+
+/// Attempts whose own words are kept.
+const SAID_MAX: usize = 12;
+
+/// What an agent says of its work; facts beat it.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct WorkReport {
+    /// The attempt.
+    pub attempt: AttemptNo,
+    /// In a sentence.
+    pub summary: String,
+    /// What it says it changed.
+    pub files_changed: Vec<String>,
+    /// Tests.
+    pub tests_passed: Option<u64>,
+    /// Tests.
+    pub tests_failed: Option<u64>,
+    /// As said.
+    pub coverage: Option<String>,
+    /// As a figure.
+    pub coverage_num: Option<f64>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// The CLI's exit code.
+    pub exit_code: Option<i32>,
+    /// Learnings, cut to their bounds; kept for the run when the unit is completed.
+    pub learnings: Vec<String>,
+    /// Commands it says it ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Evidence>,
+}
+
+/// What the agent of an earlier attempt said it did, for those that go on from it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Said {
+    /// The attempt.
+    pub attempt: AttemptNo,
+    /// In a sentence or two.
+    pub summary: String,
+}
+
+impl Unit {
+    /// Keeps what the agent of an attempt says of its work.
+    pub(crate) fn hear(&mut self, report: &WorkReport) {
+        if !report.summary.trim().is_empty() {
+            self.said.retain(|said| said.attempt != report.attempt);
+            self.said.push(Said { attempt: report.attempt, summary: report.summary.clone() });
+            self.said.drain(..self.said.len().saturating_sub(SAID_MAX));
+        }
+        self.report = Some(report.clone());
+    }
+}
