@@ -224,10 +224,13 @@ fn told(reply: SubmitReply, found: &Found) -> SubmitReply {
     }
 }
 
-/// Names what an assignment depends on: the spec's texts, the units of it that run, and the repository's file list.
+/// What the assignment agent is asked: an answer to another question is none to this one. Counted up when its prompt shows or asks more.
+const QUESTION: &[u8] = b"assignment 2\0";
+
+/// Names what an assignment depends on: the question, the spec's texts, the units of it that run, and the repository's file list.
 fn inputs_digest(files: &[String], report: &SpecReport, options: &RunOptions) -> String {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(report.spec.text_hash().as_bytes());
+    hasher.update(QUESTION).update(report.spec.text_hash().as_bytes());
     for unit in select(&report.plan.units, options.with_optional, &options.only, "tasks.md").runs {
         hasher.update(unit.id.as_str().as_bytes()).update(b"\0");
     }

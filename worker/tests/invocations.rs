@@ -125,14 +125,17 @@ fn codex_implements_in_its_sandbox() {
 }
 
 #[test]
-fn codex_reviews_read_only_with_a_schema_and_resumes_after_its_flags() {
+fn codex_reviews_in_a_tree_to_throw_away_with_a_schema_and_resumes_after_its_flags() {
     let machine = Machine::new();
     let mut review = turn(Role::Review);
     review.schema = Some("{\"type\":\"object\"}".into());
     review.model = Some("m1".into());
     review.effort = Some("high".into());
     let invocation = machine.invocation("codex-review", &review);
-    assert!(words(&invocation).contains(" -s read-only "));
+    assert!(words(&invocation).contains(" -s workspace-write "), "its tests must be able to write");
+    for role in [Role::Assign, Role::Orchestrate] {
+        assert!(words(&machine.invocation("codex", &turn(role))).contains(" -s read-only "));
+    }
     assert!(words(&invocation).contains(" -c model_reasoning_effort=\"high\" "));
     assert!(words(&invocation).ends_with(" -m m1 --output-schema /s/schema.json -"));
     assert_eq!(invocation.files, [(PathBuf::from("/s/schema.json"), b"{\"type\":\"object\"}".to_vec())]);
@@ -292,8 +295,8 @@ fn what_an_agent_may_reach_is_read_off_its_command_line() {
     let nothing = |network| Reach { writes: Writes::Nothing, network };
     let worktree = |network| Reach { writes: Writes::Worktree, network };
     for (backend, writing, reviewing) in [
-        ("codex", worktree(false), nothing(false)),
-        ("codex-review", worktree(false), nothing(false)),
+        ("codex", worktree(false), worktree(false)),
+        ("codex-review", worktree(false), worktree(false)),
         ("gemini", Reach::ACCOUNT, nothing(true)),
         ("opencode", Reach::ACCOUNT, nothing(true)),
         ("mine", Reach::ACCOUNT, Reach::ACCOUNT),

@@ -18,8 +18,12 @@ pub(super) struct Bounds {
     pub steps: usize,
     /// All linked requirements.
     pub requirements: usize,
-    /// The design.
+    /// The design, for the agent that assigns.
     pub design: usize,
+    /// Parts of the design that speak of the unit.
+    pub design_near: usize,
+    /// Its other parts.
+    pub design_rest: usize,
     /// One file of conventions.
     pub convention: usize,
     /// Files of conventions (number).
@@ -42,6 +46,16 @@ pub(super) struct Bounds {
     pub history_finding: usize,
     /// The whole history.
     pub history: usize,
+    /// What units before left, together.
+    pub delivered: usize,
+    /// What one of them says it did.
+    pub delivered_summary: usize,
+    /// The files one of them changed.
+    pub delivered_files: usize,
+    /// A title in a list of many.
+    pub title: usize,
+    /// The list of the other units.
+    pub others: usize,
     /// What git said about a conflict.
     pub evidence: usize,
     /// Output of a check.
@@ -50,6 +64,10 @@ pub(super) struct Bounds {
     pub refused: usize,
     /// Steps shown per unit to the assignment agent (number).
     pub assign_steps: usize,
+    /// Details of a unit or of one of its steps, as the assignment agent sees them.
+    pub assign_details: usize,
+    /// Paths of one kind that a unit's text names.
+    pub assign_named: usize,
     /// All units shown to the assignment agent.
     pub assign_units: usize,
     /// The repository's file list.
@@ -74,6 +92,8 @@ pub(super) const BOUNDS: Bounds = Bounds {
     steps: 96 << 10,
     requirements: 48 << 10,
     design: 64 << 10,
+    design_near: 32 << 10,
+    design_rest: 24 << 10,
     convention: 16 << 10,
     conventions: 4,
     paths: 16 << 10,
@@ -85,10 +105,17 @@ pub(super) const BOUNDS: Bounds = Bounds {
     findings: 96 << 10,
     history_finding: 4 << 10,
     history: 64 << 10,
+    delivered: 12 << 10,
+    delivered_summary: 1 << 10,
+    delivered_files: 1 << 10,
+    title: 120,
+    others: 8 << 10,
     evidence: 16 << 10,
     check_output: 16 << 10,
     refused: 50,
     assign_steps: 40,
+    assign_details: 3 << 10,
+    assign_named: 2 << 10,
     assign_units: 320 << 10,
     files: 128 << 10,
     state: 192 << 10,

@@ -54,7 +54,7 @@ pub struct UnitBrief {
     /// Links that name no requirement found.
     pub requirements_unknown: Vec<String>,
     /// Text of `design.md`.
-    pub design: Option<String>,
+    pub design: Option<DesignBrief>,
     /// Paths it may write; empty with `exclusive`.
     pub writes: Vec<String>,
     /// Paths it reads.
@@ -92,6 +92,15 @@ pub struct StepBrief {
     pub is_next: bool,
 }
 
+/// A design, sorted for one unit.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct DesignBrief {
+    /// Sections that speak of it; empty where the design is short or names nothing of it.
+    pub near: String,
+    /// The others, or all.
+    pub rest: String,
+}
+
 /// A linked requirement.
 #[derive(Clone, PartialEq, Debug, Default, Serialize)]
 pub struct RequirementBrief {
@@ -125,10 +134,90 @@ pub struct WorkBrief {
     pub may_be_empty: bool,
     /// The command that is run on the result.
     pub check_command: Option<String>,
+    /// What surrounds the agent.
+    pub place: PlaceBrief,
+    /// What units before it left for it.
+    pub delivered: Vec<DeliveredBrief>,
+    /// Every other unit of the run.
+    pub others: Vec<OtherBrief>,
+    /// What completed units found out about files near this one's.
+    pub learnings: Vec<LearningBrief>,
     /// Why it was sent back other than by findings.
     pub evidence: EvidenceBrief,
     /// The fix, for that role.
     pub fix: Option<FixBrief>,
+}
+
+/// What an agent cannot see of where it works.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct PlaceBrief {
+    /// Whether its commands reach the network.
+    pub network: Network,
+    /// Whether it can run commands.
+    pub shell: Shell,
+    /// The command that has prepared the worktree.
+    pub setup: Option<String>,
+}
+
+/// Whether commands reach the network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// A sandbox keeps them from it, unless the user opened it.
+    Closed,
+    /// As far as the machine does.
+    Open,
+    /// Nothing is known of that backend.
+    #[default]
+    Unknown,
+}
+
+/// Whether a turn's agent can run commands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shell {
+    /// It can.
+    Yes,
+    /// Its CLI offers none in this role.
+    No,
+    /// Nothing is known of that backend.
+    #[default]
+    Unknown,
+}
+
+/// What a unit before this one left for it.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct DeliveredBrief {
+    /// Id.
+    pub id: String,
+    /// Title.
+    pub title: String,
+    /// What its agent said it did.
+    pub summary: String,
+    /// What it changed.
+    pub files: Vec<String>,
+}
+
+/// Something another unit's agent found out.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct LearningBrief {
+    /// The unit.
+    pub unit: String,
+    /// In a sentence.
+    pub text: String,
+}
+
+/// Another unit of the run, in a line.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct OtherBrief {
+    /// Id.
+    pub id: String,
+    /// Title.
+    pub title: String,
+    /// How it stands, in words.
+    pub state: String,
+    /// It waits for this one.
+    pub depends_on_this: bool,
 }
 
 /// Why work was sent back, beside findings.
@@ -192,6 +281,21 @@ pub struct FixBrief {
     pub findings: Vec<FindingBrief>,
     /// All rounds so far, for an escalated fix.
     pub history: Vec<HistoryBrief>,
+    /// What was said of the attempts so far, for an escalated fix.
+    pub earlier: Vec<EarlierBrief>,
+}
+
+/// What the agent of an earlier attempt said it did.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct EarlierBrief {
+    /// The attempt.
+    pub attempt: u32,
+    /// What it was asked to do.
+    pub role: String,
+    /// Who it was.
+    pub backend: String,
+    /// In its own words.
+    pub summary: String,
 }
 
 /// A finding.
@@ -242,6 +346,8 @@ pub struct HistoryFindingBrief {
     pub summary: String,
     /// At length.
     pub details: Option<String>,
+    /// One by one.
+    pub issues: Vec<IssueBrief>,
 }
 
 /// What a reviewer is told.
@@ -271,8 +377,21 @@ pub struct ReviewBrief {
     pub diff_bytes: u64,
     /// Result of the check, if one ran on this commit.
     pub check: Option<CheckBrief>,
+    /// What surrounds the reviewer.
+    pub place: PlaceBrief,
+    /// What the author says of the work.
+    pub author: AuthorBrief,
     /// Findings of earlier rounds that sent it back.
     pub earlier: Vec<FindingBrief>,
+}
+
+/// What the author of the work says of it.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct AuthorBrief {
+    /// What was done.
+    pub summary: String,
+    /// Commands it says it ran, each with how that ended.
+    pub evidence: Vec<String>,
 }
 
 /// A changed file.
@@ -299,10 +418,34 @@ pub struct AssignBrief {
     pub files_total: u64,
     /// Backends somebody offers.
     pub backends: Vec<String>,
+    /// Who usually has each type of work.
+    pub owners: Vec<OwnerBrief>,
     /// Distinct windows allowed.
     pub windows_max: usize,
     /// What was wrong with the last answer; empty on the first asking.
     pub refused: Vec<String>,
+}
+
+/// Who usually has a type of work, among those that are offered.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct OwnerBrief {
+    /// The type.
+    pub unit_type: UnitType,
+    /// The backend.
+    pub owner: String,
+    /// Who would have it if that were offered.
+    pub instead_of: Option<String>,
+}
+
+/// Paths the text of a unit names, by how they stand to the repository.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct NamedPathsBrief {
+    /// There.
+    pub existing: Vec<String>,
+    /// Not there, in a folder that is.
+    pub new: Vec<String>,
+    /// Not there, nor is their folder.
+    pub in_new_folders: Vec<String>,
 }
 
 /// A unit as the assignment agent sees it.
@@ -332,6 +475,8 @@ pub struct AssignUnitBrief {
     pub writes: Vec<String>,
     /// What the spec says: reads.
     pub reads: Vec<String>,
+    /// What its text names.
+    pub named: NamedPathsBrief,
 }
 
 /// What the orchestrator agent is told.

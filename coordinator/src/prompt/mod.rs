@@ -12,7 +12,7 @@ pub use bounds::PROMPT_BYTES_MAX;
 pub use facts::{LAST_TRANSITIONS, PromptFacts};
 pub use input::*;
 use roundtable_shared::TurnData;
-use roundtable_shared::answer::{ASSIGN_SCHEMA, ORCHESTRATE_SCHEMA, REVIEW_SCHEMA, WORK_SCHEMA};
+use roundtable_shared::answer::{ASSIGN_SCHEMA, ORCHESTRATE_SCHEMA, REVIEW_SCHEMA};
 
 /// The line every prompt ends with, before the turn's tag.
 const TURN_MARK: &str = "Roundtable-Turn: ";
@@ -22,7 +22,8 @@ const TURN_MARK: &str = "Roundtable-Turn: ";
 pub struct Prompt {
     /// The text; empty for checks.
     pub text: String,
-    /// JSON schema of the final answer, for backends that take one.
+    /// JSON schema of the final answer, for backends that take one. None for work turns: a schema binds all an agent says in a turn, and these report
+    /// their steps while they go on.
     pub schema: Option<&'static str>,
     /// The structured half.
     pub turn_data: TurnData,
@@ -31,8 +32,8 @@ pub struct Prompt {
 /// Writes the prompt of a turn.
 pub fn compose(input: &PromptInput) -> Prompt {
     let (body, schema) = match &input.body {
-        PromptBody::Implement(work) => (render::render("implement.md.j2", "work", work), Some(WORK_SCHEMA)),
-        PromptBody::Fix(work) => (render::render("fix.md.j2", "work", work), Some(WORK_SCHEMA)),
+        PromptBody::Implement(work) => (render::render("implement.md.j2", "work", work), None),
+        PromptBody::Fix(work) => (render::render("fix.md.j2", "work", work), None),
         PromptBody::Review(review) => (render::render("review.md.j2", "review", review), Some(REVIEW_SCHEMA)),
         PromptBody::Assign(assign) => (render::render("assign.md.j2", "assign", assign), Some(ASSIGN_SCHEMA)),
         PromptBody::Orchestrate(orchestrate) => (render::render("orchestrate.md.j2", "orchestrate", orchestrate), Some(ORCHESTRATE_SCHEMA)),

@@ -74,6 +74,8 @@ fn add_text_filters(env: &mut Environment<'static>) {
 fn add_list_filters(env: &mut Environment<'static>) {
     env.add_filter("joined", |items: Vec<String>| items.join("\n"));
     env.add_filter("comma", |items: Vec<String>| items.join(", "));
+    env.add_filter("path_words", |items: Vec<String>, max: usize| safe(path_words(&items, max)));
+    env.add_filter("share", |items: Vec<Value>, whole: usize| share(items.len(), whole));
     env.add_filter("path_list", |items: Vec<String>, empty: &str| safe(bullets(items.iter().map(|path| code(path)), BOUNDS.paths, empty)));
     env.add_filter("refused_list", |items: Vec<Value>| {
         safe(bullets(items.iter().map(|item| refused(&field(item, "path"), &field(item, "why"))), BOUNDS.paths, "- (none)"))
@@ -104,6 +106,25 @@ fn field(item: &Value, name: &str) -> String {
 /// A path between backticks, in one line.
 fn code(path: &str) -> String {
     format!("`{}`", text::line(path, BOUNDS.line).replace('`', "\\u{60}"))
+}
+
+/// Paths in one line, each between backticks; those that do not fit are counted.
+fn path_words(paths: &[String], bytes_max: usize) -> String {
+    let mut out = String::new();
+    for (shown, path) in paths.iter().enumerate() {
+        let word = code(path);
+        if out.len() + word.len() > bytes_max {
+            let _ = write!(out, " and {} more", paths.len() - shown);
+            return out;
+        }
+        let _ = write!(out, "{}{word}", if shown == 0 { "" } else { ", " });
+    }
+    out
+}
+
+/// What each of so many may take of a whole: with many, the later ones are not left out for the length of the first.
+fn share(count: usize, whole: usize) -> usize {
+    (whole / count.max(1)).clamp(1 << 10, 24 << 10)
 }
 
 fn refused(path: &str, why: &str) -> String {

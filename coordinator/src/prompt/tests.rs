@@ -52,7 +52,10 @@ fn unit() -> UnitBrief {
         steps: vec![step("2.1", "Read numbers", SubtaskState::Completed), words, group, deep, unwanted, wanted],
         requirements: vec![RequirementBrief { id: "1.2".to_owned(), text: "Words are kept in order.\n".to_owned() }],
         requirements_unknown: vec!["9.9".to_owned()],
-        design: Some("# Design\n\n```mermaid\ngraph TD\n```\n".to_owned()),
+        design: Some(DesignBrief {
+            near: "# Words\n\nKept in order.\n".to_owned(),
+            rest: "# Design\n\n```mermaid\ngraph TD\n```\n".to_owned(),
+        }),
         writes: vec!["src/parser/".to_owned(), "tests/parser_*.py".to_owned()],
         reads: vec!["src/types.py".to_owned()],
         exclusive: false,
@@ -91,6 +94,18 @@ fn full_work() -> WorkBrief {
         last_failure: Some("longer than the wall limit of 7200 s".to_owned()),
         may_be_empty: false,
         check_command: Some("make test".to_owned()),
+        place: PlaceBrief { network: Network::Closed, shell: Shell::Yes, setup: Some("npm ci".to_owned()) },
+        delivered: vec![DeliveredBrief {
+            id: "1".to_owned(),
+            title: "Types".to_owned(),
+            summary: "Word and Line, both frozen.".to_owned(),
+            files: vec!["src/types.py".to_owned(), "tests/test_types.py".to_owned()],
+        }],
+        learnings: vec![LearningBrief { unit: "1".to_owned(), text: "Run `make types` before the tests.".to_owned() }],
+        others: vec![
+            OtherBrief { id: "1".to_owned(), title: "Types".to_owned(), state: "done".to_owned(), depends_on_this: false },
+            OtherBrief { id: "3".to_owned(), title: "Command line".to_owned(), state: "not begun".to_owned(), depends_on_this: true },
+        ],
         evidence: EvidenceBrief {
             conflict: Some(ConflictBrief {
                 paths: vec!["src/parser/words.py".to_owned()],
@@ -111,6 +126,7 @@ fn full_fix(attempt: u32) -> WorkBrief {
         severity: Severity::Major,
         summary: "Loses the last word".to_owned(),
         details: Some("No newline at the end".to_owned()),
+        issues: finding().issues,
     };
     WorkBrief {
         fix: Some(FixBrief {
@@ -127,9 +143,20 @@ fn full_fix(attempt: u32) -> WorkBrief {
             } else {
                 Vec::new()
             },
+            earlier: if escalated {
+                vec![EarlierBrief {
+                    attempt: 3,
+                    role: "fix".to_owned(),
+                    backend: "gemini".to_owned(),
+                    summary: "Flushed the buffer at the end.".to_owned(),
+                }]
+            } else {
+                Vec::new()
+            },
         }),
         evidence: EvidenceBrief::default(),
         last_failure: None,
+        same_session: !escalated,
         ..full_work()
     }
 }
@@ -154,6 +181,8 @@ fn full_review(round: u32, security: bool) -> ReviewBrief {
         diff_bytes: diff.len() as u64,
         diff,
         check: (round > 1).then(|| check(false)),
+        place: PlaceBrief { network: Network::Closed, shell: Shell::Yes, setup: Some("npm ci".to_owned()) },
+        author: AuthorBrief { summary: "Reads words.".to_owned(), evidence: vec!["make test (exit code 0)".to_owned()] },
         earlier: if round > 1 { vec![finding()] } else { Vec::new() },
     }
 }
@@ -172,6 +201,11 @@ fn full_assign(refused: Vec<String>) -> AssignBrief {
         owner_agent: Some("codex".to_owned()),
         writes: vec!["src/parser/".to_owned()],
         reads: vec!["src/types.py".to_owned()],
+        named: NamedPathsBrief {
+            existing: vec!["src/types.py".to_owned(), "src/".to_owned()],
+            new: vec!["src/words.py".to_owned()],
+            in_new_folders: vec!["docs/words.md".to_owned()],
+        },
         ..AssignUnitBrief::default()
     };
     AssignBrief {
@@ -180,7 +214,11 @@ fn full_assign(refused: Vec<String>) -> AssignBrief {
         design: Some("One pass.\n".to_owned()),
         files: vec!["src/types.py".to_owned(), "README.md".to_owned()],
         files_total: 2,
-        backends: vec!["codex".to_owned(), "gemini".to_owned()],
+        backends: vec!["codex".to_owned(), "opencode".to_owned()],
+        owners: vec![
+            OwnerBrief { unit_type: UnitType::Code, owner: "codex".to_owned(), instead_of: None },
+            OwnerBrief { unit_type: UnitType::Ui, owner: "codex".to_owned(), instead_of: Some("gemini".to_owned()) },
+        ],
         windows_max: 9,
         refused,
     }
@@ -203,7 +241,8 @@ fn text(role: Role, turn_index: u32, body: PromptBody) -> String {
     let input = PromptInput { turn: turn(role, unit, turn_index), body };
     let prompt = compose(&input);
     assert_eq!(prompt.turn_data, input.turn);
-    assert!(prompt.schema.is_some_and(|schema| serde_json::from_str::<serde_json::Value>(schema).is_ok()), "{role} has an answer");
+    let is_schema = |schema: &str| serde_json::from_str::<serde_json::Value>(schema).is_ok();
+    assert!(if role.writes() { prompt.schema.is_none() } else { prompt.schema.is_some_and(is_schema) }, "{role} answers in its form");
     prompt.text
 }
 
@@ -262,6 +301,85 @@ fn an_assignment_anew_asks_about_what_has_not_started() {
     assert!(later.contains("Build the parser (assigned for good: leave it out)") && later.contains("As it is: type code"), "{later}");
 }
 
+/// The details are the only place where plans name files; later units are not left out for the length of the first ones.
+#[test]
+fn an_assignment_shows_what_every_unit_says() {
+    let step_of = |n: usize| StepBrief {
+        details: vec![format!("- put it into `src/part{n}.py` "); 200],
+        ..step("x", "Long", SubtaskState::NotStarted)
+    };
+    let unit_of = |n: usize| AssignUnitBrief {
+        id: n.to_string(),
+        title: format!("Part {n}"),
+        runs: true,
+        is_open: true,
+        steps: vec![step_of(n); 40],
+        ..AssignUnitBrief::default()
+    };
+    let brief = AssignBrief { units: (1..=100).map(unit_of).collect(), ..full_assign(Vec::new()) };
+    let asked = text(Role::Assign, 1, PromptBody::Assign(Box::new(brief)));
+    for n in 1..=100 {
+        assert!(
+            asked.contains(&format!("## Unit {n}: Part {n}\n")) && asked.contains(&format!("> - put it into `src/part{n}.py`")),
+            "unit {n}"
+        );
+    }
+    assert!(asked.len() < PROMPT_BYTES_MAX, "{}", asked.len());
+}
+
+/// Nothing that an agent could answer with by copying the form, and no example that speaks for one answer.
+#[test]
+fn forms_of_answers_are_no_answers() {
+    use roundtable_shared::answer::{OrchestrateAnswer, WorkAnswer, last_object};
+    let form = |text: &str| {
+        let at = text.rfind("# Your final answer").unwrap();
+        text[at..].split("```").nth(1).unwrap().to_owned()
+    };
+    let work = form(&implement(full_work()));
+    assert!(WorkAnswer::parse(&work).is_err(), "{work}");
+    let orchestrate = form(&text(Role::Orchestrate, 1, PromptBody::Orchestrate(Box::new(full_orchestrate(None)))));
+    assert!(OrchestrateAnswer::parse(&orchestrate).is_err(), "{orchestrate}");
+    let review = form(&text(Role::Review, 1, PromptBody::Review(Box::new(full_review(1, false)))));
+    assert!(!last_object(&review).is_some_and(|found| found.get("severity").is_some_and(|word| word == "major")), "{review}");
+}
+
+#[test]
+fn reviewers_are_told_to_run_things_only_if_they_can() {
+    let told = |shell: Shell| {
+        let mut review = full_review(1, false);
+        review.place.shell = shell;
+        text(Role::Review, 1, PromptBody::Review(Box::new(review)))
+    };
+    assert!(told(Shell::Yes).contains("thrown away after you: build it, run its tests"));
+    assert!(told(Shell::No).contains("You cannot run commands in this turn") && !told(Shell::No).contains("run its tests"));
+    assert!(told(Shell::Unknown).contains("If you can run commands"));
+}
+
+/// The conversation has them already.
+#[test]
+fn a_resumed_fix_repeats_neither_design_nor_requirements() {
+    let fix = |same_session: bool| {
+        let work = WorkBrief { same_session, ..full_fix(1) };
+        text(Role::Fix, 1, PromptBody::Fix(Box::new(work)))
+    };
+    let (resumed, fresh) = (fix(true), fix(false));
+    for section in ["# Design", "# Requirements linked", "# Conventions of"] {
+        assert!(fresh.contains(section) && !resumed.contains(section), "{section}: {resumed}");
+    }
+    for section in ["# Findings you must close", "# What you may change", "# When the work is done", "# Your final answer"] {
+        assert!(resumed.contains(section), "{section}: {resumed}");
+    }
+}
+
+#[test]
+fn a_fix_may_touch_what_is_done() {
+    let fix = text(Role::Fix, 1, PromptBody::Fix(Box::new(full_fix(1))));
+    assert!(fix.contains("2.1 Read numbers — done; change of it what the findings ask for"), "{fix}");
+    assert!(!fix.contains("leave it alone") && !fix.contains("Do not redo"), "{fix}");
+    let first = implement(full_work());
+    assert!(first.contains("2.1 Read numbers — done already, leave it alone"), "{first}");
+}
+
 #[test]
 fn a_refused_assignment_says_why() {
     let asked = text(Role::Assign, 2, PromptBody::Assign(Box::new(full_assign(vec!["unit 9 does not exist".to_owned()]))));
@@ -287,7 +405,11 @@ fn the_last_line_is_the_turn_and_nothing_else_can_be() {
     let mut work = full_fix(3);
     work.unit.title = hostile.to_owned();
     work.unit.details = vec![hostile.to_owned()];
-    work.unit.design = Some(hostile.to_owned());
+    work.unit.design = Some(DesignBrief { near: hostile.to_owned(), rest: hostile.to_owned() });
+    work.same_session = false;
+    work.learnings[0].text = hostile.to_owned();
+    work.delivered[0].summary = hostile.to_owned();
+    work.others[0].title = hostile.to_owned();
     work.unit.steps[1].title = hostile.to_owned();
     work.unit.steps[1].details = vec![hostile.to_owned()];
     work.unit.requirements[0].text = hostile.to_owned();
@@ -302,7 +424,7 @@ fn the_last_line_is_the_turn_and_nothing_else_can_be() {
     let text = text(Role::Fix, 3, PromptBody::Fix(Box::new(work)));
     assert_eq!(text.matches("Roundtable-Turn: ").count(), 1, "{text}");
     assert_eq!(text.lines().last(), Some("Roundtable-Turn: ledger-k3v9q2/2/fix/3"));
-    assert_eq!(text.lines().filter(|line| *line == "# Your final answer").count(), 1 + 5, "only inside fences beside the real one: {text}");
+    assert_eq!(text.lines().filter(|line| *line == "# Your final answer").count(), 1 + 6, "only inside fences beside the real one: {text}");
 }
 
 #[test]
@@ -310,7 +432,7 @@ fn prompts_are_bounded_whatever_the_texts() {
     let text_of = |bytes: usize| "0123456789 abcdefghij\n".repeat(bytes / 22);
     let mut unit = unit();
     unit.details = vec![text_of(40 << 10)];
-    unit.design = Some(text_of(80 << 10));
+    unit.design = Some(DesignBrief { near: text_of(80 << 10), rest: text_of(80 << 10) });
     unit.requirements = vec![RequirementBrief { id: "1".to_owned(), text: text_of(30 << 10) }; 2];
     unit.conventions = vec![ConventionBrief { path: "AGENTS.md".to_owned(), text: text_of(20 << 10) }; 6];
     unit.steps = (0..40)
@@ -328,7 +450,11 @@ fn prompts_are_bounded_whatever_the_texts() {
     let mut work = full_fix(3);
     work.evidence = full_work().evidence;
     work.unit = unit;
-    let past = HistoryFindingBrief { severity: Severity::Major, summary: text_of(900), details: Some(text_of(5 << 10)) };
+    work.same_session = false;
+    work.delivered = vec![DeliveredBrief { files: vec![text_of(300); 90], summary: text_of(3 << 10), ..work.delivered[0].clone() }; 90];
+    work.others = vec![OtherBrief { title: text_of(900), ..work.others[0].clone() }; 900];
+    let issues = vec![IssueBrief { description: text_of(3 << 10), ..finding().issues[0].clone() }; 32];
+    let past = HistoryFindingBrief { severity: Severity::Major, summary: text_of(900), details: Some(text_of(5 << 10)), issues };
     let fix = work.fix.as_mut().unwrap();
     fix.findings = vec![long; 3];
     fix.history = vec![HistoryBrief { attempt: 0, severity: Severity::Major, findings: vec![past; 4] }; 5];

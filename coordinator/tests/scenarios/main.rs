@@ -7,6 +7,7 @@ mod mirror;
 mod modes;
 mod people;
 mod review;
+mod told;
 mod views;
 mod work;
 mod world;

@@ -35,6 +35,7 @@ pub struct Turn {
     said: Option<String>,
     failure: Option<FailureKind>,
     changed: Option<Vec<&'static str>>,
+    session: Option<&'static str>,
 }
 
 /// It answers this JSON; what the role writes by default is changed.
@@ -58,6 +59,12 @@ pub fn finds(severity: &str, summary: &str) -> Turn {
 }
 
 impl Turn {
+    /// Its conversation can be resumed by that id.
+    pub fn in_session(mut self, id: &'static str) -> Self {
+        self.session = Some(id);
+        self
+    }
+
     /// These paths are changed and no others.
     pub fn changing(mut self, paths: &[&'static str]) -> Self {
         self.changed = Some(paths.to_vec());
@@ -78,6 +85,7 @@ pub struct World {
     pub together: Vec<Vec<String>>,
     /// All transitions.
     pub log: Vec<Transition>,
+    repository: Vec<String>,
     entropy: Entropy,
     script: BTreeMap<(String, Role), VecDeque<Turn>>,
     effects: VecDeque<Effect>,
@@ -92,12 +100,24 @@ pub struct Setup {
     pub options: RunOptions,
     pub workers: Vec<(&'static str, u32)>,
     pub imported: Option<Value>,
+    /// Texts of the spec that take the place of the usual ones.
+    pub spec: BTreeMap<String, Vec<u8>>,
+    /// Paths of the repository at the base.
+    pub repository: Vec<String>,
 }
 
 /// A run of this plan in deterministic mode, with four slots of codex and gemini each.
 pub fn plan(tasks: &str) -> Setup {
     let options = RunOptions { mode: Mode::Deterministic, embedded: true, ..RunOptions::default() };
-    Setup { tasks: tasks.to_owned(), design: None, options, workers: vec![("codex", 4), ("gemini", 4)], imported: None }
+    Setup {
+        tasks: tasks.to_owned(),
+        design: None,
+        options,
+        workers: vec![("codex", 4), ("gemini", 4)],
+        imported: None,
+        spec: BTreeMap::new(),
+        repository: Vec::new(),
+    }
 }
 
 impl Setup {
@@ -124,6 +144,18 @@ impl Setup {
         self
     }
 
+    /// That file of the spec says this.
+    pub fn saying(mut self, file: &str, text: &str) -> Self {
+        self.spec.insert(file.to_owned(), text.as_bytes().to_vec());
+        self
+    }
+
+    /// The repository has these files at the base.
+    pub fn having(mut self, paths: &[&str]) -> Self {
+        self.repository = paths.iter().map(|path| (*path).to_owned()).collect();
+        self
+    }
+
     /// Continues from an `AGENT_STATE.json`.
     pub fn continuing(mut self, state: Value) -> Self {
         self.imported = Some(state);
@@ -144,6 +176,7 @@ impl Setup {
             ),
         ]);
         files.insert("design.md".to_owned(), self.design.clone().unwrap_or_else(|| "# Design\n".to_owned()).into_bytes());
+        files.extend(self.spec.clone());
         files
     }
 
@@ -164,6 +197,7 @@ impl Setup {
             prompts: Vec::new(),
             together: Vec::new(),
             log: Vec::new(),
+            repository: self.repository,
             entropy: Entropy::new(7),
             script: BTreeMap::new(),
             effects: VecDeque::new(),
@@ -370,7 +404,7 @@ impl World {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Grant(grant) => {
-                let facts = PromptFacts { backends: vec!["codex".to_owned(), "gemini".to_owned()], ..PromptFacts::default() };
+                let facts = self.facts();
                 let input = PromptInput::for_grant(&self.core, self.now, &grant, &facts).expect("a granted turn is known");
                 self.prompts.push(prompt::compose(&input));
                 self.grants.push((*grant).clone());
@@ -404,6 +438,21 @@ impl World {
         }
     }
 
+    /// What the shell would have gathered for a prompt.
+    fn facts(&self) -> PromptFacts {
+        PromptFacts {
+            backends: self.offered(),
+            files_total: self.repository.len() as u64,
+            files: self.repository.clone(),
+            ..PromptFacts::default()
+        }
+    }
+
+    fn offered(&self) -> Vec<String> {
+        let names = self.core.fleet.workers.values().flat_map(|worker| worker.offers.keys()).map(ToString::to_string);
+        names.filter(|name| name != roundtable_core::schedule::CHECK_BACKEND).collect()
+    }
+
     fn shell(&mut self, answer: ShellAnswer) {
         self.send(Command::Shell(answer));
     }
@@ -432,7 +481,7 @@ impl World {
             answer: text.clone(),
             commit,
             left_out: Default::default(),
-            agent_session: None,
+            agent_session: turn.session.map(Into::into),
             usage: Usage { input_tokens: 10, output_tokens: 5, ..Usage::default() },
             last_event_seq: 0,
         };

@@ -101,7 +101,8 @@ fn listed(text: &str, mark: &str) -> Vec<String> {
     let Some(at) = text.find(mark) else { return Vec::new() };
     let rest = &text[at + mark.len()..];
     let end = rest.find(". ").unwrap_or(rest.len());
-    rest[..end].trim_end_matches('.').split(", ").filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    let items = rest[..end].trim_end_matches('.').split(", ").map(|item| item.trim_matches('`'));
+    items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -143,7 +144,7 @@ mod tests {
     #[test]
     fn units_to_assign_are_read_with_what_the_rules_say() {
         let prompt = "## Unit 1: Old (does not run: leave it out)\n\nBy rule: type code, owner none, criticality standard.\n\n## Unit 2: Page\n\n\
-                      By rule: type ui, owner gemini, criticality standard. Depends on: 1. Writes: web/index.html, web/a.css. Reads: src/t.py.\n";
+                      By rule: type ui, owner gemini, criticality standard. Depends on: 1. Writes: `web/index.html`, `web/a.css`. Reads: `src/t.py`.\n";
         let data = read_as(Role::Assign, None, prompt);
         assert_eq!(data.units.len(), 1);
         assert_eq!(data.units[0].writes, ["web/index.html", "web/a.css"]);

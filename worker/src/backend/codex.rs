@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use roundtable_shared::limits::EVENT_TEXT_BYTES_MAX;
-use roundtable_shared::{AgentEvent, BackendName, Failure, FailureKind, Usage};
+use roundtable_shared::{AgentEvent, BackendName, Failure, FailureKind, Role, Usage};
 use serde_json::Value;
 
 use super::classify::failure_kind;
@@ -37,7 +37,9 @@ impl Codex {
         if turn.switches.bypass_sandbox.unwrap_or(self.host.switches().bypass_sandbox.unwrap_or(false)) {
             args.push("--dangerously-bypass-approvals-and-sandbox".into());
         } else {
-            let sandbox = if read_only_role(turn.data.role) { "read-only" } else { "workspace-write" };
+            // A review's worktree is thrown away; read-only, its agent could not even make a temporary file, let alone run tests.
+            let is_read_only = read_only_role(turn.data.role) && turn.data.role != Role::Review;
+            let sandbox = if is_read_only { "read-only" } else { "workspace-write" };
             args.extend(["-s", sandbox].map(OsString::from));
         }
         args.push("-o".into());

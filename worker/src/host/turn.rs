@@ -69,6 +69,11 @@ fn secrets_of(host: &Host, attachments: &[Attachment]) -> Vec<String> {
 async fn attempt(host: &AgentHost, job: Job, attachments: Vec<Attachment>, redactor: &Arc<Redactor>) -> AttemptFacts {
     let lease = job.lease.clone();
     let progress = job.progress.clone();
+    // Its prompt counts on what the conversation knows; handed back, it comes again with everything in it.
+    if lease.resume.as_ref().is_some_and(|session| recall(&host.sessions, session.as_str()).is_none()) {
+        let why = "the conversation it goes on with is not kept on this worker any more";
+        return facts(Played::failed(FailureKind::Interrupted, why), None);
+    }
     // Whoever listens may have gone; the attempt goes on.
     let _ = progress.send(Progress::Preparing("worktree".to_owned())).await;
     let made = async {
@@ -357,7 +362,7 @@ fn last_lines(output: &str) -> String {
     lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
-/// Keeps what is needed to resume a conversation here. Losing it costs a fresh conversation, no more.
+/// Keeps what is needed to resume a conversation here. Losing it costs a hand-back and a fresh conversation, no more.
 fn remember(dir: &Path, record: &SessionRecord) {
     if let Ok(text) = serde_json::to_vec(record) {
         let _ = std::fs::write(dir.join(file_of(record.session.as_str())), text);
