@@ -23,6 +23,7 @@ pub mod serve;
 mod shell;
 pub mod submit;
 mod tasks;
+pub mod told;
 pub mod verify;
 pub mod view;
 

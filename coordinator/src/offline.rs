@@ -22,6 +22,7 @@ use crate::query::{self, QueryError};
 use crate::repository::Repositories;
 use crate::serve::{self, Running, ServeError, ServeOptions};
 use crate::submit;
+use crate::told::Told;
 use crate::view::attempt_keys;
 
 /// Rows read at once.
@@ -85,7 +86,7 @@ pub async fn query(data_dir: &Path, question: Query) -> Result<serde_json::Value
     let clock = SystemClock;
     let now = Now { mono_ms: clock.boot_ms(), wall: clock.wall() };
     let repositories = Repositories::new(data_dir.join("repos"), GitProgram::find().await?);
-    Ok(query::answer_offline(&core, now, &repositories, question).await?)
+    Ok(query::answer_offline(&core, now, &repositories, &Told::new(data_dir), question).await?)
 }
 
 /// Which lines of the past are wanted.

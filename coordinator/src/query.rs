@@ -4,11 +4,12 @@ use roundtable_core::Core;
 use roundtable_core::command::Now;
 use roundtable_core::state::{Attempt, State, Unit};
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::view::{DiffView, Query, RunSelector};
-use roundtable_shared::{CommitId, UnitId};
+use roundtable_shared::view::{DiffView, PromptView, Query, RunSelector};
+use roundtable_shared::{AttemptKey, CommitId, Role, UnitId};
 
 use crate::driver::{Handle, HandleError};
 use crate::repository::{Repositories, RepositoryError};
+use crate::told::Told;
 use crate::view::{self, SelectError, ViewError};
 
 /// Longest diff that is answered, bytes.
@@ -65,9 +66,14 @@ pub struct Commits {
 pub async fn answer(
     handle: &Handle,
     repositories: &Repositories,
+    told: &Told,
     problems: Vec<String>,
     query: Query,
 ) -> Result<serde_json::Value, QueryError> {
+    if let Query::Prompt { run, unit, attempt } = query {
+        let asked = handle.read(move |core: &Core, _| find_prompt(&core.state, &run, &unit, attempt)).await??;
+        return prompt(told, asked).await;
+    }
     if let Query::Diff { run, unit } = query {
         let commits = handle.read(move |core: &Core, _| find_commits(&core.state, &run, unit.as_deref())).await??;
         return diff(repositories, commits).await;
@@ -81,7 +87,16 @@ pub async fn answer(
 }
 
 /// The same question about a state that nobody serves.
-pub async fn answer_offline(core: &Core, now: Now, repositories: &Repositories, query: Query) -> Result<serde_json::Value, QueryError> {
+pub async fn answer_offline(
+    core: &Core,
+    now: Now,
+    repositories: &Repositories,
+    told: &Told,
+    query: Query,
+) -> Result<serde_json::Value, QueryError> {
+    if let Query::Prompt { run, unit, attempt } = &query {
+        return prompt(told, find_prompt(&core.state, run, unit, *attempt)?).await;
+    }
     if let Query::Diff { run, unit } = &query {
         return diff(repositories, find_commits(&core.state, run, unit.as_deref())?).await;
     }
@@ -99,6 +114,43 @@ async fn diff(repositories: &Repositories, commits: Commits) -> Result<serde_jso
     let diff = repository.diff(&commits.base, &commits.commit, DIFF_BYTES_MAX).await?;
     let view = DiffView { base: commits.base.to_string(), commit: commits.commit.to_string(), text: diff.text, truncated: diff.truncated };
     Ok(serde_json::to_value(view)?)
+}
+
+async fn prompt(told: &Told, asked: (AttemptKey, Role)) -> Result<serde_json::Value, QueryError> {
+    let (key, role) = asked;
+    let kept = told.read(&key).await.map_err(|error| QueryError::NotFound(format!("the prompt of {key} cannot be read: {error}")))?;
+    let text = kept.ok_or_else(|| {
+        QueryError::NotFound(format!("the prompt of {key} is not kept: it was sent by an earlier release, or made room for later ones"))
+    })?;
+    let unit = key.unit.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+    Ok(serde_json::to_value(PromptView { run: key.run.to_string(), unit, attempt: key.attempt.0, role: role.to_string(), prompt: text })?)
+}
+
+/// The attempt whose prompt is asked for: the one named, else the unit's last that had one.
+fn find_prompt(state: &State, selector: &RunSelector, unit: &str, no: Option<u32>) -> Result<(AttemptKey, Role), QueryError> {
+    let id = view::select_run(state, selector)?;
+    let not_found = |text: String| QueryError::NotFound(text);
+    let run = state.run(&id).ok_or_else(|| not_found(format!("there is no run {id}")))?;
+    let (unit, attempts) = if unit == "-" {
+        (None, run.attempts.as_slice())
+    } else {
+        let outlined = run.outline.units.iter().find(|each| each.task(unit).is_some());
+        let known = outlined.and_then(|each| run.unit(&each.id)).ok_or_else(|| not_found(format!("run {id} has no unit {unit}")))?;
+        (Some(known.id.clone()), known.attempts.as_slice())
+    };
+    let whose = unit.as_ref().map_or_else(|| "the run itself".to_owned(), |unit| format!("unit {unit}"));
+    let found = match no {
+        Some(no) => attempts.iter().find(|attempt| attempt.no.0 == no),
+        None => attempts.iter().rev().find(|attempt| attempt.role != Role::Check),
+    };
+    let attempt = found.ok_or_else(|| match no {
+        Some(no) => not_found(format!("{whose} has no attempt {no}; `orchctl attempts` lists them")),
+        None => not_found(format!("no agent was told anything for {whose} yet")),
+    })?;
+    if attempt.role == Role::Check {
+        return Err(not_found(format!("attempt {} of {whose} is a check: it runs a command, no agent is told anything", attempt.no)));
+    }
+    Ok((AttemptKey { run: id, unit, attempt: attempt.no }, attempt.role))
 }
 
 /// Why a unit has nothing to show.

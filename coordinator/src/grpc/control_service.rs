@@ -20,6 +20,7 @@ use crate::operate;
 use crate::parts::Parts;
 use crate::query;
 use crate::submit::Submission;
+use crate::told::Told;
 
 /// The service.
 pub struct ControlService {
@@ -87,7 +88,8 @@ impl Control for ControlService {
 
     async fn query(&self, request: Request<v1::QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
         let query: Query = from_json("query", &request.into_inner().query)?;
-        let answer = query::answer(&self.parts.links.handle, &self.parts.repositories, self.parts.problems(), query).await;
+        let told = Told::new(&self.parts.data_dir);
+        let answer = query::answer(&self.parts.links.handle, &self.parts.repositories, &told, self.parts.problems(), query).await;
         let text = answer.map_err(|error| status_of(error.code(), error.to_string()))?.to_string();
         let pieces: Vec<Result<v1::Chunk, Status>> =
             text.into_bytes().chunks(CHUNK_BYTES_MAX).map(|piece| Ok(v1::Chunk { data: piece.to_vec() })).collect();

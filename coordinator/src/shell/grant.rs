@@ -13,6 +13,7 @@ use crate::lost;
 use crate::parts::Parts;
 use crate::prompt::{self, Prompt, PromptInput};
 use crate::repository::Repository;
+use crate::told::Told;
 
 pub(super) async fn carry_out(parts: Parts, grant: Grant) {
     let lease = grant.lease.clone();
@@ -36,6 +37,11 @@ async fn try_carry_out(parts: &Parts, grant: Grant) -> Result<(), ShellError> {
     });
     let gone = || ShellError::Gone(format!("{} is not there any more", grant.lease.key));
     let (prompt, options, key) = composed.await?.ok_or_else(gone)?;
+    if !prompt.text.is_empty()
+        && let Err(error) = Told::new(&parts.data_dir).keep(&grant.lease.key, prompt.text.clone()).await
+    {
+        warn!(lease = %grant.lease.key, %error, "what the agent is told cannot be kept to be shown");
+    }
     let has_attachments = grant.role != Role::Assign && parts.attachments.has(&grant.lease.key.run);
     let lease = lease(&grant, start, prompt, &options, key, has_attachments)?;
     let frame = v1::coordinator_frame::Frame::Lease((&lease).into());

@@ -72,6 +72,7 @@ pub fn answer(core: &Core, now: Now, query: &Query) -> Result<Value, ViewError> 
             json(found.last().map(|run| super::run_line(state, run)))
         }
         Query::Diff { .. } => Err(ViewError::NotHere("a diff")),
+        Query::Prompt { .. } => Err(ViewError::NotHere("a prompt")),
     }
 }
 

@@ -132,6 +132,22 @@ pub struct SureArg {
     pub yes: bool,
 }
 
+/// `show`.
+#[derive(Args, Debug)]
+pub struct ShowArgs {
+    /// RUN (may be left out) and UNIT, a unit's or task's id
+    #[arg(required = true, num_args = 1..=2, value_names = ["RUN", "UNIT"])]
+    pub target: Vec<String>,
+    /// Print what an attempt's agent was told, exactly as it was sent
+    #[arg(long)]
+    pub prompt: bool,
+    /// Which attempt's prompt [default: the last that had one]
+    #[arg(long, value_name = "N", requires = "prompt", value_parser = clap::value_parser!(u32).range(1..))]
+    pub attempt: Option<u32>,
+    #[command(flatten)]
+    pub json: JsonArg,
+}
+
 /// `[RUN] [UNIT]`.
 #[derive(Args, Debug)]
 pub struct MaybeUnitArgs {

@@ -99,12 +99,12 @@ pub enum Command {
     /// List all runs
     #[command(after_help = "Examples:\n  orchctl runs\n  orchctl runs --json | jq '.[].run'")]
     Runs(RunsArgs),
-    /// Everything about one unit
+    /// Everything about one unit, or what one of its agents was told
     #[command(
         override_usage = "orchctl show [OPTIONS] [RUN] <UNIT>",
-        after_help = "Examples:\n  orchctl show 3\n  orchctl show login-k3f9qa 3 --json"
+        after_help = "Examples:\n  orchctl show 3\n  orchctl show login-k3f9qa 3 --json\n  orchctl show 3 --prompt --attempt 2\n  orchctl show - --prompt        what the run's own agent was told"
     )]
-    Show(UnitArgs),
+    Show(ShowArgs),
     /// What agents said and did
     #[command(override_usage = "orchctl logs [OPTIONS] [RUN] [UNIT]")]
     Logs(LogsArgs),

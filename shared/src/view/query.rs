@@ -50,6 +50,17 @@ pub enum Query {
         /// Unit (or one of its tasks).
         unit: String,
     },
+    /// [`super::PromptView`].
+    Prompt {
+        /// Which run.
+        #[serde(flatten)]
+        run: RunSelector,
+        /// Unit (or one of its tasks); `-` = the run's own seats.
+        unit: String,
+        /// Which attempt; the last that had a prompt, if absent.
+        #[serde(default)]
+        attempt: Option<u32>,
+    },
     /// `Vec<FindingView>`.
     Findings {
         /// Which run.

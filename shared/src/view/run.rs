@@ -444,6 +444,21 @@ pub struct DiffView {
     pub truncated: bool,
 }
 
+/// `show --prompt --json`.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct PromptView {
+    /// Run id.
+    pub run: String,
+    /// Unit id; `-` = the run's own seats.
+    pub unit: String,
+    /// Number of the attempt.
+    pub attempt: u32,
+    /// What it was asked to do.
+    pub role: String,
+    /// What its agent was told, exactly as it was sent.
+    pub prompt: String,
+}
+
 /// `explain --json`.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct ExplainView {

@@ -22,7 +22,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 pub use cursor::{Batch, Cursor, check_events};
 pub use error::{ChunkError, EventsError};
 pub use follow::Follower;
-pub use place::has_events;
+pub use place::{has_events, relative_dir as attempt_dir};
 pub(crate) use place::relative_dir;
 
 use self::sync::Syncer;

@@ -12,7 +12,7 @@ pub(super) const END_NAME: &str = "end";
 const NAME_BYTES_MAX: usize = 200;
 
 /// The attempt's directory, relative to the store.
-pub(crate) fn relative_dir(key: &AttemptKey) -> PathBuf {
+pub fn relative_dir(key: &AttemptKey) -> PathBuf {
     // The run's own attempts get a name that no unit's id can encode to.
     let unit = key.unit.as_ref().map_or_else(|| "-".to_owned(), |unit| encode(unit.as_str()));
     Path::new(&encode(key.run.as_str())).join(unit).join(key.attempt.to_string())
