@@ -5,6 +5,7 @@ mod bounds;
 mod facts;
 mod gather;
 mod input;
+mod input_of_run;
 mod render;
 mod text;
 

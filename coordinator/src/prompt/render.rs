@@ -122,9 +122,9 @@ fn path_words(paths: &[String], bytes_max: usize) -> String {
     out
 }
 
-/// What each of so many may take of a whole: with many, the later ones are not left out for the length of the first.
+/// What the text of each of so many may take of a whole, so that the later ones are not left out for the length of the first; the rest is for headings.
 fn share(count: usize, whole: usize) -> usize {
-    (whole / count.max(1)).clamp(1 << 10, 24 << 10)
+    (whole * 3 / 5 / count.max(1)).clamp(1 << 10, 24 << 10)
 }
 
 fn refused(path: &str, why: &str) -> String {

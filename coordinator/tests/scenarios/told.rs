@@ -108,7 +108,7 @@ fn the_assignment_agent_is_told_what_each_unit_says_and_names() {
 fn implement_is_told_what_done_means_and_what_surrounds_it() {
     let world = shop().start().script("-", Role::Assign, [assigned()]).script("1", Role::Implement, [did("Made the skeleton.")]).play();
     let told = &world.told("2", Role::Implement)[0].text;
-    has(told, &["no stubs", "TODO", "nothing deferred", "README", "run build, lint and tests before you end", "`npm test`"]);
+    has(told, &["no stubs", "no TODOs", "nothing deferred", "README", "run build, lint and tests before you end", "`npm test`"]);
     has(told, &["A step fails only if you cannot do it", "is yours to fix", "`underspecified`", "`blocked_on`", "`out_of_scope`"]);
     has(told, &["reach no network", "`.git` in it is only for reading", "prepared by `npm ci`"]);
     let left = section(told, "# What units before this one left").join("\n");
@@ -235,6 +235,6 @@ fn a_repeated_turn_is_told_how_the_last_one_ended() {
 fn the_orchestrator_is_told_the_state_and_no_example_speaks_for_it() {
     let world = shop().mode(roundtable_shared::Mode::Llm).start().script("-", Role::Assign, [assigned()]).play();
     let told = &world.told("-", Role::Orchestrate)[0].text;
-    has(told, &["1 Set up the project: ", "  1.1 Create", "\"decision\": \"<COMPLETE | CONTINUE>\"", "dispatch_batch"]);
+    has(told, &["1 Set up the project: ", "1.1 Create", "\"decision\": \"<COMPLETE | CONTINUE>\"", "dispatch_batch"]);
     lacks(told, &["\"actions\": [\"dispatch_batch\"]"]);
 }

@@ -167,15 +167,13 @@ impl PathIndex {
     /// The paths these lines name: those that are there first, each kind in the order of first mention.
     pub fn mentions<'t>(&self, lines: impl IntoIterator<Item = &'t str>) -> Vec<Mention> {
         let mut found: Vec<Mention> = Vec::new();
-        for line in lines {
-            for (word, quoted) in words(line) {
-                let Some(mention) = self.look_up(word, quoted) else { continue };
-                if !found.contains(&mention) {
-                    found.push(mention);
-                }
-                if found.len() >= MENTIONS_MAX {
-                    break;
-                }
+        let named = lines.into_iter().flat_map(words).filter_map(|(word, quoted)| self.look_up(word, quoted));
+        for mention in named {
+            if !found.contains(&mention) {
+                found.push(mention);
+            }
+            if found.len() >= MENTIONS_MAX {
+                break;
             }
         }
         found.sort_by_key(|mention| mention.kind);

@@ -26,6 +26,8 @@ pub use homes::Home;
 const CONNECTIONS_MAX: usize = 256;
 /// Most requests that are remembered.
 const SEEN_MAX: usize = 100_000;
+/// Most prompts that are remembered with them: the first request of a turn each.
+const PROMPTS_MAX: usize = 1_000;
 
 /// What the models do.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -84,6 +86,8 @@ pub struct Seen {
     pub tools: bool,
     /// What was answered, in a word.
     pub reply: String,
+    /// What the agent was told in this turn, as it reached the model; in the turn's first request alone.
+    pub prompt: String,
 }
 
 /// A running server; ends when dropped.
@@ -139,8 +143,12 @@ impl Drop for ModelServer {
 }
 
 impl State {
-    fn note(&self, seen: Seen) {
+    fn note(&self, mut seen: Seen) {
         if let Some(mut all) = self.seen.lock().ok().filter(|all| all.len() < SEEN_MAX) {
+            let is_first = all.iter().all(|other| other.tag != seen.tag || other.prompt.is_empty());
+            if !is_first || all.iter().filter(|other| !other.prompt.is_empty()).count() >= PROMPTS_MAX {
+                seen.prompt.clear();
+            }
             all.push(seen);
         }
     }
@@ -223,6 +231,7 @@ async fn answer(connection: &mut http::Connection, request: &http::Request, stat
         schema: asked.schema,
         tools: !asked.tools.is_empty(),
         reply: reply.word(),
+        prompt: asked.prompt.clone(),
     });
     match reply {
         mind::Reply::Refuse(refusal) => {

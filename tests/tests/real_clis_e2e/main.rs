@@ -5,5 +5,6 @@
 mod doctor;
 mod login;
 mod show;
+mod told;
 mod trouble;
 mod world;

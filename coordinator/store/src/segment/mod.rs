@@ -22,8 +22,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 pub use cursor::{Batch, Cursor, check_events};
 pub use error::{ChunkError, EventsError};
 pub use follow::Follower;
-pub use place::{has_events, relative_dir as attempt_dir};
 pub(crate) use place::relative_dir;
+pub use place::{has_events, relative_dir as attempt_dir};
 
 use self::sync::Syncer;
 use self::writer::Request;
