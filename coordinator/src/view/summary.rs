@@ -4,8 +4,9 @@ use roundtable_core::command::Now;
 use roundtable_core::fleet::Fleet;
 use roundtable_core::state::{Run, State};
 use roundtable_runtime::terminal::shell_word;
-use roundtable_shared::view::SummaryView;
-use roundtable_shared::{Mode, RunOptions, UnitState};
+use roundtable_shared::time::WallMs;
+use roundtable_shared::view::{AloneView, SummaryView};
+use roundtable_shared::{Mode, Role, RunOptions, UnitId, UnitState};
 
 use super::findings::{finding, open_findings};
 use super::unit::{self, Viewer};
@@ -34,7 +35,27 @@ pub fn summary(state: &State, fleet: &Fleet, now: Now, run: &Run) -> SummaryView
         notices: runs::notices(run),
         next: next(run, exit),
         resume: resume(run),
+        alone: alone(run, now.wall),
     }
+}
+
+/// Units that ran without a manifest, and the time in which one of them was at work.
+fn alone(run: &Run, now: WallMs) -> AloneView {
+    let (mut units, mut spans): (Vec<UnitId>, Vec<(WallMs, WallMs)>) = (Vec::new(), Vec::new());
+    for unit in run.in_order().filter(|unit| unit.exclusive) {
+        let work: Vec<_> = unit.attempts.iter().filter(|attempt| attempt.role == Role::Implement).collect();
+        let Some(first) = work.iter().map(|attempt| attempt.granted_at).min() else { continue };
+        let last = work.iter().map(|attempt| attempt.ended_at.unwrap_or(now)).max().unwrap_or(now);
+        units.push(unit.id.clone());
+        spans.push((first, last));
+    }
+    spans.sort();
+    let (mut ms, mut until) = (0, WallMs(0));
+    for (from, to) in spans {
+        ms += to.since(from.max(until));
+        until = until.max(to);
+    }
+    AloneView { units, ms }
 }
 
 /// Commands to go on with, most useful first.

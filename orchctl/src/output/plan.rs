@@ -20,6 +20,11 @@ pub fn render(plan: &PlanView, paint: Paint) -> String {
         let path = plan.critical_path.iter().map(|unit| unit.as_str()).collect::<Vec<_>>().join(" > ");
         push_wrapped(&mut text, &format!("critical path: {path}"), 0);
     }
+    let alone: Vec<&str> = plan.units.iter().filter(|unit| unit.runs && unit.exclusive).map(|unit| unit.id.as_str()).collect();
+    if !alone.is_empty() && running > 1 {
+        let verb = if alone.len() == 1 { "runs" } else { "run" };
+        push_wrapped(&mut text, &format!("{} without a manifest {verb} alone: {}", count(alone.len() as u64, "unit"), alone.join(", ")), 0);
+    }
     let ids = plan.units.iter().map(|unit| width(unit.id.as_str())).max().unwrap_or(0);
     for wave in 1..=plan.waves {
         text.push_str(&format!("\n{}\n", paint.style(Style::Dim, &format!("wave {wave}"))));
@@ -151,6 +156,7 @@ mod tests {
         insta::assert_snapshot!(text, @r"
         3 units in 3 waves, at most 1 at once
         critical path: 1 > 2 > 10
+        1 unit without a manifest runs alone: 10
 
         wave 1
           1   Store

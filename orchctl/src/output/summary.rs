@@ -56,6 +56,14 @@ fn headline(summary: &SummaryView, paint: Paint) -> String {
     if !tokens.is_empty() {
         text.push_str(&format!("{}\n", paint.style(Style::Dim, &format!("tokens: {tokens}"))));
     }
+    let alone = summary.alone.units.len();
+    // A plan of one unit has nothing to run beside it.
+    if alone > 0 && summary.units.iter().filter(|unit| unit.runs).count() > 1 {
+        let named = summary.alone.units.iter().map(|unit| unit.as_str()).collect::<Vec<_>>().join(", ");
+        let spent = format!("{} of {}", duration(summary.alone.ms), duration(summary.duration_ms));
+        let line = format!("{} without a manifest ran alone, {spent}: {named}", count(alone as u64, "unit"));
+        text.push_str(&format!("{}\n", paint.style(Style::Dim, &cut(&line, WIDTH))));
+    }
     text
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Text in, data out: finding and reading files is the caller's. Nothing recurses, so depth is bounded by memory alone.
 
+mod annotate;
 mod assign_rules;
 mod checkbox;
 mod depends;
@@ -20,6 +21,7 @@ mod tick;
 mod tree;
 mod units;
 
+pub use annotate::{Annotated, annotate};
 pub use assign_rules::{apply_proposal, assign_all, assign_by_rules, share_windows};
 pub use checkbox::is_id as is_task_id;
 pub use design::{design_overview, first_mermaid};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Issue, Usage};
+use crate::ids::UnitId;
 
 /// A run in a list.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -243,6 +244,18 @@ pub struct SummaryView {
     /// The command by which the run goes on, or by which what it left open is done.
     #[serde(default)]
     pub resume: String,
+    /// What it cost that units had no manifest.
+    #[serde(default)]
+    pub alone: AloneView,
+}
+
+/// Units that ran alone because nobody had said what they write.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct AloneView {
+    /// Their ids, in plan order.
+    pub units: Vec<UnitId>,
+    /// Milliseconds in which one of them was at work, so that nothing else could begin.
+    pub ms: u64,
 }
 
 /// `decisions --json`.

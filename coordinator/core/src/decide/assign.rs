@@ -9,13 +9,15 @@ use roundtable_shared::spec::{assign_by_rules, plan_order};
 use roundtable_shared::{Assignment, BackendName, DecisionKind, Mode, OutcomeClass, RunId, UnitId, WorkerId};
 
 use super::report::{ended, provider_failed};
-use super::{Deciding, consult, park, reassign};
+use super::{Deciding, broad, consult, park, reassign};
 use crate::command::{Report, RoleAnswer};
 use crate::state::{AttemptEnd, PlanSource, Run, Stage, Unit};
 use crate::transition::{AssignFailure, Fact};
 
 /// Answers of no use before rules decide: one, and once asked again.
 const FAILURES_MAX: u32 = 2;
+/// Units without a manifest that are named.
+const ALONE_NAMED_MAX: usize = 20;
 /// Times the agent may be lost before rules decide.
 const LOST_MAX: u32 = 3;
 
@@ -88,10 +90,14 @@ pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, report: &Report) {
 }
 
 fn answered(d: &mut Deciding<'_>, run: &RunId, backend: BackendName, checked: &CheckedAssignment) {
-    if checked.refused.is_empty() {
+    let mut problems: Vec<String> = checked.refused.iter().map(ToString::to_string).collect();
+    // Asked about once: an agent that means it is believed.
+    if d.run(run).assigning.failures + 1 < FAILURES_MAX {
+        problems.extend(broad::too_broad(d.run(run), &checked.accepted).iter().map(ToString::to_string));
+    }
+    if problems.is_empty() {
         return take(d, run, backend, &checked.accepted);
     }
-    let problems: Vec<String> = checked.refused.iter().map(ToString::to_string).collect();
     useless(d, run, backend, problems, &checked.accepted);
 }
 
@@ -158,9 +164,28 @@ pub(super) fn plan_units(d: &mut Deciding<'_>, run: &RunId, units: &[UnitId], so
         d.notice(run, problem);
     }
     if source != PlanSource::Manual {
+        tell_without_manifest(d, run);
         consult::due(d, run, "units are planned");
     }
     park::forget_missing(d, run);
+}
+
+/// Names the units that run alone because nobody knows what they write.
+fn tell_without_manifest(d: &mut Deciding<'_>, run: &RunId) {
+    let now = d.run(run);
+    let open = || now.units().filter(|unit| unit.runs && !unit.state.is_terminal());
+    let alone: Vec<&str> = open().filter(|unit| unit.claims_all()).map(|unit| unit.id.as_str()).collect();
+    if alone.is_empty() || open().count() < 2 {
+        return;
+    }
+    let more = if alone.len() > ALONE_NAMED_MAX { ", …" } else { "" };
+    let named = alone[..alone.len().min(ALONE_NAMED_MAX)].join(", ");
+    let (have, each) =
+        if alone.len() == 1 { ("1 unit has".to_owned(), "it runs") } else { (format!("{} units have", alone.len()), "each runs") };
+    let text = format!(
+        "{have} no manifest, so {each} alone: {named}{more}; `_writes:` lines in tasks.md or `orchctl assign RUN UNIT --writes PATHS` give one"
+    );
+    d.notice(run, text);
 }
 
 /// Merges what rules, spec, agents and people say, unit by unit.

@@ -9,6 +9,7 @@ mod assign;
 mod attach;
 mod attempt;
 mod blocking;
+mod broad;
 mod cancel;
 mod check;
 mod close;
