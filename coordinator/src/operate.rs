@@ -1,12 +1,12 @@
 //! Acts of a person: the words they typed become commands of the core. Shared by the Control service and by commands on a data directory nobody serves.
 
 use roundtable_core::command::{Act, Command, Operate, Phase};
-use roundtable_core::state::{Run, State};
+use roundtable_core::state::{AssignAnswer as AssignAnswered, KeptAssignment, Run, State};
 use roundtable_core::{Core, Reply};
 use roundtable_shared::answer::{AssignAnswer, Proposal};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::limits::SPEC_FILE_BYTES_MAX;
-use roundtable_shared::view::{Operation, OperationAct, OperationReply, option_index};
+use roundtable_shared::view::{AssignmentView, Operation, OperationAct, OperationReply, option_index};
 use roundtable_shared::{BackendName, Choice, Criticality, Decision, DecisionId, DecisionKind, Dependants, RunId, UnitId};
 
 use crate::driver::{Handle, HandleError};
@@ -60,6 +60,11 @@ pub async fn operate(handle: &Handle, operation: Operation, by: String) -> Resul
 
 /// The command that was meant.
 fn understand(state: &State, backends: &[BackendName], operation: Operation, by: String) -> Result<Operate, OperateError> {
+    if let OperationAct::KeepAssignment { assignment } = operation.act {
+        let AssignmentView { inputs_digest, backend, model, proposals } = assignment;
+        let kept = Box::new(KeptAssignment { inputs_digest, answer: AssignAnswered { backend, model, proposals } });
+        return Ok(Operate { run: None, by, act: Act::KeepAssignment { kept } });
+    }
     if operation.all {
         let act = match operation.act {
             OperationAct::Pause { note } => Act::Pause { note },
@@ -95,6 +100,7 @@ fn act(run: &Run, backends: &[BackendName], act: OperationAct) -> Result<Act, Op
             writes,
             reads,
         },
+        OperationAct::KeepAssignment { .. } => return Err(OperateError::Invalid("an assignment is kept for no run".to_owned())),
         OperationAct::AssignDocument { document } => Act::AssignAll { proposals: proposals(run, backends, &document)? },
         OperationAct::Retry { unit } => Act::Retry { unit: unit_of(run, &unit)? },
         OperationAct::Skip { unit, dependants } => Act::Skip { unit: unit_of(run, &unit)?, dependants: dependants_of(dependants)? },

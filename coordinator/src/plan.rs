@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use roundtable_core::schedule::{self, Planned, PlannedUnit};
+use roundtable_shared::answer::Proposal;
 use roundtable_shared::spec::{Level, Plan, Problem, Spec, SpecReport, Unit, select};
 use roundtable_shared::view::{PlanTask, PlanUnit, PlanView, PlanWait, ProblemView};
 use roundtable_shared::{HazardRule, UnitId};
@@ -27,6 +28,27 @@ pub struct PlanOptions {
 /// Plans the files of a spec's folder, given by name. What could be read is there also when there are errors.
 pub fn plan(files: &BTreeMap<String, Vec<u8>>, options: &PlanOptions) -> PlanView {
     plan_report(&Spec::read(files, options.strict), options)
+}
+
+/// The same with what an assignment agent said of its units.
+pub fn plan_assigned(files: &BTreeMap<String, Vec<u8>>, options: &PlanOptions, said: &[Proposal]) -> PlanView {
+    let mut report = Spec::read(files, options.strict);
+    for unit in &mut report.plan.units {
+        let Some(said) = said.iter().find(|said| said.unit == unit.id) else { continue };
+        if let Some(writes) = &said.writes {
+            unit.writes.clone_from(writes);
+        }
+        if let Some(reads) = &said.reads {
+            unit.reads.clone_from(reads);
+        }
+        unit.exclusive = unit.writes.is_empty() && unit.reads.is_empty();
+        for id in &said.depends_on {
+            if !unit.depends_on.contains(id) {
+                unit.depends_on.push(id.clone());
+            }
+        }
+    }
+    plan_report(&report, options)
 }
 
 /// The same for a spec that is read already.

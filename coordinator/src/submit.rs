@@ -117,6 +117,7 @@ impl Submitter {
         }
         let submit = self.prepare(request, report, source, by).await?;
         let run = submit.run.clone();
+        reply.inputs_digest.clone_from(&submit.inputs_digest);
         if !attachments.is_empty() {
             self.attachments.keep(&run, attachments).await?;
         }

@@ -9,6 +9,8 @@ use roundtable_shared::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::state::KeptAssignment;
+
 mod import;
 
 pub(crate) use import::HUMAN;
@@ -212,6 +214,11 @@ pub enum Act {
         writes: Option<Vec<String>>,
         /// New reads.
         reads: Option<Vec<String>>,
+    },
+    /// Keep an assignment agent's answer for the run that is to come.
+    KeepAssignment {
+        /// It, with what it was asked about.
+        kept: Box<KeptAssignment>,
     },
     /// Change assignments by a document: all of it, or nothing.
     AssignAll {

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::command::{Phase, RunSource};
 use crate::effect::Start;
 use crate::state::{
-    AttemptEnd, BaseCheck, Breach, Candidate, FixCause, InFlight, Learning, LostCause, Merging, ParkKey, PlanSource, Release, Subtask,
-    Work, WorkReport,
+    AttemptEnd, BaseCheck, Breach, Candidate, FixCause, InFlight, KeptAssignment, Learning, LostCause, Merging, ParkKey, PlanSource,
+    Release, Subtask, Work, WorkReport,
 };
 
 /// Version of the rows' form.
@@ -203,6 +203,8 @@ pub enum Fact {
     AllPaused { note: String, by: String },
     /// `resume --all`.
     AllResumed { by: String },
+    /// An assignment agent was asked before any run: the run that follows takes its answer.
+    AssignmentKept { kept: Box<KeptAssignment> },
 }
 
 /// A run begins.
@@ -477,5 +479,6 @@ kinds! {
     IntegrationStarted => "integration_started", CandidatePrepared => "candidate_prepared", IntegrationIntended => "integration_intended",
     IntegrationDropped => "integration_dropped", Integrated => "integrated", CompletedWithoutChange => "completed_without_change",
     DeferredFixAdded => "deferred_fix_added", LearningsAdded => "learnings_added", UnitImported => "unit_imported",
-    BackendParked => "backend_parked", BackendAnswered => "backend_answered", BackendUnparked => "backend_unparked", AllPaused => "all_paused", AllResumed => "all_resumed",
+    BackendParked => "backend_parked", BackendAnswered => "backend_answered", BackendUnparked => "backend_unparked", AllPaused => "all_paused",
+    AllResumed => "all_resumed", AssignmentKept => "assignment_kept",
 }

@@ -4,7 +4,7 @@ use roundtable_core::Core;
 use roundtable_core::command::Now;
 use roundtable_core::state::{Run, Unit};
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::view::{Query, RunSelector};
+use roundtable_shared::view::{AssignmentView, Query, RunSelector};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -67,6 +67,15 @@ pub fn answer(core: &Core, now: Now, query: &Query) -> Result<Value, ViewError> 
         }
         Query::Decisions { run, all } => json(super::decisions(of(core, run)?, now.wall, *all)),
         Query::Mirror { run, existing } => json(mirror::render(state, of(core, run)?, now.wall, existing)),
+        Query::Assignment { run } => {
+            let run = of(core, run)?;
+            json(run.assign_answer.as_ref().map(|answer| AssignmentView {
+                inputs_digest: run.inputs_digest.clone(),
+                backend: answer.backend.clone(),
+                model: answer.model.clone(),
+                proposals: answer.proposals.clone(),
+            }))
+        }
         Query::FindSource { git_dir, spec_path } => {
             let found = state.unfinished().filter(|run| run.source.git_dir == *git_dir && run.source.spec_path == *spec_path);
             json(found.last().map(|run| super::run_line(state, run)))

@@ -42,7 +42,7 @@ pub fn summary(state: &State, fleet: &Fleet, now: Now, run: &Run) -> SummaryView
 /// Units that ran without a manifest, and the time in which one of them was at work.
 fn alone(run: &Run, now: WallMs) -> AloneView {
     let (mut units, mut spans): (Vec<UnitId>, Vec<(WallMs, WallMs)>) = (Vec::new(), Vec::new());
-    for unit in run.in_order().filter(|unit| unit.exclusive) {
+    for unit in run.in_order().filter(|unit| unit.exclusive && !unit.checkpoint) {
         let work: Vec<_> = unit.attempts.iter().filter(|attempt| attempt.role == Role::Implement).collect();
         let Some(first) = work.iter().map(|attempt| attempt.granted_at).min() else { continue };
         let last = work.iter().map(|attempt| attempt.ended_at.unwrap_or(now)).max().unwrap_or(now);

@@ -13,6 +13,7 @@ use super::JsonArg;
 Examples:
   orchctl plan --spec .specs/login
   orchctl plan --spec .specs/login --slots 4     as if four agents worked
+  orchctl plan --spec .specs/login --assign      ask codex who does what first
   orchctl plan --spec .specs/login --json        also when the spec has errors")]
 pub struct PlanArgs {
     /// Folder with tasks.md, requirements.md (or bugfix.md) and design.md
@@ -24,6 +25,22 @@ pub struct PlanArgs {
     /// Missing requirements or design are errors
     #[arg(long)]
     pub strict: bool,
+    /// Ask an assignment agent first, and show the plan that comes of its answer, which
+    /// the run that follows takes [default: codex]
+    #[arg(long, value_name = "BACKEND", num_args = 0..=1)]
+    pub assign: Option<Option<String>>,
+    /// Write the answer into tasks.md, for you to read over
+    #[arg(long, requires = "assign")]
+    pub write: bool,
+    /// Repository the spec is about
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub workdir: PathBuf,
+    /// Agents to start for it, as for `run` [default: the assignment agent alone]
+    #[arg(long, value_name = "B=N,…", value_delimiter = ',', requires = "assign")]
+    pub workers: Vec<String>,
+    /// Program of a backend, or scripted:FILE to play it from a playbook
+    #[arg(long, value_name = "NAME=FILE", value_delimiter = ',', requires = "assign")]
+    pub backend_path: Vec<String>,
     #[command(flatten)]
     pub json: JsonArg,
 }

@@ -2,6 +2,7 @@
 
 mod accept;
 mod act;
+mod assignment;
 mod attempts;
 mod checkout;
 mod config_show;
@@ -49,7 +50,7 @@ pub async fn dispatch(settings: Settings) -> Result<Exit> {
     let context = Context::new(&settings)?;
     match settings.cli.command {
         Command::Run(args) => run::run(&context, *args).await,
-        Command::Plan(args) => plan::run(&args),
+        Command::Plan(args) => plan::run(&context, &args).await,
         Command::Init(args) => init::run(&context, &args).await,
         Command::Demo(args) => demo::run(&context, &args).await,
         Command::Status(args) => status::run(&context, &args).await,

@@ -140,7 +140,7 @@ pub async fn start_background(_: &Background) -> Result<()> {
 }
 
 /// Refuses.
-pub fn plan(_: &SpecFolder, _: &RunOptions, _: Option<u32>, _: bool) -> Result<PlanView> {
+pub fn plan(_: &SpecFolder, _: &RunOptions, _: Option<u32>, _: bool, _: &[roundtable_shared::answer::Proposal]) -> Result<PlanView> {
     Err(absent())
 }
 

@@ -2,6 +2,7 @@
 
 use roundtable_coordinator::plan::{self, PlanOptions};
 use roundtable_coordinator::preview::{self, PreviewError};
+use roundtable_shared::answer::Proposal;
 use roundtable_shared::view::{ExistingPulse, MirrorView, PlanView};
 use roundtable_shared::{Mode, RunOptions};
 
@@ -9,8 +10,8 @@ use crate::args::InitMode;
 use crate::failure::{Failure, Result};
 use crate::intake::SpecFolder;
 
-/// What the spec comes to.
-pub fn plan(spec: &SpecFolder, options: &RunOptions, slots: Option<u32>, strict: bool) -> Result<PlanView> {
+/// What the spec comes to, with what an assignment agent said of it.
+pub fn plan(spec: &SpecFolder, options: &RunOptions, slots: Option<u32>, strict: bool, said: &[Proposal]) -> Result<PlanView> {
     let options = PlanOptions {
         strict,
         with_optional: options.with_optional,
@@ -19,7 +20,7 @@ pub fn plan(spec: &SpecFolder, options: &RunOptions, slots: Option<u32>, strict:
         ignore_case: options.ignore_case,
         slots: slots.map(|slots| slots as usize),
     };
-    Ok(plan::plan(&spec.files, &options))
+    Ok(plan::plan_assigned(&spec.files, &options, said))
 }
 
 /// The mirror files before anything ran: assigned by the rules in legacy mode, left open otherwise.

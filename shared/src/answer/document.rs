@@ -113,7 +113,7 @@ mod tests {
         let told = problems(text);
         for wanted in [
             "unit -, extra: there is no such key",
-            "unit 1, writes: \"not-a-list\" is not a list of texts",
+            "unit 1, writes: `\"not-a-list\"` is not a list of texts",
             "unit 1, owner: there is no such field",
             "unit 1, criticality: `huge` is unknown",
             "unit 1, task_id: it is assigned twice",
@@ -122,7 +122,7 @@ mod tests {
             "unit 1.1, task_id: 1.1 is a subtask of unit 1",
             "unit 9, task_id: there is no unit 9",
             "unit ?, task_id: an entry of dispatch_units names no unit",
-            "unit -, dispatch_units[5]: \"3\" is no object",
+            "unit -, dispatch_units[5]: `\"3\"` is no object",
             "unit 3, owner_agent: `nobody` is no backend of this run; use codex, gemini",
             "unit 1, depends_on: 1 -> 2 would close a cycle",
         ] {

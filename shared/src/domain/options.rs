@@ -161,6 +161,8 @@ pub struct RunOptions {
     pub with_optional: bool,
     /// Units to run; empty = all.
     pub only: Vec<String>,
+    /// Only the assignment is wanted: the run rests once its units are planned.
+    pub plan_only: bool,
     /// Whether the coordinator runs inside `orchctl run` (missing backends are replaced at once).
     pub embedded: bool,
     /// Whether manifest paths are compared case-folded (`core.ignorecase` of the repository).
@@ -190,6 +192,7 @@ impl Default for RunOptions {
             session_name: "roundtable".to_owned(),
             with_optional: false,
             only: Vec::new(),
+            plan_only: false,
             embedded: false,
             ignore_case: false,
             limits: RunLimits::default(),

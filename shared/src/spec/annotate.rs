@@ -67,9 +67,11 @@ impl Wanted {
 
     fn is_said_by(&self, unit: &Unit) -> bool {
         let same = |wanted: &Option<BTreeSet<String>>, list: &[String]| {
-            wanted.as_ref().is_none_or(|wanted| *wanted == list.iter().cloned().collect())
+            wanted.as_ref().is_none_or(|wanted| *wanted == list.iter().cloned().collect::<BTreeSet<_>>())
         };
-        same(&self.writes, &unit.writes) && same(&self.reads, &unit.reads) && self.depends_on == unit.depends_on.iter().cloned().collect()
+        same(&self.writes, &unit.writes)
+            && same(&self.reads, &unit.reads)
+            && self.depends_on == unit.depends_on.iter().cloned().collect::<BTreeSet<_>>()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::plan::AssignmentView;
 use super::query::RunSelector;
 
 /// An act.
@@ -53,6 +54,11 @@ pub enum OperationAct {
         /// Reads.
         #[serde(default)]
         reads: Option<Vec<String>>,
+    },
+    /// Keep what an assignment agent answered before any run (the run named is ignored).
+    KeepAssignment {
+        /// It.
+        assignment: AssignmentView,
     },
     /// Change assignments by a document: all of it, or nothing.
     AssignDocument {

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{TaskId, UnitId};
+use crate::answer::Proposal;
+use crate::ids::{BackendName, TaskId, UnitId};
 
 /// What a spec comes to, before anything runs. Present, as far as it could be read, also when there are errors.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -91,4 +92,18 @@ pub struct ProblemView {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
 fn is_zero(count: &u32) -> bool {
     *count == 0
+}
+
+/// What an assignment agent answered, and to which question.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AssignmentView {
+    /// Names what it was asked about.
+    pub inputs_digest: String,
+    /// Who was asked.
+    pub backend: BackendName,
+    /// With which model; empty = the backend's own.
+    #[serde(default)]
+    pub model: String,
+    /// The answer, as far as it could be taken.
+    pub proposals: Vec<Proposal>,
 }

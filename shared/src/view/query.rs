@@ -115,6 +115,12 @@ pub enum Query {
         #[serde(flatten)]
         existing: ExistingPulse,
     },
+    /// What the assignment agent of a run answered: `Option<AssignmentView>`.
+    Assignment {
+        /// Which run.
+        #[serde(flatten)]
+        run: RunSelector,
+    },
     /// The unfinished run of a source, if one: `Option<RunLine>`.
     FindSource {
         /// Real path of the common git directory.

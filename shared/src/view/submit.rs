@@ -74,6 +74,9 @@ pub struct SubmitReply {
     /// What importing a state came to, as far as the user should know.
     #[serde(default)]
     pub notices: Vec<String>,
+    /// Names what an assignment agent is asked about; empty where no run was made.
+    #[serde(default)]
+    pub inputs_digest: String,
     /// Units that will run.
     pub units: u32,
     /// Least number of agent calls still to make.

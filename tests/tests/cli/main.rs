@@ -12,6 +12,7 @@ mod journey;
 mod looking;
 mod manual;
 mod mirrors;
+mod planning;
 mod refs;
 mod running;
 mod settings;

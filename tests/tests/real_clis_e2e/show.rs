@@ -101,6 +101,21 @@ fn codex_alone_does_it_all() {
     world.close();
 }
 
+#[test]
+#[ignore = "needs the agent CLIs: .ci/install-clis; .ci/run slow runs it"]
+fn codex_assigns_before_anything_runs_and_is_not_asked_again() {
+    let world = World::open(SCRIPT, &FILES);
+    let plan = world.json(&["plan", "--spec", SPEC_DIR, "--assign", "codex"]);
+    assert!(plan["waves"].as_u64().is_some_and(|waves| waves > 0), "{plan:#}");
+    let asked = |world: &World| world.server.seen().iter().filter(|seen| seen.tag.contains("/-/assign/")).count();
+    let before = asked(&world);
+    assert!(before > 0, "codex was asked by its model");
+    assert_eq!(world.json(&["runs"]), serde_json::json!([]), "no run was made");
+    world.orchctl(&["run", "--yes", "--mode", "deterministic", "--workers", "codex=2", "--spec", SPEC_DIR]).expect(0);
+    assert_eq!(asked(&world), before, "the run takes the answer");
+    world.close();
+}
+
 /// Three units whose reviews stay critical through all fixes, and are content in the fifth round.
 const STUBBORN_SPEC: [(&str, &str); 2] = [
     ("README.md", "# Three\n"),

@@ -12,6 +12,9 @@ use roundtable_shared::UnitId;
 use crate::state::{Park, Remark, Run, State, Unit};
 use crate::transition::{Fact, Transition};
 
+/// Answers kept for runs to come.
+const ASSIGNMENTS_MAX: usize = 32;
+
 impl State {
     /// The state after these transitions.
     pub fn fold<'a>(transitions: impl IntoIterator<Item = &'a Transition>) -> Self {
@@ -64,6 +67,12 @@ impl State {
             }
             Fact::AllPaused { note, by } => self.paused = Some(Remark { text: note.clone(), by: by.clone(), at: transition.at }),
             Fact::AllResumed { .. } => self.paused = None,
+            Fact::AssignmentKept { kept } => {
+                self.assignments.retain(|other| other.inputs_digest != kept.inputs_digest || other.answer.backend != kept.answer.backend);
+                self.assignments.push((**kept).clone());
+                let excess = self.assignments.len().saturating_sub(ASSIGNMENTS_MAX);
+                self.assignments.drain(..excess);
+            }
             other => debug_assert!(false, "{} names no run", other.kind()),
         }
     }

@@ -9,9 +9,9 @@ use roundtable_shared::spec::{assign_by_rules, plan_order};
 use roundtable_shared::{Assignment, BackendName, DecisionKind, Mode, OutcomeClass, RunId, UnitId, WorkerId};
 
 use super::report::{ended, provider_failed};
-use super::{Deciding, broad, consult, park, reassign};
+use super::{Deciding, broad, close, consult, park, reassign};
 use crate::command::{Report, RoleAnswer};
-use crate::state::{AttemptEnd, PlanSource, Run, Stage, Unit};
+use crate::state::{AssignAnswer, AttemptEnd, PlanSource, Run, Stage, Unit};
 use crate::transition::{AssignFailure, Fact};
 
 /// Answers of no use before rules decide: one, and once asked again.
@@ -54,8 +54,11 @@ fn cached(d: &Deciding<'_>, run: &RunId, backend: &BackendName) -> Option<Vec<Pr
     let model = now.model_of(backend);
     let mut earlier =
         d.state().created.iter().rev().filter_map(|id| d.state().run(id)).filter(|other| other.inputs_digest == now.inputs_digest);
-    let answer =
-        earlier.find_map(|other| other.assign_answer.as_ref().filter(|answer| answer.backend == *backend && answer.model == model))?;
+    let is_same = |answer: &&AssignAnswer| answer.backend == *backend && answer.model == model;
+    let of_runs = || earlier.find_map(|other| other.assign_answer.as_ref().filter(is_same));
+    let kept =
+        d.state().assignments.iter().rev().filter(|kept| kept.inputs_digest == now.inputs_digest).map(|kept| &kept.answer).find(is_same);
+    let answer = kept.or_else(of_runs)?;
     (!now.inputs_digest.is_empty()).then(|| answer.proposals.clone())
 }
 
@@ -163,6 +166,9 @@ pub(super) fn plan_units(d: &mut Deciding<'_>, run: &RunId, units: &[UnitId], so
     for problem in problems {
         d.notice(run, problem);
     }
+    if d.run(run).options.plan_only {
+        close::halt(d, run, "its units are planned, and no more was asked for".to_owned(), "coordinator".to_owned());
+    }
     if source != PlanSource::Manual {
         tell_without_manifest(d, run);
         consult::due(d, run, "units are planned");
@@ -170,11 +176,11 @@ pub(super) fn plan_units(d: &mut Deciding<'_>, run: &RunId, units: &[UnitId], so
     park::forget_missing(d, run);
 }
 
-/// Names the units that run alone because nobody knows what they write.
+/// Names the units that run alone because nobody knows what they write. A checkpoint waits for all before it by its nature.
 fn tell_without_manifest(d: &mut Deciding<'_>, run: &RunId) {
     let now = d.run(run);
     let open = || now.units().filter(|unit| unit.runs && !unit.state.is_terminal());
-    let alone: Vec<&str> = open().filter(|unit| unit.claims_all()).map(|unit| unit.id.as_str()).collect();
+    let alone: Vec<&str> = open().filter(|unit| unit.claims_all() && !unit.checkpoint).map(|unit| unit.id.as_str()).collect();
     if alone.is_empty() || open().count() < 2 {
         return;
     }

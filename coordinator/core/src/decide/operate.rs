@@ -15,6 +15,11 @@ pub(super) fn operate(d: &mut Deciding<'_>, operate: Operate) -> Result<(), Reje
     let Operate { run, by, act } = operate;
     let run = match (run, &act) {
         (_, Act::Drain { worker }) => return drain(d, worker),
+        (_, Act::KeepAssignment { kept }) => {
+            d.emit_fleet(Fact::AssignmentKept { kept: kept.clone() });
+            d.done("kept for the run that is to come");
+            return Ok(());
+        }
         (None, Act::Pause { note }) => return pause_all(d, note.clone(), by),
         (None, Act::Resume) => return resume_all(d, by),
         (None, _) => return Err(Rejection::invalid("only pause and resume can be done to all runs at once; name a run")),
@@ -52,7 +57,7 @@ pub(super) fn operate(d: &mut Deciding<'_>, operate: Operate) -> Result<(), Reje
             Ok(())
         }
         Act::Attach { options, mode } => attach::attach(d, &run, &options, mode),
-        Act::Drain { .. } => Ok(()),
+        Act::Drain { .. } | Act::KeepAssignment { .. } => Ok(()),
     }
 }
 

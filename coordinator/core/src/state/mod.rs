@@ -40,12 +40,23 @@ pub struct State {
     pub parks: BTreeMap<ParkKey, Park>,
     /// `pause --all`.
     pub paused: Option<Remark>,
+    /// Answers of assignment agents that were asked before a run was made, oldest first.
+    pub assignments: Vec<KeptAssignment>,
     /// How long accepted work took, per backend and kind of unit: ranks implements.
     pub learned: BTreeMap<(BackendName, UnitType), Learned>,
     /// Index: live attempts of each worker.
     pub live: BTreeMap<WorkerId, BTreeSet<AttemptKey>>,
     /// Transitions folded so far: the log's sequence number.
     pub seq: u64,
+}
+
+/// An assignment for a run that is still to come.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct KeptAssignment {
+    /// Names what it was asked about.
+    pub inputs_digest: String,
+    /// The answer.
+    pub answer: AssignAnswer,
 }
 
 /// What is parked: a backend with the account it uses.

@@ -191,7 +191,7 @@ pub struct Assigning {
 }
 
 /// What an assignment agent answered, as far as it could be taken.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AssignAnswer {
     /// Who was asked.
     pub backend: BackendName,
