@@ -70,9 +70,9 @@ impl<R> Pending<R> {
     }
 
     /// Lets out what waited, given the last row of the log that is durable. `Err` gives the batch back: it is not durable yet.
-    pub fn release(self, durable_seq: u64) -> Result<Released<R>, Self> {
+    pub fn release(self, durable_seq: u64) -> Result<Released<R>, Box<Self>> {
         if durable_seq < self.through_seq {
-            return Err(self);
+            return Err(Box::new(self));
         }
         let Change { transitions, effects, refused, .. } = self.change;
         Ok(Released { transitions, answers: self.answers, effects, refused })

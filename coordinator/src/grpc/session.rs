@@ -56,6 +56,10 @@ impl Unread {
 impl Drop for Unread {
     fn drop(&mut self) {
         let Some((worker, session)) = self.of.take() else { return };
+        // Where the runtime has ended, so has the driver.
+        if tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
         debug!(%worker, session, "the session ended before it was read");
         let handle = self.handle.clone();
         crate::tasks::spawn("unread-session", async move {

@@ -41,6 +41,8 @@ fn waits_for_leave() -> Playbook {
 }
 
 struct Waiting {
+    /// Goes before what lies on it.
+    disk: Option<SmallDisk>,
     stage: Stage,
     worker: Process,
     run: Process,
@@ -57,7 +59,7 @@ impl Waiting {
         let worker = stage.sandbox.worker(["--name", "w", "--backend", &backend, "--workspace", workspace.to_str().unwrap()]);
         let run = stage.run([]);
         stage.wait_for_attempt("the agent to begin", "1", |attempt| !attempt["started_at"].is_null());
-        Self { stage, worker, run, workspace }
+        Self { disk: None, stage, worker, run, workspace }
     }
 
     fn give_leave(&self) {
@@ -127,8 +129,9 @@ fn work_that_the_coordinators_repository_cannot_take_yet_waits_and_is_not_done_a
 fn a_full_disk_is_said_what_is_asked_is_kept_and_the_run_goes_on_when_there_is_room() {
     let sandbox = Sandbox::new();
     let disk = SmallDisk::mount(sandbox.data_dir().to_owned(), 24);
-    let waiting = Waiting::on(sandbox, |_| {});
+    let mut waiting = Waiting::on(sandbox, |_| {});
     let filler = disk.dir.join("filler");
+    waiting.disk = Some(disk);
     fill(&filler);
     let refused = waiting.stage.ask(["pause", &waiting.stage.run_id()]).expect(1);
     assert!(refused.said().contains("No space left on device"), "{}", refused.said());

@@ -60,7 +60,7 @@ fn last_word(told: Option<ErrorCode>, why: &str) -> Option<Verdict> {
     }
 }
 
-/// The coordinator's answer to a report; `None`: not now.
+/// The coordinator's answer to a report; `Err`: not now, and why.
 fn verdict_of(verdict: v1::Verdict) -> Result<Verdict, String> {
     match verdict.kind() {
         v1::verdict::Kind::Accepted => Ok(Verdict::Accepted),

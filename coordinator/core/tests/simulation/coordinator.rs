@@ -179,7 +179,7 @@ impl World {
         let quiet = pending.transitions().is_empty();
         if !quiet {
             pending = match pending.release(self.log.len() as u64) {
-                Err(pending) => pending,
+                Err(pending) => *pending,
                 Ok(_) => return self.fail("I14", "a batch is let out before it is appended".to_owned()),
             };
         }
