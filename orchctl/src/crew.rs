@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Name of the slots that run check commands: no agent.
+const CHECK: &str = "check";
+
 /// What a crew is made of. Plain data: the background process gets it as JSON.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct CrewOptions {
@@ -21,7 +24,8 @@ impl CrewOptions {
                 .iter()
                 .any(|pair| pair.split_once('=').is_some_and(|(name, file)| name == worker && file.starts_with("scripted:")))
         };
-        !self.workers.is_empty() && self.workers.iter().all(|worker| worker.starts_with("scripted:") || played(name_of(worker)))
+        let mut agents = self.workers.iter().filter(|worker| name_of(worker) != CHECK).peekable();
+        agents.peek().is_some() && agents.all(|worker| worker.starts_with("scripted:") || played(name_of(worker)))
     }
 }
 
@@ -55,5 +59,7 @@ mod tests {
         assert!(!options(&["codex=2"], &["codex=/usr/bin/codex"]).is_scripted());
         assert!(!options(&["scripted:play.json", "gemini"], &[]).is_scripted());
         assert!(!options(&[], &[]).is_scripted());
+        assert!(options(&["scripted:play.json=4", "check=4"], &[]).is_scripted(), "a check is nobody who is paid");
+        assert!(!options(&["check=4"], &[]).is_scripted(), "the agents are those that are found");
     }
 }

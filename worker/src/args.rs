@@ -105,7 +105,8 @@ pub struct JoinArgs {
     /// live one of this user on this host]
     pub url: Option<String>,
     /// Backend to serve: codex, gemini, codex-review, opencode, scripted:FILE, or
-    /// a configured name; =SLOTS for more than one at a time
+    /// a configured name; =SLOTS for more than one at a time. check=SLOTS: checks at
+    /// a time [default: 1]
     #[arg(long = "backend", value_name = "NAME[=SLOTS]", required = true, value_delimiter = ',', value_parser = parse_backend)]
     pub backends: Vec<BackendSlots>,
     /// Program of a backend, or scripted:FILE to play it from a playbook

@@ -139,7 +139,8 @@ pub struct PlanOptions {
 #[command(next_help_heading = "Workers")]
 pub struct FleetOptions {
     /// Agents to start here, like codex=2,gemini=1 or scripted:FILE=4 [default: 2 of
-    /// each agent CLI found, where no coordinator is running yet]
+    /// each agent CLI found, where no coordinator is running yet]. check=4: so many
+    /// checks at a time [default: 1]
     #[arg(long, value_name = "B=N,…", value_delimiter = ',')]
     pub workers: Vec<String>,
     /// Program of a backend, or scripted:FILE to play it from a playbook

@@ -22,6 +22,8 @@ use crate::failure::{Failure, Result};
 
 /// Slots of each agent CLI found, where nothing was said.
 const DEFAULT_SLOTS: u32 = 2;
+/// Name of the slots that run check commands.
+const CHECK: &str = "check";
 /// How long joining may take before it counts as failed: each CLI is asked for its version.
 const JOIN_WAIT: Duration = Duration::from_secs(60);
 
@@ -37,7 +39,7 @@ pub struct Crew {
 /// The backends a crew offers, by name.
 pub fn agents(config: &Config, options: &CrewOptions) -> Result<Vec<String>> {
     let host = host(config, options)?;
-    Ok(backends(&host, options)?.into_iter().map(|backend| backend.name).collect())
+    Ok(backends(&host, options)?.into_iter().map(|backend| backend.name).filter(|name| name != CHECK).collect())
 }
 
 /// Whether every playbook that is named is there and can be understood: so that it is said before anything is started, and also where nothing would be.
@@ -60,11 +62,19 @@ pub fn check_playbooks(options: &CrewOptions) -> Result<()> {
 
 /// The backends with their slots.
 fn backends(host: &Arc<Host>, options: &CrewOptions) -> Result<Vec<BackendSlots>> {
-    let mut backends = if options.workers.is_empty() { found(host)? } else { named(options)? };
+    let mut backends = if options.workers.is_empty() { found(host)? } else { with_agents(host, named(options)?) };
     if let Some(max) = options.slots_max {
         bound(&mut backends, max);
     }
     Ok(backends)
+}
+
+/// Slots for checks alone leave the agents to be found.
+fn with_agents(host: &Arc<Host>, mut named: Vec<BackendSlots>) -> Vec<BackendSlots> {
+    if named.iter().all(|backend| backend.name == CHECK) {
+        named.extend(found(host).unwrap_or_default());
+    }
+    named
 }
 
 fn named(options: &CrewOptions) -> Result<Vec<BackendSlots>> {
@@ -83,12 +93,13 @@ fn found(host: &Arc<Host>) -> Result<Vec<BackendSlots>> {
     Ok(found.into_iter().map(|name| BackendSlots { name: name.to_string(), slots: Some(DEFAULT_SLOTS) }).collect())
 }
 
-/// Takes slots away from the largest until no more than `max` are left; each backend keeps one.
+/// Takes slots of agents away from the largest until no more than `max` are left; each backend keeps one.
 fn bound(backends: &mut [BackendSlots], max: u32) {
     let slots = |backend: &BackendSlots| backend.slots.unwrap_or(1);
-    while backends.iter().map(slots).sum::<u32>() > max {
-        match backends.iter_mut().max_by_key(|backend| backend.slots.unwrap_or(1)) {
-            Some(backend) if backend.slots.unwrap_or(1) > 1 => backend.slots = Some(backend.slots.unwrap_or(1) - 1),
+    let mut agents: Vec<&mut BackendSlots> = backends.iter_mut().filter(|backend| backend.name != CHECK).collect();
+    while agents.iter().map(|backend| slots(backend)).sum::<u32>() > max {
+        match agents.iter_mut().max_by_key(|backend| slots(backend)) {
+            Some(backend) if slots(backend) > 1 => backend.slots = Some(slots(backend) - 1),
             _ => return,
         }
     }
@@ -250,10 +261,10 @@ mod tests {
     #[test]
     fn slots_are_bounded_from_the_largest_down() {
         let backend = |name: &str, slots| BackendSlots { name: name.into(), slots: Some(slots) };
-        let mut backends = [backend("a", 5), backend("b", 1), backend("c", 2)];
+        let mut backends = [backend("a", 5), backend("b", 1), backend("c", 2), backend("check", 7)];
         bound(&mut backends, 4);
-        assert_eq!(backends.iter().map(|backend| backend.slots).collect::<Vec<_>>(), [Some(2), Some(1), Some(1)]);
+        assert_eq!(backends.iter().map(|backend| backend.slots).collect::<Vec<_>>(), [Some(2), Some(1), Some(1), Some(7)]);
         bound(&mut backends, 1);
-        assert!(backends.iter().all(|backend| backend.slots == Some(1)));
+        assert_eq!(backends.iter().map(|backend| backend.slots).collect::<Vec<_>>(), [Some(1), Some(1), Some(1), Some(7)]);
     }
 }

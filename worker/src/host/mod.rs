@@ -128,7 +128,7 @@ impl AgentHost {
         offers.push(BackendOffer {
             name: BackendName::from(CHECK),
             pool: CHECK.to_owned(),
-            slots: 1,
+            slots: check_slots(&options.backends),
             version: String::new(),
             account: String::new(),
             serves_all: false,
@@ -291,10 +291,16 @@ struct Wanted {
     slots: u32,
 }
 
-/// What was asked for, with `codex-review` beside `codex` on the same slots unless it has slots of its own.
+/// Checks that run at once: as many as asked for, one where nobody did.
+fn check_slots(asked: &[BackendSlots]) -> u32 {
+    asked.iter().rev().find(|each| each.name == CHECK).and_then(|each| each.slots).unwrap_or(1)
+}
+
+/// What agents were asked for, with `codex-review` beside `codex` on the same slots unless it has slots of its own.
 fn with_reviews(asked: &[BackendSlots], host: &Arc<Host>) -> Vec<Wanted> {
+    let agents = asked.iter().filter(|each| each.name != CHECK);
     let mut wanted: Vec<Wanted> =
-        asked.iter().map(|each| Wanted { name: each.name.clone(), pool: each.name.clone(), slots: each.slots.unwrap_or(1) }).collect();
+        agents.map(|each| Wanted { name: each.name.clone(), pool: each.name.clone(), slots: each.slots.unwrap_or(1) }).collect();
     let codex = wanted.iter().find(|each| each.name == "codex").map(|each| each.slots);
     let explicit = wanted.iter().any(|each| each.name == "codex-review");
     if let Some(slots) = codex

@@ -43,6 +43,7 @@ async fn agents(seat: &Seat, prepared: &Prepared, brings_crew: bool) -> Result<V
     }
     let workers: Vec<WorkerView> = seat.api().query(&Query::Workers).await?;
     agents.extend(workers.into_iter().filter(|worker| worker.status != "gone").flat_map(|worker| worker.backends.into_keys()));
+    agents.retain(|name| name != "check");
     agents.sort();
     agents.dedup();
     Ok(agents)
