@@ -95,7 +95,7 @@ impl Footing {
 
 /// Where the branch is being moved to.
 fn intended(run: &Run) -> Option<CommitId> {
-    run.in_flight.as_ref().filter(|flight| flight.intended).and_then(|flight| Some(flight.candidate.as_ref()?.commit.clone()))
+    run.train.destination().cloned()
 }
 
 fn attempts(run: &Run) -> Vec<(AttemptKey, CommitId)> {

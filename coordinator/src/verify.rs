@@ -160,8 +160,7 @@ async fn refs(repository: &Repository, run: &Run, report: &mut Report) -> Result
 
 /// A coordinator that was killed may have moved the branch to the commit it meant to, and not yet said so: the next one does.
 async fn is_on_its_way(repository: &Repository, run: &Run, found: &CommitId) -> Result<bool, RepositoryError> {
-    let meant = run.in_flight.as_ref().filter(|flight| flight.intended).and_then(|flight| flight.candidate.as_ref());
-    if meant.is_some_and(|candidate| candidate.commit == *found) {
+    if run.train.destination() == Some(found) {
         return Ok(true);
     }
     Ok(run.stage == Stage::Closing && repository.goes_on_from(&run.tip, found).await?)

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::command::{Phase, RunSource};
 use crate::effect::Start;
 use crate::state::{
-    AttemptEnd, BaseCheck, Breach, Candidate, FixCause, InFlight, KeptAssignment, Learning, LostCause, Merging, ParkKey, PlanSource,
-    Release, Subtask, Work, WorkReport,
+    AttemptEnd, BaseCheck, Breach, Candidate, FixCause, InFlight, KeptAssignment, Learning, LostCause, Merging, Misfit, ParkKey,
+    PlanSource, Release, Subtask, Work, WorkReport,
 };
 
 /// Version of the rows' form.
@@ -165,14 +165,27 @@ pub enum Fact {
     BackoffSet { unit: UnitId, until: Option<WallMs>, avoid: Option<WorkerId> },
     /// How it leaves `blocked`.
     ReleaseSet { unit: UnitId, release: Option<Release> },
-    /// Its turn in the integration queue.
+    /// It joins the train.
     IntegrationStarted { flight: Box<InFlight> },
-    /// Its commit on the tip.
+    /// Its commit on the one ahead.
     CandidatePrepared { unit: UnitId, candidate: Candidate },
-    /// The branch may move from here on.
+    /// Its work does not go onto what is ahead.
+    CandidateMisfits { unit: UnitId, misfit: Misfit },
+    /// A check of its candidate ended: green, or the end of a red one's output.
+    CandidateChecked { unit: UnitId, red: Option<String> },
+    /// It is checked without those that were integrated since the train started, on that commit.
+    AloneStarted { unit: UnitId, tip: CommitId },
+    /// What comes of that.
+    AlonePrepared { unit: UnitId, commit: CommitId },
+    /// The branch may move from here on, past this unit and all ahead of it.
     IntegrationIntended { unit: UnitId },
-    /// It is not integrated now.
-    IntegrationDropped { unit: UnitId, reason: String },
+    /// It leaves the train, and those behind are prepared again; `judged`: for what its own candidate is.
+    IntegrationDropped {
+        unit: UnitId,
+        reason: String,
+        #[serde(default)]
+        judged: bool,
+    },
     /// The branch has moved (I1).
     Integrated { unit: UnitId, commit: CommitId, changed: Vec<String> },
     /// Nothing to integrate; its box is ticked in the next commit.
@@ -376,7 +389,7 @@ pub enum Counter {
     LostWorker(WorkerId),
     /// A hand-back; costs nothing.
     HandBack,
-    /// A red check of the candidate; counted from 0 with each candidate.
+    /// A red check of the candidate, as releases before the train counted it; the others say `CandidateChecked`.
     RedCheck,
 }
 
@@ -476,7 +489,8 @@ kinds! {
     RoundOpened => "round_opened", FindingRecorded => "finding_recorded", ReviewFailed => "review_failed", RoundConsolidated => "round_consolidated",
     HistoryAdded => "history_added", BlockedItemAdded => "blocked_item_added", BlockedItemCleared => "blocked_item_cleared", FixSet => "fix_set",
     Escalated => "escalated", Counted => "counted", CountersReset => "counters_reset", BackoffSet => "backoff_set", ReleaseSet => "release_set",
-    IntegrationStarted => "integration_started", CandidatePrepared => "candidate_prepared", IntegrationIntended => "integration_intended",
+    IntegrationStarted => "integration_started", CandidatePrepared => "candidate_prepared", CandidateMisfits => "candidate_misfits",
+    CandidateChecked => "candidate_checked", AloneStarted => "alone_started", AlonePrepared => "alone_prepared", IntegrationIntended => "integration_intended",
     IntegrationDropped => "integration_dropped", Integrated => "integrated", CompletedWithoutChange => "completed_without_change",
     DeferredFixAdded => "deferred_fix_added", LearningsAdded => "learnings_added", UnitImported => "unit_imported",
     BackendParked => "backend_parked", BackendAnswered => "backend_answered", BackendUnparked => "backend_unparked", AllPaused => "all_paused",

@@ -41,7 +41,7 @@ pub(super) async fn move_branch(parts: Parts, run: RunId, old: CommitId, new: Co
     };
     let said = match moved.await {
         Ok(()) => {
-            info!(%run, tip = %new, "a unit was integrated");
+            info!(%run, tip = %new, "the run's branch was moved");
             ShellAnswer::BranchMoved { run, tip: new }
         }
         Err(error) => failed(run, None, "the run's branch could not be moved", &error),

@@ -91,7 +91,7 @@ pub fn status(state: &State, fleet: &Fleet, now: Now, run: &Run) -> StatusView {
 }
 
 fn is_busy(run: &Run) -> bool {
-    let integrates = run.in_flight.as_ref().is_some_and(|flight| flight.intended || flight.candidate.is_none());
+    let integrates = run.train.is_moving() || run.train.flights.iter().any(|flight| flight.is_preparing());
     run.has_live_attempts() || integrates || run.units().any(|unit| unit.merging.is_some())
 }
 

@@ -3,6 +3,7 @@
 
 mod attempt;
 mod run;
+mod train;
 mod unit;
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Folds facts about a run as a whole: its life, plan, decisions, orchestrator and integration queue.
+//! Folds facts about a run as a whole: its life, plan, decisions and orchestrator.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use roundtable_shared::manifest::Manifest;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{Assignment, BackendName, Mode, RunId, UnitId, UnitState, UnitType};
 
-use super::unit_mut;
+use super::{train, unit_mut};
 use crate::state::{
     Accepted, AssignAnswer, Assigning, BaseCheck, Ended, Ending, HeldPhases, Integration, Learned, Notice, Orchestrator, Plan, PlanSource,
-    Remark, Run, Stage, Step, Unit, Wanted,
+    Remark, Run, Stage, Step, Train, Unit, Wanted,
 };
 use crate::transition::{AssignFailure, Fact, NewUnit, RunCreated};
 
@@ -56,7 +56,7 @@ pub(super) fn create(id: &RunId, at: WallMs, created: &RunCreated) -> Run {
         deferred_fixes: Vec::new(),
         learnings: Vec::new(),
         integrations: Vec::new(),
-        in_flight: None,
+        train: Train::default(),
         unticked: Vec::new(),
         base_check: BaseCheck::None,
         infra_used: 0,
@@ -131,7 +131,7 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &BTreeMap<(
             run.blocked_items.push((**item).clone());
         }
         Fact::BlockedItemCleared { unit } => run.blocked_items.retain(|item| item.task_id.as_str() != unit.as_str()),
-        _ => return life(run, at, fact) || decide(run, fact) || consult(run, at, fact) || integrate(run, at, fact),
+        _ => return life(run, at, fact) || decide(run, fact) || consult(run, at, fact) || train::apply(run, at, fact),
     }
     true
 }
@@ -233,42 +233,6 @@ fn consult(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
         Fact::PhasesHeld { phases, until } => {
             let held = HeldPhases { phases: phases.iter().copied().collect(), until: *until };
             agent.held = (!held.phases.is_empty()).then_some(held);
-        }
-        _ => return false,
-    }
-    true
-}
-
-fn integrate(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
-    match fact {
-        Fact::IntegrationStarted { flight } => run.in_flight = Some((**flight).clone()),
-        Fact::CandidatePrepared { unit, candidate } => {
-            // The one retry is each candidate's.
-            if let Some((_, unit)) = unit_mut(run, unit) {
-                unit.counters.red_checks = 0;
-            }
-            if let Some(flight) = &mut run.in_flight {
-                flight.candidate = Some(candidate.clone());
-            }
-        }
-        Fact::IntegrationIntended { .. } => {
-            if let Some(flight) = &mut run.in_flight {
-                flight.intended = true;
-            }
-        }
-        Fact::IntegrationDropped { .. } => run.in_flight = None,
-        Fact::Integrated { unit, commit, changed } => {
-            let owed = run.in_flight.take().map(|flight| flight.owed).unwrap_or_default();
-            run.unticked.retain(|unit| !owed.contains(unit));
-            run.integrations.push(Integration { unit: Some(unit.clone()), commit: commit.clone(), changed: changed.clone(), at });
-            run.tip = commit.clone();
-            if let Some((_, unit)) = unit_mut(run, unit) {
-                unit.commit = Some(commit.clone());
-            }
-        }
-        Fact::CompletedWithoutChange { unit } => {
-            run.in_flight = None;
-            run.unticked.push(unit.clone());
         }
         _ => return false,
     }

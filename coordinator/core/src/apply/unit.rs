@@ -6,7 +6,7 @@ use roundtable_shared::manifest::PathSet;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{AttemptNo, BackendName, Role, UnitId, UnitState, UnitType};
 
-use super::unit_mut;
+use super::{train, unit_mut};
 use crate::state::{Counters, Learned, Run, Unit};
 use crate::transition::{Counter, Fact, UnitImport};
 
@@ -48,8 +48,10 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &mut Durati
             note(run, unit);
         }
         Fact::Counted { unit, what } => {
-            if *what == Counter::Infra {
-                run.infra_used += 1;
+            match what {
+                Counter::Infra => run.infra_used += 1,
+                Counter::RedCheck => train::count_red(run, unit),
+                _ => {}
             }
             change(run, unit, |unit| count(unit, what));
         }
@@ -167,7 +169,7 @@ fn count(unit: &mut Unit, what: &Counter) {
             counters.lost_workers.insert(worker.clone());
         }
         Counter::HandBack => counters.hand_backs += 1,
-        Counter::RedCheck => counters.red_checks += 1,
+        Counter::RedCheck => {}
     }
 }
 

@@ -1,9 +1,9 @@
-//! What follows by itself once something has changed in a run: freed paths are claimed, blocked units released, rounds consolidated, the next
-//! integration started, the run ended. Derived from the state alone, so that nothing is ever forgotten (I7).
+//! What follows by itself once something has changed in a run: freed paths are claimed, blocked units released, rounds consolidated, the train
+//! judged, moved and joined, the run ended. Derived from the state alone, so that nothing is ever forgotten (I7).
 
 use roundtable_shared::{Role, RunId, UnitId, UnitState};
 
-use super::{Deciding, close, contend, integrate, merge, review, step};
+use super::{Deciding, close, contend, integrate, judge, land, merge, review, step};
 use crate::state::{FixCause, Release};
 use crate::transition::Fact;
 
@@ -20,6 +20,8 @@ pub(crate) fn advance(d: &mut Deciding<'_>, run: &RunId) {
             contend::claim_freed(d, run);
             release_blocked(d, run);
             review::consolidate_ready(d, run);
+            land::intend(d, run);
+            judge::judge_head(d, run);
             integrate::start_next(d, run);
             step::close_when_done(d, run);
             close::end_when_done(d, run);

@@ -2,7 +2,7 @@
 
 use roundtable_shared::{DecisionKind, Mode, RunId, RunOptions};
 
-use super::{Deciding, consult, shell, step, withdraw};
+use super::{Deciding, consult, integrate, shell, step, withdraw};
 use crate::change::Rejection;
 use crate::state::BaseCheck;
 use crate::transition::Fact;
@@ -32,8 +32,9 @@ pub(super) fn attach(d: &mut Deciding<'_>, run: &RunId, given: &RunOptions, mode
     Ok(())
 }
 
-/// Another check: what the earlier one said of the base is void, and so is what was asked about it.
+/// Another check: what the earlier one said of the base and of candidates is void, and so is what was asked about it.
 fn check_anew(d: &mut Deciding<'_>, run: &RunId) {
+    integrate::drop_all(d, run, "there is another check");
     let asked = DecisionKind::CheckRedOnBase.id(None);
     if d.is_open(run, &asked) {
         withdraw(d, run, &asked, "there is another check");

@@ -43,8 +43,8 @@ pub(super) fn cancel_act(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId) -> Re
 
 /// A person ends the run.
 pub(super) fn cancel_run(d: &mut Deciding<'_>, run: &RunId, by: String) -> Result<(), Rejection> {
-    let intended = d.run(run).in_flight.as_ref().filter(|flight| flight.intended).map(|flight| flight.unit.clone());
-    let open = d.run(run).units().filter(|unit| unit.runs && !unit.state.is_terminal() && Some(&unit.id) != intended.as_ref());
+    let now = d.run(run);
+    let open = now.units().filter(|unit| unit.runs && !unit.state.is_terminal() && !now.train.is_intended(&unit.id));
     let open: Vec<UnitId> = open.map(|unit| unit.id.clone()).collect();
     for unit in open {
         end_unit(d, run, &unit, UnitState::Cancelled, "the run was cancelled".to_owned());
@@ -95,8 +95,7 @@ fn check_can_end(d: &Deciding<'_>, run: &RunId, unit: &UnitId, and_dependants: b
     }
     let run_now = d.run(run);
     let units = if and_dependants { with_dependants(run_now, unit) } else { vec![unit.clone()] };
-    let flying = run_now.in_flight.as_ref().filter(|flight| flight.intended && units.contains(&flight.unit));
-    match flying {
+    match run_now.train.intended().find(|flight| units.contains(&flight.unit)) {
         Some(flight) => Err(Rejection::conflict(format!("unit {} is being integrated at this moment; ask again", flight.unit))),
         None => Ok(()),
     }

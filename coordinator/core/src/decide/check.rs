@@ -1,16 +1,17 @@
-//! The user's check command: on the base before anything is integrated, then on each candidate (SEMANTICS §9).
+//! The user's check command: on the base before anything is integrated, then on each candidate (SEMANTICS §9). What a candidate's means is `judge`'s.
 
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{AttemptKey, DecisionKind, Finding, HistoryFinding, OutcomeClass, ReviewHistoryEntry, RunId, Severity, UnitId};
+use roundtable_shared::{AttemptKey, DecisionKind, OutcomeClass, RunId, UnitId};
 
 use super::failure::{self, Setback};
 use super::report::{ended, provider_failed};
-use super::{Deciding, fix, integrate, raise, review};
+use super::{Deciding, judge, raise};
 use crate::command::Report;
-use crate::state::{AttemptEnd, BaseCheck, FixCause};
-use crate::transition::{Counter, Fact};
+use crate::effect::Start;
+use crate::state::{AttemptEnd, BaseCheck};
+use crate::transition::Fact;
 
-/// Red checks of one candidate before it counts as red: one retry.
+/// Red checks of the base before it counts as red: one retry.
 const RED_MAX: u32 = 2;
 /// Times the check of the base may be lost before it counts as red.
 const BASE_LOST_MAX: u32 = 5;
@@ -54,63 +55,21 @@ fn record(d: &mut Deciding<'_>, report: &Report, found: &Found) {
     }
 }
 
-/// The outcome of the check of a candidate.
+/// The outcome of the check of a unit in the train.
 pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, report: &Report) {
     let found = found(report);
     record(d, report, &found);
-    let waived = d.run(run).base_check == BaseCheck::Waived;
+    let start = d.state().attempt(&report.lease.key).map(|attempt| attempt.start.clone());
+    let Some(Start::Commit(of)) = start else { return };
     match found {
-        Found::Green => {
-            if waived {
-                d.emit(run, Fact::BaseChecked { result: BaseCheck::Green });
-            }
-            integrate::intend(d, run, unit);
-        }
-        Found::Red(_) if waived => {
-            d.notice(run, format!("the check is red after unit {unit}, as it was before the first: not held against it"));
-            integrate::intend(d, run, unit);
-        }
-        Found::Red(evidence) => {
-            d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::RedCheck });
-            if d.unit(run, unit).counters.red_checks >= RED_MAX {
-                red(d, run, unit, evidence);
-            }
-        }
+        Found::Green => judge::checked(d, run, unit, &of, None),
+        Found::Red(evidence) => judge::checked(d, run, unit, &of, Some(evidence)),
         Found::Lost(_) => {
             let Some(setback) = Setback::of(d.state(), report) else { return };
             failure::setback(d, run, Some(unit), &setback);
         }
         Found::Parked => {}
     }
-}
-
-/// Red counts as a major finding.
-fn red(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, evidence: String) {
-    integrate::drop_flight_of(d, run, unit, "its check is red");
-    let now = d.unit(run, unit);
-    let (round, fixes) = (now.round, now.fix_attempts);
-    let checks = now.findings.iter().filter(|finding| finding.reviewer.starts_with("check-")).count();
-    let summary = "the check command fails with this unit on the run's branch".to_owned();
-    let finding = Finding {
-        task_id: unit.task(),
-        reviewer: format!("check-{unit}-{}", checks + 1),
-        round,
-        severity: Severity::Major,
-        summary: summary.clone(),
-        details: Some(evidence.clone()),
-        issues: Vec::new(),
-        created_at: d.now.wall,
-    };
-    d.emit(run, Fact::FindingRecorded { unit: unit.clone(), finding: Box::new(finding) });
-    let entry = ReviewHistoryEntry {
-        attempt: fixes,
-        severity: Severity::Major,
-        findings: vec![HistoryFinding { severity: Severity::Major, summary: summary.clone(), details: Some(evidence.clone()) }],
-        reviewed_at: d.now.wall,
-    };
-    d.emit(run, Fact::HistoryAdded { unit: unit.clone(), entry: Box::new(entry) });
-    review::send_back_item(d, run, unit, Severity::Major, &summary);
-    fix::want_fix(d, run, unit, FixCause::CheckRed { evidence });
 }
 
 /// The outcome of the check of the base.

@@ -23,14 +23,12 @@ pub(super) fn finish_ending(d: &mut Deciding<'_>, run: &RunId) {
     for unit in working {
         failure::back_to_waiting(d, run, &unit);
     }
-    if let Some(flight) = d.run(run).in_flight.as_ref().map(|flight| flight.unit.clone()) {
-        integrate::drop_flight_of(d, run, &flight, &reason);
-    }
+    integrate::drop_all(d, run, &reason);
     let merging: Vec<UnitId> = d.run(run).units().filter(|unit| unit.merging.is_some()).map(|unit| unit.id.clone()).collect();
     for unit in merging {
         d.emit(run, Fact::MergeSet { unit, merging: None });
     }
-    if d.run(run).in_flight.is_none() {
+    if d.run(run).train.flights.is_empty() {
         end(d, run, 1, reason);
     }
 }
@@ -38,7 +36,7 @@ pub(super) fn finish_ending(d: &mut Deciding<'_>, run: &RunId) {
 /// Every unit that runs is at its end: hear the orchestrator, make the closing commit, end.
 pub(super) fn end_when_done(d: &mut Deciding<'_>, run: &RunId) {
     let now = d.run(run);
-    if now.stage != Stage::Working || !now.is_done() || now.in_flight.is_some() || now.halted.is_some() {
+    if now.stage != Stage::Working || !now.is_done() || !now.train.flights.is_empty() || now.halted.is_some() {
         return;
     }
     if consult::is_owed_at_end(now) {

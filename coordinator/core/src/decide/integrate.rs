@@ -1,83 +1,110 @@
-//! The integration queue: one unit at a time, in order of final review, intent before the branch moves (SEMANTICS §9, I1).
+//! Joining the integration train, in order of final review: each unit's commit is prepared on the one ahead of it. And leaving it before its end.
 
-use roundtable_shared::{BackendName, CommitId, DecisionKind, Role, RunId, SubtaskState, TaskId, UnitId, UnitState};
+use std::collections::BTreeSet;
 
-use super::blocking::{Block, block};
+use roundtable_shared::{BackendName, CommitId, Role, RunId, SubtaskState, TaskId, UnitId};
+
 use super::manifest::{judge, keeps_agents_md};
-use super::{Deciding, close, consult, fix, review, step};
+use super::{Deciding, attempt, step};
 use crate::command::{Phase, Prepared};
 use crate::effect::{Effect, PrepareIntegration};
-use crate::state::{BaseCheck, Candidate, FixCause, InFlight, Run, Stage, Unit};
+use crate::schedule::CHECK_BACKEND;
+use crate::state::{BaseCheck, Candidate, InFlight, Misfit, Run, Stage, Unit};
 use crate::transition::Fact;
+
+/// Candidates that are prepared ahead, however few check slots there are, and however many: a unit that leaves has those behind it prepared again.
+const TRAIN_MIN: usize = 4;
+const TRAIN_MAX: usize = 64;
 
 /// Whether integration waits for checks, and for what.
 pub(crate) fn is_gated_by_check(run: &Run) -> bool {
     matches!(run.base_check, BaseCheck::Wanted { .. } | BaseCheck::Red { .. })
 }
 
-/// Starts the next integration, if one may start.
+/// How many units the train takes: twice as many as can be checked at once.
+fn train_max(d: &Deciding<'_>) -> usize {
+    let here = d.fleet.workers.values().filter(|worker| worker.is_here(d.now));
+    let offers = here.flat_map(|worker| worker.offers.values()).filter(|offer| offer.offer.name.as_str() == CHECK_BACKEND);
+    let slots: usize = offers.filter(|offer| offer.is_usable(d.now)).map(|offer| offer.offer.slots as usize).sum();
+    slots.saturating_mul(2).clamp(TRAIN_MIN, TRAIN_MAX)
+}
+
+/// The next unit of the queue joins, if the one ahead of it is prepared.
 pub(super) fn start_next(d: &mut Deciding<'_>, run: &RunId) {
     let now = d.run(run);
-    let rests = now.stage == Stage::Working && now.in_flight.is_none() && now.ending.is_none() && now.halted.is_none();
-    if !rests || is_gated_by_check(now) || now.is_held(Phase::Consolidate, d.now.wall) {
+    let may_start = now.stage == Stage::Working && now.ending.is_none() && now.halted.is_none();
+    if !may_start || is_gated_by_check(now) || now.is_held(Phase::Consolidate, d.now.wall) || now.train.flights.len() >= train_max(d) {
         return;
     }
-    let Some(unit) = now.queue().into_iter().find(|unit| step::allows(now, Phase::Consolidate, &unit.id)) else { return };
-    let (unit, is_empty) = (unit.id.clone(), unit.changed.is_empty());
-    let (ticks, owed) = if is_empty { (Vec::new(), Vec::new()) } else { ticks(now, &unit) };
-    let flight = InFlight { unit: unit.clone(), tip: now.tip.clone(), at: d.now.wall, ticks, owed, candidate: None, intended: false };
+    let ahead = now.train.flights.last();
+    let tip = match ahead.map(|flight| &flight.candidate) {
+        None => now.tip.clone(),
+        Some(Some(candidate)) => candidate.commit.clone(),
+        Some(None) => return,
+    };
+    let may_join = |unit: &&&Unit| now.train.place(&unit.id).is_none() && step::allows(now, Phase::Consolidate, &unit.id);
+    let Some(unit) = now.queue().iter().find(may_join).map(|unit| unit.id.clone()) else { return };
+    let is_empty = d.unit(run, &unit).changed.is_empty();
+    let mut flight = InFlight::new(unit.clone(), tip.clone(), d.now.wall);
+    if !is_empty {
+        (flight.ticks, flight.owed) = ticks(now, &unit);
+    }
     d.emit(run, Fact::IntegrationStarted { flight: Box::new(flight) });
     if is_empty {
-        let commit = d.run(run).tip.clone();
-        prepared_candidate(d, run, &unit, Candidate { commit, changed: Vec::new(), empty: true });
-    } else if let Some(effect) = effect(d.run(run)) {
+        let candidate = Candidate { commit: tip, changed: Vec::new(), empty: true };
+        d.emit(run, Fact::CandidatePrepared { unit, candidate });
+    } else if let Some(effect) = d.run(run).train.flight(&unit).and_then(|flight| preparation(d.run(run), flight)) {
         d.effect(effect);
     }
 }
 
-/// The effect the integration under way owes.
-pub(super) fn effect(run: &Run) -> Option<Effect> {
-    let flight = run.in_flight.as_ref()?;
-    let unit = run.unit(&flight.unit)?;
-    match &flight.candidate {
-        None => {
-            let work = unit.accepted.as_ref()?;
-            Some(Effect::PrepareIntegration(Box::new(PrepareIntegration {
-                run: run.id.clone(),
-                unit: unit.id.clone(),
-                base: work.base.clone(),
-                tip: flight.tip.clone(),
-                commit: work.commit.clone(),
-                attempt: work.attempt,
-                title: unit.title.clone(),
-                ticks: flight.ticks.clone(),
-                reviewed_by: reviewers_of(unit),
-                keeps_agents_md: keeps_agents_md(unit),
-                date_ms: flight.at.0,
-            })))
-        }
-        Some(candidate) if flight.intended && !candidate.empty => {
-            Some(Effect::MoveBranch { run: run.id.clone(), old: flight.tip.clone(), new: candidate.commit.clone() })
-        }
-        Some(_) => None,
-    }
+/// Effects the train owes: commits to be made, the branch to be moved.
+pub(super) fn effects(run: &Run) -> Vec<Effect> {
+    let mut owed: Vec<Effect> = run.train.flights.iter().filter_map(|flight| preparation(run, flight)).collect();
+    owed.extend(super::land::effect(run));
+    owed
 }
 
-/// The shell's answer; one that no longer fits is ignored, such as a late one about work that has been replaced since.
+/// The commit of a unit that is still to be made: on the one ahead of it, or alone.
+pub(super) fn preparation(run: &Run, flight: &InFlight) -> Option<Effect> {
+    let alone = flight.alone.as_ref().filter(|alone| alone.commit.is_none()).map(|alone| &alone.tip);
+    let tip = alone.or_else(|| flight.is_preparing().then_some(&flight.tip))?;
+    let unit = run.unit(&flight.unit)?;
+    let work = unit.accepted.as_ref()?;
+    Some(Effect::PrepareIntegration(Box::new(PrepareIntegration {
+        run: run.id.clone(),
+        unit: unit.id.clone(),
+        base: work.base.clone(),
+        tip: tip.clone(),
+        commit: work.commit.clone(),
+        attempt: work.attempt,
+        title: unit.title.clone(),
+        ticks: flight.ticks.clone(),
+        reviewed_by: reviewers_of(unit),
+        keeps_agents_md: keeps_agents_md(unit),
+        date_ms: flight.at.0,
+    })))
+}
+
+/// The shell's answer; one that no longer fits is ignored, such as a late one about work or a candidate ahead that has been replaced since.
 pub(super) fn prepared(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, (tip, of): (&CommitId, &CommitId), result: Prepared) {
-    let Some(flight) = d.state().run(run).and_then(|run| run.in_flight.as_ref()) else { return };
+    let Some(flight) = d.state().run(run).and_then(|run| run.train.flight(unit)) else { return };
     let is_current = d.state().unit(run, unit).and_then(|unit| unit.accepted.as_ref()).is_some_and(|work| work.commit == *of);
-    if flight.unit != *unit || flight.tip != *tip || flight.candidate.is_some() || !is_current {
+    if !is_current {
         return;
     }
-    match result {
+    if flight.alone.as_ref().is_some_and(|alone| alone.commit.is_none() && alone.tip == *tip) {
+        return super::judge::prepared_alone(d, run, unit, tip, result);
+    }
+    if flight.tip != *tip || !flight.is_preparing() {
+        return;
+    }
+    let fact = match result {
         Prepared::Conflict { paths, evidence } => {
-            drop_flight_of(d, run, unit, "it conflicts with the run's branch");
-            fix::want_fix(d, run, unit, FixCause::Conflict { paths, evidence });
+            Fact::CandidateMisfits { unit: unit.clone(), misfit: Misfit::Conflict { paths, evidence } }
         }
         Prepared::Empty => {
-            let commit = tip.clone();
-            prepared_candidate(d, run, unit, Candidate { commit, changed: Vec::new(), empty: true });
+            Fact::CandidatePrepared { unit: unit.clone(), candidate: Candidate { commit: tip.clone(), changed: Vec::new(), empty: true } }
         }
         Prepared::Clean { commit, changed } => {
             let judged = judge(d.run(run), d.unit(run, unit), &changed, false);
@@ -85,70 +112,36 @@ pub(super) fn prepared(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, (tip, o
                 judged.breach.iter().map(|(path, _)| path).chain(&judged.claim).chain(&judged.contended).cloned().collect();
             if outside.is_empty() {
                 let changed = changed.into_iter().map(|change| change.path).collect();
-                prepared_candidate(d, run, unit, Candidate { commit, changed, empty: false });
+                Fact::CandidatePrepared { unit: unit.clone(), candidate: Candidate { commit, changed, empty: false } }
             } else {
-                // I6: nothing outside the manifest is integrated, whatever made it so.
-                drop_flight_of(d, run, unit, "its commit goes outside its manifest");
-                let context = format!("unit {unit}: its commit on the run's branch would change {}", outside.join(", "));
-                block(d, run, unit, Block { kind: DecisionKind::Breach, reason: "changes outside its manifest".to_owned(), context });
+                Fact::CandidateMisfits { unit: unit.clone(), misfit: Misfit::Outside { paths: outside } }
             }
         }
-    }
+    };
+    d.emit(run, fact);
 }
 
-fn prepared_candidate(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, candidate: Candidate) {
-    d.emit(run, Fact::CandidatePrepared { unit: unit.clone(), candidate });
-    if !d.run(run).has_checks() {
-        intend(d, run, unit);
-    }
-}
-
-/// The candidate is good: the branch moves to it. Nothing takes this back.
-pub(super) fn intend(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId) {
-    let Some(flight) = d.run(run).in_flight.as_ref().filter(|flight| flight.unit == *unit && !flight.intended) else { return };
-    let Some(candidate) = flight.candidate.clone() else { return };
-    d.emit(run, Fact::IntegrationIntended { unit: unit.clone() });
-    if candidate.empty {
-        d.emit(run, Fact::CompletedWithoutChange { unit: unit.clone() });
-        complete(d, run, unit);
-    } else if let Some(effect) = effect(d.run(run)) {
-        d.effect(effect);
-    }
-}
-
-/// The branch has moved, or was found where it should be.
-pub(super) fn branch_moved(d: &mut Deciding<'_>, run: &RunId, tip: &CommitId) {
-    let Some(flight) = d.state().run(run).and_then(|run| run.in_flight.as_ref()).filter(|flight| flight.intended) else { return };
-    let Some(candidate) = flight.candidate.clone() else { return };
-    let (unit, old) = (flight.unit.clone(), flight.tip.clone());
-    if *tip == candidate.commit {
-        d.emit(run, Fact::Integrated { unit: unit.clone(), commit: candidate.commit, changed: candidate.changed });
-        complete(d, run, &unit);
-    } else if *tip == old {
-        if let Some(effect) = effect(d.run(run)) {
-            d.effect(effect);
-        }
-    } else {
-        let reason = format!("the run's branch is at {tip}, which this coordinator did not put there; put it back to {old} and run again");
-        close::halt(d, run, reason, "coordinator".to_owned());
-    }
-}
-
-/// A unit has come to its end.
-fn complete(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId) {
-    review::defer_minor(d, run, unit);
-    review::clear_blocked_item(d, run, unit);
-    close::keep_learnings(d, run, unit);
-    d.move_unit(run, unit, UnitState::Completed, None);
-    step::unit_done(d, run, unit);
-    consult::due(d, run, &format!("unit {unit} is completed"));
-}
-
-/// Takes a unit's integration back, as long as the branch cannot have moved.
+/// Takes a unit out of the train, as long as the branch cannot have moved past it. Those behind it are prepared again: they join anew, in their order.
 pub(super) fn drop_flight_of(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, reason: &str) {
-    let is_its = d.run(run).in_flight.as_ref().is_some_and(|flight| flight.unit == *unit && !flight.intended);
-    if is_its {
-        d.emit(run, Fact::IntegrationDropped { unit: unit.clone(), reason: reason.to_owned() });
+    leave(d, run, unit, reason, false);
+}
+
+/// The same; `judged`: because of what its candidate is.
+pub(super) fn leave(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, reason: &str, judged: bool) {
+    let train = &d.run(run).train;
+    let Some(place) = train.place(unit).filter(|place| !train.flights[*place].intended) else { return };
+    let gone: Vec<UnitId> = train.flights[place..].iter().map(|flight| flight.unit.clone()).collect();
+    for other in gone {
+        let why = if other == *unit { reason.to_owned() } else { format!("unit {unit} ahead of it has left the train: {reason}") };
+        attempt::revoke_unit(d, run, &other, &why);
+    }
+    d.emit(run, Fact::IntegrationDropped { unit: unit.clone(), reason: reason.to_owned(), judged });
+}
+
+/// Takes out every unit the branch is not being moved past.
+pub(super) fn drop_all(d: &mut Deciding<'_>, run: &RunId, reason: &str) {
+    if let Some(unit) = d.run(run).train.flights.iter().find(|flight| !flight.intended).map(|flight| flight.unit.clone()) {
+        drop_flight_of(d, run, &unit, reason);
     }
 }
 
@@ -157,11 +150,22 @@ fn ticks(run: &Run, unit: &UnitId) -> (Vec<TaskId>, Vec<UnitId>) {
     if run.tick_path.is_none() {
         return (Vec::new(), Vec::new());
     }
-    let mut tasks = boxes(run, unit);
-    for owed in &run.unticked {
-        tasks.extend(boxes(run, owed));
+    // Those of units without a commit, but for what a commit ahead ticks.
+    let mut owed: Vec<UnitId> = run.unticked.clone();
+    for ahead in &run.train.flights {
+        match &ahead.candidate {
+            Some(candidate) if candidate.empty => owed.push(ahead.unit.clone()),
+            _ => {
+                let ticked: BTreeSet<&UnitId> = ahead.owed.iter().collect();
+                owed.retain(|unit| !ticked.contains(unit));
+            }
+        }
     }
-    (tasks, run.unticked.clone())
+    let mut tasks = boxes(run, unit);
+    for other in &owed {
+        tasks.extend(boxes(run, other));
+    }
+    (tasks, owed)
 }
 
 /// Boxes of a unit that are done: tasks without subtasks that are completed, and parents all of whose needed ones are.

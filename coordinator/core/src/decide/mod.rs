@@ -21,6 +21,8 @@ mod failure;
 mod fix;
 mod import;
 mod integrate;
+mod judge;
+mod land;
 mod lease;
 mod manifest;
 mod merge;

@@ -2,7 +2,7 @@
 
 use roundtable_shared::{LeaseRef, RunId, UnitId};
 
-use super::{Deciding, attempt, close, integrate, merge};
+use super::{Deciding, attempt, close, integrate, land, merge};
 use crate::command::ShellAnswer;
 use crate::effect::Effect;
 use crate::fleet::Errand;
@@ -27,7 +27,7 @@ pub(super) fn answer(d: &mut Deciding<'_>, answer: ShellAnswer) {
         ShellAnswer::IntegrationPrepared { run, unit, tip, of, result } => {
             unless_stale(d, &run, Some(&unit), |d| integrate::prepared(d, &run, &unit, (&tip, &of), result));
         }
-        ShellAnswer::BranchMoved { run, tip } => unless_stale(d, &run, None, |d| integrate::branch_moved(d, &run, &tip)),
+        ShellAnswer::BranchMoved { run, tip } => unless_stale(d, &run, None, |d| land::branch_moved(d, &run, &tip)),
         ShellAnswer::Merged { run, unit, tip, of, result } => {
             unless_stale(d, &run, Some(&unit), |d| merge::merged(d, &run, &unit, (&tip, &of), result));
         }
@@ -50,7 +50,7 @@ pub(super) fn answer(d: &mut Deciding<'_>, answer: ShellAnswer) {
 /// Effects a run owes by its state alone. Each is idempotent.
 pub(crate) fn owed_effects(run: &Run) -> Vec<Effect> {
     let mut owed: Vec<Effect> = run.units().filter_map(|unit| merge::effect(run, unit)).collect();
-    owed.extend(integrate::effect(run));
+    owed.extend(integrate::effects(run));
     if run.stage == Stage::Closing {
         owed.extend(close::effect(run).or(Some(Effect::CloseRun {
             run: run.id.clone(),

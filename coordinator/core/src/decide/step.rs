@@ -68,7 +68,7 @@ fn make_way(d: &mut Deciding<'_>, run: &RunId, phase: Phase) -> Result<(), Rejec
 
 /// Whether agents, or a move of the branch, are under way for the open phase.
 fn is_busy(run: &Run) -> bool {
-    let moves = run.in_flight.as_ref().is_some_and(|flight| flight.intended);
+    let moves = run.train.is_moving();
     let works = |step: &Step| step.units.iter().filter_map(|id| run.unit(id)).any(|unit| !unit.live.is_empty() || unit.merging.is_some());
     moves || run.step.as_ref().is_some_and(works)
 }
@@ -78,9 +78,7 @@ pub(super) fn abandon(d: &mut Deciding<'_>, run: &RunId) {
     if d.run(run).step.is_none() || is_busy(d.run(run)) {
         return;
     }
-    if let Some(unit) = d.run(run).in_flight.as_ref().map(|flight| flight.unit.clone()) {
-        integrate::drop_flight_of(d, run, &unit, "its step was left");
-    }
+    integrate::drop_all(d, run, "its step was left");
     d.emit(run, Fact::StepClosed);
 }
 

@@ -1,33 +1,19 @@
-//! I1 and I6: a unit is integrated at most once, by intent, after its reviews and checks, and within its manifest.
+//! I1 and I6: a unit is integrated at most once, by intent, after its reviews, and within its manifest. What the train may do until then is in `train`.
 
-use roundtable_shared::{Seat, UnitId, UnitState};
+use roundtable_shared::{UnitId, UnitState};
 
-use super::Found;
-use crate::effect::Start;
-use crate::state::{AttemptEnd, BaseCheck, InFlight, Run, Stage, Unit};
+use super::{Found, train};
+use crate::state::{InFlight, Run, Stage, Unit};
 use crate::transition::Fact;
 
 /// What integrations and endings may not do.
 pub(super) fn before(found: &mut Found<'_>, run: &Run, fact: &Fact) {
+    train::before(found, run, fact);
     match fact {
-        Fact::IntegrationStarted { flight } => started(found, run, flight),
-        Fact::IntegrationIntended { unit } => {
-            if let Some(flight) = in_flight(found, run, unit) {
-                found.unless(flight.candidate.is_some() && !flight.intended, "I1", || {
-                    format!("unit {unit} is intended without a candidate")
-                });
-                checked(found, run, unit, flight);
-            }
-        }
-        Fact::IntegrationDropped { unit, .. } => {
-            if let Some(flight) = in_flight(found, run, unit) {
-                found.unless(!flight.intended, "I1", || format!("the intent to integrate unit {unit} is taken back"));
-            }
-        }
         Fact::Integrated { unit, commit, changed } => {
             let known = run.integrations.iter().filter(|integration| integration.unit.as_ref() == Some(unit)).count();
             found.unless(known == 0, "I1", || format!("unit {unit} is integrated again"));
-            let Some(flight) = in_flight(found, run, unit) else { return };
+            let Some(flight) = first(found, run, unit) else { return };
             let is_candidate = flight.candidate.as_ref().is_some_and(|candidate| candidate.commit == *commit && !candidate.empty);
             found
                 .unless(flight.intended && is_candidate, "I1", || format!("unit {unit} is integrated as {commit}, which was not intended"));
@@ -40,9 +26,8 @@ pub(super) fn before(found: &mut Found<'_>, run: &Run, fact: &Fact) {
             }
         }
         Fact::CompletedWithoutChange { unit } => {
-            let is_empty = run.in_flight.as_ref().is_some_and(|flight| {
-                flight.unit == *unit && flight.intended && flight.candidate.as_ref().is_some_and(|candidate| candidate.empty)
-            });
+            let Some(flight) = first(found, run, unit) else { return };
+            let is_empty = flight.intended && flight.candidate.as_ref().is_some_and(|candidate| candidate.empty);
             found.unless(is_empty, "I1", || format!("unit {unit} is completed without a change, but not by an empty candidate"));
         }
         Fact::UnitMoved { unit, to: UnitState::Completed, .. } => {
@@ -51,7 +36,7 @@ pub(super) fn before(found: &mut Found<'_>, run: &Run, fact: &Fact) {
         }
         Fact::RunEnded { exit, .. } => {
             found.unless(!run.has_live_attempts(), "I7", || "it ends while attempts are live".to_owned());
-            found.unless(run.in_flight.is_none(), "I1", || "it ends while an integration is under way".to_owned());
+            found.unless(run.train.flights.is_empty(), "I1", || "it ends while an integration is under way".to_owned());
             let fine = run.units().all(|unit| !unit.runs || matches!(unit.state, UnitState::Completed | UnitState::Skipped));
             found.unless(*exit != 0 || fine, "I7", || "it ends with exit 0 while units are open or cancelled".to_owned());
         }
@@ -60,36 +45,10 @@ pub(super) fn before(found: &mut Found<'_>, run: &Run, fact: &Fact) {
     }
 }
 
-fn in_flight<'a>(found: &mut Found<'_>, run: &'a Run, unit: &UnitId) -> Option<&'a InFlight> {
-    let flight = run.in_flight.as_ref().filter(|flight| flight.unit == *unit);
-    found.unless(flight.is_some(), "I1", || format!("unit {unit} is not the one being integrated"));
+fn first<'a>(found: &mut Found<'_>, run: &'a Run, unit: &UnitId) -> Option<&'a InFlight> {
+    let flight = run.train.flights.first().filter(|flight| flight.unit == *unit);
+    found.unless(flight.is_some(), "I1", || format!("unit {unit} is not the first in the train"));
     flight
-}
-
-fn started(found: &mut Found<'_>, run: &Run, flight: &InFlight) {
-    let id = &flight.unit;
-    found.unless(run.in_flight.is_none(), "I1", || format!("the integration of unit {id} starts beside another"));
-    found.unless(flight.tip == run.tip, "I1", || format!("the integration of unit {id} starts on {}", flight.tip));
-    let state = run.unit(id).map(|unit| unit.state);
-    found.unless(state == Some(UnitState::FinalReview), "I1", || format!("the integration of unit {id} starts in {state:?}"));
-    let gated = matches!(run.base_check, BaseCheck::Wanted { .. } | BaseCheck::Red { .. });
-    found.unless(!gated, "I1", || format!("the integration of unit {id} starts before the base is checked"));
-}
-
-/// With a check command, this very candidate was green, unless checks are held against nobody.
-fn checked(found: &mut Found<'_>, run: &Run, id: &UnitId, flight: &InFlight) {
-    let (Some(candidate), Some(unit)) = (&flight.candidate, run.unit(id)) else { return };
-    if matches!(run.base_check, BaseCheck::None | BaseCheck::Waived) {
-        return;
-    }
-    let start = Start::Commit(candidate.commit.clone());
-    let green = unit
-        .attempts
-        .iter()
-        .rev()
-        .find(|attempt| attempt.seat == Seat::Check)
-        .is_some_and(|attempt| attempt.end == Some(AttemptEnd::Completed) && attempt.start == start);
-    found.unless(green, "I1", || format!("unit {id} is to be integrated as {}, which was not found green", candidate.commit));
 }
 
 /// I6.

@@ -8,6 +8,7 @@ mod liveness;
 mod order;
 mod seats;
 mod shape;
+mod train;
 
 use std::collections::BTreeSet;
 use std::fmt;

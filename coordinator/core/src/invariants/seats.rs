@@ -5,6 +5,7 @@ use roundtable_shared::time::WallMs;
 use roundtable_shared::{AttemptNo, Role, Seat, UnitId, UnitState, WorkerId};
 
 use super::Found;
+use crate::effect::Start;
 use crate::state::{Attempt, Run, Stage, State, Unit};
 use crate::transition::{Fact, Granted};
 
@@ -86,8 +87,12 @@ fn of_unit(found: &mut Found<'_>, run: &Run, unit: &Unit, granted: &Granted) {
         Seat::Work => matches!(unit.state, UnitState::NotStarted | UnitState::FixRequired | UnitState::Blocked),
         Seat::Review(n) => matches!(unit.state, UnitState::PendingReview | UnitState::UnderReview) && n >= 1 && n <= unit.reviewers,
         Seat::Check => {
-            let flies = run.in_flight.as_ref().is_some_and(|flight| flight.unit == *id && flight.candidate.is_some() && !flight.intended);
-            unit.state == UnitState::FinalReview && flies
+            let flight = run.train.flights.iter().find(|flight| flight.unit == *id && !flight.intended);
+            let commits = flight.into_iter().flat_map(|flight| {
+                let alone = flight.alone.as_ref().and_then(|alone| alone.commit.clone());
+                alone.or_else(|| flight.candidate.as_ref().map(|candidate| candidate.commit.clone()))
+            });
+            unit.state == UnitState::FinalReview && commits.map(Start::Commit).any(|start| start == granted.start)
         }
         Seat::Assign | Seat::Orchestrate => false,
     };

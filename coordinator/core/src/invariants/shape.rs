@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use roundtable_shared::limits::FIX_ATTEMPTS_MAX;
 use roundtable_shared::{AttemptKey, LeaseRef, Seat, UnitState};
 
-use super::{Found, Violation, holds};
+use super::{Found, Violation, holds, train};
 use crate::fleet::Fleet;
 use crate::state::{Attempt, FixCause, Run, Stage, State, Unit};
 
@@ -33,7 +33,7 @@ pub fn of_state(state: &State) -> Vec<Violation> {
 fn of_run(run: &Run) -> Vec<Violation> {
     let mut found = Found::of(&run.id);
     if run.is_ended() {
-        let rests = !run.has_live_attempts() && run.in_flight.is_none() && run.decisions.is_empty() && run.step.is_none();
+        let rests = !run.has_live_attempts() && run.train.flights.is_empty() && run.decisions.is_empty() && run.step.is_none();
         let idle = run.units().all(|unit| unit.state != UnitState::InProgress);
         found.unless(rests && idle, "I7", || "it has ended, but something of it goes on".to_owned());
         return found.violations;
@@ -44,10 +44,7 @@ fn of_run(run: &Run) -> Vec<Violation> {
     }
     let tip = run.integrations.last().map_or(&run.base, |last| &last.commit);
     found.unless(run.tip == *tip, "I1", || format!("its tip is {}, the last integration {tip}", run.tip));
-    if let Some(flight) = &run.in_flight {
-        let state = run.unit(&flight.unit).map(|unit| unit.state);
-        found.unless(state == Some(UnitState::FinalReview), "I1", || format!("unit {} is being integrated in {state:?}", flight.unit));
-    }
+    train::of_run(&mut found, run);
     holds::all(&mut found, run);
     for unit in run.units() {
         of_unit(&mut found, run, unit);

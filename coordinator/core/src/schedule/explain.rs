@@ -1,15 +1,16 @@
 //! Why a unit does not move: the answer of `explain` and of `waiting` in `status --json`, from the functions the scheduler itself uses.
 
-use roundtable_shared::{AttemptKey, RunId, UnitId, UnitState};
+use roundtable_shared::{AttemptKey, RunId, Seat, UnitId, UnitState};
 
 use super::backend::{Refusal, Resolved, need, resolve};
 use super::place::place;
+use super::queue;
 use super::rank::Candidate;
 use super::ready::{barriers, due_seats, gates, is_barred, wants_work};
 use crate::command::Now;
-use crate::decide::{Parked, is_gated_by_check, key_of};
+use crate::decide::{Parked, key_of};
 use crate::fleet::Fleet;
-use crate::state::{BaseCheck, Run, State, Unit};
+use crate::state::{Attempt, Run, State, Unit};
 
 /// One reason to wait, now.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -81,7 +82,7 @@ impl Waiting {
         Self { kind, on: String::new(), path: String::new(), text }
     }
 
-    fn on(kind: WaitKind, on: impl ToString, text: String) -> Self {
+    pub(super) fn on(kind: WaitKind, on: impl ToString, text: String) -> Self {
         Self { kind, on: on.to_string(), path: String::new(), text }
     }
 }
@@ -97,18 +98,25 @@ pub fn explain(state: &State, fleet: &Fleet, run: &RunId, unit: &UnitId, now: No
         reasons.push(Waiting::on_run(WaitKind::Integration, "its work is being merged with the run's branch".to_owned()));
     }
     if unit.state == UnitState::FinalReview {
-        reasons.extend(in_queue(state, run, unit, now));
+        reasons.extend(queue::waits(state, run, unit, now));
     }
     if unit.state == UnitState::Blocked && unit.release.is_some() && !wants_work(unit) {
         reasons.extend(gates(state, run, unit, now));
     }
-    reasons.extend(empty_seats(state, fleet, run, unit, now));
+    let mut seats = empty_seats(state, fleet, run, unit, now);
+    if let Some(place) = queue::place(run, unit) {
+        seats.iter_mut().for_each(|reason| reason.text = format!("{place}; {}", reason.text));
+    }
+    reasons.extend(seats);
     reasons.dedup();
     reasons
 }
 
 fn running(fleet: &Fleet, run: &Run, unit: &Unit) -> Vec<Waiting> {
-    let live = unit.live_attempts().map(|attempt| {
+    // A check that runs is told with its place in the train.
+    let is_told =
+        |attempt: &&Attempt| attempt.seat != Seat::Check || fleet.delivering(&key_of(&run.id, Some(&unit.id), attempt.no)).is_some();
+    let live = unit.live_attempts().filter(is_told).map(|attempt| {
         let kind = if attempt.role == roundtable_shared::Role::Review { WaitKind::Review } else { WaitKind::Attempt };
         let delivering = fleet.delivering(&key_of(&run.id, Some(&unit.id), attempt.no));
         let doing = match delivering {
@@ -137,41 +145,6 @@ fn contended(run: &Run, unit: &Unit) -> Vec<Waiting> {
         }
     }
     reasons
-}
-
-/// Consolidation, the integration queue and its checks.
-fn in_queue(state: &State, run: &Run, unit: &Unit, now: Now) -> Vec<Waiting> {
-    // Where the run itself stands still, that is all there is to say.
-    let is_over = run.ended.is_some() || run.ending.is_some();
-    if is_over || (unit.reviewers > 0 && !unit.consolidated) {
-        return gates(state, run, unit, now);
-    }
-    match &run.in_flight {
-        Some(flight) if flight.unit == unit.id => match &flight.candidate {
-            None => vec![Waiting::on_run(WaitKind::Integration, "its commit on the run's branch is being made".to_owned())],
-            Some(_) if flight.intended => vec![Waiting::on_run(WaitKind::Integration, "the run's branch is being moved to it".to_owned())],
-            Some(_) => Vec::new(),
-        },
-        Some(flight) => vec![Waiting::on(WaitKind::Integration, &flight.unit, format!("unit {} is being integrated", flight.unit))],
-        None if is_gated_by_check(run) => {
-            let open = run.decisions.keys().find(|id| id.as_str() == "check-red-on-base");
-            match (open, &run.base_check) {
-                (Some(id), _) => {
-                    let text = format!("the check is red on the base: decision {id} is open");
-                    vec![Waiting::on(WaitKind::Decision, id, text)]
-                }
-                (None, BaseCheck::Red { .. }) => vec![Waiting::on_run(WaitKind::Check, "the check is red on the base".to_owned())],
-                (None, _) => vec![Waiting::on_run(WaitKind::Check, "the check has not passed on the base yet".to_owned())],
-            }
-        }
-        None => {
-            let ahead = run.queue().into_iter().take_while(|other| other.id != unit.id).last();
-            match ahead {
-                Some(ahead) => vec![Waiting::on(WaitKind::Integration, &ahead.id, format!("unit {} is integrated before it", ahead.id))],
-                None => gates(state, run, unit, now),
-            }
-        }
-    }
 }
 
 /// Seats that are empty and should not be: their gates, then the backend, then the slot.

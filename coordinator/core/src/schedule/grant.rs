@@ -7,7 +7,7 @@ use super::rank::Candidate;
 use crate::decide::{Deciding, key_of, reopen_subtasks};
 use crate::effect::{Effect, Grant, Start};
 use crate::fleet::LeaseWatch;
-use crate::state::{Attempt, AttemptEnd, FixCause, Run, Unit};
+use crate::state::{Alone, Attempt, AttemptEnd, FixCause, InFlight, Run, Unit};
 use crate::transition::{Fact, Granted};
 
 /// Fills the seat there.
@@ -105,11 +105,11 @@ fn take_state(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, seat: Seat) {
 fn from_where(run: &Run, unit: &Unit, seat: Seat) -> (CommitId, Start) {
     let at = |commit: &CommitId| (commit.clone(), Start::Commit(commit.clone()));
     match seat {
-        Seat::Check => run
-            .in_flight
-            .as_ref()
-            .and_then(|flight| flight.candidate.as_ref())
-            .map_or_else(|| at(&run.tip), |candidate| at(&candidate.commit)),
+        Seat::Check => match run.train.flight(&unit.id) {
+            Some(InFlight { alone: Some(Alone { commit: Some(commit), .. }), .. }) => at(commit),
+            Some(InFlight { candidate: Some(candidate), .. }) => at(&candidate.commit),
+            _ => at(&run.tip),
+        },
         Seat::Review(_) => match &unit.accepted {
             Some(work) => (work.base.clone(), Start::Commit(work.commit.clone())),
             None => at(&run.tip),

@@ -5,6 +5,7 @@ mod explain;
 mod grant;
 mod place;
 mod plan;
+mod queue;
 mod rank;
 mod ready;
 mod standing;

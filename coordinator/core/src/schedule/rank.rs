@@ -1,4 +1,5 @@
-//! Which empty seat comes first: check, review, fix before implement; among implements the longest remaining critical path, then plan order.
+//! Which empty seat comes first: check, review, fix before implement; among checks the order of the train, among implements the longest remaining critical
+//! path, then plan order.
 
 use std::cmp::Reverse;
 
@@ -50,7 +51,9 @@ impl Candidate {
             Role::Implement | Role::Assign | Role::Orchestrate => 4,
         };
         let remaining = if role == Role::Implement { run.plan.remaining_ms[unit.position] } else { 0 };
-        let rank = (class, Reverse(remaining), run_at, run.plan.rank[unit.position]);
+        // Results of checks count in the order of the train.
+        let place = if role == Role::Check { run.train.place(&unit.id) } else { None };
+        let rank = (class, Reverse(remaining), run_at, place.unwrap_or(run.plan.rank[unit.position]));
         Self { run: run.id.clone(), unit: Some(unit.id.clone()), seat, role, rank }
     }
 

@@ -34,8 +34,11 @@ pub(crate) fn due_seats(run: &Run, unit: &Unit) -> Vec<Seat> {
             unit.missing_reviews().filter(|seat| !unit.live.contains_key(seat)).collect()
         }
         UnitState::FinalReview => {
-            let flight = run.in_flight.as_ref().filter(|flight| flight.unit == unit.id && flight.candidate.is_some() && !flight.intended);
-            if flight.is_some() && run.has_checks() && unit.live.is_empty() { vec![Seat::Check] } else { Vec::new() }
+            if unit.live.is_empty() && run.is_check_due(&unit.id) {
+                vec![Seat::Check]
+            } else {
+                Vec::new()
+            }
         }
         _ if wants_work(unit) && unit.live.is_empty() => vec![Seat::Work],
         _ => Vec::new(),

@@ -67,7 +67,7 @@ pub fn standing(state: &State, run: &Run) -> Standing {
         return if ended.exit == 0 { Standing::Complete } else { Standing::Incomplete };
     }
     let decisions = !run.decisions.is_empty();
-    let at_rest = !run.has_live_attempts() && run.in_flight.as_ref().is_none_or(|flight| !flight.intended) && run.stage != Stage::Closing;
+    let at_rest = !run.has_live_attempts() && !run.train.is_moving() && run.stage != Stage::Closing;
     if run.halted.is_some() {
         return if at_rest { Standing::Halted { decisions } } else { Standing::Running };
     }
@@ -82,7 +82,7 @@ pub fn standing(state: &State, run: &Run) -> Standing {
     if moving {
         return Standing::Running;
     }
-    if run.options.mode == Mode::Manual && run.step.is_none() && run.in_flight.is_none() {
+    if run.options.mode == Mode::Manual && run.step.is_none() && run.train.flights.is_empty() {
         return Standing::Manual { decisions };
     }
     if decisions && is_stuck(run) { Standing::Waiting } else { Standing::Running }
@@ -135,7 +135,9 @@ fn waits_for_any(run: &Run, unit: &Unit, stuck: &BTreeSet<usize>) -> bool {
     if takes_hold && run.hold_conflicts(unit).any(holds) {
         return true;
     }
-    if unit.state == UnitState::FinalReview && run.in_flight.as_ref().is_some_and(|flight| run.unit(&flight.unit).is_some_and(holds)) {
+    // In the train it waits for whoever is ahead, and to join it for all.
+    let ahead = run.train.flights.iter().take_while(|flight| flight.unit != unit.id);
+    if unit.state == UnitState::FinalReview && ahead.filter_map(|flight| run.unit(&flight.unit)).any(holds) {
         return true;
     }
     if !wants_work(unit) {

@@ -8,6 +8,7 @@ mod moves;
 mod plan;
 mod report;
 mod run;
+mod train;
 mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,9 +23,10 @@ pub use moves::may_move;
 pub use plan::Plan;
 pub use report::{Said, WorkReport};
 pub use run::{
-    Accepted, AssignAnswer, Assigning, BaseCheck, Candidate, Ended, Ending, HeldPhases, InFlight, Integration, Learning, Notice,
-    Orchestrator, PlanSource, Remark, Run, Stage, Step, Wanted,
+    Accepted, AssignAnswer, Assigning, BaseCheck, Ended, Ending, HeldPhases, Integration, Learning, Notice, Orchestrator, PlanSource,
+    Remark, Run, Stage, Step, Wanted,
 };
+pub use train::{Alone, Candidate, Checks, InFlight, Misfit, Train};
 pub use unit::{Breach, Counters, FixCause, Merging, Release, Subtask, Unit, Work};
 
 use crate::command::RunSource;

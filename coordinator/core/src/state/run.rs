@@ -7,13 +7,13 @@ use roundtable_shared::answer::Proposal;
 use roundtable_shared::spec::{Plan as Outline, Spec};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
-    AttemptNo, BackendName, BlockedItem, CommitId, Decision, DecisionId, DeferredFix, RunId, RunOptions, Seat, TaskId, UnitId, UnitState,
-    Usage,
+    AttemptNo, BackendName, BlockedItem, CommitId, Decision, DecisionId, DeferredFix, RunId, RunOptions, Seat, UnitId, UnitState, Usage,
 };
 use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
 use super::plan::Plan;
+use super::train::Train;
 use super::unit::Unit;
 use crate::command::{Phase, RunSource};
 
@@ -90,8 +90,8 @@ pub struct Run {
     pub learnings: Vec<Learning>,
     /// What moved the branch, oldest first.
     pub integrations: Vec<Integration>,
-    /// The integration under way: one at a time.
-    pub in_flight: Option<InFlight>,
+    /// Integrations under way.
+    pub train: Train,
     /// Units completed whose box no commit has ticked yet.
     pub unticked: Vec<UnitId>,
     /// The check of the base.
@@ -232,36 +232,6 @@ pub struct Integration {
     pub changed: Vec<String>,
     /// When.
     pub at: WallMs,
-}
-
-/// The integration under way.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct InFlight {
-    /// The unit.
-    pub unit: UnitId,
-    /// The tip it goes on.
-    pub tip: CommitId,
-    /// When it began: date of the commit, so that a redo gives the same.
-    pub at: WallMs,
-    /// Boxes its commit ticks.
-    pub ticks: Vec<TaskId>,
-    /// Units whose boxes those are, beside its own.
-    pub owed: Vec<UnitId>,
-    /// The prepared commit, once there is one.
-    pub candidate: Option<Candidate>,
-    /// The branch may have moved: nothing takes this back.
-    pub intended: bool,
-}
-
-/// A commit on top of the tip.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Candidate {
-    /// The commit; the tip itself if the unit changes nothing.
-    pub commit: CommitId,
-    /// What it changes against the tip.
-    pub changed: Vec<String>,
-    /// It changes nothing: no commit is made.
-    pub empty: bool,
 }
 
 /// The check of the base, before any integration.

@@ -255,8 +255,6 @@ pub struct Counters {
     pub review_failures: BTreeMap<Seat, u32>,
     /// Times its work went outside the manifest.
     pub breaches: u32,
-    /// Checks of the present candidate that were red.
-    pub red_checks: u32,
     /// Hand-backs in a row.
     pub hand_backs: u32,
 }

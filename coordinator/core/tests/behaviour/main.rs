@@ -24,3 +24,4 @@ mod shell;
 mod standing;
 mod step;
 mod table;
+mod train;

@@ -51,8 +51,8 @@ fn a_late_preparation_of_work_since_replaced_is_not_taken() {
     table.works(&fix, &["a.rs"]);
     let review = table.go_one("1");
     table.reviews(&review, Severity::None);
-    assert!(table.run().in_flight.is_some());
+    assert_eq!(table.run().train.flights.len(), 1);
     let result = Prepared::Clean { commit: table.commit(), changed: Vec::new() };
     table.shell(ShellAnswer::IntegrationPrepared { run: run_id(), unit: "1".into(), tip, of: first, result });
-    assert_eq!(table.run().in_flight.as_ref().expect("in flight").candidate, None);
+    assert_eq!(table.run().train.flights[0].candidate, None);
 }

@@ -27,6 +27,8 @@ pub struct Table {
     pub effects: Vec<Effect>,
     /// What the next outcome says it could not commit.
     pub left_out: LeftOut,
+    /// Where boxes are ticked in commits, if they are.
+    tick_path: Option<String>,
     entropy: Entropy,
     history: History,
     durable: State,
@@ -52,6 +54,7 @@ impl Table {
             log: Vec::new(),
             effects: Vec::new(),
             left_out: LeftOut::default(),
+            tick_path: None,
             entropy: Entropy::new(1),
             history: History::default(),
             durable: State::default(),
@@ -72,6 +75,11 @@ impl Table {
             (UnitId::from(*id), ImportedUnit { status: (*status).to_owned(), owner_agent, ..ImportedUnit::default() })
         };
         Self::continuing(tasks, options, Some(Imported { units: units.iter().map(unit).collect(), ..Imported::default() }))
+    }
+
+    /// With a run whose commits tick boxes.
+    pub fn with_boxes(tasks: &str, options: RunOptions) -> Self {
+        Self { tick_path: Some("spec/tasks.md".to_owned()), ..Self::new() }.submitted(tasks, options, None)
     }
 
     /// The same with all that a state knows of a unit.
@@ -114,7 +122,7 @@ impl Table {
             base,
             started_branch: None,
             fresh: false,
-            tick_path: None,
+            tick_path: self.tick_path.clone(),
             spec_paths: vec!["spec/tasks.md".to_owned()],
             mirror_paths: Vec::new(),
             imported: imported.map(Box::new),
@@ -180,7 +188,19 @@ impl Table {
     }
 
     pub fn act(&mut self, act: Act) {
-        self.send(Command::Operate(Operate { run: Some(run_id()), by: "ada".to_owned(), act }));
+        self.try_act(act).expect("it can be done");
+    }
+
+    pub fn try_act(&mut self, act: Act) -> Result<(), Rejection> {
+        self.try_send(Command::Operate(Operate { run: Some(run_id()), by: "ada".to_owned(), act }))
+    }
+
+    /// The coordinator is started again: what is not durable is gone, and what is owed is done.
+    pub fn restart(&mut self) {
+        self.core = Core::default();
+        self.log.iter().for_each(|transition| self.core.replay(transition));
+        let change = self.core.recover(self.now);
+        self.take(change);
     }
 
     pub fn decide(&mut self, id: &str, choice: Choice) {
@@ -329,7 +349,12 @@ impl Table {
 
     /// Everything owed to branches goes well.
     pub fn integrate(&mut self) {
-        while let Some(at) = self.effects.iter().position(|effect| !matches!(effect, Effect::Grant(_))) {
+        self.integrate_but(|_| false);
+    }
+
+    /// The same, but for some, which stay owed.
+    pub fn integrate_but(&mut self, stays: impl Fn(&Effect) -> bool) {
+        while let Some(at) = self.effects.iter().position(|effect| !matches!(effect, Effect::Grant(_)) && !stays(effect)) {
             let effect = self.effects.remove(at);
             match effect {
                 Effect::PrepareIntegration(asked) => {
@@ -388,6 +413,6 @@ fn work_answer() -> WorkAnswer {
     }
 }
 
-fn changed(path: &str) -> ChangedPath {
+pub fn changed(path: &str) -> ChangedPath {
     ChangedPath { path: path.to_owned(), change: ChangeKind::Modified, entry: EntryKind::File, unreadable: false, reencoded: false }
 }

@@ -36,8 +36,8 @@ pub enum Edit {
     Delete(String),
 }
 
-/// Decides a turn in advance.
-pub fn turn(rng: &mut Rng, agents: &Agents, run: &Run, grant: &Grant, start: CommitId, now_ms: u64) -> Turn {
+/// Decides a turn in advance; `red`: what is to be checked is.
+pub fn turn(rng: &mut Rng, agents: &Agents, run: &Run, grant: &Grant, start: CommitId, now_ms: u64, red: bool) -> Turn {
     let unit = grant.lease.key.unit.as_ref().and_then(|unit| run.unit(unit));
     let mut turn = Turn {
         grant: grant.clone(),
@@ -68,7 +68,7 @@ pub fn turn(rng: &mut Rng, agents: &Agents, run: &Run, grant: &Grant, start: Com
         Role::Assign => turn.answer = assign(rng, agents, run),
         Role::Orchestrate => turn.answer = orchestrate(rng, agents),
         Role::Check => {
-            if rng.chance(agents.red) {
+            if rng.chance(agents.red) || red {
                 turn.failure = Some(FailureKind::ExitStatus { code: Some(1), signal: None });
             }
         }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use roundtable_core::command::{Command, Report, RoleAnswer, ShellAnswer};
 use roundtable_core::effect::{Effect, Grant, Start};
 use roundtable_core::invariants::{self, Violation};
-use roundtable_core::state::Attempt;
+use roundtable_core::state::{Attempt, BaseCheck, Stage};
 use roundtable_core::transition::Fact;
 use roundtable_core::{Batch, Core, Entropy, Pending, Rejection, Reply, Transition, Verdict};
-use roundtable_shared::{AttemptKey, LeaseRef, Role, RunId, Seat, WorkerId};
+use roundtable_shared::{AttemptKey, CommitId, Finding, LeaseRef, Role, RunId, Seat, UnitId, WorkerId};
 
 use crate::agent;
 use crate::naive;
@@ -228,7 +228,9 @@ impl World {
                     self.fail("I3", format!("{key} ends with an outcome of {from:?}"));
                 }
             }
+            Fact::FindingRecorded { unit, finding } if finding.reviewer.starts_with("check-") => self.check_finding(run, unit, finding),
             Fact::Integrated { unit, commit, .. } => {
+                self.check_integrated(run, unit, commit);
                 let Some(state) = self.durable.unit(run, unit) else { return };
                 let parent = self.repository.get(commit).parents[0].clone();
                 let outside = self.repository.diff(&parent, commit).into_iter().map(|change| change.path).find(|path| {
@@ -238,11 +240,39 @@ impl World {
                 if let Some(path) = outside {
                     self.fail("I6", format!("unit {unit} integrated {path}, which is not in its manifest"));
                 }
-                if self.repository.branches.get(run) != Some(commit) {
+                let branch = self.repository.branches.get(run);
+                if !branch.is_some_and(|branch| self.repository.contains(branch, commit)) {
                     self.fail("I1", format!("unit {unit} is integrated as {commit}, and the branch is elsewhere"));
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Whether checks say nothing but what the tree is.
+    fn is_exact(&self) -> bool {
+        !self.healed && self.agents.red == 0 && self.agents.fails == 0
+    }
+
+    /// Nothing red comes onto the branch, unless checks are held against nobody.
+    fn check_integrated(&mut self, run: &RunId, unit: &UnitId, commit: &CommitId) {
+        let holds = self.durable.run(run).is_some_and(|run| run.base_check == BaseCheck::Green);
+        if holds && self.is_exact() && self.repository.is_red(commit, &self.agents) {
+            self.fail("I1", format!("unit {unit} is integrated as {commit}, whose check is red"));
+        }
+    }
+
+    /// A unit is sent back for its check: its tree really is red, and others are named if and only if it is green without them.
+    fn check_finding(&mut self, run: &RunId, unit: &UnitId, finding: &Finding) {
+        let flight = self.durable.run(run).and_then(|run| run.train.flight(unit)).cloned();
+        let Some(flight) = flight.filter(|_| self.is_exact()) else { return };
+        let is_red = |commit: &CommitId| self.repository.is_red(commit, &self.agents);
+        let red = flight.candidate.as_ref().is_some_and(|candidate| is_red(&candidate.commit));
+        let alone = flight.alone.and_then(|alone| alone.commit);
+        let green_alone = alone.is_some_and(|commit| !is_red(&commit));
+        let named = finding.summary.contains("together with");
+        if !red || named != green_alone {
+            self.fail("I1", format!("unit {unit} is sent back with `{}`: red {red}, green alone {green_alone}", finding.summary));
         }
     }
 
@@ -255,7 +285,11 @@ impl World {
         let mut wrong = if quiet { Vec::new() } else { invariants::of_state(&self.durable) };
         if self.batches.is_multiple_of(16) {
             let runs = self.durable.unfinished();
-            let differ = runs.flat_map(|run| naive::differences(&self.durable, &coordinator.core.fleet, run, now));
+            let fleet = &coordinator.core.fleet;
+            let differ = runs.flat_map(|run| {
+                let train = if looked && run.stage == Stage::Working { naive::train_differences(run, fleet, now) } else { Vec::new() };
+                naive::differences(&self.durable, fleet, run, now).into_iter().chain(train)
+            });
             wrong.extend(differ.map(|text| Violation { invariant: "model", text }));
         }
         wrong.extend(invariants::of_fleet(&self.durable, &coordinator.core.fleet));
@@ -392,9 +426,8 @@ impl World {
                 );
             }
             Effect::MoveBranch { run, old, new } => {
-                let flight = self.durable.run(&run).and_then(|run| run.in_flight.as_ref());
-                let intended = flight.is_some_and(|flight| flight.intended);
-                let known = self.durable.run(&run).is_some_and(|run| run.tip == new);
+                let intended = self.durable.run(&run).is_some_and(|run| run.train.destination() == Some(&new));
+                let known = self.durable.run(&run).is_some_and(|run| run.moves_before(&new).is_some());
                 if !intended && !known {
                     self.fail("I14", format!("the branch of {run} is moved to {new} before that is durable"));
                 }
@@ -435,7 +468,8 @@ impl World {
         };
         let Some(run) = self.durable.runs.get(&lease.key.run).map(Arc::clone) else { return };
         let agents = self.agents.clone();
-        let turn = agent::turn(&mut self.rng, &agents, &run, &grant, start, self.now_ms - 1_000_000);
+        let red = grant.seat == Seat::Check && self.repository.is_red(&start, &agents);
+        let turn = agent::turn(&mut self.rng, &agents, &run, &grant, start, self.now_ms - 1_000_000, red);
         if self.session_of(&grant.worker) == Some(grant.session) {
             let at = self.worker_at(&grant.worker);
             self.send_down(at, grant.session, Frame::Lease(Box::new(turn)));

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use roundtable_core::command::Now;
 use roundtable_core::fleet::Fleet;
 use roundtable_core::schedule::{WaitKind, explain, is_ready};
-use roundtable_core::state::{FixCause, Release, Run, Stage, State, Unit};
+use roundtable_core::state::{BaseCheck, FixCause, Release, Run, Stage, State, Unit};
 use roundtable_shared::{HazardRule, Mode, UnitState};
 
 /// A reason to wait, as far as this model knows it: what kind, and on which unit.
@@ -111,6 +111,44 @@ pub fn differences(state: &State, fleet: &Fleet, run: &Run, now: Now) -> Vec<Str
         if !other_gates && is_ready(state, run, unit, now) != own.is_empty() {
             found.push(format!("unit {} ({}): the rules say {own:?}, the core says ready {}", unit.id, unit.state, !own.is_empty()));
         }
+    }
+    found
+}
+
+/// What is left undone in the train: once nothing of it is under way, nobody stands outside it who may join, and nobody at its front who may be integrated.
+pub fn train_differences(run: &Run, fleet: &Fleet, now: Now) -> Vec<String> {
+    let mut found = Vec::new();
+    let stopped = run.ending.is_some() || run.halted.is_some() || run.options.mode == Mode::Manual || run.orchestrator.held.is_some();
+    let gated = matches!(run.base_check, BaseCheck::Wanted { .. } | BaseCheck::Red { .. });
+    let flights = &run.train.flights;
+    if stopped || gated || flights.iter().any(|flight| flight.intended) {
+        return found;
+    }
+    let checks = run.base_check != BaseCheck::None;
+    let waived = run.base_check == BaseCheck::Waived;
+    if let Some(first) = flights.first() {
+        let passes = first.candidate.is_some() && (!checks || first.checks.green || (waived && first.checks.red > 0));
+        if passes {
+            found.push(format!("unit {} heads the train, may be integrated and is not", first.unit));
+        }
+        if first.misfit.is_some() || (checks && !waived && first.checks.red > 1 && !first.checks.green && first.alone.is_none()) {
+            found.push(format!("unit {} heads the train, is to be sent back and is not", first.unit));
+        }
+    }
+    let slots: usize = fleet
+        .workers
+        .values()
+        .filter(|worker| worker.is_here(now))
+        .flat_map(|worker| worker.offers.values())
+        .filter(|offer| offer.offer.name.as_str() == "check" && offer.is_usable(now))
+        .map(|offer| offer.offer.slots as usize)
+        .sum();
+    let has_room = flights.len() < (2 * slots).clamp(4, 64);
+    let is_open = flights.last().is_none_or(|last| last.candidate.is_some());
+    let in_train = |unit: &Unit| flights.iter().any(|flight| flight.unit == unit.id);
+    let waits = |unit: &&Unit| unit.state == UnitState::FinalReview && (unit.consolidated || unit.reviewers == 0) && !in_train(unit);
+    if let Some(unit) = run.units().find(waits).filter(|_| has_room && is_open) {
+        found.push(format!("unit {} may join the train and has not", unit.id));
     }
     found
 }

@@ -7,6 +7,8 @@ use roundtable_core::command::Prepared;
 use roundtable_core::effect::PrepareIntegration;
 use roundtable_shared::{AttemptKey, ChangeKind, ChangedPath, CommitId, EntryKind, RunId, TaskId, UnitId};
 
+use crate::shape::Agents;
+
 /// Content and kind of each path.
 pub type Tree = BTreeMap<String, (u64, EntryKind)>;
 
@@ -16,6 +18,8 @@ pub struct Commit {
     pub parents: Vec<CommitId>,
     /// The unit whose integration it is.
     pub unit: Option<UnitId>,
+    /// The work it brings onto the branch.
+    pub work: Option<CommitId>,
 }
 
 #[derive(Default)]
@@ -54,7 +58,7 @@ impl Repository {
             return known.clone();
         }
         let id = CommitId::new(format!("{:040x}", self.made.len() + 1));
-        self.commits.insert(id.clone(), Commit { tree: Arc::new(tree), parents, unit });
+        self.commits.insert(id.clone(), Commit { tree: Arc::new(tree), parents, unit, work: None });
         self.made.insert(key, id.clone());
         id
     }
@@ -118,6 +122,9 @@ impl Repository {
         self.tick(&mut tree, &asked.ticks);
         let key = format!("integrate {} {} {} {} {}", asked.run, asked.unit, asked.tip, asked.commit, asked.date_ms);
         let commit = self.commit(key, tree, vec![asked.tip.clone()], Some(asked.unit.clone()));
+        if let Some(made) = self.commits.get_mut(&commit) {
+            made.work = Some(asked.commit.clone());
+        }
         Prepared::Clean { commit, changed }
     }
 
@@ -159,6 +166,25 @@ impl Repository {
         self.tick(&mut tree, ticks);
         tree.insert("AGENTS.md".to_owned(), (u64::MAX / 2 + learnings as u64, EntryKind::File));
         Some(self.commit(format!("close {run} {tip}"), tree, vec![tip.clone()], None))
+    }
+
+    /// Whether a check of that commit is red: some works are by themselves, some pairs together, each fix anew.
+    pub fn is_red(&self, commit: &CommitId, agents: &Agents) -> bool {
+        let mut works: Vec<&CommitId> = Vec::new();
+        let mut at = Some(commit);
+        while let Some(id) = at {
+            let commit = self.get(id);
+            works.extend(&commit.work);
+            at = commit.parents.first();
+        }
+        let drawn = |one: &CommitId, other: &CommitId| {
+            let bytes = one.as_str().bytes().chain(other.as_str().bytes());
+            let mixed = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+            (mixed ^ (mixed >> 29)) % 1000
+        };
+        let by_itself = |work: &&CommitId| drawn(work, work) < agents.red_works;
+        let with_another = |(at, work): (usize, &&CommitId)| works[at + 1..].iter().any(|earlier| drawn(earlier, work) < agents.red_pairs);
+        works.iter().any(by_itself) || works.iter().enumerate().any(with_another)
     }
 
     /// Whether one commit lies behind another.

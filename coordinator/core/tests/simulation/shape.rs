@@ -13,7 +13,11 @@ pub struct Agents {
     pub strays: u64,
     pub idle: u64,
     pub severe: u64,
+    /// Checks that are red for no reason.
     pub red: u64,
+    /// Works whose check is red, and pairs of them that are red together.
+    pub red_works: u64,
+    pub red_pairs: u64,
     pub conflicts: u64,
     pub halts: u64,
     pub holds: u64,
@@ -109,6 +113,8 @@ fn agents(rng: &mut Rng) -> Agents {
         idle: some(150),
         severe: some(600),
         red: some(500),
+        red_works: some(200),
+        red_pairs: some(40),
         conflicts: some(300),
         halts: some(60),
         holds: some(200),
@@ -118,6 +124,10 @@ fn agents(rng: &mut Rng) -> Agents {
         reset_ms_max: 0,
         outages: Vec::new(),
     };
+    // Half of the time what a check says is what its tree is.
+    if rng.chance(500) {
+        (agents.red, agents.fails) = (0, 0);
+    }
     agents.turn_ms_max = *rng.pick(&[5_000, 60_000, 300_000]);
     agents.reset_ms_max = *rng.pick(&[10_000, 600_000, 40_000_000]);
     for _ in 0..rng.weighted(&[6, 3, 1]) {
@@ -180,7 +190,7 @@ fn options(rng: &mut Rng) -> RunOptions {
         orchestrator_backend: backend(rng, "opencode"),
         assign_backend: backend(rng, "codex"),
         escalate_backend: backend(rng, "codex"),
-        check: rng.chance(300).then(|| "make test".to_owned()),
+        check: rng.chance(450).then(|| "make test".to_owned()),
         hazards: if rng.chance(300) { HazardRule::Writes } else { HazardRule::Ordered },
         manifest: if rng.chance(250) { ManifestRule::Strict } else { ManifestRule::Extend },
         max_iterations: *rng.pick(&[2, 50]),
@@ -224,7 +234,7 @@ fn offers(rng: &mut Rng) -> Vec<BackendOffer> {
         }
     }
     if rng.chance(850) {
-        offers.push(offer("check", "check", 1, false));
+        offers.push(offer("check", "check", rng.range(1, 4), false));
     }
     if offers.is_empty() {
         offers.push(offer("gemini", "gemini", 1, false));

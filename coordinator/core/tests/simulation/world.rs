@@ -325,13 +325,13 @@ impl World {
         let mut lines = Vec::new();
         for run in self.durable.unfinished() {
             lines.push(format!(
-                "\n{} {:?} {:?} step {:?} base {:?} flight {:?} decisions {:?} assigning {:?} orchestrator {:?}",
+                "\n{} {:?} {:?} step {:?} base {:?} train {:?} decisions {:?} assigning {:?} orchestrator {:?}",
                 run.id,
                 run.options.mode,
                 run.stage,
                 run.step,
                 run.base_check,
-                run.in_flight,
+                run.train,
                 run.decisions.keys().collect::<Vec<_>>(),
                 run.assigning,
                 run.orchestrator
