@@ -17,6 +17,7 @@ mod refs;
 mod running;
 mod settings;
 mod terminal;
+mod train;
 mod verifying;
 mod which;
 mod world;
