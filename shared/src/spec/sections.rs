@@ -160,8 +160,8 @@ impl Section<'_> {
 
 fn has_near_below(sections: &[Section<'_>], near: &[bool], at: usize) -> bool {
     let level = sections[at].level;
-    let below = sections.iter().zip(near).skip(at + 1).take_while(|(section, _)| section.level > level);
-    level > 0 && below.into_iter().any(|(_, near)| *near)
+    let mut below = sections.iter().zip(near).skip(at + 1).take_while(|(section, _)| section.level > level);
+    level > 0 && below.any(|(_, near)| *near)
 }
 
 fn sections(design: &str) -> Vec<Section<'_>> {

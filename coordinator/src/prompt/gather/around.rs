@@ -80,9 +80,9 @@ fn near(unit: &Unit, path: &str) -> bool {
     if unit.claims_all() || unit.manifest.writes.covers(path) || unit.manifest.reads.covers(path) {
         return true;
     }
-    let entries = unit.manifest.writes.entries().iter().chain(unit.manifest.reads.entries());
+    let mut entries = unit.manifest.writes.entries().iter().chain(unit.manifest.reads.entries());
     // The top folder is beside everything, which says nothing.
-    folder_of(path).is_some_and(|folder| entries.into_iter().any(|entry| entry_folder(entry) == Some(folder)))
+    folder_of(path).is_some_and(|folder| entries.any(|entry| entry_folder(entry) == Some(folder)))
 }
 
 fn folder_of(path: &str) -> Option<&str> {
