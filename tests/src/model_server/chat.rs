@@ -56,6 +56,7 @@ impl Dialect for Chat {
         if let Some(call) = &stream.call {
             let (name, arguments) = match call {
                 Call::Write { path, text } => ("write", json!({"filePath": format!("{}/{path}", asked.cwd), "content": text})),
+                Call::Unknown => ("no_such_tool", json!({})),
                 Call::Shell(command) => ("bash", json!({"command": command, "description": "a step of the playbook"})),
             };
             let id = format!("call_{}", asked.step);
@@ -78,7 +79,7 @@ impl Dialect for Chat {
                 events.push("data: {not json\n\n".to_owned());
                 return events;
             }
-            StreamEnd::Hang | StreamEnd::Cut => return events,
+            StreamEnd::Hang | StreamEnd::Cut | StreamEnd::Unfinished => return events,
         };
         events.push(chunk(json!({}), Some(finish)));
         let tokens = 100 + 10 * asked.step;

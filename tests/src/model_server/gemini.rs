@@ -71,6 +71,7 @@ impl Dialect for Gemini {
         if let Some(call) = &stream.call {
             let (name, args) = match call {
                 Call::Write { path, text } => ("write_file", json!({"file_path": path, "content": text})),
+                Call::Unknown => ("no_such_tool", json!({})),
                 Call::Shell(command) => ("run_shell_command", json!({"command": command, "description": "a step of the playbook"})),
             };
             events.push(chunk(json!([{"functionCall": {"name": name, "args": args}}]), None));
@@ -82,7 +83,7 @@ impl Dialect for Gemini {
                 events.push(event(None, &json!({"error": {"code": 500, "message": "the model failed", "status": "INTERNAL"}})))
             }
             StreamEnd::Garbage => events.push("data: {not json\n\n".to_owned()),
-            StreamEnd::Hang | StreamEnd::Cut => {}
+            StreamEnd::Hang | StreamEnd::Cut | StreamEnd::Unfinished => {}
         }
         events
     }

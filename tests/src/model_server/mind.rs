@@ -5,13 +5,13 @@ use roundtable_shared::{AttemptNo, Role, TurnData};
 use roundtable_worker::backend::scripted::{Fault, Step, default_answer, default_steps};
 use serde_json::Value;
 
-use super::{State, prompt};
+use super::{State, odd, prompt};
 
 /// What a prompt ends with, before the tag.
 const TAG_MARK: &str = "Roundtable-Turn: ";
 
 /// A request, understood.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Asked {
     /// `<run>/<unit>/<role>/<index>`, or empty for a prompt that is none of ours.
     pub tag: String,
@@ -72,6 +72,8 @@ pub(super) enum StreamEnd {
     Cut,
     /// With something that is no event.
     Garbage,
+    /// With its last words, but without the word that it is over.
+    Unfinished,
 }
 
 /// A tool call, before a dialect's words for it.
@@ -80,6 +82,8 @@ pub(super) enum Call {
     Write { path: String, text: String },
     /// Run a command.
     Shell(String),
+    /// A tool nobody offered.
+    Unknown,
 }
 
 impl Reply {
@@ -89,6 +93,7 @@ impl Reply {
             Self::Hang => "hang".to_owned(),
             Self::Stream(Stream { call: Some(Call::Write { path, .. }), .. }) => format!("write {path}"),
             Self::Stream(Stream { call: Some(Call::Shell(command)), .. }) => format!("run {command}"),
+            Self::Stream(Stream { call: Some(Call::Unknown), .. }) => "no such tool".to_owned(),
             Self::Stream(_) => "say".to_owned(),
         }
     }
@@ -106,12 +111,13 @@ pub(super) fn reply(state: &State, scenario: &str, asked: &Asked) -> Reply {
     // `first2.500`: the first two requests of a tag meet the scenario, later ones do not.
     let scenario = match scenario.strip_prefix("first").and_then(|rest| rest.split_once('.')) {
         Some((count, first)) => {
-            let before = state.count(&format!("{scenario} {}", asked.tag));
+            // Titles are asked for beside the turn.
+            let before = state.count(&format!("{scenario} {} {}", asked.tag, asked.tools.is_empty()));
             if before < count.parse().unwrap_or(1) { first } else { "" }
         }
         None => scenario,
     };
-    let scenario = trouble(state, &asked.tag).unwrap_or(scenario);
+    let scenario = trouble(state, asked).unwrap_or(scenario);
     let (name, argument) = scenario.split_once(':').unwrap_or((scenario, ""));
     match name {
         "quota" => refuse(429, None, "quota"),
@@ -122,7 +128,9 @@ pub(super) fn reply(state: &State, scenario: &str, asked: &Asked) -> Reply {
         "garbage" => partial(StreamEnd::Garbage),
         "failed" => partial(StreamEnd::Failed),
         "length" => partial(StreamEnd::Length),
+        "unfinished" => partial(StreamEnd::Unfinished),
         "empty" => say(String::new()),
+        _ if odd::is_odd(name) && !asked.tools.is_empty() => odd::reply(name, asked, |asked| turn(state, asked)),
         "slow" => match turn(state, asked) {
             Reply::Stream(stream) => Reply::Stream(Stream { pause_ms: argument.parse().unwrap_or(100), ..stream }),
             other => other,
@@ -136,8 +144,9 @@ pub(super) fn reply(state: &State, scenario: &str, asked: &Asked) -> Reply {
 }
 
 /// What the script has in store for this request of a turn, beside its playbook.
-fn trouble<'s>(state: &'s State, tag: &str) -> Option<&'s str> {
-    let (_, turn) = tag.split_once('/')?;
+fn trouble<'s>(state: &'s State, asked: &Asked) -> Option<&'s str> {
+    let tag = asked.tag.as_str();
+    let (_, turn) = tag.split_once('/').filter(|_| !asked.tools.is_empty())?;
     let trouble = state.script.trouble.get(turn)?;
     (state.count(&format!("trouble {tag}")) < trouble.times).then_some(trouble.scenario.as_str())
 }
@@ -261,6 +270,7 @@ fn fault_reply(fault: Fault) -> Option<Reply> {
         Fault::Exit(_) => refuse(500, None, ""),
         Fault::RateLimit(seconds) => refuse(429, Some(seconds), ""),
         Fault::Auth => refuse(401, None, ""),
+        Fault::Model => refuse(404, None, ""),
         Fault::Garbage => say("}{ this is no answer".to_owned()),
         Fault::Spew(_) | Fault::Daemonize | Fault::IgnoreTerm => return None,
     })
@@ -270,7 +280,7 @@ fn refuse(status: u16, retry_after_s: Option<u64>, kind: &'static str) -> Reply 
     Reply::Refuse(Refusal { status, retry_after_s, kind })
 }
 
-fn say(text: String) -> Reply {
+pub(super) fn say(text: String) -> Reply {
     Reply::Stream(Stream { text, call: None, end: StreamEnd::Well, pause_ms: 0 })
 }
 

@@ -7,6 +7,7 @@ mod gemini;
 mod homes;
 mod http;
 mod mind;
+mod odd;
 mod prompt;
 mod responses;
 

@@ -90,7 +90,7 @@ impl Dialect for Responses {
                 json!({"response": {"id": id, "object": "response", "status": "failed", "output": [], "error": {"code": "server_error", "message": "the model failed"}}}),
             ),
             StreamEnd::Garbage => events.push("data: {not json\n\n".to_owned()),
-            StreamEnd::Hang | StreamEnd::Cut => {}
+            StreamEnd::Hang | StreamEnd::Cut | StreamEnd::Unfinished => {}
         }
         events
     }
@@ -98,7 +98,12 @@ impl Dialect for Responses {
 
 /// codex has one tool for everything: a shell, in which `apply_patch` is understood and shown as a file change.
 fn call_item(call: &Call, asked: &Asked) -> Value {
+    let (id, name) = (
+        format!("{}_{}", asked.tag.replace(['/', '.'], "_"), asked.step),
+        if matches!(call, Call::Unknown) { "no_such_tool" } else { "exec_command" },
+    );
     let command = match call {
+        Call::Unknown => String::new(),
         Call::Shell(command) => command.clone(),
         Call::Write { path, text } if text.ends_with('\n') && !text.contains("\nEOF\n") => {
             let lines: String = text.lines().map(|line| format!("+{line}\n")).collect();
@@ -106,8 +111,7 @@ fn call_item(call: &Call, asked: &Asked) -> Value {
         }
         Call::Write { path, text } => format!("mkdir -p \"$(dirname {0})\" && printf %s {1} > {0}", quote(path), quote(text)),
     };
-    let id = format!("{}_{}", asked.tag.replace(['/', '.'], "_"), asked.step);
-    json!({"type": "function_call", "id": format!("fc_{id}"), "call_id": format!("call_{id}"), "name": "exec_command",
+    json!({"type": "function_call", "id": format!("fc_{id}"), "call_id": format!("call_{id}"), "name": name,
         "arguments": json!({"cmd": command, "yield_time_ms": 30_000}).to_string()})
 }
 

@@ -168,6 +168,10 @@ impl Player {
                 emit(&AgentEvent::Failed { message: "status: 401 Unauthorized, the credentials are refused".to_owned() })?;
                 return Ok(Some(ExitCode::FAILURE));
             }
+            Fault::Model => {
+                emit(&AgentEvent::Failed { message: "status: 404 Not Found, the model does not exist".to_owned() })?;
+                return Ok(Some(ExitCode::FAILURE));
+            }
             Fault::Spew(bytes) => spew(bytes)?,
             Fault::Daemonize => {
                 let me = std::env::current_exe()?;

@@ -107,6 +107,8 @@ pub enum Fault {
     RateLimit(u64),
     /// The provider refuses the credentials.
     Auth,
+    /// The provider does not know the model.
+    Model,
     /// Prints that many bytes.
     Spew(u64),
     /// Leaves a process behind in a session of its own, which keeps stdout open.
@@ -186,7 +188,7 @@ impl<'de> Deserialize<'de> for Fault {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| {
-            let known = "hang, crash, exit:N, rate_limit:SECONDS, auth, spew:BYTES, daemonize, ignore_term, garbage";
+            let known = "hang, crash, exit:N, rate_limit:SECONDS, auth, model, spew:BYTES, daemonize, ignore_term, garbage";
             serde::de::Error::custom(format!("unknown fault `{text}`; there are {known}"))
         })
     }
@@ -204,6 +206,7 @@ impl Fault {
             ("exit", Some(code)) => code.parse().ok().map(Self::Exit),
             ("rate_limit", Some(seconds)) => seconds.parse().ok().map(Self::RateLimit),
             ("auth", None) => Some(Self::Auth),
+            ("model", None) => Some(Self::Model),
             ("spew", Some(bytes)) => bytes.parse().ok().map(Self::Spew),
             ("daemonize", None) => Some(Self::Daemonize),
             ("ignore_term", None) => Some(Self::IgnoreTerm),
