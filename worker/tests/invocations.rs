@@ -102,7 +102,8 @@ fn variable<'a>(invocation: &'a Invocation, name: &str) -> Option<&'a str> {
     invocation.env.get(Path::new(name).as_os_str()).map(|value| value.to_str().unwrap())
 }
 
-const SECRETS: &str = r#"-c shell_environment_policy.exclude=["CODEX_API_KEY","OPENAI_API_KEY","OPENAI_*TOKEN*","CODEX_*TOKEN*"]"#;
+const SECRETS: &str =
+    r#"-c shell_environment_policy.exclude=["CODEX_API_KEY","OPENAI_API_KEY","OPENAI_*TOKEN*","CODEX_*TOKEN*","RUST_LOG"]"#;
 
 #[test]
 fn codex_implements_in_its_sandbox() {
@@ -122,6 +123,7 @@ fn codex_implements_in_its_sandbox() {
     assert_eq!(variable(&invocation, "TMPDIR"), Some("/s/tmp"));
     assert!(invocation.dirs.contains(&PathBuf::from("/s/tmp")));
     assert_eq!((variable(&invocation, "ROUNDTABLE_TOKEN"), variable(&invocation, "GEMINI_API_KEY")), (None, None));
+    assert_eq!(variable(&invocation, "RUST_LOG"), Some("error,codex_otel.trace_safe=info"), "so that its provider is seen");
 }
 
 #[test]
@@ -149,7 +151,9 @@ fn codex_leaves_the_users_provider_alone_but_for_retries() {
     machine.codex_config(
         "model_provider = \"corp\"\n[model_providers.corp]\nenv_key = \"CORP_KEY\"\nstream_max_retries = 9\n[shell_environment_policy]\ninherit = \"core\"\n",
     );
-    let words = words(&machine.invocation("codex", &turn(Role::Implement)));
+    let invocation = machine.invocation("codex", &turn(Role::Implement));
+    assert_eq!(variable(&invocation, "RUST_LOG"), None, "commands would get it, by the user's own policy");
+    let words = words(&invocation);
     assert!(words.contains("-c model_providers.corp.request_max_retries=2 ") && !words.contains("stream_max_retries"), "{words}");
     assert!(!words.contains("shell_environment_policy"), "{words}");
     machine.codex_config("this is = not toml [");
@@ -166,11 +170,18 @@ fn switches_of_the_run_win_over_those_of_the_host() {
         .set("CODEAGENT_SKIP_PERMISSIONS", "true");
     let mut turn = turn(Role::Implement);
     assert!(words(&machine.invocation("codex", &turn)).contains(" --dangerously-bypass-approvals-and-sandbox "));
-    assert_eq!(words(&machine.invocation("opencode", &turn)), "run --format json --model p/host --agent planner --auto");
+    assert_eq!(
+        words(&machine.invocation("opencode", &turn)),
+        "run --format json --print-logs --log-level ERROR --model p/host --agent planner --auto"
+    );
+    assert_eq!(variable(&machine.invocation("opencode", &turn), "OPENCODE_PERMISSION"), None, "all is allowed");
     turn.switches =
         Switches { bypass_sandbox: Some(false), skip_permissions: Some(false), opencode_agent: None, opencode_model: Some("p/run".into()) };
     assert!(words(&machine.invocation("codex", &turn)).contains(" -s workspace-write "));
-    assert_eq!(words(&machine.invocation("opencode", &turn)), "run --format json --model p/run --agent planner");
+    assert_eq!(
+        words(&machine.invocation("opencode", &turn)),
+        "run --format json --print-logs --log-level ERROR --model p/run --agent planner"
+    );
 }
 
 #[test]
@@ -181,8 +192,15 @@ fn gemini_reads_stdin_and_writes_to_a_file() {
     assert_eq!((invocation.stdin.as_slice(), invocation.stdout), (&b"do it"[..], StdoutMode::File));
     assert_eq!(variable(&invocation, "GEMINI_CLI_NO_RELAUNCH"), Some("true"));
     assert_eq!(variable(&invocation, "GEMINI_API_KEY"), Some("gk"));
-    if variable(&invocation, "GEMINI_CLI_SYSTEM_SETTINGS_PATH") == Some("/s/gemini/settings.json") {
-        assert!(String::from_utf8(invocation.files[0].1.clone()).unwrap().contains("\"maxAttempts\":3"));
+    // Settings of the attempt are taken only where all folders above are root's alone.
+    let is_roots = rustix::process::geteuid().is_root();
+    let strict = tempfile::tempdir_in(if is_roots { "/var" } else { "." }).unwrap();
+    for (scratch, taken) in [(strict.path().to_owned(), is_roots), (std::env::temp_dir(), false), (PathBuf::from("/s"), false)] {
+        let invocation = machine.invocation("gemini", &Turn { scratch: scratch.clone(), ..turn(Role::Implement) });
+        let settings = scratch.join("gemini/settings.json");
+        assert_eq!(variable(&invocation, "GEMINI_CLI_SYSTEM_SETTINGS_PATH").is_some(), taken, "{}", scratch.display());
+        let written = invocation.files.iter().find(|(path, _)| *path == settings);
+        assert_eq!(written.is_some_and(|(_, text)| String::from_utf8_lossy(text).contains("\"maxAttempts\":3")), taken);
     }
     assert_eq!(words(&machine.invocation("gemini", &turn(Role::Review))), "-o stream-json --approval-mode plan --skip-trust");
     let fix = Turn { model: Some("gemini-x".into()), ..resumed(Role::Fix) };
@@ -193,10 +211,10 @@ fn gemini_reads_stdin_and_writes_to_a_file() {
 fn opencode_names_the_directory_it_began_in() {
     let mut machine = Machine::new();
     let invocation = machine.invocation("opencode", &Turn { effort: Some("high".into()), ..resumed(Role::Fix) });
-    assert_eq!(words(&invocation), "run --format json --variant high --session id-1 --dir /w");
+    assert_eq!(words(&invocation), "run --format json --print-logs --log-level ERROR --variant high --session id-1 --dir /w");
     assert_eq!(invocation.stdout, StdoutMode::File);
     assert_eq!(variable(&invocation, "OPENCODE_DISABLE_AUTOCOMPACT"), Some("1"));
-    assert_eq!(variable(&invocation, "OPENCODE_PERMISSION"), None);
+    assert_eq!(variable(&invocation, "OPENCODE_PERMISSION"), Some(r#"{"external_directory":"deny"}"#));
     let review = machine.invocation("opencode", &turn(Role::Review));
     assert!(variable(&review, "OPENCODE_PERMISSION").unwrap().contains("\"edit\":\"deny\""));
     machine.set("OPENCODE_DISABLE_AUTOCOMPACT", "0");

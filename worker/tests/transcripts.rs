@@ -9,7 +9,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use roundtable_shared::limits::{ANSWER_BYTES_MAX, EVENT_TEXT_BYTES_MAX};
 use roundtable_shared::{AgentEvent, AttemptNo, FailureKind, OutcomeClass, Role, TurnData, Usage};
-use roundtable_worker::backend::{Backend, EndedBy, ExitFacts, Host, LINE_BYTES_MAX, SessionRecord, Switches, Turn, TurnEnd};
+use roundtable_worker::backend::{Backend, Contact, EndedBy, ExitFacts, Host, LINE_BYTES_MAX, SessionRecord, Switches, Turn, TurnEnd};
 
 fn backend(name: &str) -> Arc<dyn Backend> {
     // Any program will do: nothing is started here.
@@ -87,7 +87,68 @@ fn gemini_that_waits_for_its_provider_is_no_idle_unit() {
     let mut events = Vec::new();
     parser.stderr_line(b"Attempt 1 failed with status 500. Retrying with backoff...", false, &mut events);
     parser.stdout_line(br#"{"type":"message","role":"assistant","content":"Hm","delta":true}"#, false, &mut events);
-    assert_eq!(parser.end(&exit, &mut events).failure.unwrap().kind, FailureKind::IdleLimit);
+    let end = parser.end(&exit, &mut events).failure.unwrap();
+    assert!(end.kind == FailureKind::ProviderUnavailable && end.message.contains("heard no more of its provider"), "{end:?}");
+}
+
+#[test]
+fn silence_is_the_providers_unless_a_tool_is_at_work() {
+    let exit = ExitFacts { ended_by: Some(EndedBy::Idle), ..ExitFacts::default() };
+    let started = r#"{"type":"thread.started","thread_id":"t"}"#;
+    let tool = |kind: &str| format!(r#"{{"type":"item.{kind}","item":{{"id":"item_1","type":"command_execution","command":"make"}}}}"#);
+    let kind = |stdout: String| feed("codex", stdout.as_bytes(), b"", &exit).1.failure.unwrap().kind;
+    assert_eq!(kind(started.to_owned()), FailureKind::ProviderUnavailable);
+    assert_eq!(kind(format!("{started}\n{}", tool("started"))), FailureKind::IdleLimit);
+    assert_eq!(kind(format!("{started}\n{}\n{}", tool("started"), tool("completed"))), FailureKind::ProviderUnavailable);
+    let use_tool = r#"{"type":"tool_use","tool_name":"run_shell_command","tool_id":"a","parameters":{"command":"make"}}"#;
+    assert_eq!(feed("gemini", use_tool.as_bytes(), b"", &exit).1.failure.unwrap().kind, FailureKind::IdleLimit);
+}
+
+#[test]
+fn whether_the_provider_was_heard_is_told_while_the_turn_goes_on() {
+    let told = |name: &str, lines: &[(bool, &str)]| {
+        let mut parser = backend(name).parser(&turn());
+        let mut seen = vec![parser.contact()];
+        for (is_stdout, line) in lines {
+            let mut events = Vec::new();
+            match is_stdout {
+                true => parser.stdout_line(line.as_bytes(), false, &mut events),
+                false => parser.stderr_line(line.as_bytes(), false, &mut events),
+            }
+            seen.push(parser.contact());
+        }
+        seen
+    };
+    use Contact::{Awaited, Heard, Refusing, Unknown};
+    let otel = |event: &str| {
+        format!("2026-11-30T01:02:39Z  INFO codex_otel.trace_safe: event.name=\"codex.{event}\" http.response.status_code=200")
+    };
+    let codex = told("codex", &[(false, &otel("startup_phase")), (false, &otel("user_prompt")), (false, &otel("api_request"))]);
+    assert_eq!(codex, [Unknown, Unknown, Awaited, Heard]);
+    let attempt = "Attempt 1 failed with status 500. Retrying with backoff...";
+    let says = r#"{"type":"message","role":"assistant","content":"Hm","delta":true}"#;
+    assert_eq!(
+        told("gemini", &[(false, attempt), (true, says), (false, attempt), (false, attempt)]),
+        [Unknown, Unknown, Heard, Heard, Refusing]
+    );
+    let refused = r#"timestamp=2026-11-30T01:03:57.448Z level=ERROR message="stream error" small=false error.error="AI_APICallError: Rate limit reached""#;
+    let begun = r#"{"type":"step_start","sessionID":"s","part":{}}"#;
+    assert_eq!(told("opencode", &[(false, refused), (true, begun), (false, refused)]), [Awaited, Awaited, Heard, Refusing]);
+    let exit = ExitFacts { ended_by: Some(EndedBy::Refused), signal: Some(15), ..ExitFacts::default() };
+    let (_, end) = feed("opencode", b"", refused.as_bytes(), &exit);
+    assert_eq!(end.failure.unwrap().kind, FailureKind::RateLimit { retry_after_ms: None });
+}
+
+#[test]
+fn the_last_line_a_cli_prints_is_part_of_why_it_failed() {
+    let exit = ExitFacts { code: Some(3), ..ExitFacts::default() };
+    let stderr = b"\x1b[31mfirst\x1b[0m\nError: the licence ran out\n    at main (file.js:1:2)\n}\n";
+    let (_, end) = feed("codex", br#"{"type":"thread.started","thread_id":"t"}"#, stderr, &exit);
+    assert!(end.failure.unwrap().message.contains("Error: the licence ran out"));
+    let exit = ExitFacts { ended_by: Some(EndedBy::Wall), ..ExitFacts::default() };
+    let (_, end) = feed("gemini", b"Do you trust this folder?\n", &[b'x'; 5000], &exit);
+    let message = end.failure.unwrap().message;
+    assert!(message.starts_with("gemini ran longer than the wall limit (last line: xxx") && message.len() < 500, "{message}");
 }
 
 /// All recordings of a CLI as what the parser made of them.
@@ -163,6 +224,8 @@ fn ending_it_ourselves_is_never_success() {
     for (ended_by, class) in [
         (EndedBy::Wall, OutcomeClass::Unit),
         (EndedBy::Idle, OutcomeClass::Unit),
+        (EndedBy::Unanswered, OutcomeClass::Provider),
+        (EndedBy::Refused, OutcomeClass::Provider),
         (EndedBy::Output, OutcomeClass::Unit),
         (EndedBy::Disk, OutcomeClass::Infra),
         (EndedBy::Interrupt, OutcomeClass::Infra),

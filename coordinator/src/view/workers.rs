@@ -64,7 +64,7 @@ fn unavailable(state: &State, fleet: &Fleet, worker: &Worker, offer: &Offer, now
         return Some(offer.offer.unavailable.clone());
     }
     if let Some(until) = offer.parked_until_ms.filter(|until| *until > now.mono_ms) {
-        return Some(format!("its credentials were refused; tried again in {} s", (until - now.mono_ms).div_ceil(1000)));
+        return Some(format!("its login or configuration was refused; tried again in {} s", (until - now.mono_ms).div_ceil(1000)));
     }
     let BackendOffer { name, account, .. } = &offer.offer;
     let account = if account.is_empty() { format!("worker:{}", worker.id) } else { account.clone() };

@@ -75,7 +75,7 @@ pub enum OutcomeClass {
     Unit,
     /// A worker, its disk or its tools failed.
     Infra,
-    /// The model provider refused: rate limit, quota, 5xx, credentials.
+    /// The model provider refused (rate limit, quota, 5xx, credentials), or the backend is set up wrongly where it ran. No unit pays.
     Provider,
     /// Our own fault.
     Internal,
@@ -118,11 +118,13 @@ pub enum FailureKind {
     },
     /// Missing, expired or refused credentials.
     Auth,
-    /// 5xx, dropped connections, malformed streams.
+    /// The backend cannot work on that worker as it is set up there: its model, arguments or configuration are refused, or its program is gone.
+    Misconfigured,
+    /// 5xx, dropped connections, streams that break off, a provider that sends nothing.
     ProviderUnavailable,
     /// The model's context was exceeded.
     ContextOverflow,
-    /// The CLI is not installed or its arguments or configuration are refused.
+    /// What this turn asked of the CLI is refused, such as a conversation that is gone.
     Config,
     /// The worker's disk is full or failing.
     Disk,
@@ -147,7 +149,9 @@ impl FailureKind {
             | Self::OutputLimit
             | Self::ContextOverflow
             | Self::Setup => OutcomeClass::Unit,
-            Self::RateLimit { .. } | Self::Quota { .. } | Self::Auth | Self::ProviderUnavailable => OutcomeClass::Provider,
+            Self::RateLimit { .. } | Self::Quota { .. } | Self::Auth | Self::Misconfigured | Self::ProviderUnavailable => {
+                OutcomeClass::Provider
+            }
             Self::Config | Self::Disk | Self::Interrupted => OutcomeClass::Infra,
             Self::Bug => OutcomeClass::Internal,
         }

@@ -1,6 +1,7 @@
 //! CLIs that are missing, logged out, at their limit, silent or killed: each becomes a recorded outcome, and the rest goes on.
 
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use roundtable_tests::harness::Process;
 use roundtable_tests::rehearsal::{FILES, SCRIPT};
@@ -30,13 +31,13 @@ fn limits_silence_and_violent_ends_are_outcomes_and_others_go_on() {
     let tasks = "- [ ] 1. At the limit\n  - _writes: a.txt_\n- [ ] 2. Silent\n  - _writes: b.txt_\n- [ ] 3. Killed\n  - _writes: c.txt_\n\
                  - [ ] 4. Undisturbed\n  - _writes: d.txt_\n- [ ] 5. Cut off\n  - _writes: e.txt_\n\
                  - [ ] 6. Settings page\n  - _writes: f.html_\n";
-    // codex asks twice before it gives a rate limit back, gemini three times; what follows is played as if nothing had been.
+    // codex asks twice before it gives a rate limit back, gemini is ended at its second refusal; what follows is played as if nothing had been.
     let script = r#"{"trouble": {
         "1/implement/1": {"scenario": "429:3", "times": 2},
         "2/implement/1": {"scenario": "hang", "times": 9},
         "3/implement/1": {"scenario": "hang", "times": 1},
         "5/implement/1": {"scenario": "cut", "times": 2},
-        "6/implement/1": {"scenario": "429:2", "times": 3}}}"#;
+        "6/implement/1": {"scenario": "429:2", "times": 9}}}"#;
     let mut world = World::open(script, &spec(tasks));
     std::fs::write(world.place.repo().join("roundtable.toml"), "[limits]\nidle = \"8s\"\npark_probe = \"3s\"\n").unwrap();
     world.serve();
@@ -52,8 +53,8 @@ fn limits_silence_and_violent_ends_are_outcomes_and_others_go_on() {
     assert_eq!(told(&first), ["implement failed provider", "implement completed -", "review completed -"], "{first:#?}");
     assert!(first[0]["error"].as_str().unwrap().contains("429"), "{first:#?}");
     let second = attempts(&world, "2");
-    assert_eq!(told(&second), ["implement failed unit", "implement completed -", "review completed -"], "{second:#?}");
-    assert!(second[0]["error"].as_str().unwrap().contains("idle"), "{second:#?}");
+    assert_eq!(told(&second), ["implement failed provider", "implement completed -", "review completed -"], "{second:#?}");
+    assert!(second[0]["error"].as_str().unwrap().contains("heard nothing of its provider"), "{second:#?}");
     let third = attempts(&world, "3");
     assert_eq!(told(&third)[1..], ["implement completed -", "review completed -"], "{third:#?}");
     assert!(third[0]["error"].as_str().unwrap().contains("signal 9"), "{third:#?}");
@@ -85,6 +86,37 @@ fn a_cli_that_is_logged_out_waits_for_a_person_while_others_finish() {
     world.orchctl(&["decide", "no-worker-gemini", "use:codex"]).expect(0);
     world.orchctl(&RUN).expect(0);
     assert_eq!(told(&attempts(&world, "2"))[1..], ["implement completed -", "review completed -"]);
+    world.close();
+}
+
+#[test]
+#[ignore = "needs the agent CLIs: .ci/install-clis; .ci/run slow runs it"]
+fn one_rate_limit_costs_seconds_and_is_said() {
+    let script = r#"{"trouble": {"1/implement/1": {"scenario": "429", "times": 9}}}"#;
+    let mut world = World::open(script, &spec("- [ ] 1. Library\n  - _writes: a.txt_\n"));
+    world.serve();
+    world.join(&["--backend", "codex=1"]);
+    let started = Instant::now();
+    world.orchctl(&RUN).expect(0).out_has(&["429 Too Many Requests", "again in"]);
+    assert!(started.elapsed() < Duration::from_secs(60), "it took {:?}", started.elapsed());
+    assert_eq!(told(&attempts(&world, "1")), ["implement failed provider", "implement completed -", "review completed -"]);
+    world.close();
+}
+
+#[test]
+#[ignore = "needs the agent CLIs: .ci/install-clis; .ci/run slow runs it"]
+fn a_wrong_model_is_out_on_that_worker_and_costs_no_unit() {
+    let tasks = "- [ ] 1. Library\n  - _writes: a.txt_\n- [ ] 2. More of it\n  - _writes: b.txt_\n";
+    let script = r#"{"trouble": {"1/implement/1": {"scenario": "404", "times": 9}}}"#;
+    let mut world = World::open(script, &spec(tasks));
+    std::fs::write(world.place.repo().join("roundtable.toml"), "[limits]\nno_worker = \"1s\"\npark_gone = \"1s\"\n").unwrap();
+    world.serve();
+    world.join(&["--backend", "codex=1"]);
+    world.orchctl(&RUN).expect(2).out_has(&["no-worker-codex", "The model does not exist"]);
+    let first = attempts(&world, "1");
+    assert_eq!(told(&first), ["implement failed provider"], "{first:#?}");
+    let workers = world.json(&["workers"]).to_string();
+    assert!(workers.contains("it cannot be used here: The model does not exist"), "{workers}");
     world.close();
 }
 

@@ -49,19 +49,42 @@ const AUTH: &[&str] = &[
     "invalid_grant",
     "credentials",
 ];
-const CONFIG: &[&str] = &[
+/// A model, an argument or a configuration that will not do, whichever unit it is for.
+const MISCONFIGURED: &[&str] = &[
     "model does not exist",
     "model_not_found",
     "modelnotfound",
     "model not found",
+    "unknown model",
+    "invalid model",
     "model is not supported",
+    "is not supported with the",
+    "is not supported when using",
+    "unsupported parameter",
+    "unsupported_parameter",
+    "unsupported value",
+    "unsupported_value",
     "unexpected argument",
     "unknown argument",
+    "unrecognized argument",
+    "unrecognized subcommand",
+    "not enough arguments",
+    "a value is required for",
+    "invalid value '",
     "invalid values:",
     "cannot be used with",
     "error loading config",
+    "error parsing config",
+    "config profile",
+    "configuration is invalid",
+    "configinvaliderror",
+    "configjsonerror",
     "model provider `",
     "finding codex home",
+    "opencode run [message",
+];
+/// What this turn asked for cannot be had; another turn may go well.
+const CONFIG: &[&str] = &[
     "no rollout found",
     "session not found",
     "error resuming session",
@@ -70,7 +93,6 @@ const CONFIG: &[&str] = &[
     "trusted directory",
     "no such file or directory",
     "output schema",
-    "opencode run [message",
     "no prompt provided",
     "must provide a message",
     "no input provided",
@@ -85,6 +107,10 @@ const UNAVAILABLE: &[&str] = &[
     "gateway timeout",
     "stream disconnected",
     "stream closed",
+    "stream ended",
+    "without a finish reason",
+    "ended prematurely",
+    "premature close",
     "error sending request",
     "cannot connect",
     "connection closed",
@@ -99,6 +125,7 @@ const UNAVAILABLE: &[&str] = &[
     "socket hang up",
     "network error",
     "error: terminated",
+    "invalid stream",
     "json parsing failed",
     "in json at position",
     "unexpected end of json",
@@ -120,7 +147,7 @@ pub(super) fn failure_kind(text: &str, status: Option<u16>, retry_after_ms: Opti
     match status {
         Some(429) => return Some(FailureKind::RateLimit { retry_after_ms }),
         Some(401 | 403 | 407) => return Some(FailureKind::Auth),
-        Some(404) => return Some(FailureKind::Config),
+        Some(404) => return Some(FailureKind::Misconfigured),
         Some(408 | 425 | 500..=599) => return Some(FailureKind::ProviderUnavailable),
         _ => {}
     }
@@ -130,6 +157,9 @@ pub(super) fn failure_kind(text: &str, status: Option<u16>, retry_after_ms: Opti
     // Before credentials: "no rollout found", "unexpected argument" and their like come from the CLI itself.
     if has(CONFIG) {
         return Some(FailureKind::Config);
+    }
+    if has(MISCONFIGURED) {
+        return Some(FailureKind::Misconfigured);
     }
     if has(AUTH) {
         return Some(FailureKind::Auth);
@@ -226,10 +256,19 @@ mod tests {
             ("[API Error: terminated]", Some(K::ProviderUnavailable)),
             ("[API Error: Expected property name or '}' in JSON at position 1]", Some(K::ProviderUnavailable)),
             ("stream disconnected before completion: error sending request", Some(K::ProviderUnavailable)),
-            ("The model does not exist", Some(K::Config)),
+            ("The model does not exist", Some(K::Misconfigured)),
+            ("The 'gpt-9' model is not supported when using Codex with a ChatGPT account.", Some(K::Misconfigured)),
+            ("Unsupported value: 'extreme' is not supported with the 'gpt-5' model.", Some(K::Misconfigured)),
+            ("error: unexpected argument '--no-such-flag' found", Some(K::Misconfigured)),
+            ("Unknown arguments: such-flag, suchFlag", Some(K::Misconfigured)),
+            ("opencode run [message..]\n\nrun opencode with a message", Some(K::Misconfigured)),
+            ("Error loading config.toml: unknown variant `zzz`, expected one of `read-only`", Some(K::Misconfigured)),
+            ("Error: Model provider `nope` not found", Some(K::Misconfigured)),
+            ("UnknownError: ProviderModelNotFoundError: nope/none", Some(K::Misconfigured)),
             ("No prompt provided via stdin.", Some(K::Config)),
             ("Error: You must provide a message or a command", Some(K::Config)),
-            ("Model stream ended without a finish reason.", None),
+            ("Model stream ended without a finish reason.", Some(K::ProviderUnavailable)),
+            ("stream disconnected before completion: stream closed before response.completed", Some(K::ProviderUnavailable)),
             ("The model returned an empty response with no text or thoughts.", None),
             ("Error: thread/resume failed: no rollout found for thread id 0 (code -32600)", Some(K::Config)),
             ("Codex ran out of room in the model's context window.", Some(K::ContextOverflow)),

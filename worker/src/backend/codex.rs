@@ -1,10 +1,11 @@
 //! codex: `codex exec --json`, its command line and its stream (BACKENDS §2 to §4). Also what `codex-review` runs.
 
-use std::ffi::OsString;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 use roundtable_shared::limits::EVENT_TEXT_BYTES_MAX;
-use roundtable_shared::{AgentEvent, BackendName, Failure, FailureKind, Role, Usage};
+use roundtable_shared::{AgentEvent, BackendName, FailureKind, Role, Usage};
 use serde_json::Value;
 
 use super::classify::failure_kind;
@@ -13,7 +14,16 @@ use super::host::{BackendConfig, Host};
 use super::reach::{Reach, Writes, has, value_of};
 use super::text::elide;
 use super::transcript::{Transcript, at, count_at, text_at};
-use super::{Backend, BackendError, Capabilities, ExitFacts, Invocation, Resume, StdoutMode, StreamParser, Turn, TurnEnd, read_only_role};
+use super::{
+    Backend, BackendError, Capabilities, Contact, ExitFacts, Invocation, Resume, StdoutMode, StreamParser, Turn, TurnEnd, read_only_role,
+};
+
+/// What lets its provider be seen: a line of its own telemetry on stderr when it asks, and when it is answered. Nothing leaves the host by it.
+const TELLS: &str = "error,codex_otel.trace_safe=info";
+/// Those lines, which are no output of anybody's.
+const TOLD: &str = " codex_otel";
+/// Tools under way that are remembered.
+const OPEN_TOOLS_MAX: usize = 1024;
 
 /// The adapter, under the name `codex` or `codex-review`.
 pub(super) struct Codex {
@@ -80,6 +90,8 @@ impl Codex {
             secrets.extend(own.get("env_key").and_then(toml::Value::as_str).map(str::to_owned));
         }
         if !user.contains_key("shell_environment_policy") {
+            // Ours, for `codex` alone.
+            secrets.push("RUST_LOG".to_owned());
             let list: Vec<String> = secrets.iter().map(|name| toml_string(name)).collect();
             settings.push(format!("shell_environment_policy.exclude=[{}]", list.join(",")));
         }
@@ -105,6 +117,20 @@ impl Backend for Codex {
         Some(self.host.version_invocation(&self.program, &["CODEX_*", "OPENAI_*"], &self.config))
     }
 
+    fn login_invocation(&self) -> Option<Invocation> {
+        // A key, a provider of the user's own or a profile work without a login, and `login status` says no all the same.
+        let user = self.host.codex_config();
+        let is_builtin = user.get("model_provider").is_none_or(|name| name.as_str() == Some("openai"));
+        let mut invocation = self.version_invocation()?;
+        let has_key = invocation.env.contains_key(OsStr::new("CODEX_API_KEY"));
+        if !is_builtin || has_key || self.config.is_isolated() || !self.config.args.is_empty() {
+            return None;
+        }
+        invocation.args.pop();
+        invocation.args.extend(["login", "status"].map(OsString::from));
+        Some(invocation)
+    }
+
     fn read_version(&self, stdout: &str) -> Option<String> {
         Some(stdout.trim().strip_prefix("codex-cli ")?.split_whitespace().next()?.to_owned())
     }
@@ -121,6 +147,10 @@ impl Backend for Codex {
         invocation.stdin = turn.prompt.clone().into_bytes();
         invocation.stdout = StdoutMode::Pipe;
         invocation.last_message = Some(turn.scratch.join("last-message.txt"));
+        // With a policy of the user's, the agent's commands would get it too.
+        if !self.host.codex_config().contains_key("shell_environment_policy") {
+            invocation.env.entry("RUST_LOG".into()).or_insert_with(|| TELLS.into());
+        }
         if let Some(schema) = &turn.schema {
             invocation.files.push((turn.scratch.join("schema.json"), schema.clone().into_bytes()));
         }
@@ -161,16 +191,27 @@ struct CodexStream {
     transcript: Transcript,
     /// The conversation's tokens before this turn; codex counts over the whole of it.
     before: Usage,
+    /// Its tools under way.
+    open: HashSet<String>,
 }
 
 impl CodexStream {
     fn new(cli: &str, turn: &Turn) -> Self {
         let transcript = Transcript::new(turn);
-        Self { cli: cli.to_owned(), before: transcript.total, transcript }
+        Self { cli: cli.to_owned(), before: transcript.total, transcript, open: HashSet::new() }
     }
 
     fn on_item(&mut self, item: &Value, completed: bool, out: &mut Vec<AgentEvent>) {
-        self.transcript.retrying = None;
+        if text_at(item, &["type"]) != "error" {
+            self.transcript.heard();
+        }
+        let id = text_at(item, &["id"]);
+        if completed {
+            self.open.remove(id);
+        } else if self.open.len() < OPEN_TOOLS_MAX {
+            self.open.insert(elide(id, 200).into_owned());
+        }
+        self.transcript.busy = !self.open.is_empty();
         match text_at(item, &["type"]) {
             "agent_message" if completed => {
                 let text = text_at(item, &["text"]);
@@ -203,10 +244,21 @@ impl CodexStream {
     fn on_error(&mut self, message: &str, out: &mut Vec<AgentEvent>) {
         if message.starts_with("Reconnecting") {
             let kind = failure_kind(message, None, None).unwrap_or(FailureKind::ProviderUnavailable);
-            self.transcript.retrying = Some(Failure { kind, message: message.to_owned() });
+            self.transcript.on_retry(kind, message.to_owned());
         }
         // Final only when `turn.failed` follows.
         out.push(AgentEvent::Warning { text: elide(message, EVENT_TEXT_BYTES_MAX).into_owned() });
+    }
+
+    /// A line of its telemetry.
+    fn on_told(&mut self, line: &str) {
+        let is = |event: &str| line.contains(&format!("event.name=\"codex.{event}\""));
+        if self.transcript.contact == Contact::Unknown && is("user_prompt") {
+            self.transcript.contact = Contact::Awaited;
+        } else if is("sse_event") || (is("api_request") && line.contains("http.response.status_code=")) {
+            // What the answer is, the stream tells.
+            self.transcript.contact = Contact::Heard;
+        }
     }
 
     fn on_usage(&mut self, value: &Value, out: &mut Vec<AgentEvent>) {
@@ -253,7 +305,15 @@ impl StreamParser for CodexStream {
     }
 
     fn stderr_line(&mut self, line: &[u8], _truncated: bool, out: &mut Vec<AgentEvent>) {
+        let text = String::from_utf8_lossy(line);
+        if text.contains(TOLD) {
+            return self.on_told(&text);
+        }
         self.transcript.on_stderr(line, out);
+    }
+
+    fn contact(&self) -> Contact {
+        self.transcript.contact
     }
 
     fn end(mut self: Box<Self>, exit: &ExitFacts, _out: &mut Vec<AgentEvent>) -> TurnEnd {

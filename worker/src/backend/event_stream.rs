@@ -24,7 +24,10 @@ pub(super) struct EventStream {
 
 impl EventStream {
     pub(super) fn new(cli: &str, turn: &Turn, exit_is_terminal: bool) -> Self {
-        Self { cli: cli.to_owned(), transcript: Transcript::new(turn), text: Tail::new(ANSWER_BYTES_MAX), exit_is_terminal }
+        let mut transcript = Transcript::new(turn);
+        // What such a program waits for does not show.
+        transcript.busy = true;
+        Self { cli: cli.to_owned(), transcript, text: Tail::new(ANSWER_BYTES_MAX), exit_is_terminal }
     }
 
     fn on_event(&mut self, event: AgentEvent, out: &mut Vec<AgentEvent>) {

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use roundtable_shared::limits::{ANSWER_BYTES_MAX, EVENT_TEXT_BYTES_MAX};
-use roundtable_shared::{AgentEvent, BackendName, Failure, FailureKind, Usage};
+use roundtable_shared::{AgentEvent, BackendName, FailureKind, Usage};
 use serde_json::{Value, json};
 
 use super::classify::failure_kind;
@@ -15,7 +16,9 @@ use super::host::{BackendConfig, Host};
 use super::reach::{Reach, Writes, has, value_of};
 use super::text::{Tail, elide};
 use super::transcript::{Terminal, Transcript, count_at, text_at};
-use super::{Backend, BackendError, Capabilities, ExitFacts, Invocation, Resume, StdoutMode, StreamParser, Turn, TurnEnd, read_only_role};
+use super::{
+    Backend, BackendError, Capabilities, Contact, ExitFacts, Invocation, Resume, StdoutMode, StreamParser, Turn, TurnEnd, read_only_role,
+};
 
 /// Tool calls without a result yet that are remembered.
 const OPEN_TOOLS_MAX: usize = 1024;
@@ -25,7 +28,14 @@ const ATTEMPTS_MAX: u32 = 3;
 const SYSTEM_SETTINGS: &str = "/etc/gemini-cli/settings.json";
 
 /// What it says on stderr whatever happens.
-const NOISE: &[&str] = &["YOLO mode is enabled", "[STARTUP]", "Warning: Basic terminal", "Warning: 256-color", "Ripgrep is not available"];
+const NOISE: &[&str] = &[
+    "YOLO mode is enabled",
+    "[STARTUP]",
+    "Warning: Basic terminal",
+    "Warning: 256-color",
+    "Ripgrep is not available",
+    "Skipping system settings file",
+];
 
 /// The adapter.
 pub(super) struct Gemini {
@@ -83,7 +93,7 @@ impl Backend for Gemini {
         // Else it runs itself again as a child and ignores signals.
         invocation.env.insert("GEMINI_CLI_NO_RELAUNCH".into(), "true".into());
         let settings = OsString::from("GEMINI_CLI_SYSTEM_SETTINGS_PATH");
-        if !invocation.env.contains_key(&settings) && !Path::new(SYSTEM_SETTINGS).is_file() {
+        if !invocation.env.contains_key(&settings) && !Path::new(SYSTEM_SETTINGS).is_file() && takes_settings_below(&turn.scratch) {
             let path = turn.scratch.join("gemini/settings.json");
             // Refused unless the directory is the user's alone.
             invocation.dirs.push(turn.scratch.join("gemini"));
@@ -145,7 +155,7 @@ impl GeminiStream {
     }
 
     fn on_tool_use(&mut self, value: &Value, out: &mut Vec<AgentEvent>) {
-        self.transcript.retrying = None;
+        self.transcript.heard();
         let name = text_at(value, &["tool_name"]);
         let tool = match name {
             "run_shell_command" => Tool::Command(elide(text_at(value, &["parameters", "command"]), EVENT_TEXT_BYTES_MAX).into_owned()),
@@ -158,6 +168,7 @@ impl GeminiStream {
         if self.open_tools.len() < OPEN_TOOLS_MAX {
             self.open_tools.insert(text_at(value, &["tool_id"]).to_owned(), tool);
         }
+        self.transcript.busy = !self.open_tools.is_empty();
     }
 
     fn on_tool_result(&mut self, value: &Value, out: &mut Vec<AgentEvent>) {
@@ -172,11 +183,16 @@ impl GeminiStream {
             Some(Tool::Other(name)) if !ok => out.push(AgentEvent::Warning { text: format!("{name}: {}", output()) }),
             _ => {}
         }
+        self.transcript.busy = !self.open_tools.is_empty();
     }
 
-    fn on_retry(&mut self, message: String) {
+    fn on_retry(&mut self, message: String, again: bool) {
         let kind = failure_kind(&message, None, None).unwrap_or(FailureKind::ProviderUnavailable);
-        self.transcript.retrying = Some(Failure { kind, message });
+        if again {
+            self.transcript.on_counted_retry(kind, message);
+        } else {
+            self.transcript.on_retry(kind, message);
+        }
     }
 
     fn on_error(&mut self, message: &str, out: &mut Vec<AgentEvent>) {
@@ -206,7 +222,9 @@ impl GeminiStream {
             "" => self.last_error.clone(),
             message => message.to_owned(),
         };
-        let kind = failure_kind(&message, None, None).unwrap_or(FailureKind::TurnFailed);
+        let said_nothing = message.contains("empty response");
+        let usual = if said_nothing { FailureKind::BadAnswer } else { FailureKind::TurnFailed };
+        let kind = failure_kind(&message, None, None).unwrap_or(usual);
         self.transcript.on_bad_end(kind, &message, out);
     }
 
@@ -256,12 +274,16 @@ impl StreamParser for GeminiStream {
         // `Attempt 1 failed with status 429. Retrying …`: the only trace of its internal retries. It may be read before the first line of stdout,
         // and a delay may stand on the line after it.
         if text.starts_with("Attempt ") && text.contains(" failed") {
-            self.on_retry(text);
+            self.on_retry(text, true);
         } else if let Some(trouble) = self.transcript.retrying.as_ref().filter(|_| text.starts_with("Suggested retry after")) {
             let text = format!("{}\n{text}", trouble.message);
-            self.on_retry(text);
+            self.on_retry(text, false);
         }
         self.transcript.on_stderr(line, out);
+    }
+
+    fn contact(&self) -> Contact {
+        self.transcript.contact
     }
 
     fn end(mut self: Box<Self>, exit: &ExitFacts, out: &mut Vec<AgentEvent>) -> TurnEnd {
@@ -275,11 +297,19 @@ impl StreamParser for GeminiStream {
     }
 }
 
+/// Whether it takes a system settings file from there: only from below folders that are root's and that nobody else may write. As another user it says
+/// so, ignores the file and tries as often as it likes; its tries are counted instead.
+fn takes_settings_below(dir: &Path) -> bool {
+    let is_roots = |dir: &Path| std::fs::metadata(dir).is_ok_and(|found| found.uid() == 0 && found.mode() & 0o022 == 0);
+    rustix::process::geteuid().is_root() && dir.is_absolute() && dir.ancestors().all(is_roots)
+}
+
 /// The CLI's fixed codes, else the HTTP status modulo 256.
 fn kind_of_exit(code: i32) -> Option<FailureKind> {
     match code {
         41 => Some(FailureKind::Auth),
-        42 | 52 | 55 => Some(FailureKind::Config),
+        52 | 55 => Some(FailureKind::Misconfigured),
+        42 => Some(FailureKind::Config),
         53 => None,
         _ => [401u16, 403, 404, 408, 413, 429, 500, 502, 503, 504]
             .into_iter()

@@ -174,6 +174,8 @@ pub struct ExitFacts {
     pub last_message: Option<String>,
     /// The process could not be started at all: why.
     pub spawn_error: Option<String>,
+    /// And that because there is no such program.
+    pub missing: bool,
 }
 
 /// Why the supervisor ended a process tree.
@@ -183,12 +185,30 @@ pub enum EndedBy {
     Wall,
     /// Neither output nor CPU for the idle limit.
     Idle,
+    /// Its provider sent nothing for the limit of the first byte.
+    Unanswered,
+    /// Its provider refuses, and the CLI would go on trying.
+    Refused,
     /// More output than the kill limit.
     Output,
     /// The disk is full.
     Disk,
     /// Cancelled, handed back or drained.
     Interrupt,
+}
+
+/// What is known of a turn's provider while the turn goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Contact {
+    /// Nothing: this CLI does not show it, or has not yet.
+    #[default]
+    Unknown,
+    /// It was asked and has not sent anything.
+    Awaited,
+    /// It has sent something.
+    Heard,
+    /// It refuses again and again: whoever tries next, it need not be this turn.
+    Refusing,
 }
 
 /// What came of a turn.
@@ -218,6 +238,12 @@ pub trait Backend: Send + Sync {
     /// The command that prints the CLI's version, or `None` for a backend without one.
     fn version_invocation(&self) -> Option<Invocation>;
 
+    /// The command that tells without asking a model whether somebody is logged in; `None` if the CLI has none, or its answer says nothing about turns
+    /// as they are set up here.
+    fn login_invocation(&self) -> Option<Invocation> {
+        None
+    }
+
     /// The version out of that command's stdout.
     fn read_version(&self, stdout: &str) -> Option<String>;
 
@@ -245,6 +271,11 @@ pub trait StreamParser: Send {
 
     /// A line of stderr without its newline.
     fn stderr_line(&mut self, line: &[u8], truncated: bool, out: &mut Vec<AgentEvent>);
+
+    /// What the lines so far tell of the provider.
+    fn contact(&self) -> Contact {
+        Contact::Unknown
+    }
 
     /// The process tree is gone and both streams are read to their ends: what came of it. May add last events.
     fn end(self: Box<Self>, exit: &ExitFacts, out: &mut Vec<AgentEvent>) -> TurnEnd;

@@ -11,12 +11,17 @@ use super::classify::{failure_kind, retry_after_header};
 use super::discover::Program;
 use super::host::{BackendConfig, Host};
 use super::reach::{Reach, Writes};
-use super::text::elide;
+use super::text::{elide, plain};
 use super::transcript::{Terminal, Transcript, at, count_at, text_at};
-use super::{Backend, BackendError, Capabilities, ExitFacts, Invocation, Resume, StdoutMode, StreamParser, Turn, TurnEnd, read_only_role};
+use super::{
+    Backend, BackendError, Capabilities, Contact, ExitFacts, Invocation, Resume, StdoutMode, StreamParser, Turn, TurnEnd, read_only_role,
+};
 
 /// Permissions of a read-only turn: the tools are not even offered, so that nothing is asked (an unanswered question ends the turn).
 const READ_ONLY: &str = r#"{"edit":"deny","bash":"deny","external_directory":"deny"}"#;
+/// Permissions of a turn that writes: a path outside is an error the agent is told. Without this it is a question, and an unanswered one ends the
+/// turn.
+const WRITING: &str = r#"{"external_directory":"deny"}"#;
 /// What it says for missing credentials, and also for an unknown model.
 const SERVER_ERROR: &str = "Unexpected server error";
 
@@ -60,7 +65,8 @@ impl Backend for OpenCode {
 
     fn invocation(&self, turn: &Turn) -> Result<Invocation, BackendError> {
         let mut args = self.program.args.clone();
-        args.extend(["run", "--format", "json"].map(OsString::from));
+        // Its log is the only place where it says why it cannot begin, and that it was refused and tries again.
+        args.extend(["run", "--format", "json", "--print-logs", "--log-level", "ERROR"].map(OsString::from));
         let defaults = self.host.switches();
         let (switches, read_only) = (&turn.switches, read_only_role(turn.data.role));
         let model =
@@ -74,7 +80,8 @@ impl Backend for OpenCode {
         if let Some(effort) = turn.effort.as_ref().or(self.config.effort.as_ref()) {
             args.extend(["--variant".into(), effort.into()]);
         }
-        if switches.skip_permissions.unwrap_or(defaults.skip_permissions.unwrap_or(false)) && !read_only {
+        let skips = switches.skip_permissions.unwrap_or(defaults.skip_permissions.unwrap_or(false)) && !read_only;
+        if skips {
             args.push("--auto".into());
         }
         if let Some(resume) = &turn.resume {
@@ -88,6 +95,8 @@ impl Backend for OpenCode {
         invocation.stdout = StdoutMode::File;
         if read_only {
             invocation.env.insert("OPENCODE_PERMISSION".into(), READ_ONLY.into());
+        } else if !skips {
+            invocation.env.entry("OPENCODE_PERMISSION".into()).or_insert_with(|| WRITING.into());
         }
         // An overflow of the context otherwise ends in an endless loop of compactions, each a paid request.
         for name in ["OPENCODE_DISABLE_AUTOUPDATE", "OPENCODE_DISABLE_AUTOCOMPACT"] {
@@ -103,7 +112,7 @@ impl Backend for OpenCode {
     }
 
     fn parser(&self, turn: &Turn) -> Box<dyn StreamParser> {
-        Box::new(OpenCodeStream { transcript: Transcript::new(turn), steps: 0, stopped_at_tools: false })
+        Box::new(OpenCodeStream::new(turn))
     }
 }
 
@@ -113,9 +122,53 @@ struct OpenCodeStream {
     steps: u64,
     /// The last step ended with tool calls and nothing has followed.
     stopped_at_tools: bool,
+    /// It failed and told the cause to its log alone, which may be read later.
+    unexplained: bool,
+    /// What its log says of that.
+    cause: String,
 }
 
 impl OpenCodeStream {
+    fn new(turn: &Turn) -> Self {
+        let mut transcript = Transcript::new(turn);
+        // Its first event comes with the first piece of an answer.
+        transcript.contact = Contact::Awaited;
+        Self { transcript, steps: 0, stopped_at_tools: false, unexplained: false, cause: String::new() }
+    }
+
+    /// A line of its log.
+    fn on_log(&mut self, line: &str, out: &mut Vec<AgentEvent>) {
+        let field = |name| log_field(line, name).unwrap_or_default();
+        match field("message").as_str() {
+            // Titles are made beside the turn.
+            "stream error" if field("small") != "true" => {
+                let message = elide(&field("error.error"), EVENT_TEXT_BYTES_MAX).into_owned();
+                out.push(AgentEvent::Warning { text: format!("its provider refused: {message}") });
+                let kind = failure_kind(&message, None, None).unwrap_or(FailureKind::ProviderUnavailable);
+                self.transcript.on_counted_retry(kind, message);
+            }
+            "failed" => self.cause = elide(&field("error"), EVENT_TEXT_BYTES_MAX).into_owned(),
+            _ => {}
+        }
+    }
+
+    /// It failed without saying why on its stream.
+    fn explain(&mut self, out: &mut Vec<AgentEvent>) {
+        let (kind, message) = match (failure_kind(&self.cause, None, None), self.steps) {
+            (Some(kind), _) => (kind, self.cause.clone()),
+            (None, 0) => (
+                FailureKind::Auth,
+                format!(
+                    "opencode could not begin: no credentials for the model's provider, or no such model (opencode auth login; --model){}",
+                    if self.cause.is_empty() { String::new() } else { format!(": {}", self.cause) }
+                ),
+            ),
+            (None, _) if self.cause.is_empty() => (FailureKind::TurnFailed, "opencode met an error and did not say which".to_owned()),
+            (None, _) => (FailureKind::TurnFailed, self.cause.clone()),
+        };
+        self.transcript.on_bad_end(kind, &message, out);
+    }
+
     fn on_tool(&mut self, part: &Value, out: &mut Vec<AgentEvent>) {
         let ok = text_at(part, &["state", "status"]) == "completed";
         let said = || {
@@ -159,6 +212,12 @@ impl OpenCodeStream {
             "stop" => self.transcript.on_good_end(out),
             "tool-calls" => self.stopped_at_tools = true,
             "length" => self.transcript.on_bad_end(FailureKind::TurnFailed, "the answer was cut at the model's output limit", out),
+            // What it calls a stream that broke off without saying why.
+            reason @ ("unknown" | "other" | "error" | "") => {
+                let message =
+                    format!("the model's stream ended without a finish reason ({})", if reason.is_empty() { "none" } else { reason });
+                self.transcript.on_bad_end(FailureKind::ProviderUnavailable, &message, out);
+            }
             reason => self.transcript.on_bad_end(FailureKind::TurnFailed, &format!("the model stopped: {reason}"), out),
         }
     }
@@ -169,10 +228,9 @@ impl OpenCodeStream {
             "" => name,
             message => message,
         };
-        if message.starts_with(SERVER_ERROR) && self.steps == 0 {
-            let message =
-                "opencode could not begin: no credentials for the model's provider, or no such model (opencode auth login; --model)";
-            return self.transcript.on_bad_end(FailureKind::Auth, message, out);
+        if message.starts_with(SERVER_ERROR) {
+            self.unexplained = true;
+            return;
         }
         let status = u16::try_from(count_at(error, &["data", "statusCode"])).ok().filter(|status| *status > 0);
         let retry_after = retry_after_header(text_at(error, &["data", "responseHeaders", "retry-after"]));
@@ -196,10 +254,16 @@ impl StreamParser for OpenCodeStream {
             self.transcript.on_started(Some(text_at(&value, &["sessionID"])), out);
         }
         self.stopped_at_tools = false;
+        // Tools show only when they have ended.
+        self.transcript.busy |= kind == "step_start";
+        if matches!(kind, "text" | "reasoning" | "tool_use" | "step_finish") {
+            self.transcript.heard();
+        }
         match kind {
             "step_start" => {
                 // A retry after a lost connection repeats it; what was said before it is void.
                 self.steps += 1;
+                self.transcript.contact = Contact::Heard;
                 self.transcript.answer.clear();
                 if matches!(self.transcript.terminal, Terminal::Good) {
                     self.transcript.terminal = Terminal::None;
@@ -220,10 +284,20 @@ impl StreamParser for OpenCodeStream {
     }
 
     fn stderr_line(&mut self, line: &[u8], _truncated: bool, out: &mut Vec<AgentEvent>) {
+        if line.starts_with(b"timestamp=") {
+            return self.on_log(&plain(&String::from_utf8_lossy(line)), out);
+        }
         self.transcript.on_stderr(line, out);
     }
 
+    fn contact(&self) -> Contact {
+        self.transcript.contact
+    }
+
     fn end(mut self: Box<Self>, exit: &ExitFacts, out: &mut Vec<AgentEvent>) -> TurnEnd {
+        if self.unexplained && !matches!(self.transcript.terminal, Terminal::Bad(_)) {
+            self.explain(out);
+        }
         if self.stopped_at_tools && exit.code == Some(0) && exit.ended_by.is_none() {
             let said =
                 self.transcript.stderr().lines().rfind(|line| line.contains("permission requested")).unwrap_or("a permission was refused");
@@ -231,5 +305,44 @@ impl StreamParser for OpenCodeStream {
             self.transcript.on_bad_end(FailureKind::TurnFailed, &message, out);
         }
         self.transcript.end("opencode", exit)
+    }
+}
+
+/// The value of a field of a log line: `name=word` or `name="several \"words\""`.
+fn log_field(line: &str, name: &str) -> Option<String> {
+    let mark = format!(" {name}=");
+    let rest = &line[line.find(&mark)? + mark.len()..];
+    let Some(quoted) = rest.strip_prefix('"') else {
+        return Some(rest.split(' ').next().unwrap_or_default().to_owned());
+    };
+    let mut value = String::new();
+    let mut chars = quoted.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => break,
+            '\\' => match chars.next() {
+                Some('n') => value.push('\n'),
+                Some(c) => value.push(c),
+                None => break,
+            },
+            c => value.push(c),
+        }
+    }
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_log_lines() {
+        let line =
+            r#"timestamp=2026-11-30T01:08:45.743Z level=ERROR run=b9 message=failed ref=err_1 error="A: \"x\" is not\nfound" cause="A"#;
+        assert_eq!(log_field(line, "message").as_deref(), Some("failed"));
+        assert_eq!(log_field(line, "error").as_deref(), Some("A: \"x\" is not\nfound"));
+        assert_eq!(log_field(line, "cause").as_deref(), Some("A"));
+        assert_eq!(log_field(line, "timestamp"), None);
+        assert_eq!(log_field(line, "none"), None);
     }
 }

@@ -9,12 +9,16 @@ use serde_json::Value;
 
 use super::classify::failure_kind;
 use super::text::{Tail, elide, plain};
-use super::{EndedBy, ExitFacts, SessionRecord, Turn, TurnEnd};
+use super::{Contact, EndedBy, ExitFacts, SessionRecord, Turn, TurnEnd};
 
 /// Most of stderr that is kept for a failure's message, bytes.
 const STDERR_BYTES_MAX: usize = 4 << 10;
 /// Longest failure message, bytes.
 const MESSAGE_BYTES_MAX: usize = 2 << 10;
+/// Longest last line that is added to a failure's message, bytes.
+const LAST_LINE_BYTES_MAX: usize = 300;
+/// Refusals the CLI may meet in one turn before it is ended: the coordinator waits better, and without holding a slot.
+const REFUSALS_MAX: u32 = 2;
 /// Longest line that is searched for a subtask report, bytes.
 const REPORT_LINE_BYTES_MAX: usize = 512;
 /// How an agent reports a step while it works: `Roundtable-Subtask: 2.1 completed` on a line of its own.
@@ -51,6 +55,12 @@ pub(super) struct Transcript {
     pub retrying: Option<Failure>,
     /// Whether the CLI got as far as its first event.
     pub started: bool,
+    /// What is known of the provider.
+    pub contact: Contact,
+    /// Whether something other than the model may be at work: a tool of the agent's, as far as the CLI shows them.
+    pub busy: bool,
+    refusals: u32,
+    last_line: String,
     stderr: Tail,
     report_line: Tail,
 }
@@ -67,6 +77,10 @@ impl Transcript {
             terminal: Terminal::None,
             retrying: None,
             started: false,
+            contact: Contact::Unknown,
+            busy: false,
+            refusals: 0,
+            last_line: String::new(),
             stderr: Tail::new(STDERR_BYTES_MAX),
             report_line: Tail::new(REPORT_LINE_BYTES_MAX),
         }
@@ -81,6 +95,7 @@ impl Transcript {
         match serde_json::from_slice::<Value>(line) {
             Ok(value @ Value::Object(_)) => Some(value),
             _ => {
+                self.note_line(&plain(&elide(&String::from_utf8_lossy(line), MESSAGE_BYTES_MAX)));
                 push_raw("stdout", line, out);
                 None
             }
@@ -99,7 +114,8 @@ impl Transcript {
     /// Text of the agent as it streams; `ends` if the message is complete.
     pub(super) fn on_message(&mut self, text: &str, ends: bool, out: &mut Vec<AgentEvent>) {
         if !text.is_empty() {
-            self.retrying = None;
+            self.heard();
+            self.note_line(&plain(&elide(text, MESSAGE_BYTES_MAX)));
             out.push(AgentEvent::Message { text: elide(text, EVENT_TEXT_BYTES_MAX).into_owned() });
         }
         let mut pieces = text.split('\n').peekable();
@@ -116,12 +132,42 @@ impl Transcript {
 
     pub(super) fn on_stderr(&mut self, line: &[u8], out: &mut Vec<AgentEvent>) {
         let text = plain(&String::from_utf8_lossy(line));
+        self.note_line(&text);
         self.stderr.push_line(&text);
         push_raw("stderr", line, out);
     }
 
-    pub(super) fn on_good_end(&mut self, out: &mut Vec<AgentEvent>) {
+    /// The provider has sent something: whatever it refused before, it got through.
+    pub(super) fn heard(&mut self) {
         self.retrying = None;
+        self.refusals = 0;
+        self.contact = Contact::Heard;
+    }
+
+    /// The CLI met a refusal and tries again by itself.
+    pub(super) fn on_retry(&mut self, kind: FailureKind, message: String) {
+        self.retrying = Some(Failure { kind, message });
+    }
+
+    /// The same, where each of its tries is told: it may do so a few times.
+    pub(super) fn on_counted_retry(&mut self, kind: FailureKind, message: String) {
+        self.refusals = self.refusals.saturating_add(1);
+        if self.refusals >= REFUSALS_MAX {
+            self.contact = Contact::Refusing;
+        }
+        self.on_retry(kind, message);
+    }
+
+    /// Keeps the last line that says something; frames of a stack and brackets do not.
+    fn note_line(&mut self, text: &str) {
+        let says = |line: &&str| line.contains(char::is_alphanumeric) && !line.trim_start().starts_with("at ");
+        if let Some(line) = text.lines().rev().find(says) {
+            self.last_line = elide(line.trim(), LAST_LINE_BYTES_MAX).replace('\n', " ");
+        }
+    }
+
+    pub(super) fn on_good_end(&mut self, out: &mut Vec<AgentEvent>) {
+        self.heard();
         if !matches!(self.terminal, Terminal::Bad(_)) {
             self.terminal = Terminal::Good;
             out.push(AgentEvent::Completed);
@@ -151,7 +197,7 @@ impl Transcript {
 
     /// What came of the turn.
     pub(super) fn end(self, cli: &str, exit: &ExitFacts) -> TurnEnd {
-        let failure = self.judge(cli, exit);
+        let failure = self.judge(cli, exit).map(|failure| self.with_last_line(failure));
         // A conversation that could not even be begun, or has no room left, is not worth resuming.
         let full = failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::ContextOverflow);
         let session = match (self.session, self.resumed) {
@@ -166,7 +212,8 @@ impl Transcript {
 
     fn judge(&self, cli: &str, exit: &ExitFacts) -> Option<Failure> {
         if let Some(error) = &exit.spawn_error {
-            return Some(Failure { kind: FailureKind::Config, message: format!("{cli} could not be started: {error}") });
+            let kind = if exit.missing { FailureKind::Misconfigured } else { FailureKind::Config };
+            return Some(Failure { kind, message: format!("{cli} could not be started: {error}") });
         }
         if let Some(ended_by) = exit.ended_by {
             return Some(self.ended(cli, ended_by));
@@ -188,17 +235,37 @@ impl Transcript {
 
     fn ended(&self, cli: &str, ended_by: EndedBy) -> Failure {
         // An idle CLI that was retrying is the provider's failure, not the unit's.
-        if let (Some(trouble), EndedBy::Idle | EndedBy::Wall) = (&self.retrying, ended_by) {
+        if let (Terminal::Bad(failure), EndedBy::Unanswered | EndedBy::Refused) = (&self.terminal, ended_by) {
+            return failure.clone();
+        }
+        let waits = matches!(ended_by, EndedBy::Idle | EndedBy::Wall | EndedBy::Unanswered | EndedBy::Refused);
+        if let Some(trouble) = self.retrying.as_ref().filter(|_| waits) {
             return trouble.clone();
         }
+        // Nothing of the agent's was at work: the silence is the provider's.
+        let is_stalled = !self.busy && matches!(self.terminal, Terminal::None);
         let (kind, words) = match ended_by {
             EndedBy::Wall => (FailureKind::WallLimit, "ran longer than the wall limit"),
+            EndedBy::Idle if is_stalled && self.contact == Contact::Heard => {
+                (FailureKind::ProviderUnavailable, "heard no more of its provider for the idle limit")
+            }
+            EndedBy::Idle if is_stalled => (FailureKind::ProviderUnavailable, "heard nothing of its provider for the idle limit"),
             EndedBy::Idle => (FailureKind::IdleLimit, "showed neither output nor CPU use for the idle limit"),
+            EndedBy::Unanswered => (FailureKind::ProviderUnavailable, "heard nothing of its provider for the limit of a first answer"),
+            EndedBy::Refused => (FailureKind::ProviderUnavailable, "was refused by its provider again and again"),
             EndedBy::Output => (FailureKind::OutputLimit, "printed more than the output limit"),
             EndedBy::Disk => (FailureKind::Disk, "was ended because the disk is full"),
             EndedBy::Interrupt => (FailureKind::Interrupted, "was ended before it was done"),
         };
         Failure { kind, message: format!("{cli} {words}") }
+    }
+
+    /// The last line the CLI printed tells more than a status does.
+    fn with_last_line(&self, failure: Failure) -> Failure {
+        if self.last_line.is_empty() || failure.message.contains(&self.last_line) || self.last_line.contains(&failure.message) {
+            return failure;
+        }
+        Failure { message: format!("{} (last line: {})", failure.message, self.last_line), ..failure }
     }
 
     fn no_terminal(&self, cli: &str, exit: &ExitFacts) -> Failure {

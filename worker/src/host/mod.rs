@@ -177,7 +177,7 @@ impl AgentHost {
         }
     }
 
-    /// Probes refused logins, each by a real call, until they work again.
+    /// Probes refused logins and configurations, each by a real call, until they work again.
     async fn probe_logins(&self) {
         let mut changes = self.offers.changes();
         loop {
@@ -192,7 +192,7 @@ impl AgentHost {
             }
             let report = doctor::probe(&self.host, backend.as_str(), &self.supervisor, false).await;
             let works = report.checks.iter().any(|check| check.check == "logged_in" && check.ok == Some(true));
-            info!(%backend, works, "a refused login was probed");
+            info!(%backend, works, "a refused backend was probed");
             if works { self.offers.accept(&backend) } else { self.offers.postpone(&backend) }
         }
     }

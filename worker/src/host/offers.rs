@@ -1,10 +1,10 @@
-//! What this worker offers, and why it cannot be used now: a full disk, or a login that was refused until a probe succeeds.
+//! What this worker offers, and why it cannot be used now: a full disk, or a login, model or configuration that was refused until a probe succeeds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use roundtable_shared::{BackendName, BackendOffer, LeaseRef};
+use roundtable_shared::{BackendName, BackendOffer, FailureKind, LeaseRef};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -26,7 +26,7 @@ struct State {
     starved: BTreeSet<LeaseRef>,
 }
 
-/// A backend whose credentials are refused.
+/// A backend that cannot be used here: its credentials are refused, or what is configured for it.
 struct Refused {
     reason: String,
     probe_at: Instant,
@@ -59,15 +59,22 @@ impl Offers {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// The provider refused a backend's credentials here.
-    pub(super) fn refuse(&self, backend: &BackendName, message: &str) {
+    /// A backend's credentials were refused here, or its model, arguments or configuration.
+    pub(super) fn refuse(&self, backend: &BackendName, kind: &FailureKind, message: &str) {
         let why: String = message.chars().take(REASON_CHARS_MAX).collect();
-        let reason = format!("its login was refused: {why}; log in on this worker, which tries again by itself");
+        let reason = match kind {
+            FailureKind::Misconfigured => {
+                format!(
+                    "it cannot be used here: {why}; correct its model, arguments or configuration on this worker, which tries again by itself"
+                )
+            }
+            _ => format!("its login was refused: {why}; log in on this worker, which tries again by itself"),
+        };
         self.state().refused.insert(backend.clone(), Refused { reason, probe_at: Instant::now() + self.probe_after });
         self.changed();
     }
 
-    /// Its credentials work.
+    /// It works.
     pub(super) fn accept(&self, backend: &BackendName) {
         if self.state().refused.remove(backend).is_some() {
             self.changed();
@@ -140,7 +147,7 @@ mod tests {
         let offers = Offers::new(vec![offer("codex"), offer("gemini")], Duration::from_secs(900));
         let usable = |full| offers.list(full).into_iter().filter(|offer| offer.unavailable.is_empty()).count();
         let mut changes = offers.changes();
-        offers.refuse(&"codex".into(), &"x".repeat(1000));
+        offers.refuse(&"codex".into(), &FailureKind::Auth, &"x".repeat(1000));
         assert!(changes.has_changed().unwrap());
         changes.mark_unchanged();
         assert_eq!((usable(None), usable(Some("full"))), (1, 0));
@@ -152,5 +159,7 @@ mod tests {
         assert!(!changes.has_changed().unwrap());
         offers.accept(&"codex".into());
         assert!(changes.has_changed().unwrap() && usable(None) == 2 && offers.next_probe().is_none());
+        offers.refuse(&"codex".into(), &FailureKind::Misconfigured, "The model does not exist");
+        assert!(offers.list(None)[0].unavailable.starts_with("it cannot be used here: The model does not exist; correct"));
     }
 }

@@ -9,7 +9,7 @@ use roundtable_shared::time::WallMs;
 use roundtable_shared::view::EventLine;
 
 use crate::backend::{ExitFacts, StreamParser, TurnEnd};
-use crate::process::{LineSink, RedactStream, Redactor, Stream};
+use crate::process::{LineSink, Progress, RedactStream, Redactor, Stream};
 use crate::spool::AttemptSpool;
 
 /// Last lines of a plain command that are kept as its answer, bytes.
@@ -56,16 +56,19 @@ impl Events {
 pub(super) struct AgentSink {
     parser: Box<dyn StreamParser>,
     events: Events,
+    progress: Arc<Progress>,
 }
 
 impl AgentSink {
-    pub(super) fn new(parser: Box<dyn StreamParser>, events: Events) -> Self {
-        Self { parser, events }
+    /// What the parser knows of the provider goes to `progress`, where the limits are looked at.
+    pub(super) fn new(parser: Box<dyn StreamParser>, events: Events, progress: Arc<Progress>) -> Self {
+        progress.set_contact(parser.contact());
+        Self { parser, events, progress }
     }
 
     /// What came of the turn.
     pub(super) fn end(self, exit: &ExitFacts) -> TurnEnd {
-        let Self { parser, mut events } = self;
+        let Self { parser, mut events, .. } = self;
         let mut last = Vec::new();
         let end = parser.end(exit, &mut last);
         events.push(last);
@@ -81,6 +84,7 @@ impl LineSink for AgentSink {
             Stream::Stdout => self.parser.stdout_line(line, truncated, &mut out),
             Stream::Stderr => self.parser.stderr_line(line, truncated, &mut out),
         }
+        self.progress.set_contact(self.parser.contact());
         self.events.push(out);
     }
 

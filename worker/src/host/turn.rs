@@ -51,7 +51,9 @@ pub(super) async fn run(host: &AgentHost, mut job: Job) -> AttemptFacts {
     redactor.facts(&mut facts);
     match &facts.failure {
         None => host.offers.accept(&backend),
-        Some(Failure { kind: FailureKind::Auth, message }) => host.offers.refuse(&backend, message),
+        Some(Failure { kind: kind @ (FailureKind::Auth | FailureKind::Misconfigured), message }) => {
+            host.offers.refuse(&backend, kind, message)
+        }
         Some(_) => {}
     }
     facts
@@ -237,21 +239,25 @@ async fn agent(host: &AgentHost, job: &Job, tree: &Tree, redactor: &Arc<Redactor
     let lease = &job.lease;
     let invocation = match backend.invocation(&turn) {
         Ok(invocation) => invocation,
-        Err(error) => return Played::failed(FailureKind::Config, error.to_string()),
+        Err(error) => return Played::failed(FailureKind::Misconfigured, error.to_string()),
     };
     if let Err(error) = invocation.prepare() {
         return Played::failed(FailureKind::Disk, format!("files for {} could not be written: {error}", backend.name()));
     }
     let events = Events::new(job.events.clone(), Arc::clone(redactor));
-    let sink = AgentSink::new(backend.parser(&turn), events);
+    let output = Arc::new(Output::default());
+    let sink = AgentSink::new(backend.parser(&turn), events, Arc::clone(&output));
     let last_message = invocation.last_message.clone();
     let spec = ProcessSpec::new(invocation, limits(lease), &tree.scratch, lease.lease.key.to_string());
     let stop = stop_of(host, job);
     let _ = job.progress.send(Progress::Started).await;
-    let run = host.supervisor.run(spec, sink, stop, Arc::new(Output::default())).await;
+    let run = host.supervisor.run(spec, sink, stop, output).await;
     let mut exit = match &run.ended {
         Ok(ended) => ended.exit_facts(),
-        Err(error) => ExitFacts { spawn_error: Some(error.to_string()), ..ExitFacts::default() },
+        Err(error) => {
+            let missing = matches!(error, ProcessError::NotStarted { missing: true, .. });
+            ExitFacts { spawn_error: Some(error.to_string()), missing, ..ExitFacts::default() }
+        }
     };
     exit.last_message = last_message.as_deref().and_then(last_message_at);
     let Some(sink) = run.sink else {
@@ -344,6 +350,7 @@ fn limit_kind(ended: &Ended) -> Option<FailureKind> {
     Some(match ended.ended_by? {
         EndedBy::Wall => FailureKind::WallLimit,
         EndedBy::Idle => FailureKind::IdleLimit,
+        EndedBy::Unanswered | EndedBy::Refused => FailureKind::ProviderUnavailable,
         EndedBy::Output => FailureKind::OutputLimit,
         EndedBy::Disk => FailureKind::Disk,
         EndedBy::Interrupt => FailureKind::Interrupted,

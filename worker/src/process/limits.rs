@@ -1,10 +1,10 @@
-//! When a process tree has to end: wall time, idleness, too much output. Pure arithmetic over instants; the caller measures and acts.
+//! When a process tree has to end: wall time, idleness, too much output, a provider that does not answer or refuses. Pure arithmetic over instants; the caller measures and acts.
 
 use std::time::{Duration, Instant};
 
 use roundtable_shared::limits::OUTPUT_KILL_BYTES;
 
-use crate::backend::EndedBy;
+use crate::backend::{Contact, EndedBy};
 
 /// Using less than this share of one processor counts as doing nothing: runtimes of waiting agents tick a little.
 const BUSY_PER_MILLE: u128 = 20;
@@ -18,6 +18,8 @@ pub struct Limits {
     pub wall: Duration,
     /// Longest time with neither output nor processor time.
     pub idle: Duration,
+    /// Longest time from the start to the provider's first byte, where that can be seen.
+    pub first_byte: Duration,
     /// Most output, both streams together, bytes.
     pub output_bytes_max: u64,
     /// Time between the request to end (SIGTERM) and the end by force.
@@ -29,6 +31,7 @@ impl Default for Limits {
         Self {
             wall: Duration::from_secs(7200),
             idle: Duration::from_secs(900),
+            first_byte: Duration::from_secs(120),
             output_bytes_max: OUTPUT_KILL_BYTES,
             grace: Duration::from_secs(10),
         }
@@ -41,13 +44,15 @@ pub(super) struct Watch {
     limits: Limits,
     started: Instant,
     active: Instant,
+    /// The start, later by the time in which nobody looked.
+    waiting_since: Instant,
     looked: Instant,
     cpu_seen: Option<(Instant, u64)>,
 }
 
 impl Watch {
     pub(super) fn new(limits: Limits, now: Instant) -> Self {
-        Self { limits, started: now, active: now, looked: now, cpu_seen: None }
+        Self { limits, started: now, active: now, waiting_since: now, looked: now, cpu_seen: None }
     }
 
     /// How often to look.
@@ -72,11 +77,12 @@ impl Watch {
     }
 
     /// Judges. `quiet_for` is the time since the last output.
-    pub(super) fn verdict(&mut self, now: Instant, output_bytes: u64, quiet_for: Duration) -> Option<EndedBy> {
+    pub(super) fn verdict(&mut self, now: Instant, output_bytes: u64, quiet_for: Duration, contact: Contact) -> Option<EndedBy> {
         let gap = now.saturating_duration_since(self.looked);
         if gap > STALL + self.every() {
             // We were stopped, not the agent: its output of that time may still wait to be read.
             self.active += gap;
+            self.waiting_since += gap;
         }
         self.looked = now;
         if let Some(output_at) = now.checked_sub(quiet_for) {
@@ -86,6 +92,10 @@ impl Watch {
             Some(EndedBy::Output)
         } else if now >= self.wall_at() {
             Some(EndedBy::Wall)
+        } else if contact == Contact::Refusing {
+            Some(EndedBy::Refused)
+        } else if contact == Contact::Awaited && now.saturating_duration_since(self.waiting_since) >= self.limits.first_byte {
+            Some(EndedBy::Unanswered)
         } else if now.saturating_duration_since(self.active) >= self.limits.idle {
             Some(EndedBy::Idle)
         } else {
@@ -98,8 +108,13 @@ impl Watch {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits =
-        Limits { wall: Duration::from_secs(100), idle: Duration::from_secs(20), output_bytes_max: 1000, grace: Duration::from_secs(1) };
+    const LIMITS: Limits = Limits {
+        wall: Duration::from_secs(100),
+        idle: Duration::from_secs(20),
+        first_byte: Duration::from_secs(12),
+        output_bytes_max: 1000,
+        grace: Duration::from_secs(1),
+    };
 
     fn secs(n: u64) -> Duration {
         Duration::from_secs(n)
@@ -107,12 +122,16 @@ mod tests {
 
     /// Looks every two seconds until a verdict; `cpu_per_mille` of a processor is used all the time, output comes while `talking`.
     fn verdict_at(cpu_per_mille: u64, talking: bool) -> (u64, EndedBy) {
+        verdict_under(Contact::Unknown, cpu_per_mille, talking)
+    }
+
+    fn verdict_under(contact: Contact, cpu_per_mille: u64, talking: bool) -> (u64, EndedBy) {
         let start = Instant::now();
         let mut watch = Watch::new(LIMITS, start);
         for n in (2..).step_by(2) {
             let now = start + secs(n);
             watch.cpu(now, n * cpu_per_mille * 1000);
-            if let Some(end) = watch.verdict(now, 10, if talking { secs(1) } else { secs(n) }) {
+            if let Some(end) = watch.verdict(now, 10, if talking { secs(1) } else { secs(n) }, contact) {
                 return (n, end);
             }
         }
@@ -128,22 +147,29 @@ mod tests {
     }
 
     #[test]
+    fn a_provider_that_sends_nothing_or_refuses_again_ends_it_whatever_the_cli_does() {
+        assert_eq!(verdict_under(Contact::Awaited, 500, true), (12, EndedBy::Unanswered));
+        assert_eq!(verdict_under(Contact::Heard, 0, true), (100, EndedBy::Wall));
+        assert_eq!(verdict_under(Contact::Refusing, 500, true), (2, EndedBy::Refused));
+    }
+
+    #[test]
     fn too_much_output_ends_it() {
         let start = Instant::now();
         let mut watch = Watch::new(LIMITS, start);
-        assert_eq!(watch.verdict(start, 1000, secs(0)), None);
-        assert_eq!(watch.verdict(start, 1001, secs(0)), Some(EndedBy::Output));
+        assert_eq!(watch.verdict(start, 1000, secs(0), Contact::Unknown), None);
+        assert_eq!(watch.verdict(start, 1001, secs(0), Contact::Unknown), Some(EndedBy::Output));
     }
 
     #[test]
     fn a_worker_that_stood_still_does_not_call_its_agent_idle() {
         let start = Instant::now();
         let mut watch = Watch::new(LIMITS, start);
-        assert_eq!(watch.verdict(start + secs(60), 0, secs(60)), None);
-        assert_eq!(watch.verdict(start + secs(62), 0, secs(62)), None);
+        assert_eq!(watch.verdict(start + secs(60), 0, secs(60), Contact::Awaited), None);
+        assert_eq!(watch.verdict(start + secs(62), 0, secs(62), Contact::Awaited), None);
         for n in (64..80).step_by(2) {
-            assert_eq!(watch.verdict(start + secs(n), 0, secs(n)), None, "{n}");
+            assert_eq!(watch.verdict(start + secs(n), 0, secs(n), Contact::Unknown), None, "{n}");
         }
-        assert_eq!(watch.verdict(start + secs(81), 0, secs(81)), Some(EndedBy::Idle));
+        assert_eq!(watch.verdict(start + secs(81), 0, secs(81), Contact::Unknown), Some(EndedBy::Idle));
     }
 }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::FallocateFlags;
 
 use super::lines::{Block, Splitter};
-use crate::backend::LINE_BYTES_MAX;
+use crate::backend::{Contact, LINE_BYTES_MAX};
 
 /// Longest line of stderr that is handed over, bytes.
 const STDERR_LINE_BYTES_MAX: usize = 256 << 10;
@@ -68,6 +68,7 @@ pub struct Progress {
     elided_bytes: AtomicU64,
     last_output_ms: AtomicU64,
     cpu_ms: AtomicU64,
+    contact: AtomicU8,
 }
 
 impl Default for Progress {
@@ -79,6 +80,7 @@ impl Default for Progress {
             elided_bytes: AtomicU64::new(0),
             last_output_ms: AtomicU64::new(0),
             cpu_ms: AtomicU64::new(0),
+            contact: AtomicU8::new(0),
         }
     }
 }
@@ -103,6 +105,27 @@ impl Progress {
     pub fn quiet_for(&self) -> Duration {
         let now_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(now_ms.saturating_sub(self.last_output_ms.load(Ordering::Relaxed)))
+    }
+
+    /// What the sink told of the provider last.
+    pub fn contact(&self) -> Contact {
+        match self.contact.load(Ordering::Relaxed) {
+            1 => Contact::Awaited,
+            2 => Contact::Heard,
+            3 => Contact::Refusing,
+            _ => Contact::Unknown,
+        }
+    }
+
+    /// Tells what is known of the provider.
+    pub fn set_contact(&self, contact: Contact) {
+        let code = match contact {
+            Contact::Unknown => 0,
+            Contact::Awaited => 1,
+            Contact::Heard => 2,
+            Contact::Refusing => 3,
+        };
+        self.contact.store(code, Ordering::Relaxed);
     }
 
     /// Processor time of the tree at the last look, milliseconds.

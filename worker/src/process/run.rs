@@ -344,7 +344,7 @@ impl Attendance {
     async fn look(&mut self) -> Option<()> {
         let now = Instant::now();
         let output_bytes = self.progress.stdout_bytes() + self.progress.stderr_bytes();
-        let verdict = self.watch.verdict(now, output_bytes, self.progress.quiet_for());
+        let verdict = self.watch.verdict(now, output_bytes, self.progress.quiet_for(), self.progress.contact());
         if self.outcome.ended_by.is_none()
             && self.outcome.exit.is_none()
             && let Some(why) = verdict

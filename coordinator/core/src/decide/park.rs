@@ -1,5 +1,5 @@
 //! Providers that refuse. The backend, account and model are parked on the whole fleet until the reset; where none is named, one attempt at a time
-//! probes, after waits that double. What is a worker's own fault (refused credentials) is parked on that worker only.
+//! probes, after waits that double. What is a worker's own fault (refused credentials or configuration) is parked on that worker only.
 
 use roundtable_shared::text::one_line;
 use roundtable_shared::time::WallMs;
@@ -62,7 +62,7 @@ fn is_probe(attempt: &Attempt, key: &ParkKey, park: &Park) -> bool {
 /// A provider refused that attempt.
 pub(super) fn park(d: &mut Deciding<'_>, attempt: &AttemptKey, kind: &FailureKind, reason: &str) {
     match kind {
-        FailureKind::Auth => refuse_on_worker(d, attempt, kind, reason),
+        FailureKind::Auth | FailureKind::Misconfigured => refuse_on_worker(d, attempt, kind, reason),
         FailureKind::RateLimit { retry_after_ms: Some(after) } | FailureKind::Quota { retry_after_ms: Some(after) } => {
             park_until(d, attempt, *after, reason);
         }

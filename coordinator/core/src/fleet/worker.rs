@@ -66,7 +66,7 @@ pub struct Cordon {
 pub struct Offer {
     /// As it says.
     pub offer: BackendOffer,
-    /// Its credentials were refused: not before this (monotonic).
+    /// Its credentials, or what is configured for it, were refused: not before this (monotonic).
     pub parked_until_ms: Option<u64>,
     /// Why, until it is known to work again.
     pub refused: Option<Refused>,

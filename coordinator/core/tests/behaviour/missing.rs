@@ -29,3 +29,23 @@ fn what_may_be_put_in_its_place_is_not_denied() {
     assert_eq!(asked.keywords, ["wait", "use:gemini", "abort"]);
     assert!(asked.context.contains("another plays for it only if you say so"), "{}", asked.context);
 }
+
+#[test]
+fn a_backend_that_is_set_up_wrongly_is_out_on_that_worker_alone_and_no_unit_pays() {
+    let mut table = Table::with(ONE, options());
+    table.join("wrong", &[("codex", 1)]);
+    let first = table.go_one("1");
+    table.breaks(&first, FailureKind::Misconfigured);
+    assert_eq!(table.go().len(), 0, "there it is not tried again");
+    let counters = &table.unit("1").counters;
+    assert_eq!((counters.unit_failures, counters.infra), (0, 0), "no unit pays");
+    let told = table.run().notices.iter().any(|notice| notice.text.contains("codex cannot be used on worker wrong: no; correct its model"));
+    assert!(told, "{:?}", table.run().notices);
+    table.join("right", &[("codex", 1)]);
+    let second = table.go_one("1");
+    assert_eq!(second.worker.as_str(), "right", "the same account goes on elsewhere");
+    table.works(&second, &["a.rs"]);
+    table.offers_again("wrong", "codex");
+    let review = table.go();
+    assert!(!review.is_empty(), "a good probe brings it back");
+}

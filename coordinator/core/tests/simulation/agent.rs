@@ -77,7 +77,7 @@ pub fn turn(rng: &mut Rng, agents: &Agents, run: &Run, grant: &Grant, start: Com
 }
 
 fn failure(rng: &mut Rng, agents: &Agents) -> FailureKind {
-    match rng.below(16) {
+    match rng.below(17) {
         0 | 1 => FailureKind::ExitStatus { code: Some(1), signal: None },
         2 => FailureKind::TurnFailed,
         3 => FailureKind::WallLimit,
@@ -92,6 +92,7 @@ fn failure(rng: &mut Rng, agents: &Agents) -> FailureKind {
         12 => FailureKind::Quota { retry_after_ms: Some(rng.range(0, agents.reset_ms_max)) },
         13 => FailureKind::ProviderUnavailable,
         14 => FailureKind::Auth,
+        15 => FailureKind::Misconfigured,
         _ => FailureKind::ContextOverflow,
     }
 }
