@@ -1,9 +1,12 @@
 //! `worker doctor`: probes each backend and says what was found. The probing itself is the backends'.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use roundtable_runtime::terminal::{WIDTH, hanging, wrap};
+
+use tokio::task::JoinSet;
 
 use crate::backend::Host;
 use crate::backend::doctor::{BackendReport, probe};
@@ -13,6 +16,7 @@ use crate::process::{ProcessError, Supervisor, SupervisorOptions};
 #[derive(Debug)]
 pub struct Diagnosis {
     reports: Vec<BackendReport>,
+    are_named: bool,
 }
 
 /// Why nothing could be probed.
@@ -26,23 +30,37 @@ pub enum DoctorError {
     Io(#[from] std::io::Error),
 }
 
-/// Probes these backends, or all that are installed.
-pub async fn examine(host: &Arc<Host>, names: &[String], offline: bool) -> Result<Diagnosis, DoctorError> {
+/// Probes these backends, or all that are installed, side by side; each is `told` as soon as it is known.
+pub async fn examine(
+    host: &Arc<Host>,
+    names: &[String],
+    offline: bool,
+    mut told: impl FnMut(&BackendReport),
+) -> Result<Diagnosis, DoctorError> {
     let folder = tempfile::tempdir()?;
     let supervisor = Supervisor::start(SupervisorOptions::new(folder.path())).await?;
     let installed: Vec<String> = host.installed().iter().map(ToString::to_string).collect();
-    let names = if names.is_empty() { &installed } else { names };
-    let mut reports = Vec::new();
-    for name in names {
-        reports.push(probe(host, name, &supervisor, offline).await);
+    let are_named = !names.is_empty();
+    let names = if are_named { names } else { &installed };
+    let mut probes = JoinSet::new();
+    for (place, name) in names.iter().cloned().enumerate() {
+        let (host, supervisor) = (Arc::clone(host), supervisor.clone());
+        probes.spawn(async move { (place, probe(&host, &name, &supervisor, offline).await) });
     }
-    Ok(Diagnosis { reports })
+    let mut reports = BTreeMap::new();
+    while let Some(done) = probes.join_next().await {
+        let (place, report) = done.map_err(|error| DoctorError::Io(std::io::Error::other(error)))?;
+        told(&report);
+        reports.insert(place, report);
+    }
+    Ok(Diagnosis { reports: reports.into_values().collect(), are_named })
 }
 
 impl Diagnosis {
-    /// Whether something was probed and all of it can be used.
+    /// Whether there is something that can be used; of backends that were asked for by name, whether all can.
     pub fn is_good(&self) -> bool {
-        !self.reports.is_empty() && self.reports.iter().all(|report| report.ok)
+        let mut reports = self.reports.iter();
+        if self.are_named { reports.all(|report| report.ok) } else { reports.any(|report| report.ok) }
     }
 
     /// What was found, a backend each.
@@ -56,29 +74,51 @@ impl Diagnosis {
     }
 }
 
-impl fmt::Display for Diagnosis {
+/// What is said where nothing can be probed.
+pub fn nothing_installed() -> String {
+    hanging("no agent CLI found on PATH: install codex, gemini or opencode, or name one with --backend-path NAME=FILE", 0)
+}
+
+impl fmt::Display for BackendReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.reports.is_empty() {
-            let text = "no agent CLI found on PATH: install codex, gemini or opencode, or name one with --backend-path NAME=FILE";
-            return f.write_str(&hanging(text, 0));
-        }
-        for (at, report) in self.reports.iter().enumerate() {
-            if at > 0 {
-                writeln!(f)?;
-            }
-            let verdict = if report.ok { "good" } else { "BAD" };
-            write!(f, "{} {} {verdict}", report.backend, report.version.as_deref().unwrap_or(""))?;
-            for check in &report.checks {
-                let mark = match check.ok {
-                    Some(true) => "yes",
-                    Some(false) => "NO ",
-                    None => "-  ",
-                };
-                let line = format!("  {mark} {:<16} ", check.check);
-                let indent = line.len();
-                write!(f, "\n{line}{}", wrap(&check.detail, WIDTH - indent).join(&format!("\n{:indent$}", "")))?;
-            }
+        let verdict = if self.ok { "good" } else { "BAD" };
+        write!(f, "{} {} {verdict}", self.backend, self.version.as_deref().unwrap_or(""))?;
+        for check in &self.checks {
+            let mark = match check.ok {
+                Some(true) => "yes",
+                Some(false) => "NO ",
+                None => "-  ",
+            };
+            let line = format!("  {mark} {:<16} ", check.check);
+            let indent = line.len();
+            write!(f, "\n{line}{}", wrap(&check.detail, WIDTH - indent).join(&format!("\n{:indent$}", "")))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn diagnosis(are_named: bool, ok: &[bool]) -> Diagnosis {
+        let report = |ok: &bool| BackendReport {
+            backend: "codex".to_owned(),
+            ok: *ok,
+            program: None,
+            version: None,
+            account: None,
+            checks: Vec::new(),
+            duration_ms: 0,
+        };
+        Diagnosis { reports: ok.iter().map(report).collect(), are_named }
+    }
+
+    #[test]
+    fn one_that_can_be_used_is_enough_unless_they_were_asked_for() {
+        assert!(!diagnosis(false, &[]).is_good(), "nothing is installed");
+        assert!(!diagnosis(false, &[false, false]).is_good());
+        assert!(diagnosis(false, &[false, true]).is_good());
+        assert!(!diagnosis(true, &[false, true]).is_good());
     }
 }

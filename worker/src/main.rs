@@ -131,7 +131,15 @@ async fn run_doctor(args: DoctorArgs, config: &Config) -> u8 {
         Ok(host) => host,
         Err(error) => return fail(exit::USAGE, &error),
     };
-    let diagnosis = match roundtable_worker::doctor::examine(&host, &args.backends, args.offline).await {
+    let mut count = 0;
+    let told = |report: &backend::doctor::BackendReport| {
+        if !args.json {
+            let gap = if count == 0 { "" } else { "\n" };
+            println!("{gap}{report}");
+            count += 1;
+        }
+    };
+    let diagnosis = match roundtable_worker::doctor::examine(&host, &args.backends, args.offline, told).await {
         Ok(diagnosis) => diagnosis,
         Err(error) => return fail(exit::FAILED, &error.to_string()),
     };
@@ -140,8 +148,8 @@ async fn run_doctor(args: DoctorArgs, config: &Config) -> u8 {
             Ok(text) => println!("{text}"),
             Err(error) => return fail(exit::FAILED, &error.to_string()),
         }
-    } else {
-        println!("{diagnosis}");
+    } else if diagnosis.reports().is_empty() {
+        println!("{}", roundtable_worker::doctor::nothing_installed());
     }
     if diagnosis.is_good() { 0 } else { exit::FAILED }
 }

@@ -7,7 +7,7 @@ use roundtable_runtime::git::GitProgram;
 use roundtable_runtime::lock::holder_of;
 use serde::Serialize;
 
-use super::answer;
+use super::{answer, print};
 use crate::args::DoctorArgs;
 use crate::connect;
 use crate::context::Context;
@@ -16,6 +16,9 @@ use crate::exit::Exit;
 use crate::failure::Result;
 use crate::output::paint::{Paint, Style};
 use crate::output::text::{WIDTH, wrap};
+
+/// What names get, so that those told later stand below those told first: `codex-review`.
+const NAME_CHARS: usize = 12;
 
 /// One thing looked at.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -38,6 +41,8 @@ pub enum State {
     Good,
     /// Worth knowing.
     Info,
+    /// It cannot be used; others may do.
+    Unusable,
     /// Nothing can run like this.
     Bad,
 }
@@ -51,8 +56,21 @@ impl Check {
 
 pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit> {
     let mut checks = vec![git().await, data_dir(&context.data_dir), coordinator(context).await, repository().await];
-    checks.extend(probe_agents(&context.config, args.offline).await);
-    answer(args.json, &checks, |checks, paint| text(checks, paint))?;
+    if args.json.json {
+        probe_agents(&context.config, args.offline, |check| checks.push(check)).await;
+        answer(args.json, &checks, |checks, paint| text(checks, paint))?;
+    } else {
+        // Some CLIs take minutes to fail: what is known is told.
+        let mut written = print(&text(&checks, Paint::stdout())).map(|_| ());
+        probe_agents(&context.config, args.offline, |check| {
+            if written.is_ok() {
+                written = print(&text(std::slice::from_ref(&check), Paint::stdout())).map(|_| ());
+            }
+            checks.push(check);
+        })
+        .await;
+        written?;
+    }
     let is_bad = checks.iter().any(|check| check.state == State::Bad);
     Ok(if is_bad { Exit::Failed } else { Exit::Complete })
 }
@@ -110,14 +128,14 @@ async fn repository() -> Check {
 }
 
 fn text(checks: &[Check], paint: Paint) -> String {
-    let names = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
+    let names = checks.iter().map(|check| check.name.len()).max().unwrap_or(0).max(NAME_CHARS);
     let indent = names + 4;
     let mut text = String::new();
     for check in checks {
         let (mark, style) = match check.state {
             State::Good => ("✓", Style::Good),
             State::Info => ("·", Style::Dim),
-            State::Bad => ("✗", Style::Problem),
+            State::Unusable | State::Bad => ("✗", Style::Problem),
         };
         let mut lines = wrap(&check.found, WIDTH - indent);
         if !check.next.is_empty() {

@@ -150,9 +150,7 @@ pub fn first_mirror(_: &SpecFolder, _: &str, _: InitMode, _: &ExistingPulse) -> 
 }
 
 /// None: there are no workers inside.
-pub async fn probe_agents(_: &Config, _: bool) -> Vec<Check> {
-    Vec::new()
-}
+pub async fn probe_agents(_: &Config, _: bool, _: impl FnMut(Check)) {}
 
 /// This program has no helpers.
 pub fn run_as_helper() -> Option<ExitCode> {

@@ -9,19 +9,21 @@ use crate::commands::doctor::{Check, State};
 use crate::crew::CrewOptions;
 use crate::output::paint::Paint;
 
-/// How the agent CLIs found here are: by a real call to the model of each, or `offline` by their versions alone.
-pub async fn probe_agents(config: &Config, offline: bool) -> Vec<Check> {
+/// How the agent CLIs found here are, each told as soon as it is known: by a real call to its model, or `offline` by its version alone. One that can be
+/// used is enough; where none can, that is told last.
+pub async fn probe_agents(config: &Config, offline: bool, mut told: impl FnMut(Check)) {
     let host = match host(config, &CrewOptions::default()) {
         Ok(host) => host,
-        Err(failure) => return vec![Check::new(State::Bad, "agents", failure.render(Paint::plain()), "")],
+        Err(failure) => return told(Check::new(State::Bad, "agents", failure.render(Paint::plain()), "")),
     };
+    let next = "install codex, gemini or opencode, or try `orchctl demo`, which needs none";
     if host.installed().is_empty() {
-        let next = "install codex, gemini or opencode, or try `orchctl demo`, which needs none";
-        return vec![Check::new(State::Info, "agents", "no agent CLI found on PATH", next)];
+        return told(Check::new(State::Bad, "agents", "no agent CLI found on PATH", next));
     }
-    match examine(&host, &[], offline).await {
-        Ok(diagnosis) => diagnosis.reports().iter().map(check_of).collect(),
-        Err(error) => vec![Check::new(State::Bad, "agents", format!("the agent CLIs cannot be asked: {error}"), "")],
+    match examine(&host, &[], offline, |report| told(check_of(report))).await {
+        Ok(diagnosis) if diagnosis.is_good() => {}
+        Ok(_) => told(Check::new(State::Bad, "agents", "none of them can be used", "do what is said beside one of them")),
+        Err(error) => told(Check::new(State::Bad, "agents", format!("the agent CLIs cannot be asked: {error}"), "")),
     }
 }
 
@@ -31,7 +33,7 @@ fn check_of(report: &BackendReport) -> Check {
     if let Some(bad) = report.checks.iter().find(|check| check.ok == Some(false)) {
         let (found, next) = bad.detail.rsplit_once("; ").unwrap_or((&bad.detail, ""));
         let said = words_of(bad.check);
-        return Check::new(State::Bad, &report.backend, format!("{version}, {}: {found}", said.1), next);
+        return Check::new(State::Unusable, &report.backend, format!("{version}, {}: {found}", said.1), next);
     }
     let asked = report.checks.iter().filter(|check| check.ok == Some(true) && !matches!(check.check, "found" | "version" | "may_reach"));
     let mut found = vec![version];
@@ -85,7 +87,7 @@ mod tests {
         assert_eq!(check_of(&report(offline)).found, "0.169.0, no model asked");
         let out = vec![asked("found", Some(true), ""), asked("logged_in", Some(false), "401 Unauthorized; log in with `codex login`")];
         let check = check_of(&report(out));
-        assert_eq!((check.state, check.next.as_str()), (State::Bad, "log in with `codex login`"));
+        assert_eq!((check.state, check.next.as_str()), (State::Unusable, "log in with `codex login`"));
         assert_eq!(check.found, "0.169.0, no answer from its model: 401 Unauthorized");
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use roundtable_shared::{AgentEvent, AttemptNo, Failure, FailureKind, Role, Switches, TurnData};
 use serde::Serialize;
 
+use super::text::plain;
 use super::{Backend, EndedBy, ExitFacts, Host, Invocation, StreamParser, Turn, TurnEnd};
 use crate::process::{Limits, LineSink, ProcessSpec, Progress, Stop, Stream, Supervisor};
 
@@ -16,6 +17,8 @@ use crate::process::{Limits, LineSink, ProcessSpec, Progress, Stop, Stream, Supe
 const VERSION_MAX: Duration = Duration::from_secs(60);
 /// Longest probing turn.
 const TURN_MAX: Duration = Duration::from_secs(300);
+/// Longest answer to whether somebody is logged in.
+const LOGIN_MAX: Duration = Duration::from_secs(30);
 /// Why a check that needs a call was not made.
 const OFFLINE: &str = "not asked: offline";
 /// The file the agent is asked to write.
@@ -88,7 +91,7 @@ pub async fn version(backend: &dyn Backend, supervisor: &Supervisor) -> Result<O
     let Some(invocation) = backend.version_invocation() else { return Ok(None) };
     let program = shown(&invocation);
     let scratch = tempfile::tempdir().map_err(|error| format!("no temporary directory: {error}"))?;
-    let (text, exit) = run(supervisor, invocation, scratch.path(), VERSION_MAX, Text::default()).await?;
+    let (text, exit) = run(supervisor, invocation, scratch.path(), VERSION_MAX, (Text::default(), Arc::default())).await?;
     let version = backend.read_version(&String::from_utf8_lossy(&text.stdout));
     match (version, exit.code) {
         (Some(version), Some(0)) => Ok(Some(version)),
@@ -102,6 +105,17 @@ pub async fn version(backend: &dyn Backend, supervisor: &Supervisor) -> Result<O
             Err(format!("{program} --version {ended}: {}", said.lines().next().unwrap_or("it said nothing")))
         }
     }
+}
+
+/// What a CLI says that asked whether somebody is logged in says no; `None` if it says yes, does not say, or cannot be asked.
+async fn logged_out(backend: &dyn Backend, supervisor: &Supervisor) -> Option<String> {
+    let invocation = backend.login_invocation()?;
+    let scratch = tempfile::tempdir().ok()?;
+    let (text, exit) = run(supervisor, invocation, scratch.path(), LOGIN_MAX, (Text::default(), Arc::default())).await.ok()?;
+    let said = [text.stdout, text.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let no = said.lines().map(str::trim).find(|line| line.to_lowercase().starts_with("not logged in"))?;
+    (exit.code == Some(1)).then(|| plain(no))
 }
 
 async fn examine(backend: &dyn Backend, supervisor: &Supervisor, offline: bool, report: &mut BackendReport) {
@@ -134,8 +148,15 @@ async fn examine(backend: &dyn Backend, supervisor: &Supervisor, offline: bool, 
         }
         return report.add("may_reach", None, reach);
     }
-    let sink = Parsing { parser: backend.parser(&turn), events: Vec::new() };
-    let end = match run(supervisor, invocation.clone(), &turn.scratch, TURN_MAX, sink).await {
+    // A turn without a login may take minutes to fail.
+    if let Some(said) = logged_out(backend, supervisor).await {
+        return report.add("logged_in", Some(false), format!("{said}; {}", login_hint(&report.backend)));
+    }
+    let progress = Arc::new(Progress::default());
+    let parser = backend.parser(&turn);
+    progress.set_contact(parser.contact());
+    let sink = Parsing { parser, events: Vec::new(), progress: Arc::clone(&progress) };
+    let end = match run(supervisor, invocation.clone(), &turn.scratch, TURN_MAX, (sink, progress)).await {
         Ok((mut sink, mut exit)) => {
             exit.last_message = invocation.read_last_message();
             (sink.parser.end(&exit, &mut sink.events), exit.ended_by)
@@ -162,7 +183,8 @@ fn reach(backend: &dyn Backend, turn: &Turn, writing: &Invocation) -> String {
 /// What the probing turn's end says about the rest.
 fn judge((end, ended_by): (TurnEnd, Option<EndedBy>), wrote: bool, report: &mut BackendReport) {
     let name = report.backend.clone();
-    if ended_by.is_some() {
+    // Where its provider was the cause, the failure says so.
+    if matches!(ended_by, Some(EndedBy::Wall | EndedBy::Idle | EndedBy::Output | EndedBy::Disk | EndedBy::Interrupt)) {
         let detail =
             format!("no end within {} s: it waits for an answer, or its model does not answer; try it by hand", TURN_MAX.as_secs());
         return report.add("does_not_prompt", Some(false), detail);
@@ -174,6 +196,10 @@ fn judge((end, ended_by): (TurnEnd, Option<EndedBy>), wrote: bool, report: &mut 
         Some(Failure { kind: FailureKind::RateLimit { .. } | FailureKind::Quota { .. }, message }) => {
             report.add("logged_in", Some(true), format!("yes, but at its limit now: {message}"));
             return;
+        }
+        Some(Failure { kind: FailureKind::Misconfigured, message }) => {
+            let detail = format!("{message}; correct `model` and `args` of [backend.{name}], or its own configuration");
+            return report.add("logged_in", Some(false), detail);
         }
         Some(Failure { message, .. }) => return report.add("logged_in", Some(false), format!("the probing call failed: {message}")),
         None => report.add("logged_in", Some(true), "a model answered".to_owned()),
@@ -283,6 +309,7 @@ impl LineSink for Text {
 struct Parsing {
     parser: Box<dyn StreamParser>,
     events: Vec<AgentEvent>,
+    progress: Arc<Progress>,
 }
 
 impl LineSink for Parsing {
@@ -292,25 +319,26 @@ impl LineSink for Parsing {
             Stream::Stdout => self.parser.stdout_line(line, truncated, &mut self.events),
             Stream::Stderr => self.parser.stderr_line(line, truncated, &mut self.events),
         }
+        self.progress.set_contact(self.parser.contact());
     }
 
     fn elided(&mut self, _stream: Stream, _bytes: u64) {}
 }
 
-/// Runs an invocation to the end of its tree.
+/// Runs an invocation to the end of its tree; what the sink knows of the provider stands in the progress beside it.
 async fn run<S: LineSink + 'static>(
     supervisor: &Supervisor,
     invocation: Invocation,
     scratch: &Path,
     wall: Duration,
-    sink: S,
+    (sink, progress): (S, Arc<Progress>),
 ) -> Result<(S, ExitFacts), String> {
     invocation.prepare().map_err(|error| format!("its files cannot be written: {error}"))?;
     let limits = Limits { wall, idle: wall, grace: Duration::from_secs(5), ..Limits::default() };
     let spec = ProcessSpec::new(invocation, limits, scratch, "doctor");
     // Nobody asks it to stop: the limits do.
     let (_keep, stop) = tokio::sync::watch::channel(Stop::No);
-    let run = supervisor.run(spec, sink, stop, Arc::new(Progress::default())).await;
+    let run = supervisor.run(spec, sink, stop, progress).await;
     let ended = run.ended.map_err(|error| error.to_string())?;
     let sink = run.sink.ok_or("its output could not be read")?;
     Ok((sink, ended.exit_facts()))
