@@ -3,24 +3,28 @@
 //! ignored, or fail if ROUNDTABLE_REQUIRE_CLIS is set.
 #![allow(clippy::unwrap_used)]
 
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+mod bench;
+mod table;
+
 use std::pin::Pin;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use roundtable_shared::{AgentEvent, AttemptNo, FailureKind, Role, Switches, TurnData};
-use roundtable_tests::model_server::{Home, ModelServer, Script};
-use roundtable_worker::backend::{Backend, BackendConfig, Host, StreamParser, Turn, TurnEnd, doctor};
-use roundtable_worker::process::{Limits, LineSink, ProcessSpec, Progress, Stop, Stream, Supervisor, SupervisorOptions, dispatch_exec_in};
-use serde_json::Value;
+use roundtable_shared::{AgentEvent, FailureKind, Role};
+use roundtable_worker::backend::doctor;
+use roundtable_worker::process::dispatch_exec_in;
 
-/// Longer than any turn here takes on a busy machine.
-const TURN_MAX: Duration = Duration::from_secs(240);
+use bench::{Bench, program, variable};
 
 type Test = fn() -> Pin<Box<dyn Future<Output = ()>>>;
+
+/// A test: its name, the CLI it needs, and itself.
+struct Case {
+    name: String,
+    cli: &'static str,
+    run: Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync>,
+}
 
 /// Name, the CLI it needs, and the test.
 const TESTS: &[(&str, &str, Test)] = &[
@@ -31,7 +35,9 @@ const TESTS: &[(&str, &str, Test)] = &[
     ("codex::a_broken_provider_is_unavailable", "codex", || Box::pin(fails("codex", "500", 6, unavailable))),
     ("codex::a_cut_connection_is_unavailable", "codex", || Box::pin(fails("codex", "cut", 2, unavailable))),
     ("codex::a_full_context_is_one", "codex", || Box::pin(fails("codex", "context", 1, |kind| *kind == FailureKind::ContextOverflow))),
-    ("codex::an_unknown_model_is_configuration", "codex", || Box::pin(fails("codex", "404", 1, |kind| *kind == FailureKind::Config))),
+    ("codex::an_unknown_model_is_configuration", "codex", || {
+        Box::pin(fails("codex", "404", 1, |kind| *kind == FailureKind::Misconfigured))
+    }),
     ("codex::a_cut_answer_is_a_failed_turn", "codex", || Box::pin(fails("codex", "length", 1, |kind| *kind == FailureKind::TurnFailed))),
     ("codex::an_empty_answer_is_no_answer", "codex", || Box::pin(fails("codex", "empty", 1, |kind| *kind == FailureKind::BadAnswer))),
     ("codex::a_silent_model_is_ended", "codex", || Box::pin(hangs("codex"))),
@@ -44,17 +50,19 @@ const TESTS: &[(&str, &str, Test)] = &[
     ("gemini::a_broken_provider_is_unavailable", "gemini", || Box::pin(fails("gemini", "503", 3, unavailable))),
     ("gemini::a_cut_connection_is_unavailable", "gemini", || Box::pin(fails("gemini", "cut", 1, unavailable))),
     ("gemini::a_full_context_is_one", "gemini", || Box::pin(fails("gemini", "context", 1, |kind| *kind == FailureKind::ContextOverflow))),
-    ("gemini::an_unknown_model_is_configuration", "gemini", || Box::pin(fails("gemini", "404", 1, |kind| *kind == FailureKind::Config))),
+    ("gemini::an_unknown_model_is_configuration", "gemini", || {
+        Box::pin(fails("gemini", "404", 1, |kind| *kind == FailureKind::Misconfigured))
+    }),
     ("gemini::a_silent_model_is_ended", "gemini", || Box::pin(hangs("gemini"))),
     ("opencode::implements_and_resumes_its_conversation", "opencode", || Box::pin(implements_and_resumes("opencode"))),
     ("opencode::reviews_without_writing", "opencode", || Box::pin(reviews_without_lasting_changes("opencode"))),
     ("opencode::a_refused_key_is_auth", "opencode", || Box::pin(fails("opencode", "401", 1, |kind| *kind == FailureKind::Auth))),
-    ("opencode::a_rate_limit_is_one", "opencode", || Box::pin(fails("opencode", "429:1", 6, rate_limit))),
+    ("opencode::a_rate_limit_is_one", "opencode", || Box::pin(fails("opencode", "429:1", 3, rate_limit))),
     ("opencode::a_full_context_is_one", "opencode", || {
         Box::pin(fails("opencode", "context", 1, |kind| *kind == FailureKind::ContextOverflow))
     }),
     ("opencode::an_unknown_model_is_configuration", "opencode", || {
-        Box::pin(fails("opencode", "404", 1, |kind| *kind == FailureKind::Config))
+        Box::pin(fails("opencode", "404", 1, |kind| *kind == FailureKind::Misconfigured))
     }),
     ("opencode::a_cut_answer_is_a_failed_turn", "opencode", || {
         Box::pin(fails("opencode", "length", 1, |kind| *kind == FailureKind::TurnFailed))
@@ -79,8 +87,8 @@ fn main() -> ExitCode {
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
     if has("--list") {
         // Runners ask twice: for all tests, and for the ignored ones.
-        let listed = TESTS.iter().filter(|(_, cli, _)| !has("--ignored") || program(cli).is_none());
-        listed.for_each(|(name, _, _)| println!("{name}: test"));
+        let listed = cases().into_iter().filter(|case| !has("--ignored") || program(case.cli).is_none());
+        listed.for_each(|case| println!("{}: test", case.name));
         return ExitCode::SUCCESS;
     }
     let filters: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
@@ -88,22 +96,35 @@ fn main() -> ExitCode {
     let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| matches(name, filter));
     let threads = args.iter().find_map(|arg| arg.strip_prefix("--test-threads=")?.parse().ok());
     let threads = threads.or(std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
-    run_all(&TESTS.iter().filter(|(name, _, _)| wanted(name)).collect::<Vec<_>>(), threads)
+    run_all(&cases().into_iter().filter(|case| wanted(&case.name)).collect::<Vec<_>>(), threads)
+}
+
+/// All tests: those with a name of their own, and the cells of the table.
+fn cases() -> Vec<Case> {
+    let own = TESTS.iter().map(|(name, cli, test)| Case { name: (*name).to_owned(), cli, run: Box::new(test) });
+    let cells = table::ROWS.iter().enumerate().flat_map(|(row, each)| {
+        table::CLIS.iter().enumerate().map(move |(column, cli)| Case {
+            name: format!("table::{cli}::{}", each.name.replace([' ', ','], "_")),
+            cli,
+            run: Box::new(move || Box::pin(table::play(row, column))),
+        })
+    });
+    own.chain(cells).collect()
 }
 
 /// Runs tests side by side and says what libtest would say.
-fn run_all(tests: &[&(&str, &str, Test)], threads: usize) -> ExitCode {
+fn run_all(tests: &[Case], threads: usize) -> ExitCode {
     let (next, passed, failed, ignored) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let required = std::env::var_os("ROUNDTABLE_REQUIRE_CLIS").is_some();
     let work = || {
-        while let Some((name, cli, test)) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some(Case { name, cli, run }) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
             if program(cli).is_none() && !required {
                 println!("test {name} ... ignored, {cli} is not installed: run .ci/install-clis or set {}", variable(cli));
                 ignored.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-            let ok = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(test()))).is_ok();
+            let ok = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(run()))).is_ok();
             println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
             if ok { &passed } else { &failed }.fetch_add(1, Ordering::Relaxed);
         }
@@ -114,147 +135,10 @@ fn run_all(tests: &[&(&str, &str, Test)], threads: usize) -> ExitCode {
         }
     });
     let (passed, failed, ignored) = (passed.into_inner(), failed.into_inner(), ignored.into_inner());
+    print!("\n{}", table::seen());
     let word = if failed == 0 { "ok" } else { "FAILED" };
     println!("\ntest result: {word}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; 0 filtered out");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// A model server, a home that knows it, and a worktree.
-struct Bench {
-    server: ModelServer,
-    host: Arc<Host>,
-    backend: Arc<dyn Backend>,
-    supervisor: Supervisor,
-    dir: tempfile::TempDir,
-}
-
-/// What a turn left.
-struct Outcome {
-    events: Vec<AgentEvent>,
-    end: TurnEnd,
-}
-
-impl Outcome {
-    fn answer(&self) -> Value {
-        assert_eq!(self.end.failure, None, "{:#?}", self.events);
-        serde_json::from_str(&self.end.answer).unwrap_or_else(|error| panic!("{error}: {}", self.end.answer))
-    }
-
-    fn failed(&self) -> FailureKind {
-        self.end.failure.clone().unwrap_or_else(|| panic!("no failure: {:#?}", self.events)).kind
-    }
-}
-
-impl Bench {
-    async fn open(name: &str, scenario: &str, script: &str) -> Self {
-        let program = program(name.trim_end_matches("-review")).expect("the CLI is required and not installed");
-        let dir = tempfile::Builder::new().prefix("cli-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let server = ModelServer::start(Script::parse(script).unwrap()).await.unwrap();
-        let home = Home::create(&dir.path().join("home"), &server.scenario_url(scenario)).unwrap();
-        for below in ["w", "s"] {
-            std::fs::DirBuilder::new().mode(0o700).create(dir.path().join(below)).unwrap();
-        }
-        std::fs::write(dir.path().join("w/README.md"), "# A repository\n").unwrap();
-        let git = std::process::Command::new("git").args(["init", "-q"]).current_dir(dir.path().join("w")).status().unwrap();
-        assert!(git.success());
-        let mut host = Host::default();
-        for variable in ["PATH", "LANG"] {
-            host.env.extend(std::env::var_os(variable).map(|value| (variable.into(), value)));
-        }
-        host.env.extend(home.env().iter().map(|(name, value)| (name.into(), value.into())));
-        host.paths.insert(name.to_owned(), program.display().to_string());
-        let model = (name == "gemini").then(|| "gemini-2.5-flash".to_owned());
-        let mut listed = home.listed();
-        listed.push("OPENCODE_MODEL_SERVER_KEY".to_owned());
-        host.configs.insert(name.to_owned(), BackendConfig { env: listed, model, ..BackendConfig::default() });
-        let host = Arc::new(host);
-        let backend = host.open(name).unwrap();
-        let supervisor = Supervisor::start(SupervisorOptions { warm: 0, ..SupervisorOptions::new(dir.path()) }).await.unwrap();
-        Self { server, host, backend, supervisor, dir }
-    }
-
-    fn turn(&self, role: Role, index: u32) -> Turn {
-        let data = TurnData {
-            run: "demo-abcdef".into(),
-            unit: Some("1".into()),
-            title: "One".into(),
-            role,
-            attempt: AttemptNo(index),
-            turn_index: index,
-            round: index,
-            reviewer: 0,
-            writes: vec![],
-            reads: vec![],
-            open_subtasks: vec![],
-            units: vec![],
-        };
-        Turn {
-            prompt: format!("Do what the plan says.\n\nRoundtable-Turn: {}\n", data.tag()),
-            data,
-            worktree: std::fs::canonicalize(self.dir.path().join("w")).unwrap(),
-            scratch: std::fs::canonicalize(self.dir.path().join("s")).unwrap(),
-            resume: None,
-            model: None,
-            effort: None,
-            schema: None,
-            switches: Switches::default(),
-        }
-    }
-
-    async fn play(&self, turn: &Turn) -> Outcome {
-        self.play_for(turn, TURN_MAX).await
-    }
-
-    /// Runs a turn, and ends it after `limit`.
-    async fn play_for(&self, turn: &Turn, limit: Duration) -> Outcome {
-        let invocation = self.backend.invocation(turn).unwrap();
-        invocation.prepare().unwrap();
-        let limits = Limits { wall: limit, grace: Duration::from_secs(1), ..Limits::default() };
-        let spec = ProcessSpec::new(invocation.clone(), limits, &turn.scratch, "real-cli");
-        let (_keep, stop) = tokio::sync::watch::channel(Stop::No);
-        let sink = Parsing { parser: self.backend.parser(turn), events: Vec::new() };
-        let run = self.supervisor.run(spec, sink, stop, Arc::new(Progress::default())).await;
-        let ended = run.ended.unwrap();
-        assert_eq!(ended.survivors, Vec::<String>::new());
-        let mut exit = ended.exit_facts();
-        exit.last_message = invocation.read_last_message();
-        let Parsing { parser, mut events } = run.sink.unwrap();
-        let end = parser.end(&exit, &mut events);
-        Outcome { events, end }
-    }
-
-    fn text(&self, path: &str) -> Option<String> {
-        std::fs::read_to_string(self.dir.path().join("w").join(path)).ok()
-    }
-}
-
-/// Where a CLI is: named by the environment, else installed by `.ci/install-clis`.
-fn program(name: &str) -> Option<PathBuf> {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../build/clis/node_modules/.bin").join(name);
-    std::env::var_os(variable(name)).map(PathBuf::from).or_else(|| installed.exists().then_some(installed))
-}
-
-fn variable(name: &str) -> String {
-    if name == "gemini" { "GEMINI_JS".to_owned() } else { format!("{}_BIN", name.to_uppercase()) }
-}
-
-/// Feeds a parser as the worker does, under the supervisor that leaves nothing behind.
-struct Parsing {
-    parser: Box<dyn StreamParser>,
-    events: Vec<AgentEvent>,
-}
-
-impl LineSink for Parsing {
-    fn line(&mut self, stream: Stream, line: &[u8], truncated: bool) {
-        match stream {
-            Stream::Stdout => self.parser.stdout_line(line, truncated, &mut self.events),
-            Stream::Stderr => self.parser.stderr_line(line, truncated, &mut self.events),
-        }
-    }
-
-    fn elided(&mut self, _stream: Stream, bytes: u64) {
-        self.events.push(AgentEvent::Elided { bytes });
-    }
 }
 
 const WORK: &str = r#"{"units": {"1": {
@@ -309,11 +193,6 @@ async fn reviews_without_lasting_changes(name: &'static str) {
     assert_eq!(schema, bench.backend.capabilities().schema);
 }
 
-fn is_below_a_shared_folder(path: &std::path::Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    path.ancestors().any(|folder| folder.metadata().is_ok_and(|found| found.permissions().mode() & 0o022 != 0))
-}
-
 /// A failure of the provider, its kind, and how often the CLI itself tries at most.
 async fn fails(name: &'static str, scenario: &'static str, requests_max: usize, matches: fn(&FailureKind) -> bool) {
     let bench = Bench::open(name, scenario, "{}").await;
@@ -322,8 +201,6 @@ async fn fails(name: &'static str, scenario: &'static str, requests_max: usize, 
     assert!(matches(&kind), "{name} under {scenario}: {kind:?}: {:?}\n{:#?}", done.end.failure, done.events);
     // Requests without tools are opencode's for a title.
     let requests = bench.server.seen().iter().filter(|seen| seen.tools).count();
-    // gemini takes no settings from below a folder that others may write, such as `/tmp`, and then tries as often as it would by itself.
-    let requests_max = if name == "gemini" && is_below_a_shared_folder(bench.dir.path()) { 10 } else { requests_max };
     assert!((1..=requests_max).contains(&requests), "{name} under {scenario}: {requests} requests");
 }
 
