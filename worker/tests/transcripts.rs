@@ -119,7 +119,7 @@ fn whether_the_provider_was_heard_is_told_while_the_turn_goes_on() {
         }
         seen
     };
-    use Contact::{Awaited, Heard, Refusing, Unknown};
+    use Contact::{Awaited, Blurred, Heard, Refusing, Unknown};
     let otel = |event: &str| {
         format!("2026-11-30T01:02:39Z  INFO codex_otel.trace_safe: event.name=\"codex.{event}\" http.response.status_code=200")
     };
@@ -133,7 +133,9 @@ fn whether_the_provider_was_heard_is_told_while_the_turn_goes_on() {
     );
     let refused = r#"timestamp=2026-11-30T01:03:57.448Z level=ERROR message="stream error" small=false error.error="AI_APICallError: Rate limit reached""#;
     let begun = r#"{"type":"step_start","sessionID":"s","part":{}}"#;
-    assert_eq!(told("opencode", &[(false, refused), (true, begun), (false, refused)]), [Awaited, Awaited, Heard, Refusing]);
+    assert_eq!(told("opencode", &[(false, refused), (true, begun), (false, refused)]), [Awaited, Awaited, Blurred, Refusing]);
+    let unfinished = r#"{"type":"step_finish","sessionID":"s","part":{"reason":"unknown"}}"#;
+    assert_eq!(told("opencode", &[(true, unfinished), (true, begun), (true, unfinished)]), [Awaited, Blurred, Blurred, Refusing]);
     let exit = ExitFacts { ended_by: Some(EndedBy::Refused), signal: Some(15), ..ExitFacts::default() };
     let (_, end) = feed("opencode", b"", refused.as_bytes(), &exit);
     assert_eq!(end.failure.unwrap().kind, FailureKind::RateLimit { retry_after_ms: None });
@@ -226,6 +228,7 @@ fn ending_it_ourselves_is_never_success() {
         (EndedBy::Idle, OutcomeClass::Unit),
         (EndedBy::Unanswered, OutcomeClass::Provider),
         (EndedBy::Refused, OutcomeClass::Provider),
+        (EndedBy::Stalled, OutcomeClass::Provider),
         (EndedBy::Output, OutcomeClass::Unit),
         (EndedBy::Disk, OutcomeClass::Infra),
         (EndedBy::Interrupt, OutcomeClass::Infra),

@@ -120,7 +120,7 @@ pub const ROWS: &[Row] = &[
         [
             cell("unavailable", 2, 90, ""),
             cell("unavailable", 1, 90, "heard no more of its provider for the idle limit"),
-            cell("idle", 1, 120, "idle limit"),
+            cell("unavailable", 1, 120, "heard no more of its provider"),
         ],
     ),
     row("wrong model", "404", all("misconfigured", [1, 1, 1], 60, "The model does not exist")),
@@ -173,7 +173,7 @@ pub const ROWS: &[Row] = &[
     row(
         "the same tool call for ever",
         "loop",
-        [cell("wall", 1000, 90, "wall limit"), cell("turn failed", 20, 90, "loop"), cell("turn failed", 20, 90, "permission")],
+        [cell("wall", 1000, 90, "wall limit"), cell("turn failed", 20, 90, "Loop detected"), cell("wall", 1000, 90, "wall limit")],
     ),
 ];
 
@@ -208,7 +208,7 @@ fn limits(scenario: &str) -> Limits {
     let usual = Limits { wall: seconds(240), ..Limits::default() };
     match scenario {
         "hang" => Limits { first_byte: seconds(15), idle: seconds(20), ..usual },
-        "midhang" => Limits { idle: seconds(15), ..usual },
+        "midhang" => Limits { idle: seconds(15), silence: seconds(15), ..usual },
         "loop" => Limits { wall: seconds(40), ..usual },
         _ => usual,
     }

@@ -187,6 +187,8 @@ pub enum EndedBy {
     Idle,
     /// Its provider sent nothing for the limit of the first byte.
     Unanswered,
+    /// Nothing was heard of its provider for longer than any tool of its agent takes.
+    Stalled,
     /// Its provider refuses, and the CLI would go on trying.
     Refused,
     /// More output than the kill limit.
@@ -207,6 +209,8 @@ pub enum Contact {
     Awaited,
     /// It has sent something.
     Heard,
+    /// The same, of a CLI that tells of tools only when they have ended: silence may be a tool's, but not for ever.
+    Blurred,
     /// It refuses again and again: whoever tries next, it need not be this turn.
     Refusing,
 }

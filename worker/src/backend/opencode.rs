@@ -22,6 +22,8 @@ const READ_ONLY: &str = r#"{"edit":"deny","bash":"deny","external_directory":"de
 /// Permissions of a turn that writes: a path outside is an error the agent is told. Without this it is a question, and an unanswered one ends the
 /// turn.
 const WRITING: &str = r#"{"external_directory":"deny"}"#;
+/// Steps without a finish reason after which the turn is ended.
+const UNFINISHED_MAX: u32 = 2;
 /// What it says for missing credentials, and also for an unknown model.
 const SERVER_ERROR: &str = "Unexpected server error";
 
@@ -122,6 +124,8 @@ struct OpenCodeStream {
     steps: u64,
     /// The last step ended with tool calls and nothing has followed.
     stopped_at_tools: bool,
+    /// Steps whose stream broke off without a finish reason; the CLI asks again and again.
+    unfinished: u32,
     /// It failed and told the cause to its log alone, which may be read later.
     unexplained: bool,
     /// What its log says of that.
@@ -133,7 +137,7 @@ impl OpenCodeStream {
         let mut transcript = Transcript::new(turn);
         // Its first event comes with the first piece of an answer.
         transcript.contact = Contact::Awaited;
-        Self { transcript, steps: 0, stopped_at_tools: false, unexplained: false, cause: String::new() }
+        Self { transcript, steps: 0, stopped_at_tools: false, unfinished: 0, unexplained: false, cause: String::new() }
     }
 
     /// A line of its log.
@@ -216,6 +220,7 @@ impl OpenCodeStream {
             reason @ ("unknown" | "other" | "error" | "") => {
                 let message =
                     format!("the model's stream ended without a finish reason ({})", if reason.is_empty() { "none" } else { reason });
+                self.unfinished += 1;
                 self.transcript.on_bad_end(FailureKind::ProviderUnavailable, &message, out);
             }
             reason => self.transcript.on_bad_end(FailureKind::TurnFailed, &format!("the model stopped: {reason}"), out),
@@ -291,7 +296,11 @@ impl StreamParser for OpenCodeStream {
     }
 
     fn contact(&self) -> Contact {
-        self.transcript.contact
+        match self.transcript.contact {
+            _ if self.unfinished >= UNFINISHED_MAX => Contact::Refusing,
+            Contact::Heard => Contact::Blurred,
+            contact => contact,
+        }
     }
 
     fn end(mut self: Box<Self>, exit: &ExitFacts, out: &mut Vec<AgentEvent>) -> TurnEnd {

@@ -158,9 +158,9 @@ impl Transcript {
         self.on_retry(kind, message);
     }
 
-    /// Keeps the last line that says something; frames of a stack and brackets do not.
+    /// Keeps the last line that says something; brackets do not, nor do frames of a stack and other details, which are indented.
     fn note_line(&mut self, text: &str) {
-        let says = |line: &&str| line.contains(char::is_alphanumeric) && !line.trim_start().starts_with("at ");
+        let says = |line: &&str| line.contains(char::is_alphanumeric) && !line.starts_with([' ', '\t']);
         if let Some(line) = text.lines().rev().find(says) {
             self.last_line = elide(line.trim(), LAST_LINE_BYTES_MAX).replace('\n', " ");
         }
@@ -235,10 +235,10 @@ impl Transcript {
 
     fn ended(&self, cli: &str, ended_by: EndedBy) -> Failure {
         // An idle CLI that was retrying is the provider's failure, not the unit's.
-        if let (Terminal::Bad(failure), EndedBy::Unanswered | EndedBy::Refused) = (&self.terminal, ended_by) {
+        if let (Terminal::Bad(failure), EndedBy::Unanswered | EndedBy::Stalled | EndedBy::Refused) = (&self.terminal, ended_by) {
             return failure.clone();
         }
-        let waits = matches!(ended_by, EndedBy::Idle | EndedBy::Wall | EndedBy::Unanswered | EndedBy::Refused);
+        let waits = matches!(ended_by, EndedBy::Idle | EndedBy::Wall | EndedBy::Unanswered | EndedBy::Stalled | EndedBy::Refused);
         if let Some(trouble) = self.retrying.as_ref().filter(|_| waits) {
             return trouble.clone();
         }
@@ -252,6 +252,9 @@ impl Transcript {
             EndedBy::Idle if is_stalled => (FailureKind::ProviderUnavailable, "heard nothing of its provider for the idle limit"),
             EndedBy::Idle => (FailureKind::IdleLimit, "showed neither output nor CPU use for the idle limit"),
             EndedBy::Unanswered => (FailureKind::ProviderUnavailable, "heard nothing of its provider for the limit of a first answer"),
+            EndedBy::Stalled => {
+                (FailureKind::ProviderUnavailable, "heard no more of its provider for longer than a tool of its agent takes")
+            }
             EndedBy::Refused => (FailureKind::ProviderUnavailable, "was refused by its provider again and again"),
             EndedBy::Output => (FailureKind::OutputLimit, "printed more than the output limit"),
             EndedBy::Disk => (FailureKind::Disk, "was ended because the disk is full"),

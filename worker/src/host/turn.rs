@@ -350,7 +350,7 @@ fn limit_kind(ended: &Ended) -> Option<FailureKind> {
     Some(match ended.ended_by? {
         EndedBy::Wall => FailureKind::WallLimit,
         EndedBy::Idle => FailureKind::IdleLimit,
-        EndedBy::Unanswered | EndedBy::Refused => FailureKind::ProviderUnavailable,
+        EndedBy::Unanswered | EndedBy::Stalled | EndedBy::Refused => FailureKind::ProviderUnavailable,
         EndedBy::Output => FailureKind::OutputLimit,
         EndedBy::Disk => FailureKind::Disk,
         EndedBy::Interrupt => FailureKind::Interrupted,

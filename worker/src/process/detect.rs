@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cgroup::Cgroup;
-use super::output::{LineSink, Progress, Stream};
+use super::output::{LineSink, Stream};
+use super::progress::Progress;
 use super::run::{Exit, ProcessSpec, Stop};
 use super::spawn::{Launcher, run_with};
 use super::{Limits, exec_in::EXEC_IN};

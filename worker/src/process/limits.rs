@@ -20,6 +20,8 @@ pub struct Limits {
     pub idle: Duration,
     /// Longest time from the start to the provider's first byte, where that can be seen.
     pub first_byte: Duration,
+    /// Longest time without output, whatever is computed, where a tool that is at work cannot be seen (`Contact::Blurred`).
+    pub silence: Duration,
     /// Most output, both streams together, bytes.
     pub output_bytes_max: u64,
     /// Time between the request to end (SIGTERM) and the end by force.
@@ -32,6 +34,8 @@ impl Default for Limits {
             wall: Duration::from_secs(7200),
             idle: Duration::from_secs(900),
             first_byte: Duration::from_secs(120),
+            // opencode ends its commands after ten minutes at most.
+            silence: Duration::from_secs(660),
             output_bytes_max: OUTPUT_KILL_BYTES,
             grace: Duration::from_secs(10),
         }
@@ -44,6 +48,8 @@ pub(super) struct Watch {
     limits: Limits,
     started: Instant,
     active: Instant,
+    /// The last output, later by the time in which nobody looked.
+    said: Instant,
     /// The start, later by the time in which nobody looked.
     waiting_since: Instant,
     looked: Instant,
@@ -52,7 +58,7 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(limits: Limits, now: Instant) -> Self {
-        Self { limits, started: now, active: now, waiting_since: now, looked: now, cpu_seen: None }
+        Self { limits, started: now, active: now, said: now, waiting_since: now, looked: now, cpu_seen: None }
     }
 
     /// How often to look.
@@ -83,10 +89,12 @@ impl Watch {
             // We were stopped, not the agent: its output of that time may still wait to be read.
             self.active += gap;
             self.waiting_since += gap;
+            self.said += gap;
         }
         self.looked = now;
         if let Some(output_at) = now.checked_sub(quiet_for) {
             self.active = self.active.max(output_at);
+            self.said = self.said.max(output_at);
         }
         if output_bytes > self.limits.output_bytes_max {
             Some(EndedBy::Output)
@@ -96,6 +104,8 @@ impl Watch {
             Some(EndedBy::Refused)
         } else if contact == Contact::Awaited && now.saturating_duration_since(self.waiting_since) >= self.limits.first_byte {
             Some(EndedBy::Unanswered)
+        } else if contact == Contact::Blurred && now.saturating_duration_since(self.said) >= self.limits.silence {
+            Some(EndedBy::Stalled)
         } else if now.saturating_duration_since(self.active) >= self.limits.idle {
             Some(EndedBy::Idle)
         } else {
@@ -112,6 +122,7 @@ mod tests {
         wall: Duration::from_secs(100),
         idle: Duration::from_secs(20),
         first_byte: Duration::from_secs(12),
+        silence: Duration::from_secs(14),
         output_bytes_max: 1000,
         grace: Duration::from_secs(1),
     };
@@ -150,6 +161,9 @@ mod tests {
     fn a_provider_that_sends_nothing_or_refuses_again_ends_it_whatever_the_cli_does() {
         assert_eq!(verdict_under(Contact::Awaited, 500, true), (12, EndedBy::Unanswered));
         assert_eq!(verdict_under(Contact::Heard, 0, true), (100, EndedBy::Wall));
+        assert_eq!(verdict_under(Contact::Heard, 500, false), (100, EndedBy::Wall));
+        assert_eq!(verdict_under(Contact::Blurred, 500, false), (14, EndedBy::Stalled), "its event loop is no tool");
+        assert_eq!(verdict_under(Contact::Blurred, 0, true), (100, EndedBy::Wall));
         assert_eq!(verdict_under(Contact::Refusing, 500, true), (2, EndedBy::Refused));
     }
 

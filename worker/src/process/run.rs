@@ -14,7 +14,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::leftovers::MARK_VARIABLE;
 use super::limits::{Limits, Watch};
-use super::output::{LineSink, Progress, Reader, Source};
+use super::output::{LineSink, Reader, Source};
+use super::progress::Progress;
 use super::spawn::{Launched, Launcher, ProcessError};
 use super::wire::{self, Inbox, Order, Program, Report};
 use crate::backend::{EndedBy, ExitFacts, Invocation, StdoutMode};

@@ -17,7 +17,8 @@ use tokio::sync::watch;
 use super::cgroup::Cgroup;
 use super::detect::{Exe, Strategy, StrategyReport, try_strategy};
 use super::leftovers::{self, Leftovers, MARK_VARIABLE};
-use super::output::{LineSink, Progress};
+use super::output::LineSink;
+use super::progress::Progress;
 use super::run::{ProcessSpec, Run, Stop, attend};
 use super::tree::cgroup_path;
 
