@@ -136,8 +136,13 @@ fn is_told_mended(run: &Run, complaint: &str) -> bool {
 /// A login that was refused has served an attempt: where the refusal was told, this is told too, also in a later life of the run.
 fn tell_mended(d: &mut Deciding<'_>, attempt: &AttemptKey) {
     let Some(of) = d.state().attempt(attempt) else { return };
+    let (id, backend) = (of.worker.clone(), of.backend.clone());
+    if let Some(worker) = d.fleet.workers.get_mut(&id) {
+        let same = worker.offers.values_mut().filter(|other| login_of(&other.offer.name) == login_of(&backend));
+        same.for_each(|other| other.refused = None);
+    }
     let run = d.run(&attempt.run);
-    let complaint = where_not(run, d.fleet, &of.worker, &of.backend);
+    let complaint = where_not(run, d.fleet, &id, &backend);
     let was_told = run.notices.iter().any(|notice| notice.text.starts_with(&complaint));
     if was_told && !is_told_mended(run, &complaint) {
         d.say_again(&attempt.run, mended(&complaint));
