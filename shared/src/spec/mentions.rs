@@ -226,7 +226,8 @@ impl PathIndex {
             return is_top.then(|| Mention { kind: MentionKind::NewFile, path: bare.to_owned() });
         };
         let end = if is_folder { "/" } else { "" };
-        if !is_folder && !has_ending(last) && !(quoted && TOP_FILES.contains(&last)) {
+        let could_be_made = is_folder || has_ending(last) || (quoted && TOP_FILES.contains(&last));
+        if !could_be_made {
             return None;
         }
         if self.folders.contains(folder) {
