@@ -76,11 +76,10 @@ impl Wanted {
 }
 
 fn others_are_the_same(before: &Plan, after: &Plan, but: &UnitId) -> bool {
-    let of = |plan: &Plan| -> Vec<(UnitId, Vec<String>, Vec<String>, Vec<UnitId>)> {
-        let others = plan.units.iter().filter(|unit| unit.id != *but);
-        others.map(|unit| (unit.id.clone(), unit.writes.clone(), unit.reads.clone(), unit.depends_on.clone())).collect()
-    };
-    of(before) == of(after)
+    let others = |plan: &Plan| plan.units.iter().filter(|unit| unit.id != *but).cloned().collect::<Vec<_>>();
+    let is_same = |(a, b): (&Unit, &Unit)| a.id == b.id && a.writes == b.writes && a.reads == b.reads && a.depends_on == b.depends_on;
+    let (before, after) = (others(before), others(after));
+    before.len() == after.len() && before.iter().zip(&after).all(is_same)
 }
 
 /// The text with the unit's new lines right below its own, and without lines of it that say more than is wanted.

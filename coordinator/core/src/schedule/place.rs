@@ -39,7 +39,7 @@ pub(crate) fn place(
     let unit = candidate.unit.as_ref().and_then(|unit| run.unit(unit));
     let mut best: Option<(Score, Placement)> = None;
     for worker in fleet.workers.values().filter(|worker| worker.takes_grants(now)) {
-        if unit.is_some_and(|unit| must_avoid(state, fleet, unit, worker, backends, now)) {
+        if unit.is_some_and(|unit| must_avoid(state, fleet, run, unit, worker, backends, now)) {
             continue;
         }
         for wanted in backends {
@@ -71,17 +71,14 @@ pub(crate) fn place(
 
 /// Whether this worker is left out: its disk or tools failed the unit, nothing has gone well there since, and another that has not failed it plays the
 /// backend too. Then that one's slot is waited for, rather than have the unit fail here again.
-fn must_avoid(state: &State, fleet: &Fleet, unit: &Unit, worker: &Worker, backends: &[BackendName], now: Now) -> bool {
+fn must_avoid(state: &State, fleet: &Fleet, run: &Run, unit: &Unit, worker: &Worker, backends: &[BackendName], now: Now) -> bool {
     let failed = |id: &WorkerId| unit.avoid.contains(id);
-    worker.is_suspect() && failed(&worker.id) && is_played(state, fleet, backends, failed, now)
+    worker.is_suspect() && failed(&worker.id) && is_played(state, fleet, run, backends, failed, now)
 }
 
 /// Whether a worker other than those plays one of the backends, now or as soon as a slot is free.
-fn is_played(state: &State, fleet: &Fleet, backends: &[BackendName], but: impl Fn(&WorkerId) -> bool, now: Now) -> bool {
-    let is_refused = |worker: &Worker, offer: &Offer| {
-        let park = state.parks.get(&park_key(&offer.offer.name, &offer.offer.account, &worker.id));
-        park.is_some_and(|park| park.until > now.wall)
-    };
+fn is_played(state: &State, fleet: &Fleet, run: &Run, backends: &[BackendName], but: impl Fn(&WorkerId) -> bool, now: Now) -> bool {
+    let is_refused = |worker: &Worker, offer: &Offer| park_of(state, run, worker, offer, now).is_some();
     fleet.workers.values().filter(|worker| worker.takes_grants(now) && !worker.leaving && !but(&worker.id)).any(|worker| {
         let mut offers = worker.offers.values().filter(|offer| offer.is_usable(now) && !is_refused(worker, offer));
         offers.any(|offer| backends.iter().any(|wanted| plays(offer, wanted)))
@@ -99,7 +96,7 @@ pub(crate) fn is_played_by_others(
     now: Now,
 ) -> bool {
     match resolve(state, fleet, run, &need(run, Some(&unit.id), seat), now) {
-        Resolved::Use { backends, .. } => is_played(state, fleet, &backends, but, now),
+        Resolved::Use { backends, .. } => is_played(state, fleet, run, &backends, but, now),
         Resolved::Parked(_) | Resolved::Missing => false,
     }
 }

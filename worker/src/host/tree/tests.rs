@@ -323,7 +323,7 @@ async fn a_worktree_flagged_unchangeable_is_put_aside_and_keeps_nobody_from_work
     use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
     // A thread that keeps the right. Those that are started from here on have it not.
-    let (to_flag, dirs) = std::sync::mpsc::channel::<PathBuf>();
+    let (to_flag, dirs) = std::sync::mpsc::sync_channel::<PathBuf>(1);
     let flagger = std::thread::spawn(move || {
         let dir = std::fs::File::open(dirs.recv().unwrap()).unwrap();
         ioctl_setflags(&dir, ioctl_getflags(&dir).unwrap() | IFlags::IMMUTABLE).unwrap();
