@@ -13,6 +13,8 @@ fn units(grants: &[roundtable_core::effect::Grant]) -> Vec<(String, Role)> {
 
 /// Assigns everything by the rules.
 fn assign(table: &mut Table) {
+    // Whoever else might join is waited for.
+    table.pass(3_000);
     let grants = table.go();
     assert_eq!(units(&grants), [("-".to_owned(), Role::Assign)]);
     table.report(&grants[0], None, &[], Ok(RoleAnswer::Assign(CheckedAssignment::default())));
