@@ -170,3 +170,27 @@ fn streams_follow_until_the_end() {
     let events = events.wait().expect(0);
     assert!(events.jsonl().iter().all(|line| line["kind"].is_string()));
 }
+
+/// Also when nobody serves any more: what was sent is kept.
+#[test]
+fn what_an_agent_was_told_is_shown_as_it_was_sent() {
+    let world = eventful();
+    let summary = world.run(&["--json"]).run().expect(2).json();
+    let id = summary["run"].as_str().expect("an id");
+    let show = |args: &[&str]| world.orchctl(&["show"]).args(args.iter().copied()).run();
+    let last = show(&["1", "--prompt"]).expect(0).stdout;
+    assert!(
+        last.starts_with("You review the work on one unit") && last.ends_with(&format!("Roundtable-Turn: {id}/1/review/2\n")),
+        "{last}"
+    );
+    let first = show(&["1", "--prompt", "--attempt", "1", "--json"]).expect(0).json();
+    assert_eq!((&first["unit"], &first["attempt"], &first["role"]), (&"1".into(), &1.into(), &"implement".into()), "{first:#}");
+    assert!(
+        first["prompt"].as_str().is_some_and(|prompt| prompt.contains("# Unit 1: First\n") && prompt.contains("1.2 Other half")),
+        "{first:#}"
+    );
+    show(&[id, "-", "--prompt"]).expect(0).out_has(&["You plan who does what", "## Unit 1: First"]);
+    show(&["1", "--prompt", "--attempt", "99"]).expect(1).err_has(&["unit 1 has no attempt 99", "orchctl attempts"]);
+    show(&["3", "--prompt"]).expect(1).err_has(&["no agent was told anything for unit 3 yet"]);
+    show(&["1", "--attempt", "1"]).expect(3).err_has(&["--prompt"]);
+}
