@@ -4,7 +4,7 @@ use roundtable_shared::view::ExplainView;
 
 use super::paint::{Paint, Style};
 use super::table::{Cell, Table};
-use super::text::wrap;
+use super::text::{backend, wrap};
 
 /// Why a unit is where it is.
 pub fn render(explain: &ExplainView, paint: Paint) -> String {
@@ -20,7 +20,9 @@ pub fn render(explain: &ExplainView, paint: Paint) -> String {
             } else {
                 format!("{} ({})", wait.text, wait.path)
             };
-            table.row([wait.kind.clone().into(), Cell::new(Style::Strong, wait.on.clone()), because.into()]);
+            let on = backend(&wait.on);
+            let because = because.replace(&wait.on, &on);
+            table.row([wait.kind.clone().into(), Cell::new(Style::Strong, on), because.into()]);
         }
         text.push('\n');
         text.push_str(&table.render(paint));

@@ -4,7 +4,7 @@ use roundtable_shared::view::{ParkView, StatusView};
 
 use super::paint::{Paint, Style};
 use super::table::facts;
-use super::text::{WIDTH, count, duration, figure, short, with_command};
+use super::text::{count, duration, figure, short, with_command};
 use super::units;
 use crate::reach::Reach;
 
@@ -84,12 +84,6 @@ fn alarms(status: &StatusView, reach: &Reach, paint: Paint) -> String {
     } else if going {
         status.missing.iter().for_each(|wanted| alarm(&format!("nobody offers {wanted} yet"), reach.join(wanted)));
     }
-    for park in &status.parks {
-        text.push_str(&format!("{}\n", paint.style(Style::Problem, &super::text::cut(&format!("! {}", parked(park)), WIDTH))));
-    }
-    let mut alarm = |said: &str, command: String| {
-        text.push_str(&format!("{}\n", paint.style(Style::Problem, &format!("! {}", with_command(said, &command)))));
-    };
     if status.status == "halted" {
         alarm("halted; go on with the same as before", reach.command("orchctl run --spec DIR"));
     }
@@ -99,9 +93,10 @@ fn alarms(status: &StatusView, reach: &Reach, paint: Paint) -> String {
     text
 }
 
-/// What is wrong with the coordinator itself.
+/// What is wrong with the coordinator itself, and with providers.
 fn problems(status: &StatusView, paint: Paint) -> String {
-    let lines = status.problems.iter().flat_map(|problem| super::text::wrap(problem, 76).into_iter().enumerate());
+    let told = status.problems.iter().cloned().chain(status.parks.iter().map(parked));
+    let lines = told.flat_map(|problem| super::text::wrap(&problem, 76).into_iter().enumerate());
     lines.map(|(n, line)| format!("{}\n", paint.style(Style::Problem, &format!("{}{line}", if n == 0 { "! " } else { "  " })))).collect()
 }
 
@@ -234,7 +229,7 @@ mod tests {
     #[test]
     fn a_provider_that_refuses_is_named_with_what_waits() {
         let park = ParkView {
-            backend: "scripted:/tmp/play.json".into(),
+            backend: "codex".into(),
             cause: "429 Too Many Requests".into(),
             worker: Some("host-b".into()),
             goes_on: "again in 30 s".into(),
@@ -243,7 +238,9 @@ mod tests {
         };
         let status = StatusView { parks: vec![park.clone()], ..samples::status() };
         let text = render(&status, &Reach::default(), Paint::plain());
-        assert!(text.contains("! scripted:play.json: 429 Too Many Requests on host-b, again in 30 s; 2 units wait\n"), "{text}");
+        assert!(text.contains("\n! codex: 429 Too Many Requests on host-b, again in 30 s; 2 units wait\n"), "{text}");
+        let played = ParkView { backend: "scripted:/tmp/play.json".into(), units_waiting: 0, ..park.clone() };
+        assert_eq!(parked(&played), "scripted:play.json: 429 Too Many Requests on host-b, again in 30 s");
         let park =
             ParkView { backend: "codex".into(), model: "m-1".into(), units_waiting: 1, goes_on: "unit 2 tries it now".into(), ..park };
         assert_eq!(parked(&park), "codex (m-1): 429 Too Many Requests on host-b, unit 2 tries it now; 1 unit waits");

@@ -34,9 +34,9 @@ pub fn render(workers: &[WorkerView], reach: &Reach, paint: Paint) -> String {
             seen.into(),
             worker.version.clone().into(),
         ]);
-        for (name, backend) in &worker.backends {
-            if let Some(why) = &backend.unavailable {
-                table.note(Cell::new(Style::Problem, format!("{name} cannot be used: {why}")));
+        for (name, offered) in &worker.backends {
+            if let Some(why) = &offered.unavailable {
+                table.note(Cell::new(Style::Problem, format!("{} cannot be used: {why}", backend(name))));
             }
         }
         for lease in &worker.leases {

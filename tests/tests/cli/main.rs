@@ -14,6 +14,7 @@ mod manual;
 mod mirrors;
 mod planning;
 mod refs;
+mod refusals;
 mod running;
 mod settings;
 mod terminal;
