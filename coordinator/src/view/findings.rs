@@ -1,17 +1,18 @@
 //! `findings --json`.
 
-use roundtable_core::state::{Run, Unit};
+use roundtable_core::state::{OwnerAnswer, Run, Unit};
+use roundtable_shared::time::WallMs;
 use roundtable_shared::view::FindingView;
 use roundtable_shared::{Finding, Severity};
 
 /// All findings of a run or of one of its units, all rounds, oldest first.
 pub fn findings(run: &Run, unit: Option<&Unit>) -> Vec<FindingView> {
-    let mut all: Vec<&Finding> = match unit {
-        Some(unit) => unit.findings.iter().collect(),
-        None => run.units().flat_map(|unit| &unit.findings).collect(),
-    };
-    all.sort_by_key(|finding| finding.created_at);
-    all.into_iter().map(finding).collect()
+    let mut all: Vec<(WallMs, FindingView)> = Vec::new();
+    for unit in run.units().filter(|each| unit.is_none_or(|unit| unit.id == each.id)) {
+        all.extend(unit.findings.iter().map(|each| (each.created_at, finding(unit, each))));
+    }
+    all.sort_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, view)| view).collect()
 }
 
 /// What is still to be said at the end: findings of each unit's last round that found something.
@@ -20,8 +21,12 @@ pub(super) fn open_findings(unit: &Unit) -> impl Iterator<Item = &Finding> {
     unit.findings.iter().filter(move |finding| finding.round == last && finding.severity != Severity::None)
 }
 
-pub(super) fn finding(finding: &Finding) -> FindingView {
+pub(super) fn finding(unit: &Unit, finding: &Finding) -> FindingView {
+    let is_of = |answer: &&OwnerAnswer| {
+        answer.answer.finding == finding.id() || finding.issues.iter().any(|issue| issue.id == answer.answer.finding)
+    };
     FindingView {
+        id: finding.id().to_owned(),
         task_id: finding.task_id.to_string(),
         reviewer: finding.reviewer.clone(),
         round: finding.round,
@@ -29,5 +34,7 @@ pub(super) fn finding(finding: &Finding) -> FindingView {
         summary: finding.summary.clone(),
         details: finding.details.clone(),
         issues: finding.issues.clone(),
+        earlier: finding.earlier.clone(),
+        answers: unit.answers.iter().filter(is_of).map(|answer| answer.answer.clone()).collect(),
     }
 }

@@ -29,7 +29,7 @@ pub fn summary(state: &State, fleet: &Fleet, now: Now, run: &Run) -> SummaryView
         counts: runs::counts(run, &units),
         units,
         decisions: decisions::decisions(run, now.wall, false),
-        findings: run.units().flat_map(open_findings).map(finding).collect(),
+        findings: run.units().flat_map(|unit| open_findings(unit).map(move |each| finding(unit, each))).collect(),
         usage: run.usage,
         duration_ms: runs::elapsed_ms(run, now.wall),
         notices: runs::notices(run),

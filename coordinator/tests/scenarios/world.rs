@@ -53,9 +53,11 @@ pub fn fails(kind: FailureKind) -> Turn {
     Turn { failure: Some(kind), ..Turn::default() }
 }
 
-/// A reviewer's verdict.
+/// A reviewer's verdict. What it finds it points at: in later rounds opinions hold nothing back.
 pub fn finds(severity: &str, summary: &str) -> Turn {
-    answers(json!({ "severity": severity, "summary": summary, "details": format!("{summary}, at length"), "issues": [] }))
+    let issue = json!({ "description": summary, "severity": severity, "file": "lib/a.py", "line": 1 });
+    let issues = if severity == "none" { Vec::new() } else { vec![issue] };
+    answers(json!({ "severity": severity, "summary": summary, "details": format!("{summary}, at length"), "issues": issues }))
 }
 
 impl Turn {

@@ -25,13 +25,36 @@ fn one(finding: &FindingView, paint: Paint) -> String {
             (Some(file), None) => format!("{file}: "),
             _ => String::new(),
         };
-        push(&mut text, &format!("- {}: {place}{}", issue.severity, issue.description), 4);
+        let id = if issue.id.is_empty() { String::new() } else { format!(" [{}]", issue.id) };
+        push(&mut text, &format!("- {}: {place}{}{id}", issue.severity, issue.description), 4);
+        if let Some(shown) = &issue.reproduced {
+            let exit = shown.exit_code.map_or_else(String::new, |code| format!(" (exit code {code})"));
+            push(&mut text, &format!("reproduced by `{}`{exit}", shown.command), 6);
+        }
+        answered(&mut text, finding, &issue.id);
     }
+    answered(&mut text, finding, &finding.id);
     if let Some(details) = &finding.details {
         push(&mut text, details, 4);
     }
+    for verdict in &finding.earlier {
+        let note = verdict.note.as_deref().map_or_else(String::new, |note| format!(": {note}"));
+        push(&mut text, &format!("{} is {}{note}", verdict.id, verdict.verdict), 4);
+    }
     text.push('\n');
     text
+}
+
+/// What the owner said to the point of that id.
+fn answered(text: &mut String, finding: &FindingView, id: &str) {
+    for answer in finding.answers.iter().filter(|answer| !id.is_empty() && answer.finding == id) {
+        if let Some(fixed) = &answer.fixed {
+            push(text, &format!("the owner fixed it: {fixed}"), 6);
+        }
+        if let Some(why) = &answer.why_not {
+            push(text, &format!("the owner left it: {why}"), 6);
+        }
+    }
 }
 
 /// The colour of a severity word.
@@ -52,13 +75,14 @@ fn push(text: &mut String, body: &str, indent: usize) {
 
 #[cfg(test)]
 mod tests {
-    use roundtable_shared::Issue;
+    use roundtable_shared::{FindingAnswer, Issue, Reproduced};
 
     use super::*;
 
     #[test]
     fn issues_with_their_places() {
         let finding = FindingView {
+            id: "review-2-1".into(),
             task_id: "2".into(),
             reviewer: "review-2-1".into(),
             round: 1,
@@ -66,16 +90,22 @@ mod tests {
             summary: "Queries are put together from user input.".into(),
             details: Some("Use bound parameters.\nSee the style guide.".into()),
             issues: vec![Issue {
+                id: "review-2-1.1".into(),
                 description: "name is not escaped".into(),
                 severity: Severity::Critical,
                 file: Some("src/db.py".into()),
                 line: Some(42),
+                reproduced: Some(Reproduced { command: "make test".into(), exit_code: Some(2) }),
             }],
+            earlier: Vec::new(),
+            answers: vec![FindingAnswer { finding: "review-2-1.1".into(), fixed: None, why_not: Some("it is a constant".into()) }],
         };
         insta::assert_snapshot!(render(&[finding], Paint::plain()), @r"
         unit 2  round 1  critical  review-2-1
           Queries are put together from user input.
-            - critical: src/db.py:42: name is not escaped
+            - critical: src/db.py:42: name is not escaped [review-2-1.1]
+              reproduced by `make test` (exit code 2)
+              the owner left it: it is a constant
             Use bound parameters.
             See the style guide.
         ");

@@ -144,8 +144,7 @@ mod tests {
             round: 4,
             severity: "critical".into(),
             summary: "Queries are put together from user input.".into(),
-            details: None,
-            issues: Vec::new(),
+            ..FindingView::default()
         };
         let summary = SummaryView {
             run: status.run,

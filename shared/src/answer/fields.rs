@@ -79,6 +79,13 @@ pub(super) fn task_id(value: &Value) -> Option<TaskId> {
     (!id.is_empty() && id.len() <= 128).then(|| TaskId::new(id))
 }
 
+/// The id of a finding, out of `[review-2-1.1]` or the like.
+pub(super) fn finding_id(value: &Value) -> Option<String> {
+    let text = text(value)?;
+    let id = text.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    (!id.is_empty() && id.len() <= 128 && !id.contains(char::is_whitespace) && !["null", "none"].contains(&id)).then(|| id.to_owned())
+}
+
 /// A count, also out of text such as `12 passed`; one that cannot be true is none.
 pub(super) fn count(value: &Value) -> Option<u64> {
     raw_count(value).filter(|count| *count <= COUNT_MAX)

@@ -262,3 +262,30 @@ proptest! {
         prop_assert_eq!(value, json);
     }
 }
+
+#[test]
+fn answers_to_findings_and_verdicts_on_them_are_read_leniently_and_need_not_be_there() {
+    let answer = WorkAnswer::parse(
+        r#"{"status":"ok","answers":[{"finding":"[review-2-1.1]","fixed":"bound now"},{"id":"review-2-1.2","why_not":"never null"},
+            {"finding":"review-2-1.3","fixed":false,"why_not":"kept"},{"finding":"review-2-1.4"},{"fixed":"which?"},"noise"]}"#,
+    )
+    .unwrap();
+    let told: Vec<_> = answer.answers.iter().map(|each| (each.finding.as_str(), each.fixed.as_deref(), each.why_not.as_deref())).collect();
+    assert_eq!(
+        told,
+        [("review-2-1.1", Some("bound now"), None), ("review-2-1.2", None, Some("never null")), ("review-2-1.3", None, Some("kept")),]
+    );
+    let review = ReviewAnswer::parse(
+        r#"{"severity":"major","summary":"x","issues":[
+              {"id":"review-2-1.1","description":"d","reproduced":{"command":"make test","exit_code":2}},
+              {"id":null,"description":"e","reproduced":"make"},{"description":"f","reproduced":{"exit_code":1},"file":"a.rs","line":3}],
+            "earlier":[{"id":"review-2-1.2","verdict":"Accepted","note":"right"},{"id":"review-2-1.3","verdict":"perhaps"}]}"#,
+    )
+    .unwrap();
+    assert_eq!(review.issues.iter().map(|issue| issue.id.as_str()).collect::<Vec<_>>(), ["review-2-1.1", "", ""]);
+    assert_eq!(review.issues[0].reproduced.as_ref().unwrap().exit_code, Some(2));
+    assert!(review.issues[1].is_grounded() && review.issues[2].is_grounded() && review.issues[2].reproduced.is_none());
+    assert_eq!(review.earlier.len(), 1);
+    let old = ReviewAnswer::parse(r#"{"severity":"minor","summary":"x","issues":[{"description":"d","severity":"minor"}]}"#).unwrap();
+    assert!(old.earlier.is_empty() && !old.issues[0].is_grounded());
+}

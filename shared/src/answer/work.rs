@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::AnswerError;
 use super::fields::{self, Object};
+use crate::domain::FindingAnswer;
 use crate::ids::TaskId;
 use crate::limits::{LEARNING_CHARS_MAX, LEARNINGS_MAX};
 
@@ -13,6 +14,10 @@ const COVERAGE_CHARS_MAX: usize = 100;
 const EVIDENCE_MAX: usize = 20;
 /// Longest command that is kept, characters.
 const COMMAND_CHARS_MAX: usize = 300;
+/// Answers to findings that are read.
+const ANSWERS_MAX: usize = 200;
+/// Longest of them, characters.
+const ANSWER_CHARS_MAX: usize = 2_000;
 
 /// Whether the agent says it did everything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -62,6 +67,9 @@ pub struct WorkAnswer {
     /// Why the unit as it is told cannot be done, as far as it says so; `error` has the words.
     #[serde(default)]
     pub refusal: Option<RefusalKind>,
+    /// What was done about each finding, or why nothing was.
+    #[serde(default)]
+    pub answers: Vec<FindingAnswer>,
 }
 
 /// A command an agent says it ran.
@@ -133,6 +141,7 @@ impl WorkAnswer {
             learnings: learnings(&object),
             evidence: evidence(&object),
             refusal,
+            answers: answers(&object),
         })
     }
 
@@ -184,6 +193,25 @@ fn evidence(object: &Object) -> Vec<Evidence> {
         Some(Evidence { command, exit_code })
     };
     fields::list(object, &["evidence"]).iter().filter_map(read).take(EVIDENCE_MAX).collect()
+}
+
+/// Answers to findings; one that says neither what was done nor why not says nothing.
+fn answers(object: &Object) -> Vec<FindingAnswer> {
+    let text =
+        |entry: &Object, keys: &[&str]| fields::meaningful(entry, keys).map(|text| text.chars().take(ANSWER_CHARS_MAX).collect::<String>());
+    let answer = |item: &serde_json::Value| {
+        let entry = item.as_object()?;
+        let finding = fields::get(entry, &["finding", "id"]).and_then(fields::finding_id)?;
+        let why_not = text(entry, &["why_not"]);
+        // `"fixed": true` and `"fixed": false` are words for it too.
+        let fixed = match fields::get(entry, &["fixed"]) {
+            Some(serde_json::Value::Bool(false)) => None,
+            Some(serde_json::Value::Bool(true)) => Some("fixed".to_owned()),
+            _ => text(entry, &["fixed"]),
+        };
+        (fixed.is_some() || why_not.is_some()).then_some(FindingAnswer { finding, fixed, why_not })
+    };
+    fields::list(object, &["answers"]).iter().take(ANSWERS_MAX).filter_map(answer).collect()
 }
 
 fn learnings(object: &Object) -> Vec<Learning> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Issue, Usage};
+use crate::domain::{EarlierVerdict, FindingAnswer, Issue, Usage};
 use crate::ids::UnitId;
 
 /// A run in a list.
@@ -301,8 +301,11 @@ pub struct AnswerView {
 }
 
 /// `findings --json`.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct FindingView {
+    /// By which it is answered and named later; issues have ids of their own.
+    #[serde(default)]
+    pub id: String,
     /// The unit's task.
     pub task_id: String,
     /// `review-<task>-<n>`.
@@ -317,6 +320,12 @@ pub struct FindingView {
     pub details: Option<String>,
     /// One by one.
     pub issues: Vec<Issue>,
+    /// What became of the findings of the round before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<EarlierVerdict>,
+    /// What the owner said to it and to its issues, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<FindingAnswer>,
 }
 
 /// `attempts --json`.

@@ -75,7 +75,8 @@ impl Turn {
 
     /// A review with one finding.
     pub fn finds(severity: &str, summary: &str) -> Self {
-        Self::new().steps([]).result(json!({"severity": severity, "summary": summary}))
+        let issue = json!({"description": summary, "severity": severity, "file": "part-1.txt", "line": 1});
+        Self::new().steps([]).result(json!({"severity": severity, "summary": summary, "issues": [issue]}))
     }
 
     /// An agent that fails.

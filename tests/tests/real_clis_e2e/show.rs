@@ -129,7 +129,10 @@ const STUBBORN_SPEC: [(&str, &str); 2] = [
 fn stubborn_script() -> String {
     let unit = |path: &str| {
         let fix = |k: u32| serde_json::json!({"steps": [{"write": {"path": path, "text": format!("fix {k}\n")}}], "result": {"summary": format!("fix {k}")}});
-        let review = |k: u32| serde_json::json!({"result": {"severity": "critical", "summary": format!("not good enough, round {k}")}});
+        let review = |k: u32| {
+            let issue = serde_json::json!({"description": "wrong", "severity": "critical", "file": "README.md", "line": 1});
+            serde_json::json!({"result": {"severity": "critical", "summary": format!("not good enough, round {k}"), "issues": [issue]}})
+        };
         let mut reviews: Vec<Value> = (1..=4).map(review).collect();
         reviews.push(serde_json::json!({"result": {"severity": "none", "summary": "good enough"}}));
         serde_json::json!({"fix": [fix(1), fix(2), fix(3)], "review": reviews})

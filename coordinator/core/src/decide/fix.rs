@@ -1,13 +1,18 @@
 //! The fix loop (SEMANTICS §7): sending a unit back, counting its fixes, and the end of patience.
 
 use roundtable_shared::limits::FIX_ATTEMPTS_MAX;
-use roundtable_shared::{DecisionKind, RunId, UnitId, UnitState};
+use roundtable_shared::{DecisionKind, Finding, FindingAnswer, RunId, UnitId, UnitState};
 
 use super::blocking::{Block, block};
 use super::{Deciding, consult};
 use crate::command::HUMAN;
-use crate::state::FixCause;
+use crate::state::{FixCause, Unit};
 use crate::transition::{Counter, Fact};
+
+/// Points of a finding that a decision shows.
+const POINTS_MAX: usize = 10;
+/// Longest of their texts there, characters.
+const SIDE_CHARS_MAX: usize = 300;
 
 /// A unit needs a fix: it goes to `fix_required`, or after the third one to a person.
 pub(super) fn want_fix(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, cause: FixCause) {
@@ -40,12 +45,36 @@ fn context_of(d: &Deciding<'_>, run: &RunId, unit: &UnitId, cause: &FixCause) ->
     let tried = format!("after {} fixes", now.fix_attempts);
     match cause {
         FixCause::Findings { .. } => {
-            let open: Vec<&str> =
-                now.round_findings().filter(|finding| finding.severity.must_fix()).map(|finding| finding.summary.as_str()).collect();
-            format!("unit {unit} still has findings {tried}: {}", open.join("; "))
+            let open = now.round_findings().filter(|finding| finding.severity.must_fix());
+            let sides: Vec<String> = open.map(|finding| both_sides(now, finding)).collect();
+            format!("unit {unit} still has findings {tried}: {}", sides.join("; "))
         }
         FixCause::Conflict { paths, .. } => format!("unit {unit} still conflicts with the run's branch {tried}: {}", paths.join(", ")),
         FixCause::CheckRed { .. } => format!("the check of unit {unit} is still red {tried}"),
         FixCause::Repeat { .. } | FixCause::Imported | FixCause::Waiting { .. } => format!("unit {unit} still needs a fix {tried}"),
     }
+}
+
+/// A finding with what its owner says to each point of it.
+fn both_sides(unit: &Unit, finding: &Finding) -> String {
+    let points = finding.points();
+    let mut text = cut(&finding.summary);
+    for point in points.iter().filter(|point| point.severity.must_fix()).take(POINTS_MAX) {
+        let said = match unit.answers_to(point.id).next_back().map(|last| &last.answer) {
+            Some(FindingAnswer { why_not: Some(why), .. }) => format!("the owner left it: {}", cut(why)),
+            Some(FindingAnswer { fixed: Some(how), .. }) => format!("the owner says it is fixed: {}", cut(how)),
+            _ => "the owner said nothing to it".to_owned(),
+        };
+        let what = if finding.issues.is_empty() { String::new() } else { format!(" {}: {}", point.severity, cut(point.text)) };
+        text.push_str(&format!(" [{}{what}; {said}]", point.id));
+    }
+    if points.len() > POINTS_MAX {
+        text.push_str(&format!(" and {} more", points.len() - POINTS_MAX));
+    }
+    text
+}
+
+fn cut(text: &str) -> String {
+    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= SIDE_CHARS_MAX { line } else { line.chars().take(SIDE_CHARS_MAX).chain(['…']).collect() }
 }

@@ -112,6 +112,7 @@ fn translate(d: &Deciding<'_>, run: &RunId, unit: &Unit, from: &ImportedUnit) ->
         summary: summary.clone(),
         details: details.clone(),
         issues: Vec::new(),
+        earlier: Vec::new(),
         created_at: d.now.wall,
     });
     let has_work = matches!(state, UnitState::PendingReview | UnitState::FixRequired);

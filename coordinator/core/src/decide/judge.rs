@@ -95,6 +95,7 @@ fn send_back(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, evidence: String,
         summary: summary.clone(),
         details: Some(evidence.clone()),
         issues: Vec::new(),
+        earlier: Vec::new(),
         created_at: d.now.wall,
     };
     d.emit(run, Fact::FindingRecorded { unit: unit.clone(), finding: Box::new(finding) });

@@ -18,6 +18,7 @@ mod contend;
 mod cordon;
 mod document;
 mod failure;
+mod finding;
 mod fix;
 mod import;
 mod integrate;

@@ -7,6 +7,7 @@ use roundtable_shared::{
 
 use super::blocking::{Block, block};
 use super::failure::{self, Setback};
+use super::finding::finding;
 use super::fix::want_fix;
 use super::report::{ended, provider_failed};
 use super::{Deciding, step};
@@ -34,18 +35,7 @@ pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, seat: S
         (None, _, Ok(RoleAnswer::Review(answer))) => {
             ended(d, report, AttemptEnd::Completed, None, None);
             let Seat::Review(n) = seat else { return };
-            let now = d.unit(run, unit);
-            let severity = answer.issues.iter().map(|issue| issue.severity).fold(answer.severity, Severity::max);
-            let finding = Finding {
-                task_id: unit.task(),
-                reviewer: now.reviewer_id(n),
-                round: now.round,
-                severity,
-                summary: answer.summary.clone(),
-                details: answer.details.clone(),
-                issues: answer.issues.clone(),
-                created_at: d.now.wall,
-            };
+            let finding = finding(d.unit(run, unit), n, answer, d.now.wall);
             d.emit(run, Fact::FindingRecorded { unit: unit.clone(), finding: Box::new(finding) });
         }
         (_, failure, answer) => {

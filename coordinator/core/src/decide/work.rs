@@ -200,6 +200,7 @@ fn say(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, answer: Option<&WorkAns
         said.coverage.clone_from(&answer.coverage);
         said.coverage_num = answer.coverage_num();
         said.evidence.clone_from(&answer.evidence);
+        said.answers.clone_from(&answer.answers);
     }
     learnings.truncate(LEARNINGS_MAX);
     said.learnings = learnings;

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use attempt::{Attempt, AttemptEnd, LostCause};
 pub use moves::may_move;
 pub use plan::Plan;
-pub use report::{Said, WorkReport};
+pub use report::{OwnerAnswer, Said, WorkReport};
 pub use run::{
     Accepted, AssignAnswer, Assigning, BaseCheck, Ended, Ending, HeldPhases, Integration, Learning, Notice, Orchestrator, PlanSource,
     Remark, Run, Stage, Step, Wanted,

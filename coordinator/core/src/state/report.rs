@@ -1,13 +1,15 @@
 //! What agents say of their own work. Kept for those who go on from it; facts beat it.
 
-use roundtable_shared::AttemptNo;
 use roundtable_shared::answer::Evidence;
+use roundtable_shared::{AttemptNo, FindingAnswer};
 use serde::{Deserialize, Serialize};
 
 use super::unit::Unit;
 
 /// Attempts whose own words are kept.
 const SAID_MAX: usize = 12;
+/// Answers to findings that a unit keeps: more than all its fixes give.
+const OWNER_ANSWERS_MAX: usize = 1_000;
 
 /// What an agent says of its work; facts beat it.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -35,6 +37,18 @@ pub struct WorkReport {
     /// Commands it says it ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Evidence>,
+    /// What it says to findings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<FindingAnswer>,
+}
+
+/// The owner's answer to a finding.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OwnerAnswer {
+    /// The attempt that gave it.
+    pub attempt: AttemptNo,
+    /// The answer.
+    pub answer: FindingAnswer,
 }
 
 /// What the agent of an earlier attempt said it did, for those that go on from it.
@@ -54,6 +68,9 @@ impl Unit {
             self.said.push(Said { attempt: report.attempt, summary: report.summary.clone() });
             self.said.drain(..self.said.len().saturating_sub(SAID_MAX));
         }
+        let attempt = report.attempt;
+        self.answers.extend(report.answers.iter().map(|answer| OwnerAnswer { attempt, answer: answer.clone() }));
+        self.answers.drain(..self.answers.len().saturating_sub(OWNER_ANSWERS_MAX));
         self.report = Some(report.clone());
     }
 }

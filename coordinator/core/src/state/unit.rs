@@ -13,7 +13,7 @@ use roundtable_shared::{
 use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
-use super::report::{Said, WorkReport};
+use super::report::{OwnerAnswer, Said, WorkReport};
 
 /// One unit of a run.
 #[derive(Clone, PartialEq, Debug)]
@@ -97,6 +97,8 @@ pub struct Unit {
     pub reviewers_before: u32,
     /// Findings of all rounds.
     pub findings: Vec<Finding>,
+    /// What its owner said to findings, the latest last.
+    pub answers: Vec<OwnerAnswer>,
     /// Who failed a review seat of this round: tried elsewhere first.
     pub failed_reviews: Vec<(Seat, WorkerId, BackendName)>,
     /// One report per round; consumers take the last.
@@ -301,6 +303,7 @@ impl Unit {
             reviewers: 0,
             reviewers_before: 0,
             findings: Vec::new(),
+            answers: Vec::new(),
             failed_reviews: Vec::new(),
             final_reports: Vec::new(),
             severity_before: None,
@@ -407,6 +410,11 @@ impl Unit {
     /// Id of reviewer `n` of the present round: numbers count over all rounds.
     pub fn reviewer_id(&self, n: u32) -> String {
         format!("review-{}-{}", self.id, self.reviewers_before + n)
+    }
+
+    /// What its owner said to the finding or issue of that id, the latest last.
+    pub fn answers_to<'a>(&'a self, finding: &'a str) -> impl DoubleEndedIterator<Item = &'a OwnerAnswer> {
+        self.answers.iter().filter(move |each| each.answer.finding == finding)
     }
 
     /// Seats of the present round without a finding.

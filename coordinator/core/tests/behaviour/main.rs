@@ -19,6 +19,7 @@ mod missing;
 mod names;
 mod park;
 mod restart;
+mod rounds;
 mod schedule;
 mod shell;
 mod standing;

@@ -296,8 +296,21 @@ impl Table {
 
     pub fn reviews(&mut self, grant: &Grant, severity: Severity) {
         assert_eq!(grant.role, Role::Review);
-        let answer = ReviewAnswer { severity, summary: "seen".to_owned(), details: None, issues: Vec::new() };
+        let answer = ReviewAnswer { severity, summary: "seen".to_owned(), details: None, issues: Vec::new(), earlier: Vec::new() };
         self.report(grant, None, &[], Ok(RoleAnswer::Review(answer)));
+    }
+
+    /// A review ends with that answer, as an agent gives it.
+    pub fn reviews_with(&mut self, grant: &Grant, answer: &str) {
+        assert_eq!(grant.role, Role::Review);
+        let answer = ReviewAnswer::parse(answer).expect("the answer can be read");
+        self.report(grant, None, &[], Ok(RoleAnswer::Review(answer)));
+    }
+
+    /// A work turn ends with that answer, as an agent gives it, having changed these paths.
+    pub fn works_with(&mut self, grant: &Grant, paths: &[&str], answer: &str) {
+        let answer = WorkAnswer::parse(answer).expect("the answer can be read");
+        self.report(grant, None, paths, Ok(RoleAnswer::Work(answer)));
     }
 
     pub fn breaks(&mut self, grant: &Grant, kind: FailureKind) {
@@ -410,6 +423,7 @@ fn work_answer() -> WorkAnswer {
         learnings: Vec::new(),
         evidence: Vec::new(),
         refusal: None,
+        answers: Vec::new(),
     }
 }
 

@@ -6,7 +6,10 @@ use roundtable_core::state::{Run, Unit};
 use roundtable_shared::answer::{
     Action, CheckedAssignment, OrchestrateAnswer, OrchestrateDecision, Proposal, Refusal, ReviewAnswer, WorkAnswer, WorkStatus,
 };
-use roundtable_shared::{BackendName, CommitId, Criticality, EntryKind, FailureKind, Issue, Role, Severity};
+use roundtable_shared::{
+    BackendName, CommitId, Criticality, EarlierVerdict, EntryKind, FailureKind, Finding, FindingAnswer, Issue, Role, Severity,
+    VerdictOnEarlier,
+};
 
 use crate::plans::a_path_of;
 use crate::repository::TASKS_PATH;
@@ -64,7 +67,7 @@ pub fn turn(rng: &mut Rng, agents: &Agents, run: &Run, grant: &Grant, start: Com
     }
     match grant.role {
         Role::Implement | Role::Fix => work(rng, agents, run, unit, &mut turn),
-        Role::Review => turn.answer = review(rng, agents),
+        Role::Review => turn.answer = review(rng, agents, unit),
         Role::Assign => turn.answer = assign(rng, agents, run),
         Role::Orchestrate => turn.answer = orchestrate(rng, agents),
         Role::Check => {
@@ -138,6 +141,7 @@ fn work(rng: &mut Rng, agents: &Agents, run: &Run, unit: Option<&Unit>, turn: &m
         learnings: Vec::new(),
         evidence: Vec::new(),
         refusal: None,
+        answers: answers(rng, unit),
     };
     let open: Vec<_> = unit.open_subtasks().map(|subtask| subtask.id.clone()).collect();
     if rng.chance(agents.partial) && !open.is_empty() {
@@ -186,7 +190,20 @@ fn stray(rng: &mut Rng, run: &Run, unit: &Unit, turn: &mut Turn) {
     turn.edits.push(edit);
 }
 
-fn review(rng: &mut Rng, agents: &Agents) -> Result<RoleAnswer, String> {
+/// What the owner says to some of the findings it knows.
+fn answers(rng: &mut Rng, unit: &Unit) -> Vec<FindingAnswer> {
+    let mut answers = Vec::new();
+    for point in unit.findings.iter().flat_map(Finding::points) {
+        if rng.chance(300) {
+            let why_not = rng.chance(400).then(|| "it is meant so".to_owned());
+            let fixed = why_not.is_none().then(|| "changed".to_owned());
+            answers.push(FindingAnswer { finding: point.id.to_owned(), fixed, why_not });
+        }
+    }
+    answers
+}
+
+fn review(rng: &mut Rng, agents: &Agents, unit: Option<&Unit>) -> Result<RoleAnswer, String> {
     if rng.chance(agents.garbage) {
         return Err("prose".to_owned());
     }
@@ -195,9 +212,22 @@ fn review(rng: &mut Rng, agents: &Agents) -> Result<RoleAnswer, String> {
     } else {
         *rng.pick(&[Severity::None, Severity::None, Severity::Minor])
     };
-    let issue = Issue { description: "see here".to_owned(), severity, file: None, line: None };
+    let points: Vec<String> =
+        unit.iter().flat_map(|unit| &unit.findings).flat_map(Finding::points).map(|point| point.id.to_owned()).collect();
+    let mut id = String::new();
+    if !points.is_empty() && rng.chance(500) {
+        id.clone_from(rng.pick(&points));
+    }
+    let grounded = rng.chance(700);
+    let (file, line) = (grounded.then(|| "area0/f0.rs".to_owned()), grounded.then_some(1));
+    let issue = Issue { id: id.clone(), description: "see here".to_owned(), severity, file, line, reproduced: None };
     let issues = if severity == Severity::None { Vec::new() } else { vec![issue] };
-    Ok(RoleAnswer::Review(ReviewAnswer { severity, summary: "looked at".to_owned(), details: None, issues }))
+    let mut earlier = Vec::new();
+    if !id.is_empty() && rng.chance(400) {
+        let verdict = *rng.pick(&[VerdictOnEarlier::Closed, VerdictOnEarlier::Accepted, VerdictOnEarlier::Kept]);
+        earlier.push(EarlierVerdict { id, verdict, note: None });
+    }
+    Ok(RoleAnswer::Review(ReviewAnswer { severity, summary: "looked at".to_owned(), details: None, issues, earlier }))
 }
 
 fn assign(rng: &mut Rng, agents: &Agents, run: &Run) -> Result<RoleAnswer, String> {
