@@ -80,6 +80,7 @@ fn turn(role: Role) -> Turn {
     Turn {
         data,
         prompt: "do it".into(),
+        report_only: false,
         worktree: PathBuf::from("/w"),
         scratch: PathBuf::from("/s"),
         resume: None,

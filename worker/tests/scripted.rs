@@ -97,6 +97,7 @@ impl Stage {
                 units: vec![],
             },
             prompt: String::new(),
+            report_only: false,
             worktree: self.dir.path().join("w"),
             scratch: self.dir.path().join("s"),
             resume: None,

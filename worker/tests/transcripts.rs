@@ -35,6 +35,7 @@ fn turn() -> Turn {
     Turn {
         data,
         prompt: String::new(),
+        report_only: false,
         worktree: PathBuf::from("/scratch"),
         scratch: PathBuf::from("/tmp/none"),
         resume: None,

@@ -49,6 +49,7 @@ pub mod step {
 pub struct Turn {
     steps: Option<Vec<Value>>,
     result: Map<String, Value>,
+    report: Option<Value>,
 }
 
 impl Turn {
@@ -79,6 +80,13 @@ impl Turn {
         Self::new().steps([]).result(json!({"severity": severity, "summary": summary, "issues": [issue]}))
     }
 
+    /// What it answers when it is asked for its report alone.
+    #[must_use]
+    pub fn report(mut self, report: Value) -> Self {
+        self.report = Some(report);
+        self
+    }
+
     /// An agent that fails.
     pub fn fails() -> Self {
         Self::new().steps([step::fault("exit:3")])
@@ -91,6 +99,9 @@ impl Turn {
         }
         if !self.result.is_empty() {
             turn.insert("result".to_owned(), Value::Object(self.result.clone()));
+        }
+        if let Some(report) = &self.report {
+            turn.insert("report".to_owned(), report.clone());
         }
         Value::Object(turn)
     }

@@ -10,6 +10,9 @@ use super::{State, odd, prompt};
 /// What a prompt ends with, before the tag.
 const TAG_MARK: &str = "Roundtable-Turn: ";
 
+/// How a prompt begins that asks for nothing but the final answer.
+const REPORT_ONLY: &str = "Your turn is over, but its final answer cannot be used";
+
 /// A request, understood.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Asked {
@@ -158,6 +161,7 @@ fn turn(state: &State, asked: &Asked) -> Reply {
     }
     let Some(data) = turn_data(state, asked) else { return say("Hello.".to_owned()) };
     let turn = state.script.playbook.turn(&data);
+    let turn = if asked.prompt.trim_start().starts_with(REPORT_ONLY) { turn.report_only() } else { turn };
     let steps = turn.steps.clone().unwrap_or_else(|| default_steps(&data, |_| false));
     let mut text = String::new();
     let mut calls = 0;

@@ -85,6 +85,7 @@ impl Bench {
         };
         Turn {
             prompt: format!("Do what the plan says.\n\nRoundtable-Turn: {}\n", data.tag()),
+            report_only: false,
             data,
             worktree: std::fs::canonicalize(self.dir.path().join("w")).unwrap(),
             scratch: std::fs::canonicalize(self.dir.path().join("s")).unwrap(),

@@ -156,3 +156,25 @@ fn a_run_without_anything_served_brings_its_own() {
     assert_eq!(world.at_tip(summary["run"].as_str().unwrap(), "c.txt").as_deref(), Some("one\ntwo\n"));
     world.close();
 }
+
+#[test]
+#[ignore = "needs the agent CLIs: .ci/install-clis; .ci/run slow runs it"]
+fn a_cli_that_ends_in_prose_is_asked_for_its_report_alone() {
+    let tasks = "- [ ] 1. Library\n  - _writes: a.txt_\n";
+    // It writes its file and ends with something else than the answer; asked again, it answers.
+    let script = r#"{"playbook": {"units": {"1": {
+        "implement": [{"steps": [{"write": {"path": "a.txt", "text": "one\n"}}, {"fault": "garbage"}], "report": {"summary": "a.txt is there"}}],
+        "review": [{"steps": [{"fault": "garbage"}], "report": {"severity": "none", "summary": "fine"}}]}}}}"#;
+    for cli in ["codex", "gemini", "opencode"] {
+        let world = World::open(script, &spec(tasks));
+        let workers = format!("{cli}=1");
+        world.orchctl(&[&RUN[..], &["--workers", &workers]].concat()).expect(0);
+        assert_eq!(told(&attempts(&world, "1")), ["implement completed -", "review completed -"], "{cli}");
+        // The file was written once: the second prompt of the turn wanted nothing done.
+        let writes = world.asked("1/implement/1").iter().filter(|seen| seen.reply.starts_with("write")).count();
+        assert_eq!(writes, 1, "{cli}");
+        let events = world.orchctl(&["events", "--jsonl"]).stdout;
+        assert!(events.contains("asked again for its report"), "{cli}: {events}");
+        world.close();
+    }
+}

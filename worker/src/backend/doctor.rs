@@ -272,6 +272,7 @@ impl Stage {
         Turn {
             data,
             prompt: format!(
+            report_only: false,
                 "This is a test of your installation. Create the file {PROBE_FILE} in the current directory with the single word ok in it, do \
                  nothing else, and then answer with exactly this JSON: {{\"status\": \"completed\"}}\n\nRoundtable-Turn: {tag}\n"
             ),

@@ -45,6 +45,8 @@ pub struct Turn {
     pub data: TurnData,
     /// What the agent is told.
     pub prompt: String,
+    /// The conversation that is resumed has done the work; nothing but the final answer is wanted.
+    pub report_only: bool,
     /// Where it works: the process's working directory.
     pub worktree: PathBuf,
     /// An existing private directory (0700) of this attempt, outside the worktree: schema, last message, TMPDIR. Removed afterwards.

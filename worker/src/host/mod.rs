@@ -3,6 +3,7 @@
 mod cache;
 mod health;
 mod offers;
+mod report;
 mod room;
 mod setup;
 mod sink;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use roundtable_runtime::fsx;
 use roundtable_runtime::git::Git;
@@ -13,10 +13,10 @@ use roundtable_shared::view::EventLine;
 use roundtable_shared::{AgentEvent, AttemptFacts, Failure, FailureKind, Lease, LeftOut, OutcomeClass, Role, TurnData, Usage};
 use tokio::sync::watch;
 
-use super::AgentHost;
 use super::room::Level;
 use super::sink::{AgentSink, CommandSink, Events, now};
 use super::tree::Tree;
+use super::{AgentHost, report};
 use crate::backend::{Backend, EndedBy, ExitFacts, Host, SessionRecord, StdoutMode, Switches, Turn, last_message_at};
 use crate::process::{Ended, Exit, Limits, ProcessError, ProcessSpec, Progress as Output, Redactor, Stop, Supervisor, secrets};
 use crate::session::{Attachment, Job, Progress};
@@ -27,12 +27,12 @@ const LOGIN_BYTES_MAX: u64 = 1 << 20;
 const VERSION_WITHIN: Duration = Duration::from_secs(30);
 
 /// What came of the turn, before the commit.
-struct Played {
-    failure: Option<Failure>,
-    exit_code: Option<i32>,
-    answer: String,
-    session: Option<SessionRecord>,
-    usage: Usage,
+pub(super) struct Played {
+    pub failure: Option<Failure>,
+    pub exit_code: Option<i32>,
+    pub answer: String,
+    pub session: Option<SessionRecord>,
+    pub usage: Usage,
 }
 
 impl Played {
@@ -234,21 +234,48 @@ async fn check(host: &AgentHost, job: &Job, tree: &Tree, command: &str, redactor
     }
 }
 
-/// Plays a turn of a backend.
+/// Plays a turn of a backend; one that ends without an answer that can be read is asked for that alone.
 async fn agent(host: &AgentHost, job: &Job, tree: &Tree, redactor: &Arc<Redactor>, (backend, turn): (&dyn Backend, Turn)) -> Played {
-    let lease = &job.lease;
-    let invocation = match backend.invocation(&turn) {
+    let begun = Instant::now();
+    let limits = limits(&job.lease);
+    let first = play_turn(host, job, tree, redactor, (backend, &turn), limits).await;
+    let Some(why) = report::unreadable(job.lease.role, &first) else { return first };
+    let (again, left) = (report::turn(backend, &turn, &first, &why), report::limits(&limits, begun.elapsed()));
+    let (Some(again), Some(left)) = (again, left) else { return first };
+    if job.cancel.borrow().is_some() {
+        return first;
+    }
+    let text = redactor.text(&format!("asked again for its report: {why}")).into_owned();
+    job.push(EventLine { at: now(), event: AgentEvent::Warning { text } });
+    let second = play_turn(host, job, tree, redactor, (backend, &again), left).await;
+    report::merge(first, second)
+}
+
+/// One process of an agent, from its command line to what it said.
+async fn play_turn(
+    host: &AgentHost,
+    job: &Job,
+    tree: &Tree,
+    redactor: &Arc<Redactor>,
+    (backend, turn): (&dyn Backend, &Turn),
+    limits: Limits,
+) -> Played {
+    let invocation = match backend.invocation(turn) {
         Ok(invocation) => invocation,
         Err(error) => return Played::failed(FailureKind::Misconfigured, error.to_string()),
     };
+    let last_message = invocation.last_message.clone();
+    // What an earlier turn of the attempt said is not this one's last word.
+    if let Some(file) = &last_message {
+        let _ = std::fs::remove_file(file);
+    }
     if let Err(error) = invocation.prepare() {
         return Played::failed(FailureKind::Disk, format!("files for {} could not be written: {error}", backend.name()));
     }
     let events = Events::new(job.events.clone(), Arc::clone(redactor));
     let output = Arc::new(Output::default());
-    let sink = AgentSink::new(backend.parser(&turn), events, Arc::clone(&output));
-    let last_message = invocation.last_message.clone();
-    let spec = ProcessSpec::new(invocation, limits(lease), &tree.scratch, lease.lease.key.to_string());
+    let sink = AgentSink::new(backend.parser(turn), events, Arc::clone(&output));
+    let spec = ProcessSpec::new(invocation, limits, &tree.scratch, job.lease.lease.key.to_string());
     let stop = stop_of(host, job);
     let _ = job.progress.send(Progress::Started).await;
     let run = host.supervisor.run(spec, sink, stop, output).await;
@@ -281,6 +308,7 @@ fn turn(host: &AgentHost, lease: &Lease, tree: &Tree) -> Result<Turn, String> {
     Ok(Turn {
         data,
         prompt: lease.prompt.clone(),
+        report_only: false,
         worktree: tree.dir.clone(),
         scratch: tree.scratch.clone(),
         resume: lease.resume.as_ref().and_then(|session| recall(&host.sessions, session.as_str())),

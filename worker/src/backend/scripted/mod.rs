@@ -29,6 +29,9 @@ pub(super) struct PlayOrder {
     turn: TurnData,
     /// The conversation that goes on, if one does.
     resume: Option<AgentSessionId>,
+    /// Only the final answer is wanted.
+    #[serde(default)]
+    report_only: bool,
 }
 
 /// The adapter, under its own name (`scripted:FILE`) or in another backend's place.
@@ -76,6 +79,7 @@ impl Backend for Scripted {
             playbook: self.file.clone(),
             turn: turn.data.clone(),
             resume: turn.resume.as_ref().map(|resume| resume.session.clone()),
+            report_only: turn.report_only,
         };
         invocation.stdin = serde_json::to_vec(&order).map_err(|error| BackendError::BadConfig {
             backend: self.name.to_string(),

@@ -45,6 +45,7 @@ fn play() -> anyhow::Result<ExitCode> {
     std::io::stdin().take(ORDER_BYTES_MAX).read_to_end(&mut text)?;
     let order: PlayOrder = serde_json::from_slice(&text)?;
     let turn = Playbook::read(&order.playbook)?.turn(&order.turn);
+    let turn = if order.report_only { turn.report_only() } else { turn };
     let mut player = Player { data: order.turn, completed: Vec::new(), failed: None, files: Vec::new(), term_ignored: None };
     let session = order.resume.unwrap_or_else(|| player.session());
     emit(&AgentEvent::Started { session: Some(session) })?;

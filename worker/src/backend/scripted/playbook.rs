@@ -46,8 +46,19 @@ pub struct PlaybookTurn {
     pub steps: Option<Vec<Step>>,
     /// Merged over the role's default answer.
     pub result: Option<Map<String, Value>>,
+    /// The same when it is asked for its report alone, because its answer could not be read; absent: as before.
+    pub report: Option<Map<String, Value>>,
     /// What it says it used.
     pub usage: Option<Usage>,
+}
+
+impl PlaybookTurn {
+    /// What the turn does when it is asked for its report alone.
+    pub fn report_only(self) -> Self {
+        let is_garbage = |step: &Step| matches!(step, Step::Fault(Fault::Garbage));
+        let steps = self.steps.into_iter().flatten().filter(|step| self.report.is_none() && is_garbage(step)).collect();
+        Self { steps: Some(steps), result: self.report.or(self.result), report: None, usage: self.usage }
+    }
 }
 
 /// One step of a turn. Paths are relative to the worktree.
