@@ -161,6 +161,8 @@ pub enum Fact {
     Counted { unit: UnitId, what: Counter },
     /// A decision was answered: failures count from 0.
     CountersReset { unit: UnitId, fixes: bool },
+    /// Its agent says that it needs another unit's work first: from here on it depends on that unit.
+    DependencyFound { unit: UnitId, on: UnitId },
     /// Nothing is granted to it before then.
     BackoffSet { unit: UnitId, until: Option<WallMs>, avoid: Option<WorkerId> },
     /// How it leaves `blocked`.
@@ -488,7 +490,7 @@ kinds! {
     ContendedSet => "contended_set", ContendedFreed => "contended_freed", BreachRecorded => "breach_recorded", MergeSet => "merge_set",
     RoundOpened => "round_opened", FindingRecorded => "finding_recorded", ReviewFailed => "review_failed", RoundConsolidated => "round_consolidated",
     HistoryAdded => "history_added", BlockedItemAdded => "blocked_item_added", BlockedItemCleared => "blocked_item_cleared", FixSet => "fix_set",
-    Escalated => "escalated", Counted => "counted", CountersReset => "counters_reset", BackoffSet => "backoff_set", ReleaseSet => "release_set",
+    Escalated => "escalated", Counted => "counted", CountersReset => "counters_reset", DependencyFound => "dependency_found", BackoffSet => "backoff_set", ReleaseSet => "release_set",
     IntegrationStarted => "integration_started", CandidatePrepared => "candidate_prepared", CandidateMisfits => "candidate_misfits",
     CandidateChecked => "candidate_checked", AloneStarted => "alone_started", AlonePrepared => "alone_prepared", IntegrationIntended => "integration_intended",
     IntegrationDropped => "integration_dropped", Integrated => "integrated", CompletedWithoutChange => "completed_without_change",

@@ -43,6 +43,18 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &mut Durati
             });
             refresh(run, unit, learned);
         }
+        Fact::DependencyFound { unit, on } => {
+            change(run, unit, |unit| {
+                if !unit.depends_on.contains(on) {
+                    unit.depends_on.push(on.clone());
+                }
+                unit.blocked_on = Some(on.clone());
+            });
+            if let (Some(at), Some(on)) = (run.positions.get(unit).copied(), run.positions.get(on).copied()) {
+                run.plan.need(&run.units, at, on);
+                run.plan.measure(&run.units, learned);
+            }
+        }
         Fact::UnitImported { unit, import } => {
             change(run, unit, |unit| import_into(unit, at, import));
             note(run, unit);

@@ -30,6 +30,7 @@ mod merge;
 mod operate;
 mod park;
 mod reassign;
+mod refusal;
 mod report;
 mod review;
 mod shell;

@@ -9,7 +9,7 @@ use super::contend::{self, Contention};
 use super::failure::{self, Setback};
 use super::manifest::{Judged, judge, note_dropped};
 use super::report::{ended, provider_failed};
-use super::{Deciding, fix, step};
+use super::{Deciding, fix, refusal, step};
 use crate::command::{Report, RoleAnswer};
 use crate::state::{AttemptEnd, Release, Run, Unit, Work, WorkReport};
 use crate::transition::{Counter, Fact};
@@ -160,6 +160,11 @@ fn failed(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, role: Role, answer: 
         named = named_failure(d.run(run), d.unit(run, unit), answer, &done);
         let done: Vec<TaskId> = done.into_iter().filter(|task| Some(task) != named.as_ref()).collect();
         close_subtasks(d, run, unit, &done);
+    }
+    if let Some(answer) = answer
+        && refusal::refused(d, run, unit, role, answer, error)
+    {
+        return;
     }
     if role == Role::Fix {
         return fix::fix_failed(d, run, unit, error);

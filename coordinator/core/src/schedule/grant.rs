@@ -101,7 +101,7 @@ fn take_state(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, seat: Seat) {
 }
 
 /// Base and content of the worktree (SEMANTICS §5): the first grant starts at the tip, which contains every dependency; later ones go on from the
-/// last commit, merged with the tip if that has touched the unit's paths since, or after a conflict or a red check.
+/// last commit, merged with the tip if that has touched the unit's paths since, after a conflict or a red check, or where another unit was waited for.
 fn from_where(run: &Run, unit: &Unit, seat: Seat) -> (CommitId, Start) {
     let at = |commit: &CommitId| (commit.clone(), Start::Commit(commit.clone()));
     match seat {
@@ -117,7 +117,9 @@ fn from_where(run: &Run, unit: &Unit, seat: Seat) -> (CommitId, Start) {
         _ => {
             let Some(work) = &unit.last else { return at(&run.tip) };
             let must_merge = matches!(unit.fix, Some(FixCause::Conflict { .. } | FixCause::CheckRed { .. }))
-                || run.tip_changed_paths_of(unit, &work.base);
+                || run.tip_changed_paths_of(unit, &work.base)
+                // What it waited for must be there.
+                || unit.blocked_on.is_some();
             if must_merge && work.base != run.tip {
                 let start = Start::MergeWithTip { base: work.base.clone(), commit: work.commit.clone(), tip: run.tip.clone() };
                 return (run.tip.clone(), start);

@@ -73,6 +73,13 @@ impl Plan {
         self.note(at, &units[at]);
     }
 
+    /// A unit depends on one more, which comes before it.
+    pub(crate) fn need(&mut self, units: &[Arc<Unit>], at: usize, on: usize) {
+        if units[on].runs && !self.needs[at].contains(&on) {
+            self.needs[at].push(on);
+        }
+    }
+
     /// A unit's state changed.
     pub(crate) fn note(&mut self, at: usize, unit: &Unit) {
         let rank = self.rank[at];

@@ -34,6 +34,8 @@ pub struct Unit {
     pub details: u32,
     /// Units it depends on, by spec and assignment.
     pub depends_on: Vec<UnitId>,
+    /// The unit its agent said it needs first, which it waited for; at most one. It is among `depends_on` too.
+    pub blocked_on: Option<UnitId>,
     /// Units it depends on as a checkpoint; these do not cancel it.
     pub checkpoint_on: Vec<UnitId>,
     /// Its tasks without subtasks, in order of work (its own where it has none).
@@ -273,6 +275,7 @@ impl Unit {
             runs: true,
             details: 0,
             depends_on: Vec::new(),
+            blocked_on: None,
             checkpoint_on: Vec::new(),
             subtasks: Vec::new(),
             unit_type: UnitType::default(),

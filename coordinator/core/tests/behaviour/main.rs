@@ -18,6 +18,7 @@ mod merge;
 mod missing;
 mod names;
 mod park;
+mod refusal;
 mod restart;
 mod rounds;
 mod schedule;

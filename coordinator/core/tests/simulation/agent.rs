@@ -4,7 +4,7 @@ use roundtable_core::command::RoleAnswer;
 use roundtable_core::effect::Grant;
 use roundtable_core::state::{Run, Unit};
 use roundtable_shared::answer::{
-    Action, CheckedAssignment, OrchestrateAnswer, OrchestrateDecision, Proposal, Refusal, ReviewAnswer, WorkAnswer, WorkStatus,
+    Action, CheckedAssignment, OrchestrateAnswer, OrchestrateDecision, Proposal, Refusal, RefusalKind, ReviewAnswer, WorkAnswer, WorkStatus,
 };
 use roundtable_shared::{
     BackendName, CommitId, Criticality, EarlierVerdict, EntryKind, FailureKind, Finding, FindingAnswer, Issue, Role, Severity,
@@ -154,6 +154,11 @@ fn work(rng: &mut Rng, agents: &Agents, run: &Run, unit: Option<&Unit>, turn: &m
         }
     } else if rng.chance(agents.garbage) {
         answer.status = WorkStatus::Failed;
+    }
+    if answer.status == WorkStatus::Failed && rng.chance(300) {
+        answer.refusal =
+            Some(*rng.pick(&[RefusalKind::Underspecified, RefusalKind::BlockedOn, RefusalKind::BlockedOn, RefusalKind::OutOfScope]));
+        answer.error = Some(format!("unit {} must be there first", rng.pick(&run.units).id));
     }
     if rng.chance(100) {
         answer.learnings.push(roundtable_shared::answer::Learning { text: format!("note {}", rng.below(30)), path: None });
