@@ -303,6 +303,8 @@ pub struct EarlierBrief {
 /// A finding.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct FindingBrief {
+    /// By which it is answered where it names no issue.
+    pub id: String,
     /// Who found it.
     pub reviewer: String,
     /// In which round.
@@ -315,17 +317,36 @@ pub struct FindingBrief {
     pub details: Option<String>,
     /// One by one.
     pub issues: Vec<IssueBrief>,
+    /// What the owner said to it, oldest first.
+    pub answers: Vec<AnswerBrief>,
+}
+
+/// The owner's answer to a finding.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct AnswerBrief {
+    /// The attempt that gave it.
+    pub attempt: u32,
+    /// How it was fixed.
+    pub fixed: Option<String>,
+    /// Why it was not.
+    pub why_not: Option<String>,
 }
 
 /// One issue of a finding.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct IssueBrief {
+    /// By which it is answered; it stays over the rounds.
+    pub id: String,
     /// How bad.
     pub severity: Severity,
     /// What.
     pub description: String,
     /// `file:line`, as far as named.
     pub place: Option<String>,
+    /// The command that shows it, with how it ended.
+    pub reproduced: Option<String>,
+    /// What the owner said to it, oldest first.
+    pub answers: Vec<AnswerBrief>,
 }
 
 /// A round that sent the unit back.
@@ -365,6 +386,8 @@ pub struct ReviewBrief {
     pub reviewers: u32,
     /// Round, from 1.
     pub round: u32,
+    /// Only what is reproduced or points at a line sends the work back.
+    pub grounded_only: bool,
     /// Security brief.
     pub security: bool,
     /// Base commit.

@@ -66,6 +66,7 @@ fn unit() -> UnitBrief {
 
 fn finding() -> FindingBrief {
     FindingBrief {
+        id: "review-2-1".to_owned(),
         reviewer: "review-2-1".to_owned(),
         round: 1,
         severity: Severity::Major,
@@ -73,12 +74,23 @@ fn finding() -> FindingBrief {
         details: Some("With no newline at the end\nthe loop stops early.".to_owned()),
         issues: vec![
             IssueBrief {
+                id: "review-2-1.1".to_owned(),
                 severity: Severity::Major,
                 description: "off by one".to_owned(),
                 place: Some("src/parser/words.py:41".to_owned()),
+                reproduced: Some("make test (exit code 2)".to_owned()),
+                answers: vec![AnswerBrief { attempt: 3, fixed: None, why_not: Some("the last line always ends".to_owned()) }],
             },
-            IssueBrief { severity: Severity::Minor, description: "name it `rest`".to_owned(), place: None },
+            IssueBrief {
+                id: "review-2-1.2".to_owned(),
+                severity: Severity::Minor,
+                description: "name it `rest`".to_owned(),
+                place: None,
+                reproduced: None,
+                answers: Vec::new(),
+            },
         ],
+        answers: vec![AnswerBrief { attempt: 2, fixed: Some("reads to the end".to_owned()), why_not: None }],
     }
 }
 
@@ -171,6 +183,7 @@ fn full_review(round: u32, security: bool) -> ReviewBrief {
         number: 2,
         reviewers: 2,
         round,
+        grounded_only: round >= 3,
         security,
         base: "1111111111111111111111111111111111111111".to_owned(),
         commit: "2222222222222222222222222222222222222222".to_owned(),

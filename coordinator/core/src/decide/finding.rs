@@ -5,10 +5,8 @@ use roundtable_shared::answer::ReviewAnswer;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{EarlierVerdict, Finding, Issue, Severity, VerdictOnEarlier};
 
-use crate::state::Unit;
+use crate::state::{GROUNDED_FROM_ROUND, Unit};
 
-/// From this round on only what was reproduced or points at a line sends work back: what is left then is seldom a matter of taste worth another fix.
-pub(super) const GROUNDED_FROM_ROUND: u32 = 3;
 /// Issues of one finding.
 const ISSUES_MAX: usize = 1_000;
 

@@ -27,7 +27,7 @@ pub use run::{
     Remark, Run, Stage, Step, Wanted,
 };
 pub use train::{Alone, Candidate, Checks, InFlight, Misfit, Train};
-pub use unit::{Breach, Counters, FixCause, Merging, Release, Subtask, Unit, Work};
+pub use unit::{Breach, Counters, FixCause, GROUNDED_FROM_ROUND, Merging, Release, Subtask, Unit, Work};
 
 use crate::command::RunSource;
 

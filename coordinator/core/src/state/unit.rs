@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::attempt::Attempt;
 use super::report::{OwnerAnswer, Said, WorkReport};
 
+/// From this round on only what was reproduced or points at a line sends work back: what is left then is seldom a matter of taste worth another fix.
+pub const GROUNDED_FROM_ROUND: u32 = 3;
+
 /// One unit of a run.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Unit {

@@ -1,7 +1,7 @@
 //! What a reviewer is told.
 
 use roundtable_core::effect::Grant;
-use roundtable_core::state::{Run, Unit, WorkReport};
+use roundtable_core::state::{GROUNDED_FROM_ROUND, Run, Unit, WorkReport};
 use roundtable_shared::{Criticality, Seat};
 
 use super::around;
@@ -18,6 +18,7 @@ pub(super) fn review(run: &Run, unit: &Unit, grant: &Grant, facts: &PromptFacts)
         number,
         reviewers: unit.reviewers.max(number),
         round: unit.round,
+        grounded_only: unit.round >= GROUNDED_FROM_ROUND,
         security: unit.criticality == Criticality::SecuritySensitive,
         base: grant.base.to_string(),
         commit: unit.accepted.as_ref().map(|work| work.commit.to_string()).unwrap_or_default(),

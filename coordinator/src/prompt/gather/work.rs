@@ -1,7 +1,7 @@
 //! What implement and fix are told.
 
 use roundtable_core::effect::{Grant, Start};
-use roundtable_core::state::{Attempt, AttemptEnd, FixCause, Run, Said, Unit};
+use roundtable_core::state::{Attempt, AttemptEnd, FixCause, OwnerAnswer, Run, Said, Unit};
 use roundtable_shared::limits::FIX_ATTEMPTS_MAX;
 use roundtable_shared::{Finding, Role, Severity, SubtaskState, UnitType};
 
@@ -107,27 +107,45 @@ fn owed_findings(unit: &Unit) -> Vec<FindingBrief> {
 
 /// Findings of a round that must be closed.
 pub(super) fn must_fix(unit: &Unit, round: u32) -> Vec<FindingBrief> {
-    unit.findings.iter().filter(|finding| finding.round == round && finding.severity.must_fix()).map(finding).collect()
+    unit.findings.iter().filter(|finding| finding.round == round && finding.severity.must_fix()).map(|each| finding(unit, each)).collect()
 }
 
-fn finding(finding: &Finding) -> FindingBrief {
+fn finding(unit: &Unit, finding: &Finding) -> FindingBrief {
     FindingBrief {
+        id: finding.id().to_owned(),
         reviewer: finding.reviewer.clone(),
         round: finding.round,
         severity: finding.severity,
         summary: finding.summary.clone(),
         details: finding.details.clone(),
-        issues: issues(finding),
+        issues: issues(unit, finding),
+        answers: answers(unit, finding.id()),
     }
 }
 
-fn issues(finding: &Finding) -> Vec<IssueBrief> {
+fn issues(unit: &Unit, finding: &Finding) -> Vec<IssueBrief> {
     let issues = finding.issues.iter().filter(|issue| issue.severity != Severity::None).map(|issue| IssueBrief {
+        id: issue.id.clone(),
         severity: issue.severity,
         description: issue.description.clone(),
         place: issue.file.as_ref().map(|file| issue.line.map_or_else(|| file.clone(), |line| format!("{file}:{line}"))),
+        reproduced: issue.reproduced.as_ref().map(|shown| {
+            let exit = shown.exit_code.map_or_else(String::new, |code| format!(" (exit code {code})"));
+            format!("{}{exit}", shown.command)
+        }),
+        answers: answers(unit, &issue.id),
     });
     issues.collect()
+}
+
+/// What the owner said to the finding or issue of that id.
+fn answers(unit: &Unit, id: &str) -> Vec<AnswerBrief> {
+    let brief = |said: &OwnerAnswer| AnswerBrief {
+        attempt: said.attempt.0,
+        fixed: said.answer.fixed.clone(),
+        why_not: said.answer.why_not.clone(),
+    };
+    unit.answers_to(id).map(brief).collect()
 }
 
 /// A round that sent the unit back, with the issues its reviewers named.
@@ -138,7 +156,7 @@ fn history(unit: &Unit, entry: &roundtable_shared::ReviewHistoryEntry) -> Histor
             severity: past.severity,
             summary: past.summary.clone(),
             details: past.details.clone(),
-            issues: full.map(issues).unwrap_or_default(),
+            issues: full.map(|full| issues(unit, full)).unwrap_or_default(),
         }
     };
     HistoryBrief { attempt: entry.attempt, severity: entry.severity, findings: entry.findings.iter().map(brief).collect() }
