@@ -70,6 +70,6 @@ fn unavailable(state: &State, fleet: &Fleet, worker: &Worker, offer: &Offer, now
     let account = if account.is_empty() { format!("worker:{}", worker.id) } else { account.clone() };
     let mut keys = state.parks.keys().filter(|key| key.backend == *name && key.account == account);
     let (key, (park, how)) = keys.find_map(|key| Some((key, parked(state, key, now)?)))?;
-    let model = if key.model.is_empty() { String::new() } else { format!(" (model {})", key.model) };
-    Some(format!("its provider refuses{model}: {}", super::parks::text(fleet, now, park, &how)))
+    let model = if key.model.is_empty() { String::new() } else { format!("with model {}: ", key.model) };
+    Some(format!("{model}{}", super::parks::text(fleet, now, park, &how)))
 }

@@ -4,8 +4,11 @@ use roundtable_shared::view::WorkerView;
 
 use super::paint::{Paint, Style};
 use super::table::{Cell, Table};
-use super::text::{backend, duration, with_command};
+use super::text::{backend, duration, with_command, wrap};
 use crate::reach::Reach;
+
+/// Columns of a line below a worker; names are seldom longer than what is left.
+const NOTE: usize = 60;
 
 /// Workers with their slots and what they do.
 pub fn render(workers: &[WorkerView], reach: &Reach, paint: Paint) -> String {
@@ -36,7 +39,9 @@ pub fn render(workers: &[WorkerView], reach: &Reach, paint: Paint) -> String {
         ]);
         for (name, offered) in &worker.backends {
             if let Some(why) = &offered.unavailable {
-                table.note(Cell::new(Style::Problem, format!("{} cannot be used: {why}", backend(name))));
+                for line in wrap(&format!("{} cannot be used: {why}", backend(name)), NOTE) {
+                    table.note(Cell::new(Style::Problem, line));
+                }
             }
         }
         for lease in &worker.leases {

@@ -19,7 +19,7 @@ fn a_provider_that_refuses_is_said_with_cause_worker_and_time_and_the_run_goes_o
     let wanted: [(&[&str], &str); 3] = [
         (&["status"], "! scripted:play.json: 429 Too Many Requests on "),
         (&["explain", "1"], "429 Too Many Requests on "),
-        (&["workers"], "scripted:play.json cannot be used: its provider refuses: 429 Too Many Requests"),
+        (&["workers"], "scripted:play.json cannot be used: 429 Too Many Requests on "),
     ];
     for (command, told) in wanted {
         let said = world.orchctl(command).run().expect(0);
