@@ -275,6 +275,7 @@ fn faults_end_as_they_should() {
     let kind = |name: &str| fault(name).1.failure.unwrap().kind;
     assert_eq!(kind("rate_limit:30"), FailureKind::RateLimit { retry_after_ms: Some(30_000) });
     assert_eq!(kind("auth"), FailureKind::Auth);
+    assert_eq!(kind("model"), FailureKind::Misconfigured);
     assert_eq!(kind("exit:7"), FailureKind::ExitStatus { code: Some(7), signal: None });
     assert_eq!(kind("exit:0"), FailureKind::Truncated);
     assert_eq!(kind("crash"), FailureKind::ExitStatus { code: None, signal: Some(9) });

@@ -126,6 +126,11 @@ fn whether_the_provider_was_heard_is_told_while_the_turn_goes_on() {
     };
     let codex = told("codex", &[(false, &otel("startup_phase")), (false, &otel("user_prompt")), (false, &otel("api_request"))]);
     assert_eq!(codex, [Unknown, Unknown, Awaited, Heard]);
+    let connected = |well: &str| otel("websocket_connect") + &format!(" success=\"{well}\"");
+    let by_socket = told("codex", &[(false, &connected("true")), (false, &otel("user_prompt"))]);
+    assert_eq!(by_socket, [Unknown, Unknown, Unknown], "what comes over a WebSocket is not told");
+    let fallen_back = told("codex", &[(false, &connected("false")), (false, &otel("user_prompt")), (false, &connected("true"))]);
+    assert_eq!(fallen_back, [Unknown, Unknown, Awaited, Unknown]);
     let attempt = "Attempt 1 failed with status 500. Retrying with backoff...";
     let says = r#"{"type":"message","role":"assistant","content":"Hm","delta":true}"#;
     assert_eq!(

@@ -193,12 +193,14 @@ struct CodexStream {
     before: Usage,
     /// Its tools under way.
     open: HashSet<String>,
+    /// It talks over a WebSocket, whose first byte it does not tell of.
+    blind: bool,
 }
 
 impl CodexStream {
     fn new(cli: &str, turn: &Turn) -> Self {
         let transcript = Transcript::new(turn);
-        Self { cli: cli.to_owned(), before: transcript.total, transcript, open: HashSet::new() }
+        Self { cli: cli.to_owned(), before: transcript.total, transcript, open: HashSet::new(), blind: false }
     }
 
     fn on_item(&mut self, item: &Value, completed: bool, out: &mut Vec<AgentEvent>) {
@@ -253,7 +255,13 @@ impl CodexStream {
     /// A line of its telemetry.
     fn on_told(&mut self, line: &str) {
         let is = |event: &str| line.contains(&format!("event.name=\"codex.{event}\""));
-        if self.transcript.contact == Contact::Unknown && is("user_prompt") {
+        let contact = self.transcript.contact;
+        if is("websocket_connect") && !line.contains("success=\"false\"") {
+            self.blind = true;
+            if contact == Contact::Awaited {
+                self.transcript.contact = Contact::Unknown;
+            }
+        } else if contact == Contact::Unknown && !self.blind && is("user_prompt") {
             self.transcript.contact = Contact::Awaited;
         } else if is("sse_event") || (is("api_request") && line.contains("http.response.status_code=")) {
             // What the answer is, the stream tells.
