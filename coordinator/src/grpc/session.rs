@@ -48,7 +48,7 @@ struct Unread {
 
 impl Unread {
     /// Somebody reads it from here on, and says when it ends.
-    fn is_read(mut self) {
+    fn disarm(mut self) {
         self.of = None;
     }
 }
@@ -117,7 +117,7 @@ pub(super) async fn open(parts: SessionParts, worker: WorkerId, number: u64, mut
     let _ = frames.try_send(Ok(frame(v1::coordinator_frame::Frame::Welcome(welcome))));
     parts.sessions.open(worker.clone(), number, frames);
     crate::tasks::spawn("session", read(parts, worker, number, incoming));
-    unread.is_read();
+    unread.disarm();
     Ok(outgoing)
 }
 
