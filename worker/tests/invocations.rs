@@ -196,7 +196,10 @@ fn gemini_reads_stdin_and_writes_to_a_file() {
     // Settings of the attempt are taken only where all folders above are root's alone.
     let is_roots = rustix::process::geteuid().is_root();
     let strict = tempfile::tempdir_in(if is_roots { "/var" } else { "." }).unwrap();
-    for (scratch, taken) in [(strict.path().to_owned(), is_roots), (std::env::temp_dir(), false), (PathBuf::from("/s"), false)] {
+    let shared = strict.path().join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    std::fs::set_permissions(&shared, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    for (scratch, taken) in [(strict.path().to_owned(), is_roots), (shared, false), (PathBuf::from("/s"), false)] {
         let invocation = machine.invocation("gemini", &Turn { scratch: scratch.clone(), ..turn(Role::Implement) });
         let settings = scratch.join("gemini/settings.json");
         assert_eq!(variable(&invocation, "GEMINI_CLI_SYSTEM_SETTINGS_PATH").is_some(), taken, "{}", scratch.display());
