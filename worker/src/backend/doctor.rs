@@ -271,8 +271,8 @@ impl Stage {
         let tag = data.tag();
         Turn {
             data,
-            prompt: format!(
             report_only: false,
+            prompt: format!(
                 "This is a test of your installation. Create the file {PROBE_FILE} in the current directory with the single word ok in it, do \
                  nothing else, and then answer with exactly this JSON: {{\"status\": \"completed\"}}\n\nRoundtable-Turn: {tag}\n"
             ),
