@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use roundtable_core::state::{Run, Unit};
 use roundtable_shared::spec::{Hints, RequirementIndex, Task, Unit as Outlined, design_parts};
-use roundtable_shared::{Answer, Choice, ManifestRule, SubtaskState};
+use roundtable_shared::{Answer, Choice, ManifestRule};
 
 use super::spec_name;
 use crate::prompt::facts::PromptFacts;
