@@ -335,6 +335,11 @@ proptest! {
 /// Garbage, or JSON with the right words in wrong places.
 fn any_line() -> impl Strategy<Value = Vec<u8>> {
     let words = prop::sample::select(vec![
+        "timestamp=1 level=ERROR",
+        " message=\"stream error\"",
+        " message=failed error=\"",
+        " error.error=\"a\\",
+        " codex_otel event.name=\"codex.user_prompt\"",
         "\"type\":",
         "\"item.completed\"",
         "\"item\":{",
