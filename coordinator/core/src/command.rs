@@ -105,6 +105,13 @@ pub enum Command {
         /// The lease.
         lease: LeaseRef,
     },
+    /// The model has answered in it: its provider serves.
+    LeaseServed {
+        /// The worker.
+        worker: WorkerId,
+        /// The lease.
+        lease: LeaseRef,
+    },
     /// Nothing of the agent runs any more; its work is being handed in.
     LeaseEnding {
         /// The worker.

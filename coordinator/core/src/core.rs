@@ -158,6 +158,7 @@ fn sign_of_life(command: &Command) -> Option<&WorkerId> {
         | Command::WorkerGoodbye { .. }
         | Command::WorkerDraining { .. }
         | Command::BackendChanged { .. }
+        | Command::LeaseServed { .. }
         | Command::HandBack { .. }
         | Command::Report(_)
         | Command::Shell(_)

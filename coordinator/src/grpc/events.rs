@@ -1,24 +1,31 @@
 //! Agent output from workers: checked against the published leases, appended to the segment store, acknowledged once durable. It does not pass through
-//! the driver.
+//! the driver, which only hears once of each attempt that its model has answered.
 
+use std::collections::HashSet;
+
+use roundtable_core::command::Command;
 use roundtable_proto::convert::status_of;
 use roundtable_proto::v1;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::{AttemptKey, LeaseRef, WorkerId};
 use roundtable_store::segment::ChunkError;
 use roundtable_store::{Chunk, SegmentStore, Trouble};
+use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 use tracing::warn;
 
-use crate::driver::Leases;
+use crate::driver::{Handle, Leases};
 
 /// Chunks that are written and wait to be durable and acknowledged; beyond it no more are read from that worker.
 const ACKS_MAX: usize = 64;
 
 /// An outcome waits this long for its events to be durable, then is to come again.
 const DURABLE_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Attempts of one stream that are remembered as answered; one told twice does no harm.
+const ANSWERED_MAX: usize = 1024;
 
 /// Acknowledgements to a worker.
 pub(super) type Acks = mpsc::Receiver<Result<v1::EventAck, Status>>;
@@ -38,7 +45,7 @@ enum Next {
 
 /// Takes a worker's chunks in the background: they are written as they come, and acknowledged in their order in the rhythm of the group sync. When
 /// the worker has sent its last, that is made durable at once, since the outcome waits for it.
-pub(super) fn receive<S>(segments: SegmentStore, leases: Leases, worker: WorkerId, mut incoming: S) -> Acks
+pub(super) fn receive<S>(segments: SegmentStore, leases: Leases, driver: Option<Handle>, worker: WorkerId, mut incoming: S) -> Acks
 where
     S: Stream<Item = Result<v1::EventChunk, Status>> + Send + Unpin + 'static,
 {
@@ -46,8 +53,16 @@ where
     let (sender, acks) = mpsc::channel(ACKS_MAX);
     let store = segments.clone();
     crate::tasks::spawn("events", async move {
-        let mut last = None;
+        let (mut last, mut answered) = (None, Answered::default());
         while let Some(Ok(chunk)) = incoming.next().await {
+            let served = answered.first(&chunk);
+            if let (Some(lease), Some(driver)) = (served.filter(|lease| leases.of(&worker, lease).is_some()), driver.clone()) {
+                let worker = worker.clone();
+                // Output does not wait for the driver. If that has stopped there is nobody to tell.
+                crate::tasks::spawn("served", async move {
+                    let _ = driver.tell(Command::LeaseServed { worker, lease }).await;
+                });
+            }
             let next = take(&store, &leases, &worker, chunk).await;
             if let Ok(Taken { what: Next::Durable { key, .. }, .. }) = &next {
                 last = Some(key.clone());
@@ -65,6 +80,39 @@ where
     });
     crate::tasks::spawn("event-acks", acknowledge(segments, waiting, sender));
     acks
+}
+
+/// Attempts of a stream whose model has answered.
+#[derive(Default)]
+struct Answered {
+    told: HashSet<LeaseRef>,
+}
+
+/// What an event is.
+#[derive(Deserialize)]
+struct Kind {
+    kind: String,
+}
+
+impl Answered {
+    /// The attempt of a chunk that shows for the first time that its model has answered.
+    fn first(&mut self, chunk: &v1::EventChunk) -> Option<LeaseRef> {
+        let lease: LeaseRef = chunk.lease.clone()?.try_into().ok()?;
+        if self.told.contains(&lease) || !chunk.events.iter().any(|event| is_of_model(event)) {
+            return None;
+        }
+        if self.told.len() >= ANSWERED_MAX {
+            self.told.clear();
+        }
+        self.told.insert(lease.clone());
+        Some(lease)
+    }
+}
+
+/// Whether only a model that answers makes such an event; CLIs say hello, warn and print by themselves.
+fn is_of_model(event: &[u8]) -> bool {
+    let kind = serde_json::from_slice::<Kind>(event).map(|event| event.kind);
+    kind.is_ok_and(|kind| matches!(kind.as_str(), "message" | "reasoning" | "exec" | "file_change" | "subtask"))
 }
 
 async fn acknowledge(
@@ -184,12 +232,28 @@ mod tests {
         let leases = Leases::default();
         leases.granted(lease.clone(), "w-1".into(), "repo".into());
         let (chunks, stream) = mpsc::channel(1);
-        let acks = receive(segments, leases, "w-1".into(), ReceiverStream::new(stream));
+        let acks = receive(segments, leases, None, "w-1".into(), ReceiverStream::new(stream));
         Rig { chunks, acks, lease, _dir: dir }
     }
 
     fn chunk(lease: &LeaseRef, first_seq: u64, count: usize, bytes: usize) -> v1::EventChunk {
         v1::EventChunk { lease: Some(lease.into()), first_seq, events: vec![vec![b'x'; bytes]; count] }
+    }
+
+    #[test]
+    fn only_what_a_model_makes_shows_that_it_has_answered_and_once() {
+        let key = AttemptKey { run: "r-1".into(), unit: Some("2".into()), attempt: AttemptNo(1) };
+        let lease = LeaseRef { key, lease_id: LeaseId(9) };
+        let chunk = |kind: &str| {
+            let event = format!(r#"{{"at":1,"kind":"{kind}","text":"x"}}"#).into_bytes();
+            v1::EventChunk { lease: Some((&lease).into()), first_seq: 1, events: vec![event] }
+        };
+        let mut answered = Answered::default();
+        for quiet in ["started", "warning", "raw", "failed", "usage"] {
+            assert_eq!(answered.first(&chunk(quiet)), None, "{quiet}");
+        }
+        assert_eq!(answered.first(&chunk("message")), Some(lease.clone()));
+        assert_eq!(answered.first(&chunk("exec")), None);
     }
 
     #[tokio::test]

@@ -75,7 +75,8 @@ impl Fleet for FleetService {
 
     async fn put_events(&self, request: Request<Streaming<v1::EventChunk>>) -> Result<Response<Self::PutEventsStream>, Status> {
         let worker = peer_worker(&request)?;
-        let acks = events::receive(self.session.segments.clone(), self.leases.clone(), worker, request.into_inner());
+        let SessionParts { handle, segments, .. } = self.session.clone();
+        let acks = events::receive(segments, self.leases.clone(), Some(handle), worker, request.into_inner());
         Ok(Response::new(ReceiverStream::new(acks)))
     }
 

@@ -3,7 +3,7 @@
 use roundtable_shared::{LeasePhase, LeaseRef, WorkerId};
 
 use super::report::revoke_unknown;
-use super::{Deciding, attempt, cordon};
+use super::{Deciding, attempt, cordon, park};
 use crate::state::LostCause;
 use crate::transition::Fact;
 
@@ -21,6 +21,13 @@ pub(super) fn preparing(d: &mut Deciding<'_>, worker: &WorkerId, lease: &LeaseRe
 pub(super) fn started(d: &mut Deciding<'_>, worker: &WorkerId, lease: &LeaseRef) {
     if reached(d, worker, lease, LeasePhase::Running) {
         note_started(d, lease);
+    }
+}
+
+/// The model has answered: what its provider refused before is served again. Late, it says nothing any more.
+pub(super) fn served(d: &mut Deciding<'_>, worker: &WorkerId, lease: &LeaseRef) {
+    if is_current(d, worker, lease) {
+        park::served(d, &lease.key);
     }
 }
 

@@ -87,6 +87,7 @@ pub(crate) fn decide(d: &mut Deciding<'_>, command: Command) -> Result<(), Rejec
         Command::LeaseAccepted { worker, lease } => lease::accepted(d, &worker, &lease),
         Command::LeasePreparing { worker, lease } => lease::preparing(d, &worker, &lease),
         Command::LeaseStarted { worker, lease } => lease::started(d, &worker, &lease),
+        Command::LeaseServed { worker, lease } => lease::served(d, &worker, &lease),
         Command::LeaseEnding { worker, lease } => lease::ending(d, &worker, &lease),
         Command::HandBack { worker, lease, reason, fault } => lease::hand_back(d, &worker, &lease, &reason, fault),
         Command::Report(report) => report::report(d, *report),

@@ -11,7 +11,7 @@ use crate::fleet::{Fleet, Offer, Refused};
 use crate::state::{Attempt, Park, ParkKey, Run, State};
 use crate::transition::Fact;
 
-/// A probe that has run this long without being refused is being served.
+/// A probe that has run this long without being refused counts as served, if its CLI does not show what its model says.
 pub(super) const PROBE_GOOD_MS: u64 = 60_000;
 /// Longest wait before the first probe where the provider named no time; it doubles with each refusal, up to the run's limit.
 const PROBE_FIRST_MS: u64 = 15_000;
@@ -179,6 +179,16 @@ fn park_for_probe(d: &mut Deciding<'_>, attempt: &AttemptKey, is_quota: bool, re
     let wait_ms = d.entropy.below(longest_ms.saturating_add(1)).max(JITTER_MIN_MS).min(longest_ms);
     let until = WallMs(d.now.wall.0.saturating_add(wait_ms));
     d.emit_fleet(Fact::BackendParked { park, until, known: false, reason: reason.to_owned(), worker: Some(worker), step });
+}
+
+/// The model has answered in that attempt. If it is the probe, grants go on; the step stays until an attempt has come to its end.
+pub(super) fn served(d: &mut Deciding<'_>, attempt: &AttemptKey) {
+    let Some(of) = d.state().attempt(attempt) else { return };
+    let key = key_of(of);
+    let park = d.state().parks.get(&key);
+    if park.is_some_and(|park| !park.known && !park.answered && of.granted_at >= park.until) {
+        d.emit_fleet(Fact::BackendAnswered { park: key });
+    }
 }
 
 /// An attempt ended without being refused. Where its provider has served it, the park and its step are over; a reset that was named is believed over

@@ -1,6 +1,7 @@
 //! A provider that refuses costs seconds: one attempt at a time finds out whether it works again, and a success ends the wait.
 
 use roundtable_core::Fact;
+use roundtable_core::command::Command;
 use roundtable_core::effect::Grant;
 use roundtable_core::schedule::explain;
 use roundtable_shared::{BackendName, FailureKind, RunOptions, UnitId};
@@ -96,6 +97,21 @@ fn a_probe_that_is_served_for_a_while_lets_the_others_go_on_and_the_step_stays()
     table.breaks(&others[0], RATE);
     let park = table.core.state.parks.values().next().cloned().expect("it is parked again");
     assert!(park.step == 1 && !park.answered, "{park:?}");
+    table.works(&probe[0], &["a.rs"]);
+    assert!(table.core.state.parks.is_empty());
+}
+
+#[test]
+fn a_probe_whose_model_answers_lets_the_others_go_on_at_once() {
+    let mut table = table();
+    for grant in table.go() {
+        table.breaks(&grant, FailureKind::ProviderUnavailable);
+    }
+    let (_, probe) = next_grants(&mut table, 16);
+    let (worker, lease) = (probe[0].worker.clone(), probe[0].lease.clone());
+    table.send(Command::LeaseServed { worker, lease });
+    assert_eq!(table.go().len(), 3);
+    assert!(table.core.state.parks.values().all(|park| park.answered), "the step is kept until one has come to its end");
     table.works(&probe[0], &["a.rs"]);
     assert!(table.core.state.parks.is_empty());
 }

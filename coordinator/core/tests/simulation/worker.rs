@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use roundtable_core::Verdict;
 use roundtable_core::command::{Command, WorkerHello};
 use roundtable_shared::{
-    AttemptFacts, BackendOffer, CommitId, Failure, FailureKind, HeldLease, Introduction, LeasePhase, LeaseRef, Origin, Role, Usage,
-    WorkerId,
+    AttemptFacts, BackendOffer, CommitId, Failure, FailureKind, HeldLease, Introduction, LeasePhase, LeaseRef, Origin, OutcomeClass, Role,
+    Usage, WorkerId,
 };
 
 use crate::agent::{Edit, Turn};
@@ -386,7 +386,11 @@ impl World {
         held.phase = LeasePhase::Running;
         spooled.running = true;
         let (run_ms, wedged, id) = (spooled.turn.run_ms, spooled.turn.wedged, worker.id.clone());
-        self.say_up(at, Command::LeaseStarted { worker: id, lease: lease.clone() });
+        let is_refused = spooled.turn.failure.as_ref().is_some_and(|failure| failure.class() == OutcomeClass::Provider);
+        self.say_up(at, Command::LeaseStarted { worker: id.clone(), lease: lease.clone() });
+        if !is_refused {
+            self.say_up(at, Command::LeaseServed { worker: id, lease: lease.clone() });
+        }
         if !wedged {
             self.step_after(at, run_ms, Step::RunEnds { lease });
         }
