@@ -1,4 +1,5 @@
 //! What counts of a change, and what is said of the rest.
+#![allow(clippy::unwrap_used)]
 
 use roundtable_shared::{ChangeKind, ChangedPath, EntryKind, Severity};
 
