@@ -62,7 +62,6 @@ fn alone(run: &Run, now: WallMs) -> AloneView {
 fn next(run: &Run, exit: Option<u8>) -> Vec<String> {
     let id = shell_word(run.id.as_str());
     let mut next: Vec<String> = Vec::new();
-    let has_commits = run.tip != run.base;
     let to_accept = runs::has_more_to_accept(run);
     match exit {
         Some(0) => {

@@ -49,10 +49,11 @@ use crate::settings::Settings;
 pub async fn dispatch(settings: Settings) -> Result<Exit> {
     let context = Context::new(&settings)?;
     match settings.cli.command {
-        Command::Run(args) => run::run(&context, *args).await,
+        // What steers a run is too large for the stack of every command.
+        Command::Run(args) => Box::pin(run::run(&context, *args)).await,
         Command::Plan(args) => plan::run(&context, &args).await,
         Command::Init(args) => init::run(&context, &args).await,
-        Command::Demo(args) => demo::run(&context, &args).await,
+        Command::Demo(args) => Box::pin(demo::run(&context, &args)).await,
         Command::Status(args) => status::run(&context, &args).await,
         Command::Runs(args) => runs::run(&context, &args).await,
         Command::Show(args) => show::run(&context, &args).await,

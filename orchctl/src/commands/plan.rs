@@ -31,7 +31,7 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit> {
 
 /// The plan that comes of an assignment agent's answer.
 async fn assigned(context: &Context, args: &PlanArgs) -> Result<Exit> {
-    let asked = assignment::ask(context, args).await?;
+    let asked = Box::pin(assignment::ask(context, args)).await?;
     asked.notices.iter().for_each(|notice| warn(notice));
     let prepared = &asked.prepared;
     let view = embed::plan(&prepared.spec, &prepared.options, args.slots, args.strict, &asked.assignment.proposals)?;
