@@ -400,7 +400,7 @@ async fn a_killed_supervisor_takes_its_tree_along() {
 
 /// Plays the worker that is killed; started by the test below.
 #[tokio::test]
-#[ignore = "a helper process of worker_killed_leaves_nothing"]
+#[ignore = "run by worker_killed_leaves_nothing, as its helper"]
 async fn helper_worker() {
     let Some((strategy, sleep)) =
         std::env::var("HELPER").ok().and_then(|text| Some(text.split_once(':')?).map(|(a, b)| (a.to_owned(), b.to_owned())))

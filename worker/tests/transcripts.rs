@@ -277,7 +277,7 @@ fn what_is_kept_is_bounded() {
 
 /// For a person: what the parsers make of a directory of whole recordings (`NAME.jsonl`, `.stderr`, `.exit`, `.last`).
 #[test]
-#[ignore = "needs ROUNDTABLE_CAPTURES"]
+#[ignore = "run by hand, with ROUNDTABLE_CAPTURES"]
 fn show_captures() {
     let dir = PathBuf::from(std::env::var_os("ROUNDTABLE_CAPTURES").expect("set ROUNDTABLE_CAPTURES to a directory"));
     let mut names: Vec<String> = std::fs::read_dir(&dir)
