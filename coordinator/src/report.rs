@@ -11,7 +11,7 @@ use roundtable_shared::answer::{AssignAnswer, OrchestrateAnswer, ReviewAnswer, W
 use roundtable_shared::limits::LEARNINGS_MAX;
 use roundtable_shared::manifest::Manifest;
 use roundtable_shared::spec::Plan as Outline;
-use roundtable_shared::{AttemptFacts, BUILT_IN_BACKENDS, BackendName, ChangedPath, CommitId, LeaseRef, Role, WorkerId};
+use roundtable_shared::{AttemptFacts, AttemptKey, BUILT_IN_BACKENDS, BackendName, ChangedPath, CommitId, LeaseRef, Role, WorkerId};
 
 use crate::driver::{Handle, HandleError};
 use crate::repository::{Repository, RepositoryError};
@@ -72,7 +72,7 @@ async fn changed(repository: &Repository, lease: &LeaseRef, asked: &Asked, facts
     let Some(commit) = facts.commit.as_ref().filter(|_| asked.role.writes()) else { return Ok(Vec::new()) };
     match repository.attempt(&lease.key).await? {
         Some(kept) if kept == *commit => {
-            continues(repository, lease, asked, commit).await?;
+            comes_of_its_start(repository, &lease.key, &asked.base, commit).await?;
             Ok(repository.changed(&asked.base, commit).await?)
         }
         Some(kept) => Err(ReportError::Unbelievable(format!("the outcome names commit {commit}, but {kept} was uploaded"))),
@@ -81,14 +81,18 @@ async fn changed(repository: &Repository, lease: &LeaseRef, asked: &Asked, facts
 }
 
 /// An attempt's commit comes of what its worktree was made of: what it changes is told against the base, and merged as if it came of that.
-async fn continues(repository: &Repository, lease: &LeaseRef, asked: &Asked, commit: &CommitId) -> Result<(), ReportError> {
-    let start = repository.start(&lease.key).await?.unwrap_or_else(|| asked.base.clone());
-    if repository.descends(commit, &start).await? || repository.descends(commit, &asked.base).await? {
+pub(crate) async fn comes_of_its_start(
+    repository: &Repository,
+    key: &AttemptKey,
+    base: &CommitId,
+    commit: &CommitId,
+) -> Result<(), ReportError> {
+    let start = repository.start(key).await?.unwrap_or_else(|| base.clone());
+    if repository.descends(commit, &start).await? || repository.descends(commit, base).await? {
         return Ok(());
     }
     Err(ReportError::Unbelievable(format!(
-        "commit {commit} does not come of commit {start}, which attempt {} began with: its history must lead there",
-        lease.key
+        "commit {commit} does not come of commit {start}, which attempt {key} began with: its history must lead there"
     )))
 }
 

@@ -546,20 +546,29 @@ async fn a_file_in_another_encoding_is_told_from_an_edit_of_it() {
 }
 
 #[tokio::test]
-async fn a_commit_comes_of_its_base_or_does_not() {
+async fn an_attempt_comes_of_its_start_or_is_refused() {
     let place = Place::new(&[("a", "1\n")]).await;
-    let attempt = place.attempt(&place.base, &[("a", Some("2\n"))]).await;
-    let later = place.attempt(&attempt, &[("b", Some("2\n"))]).await;
+    let started = place.attempt(&place.base, &[("a", Some("2\n"))]).await;
+    let worked = place.attempt(&started, &[("b", Some("2\n"))]).await;
+    let beside = place.attempt(&place.base, &[("c", Some("2\n"))]).await;
     let store = &place.repository.git;
-    let tree = store.tree_of(&Oid::try_from(&attempt).unwrap()).await.unwrap();
+    let tree = store.tree_of(&Oid::try_from(&worked).unwrap()).await.unwrap();
     let orphan = store.commit_tree(&tree, &[], &Signature::roundtable(9), "attempt\n").await.unwrap().commit_id();
-    for (commit, base, comes) in [
-        (&attempt, &place.base, true),
-        (&later, &place.base, true),
-        (&place.base, &place.base, true),
-        (&orphan, &place.base, false),
-        (&place.base, &attempt, false),
-    ] {
-        assert_eq!(place.repository.descends(commit, base).await.unwrap(), comes);
+    let foreign = place.attempt(&orphan, &[("d", Some("2\n"))]).await;
+    let key = AttemptKey { run: run(), unit: Some("2".into()), attempt: AttemptNo(3) };
+    for kept in [false, true] {
+        if kept {
+            place.repository.keep_start(&key, &started).await.unwrap();
+        }
+        for taken in [&worked, &started, &beside, &place.base] {
+            crate::report::comes_of_its_start(&place.repository, &key, &place.base, taken).await.unwrap();
+        }
+        for refused in [&orphan, &foreign] {
+            let error = crate::report::comes_of_its_start(&place.repository, &key, &place.base, refused).await.unwrap_err();
+            assert!(
+                matches!(error, crate::report::ReportError::Unbelievable(_)) && error.to_string().contains("does not come of"),
+                "{error}"
+            );
+        }
     }
 }
