@@ -174,3 +174,17 @@ fn security_sensitive_units_get_two_reviewers_with_a_security_brief() {
     assert!(told.iter().all(|prompt| prompt.text.contains("# Security brief")));
     assert!(world.ran_together("1/review", "1/review"));
 }
+
+#[test]
+fn what_the_owner_says_to_a_finding_reaches_the_next_reviewer_under_its_id() {
+    let left =
+        json!({ "status": "completed", "summary": "left it", "answers": [{ "finding": "review-1-1.1", "why_not": "the input is bound" }] });
+    let world = plan(ONE).start().script("1", Role::Review, [finds("major", "injection")]).script("1", Role::Fix, [answers(left)]).play();
+    let fix = &world.told("1", Role::Fix)[0].text;
+    assert!(fix.contains("`review-1-1.1` [MAJOR] `lib/a.py:1`: injection") && fix.contains("\"answers\": ["), "{fix}");
+    let review = &world.told("1", Role::Review)[1].text;
+    assert!(review.contains("     The owner in attempt 3, not changed: the input is bound"), "{review}");
+    assert!(review.contains("\"earlier\": [{ \"id\"") && !review.contains("Everything else counts as minor"), "{review}");
+    let finding = &roundtable_coordinator::view::findings(world.run(), Some(world.unit("1")))[0];
+    assert_eq!((finding.id.as_str(), finding.issues[0].id.as_str(), finding.answers.len()), ("review-1-1", "review-1-1.1", 1));
+}

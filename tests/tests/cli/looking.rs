@@ -69,10 +69,10 @@ fn every_shape_has_the_keys_that_checks_read_and_every_screen_fits() {
     has(&decisions[0], "id task_id priority context options created_at run evidence commands");
     let findings = json(&["findings"]).expect(0).json();
     for finding in findings.as_array().expect("findings") {
-        has(finding, "task_id reviewer round severity summary details issues");
+        has(finding, "id task_id reviewer round severity summary details issues");
     }
     assert_eq!((&findings[0]["reviewer"], &findings[0]["round"]), (&"review-1-1".into(), &1.into()), "{findings:#}");
-    has(&findings[0]["issues"][0], "description severity file line");
+    has(&findings[0]["issues"][0], "id description severity file line");
     let attempts = json(&["attempts", "1"]).expect(0).json();
     for attempt in attempts.as_array().expect("attempts") {
         has(attempt, "attempt seat role worker backend base commit outcome class started_at ended_at resumed_from usage");
