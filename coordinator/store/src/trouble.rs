@@ -150,4 +150,23 @@ mod tests {
         assert!(!is_refusal(&io::Error::new(io::ErrorKind::InvalidData, "damaged")));
         assert_eq!(words(&io::Error::from_raw_os_error(28)), "No space left on device");
     }
+
+    #[test]
+    fn a_refusal_is_over_once_as_much_can_be_written_and_a_failure_never() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let gone = dir.path().join("gone");
+        let health = Health::new();
+        let trouble = health.watch();
+        health.refused("No space left on device", 100);
+        health.try_again(&gone);
+        assert_eq!(*trouble.borrow(), Some(Trouble::Refused { detail: "No space left on device".to_owned() }));
+        std::fs::create_dir(&gone).expect("a folder");
+        health.try_again(&gone);
+        assert_eq!(*trouble.borrow(), None);
+        assert_eq!(std::fs::read_dir(&gone).expect("a folder").count(), 0, "nothing of the trial stays");
+        health.failed("Input/output error");
+        health.refused("No space left on device", 100);
+        health.try_again(&gone);
+        assert_eq!(health.failure().as_deref(), Some("Input/output error"));
+    }
 }

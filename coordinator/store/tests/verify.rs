@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use roundtable_shared::{AttemptKey, AttemptNo};
 use roundtable_store::log::SqliteOptions;
+use roundtable_store::segment::{EventsError, check_events};
 use roundtable_store::{Chunk, Log, NewRow, OpenError, Report, SegmentOptions, SegmentStore, SqliteLog, verify};
 
 fn key(attempt: u32) -> AttemptKey {
@@ -68,6 +69,24 @@ async fn bad_events_are_named_and_torn_tails_counted() {
     change(&attempt(1), |bytes| *bytes.last_mut().unwrap() ^= 1);
     let report = verify(&store, &segments).await.unwrap();
     assert_eq!(first(&report).0, "segments/spec-ab12cd/1/1/00000000000000000001.seg event 2");
+}
+
+#[tokio::test]
+async fn events_are_held_to_a_count() {
+    let (_dir, store, segments) = data_dir().await;
+    let report = verify(&store, &segments).await.unwrap();
+    assert_eq!((report.events_of(&key(1)), report.events_of(&key(2)), report.events_of(&key(3))), (2, 1, 0));
+    assert_eq!(check_events(&segments, &key(1), 2), Ok(()));
+    assert_eq!(check_events(&segments, &key(2), 1), Ok(()), "without a mark too");
+    let bad = |attempt: u32, count: u64| match check_events(&segments, &key(attempt), count) {
+        Err(EventsError::Corrupt { file, seq, .. }) => (file, seq),
+        other => panic!("{other:?}"),
+    };
+    let file = |attempt: u32, name: &str| format!("spec-ab12cd/1/{attempt}/{name}");
+    assert_eq!(bad(1, 3), (file(1, "end"), 3), "the mark says less");
+    assert_eq!(bad(2, 2), (file(2, "00000000000000000001.seg"), 2));
+    std::fs::write(segments.join(file(2, "00000000000000000001.seg")), b"").unwrap();
+    assert_eq!(bad(2, 1), (file(2, "00000000000000000001.seg"), 1), "emptied");
 }
 
 #[tokio::test]
