@@ -9,6 +9,7 @@ use roundtable_coordinator::args::{Cli, Command, ServeArgs, VerifyArgs};
 use roundtable_coordinator::serve::{self, ServeError, ServeOptions};
 use roundtable_runtime::lock::LockError;
 use roundtable_runtime::{config, flags, shutdown, telemetry, terminal};
+use roundtable_shared::text;
 
 /// Exit codes of `coordinator` (0 is success).
 mod exit {
@@ -113,9 +114,9 @@ async fn verify(args: VerifyArgs, configured: Option<PathBuf>) -> u8 {
     match roundtable_coordinator::verify::verify(&data_dir).await {
         Ok(report) => {
             if args.json {
-                println!("{}", report.json());
+                println!("{}", text::json(&report.json()));
             } else {
-                println!("{report}");
+                println!("{}", text::plain(&report.to_string()));
             }
             if report.is_good() { 0 } else { exit::FAILED }
         }

@@ -8,7 +8,7 @@ use clap::FromArgMatches;
 use roundtable_runtime::config::{self, Config};
 use roundtable_runtime::lock::LockError;
 use roundtable_runtime::{flags, shutdown, telemetry, terminal};
-use roundtable_shared::RunLimits;
+use roundtable_shared::{RunLimits, text};
 use roundtable_worker::args::{self, Cli, Command, DoctorArgs, JoinArgs};
 use roundtable_worker::backend::{self, Host};
 use roundtable_worker::join::{JoinError, JoinOptions, join};
@@ -135,7 +135,7 @@ async fn run_doctor(args: DoctorArgs, config: &Config) -> u8 {
     let told = |report: &backend::doctor::BackendReport| {
         if !args.json {
             let gap = if count == 0 { "" } else { "\n" };
-            println!("{gap}{report}");
+            println!("{gap}{}", text::plain(&report.to_string()));
             count += 1;
         }
     };
@@ -145,7 +145,7 @@ async fn run_doctor(args: DoctorArgs, config: &Config) -> u8 {
     };
     if args.json {
         match diagnosis.json() {
-            Ok(text) => println!("{text}"),
+            Ok(document) => println!("{}", text::json(&document)),
             Err(error) => return fail(exit::FAILED, &error.to_string()),
         }
     } else if diagnosis.reports().is_empty() {
