@@ -32,4 +32,7 @@ fn is_out_until_a_probe_is_good(name: &str, fault: &str, says: &str) {
     let said = format!("{attempts:#?}\n{}\n{}", done.said(), worker.said());
     assert_eq!((&attempts[0]["class"], &attempts[1]["outcome"]), (&"provider".into(), &"completed".into()), "{said}");
     assert_eq!(unavailable(&stage, "w"), "", "{said}");
+    let notices = stage.ask(["status", "--json"]).json()["notices"].to_string();
+    let (told, mended) = (notices.contains("is not logged in: "), notices.contains("is logged in again"));
+    assert_eq!((told, mended), (fault == "auth", fault == "auth"), "{notices}\n{said}");
 }
