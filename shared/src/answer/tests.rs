@@ -207,6 +207,9 @@ fn assert_strict(schema: &serde_json::Value, at: &str) {
     if let Some(items) = object.get("items") {
         assert_strict(items, &format!("{at}[]"));
     }
+    for (n, choice) in object.get("anyOf").and_then(|value| value.as_array()).into_iter().flatten().enumerate() {
+        assert_strict(choice, &format!("{at}|{n}"));
+    }
 }
 
 #[test]
