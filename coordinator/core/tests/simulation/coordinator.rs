@@ -166,7 +166,7 @@ impl World {
     fn commit_batch(&mut self, life: u64, mut pending: Pending<ReplyTo>, looked: bool) {
         self.batches += 1;
         let dies = self.bad(self.faults.batch_crash).then(|| self.rng.below(3));
-        if self.sabotage == Sabotage::AnswerEarly && self.rng.chance(30) {
+        if self.sabotage == Sabotage::AnswerEarly && self.bad(30) {
             // Only a forged proof gets anything out of it.
             if let Ok(early) = pending.release(u64::MAX) {
                 self.let_out(life, Vec::new(), early.answers, None);
