@@ -9,7 +9,7 @@ use crate::command::{Command, Now};
 use crate::decide::{self, Deciding};
 use crate::effect::Effect;
 use crate::entropy::Entropy;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Worker};
 use crate::schedule;
 use crate::state::State;
 use crate::transition::Transition;
@@ -76,7 +76,7 @@ impl Core {
     pub fn handle(&mut self, command: Command, now: Now, entropy: &mut Entropy) -> Result<Change, Rejection> {
         let sign = sign_of_life(&command).cloned();
         let before = sign.as_ref().map(|worker| self.capacity(worker, now));
-        let barred = matches!(command, Command::Tick).then(|| self.barred());
+        let present = matches!(command, Command::Tick).then(|| self.present(now));
         let mut deciding = Deciding::new(&mut self.state, &mut self.fleet, now, entropy);
         let decided = match decide::decide(&mut deciding, command) {
             Ok(()) => Ok(deciding.into_change()),
@@ -85,10 +85,10 @@ impl Core {
                 Err(rejection)
             }
         };
-        let may_matter = match (&sign, barred) {
+        let may_matter = match (&sign, present) {
             (Some(worker), _) => before != Some(self.capacity(worker, now)),
             // All else that a tick finds is a fact, or only time that has passed.
-            (None, Some(barred)) => barred != self.barred(),
+            (None, Some(present)) => present != self.present(now),
             (None, None) => true,
         };
         self.looked.is_stale |= decided.is_ok() && may_matter;
@@ -109,16 +109,19 @@ impl Core {
 
     /// Grants all that can be granted now. To be called after each batch of commands that leaves it due.
     pub fn schedule(&mut self, now: Now, entropy: &mut Entropy) -> Change {
+        // What it finds itself may open more, so that it is looked for again until nothing is found.
+        let seq = self.state.seq;
         let mut deciding = Deciding::new(&mut self.state, &mut self.fleet, now, entropy);
         let is_all = schedule::run(&mut deciding);
         let change = deciding.into_change();
-        self.looked = Looked { seq: self.state.seq, at_ms: Some(now.mono_ms), is_stale: !is_all, times: self.looked.times + 1 };
+        self.looked = Looked { seq, at_ms: Some(now.mono_ms), is_stale: !is_all, times: self.looked.times + 1 };
         change
     }
 
-    /// Workers that get nothing, for a while.
-    fn barred(&self) -> usize {
-        self.fleet.workers.values().filter(|worker| worker.cordoned.is_some()).count()
+    /// How many workers take grants, and how many are here: a tick ends cordons, and forgives a silence in which this process stood still.
+    fn present(&self, now: Now) -> (usize, usize) {
+        let count = |counts: fn(&Worker, Now) -> bool| self.fleet.workers.values().filter(|worker| counts(worker, now)).count();
+        (count(Worker::takes_grants), count(Worker::is_here))
     }
 
     fn capacity(&self, worker: &WorkerId, now: Now) -> Capacity {
