@@ -47,11 +47,9 @@ fn a_file_in_another_encoding_is_a_breach_unless_the_writes_name_it() {
 
 #[test]
 fn files_that_steer_the_repository_or_this_project_need_an_entry_of_their_own() {
-    let plan = "- [ ] 1. Write a\n  - _writes: a.rs, conf/, .github/_\n- [ ] 2. Set up\n  - _writes: roundtable.toml, sub/.gitattributes, .github/workflows/ci.yml_\n";
-    let mut table = Table::with(plan, options());
-    table.join("w", &[("codex", 2)]);
-    let mut grants = table.go();
-    let (two, one) = (grants.remove(1), grants.remove(0));
+    let mut table = Table::with("- [ ] 1. Write a\n  - _writes: a.rs, conf/, .github/_\n", options());
+    table.join("w", &[("codex", 1)]);
+    let work = table.go_one("1");
     let protected = [
         "roundtable.toml",
         "conf/Roundtable.toml",
@@ -62,9 +60,15 @@ fn files_that_steer_the_repository_or_this_project_need_an_entry_of_their_own() 
     ];
     let mut paths = vec!["a.rs", ".gitignore", "conf/other.toml", ".github/workflows.md"];
     paths.extend(protected);
-    table.works(&one, &paths);
+    table.works(&work, &paths);
     let breach = table.unit("1").breach.as_ref().unwrap();
     assert_eq!(breach.paths.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), protected);
-    table.works(&two, &["roundtable.toml", "sub/.gitattributes", ".github/workflows/ci.yml"]);
-    assert!(table.unit("2").breach.is_none());
+
+    let named = ["roundtable.toml", "sub/.gitattributes", ".github/workflows/ci.yml"];
+    let mut table = Table::with(&format!("- [ ] 1. Set up\n  - _writes: {}_\n", named.join(", ")), options());
+    table.join("w", &[("codex", 1)]);
+    let work = table.go_one("1");
+    table.works(&work, &named);
+    assert!(table.unit("1").breach.is_none());
+    assert_eq!(table.unit("1").changed.len(), named.len());
 }
