@@ -251,11 +251,13 @@ fn the_environment_of_the_original_is_read_and_stored() {
 fn a_held_data_dir_is_named_and_doctor_says_what_is_wrong() {
     let sandbox = Sandbox::new();
     let repo = sandbox.repository("repo");
-    let fine = sandbox.orchctl(repo.path(), ["doctor", "--json"]).run().expect(0).json();
-    let names: Vec<&str> = fine.as_array().expect("checks").iter().filter_map(|check| check["name"].as_str()).collect();
+    let told = sandbox.orchctl(repo.path(), ["doctor", "--json"]).run().expect(1).json();
+    let checks = told.as_array().expect("checks");
+    let state = |name: &str| checks.iter().find(|check| check["name"] == name).and_then(|check| check["state"].as_str());
     for name in ["git", "data dir", "coordinator", "repository"] {
-        assert!(names.contains(&name), "{fine:#}");
+        assert!(state(name).is_some_and(|state| state != "bad"), "{told:#}");
     }
+    assert_eq!(state("agents"), Some("bad"), "no agent CLI is installed here, so nothing can run: {told:#}");
     std::fs::write(sandbox.path("file"), "").expect("written");
     let wrong = sandbox.path("file/data").display().to_string();
     sandbox.orchctl(repo.path(), ["doctor", "--data-dir", &wrong]).run().expect(1).out_has(&["data dir", "next:"]);
