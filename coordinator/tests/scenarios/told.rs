@@ -124,6 +124,21 @@ fn implement_is_told_what_done_means_and_what_surrounds_it() {
     assert_eq!(world.told("2", Role::Implement)[0].schema, None, "a schema would forbid the steps to be reported");
 }
 
+/// Without manifests each unit goes on from all that was done before it, whether it says so or not.
+#[test]
+fn a_unit_that_declares_nothing_is_told_what_was_done_before_it() {
+    let mut tasks = String::new();
+    for n in 1..=20 {
+        tasks.push_str(&format!("- [ ] {n}. Part {n}\n"));
+    }
+    let world = plan(&tasks).start().script("1", Role::Implement, [did("Made the first part.")]).play();
+    let told = |unit: &str| section(&world.told(unit, Role::Implement)[0].text, "# What units before this one left").join("\n");
+    has(&told("2"), &["- Unit 1, Part 1: `src/1.txt`", "> Made the first part."]);
+    has(&told("20"), &["- Unit 19, Part 19", "- Unit 8, Part 8"]);
+    lacks(&told("20"), &["- Unit 7, Part 7"]);
+    lacks(&world.told("1", Role::Implement)[0].text, &["# What units before this one left"]);
+}
+
 /// They were kept for the closing commit alone.
 #[test]
 fn what_a_unit_learnt_reaches_those_that_come_after_and_are_near() {

@@ -31,22 +31,31 @@ fn is_codex(backend: &BackendName) -> bool {
     matches!(backend.as_str(), "codex" | "codex-review")
 }
 
-/// Completed units this one depends on, or whose files it names, in plan order.
+/// Units told of at most, beside those it depends on: the latest of them.
+const DELIVERED_MAX: usize = 12;
+
+/// Completed units this one depends on, or whose files it names, in plan order. One that declares nothing goes on from everything.
 pub(super) fn delivered(run: &Run, unit: &Unit) -> Vec<DeliveredBrief> {
     let needs: BTreeSet<&UnitId> = unit.depends_on.iter().chain(&unit.checkpoint_on).collect();
     let touches = |other: &Unit| {
         let names = |path: &String| unit.manifest.writes.covers(path) || unit.manifest.reads.covers(path);
-        !unit.claims_all() && other.changed.iter().any(names)
+        unit.claims_all() || other.changed.iter().any(names)
     };
     let before = run.in_order().filter(|other| other.id != unit.id && other.state == UnitState::Completed);
-    let wanted = before.filter(|other| needs.contains(&other.id) || touches(other));
+    let mut wanted: Vec<&Unit> = before.filter(|other| needs.contains(&other.id) || touches(other)).collect();
+    let mut surplus = wanted.len().saturating_sub(DELIVERED_MAX);
+    wanted.retain(|other| {
+        let stays = surplus == 0 || needs.contains(&other.id);
+        surplus -= usize::from(!stays);
+        stays
+    });
     let brief = |other: &Unit| DeliveredBrief {
         id: other.id.to_string(),
         title: other.title.clone(),
         summary: other.report.as_ref().map(|report| report.summary.clone()).unwrap_or_default(),
         files: other.files(),
     };
-    wanted.map(brief).collect()
+    wanted.into_iter().map(brief).collect()
 }
 
 /// Every other unit, in document order.
