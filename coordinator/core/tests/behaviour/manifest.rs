@@ -25,7 +25,7 @@ fn a_file_in_another_encoding_is_a_breach_unless_the_writes_name_it() {
     let mut table = Table::with("- [ ] 1. Write a\n  - _writes: a.rs, lines/_\n- [ ] 2. Everything\n", options());
     table.join("w", &[("codex", 1), ("codex-review", 1)]);
     let work = table.go_one("1");
-    table.works_with(&work, vec![reencoded("a.rs"), reencoded("lines/b.txt"), reencoded("free.txt")]);
+    table.works_changing(&work, vec![reencoded("a.rs"), reencoded("lines/b.txt"), reencoded("free.txt")]);
     let breach = table.unit("1").breach.as_ref().unwrap();
     assert_eq!(breach.paths.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["free.txt"]);
     assert!(breach.paths[0].1.contains("line ends"), "{breach:?}");
@@ -33,7 +33,7 @@ fn a_file_in_another_encoding_is_a_breach_unless_the_writes_name_it() {
 
     // The same turn again, with the file put back.
     let again = table.go_one("1");
-    table.works_with(&again, vec![reencoded("a.rs"), reencoded("lines/b.txt")]);
+    table.works_changing(&again, vec![reencoded("a.rs"), reencoded("lines/b.txt")]);
     assert_eq!(table.unit("1").changed, ["a.rs", "lines/b.txt"]);
     let review = table.go_one("1");
     table.reviews(&review, Severity::None);
@@ -41,7 +41,7 @@ fn a_file_in_another_encoding_is_a_breach_unless_the_writes_name_it() {
 
     // A unit without a manifest may write everything, but nobody asked it for this.
     let all = table.go_one("2");
-    table.works_with(&all, vec![reencoded("free.txt")]);
+    table.works_changing(&all, vec![reencoded("free.txt")]);
     assert!(table.unit("2").breach.is_some());
 }
 

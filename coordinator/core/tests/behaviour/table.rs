@@ -323,7 +323,7 @@ impl Table {
     }
 
     /// A work turn ends well with these changes.
-    pub fn works_with(&mut self, grant: &Grant, changed: Vec<ChangedPath>) {
+    pub fn works_changing(&mut self, grant: &Grant, changed: Vec<ChangedPath>) {
         self.report_changes(grant, None, changed, Ok(RoleAnswer::Work(work_answer())));
     }
 
