@@ -14,8 +14,8 @@ use roundtable_shared::spec::Spec;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
     AttemptFacts, BackendName, BackendOffer, ChangeKind, ChangedPath, Choice, CommitId, DecisionId, Dependants, EntryKind, Failure,
-    FailureKind, HeldLease, Introduction, LeasePhase, LeaseRef, LeftOut, Mode, Origin, Role, RunId, RunOptions, Severity, UnitId, Usage,
-    WorkerId,
+    FailureKind, HeldLease, Introduction, Issue, LeasePhase, LeaseRef, LeftOut, Mode, Origin, Role, RunId, RunOptions, Severity, UnitId,
+    Usage, WorkerId,
 };
 
 /// The table.
@@ -296,7 +296,17 @@ impl Table {
 
     pub fn reviews(&mut self, grant: &Grant, severity: Severity) {
         assert_eq!(grant.role, Role::Review);
-        let answer = ReviewAnswer { severity, summary: "seen".to_owned(), details: None, issues: Vec::new(), earlier: Vec::new() };
+        // It points at a line, so that it blocks in any round.
+        let issue = || Issue {
+            id: String::new(),
+            description: "seen".to_owned(),
+            severity,
+            file: Some("a.rs".to_owned()),
+            line: Some(1),
+            reproduced: None,
+        };
+        let issues = (severity != Severity::None).then(issue).into_iter().collect();
+        let answer = ReviewAnswer { severity, summary: "seen".to_owned(), details: None, issues, earlier: Vec::new() };
         self.report(grant, None, &[], Ok(RoleAnswer::Review(answer)));
     }
 
