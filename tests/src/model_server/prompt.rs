@@ -56,9 +56,10 @@ fn open_step(line: &str) -> Option<TurnSubtask> {
 /// `## Unit 2: Build the parser` and the line with what the rules say.
 fn assignable(prompt: &str) -> Vec<TurnUnit> {
     let mut units: Vec<TurnUnit> = Vec::new();
-    let mut open = false;
+    let (mut open, mut is_named) = (false, false);
     for line in prompt.lines() {
         if let Some((id, title)) = line.strip_prefix("## Unit ").and_then(|rest| rest.split_once(": ")) {
+            is_named = false;
             open = !title.ends_with("(does not run: leave it out)");
             if open {
                 units.push(TurnUnit {
@@ -75,7 +76,11 @@ fn assignable(prompt: &str) -> Vec<TurnUnit> {
             unit.unit_type = serde_json::from_value(Value::String(word)).unwrap_or_default();
             unit.writes = listed(rule, "Writes: ");
             unit.reads = listed(rule, "Reads: ");
+            is_named = unit.writes.is_empty();
             open = false;
+        } else if let (Some(named), true, Some(unit)) = (line.strip_prefix("Names, "), is_named, units.last_mut()) {
+            // Without anything better a model takes the paths the unit's own text names for what it will write.
+            unit.writes.extend(listed(named, ": "));
         }
     }
     units
