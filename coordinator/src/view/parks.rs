@@ -15,7 +15,13 @@ pub(super) fn parks(state: &State, fleet: &Fleet, now: Now, run: &Run, units: &[
         return Vec::new();
     }
     let of_run = state.parks.keys().filter(|key| key.model == run.model_of(&key.backend));
-    of_run.filter_map(|key| Some((key, parked(state, key, now)?))).take(PARKS_MAX).map(|found| park(fleet, now, found, units)).collect()
+    of_run.filter_map(|key| Some((key, told(state, key, now)?))).take(PARKS_MAX).map(|found| park(fleet, now, found, units)).collect()
+}
+
+/// The park of a key until a model has answered: one whose time has come still counts while nobody has tried, or it would seem to be over.
+fn told<'s>(state: &'s State, key: &ParkKey, now: Now) -> Option<(&'s Park, Parked)> {
+    let due = || state.parks.get(key).filter(|park| !park.answered).map(|park| (park, Parked::Until(park.until)));
+    parked(state, key, now).or_else(due)
 }
 
 fn park(fleet: &Fleet, now: Now, (key, (park, how)): (&ParkKey, (&Park, Parked)), units: &[UnitView]) -> ParkView {

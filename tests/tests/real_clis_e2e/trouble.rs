@@ -97,7 +97,7 @@ fn one_rate_limit_costs_seconds_and_is_said() {
     world.serve();
     world.join(&["--backend", "codex=1"]);
     let started = Instant::now();
-    world.orchctl(&RUN).expect(0).out_has(&["429 Too Many Requests", "again in"]);
+    world.orchctl(&RUN).expect(0).err_has(&["codex: 429 Too Many Requests on ", "again in", "codex is served again"]);
     assert!(started.elapsed() < Duration::from_secs(60), "it took {:?}", started.elapsed());
     assert_eq!(told(&attempts(&world, "1")), ["implement failed provider", "implement completed -", "review completed -"]);
     world.close();
@@ -112,7 +112,7 @@ fn a_wrong_model_is_out_on_that_worker_and_costs_no_unit() {
     std::fs::write(world.place.repo().join("roundtable.toml"), "[limits]\nno_worker = \"1s\"\npark_gone = \"1s\"\n").unwrap();
     world.serve();
     world.join(&["--backend", "codex=1"]);
-    world.orchctl(&RUN).expect(2).out_has(&["no-worker-codex", "The model does not exist"]);
+    world.orchctl(&RUN).expect(2).out_has(&["no-worker-codex"]).err_has(&["The model does not exist"]);
     let first = attempts(&world, "1");
     assert_eq!(told(&first), ["implement failed provider"], "{first:#?}");
     let workers = world.json(&["workers"]).to_string();
