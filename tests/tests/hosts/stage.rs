@@ -42,7 +42,12 @@ impl Stage {
 
     /// `orchctl run` of the project.
     pub fn run<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Process {
-        let run = self.sandbox.orchctl(self.repo.path(), ["run", "--mode", "deterministic", "--json"]).args(args);
+        self.run_in("deterministic", args)
+    }
+
+    /// The same in that mode.
+    pub fn run_in<'a>(&self, mode: &str, args: impl IntoIterator<Item = &'a str>) -> Process {
+        let run = self.sandbox.orchctl(self.repo.path(), ["run", "--mode", mode, "--json"]).args(args);
         run.args(["--spec"]).path(&self.spec).start()
     }
 

@@ -57,7 +57,8 @@ impl Waiting {
         let backend = stage.backend("play.json", &waits_for_leave());
         let workspace = stage.sandbox.path("ws");
         let worker = stage.sandbox.worker(["--name", "w", "--backend", &backend, "--workspace", workspace.to_str().unwrap()]);
-        let run = stage.run([]);
+        // Without an assignment agent, whose own events would be the first that cannot be written.
+        let run = stage.run_in("legacy", []);
         stage.wait_for_attempt("the agent to begin", "1", |attempt| !attempt["started_at"].is_null());
         Self { disk: None, stage, worker, run, workspace }
     }

@@ -146,7 +146,10 @@ impl OpenCodeStream {
         match field("message").as_str() {
             // Titles are made beside the turn.
             "stream error" if field("small") != "true" => {
-                let message = elide(&field("error.error"), EVENT_TEXT_BYTES_MAX).into_owned();
+                let message = match field("error.error") {
+                    said if said.trim().is_empty() => "its stream broke off".to_owned(),
+                    said => elide(&said, EVENT_TEXT_BYTES_MAX).into_owned(),
+                };
                 out.push(AgentEvent::Warning { text: format!("its provider refused: {message}") });
                 let kind = failure_kind(&message, None, None).unwrap_or(FailureKind::ProviderUnavailable);
                 self.transcript.on_counted_retry(kind, message);

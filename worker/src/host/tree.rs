@@ -150,6 +150,7 @@ impl Trees {
             return None;
         }
         let commit = Oid::try_from(&lease.start).ok()?;
+        // Which commit it had before stands with it.
         let old = Checkout { dir: home.join("tree"), private: home.join("private"), commit: commit.clone() };
         match git.recheckout(&old, &commit, &branch(lease)).await {
             Ok(checkout) => Some(checkout),

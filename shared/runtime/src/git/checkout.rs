@@ -50,6 +50,11 @@ impl Checkout {
         self.private.join("last-index")
     }
 
+    /// The commit whose files lie in the directory.
+    pub(super) fn commit_file(&self) -> PathBuf {
+        self.private.join("commit")
+    }
+
     /// Is there where the files lie as the commit has them, because its attributes ask for what git cannot do.
     fn plain_file(&self) -> PathBuf {
         self.private.join("plain")
@@ -99,6 +104,7 @@ impl Git {
     async fn fill(&self, checkout: &Checkout, branch: &RefName) -> Result<(), GitError> {
         let git = self.clone().with_work_tree(&checkout.dir, &checkout.index_file());
         remove_if_there(&checkout.plain_file()).await?;
+        remove_if_there(&checkout.commit_file()).await?;
         let arguments = ["--reset", "-u", checkout.commit.as_str()];
         match git.invoke("read-tree").args(arguments).long().run().await {
             // Attributes of the commit may ask for what git cannot do.
@@ -109,6 +115,7 @@ impl Git {
             }
             other => drop(other?),
         }
+        fs::write(checkout.commit_file(), checkout.commit.as_str()).await.map_err(GitError::io("checkout"))?;
         self.plant_disposable_git(checkout, branch).await
     }
 

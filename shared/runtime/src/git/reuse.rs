@@ -20,7 +20,10 @@ impl Git {
     /// The files (NUL-ended paths) of an ended attempt's directory that are in an index whose word can be taken for what `commit` wants there, that
     /// index being at its place then. Empty: nothing of the directory may stay.
     pub(super) async fn reusable(&self, old: &Checkout, commit: &Oid) -> Result<Vec<u8>, GitError> {
-        if old.is_plain().await? || !self.has_same_attributes(&old.commit, commit).await {
+        // By whose attributes the files lie there is what the directory itself says: whoever brings it may not know.
+        let was = fs::read_to_string(old.commit_file()).await.ok().and_then(|text| Oid::parse(&text).ok());
+        let Some(was) = was.filter(|was| was.as_str().len() == commit.as_str().len()) else { return Ok(Vec::new()) };
+        if old.is_plain().await? || !self.has_same_attributes(&was, commit).await {
             return Ok(Vec::new());
         }
         let first = self.listed(old, &old.index_file()).await?;
