@@ -101,7 +101,7 @@ fn a_run_survives_kills_of_all_its_processes() {
 fn a_worker_that_was_frozen_for_too_long_changes_nothing() {
     let world = World::new(10, 5);
     let mut fleet = Fleet::start(&world);
-    runs_on(&mut fleet.run, Duration::from_millis(1500));
+    fleet.workers[0].wait_for_stderr("role=implement");
     let frozen = fleet.workers[0].pid();
     fleet.workers[0].signal(Signal::STOP);
     println!("froze {frozen}");
