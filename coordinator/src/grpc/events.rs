@@ -10,7 +10,6 @@ use roundtable_shared::error::ErrorCode;
 use roundtable_shared::{AttemptKey, LeaseRef, WorkerId};
 use roundtable_store::segment::ChunkError;
 use roundtable_store::{Chunk, SegmentStore, Trouble};
-use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
@@ -26,6 +25,11 @@ const DURABLE_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Attempts of one stream that are remembered as answered; one told twice does no harm.
 const ANSWERED_MAX: usize = 1024;
+/// Where in an event its kind is looked for, bytes.
+const KIND_WITHIN: usize = 64;
+/// How the kinds of events that a model makes are written.
+const KINDS_OF_MODELS: [&[u8]; 5] =
+    [b"\"kind\":\"message\"", b"\"kind\":\"reasoning\"", b"\"kind\":\"exec\"", b"\"kind\":\"file_change\"", b"\"kind\":\"subtask\""];
 
 /// Acknowledgements to a worker.
 pub(super) type Acks = mpsc::Receiver<Result<v1::EventAck, Status>>;
@@ -88,12 +92,6 @@ struct Answered {
     told: HashSet<LeaseRef>,
 }
 
-/// What an event is.
-#[derive(Deserialize)]
-struct Kind {
-    kind: String,
-}
-
 impl Answered {
     /// The attempt of a chunk that shows for the first time that its model has answered.
     fn first(&mut self, chunk: &v1::EventChunk) -> Option<LeaseRef> {
@@ -109,10 +107,11 @@ impl Answered {
     }
 }
 
-/// Whether only a model that answers makes such an event; CLIs say hello, warn and print by themselves.
+/// Whether only a model that answers makes such an event; CLIs say hello, warn and print by themselves. An event's kind stands at its beginning: what a
+/// flood of output says is not read for it.
 fn is_of_model(event: &[u8]) -> bool {
-    let kind = serde_json::from_slice::<Kind>(event).map(|event| event.kind);
-    kind.is_ok_and(|kind| matches!(kind.as_str(), "message" | "reasoning" | "exec" | "file_change" | "subtask"))
+    let head = &event[..event.len().min(KIND_WITHIN)];
+    KINDS_OF_MODELS.iter().any(|kind| head.windows(kind.len()).any(|part| part == *kind))
 }
 
 async fn acknowledge(
