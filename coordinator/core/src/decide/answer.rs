@@ -39,7 +39,7 @@ pub(super) fn decide(
                 d.emit(run, Fact::BackendReplaced { wanted, used: backend });
             }
         }
-        (Some(unit), DecisionKind::Imported, Choice::Answer { .. }) => go_on_as_imported(d, run, unit),
+        (Some(unit), DecisionKind::Imported, Choice::Answer { .. }) => go_on(d, run, unit),
         (None, DecisionKind::CheckRedOnBase, Choice::GoOn) => d.emit(run, Fact::BaseChecked { result: BaseCheck::Waived }),
         _ => {}
     }
@@ -148,7 +148,7 @@ fn retry(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId) {
 }
 
 /// A blocked unit goes to its fix once its hold is free.
-pub(super) fn release_to_fix(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId) {
+fn release_to_fix(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId) {
     if d.unit(run, unit).state == UnitState::Blocked {
         d.emit(run, Fact::ReleaseSet { unit: unit.clone(), release: Some(Release::Fix) });
     }
@@ -172,8 +172,8 @@ fn resume(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, commit: Option<Commi
     d.emit(run, Fact::ReleaseSet { unit: unit.clone(), release: Some(Release::Review { work }) });
 }
 
-/// The unit an imported question was about goes on from where the state had it, once no other question about it is open.
-fn go_on_as_imported(d: &mut Deciding<'_>, run: &RunId, id: &UnitId) {
+/// The unit a question was about goes on from where it stood, with its fix, the review of its work or its first turn, once nothing else is asked about it.
+pub(super) fn go_on(d: &mut Deciding<'_>, run: &RunId, id: &UnitId) {
     let is_asked = d.run(run).decisions.values().any(|decision| decision.unit.as_ref() == Some(id));
     let unit = d.unit(run, id);
     if is_asked || unit.state != UnitState::Blocked || unit.release.is_some() {
@@ -201,7 +201,7 @@ fn give_owner(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, owner: BackendNa
         depends_on: Vec::new(),
     };
     d.emit(run, Fact::UnitReassigned { assignment: Box::new(assignment), by });
-    release_to_fix(d, run, unit);
+    go_on(d, run, unit);
 }
 
 fn snooze(d: &mut Deciding<'_>, run: &RunId, decision: &Decision) {

@@ -216,18 +216,20 @@ fn ask_as_imported(d: &mut Deciding<'_>, run: &RunId, decisions: &[ImportedDecis
             );
             continue;
         };
-        let has_owner = unit.owner.is_some();
+        let (has_owner, is_blocked) = (unit.owner.is_some(), unit.state == UnitState::Blocked);
         match KNOWN.into_iter().find(|kind| kind.id(Some(id.as_str())) == asked.id) {
             Some(DecisionKind::MissingOwnerAgent) if has_owner => {
                 d.notice(run, format!("decision {} of the imported state is settled: unit {id} has an owner", asked.id));
             }
-            Some(DecisionKind::MissingOwnerAgent) => {
+            Some(DecisionKind::MissingOwnerAgent) if !is_blocked => {
                 d.move_unit(run, id, UnitState::Blocked, Some("no owner".to_owned()));
                 raise(d, run, DecisionKind::MissingOwnerAgent, Some(id), None, asked.context.clone());
             }
+            // Another question about it has blocked it already.
+            Some(kind) if is_blocked => raise(d, run, kind, Some(id), None, asked.context.clone()),
             Some(kind) => block(d, run, id, Block { kind, reason: HUMAN.to_owned(), context: asked.context.clone() }),
             None => {
-                if unit.state != UnitState::Blocked {
+                if !is_blocked {
                     d.move_unit(run, id, UnitState::Blocked, Some(HUMAN.to_owned()));
                 }
                 raise_imported(d, run, asked);

@@ -111,7 +111,7 @@ pub(super) fn reassign(d: &mut Deciding<'_>, run: &RunId, assignment: Assignment
     let missing: DecisionId = DecisionKind::MissingOwnerAgent.id(Some(id.as_str()));
     if has_owner && d.is_open(run, &missing) {
         super::withdraw(d, run, &missing, "it has an owner now");
-        answer::release_to_fix(d, run, &id);
+        answer::go_on(d, run, &id);
     }
 }
 

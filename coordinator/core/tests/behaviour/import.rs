@@ -1,8 +1,9 @@
 //! Half-finished units of another tool may overlap; here two never hold the same.
 
-use roundtable_core::command::{Command, ImportedUnit};
+use roundtable_core::command::{Command, Imported, ImportedDecision, ImportedUnit};
 use roundtable_shared::answer::Proposal;
-use roundtable_shared::{Choice, Criticality, FailureKind, Mode, RunOptions, Severity, UnitState, UnitType};
+use roundtable_shared::time::WallMs;
+use roundtable_shared::{Choice, Criticality, FailureKind, Mode, Priority, Role, RunOptions, Severity, UnitState, UnitType};
 
 use crate::table::{Table, options};
 
@@ -127,4 +128,49 @@ fn what_a_person_ended_stays_ended() {
     table.schedule();
     table.integrate();
     assert_eq!(table.run().ended.as_ref().map(|ended| ended.exit), Some(1));
+}
+
+/// A state of these units that asks so, of a unit or of the run as a whole.
+fn asking(units: &[(&str, ImportedUnit)], asked: &[(&str, Option<&str>)]) -> Table {
+    let decision = |(id, unit): &(&str, Option<&str>)| ImportedDecision {
+        id: (*id).into(),
+        unit: unit.map(Into::into),
+        priority: Priority::High,
+        context: "which one?".to_owned(),
+        options: vec!["this".to_owned(), "that".to_owned()],
+        created_at: WallMs::default(),
+    };
+    let units = units.iter().map(|(id, unit)| ((*id).into(), unit.clone())).collect();
+    let imported = Imported { units, decisions: asked.iter().map(decision).collect(), ..Imported::default() };
+    let mut table = Table::new();
+    table.submit(TWO, RunOptions { mode: Mode::Legacy, ..options() }, Some(imported));
+    table.join("w", &[("codex", 2), ("codex-review", 2)]);
+    table
+}
+
+fn open(table: &Table) -> Vec<String> {
+    table.run().decisions.keys().map(ToString::to_string).collect()
+}
+
+/// What a state calls blocked starts over, whatever it asks: then there is no fix to release it to.
+#[test]
+fn a_unit_that_starts_over_goes_on_once_it_is_given_an_owner() {
+    let blocked = ImportedUnit { owner_agent: None, fix_attempts: 0, ..imported("blocked", &[], &[]) };
+    let mut table = asking(&[("1", blocked)], &[("missing-owner-agent-1", Some("1"))]);
+    assert_eq!((table.unit("1").state, open(&table)), (UnitState::Blocked, vec!["missing-owner-agent-1".to_owned()]));
+    table.decide("missing-owner-agent-1", Choice::Assign { owner: "codex".into() });
+    assert_eq!(table.unit("1").state, UnitState::NotStarted);
+    assert_eq!(table.go_one("1").role, Role::Implement);
+}
+
+#[test]
+fn a_unit_that_two_questions_are_about_waits_for_both_answers() {
+    let unit = || [("1", ImportedUnit { fix_attempts: 0, ..imported("not_started", &[], &[]) })];
+    let mut table = asking(&unit(), &[("this-first", Some("1")), ("that-too", Some("1"))]);
+    table.decide("this-first", Choice::Answer { option: "this".to_owned() });
+    assert_eq!((table.unit("1").state, open(&table)), (UnitState::Blocked, vec!["that-too".to_owned()]));
+    table.decide("that-too", Choice::Answer { option: "that".to_owned() });
+    assert_eq!(table.unit("1").state, UnitState::NotStarted);
+    let table = asking(&unit(), &[("this-first", Some("1")), ("quarantine-1", Some("1")), ("breach-1", Some("1"))]);
+    assert_eq!(open(&table), ["breach-1", "quarantine-1", "this-first"], "none is dropped");
 }
