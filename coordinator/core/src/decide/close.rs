@@ -36,7 +36,8 @@ pub(super) fn finish_ending(d: &mut Deciding<'_>, run: &RunId) {
 /// Every unit that runs is at its end: hear the orchestrator, make the closing commit, end.
 pub(super) fn end_when_done(d: &mut Deciding<'_>, run: &RunId) {
     let now = d.run(run);
-    if now.stage != Stage::Working || !now.is_done() || !now.train.flights.is_empty() || now.halted.is_some() {
+    let may_end = now.stage == Stage::Working && now.is_done() && now.train.flights.is_empty() && now.halted.is_none();
+    if !may_end || now.is_asked_as_a_whole() {
         return;
     }
     if consult::is_owed_at_end(now) {

@@ -88,7 +88,7 @@ pub fn standing(state: &State, run: &Run) -> Standing {
     if decisions && is_stuck(run) { Standing::Waiting } else { Standing::Running }
 }
 
-/// Whether every unit that is not at its end waits, directly or not, for a decision.
+/// Whether every unit that is not at its end, or that end itself, waits for a decision, directly or not.
 fn is_stuck(run: &Run) -> bool {
     let open: Vec<&Unit> = run.in_order().filter(|unit| !unit.is_settled_for_others()).collect();
     let mut stuck: BTreeSet<usize> = open.iter().filter(|unit| waits_for_a_person(run, unit)).map(|unit| unit.position).collect();
@@ -103,7 +103,7 @@ fn is_stuck(run: &Run) -> bool {
         }
         stuck.extend(more);
     }
-    !open.is_empty() && open.iter().all(|unit| stuck.contains(&unit.position))
+    if open.is_empty() { run.is_asked_as_a_whole() } else { open.iter().all(|unit| stuck.contains(&unit.position)) }
 }
 
 /// Whether a decision itself holds the unit.

@@ -7,7 +7,8 @@ use roundtable_shared::answer::Proposal;
 use roundtable_shared::spec::{Plan as Outline, Spec};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
-    AttemptNo, BackendName, BlockedItem, CommitId, Decision, DecisionId, DeferredFix, RunId, RunOptions, Seat, UnitId, UnitState, Usage,
+    AttemptNo, BackendName, BlockedItem, CommitId, Decision, DecisionId, DecisionKind, DeferredFix, RunId, RunOptions, Seat, UnitId,
+    UnitState, Usage,
 };
 use serde::{Deserialize, Serialize};
 
@@ -384,6 +385,11 @@ impl Run {
     /// Whether every unit that runs has come to its end.
     pub fn is_done(&self) -> bool {
         self.units().all(Unit::is_settled_for_others)
+    }
+
+    /// Whether a person is asked something about the run as a whole that an imported state brought along: no unit waits for the answer, its end does.
+    pub fn is_asked_as_a_whole(&self) -> bool {
+        self.decisions.values().any(|decision| decision.kind == DecisionKind::Imported && decision.unit.is_none())
     }
 
     /// Units that are to be assigned anew and still can be.

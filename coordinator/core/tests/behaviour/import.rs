@@ -1,6 +1,7 @@
 //! Half-finished units of another tool may overlap; here two never hold the same.
 
 use roundtable_core::command::{Command, Imported, ImportedDecision, ImportedUnit};
+use roundtable_core::schedule::{Standing, standing};
 use roundtable_shared::answer::Proposal;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{Choice, Criticality, FailureKind, Mode, Priority, Role, RunOptions, Severity, UnitState, UnitType};
@@ -173,4 +174,16 @@ fn a_unit_that_two_questions_are_about_waits_for_both_answers() {
     assert_eq!(table.unit("1").state, UnitState::NotStarted);
     let table = asking(&unit(), &[("this-first", Some("1")), ("quarantine-1", Some("1")), ("breach-1", Some("1"))]);
     assert_eq!(open(&table), ["breach-1", "quarantine-1", "this-first"], "none is dropped");
+}
+
+#[test]
+fn a_question_about_the_run_as_a_whole_is_answered_before_its_end() {
+    let done = |id| (id, imported("completed", &[], &[]));
+    let mut table = asking(&[done("1"), done("2")], &[("choose", None)]);
+    table.schedule();
+    let stands = |table: &Table| standing(&table.core.state, table.run());
+    assert_eq!((open(&table), stands(&table)), (vec!["choose".to_owned()], Standing::Waiting));
+    table.decide("choose", Choice::Answer { option: "that".to_owned() });
+    table.integrate();
+    assert_eq!(stands(&table), Standing::Complete);
 }
