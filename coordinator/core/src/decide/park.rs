@@ -138,8 +138,9 @@ fn tell_mended(d: &mut Deciding<'_>, attempt: &AttemptKey) {
     let Some(of) = d.state().attempt(attempt) else { return };
     let (id, backend) = (of.worker.clone(), of.backend.clone());
     if let Some(worker) = d.fleet.workers.get_mut(&id) {
-        let same = worker.offers.values_mut().filter(|other| login_of(&other.offer.name) == login_of(&backend));
-        same.for_each(|other| other.refused = None);
+        let has_served =
+            |other: &Offer| other.offer.name == backend || (login_of(&other.offer.name) == login_of(&backend) && !other.is_misconfigured());
+        worker.offers.values_mut().filter(|other| has_served(other)).for_each(|other| other.refused = None);
     }
     let run = d.run(&attempt.run);
     let complaint = where_not(run, d.fleet, &id, &backend);

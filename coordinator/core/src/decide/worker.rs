@@ -213,7 +213,7 @@ pub(super) fn backend_changed(d: &mut Deciding<'_>, id: &WorkerId, session: u64,
     let is_mended = was_out && offer.unavailable.is_empty();
     let refused = worker.offers.get(&name).and_then(|known| known.refused.clone()).filter(|_| !offer.unavailable.is_empty());
     if offer.unavailable.is_empty() {
-        let others = worker.offers.values_mut().filter(|other| other.offer.shares_login(&offer));
+        let others = worker.offers.values_mut().filter(|other| other.offer.shares_login(&offer) && !other.is_misconfigured());
         others.for_each(|other| *other = Offer::new(other.offer.clone()));
     }
     worker.offers.insert(name.clone(), Offer { refused, ..Offer::new(offer) });

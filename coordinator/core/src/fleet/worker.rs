@@ -146,6 +146,11 @@ impl Offer {
         Self { offer, parked_until_ms: None, refused: None }
     }
 
+    /// Whether it was refused for what is configured for it, of which a login that works says nothing.
+    pub fn is_misconfigured(&self) -> bool {
+        self.refused.as_ref().is_some_and(|refused| refused.kind == FailureKind::Misconfigured)
+    }
+
     /// Whether it can be used, parks of its account aside.
     pub fn is_usable(&self, now: Now) -> bool {
         self.offer.unavailable.is_empty() && self.parked_until_ms.is_none_or(|until| until <= now.mono_ms) && self.offer.slots > 0

@@ -1,6 +1,6 @@
 //! A backend nobody can be given: what is asked, and what is offered in its place.
 
-use roundtable_shared::{Decision, FailureKind};
+use roundtable_shared::{BackendName, Decision, FailureKind, WorkerId};
 
 use crate::table::{Table, options};
 
@@ -48,4 +48,20 @@ fn a_backend_that_is_set_up_wrongly_is_out_on_that_worker_alone_and_no_unit_pays
     table.offers_again("wrong", "codex");
     let review = table.go();
     assert!(!review.is_empty(), "a good probe brings it back");
+}
+
+/// Reviewers use the login of their CLI, and a model of their own.
+#[test]
+fn a_login_that_works_says_nothing_of_a_wrong_model_beside_it() {
+    let mut table = Table::with(ONE, options());
+    table.join("w", &[("codex", 1), ("codex-review", 1)]);
+    let work = table.go_one("1");
+    table.works(&work, &["a.rs"]);
+    let review = table.go_one("1");
+    table.breaks(&review, FailureKind::Misconfigured);
+    table.offers_again("w", "codex");
+    let offers = &table.core.fleet.workers[&WorkerId::from("w")].offers;
+    let refused = &offers[&BackendName::from("codex-review")].refused;
+    assert_eq!(refused.as_ref().map(|refused| &refused.kind), Some(&FailureKind::Misconfigured));
+    assert!(offers[&BackendName::from("codex")].refused.is_none());
 }
