@@ -76,7 +76,7 @@ fn refuse_on_worker(d: &mut Deciding<'_>, attempt: &AttemptKey, kind: &FailureKi
     let Some(of) = d.state().attempt(attempt) else { return };
     let (id, backend) = (of.worker.clone(), of.backend.clone());
     let until = d.now.mono_ms.saturating_add(d.run(&attempt.run).options.limits.park_probe_ms);
-    let refused = Refused { kind: kind.clone(), reason: reason.to_owned() };
+    let refused = Refused { kind: kind.clone(), reason: reason.to_owned(), model: of.model.clone() };
     if let Some(worker) = d.fleet.workers.get_mut(&id)
         && let Some(offer) = worker.offers.get(&backend).map(|offer| offer.offer.clone())
     {
@@ -103,9 +103,12 @@ pub(crate) fn refusal(run: &Run, fleet: &Fleet, worker: &WorkerId, backend: &Bac
     };
     if refused.kind != FailureKind::Auth {
         let worker = fleet.name_of(worker);
-        return format!(
-            "{backend} cannot be used on worker {worker}: {says}; correct its model, arguments or configuration there (`worker doctor` checks it)"
-        );
+        let what = match refused.model.as_str() {
+            "" => "its model, arguments or configuration there".to_owned(),
+            // Nobody finds that in the configuration of the worker.
+            model => format!("the model its run asks for ({model}) and run again, or its arguments or configuration there"),
+        };
+        return format!("{backend} cannot be used on worker {worker}: {says}; correct {what} (`worker doctor` checks it)");
     }
     let login = login_command(backend).map_or_else(|| "log in with its CLI".to_owned(), |command| format!("`{command}`"));
     let then = if run.options.embedded { "then run again" } else { "there; it is tried again by itself" };

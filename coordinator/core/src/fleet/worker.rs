@@ -79,6 +79,8 @@ pub struct Refused {
     pub kind: FailureKind,
     /// In the words of its CLI.
     pub reason: String,
+    /// The model a run had asked for; empty = the backend's own.
+    pub model: String,
 }
 
 impl Worker {

@@ -1,6 +1,6 @@
 //! A backend nobody can be given: what is asked, and what is offered in its place.
 
-use roundtable_shared::{BackendName, Decision, FailureKind, WorkerId};
+use roundtable_shared::{BackendName, Decision, FailureKind, RunOptions, WorkerId};
 
 use crate::table::{Table, options};
 
@@ -64,4 +64,15 @@ fn a_login_that_works_says_nothing_of_a_wrong_model_beside_it() {
     let refused = &offers[&BackendName::from("codex-review")].refused;
     assert_eq!(refused.as_ref().map(|refused| &refused.kind), Some(&FailureKind::Misconfigured));
     assert!(offers[&BackendName::from("codex")].refused.is_none());
+}
+
+#[test]
+fn a_model_that_the_run_asks_for_is_named_where_it_is_refused() {
+    let models = [(BackendName::from("codex"), "gpt-wrong".to_owned())].into();
+    let mut table = Table::with(ONE, RunOptions { models, ..options() });
+    table.join("w", &[("codex", 1)]);
+    let work = table.go_one("1");
+    table.breaks(&work, FailureKind::Misconfigured);
+    let text = "codex cannot be used on worker w: no; correct the model its run asks for (gpt-wrong) and run again";
+    assert!(table.run().notices.iter().any(|notice| notice.text.starts_with(text)), "{:?}", table.run().notices);
 }
