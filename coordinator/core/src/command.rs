@@ -5,7 +5,7 @@ use roundtable_shared::spec::{Plan, Spec};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
     AttemptFacts, BackendName, BackendOffer, ChangedPath, Choice, CommitId, Criticality, DecisionId, Dependants, HeldLease, Introduction,
-    LeaseRef, Mode, RunId, RunOptions, UnitId, WorkerId,
+    LeaseRef, Mode, RunId, RunOptions, TaskId, UnitId, WorkerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -368,6 +368,8 @@ pub enum ShellAnswer {
         tip: CommitId,
         /// The attempt's commit it was prepared of.
         of: CommitId,
+        /// Boxes it ticks.
+        ticks: Vec<TaskId>,
         /// What came out.
         result: Prepared,
     },

@@ -21,8 +21,9 @@ struct RunPaths {
 
 pub(super) async fn prepare(parts: Parts, asked: PrepareIntegration) {
     let (run, unit, tip, of) = (asked.run.clone(), asked.unit.clone(), asked.tip.clone(), asked.commit.clone());
+    let ticks = asked.ticks.clone();
     let said = match prepared(&parts, asked).await {
-        Ok(result) => ShellAnswer::IntegrationPrepared { run, unit, tip, of, result },
+        Ok(result) => ShellAnswer::IntegrationPrepared { run, unit, tip, of, ticks, result },
         Err(error) => failed(run, Some(unit), "the integration could not be prepared", &error),
     };
     conclude(&parts, said).await;

@@ -422,7 +422,14 @@ impl World {
                 } else {
                     Prepared::Clean { commit: self.new_commit(), changed: unit.changed.iter().map(|path| changed(path)).collect() }
                 };
-                self.shell(ShellAnswer::IntegrationPrepared { run: asked.run, unit: asked.unit, tip: asked.tip, of: asked.commit, result });
+                self.shell(ShellAnswer::IntegrationPrepared {
+                    run: asked.run,
+                    unit: asked.unit,
+                    tip: asked.tip,
+                    of: asked.commit,
+                    ticks: asked.ticks,
+                    result,
+                });
             }
             Effect::MoveBranch { run, new, .. } => self.shell(ShellAnswer::BranchMoved { run, tip: new }),
             Effect::MergeWithTip { run, unit, tip, commit, .. } => {

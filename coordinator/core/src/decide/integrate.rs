@@ -86,11 +86,18 @@ pub(super) fn preparation(run: &Run, flight: &InFlight) -> Option<Effect> {
     })))
 }
 
-/// The shell's answer; one that no longer fits is ignored, such as a late one about work or a candidate ahead that has been replaced since.
-pub(super) fn prepared(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, (tip, of): (&CommitId, &CommitId), result: Prepared) {
+/// The shell's answer; one that no longer fits is ignored, such as a late one about work or a candidate ahead that has been replaced since, or with the
+/// box of one ahead that has left.
+pub(super) fn prepared(
+    d: &mut Deciding<'_>,
+    run: &RunId,
+    unit: &UnitId,
+    (tip, of, ticks): (&CommitId, &CommitId, &[TaskId]),
+    result: Prepared,
+) {
     let Some(flight) = d.state().run(run).and_then(|run| run.train.flight(unit)) else { return };
     let is_current = d.state().unit(run, unit).and_then(|unit| unit.accepted.as_ref()).is_some_and(|work| work.commit == *of);
-    if !is_current {
+    if !is_current || flight.ticks.as_slice() != ticks {
         return;
     }
     if flight.alone.as_ref().is_some_and(|alone| alone.commit.is_none() && alone.tip == *tip) {

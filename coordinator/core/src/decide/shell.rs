@@ -24,8 +24,8 @@ pub(super) fn answer(d: &mut Deciding<'_>, answer: ShellAnswer) {
                 attempt::lose(d, &lease.key, cause, &reason);
             }
         }
-        ShellAnswer::IntegrationPrepared { run, unit, tip, of, result } => {
-            unless_stale(d, &run, Some(&unit), |d| integrate::prepared(d, &run, &unit, (&tip, &of), result));
+        ShellAnswer::IntegrationPrepared { run, unit, tip, of, ticks, result } => {
+            unless_stale(d, &run, Some(&unit), |d| integrate::prepared(d, &run, &unit, (&tip, &of, ticks.as_slice()), result));
         }
         ShellAnswer::BranchMoved { run, tip } => unless_stale(d, &run, None, |d| land::branch_moved(d, &run, &tip)),
         ShellAnswer::Merged { run, unit, tip, of, result } => {

@@ -53,6 +53,6 @@ fn a_late_preparation_of_work_since_replaced_is_not_taken() {
     table.reviews(&review, Severity::None);
     assert_eq!(table.run().train.flights.len(), 1);
     let result = Prepared::Clean { commit: table.commit(), changed: Vec::new() };
-    table.shell(ShellAnswer::IntegrationPrepared { run: run_id(), unit: "1".into(), tip, of: first, result });
+    table.shell(ShellAnswer::IntegrationPrepared { run: run_id(), unit: "1".into(), tip, of: first, ticks: Vec::new(), result });
     assert_eq!(table.run().train.flights[0].candidate, None);
 }

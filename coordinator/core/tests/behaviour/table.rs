@@ -387,6 +387,7 @@ impl Table {
                         unit: asked.unit,
                         tip: asked.tip,
                         of: asked.commit,
+                        ticks: asked.ticks,
                         result,
                     });
                 }

@@ -307,7 +307,14 @@ fn a_conflict_with_the_one_ahead_counts_at_the_head_only() {
     table.integrate_but(|effect| matches!(effect, Effect::PrepareIntegration(asked) if asked.unit.as_str() == "2"));
     let asked = preparations(&table).remove(0);
     table.effects.clear();
-    table.shell(ShellAnswer::IntegrationPrepared { run: run_id(), unit: "2".into(), tip: asked.tip, of: asked.commit, result: conflict() });
+    table.shell(ShellAnswer::IntegrationPrepared {
+        run: run_id(),
+        unit: "2".into(),
+        tip: asked.tip,
+        of: asked.commit,
+        ticks: asked.ticks,
+        result: conflict(),
+    });
     assert_eq!(train(&table), ["1", "2"], "nobody is prepared on what is not there");
     assert_eq!(why(&table, "2"), ["in the train, 2nd of 2; it conflicts with what is ahead of it; unit 1 comes first"]);
     assert!(why(&table, "3")[0].starts_with("joins the train once unit 2"), "{:?}", why(&table, "3"));
@@ -316,7 +323,14 @@ fn a_conflict_with_the_one_ahead_counts_at_the_head_only() {
     assert_eq!((preparations(&table).len(), table.unit("2").state), (1, UnitState::FinalReview));
     let asked = preparations(&table).remove(0);
     table.effects.clear();
-    table.shell(ShellAnswer::IntegrationPrepared { run: run_id(), unit: "2".into(), tip: asked.tip, of: asked.commit, result: conflict() });
+    table.shell(ShellAnswer::IntegrationPrepared {
+        run: run_id(),
+        unit: "2".into(),
+        tip: asked.tip,
+        of: asked.commit,
+        ticks: asked.ticks,
+        result: conflict(),
+    });
     assert_eq!(table.unit("2").state, UnitState::FixRequired, "at the head it counts");
     finish(&mut table);
     assert_eq!(completed(&table), ["3"]);
@@ -329,7 +343,14 @@ fn what_does_not_lie_in_its_manifest_counts_at_the_head_only() {
     let asked = preparations(&table).remove(0);
     table.effects.clear();
     let result = Prepared::Clean { commit: table.commit(), changed: vec![changed("f1.rs")] };
-    table.shell(ShellAnswer::IntegrationPrepared { run: run_id(), unit: "2".into(), tip: asked.tip, of: asked.commit, result });
+    table.shell(ShellAnswer::IntegrationPrepared {
+        run: run_id(),
+        unit: "2".into(),
+        tip: asked.tip,
+        of: asked.commit,
+        ticks: asked.ticks,
+        result,
+    });
     assert_eq!(table.unit("2").state, UnitState::FinalReview);
     let running = checks(&mut table);
     green(&mut table, &running["1"]);
@@ -431,13 +452,54 @@ fn boxes_of_empty_ones_ride_on_the_next_commit_and_an_empty_one_completes_in_its
     assert_eq!(completed(&table), ["1", "2", "3", "4"]);
 }
 
+#[test]
+fn a_late_preparation_with_the_box_of_one_that_has_left_is_not_taken() {
+    let text = "- [ ] 1. Write a\n  - _writes: f1.rs_\n- [ ] 2. Read it\n  - _reads: f9.rs_\n";
+    let mut table = Table::with_boxes(text, checked());
+    table.join("w", &[("codex", 4), ("codex-review", 4), ("check", 4)]);
+    let grants = table.go();
+    let of = |unit: Option<&str>| grants.iter().find(|grant| grant.lease.key.unit == unit.map(Into::into)).expect("granted").clone();
+    green(&mut table, &of(None));
+    table.works(&of(Some("2")), &[]);
+    table.works(&of(Some("1")), &["f1.rs"]);
+    let review = table.go_one("1");
+    table.reviews(&review, Severity::None);
+    assert_eq!(train(&table), ["2", "1"]);
+    let asked = preparations(&table).remove(0);
+    assert_eq!(asked.ticks.iter().map(ToString::to_string).collect::<Vec<_>>(), ["1", "2"]);
+    table.effects.clear();
+    // 2 made no commit: without it, 1 goes on the same tip, and ticks its own box alone.
+    table.act(Act::Skip { unit: "2".into(), dependants: Dependants::GoOn });
+    let again = preparations(&table).remove(0);
+    assert_eq!((&again.tip, &again.commit, again.ticks.len()), (&asked.tip, &asked.commit, 1));
+    let result = Prepared::Clean { commit: table.commit(), changed: vec![changed("f1.rs")] };
+    table.shell(ShellAnswer::IntegrationPrepared {
+        run: run_id(),
+        unit: "1".into(),
+        tip: asked.tip,
+        of: asked.commit,
+        ticks: asked.ticks,
+        result,
+    });
+    assert_eq!(table.run().train.flights[0].candidate, None);
+    finish(&mut table);
+    assert_eq!(completed(&table), ["1"]);
+}
+
 /// The next preparation is done, and nothing else.
 fn prepare_one(table: &mut Table) {
     let asked = preparations(table).remove(0);
     let at = table.effects.iter().position(|effect| matches!(effect, Effect::PrepareIntegration(_))).expect("one is asked for");
     table.effects.remove(at);
     let result = Prepared::Clean { commit: table.commit(), changed: vec![changed(&format!("f{}.rs", asked.unit))] };
-    table.shell(ShellAnswer::IntegrationPrepared { run: run_id(), unit: asked.unit, tip: asked.tip, of: asked.commit, result });
+    table.shell(ShellAnswer::IntegrationPrepared {
+        run: run_id(),
+        unit: asked.unit,
+        tip: asked.tip,
+        of: asked.commit,
+        ticks: asked.ticks,
+        result,
+    });
 }
 
 #[test]

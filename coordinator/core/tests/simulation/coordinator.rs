@@ -422,7 +422,14 @@ impl World {
                 let result = self.repository.prepare(&asked, conflicts);
                 self.answer(
                     life,
-                    ShellAnswer::IntegrationPrepared { run: asked.run, unit: asked.unit, tip: asked.tip, of: asked.commit, result },
+                    ShellAnswer::IntegrationPrepared {
+                        run: asked.run,
+                        unit: asked.unit,
+                        tip: asked.tip,
+                        of: asked.commit,
+                        ticks: asked.ticks,
+                        result,
+                    },
                 );
             }
             Effect::MoveBranch { run, old, new } => {
