@@ -47,7 +47,7 @@ pub struct UnitBrief {
     pub criticality: Criticality,
     /// Detail lines of the top-level task, verbatim.
     pub details: Vec<String>,
-    /// Questions about it that a person has answered, with the answers.
+    /// Questions about it that a person has answered in words, with the answers.
     pub decided: Vec<String>,
     /// Its subtasks in document order; empty for a unit without any.
     pub steps: Vec<StepBrief>,

@@ -1,7 +1,7 @@
 //! What people decide: imported fixes without an owner, answers to decisions, what follows from them.
 
 use roundtable_core::command::Act;
-use roundtable_shared::{Choice, Role, UnitId};
+use roundtable_shared::{Choice, Dependants, Role, UnitId};
 use serde_json::json;
 
 use super::world::*;
@@ -83,6 +83,21 @@ fn an_imported_question_we_know_by_its_id_has_our_options() {
         assert!(world.decisions()[0].keywords.iter().any(|word| word == "retry"), "{id}");
         assert_eq!(world.decide(id, Choice::Retry).play().exit(), 0, "{id}");
     }
+}
+
+/// An agent that asks what is wanted is told what the person says to it.
+#[test]
+fn the_note_of_an_answer_stands_in_the_next_prompts_of_the_unit() {
+    let asks = answers(json!({ "status": "failed", "refusal": "underspecified", "error": "which of the two formats?" }));
+    let world = plan(TWO).start().script("1", Role::Implement, [asks]).play();
+    assert_eq!((world.exit(), world.decisions()[0].id.as_str()), (2, "failed-subtask-1"));
+    let note = Some("take the second one".to_owned());
+    let retry = Act::Decide { id: "failed-subtask-1".into(), choice: Choice::Retry, dependants: Dependants::GoOn, note };
+    let world = world.act(retry).play();
+    assert_eq!(world.exit(), 0);
+    let told = &world.told("1", Role::Implement)[1].text;
+    assert!(told.contains("take the second one") && told.contains("which of the two formats?"), "{told}");
+    assert!(!world.told("2", Role::Implement)[0].text.contains("take the second one"));
 }
 
 #[test]

@@ -167,7 +167,7 @@ pub struct Answer {
     /// What becomes of dependants, for `skip`.
     #[serde(default)]
     pub dependants: Dependants,
-    /// A note for the record.
+    /// A note for the record, and for the agents of the unit.
     #[serde(default)]
     pub note: Option<String>,
     /// Who answered (identity of the certificate).

@@ -37,7 +37,7 @@ pub(super) fn unit_brief(run: &Run, unit: &Unit, facts: &PromptFacts) -> Option<
     })
 }
 
-/// What an imported state asked about the unit, and what a person has answered.
+/// What a person has answered to questions about the unit, in words: the option chosen of an imported one, and the note given with any.
 fn decided(run: &Run, unit: &Unit) -> Vec<String> {
     let about = run.answered.values().filter(|decision| decision.unit.as_ref() == Some(&unit.id));
     let answered = about.filter_map(|decision| match decision.answer.as_ref()? {
@@ -45,7 +45,7 @@ fn decided(run: &Run, unit: &Unit) -> Vec<String> {
             let note = note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
             Some(format!("{}\nAnswer: {option}{note}", decision.context))
         }
-        _ => None,
+        Answer { note, .. } => note.as_ref().map(|note| format!("{note}\n(said to: {})", decision.context)),
     });
     answered.collect()
 }
