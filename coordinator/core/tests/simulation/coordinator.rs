@@ -7,7 +7,7 @@ use std::sync::Arc;
 use roundtable_core::command::{Command, Report, RoleAnswer, ShellAnswer};
 use roundtable_core::effect::{Effect, Grant, Start};
 use roundtable_core::invariants::{self, Violation};
-use roundtable_core::state::{Attempt, BaseCheck, Stage};
+use roundtable_core::state::{Attempt, BaseCheck, Plan, Stage};
 use roundtable_core::transition::Fact;
 use roundtable_core::{Batch, Core, Entropy, Pending, Rejection, Reply, Transition, Verdict};
 use roundtable_shared::{AttemptKey, CommitId, Finding, LeaseRef, Role, RunId, Seat, UnitId, WorkerId};
@@ -138,11 +138,12 @@ impl World {
         for (command, reply) in queue {
             batch.decide(&mut coordinator.core, command, reply, now, &mut coordinator.entropy);
         }
-        break_memory(&mut coordinator.core, sabotage);
+        let forgotten = break_memory(&mut coordinator.core, sabotage);
         let rests = sabotage == Sabotage::None && !coordinator.core.is_schedule_due(now);
         let before = rests.then(|| (coordinator.core.clone(), coordinator.entropy.clone()));
         let looked = batch.schedule(&mut coordinator.core, now, &mut coordinator.entropy);
         remember_holds(&mut coordinator.core, sabotage);
+        remember_order(&mut coordinator.core, forgotten);
         let (pending, looked_ms) = (batch.close(&coordinator.core), coordinator.looked_ms);
         if looked {
             coordinator.looked_ms = now.mono_ms;
@@ -555,17 +556,30 @@ impl World {
     }
 }
 
-/// Makes the core forget, to see whether anybody notices.
-fn break_memory(core: &mut Core, sabotage: Sabotage) {
+/// Makes the core forget, to see whether anybody notices. Gives the plans whose order is forgotten, as they were.
+fn break_memory(core: &mut Core, sabotage: Sabotage) -> Vec<(RunId, Plan)> {
+    let mut forgotten = Vec::new();
     if !matches!(sabotage, Sabotage::ForgetHolds | Sabotage::ForgetOrder) {
-        return;
+        return forgotten;
     }
-    for run in core.state.runs.values_mut() {
-        let plan = &mut Arc::make_mut(run).plan;
+    for (id, run) in &mut core.state.runs {
+        let run = Arc::make_mut(run);
         if sabotage == Sabotage::ForgetHolds {
-            plan.holders.clear();
-        } else {
-            plan.needs.iter_mut().chain(&mut plan.hazards).for_each(Vec::clear);
+            run.plan.holders.clear();
+        } else if run.stage == Stage::Working {
+            forgotten.push((id.clone(), run.plan.clone()));
+            run.plan.needs.iter_mut().chain(&mut run.plan.hazards).for_each(Vec::clear);
+        }
+    }
+    forgotten
+}
+
+/// The order is forgotten by the scheduler only: a plan that is made without it would be wrong before anything starts.
+fn remember_order(core: &mut Core, forgotten: Vec<(RunId, Plan)>) {
+    for (id, plan) in forgotten {
+        if let Some(run) = core.state.runs.get_mut(&id) {
+            let now = &mut Arc::make_mut(run).plan;
+            (now.needs, now.hazards) = (plan.needs, plan.hazards);
         }
     }
 }

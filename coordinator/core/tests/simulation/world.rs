@@ -35,7 +35,7 @@ pub enum Sabotage {
     StaleAsCurrent,
     /// The core forgets who holds what before it schedules.
     ForgetHolds,
-    /// The core forgets dependencies and hazards before it schedules.
+    /// The core forgets dependencies and hazards while it schedules.
     ForgetOrder,
     /// Answers go out before the append, and the append never happens.
     AnswerEarly,
