@@ -176,3 +176,16 @@ fn a_halted_run_says_how_to_go_on() {
     let running = plan(TWO).mode(Mode::Legacy).start().grant().summary();
     assert_eq!(running.next, ["orchctl status ledger-k3v9q2 --watch", "orchctl wait ledger-k3v9q2"]);
 }
+
+/// Nobody has found out yet whether the provider serves again: what waited for it would else seem to wait for nothing.
+#[test]
+fn a_park_whose_time_has_come_is_told_until_somebody_has_tried() {
+    let refused = fails(FailureKind::RateLimit { retry_after_ms: None });
+    let mut world = plan("- [ ] 1. Only\n").start().script("1", Role::Implement, [refused]).grant().play_one();
+    let told = |world: &World| world.status().parks.into_iter().map(|park| park.goes_on).collect::<Vec<_>>();
+    assert!(told(&world)[0].starts_with("again in "), "{:?}", told(&world));
+    world.pass(16_000);
+    assert_eq!(told(&world), ["again with the next attempt that needs it"]);
+    let world = world.play();
+    assert_eq!((world.exit(), told(&world)), (0, Vec::new()));
+}

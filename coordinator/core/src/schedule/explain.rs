@@ -203,7 +203,7 @@ pub fn goes_on(how: &Parked, now: Now) -> String {
         Parked::Until(until) => {
             let seconds = until.since(now.wall).div_ceil(1000);
             match seconds {
-                0 => "again as soon as something asks for it".to_owned(),
+                0 => "again with the next attempt that needs it".to_owned(),
                 1..120 => format!("again in {seconds} s"),
                 120..7_200 => format!("again in {} min", seconds.div_ceil(60)),
                 _ => format!("again in {} h", seconds.div_ceil(3_600)),

@@ -1,9 +1,10 @@
 //! A provider that refuses costs seconds: one attempt at a time finds out whether it works again, and a success ends the wait.
 
 use roundtable_core::Fact;
-use roundtable_core::command::Command;
+use roundtable_core::command::{Command, Now};
 use roundtable_core::effect::Grant;
-use roundtable_core::schedule::explain;
+use roundtable_core::schedule::{Parked, explain, goes_on};
+use roundtable_shared::time::WallMs;
 use roundtable_shared::{BackendName, FailureKind, RunOptions, UnitId};
 
 use crate::table::{Table, options, run_id};
@@ -166,4 +167,16 @@ fn a_cli_that_is_not_logged_in_is_named_with_its_command_and_nothing_with_that_l
     table.works(&again, &["a.rs"]);
     let told: Vec<&str> = table.run().notices.iter().map(|notice| notice.text.as_str()).collect();
     assert_eq!(told.last(), Some(&"codex on this host is logged in again"), "{told:?}");
+}
+
+#[test]
+fn it_is_told_in_how_long_a_park_ends_and_by_what_once_its_time_has_come() {
+    let now = Now { mono_ms: 1, wall: WallMs(1_000_000) };
+    let told = |ms: u64| goes_on(&Parked::Until(WallMs(ms)), now);
+    let left = [(1, "again in 1 s"), (119_000, "again in 119 s"), (120_000, "again in 2 min"), (7_200_000, "again in 2 h")];
+    for (ms, text) in left {
+        assert_eq!(told(1_000_000 + ms), text);
+    }
+    assert_eq!(told(1_000_000), "again with the next attempt that needs it");
+    assert_eq!(told(5_000), told(1_000_000));
 }
