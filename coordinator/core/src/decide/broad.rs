@@ -34,8 +34,9 @@ pub(super) fn too_broad(run: &Run, proposals: &[Proposal]) -> Vec<Refusal> {
     if units.len() > UNITS_MAX {
         return Vec::new();
     }
+    let needed: Vec<BTreeSet<usize>> = (0..units.len()).map(|at| all_needed(&units, at)).collect();
     let said = (0..units.len()).filter(|at| units[*at].is_said);
-    said.filter_map(|at| Some(Refusal { unit: units[at].id.to_string(), field: "writes".to_owned(), reason: reason(&units, at)? }))
+    said.filter_map(|at| Some(Refusal { unit: units[at].id.to_string(), field: "writes".to_owned(), reason: reason(&units, &needed, at)? }))
         .collect()
 }
 
@@ -56,7 +57,8 @@ fn proposed<'a>(run: &'a Run, proposals: &'a [Proposal]) -> Vec<Proposed<'a>> {
     open.iter().map(of).collect()
 }
 
-fn reason(units: &[Proposed<'_>], at: usize) -> Option<String> {
+/// `needed`: per unit, all it depends on.
+fn reason(units: &[Proposed<'_>], needed: &[BTreeSet<usize>], at: usize) -> Option<String> {
     let own = &units[at].manifest.writes;
     if let Some(entry) = own.entries().iter().find(|entry| EVERYTHING.contains(&entry.as_str())) {
         return Some(format!("`{entry}` is the whole tree, so nothing could run beside it; name the files and folders it really changes"));
@@ -68,7 +70,7 @@ fn reason(units: &[Proposed<'_>], at: usize) -> Option<String> {
     }
     let met: Vec<usize> = others.iter().copied().filter(|other| own.conflicts(&units[*other].manifest.writes)).collect();
     // What depends on one another runs one after the other anyway.
-    let ordered = |other: &usize| reaches(units, at, *other) || reaches(units, *other, at);
+    let ordered = |other: &usize| needed[at].contains(other) || needed[*other].contains(&at);
     if met.len() * 2 <= others.len() || met.iter().filter(|other| !ordered(other)).count() * 2 <= others.len() {
         return None;
     }
@@ -82,17 +84,14 @@ fn reason(units: &[Proposed<'_>], at: usize) -> Option<String> {
     ))
 }
 
-/// Whether the one depends on the other, directly or not.
-fn reaches(units: &[Proposed<'_>], from: usize, to: usize) -> bool {
-    let mut seen = BTreeSet::from([from]);
-    let mut open = vec![from];
+/// All that a unit depends on, directly or not.
+fn all_needed(units: &[Proposed<'_>], at: usize) -> BTreeSet<usize> {
+    let mut seen = BTreeSet::new();
+    let mut open = vec![at];
     while let Some(at) = open.pop() {
-        if at == to {
-            return true;
-        }
         open.extend(units[at].needs.iter().copied().filter(|next| seen.insert(*next)));
     }
-    false
+    seen
 }
 
 #[cfg(test)]
@@ -108,7 +107,8 @@ mod tests {
             .iter()
             .map(|(id, manifest, needs)| Proposed { id, manifest: manifest.clone(), needs: needs.clone(), is_said: true })
             .collect();
-        (0..units.len()).filter_map(|at| Some((units[at].id.to_string(), reason(&units, at)?))).collect()
+        let needed: Vec<BTreeSet<usize>> = (0..units.len()).map(|at| all_needed(&units, at)).collect();
+        (0..units.len()).filter_map(|at| Some((units[at].id.to_string(), reason(&units, &needed, at)?))).collect()
     }
 
     #[test]
