@@ -59,6 +59,10 @@ enum_text!(DecisionKind {
 });
 
 impl DecisionKind {
+    /// Those that are asked about a unit, under ids and with options of ours.
+    pub const OF_UNITS: [Self; 6] =
+        [Self::HumanFallback, Self::FailedSubtask, Self::Quarantine, Self::ReviewFailed, Self::Breach, Self::MissingOwnerAgent];
+
     /// The id of a decision about a unit, a backend, or (check-red-on-base) nothing further.
     pub fn id(self, about: Option<&str>) -> DecisionId {
         match about {

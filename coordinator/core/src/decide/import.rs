@@ -16,15 +16,6 @@ use crate::command::{HUMAN, Imported, ImportedDecision, ImportedUnit};
 use crate::state::{FixCause, Release, Unit, Work};
 use crate::transition::{Fact, UnitImport};
 
-/// Questions about units that have ids and options of ours.
-const KNOWN: [DecisionKind; 6] = [
-    DecisionKind::HumanFallback,
-    DecisionKind::FailedSubtask,
-    DecisionKind::Quarantine,
-    DecisionKind::ReviewFailed,
-    DecisionKind::Breach,
-    DecisionKind::MissingOwnerAgent,
-];
 /// Files named in a notice.
 const FILES_NAMED_MAX: usize = 10;
 
@@ -217,7 +208,7 @@ fn ask_as_imported(d: &mut Deciding<'_>, run: &RunId, decisions: &[ImportedDecis
             continue;
         };
         let (has_owner, is_blocked) = (unit.owner.is_some(), unit.state == UnitState::Blocked);
-        match KNOWN.into_iter().find(|kind| kind.id(Some(id.as_str())) == asked.id) {
+        match DecisionKind::OF_UNITS.into_iter().find(|kind| kind.id(Some(id.as_str())) == asked.id) {
             Some(DecisionKind::MissingOwnerAgent) if has_owner => {
                 d.notice(run, format!("decision {} of the imported state is settled: unit {id} has an owner", asked.id));
             }

@@ -15,16 +15,6 @@ const LABELS: [&str; 3] = ["**Progress Summary:**", "**Recent Completions:**", "
 const TOTALS: [&str; 5] = ["- Total tasks: ", "- Completed: ", "- In progress: ", "- Pending review: ", "- Blocked: "];
 /// Placeholders of a fresh pulse.
 const PLACEHOLDER: &str = "<!-- Codex:";
-const DECISIONS: [DecisionKind; 8] = [
-    DecisionKind::HumanFallback,
-    DecisionKind::FailedSubtask,
-    DecisionKind::Quarantine,
-    DecisionKind::ReviewFailed,
-    DecisionKind::Breach,
-    DecisionKind::MissingOwnerAgent,
-    DecisionKind::NoWorker,
-    DecisionKind::CheckRedOnBase,
-];
 
 /// A line in our form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -164,11 +154,12 @@ fn is_none(line: &str) -> bool {
 /// The id of a decision: its unit, if it is about one.
 fn decision(line: &str) -> Option<Form<'_>> {
     let id = bracketed(line.trim_start(), "- [")?;
-    let kind = DECISIONS.iter().find(|kind| id.starts_with(kind.as_str()))?;
-    match kind {
-        DecisionKind::NoWorker | DecisionKind::CheckRedOnBase => Some(Form::Certain),
-        kind => id[kind.as_str().len()..].strip_prefix('-').map(Form::About),
+    let of_run = [DecisionKind::NoWorker, DecisionKind::CheckRedOnBase];
+    if of_run.iter().any(|kind| id.starts_with(kind.as_str())) {
+        return Some(Form::Certain);
     }
+    let kind = DecisionKind::OF_UNITS.into_iter().find(|kind| id.starts_with(kind.as_str()))?;
+    id[kind.as_str().len()..].strip_prefix('-').map(Form::About)
 }
 
 fn bracketed<'a>(line: &'a str, start: &str) -> Option<&'a str> {
