@@ -49,6 +49,14 @@ fn checks(table: &mut Table) -> BTreeMap<String, Grant> {
     table.go().into_iter().filter(|grant| grant.role == Role::Check).map(named).collect()
 }
 
+/// A run of so many units, all prepared and being checked at once; their checks, by unit.
+fn under_check(units: u32) -> (Table, BTreeMap<String, Grant>) {
+    let mut table = reviewed(units, units);
+    prepare(&mut table);
+    let running = checks(&mut table);
+    (table, running)
+}
+
 fn green(table: &mut Table, check: &Grant) {
     table.report(check, None, &[], Ok(RoleAnswer::None));
 }
@@ -132,10 +140,8 @@ fn each_is_prepared_on_the_one_ahead_and_checks_run_at_once() {
 
 #[test]
 fn the_branch_moves_past_the_longest_green_prefix_in_one_step() {
-    let mut table = reviewed(4, 4);
+    let (mut table, running) = under_check(4);
     let tip = table.run().tip.clone();
-    prepare(&mut table);
-    let running = checks(&mut table);
     green(&mut table, &running["2"]);
     green(&mut table, &running["4"]);
     assert!(moves(&table).is_empty(), "results count in train order");
@@ -188,9 +194,7 @@ fn dependants_start_from_what_is_integrated_only() {
 
 #[test]
 fn a_red_one_in_the_middle_is_judged_only_at_the_head_and_those_behind_are_prepared_again() {
-    let mut table = reviewed(3, 3);
-    prepare(&mut table);
-    let running = checks(&mut table);
+    let (mut table, running) = under_check(3);
     red_twice(&mut table, &running["2"]);
     assert_eq!(table.unit("2").state, UnitState::FinalReview, "1 is ahead of it");
     assert_eq!(why(&table, "2"), ["in the train, 2nd of 3; its check is red; unit 1 comes first"]);
@@ -218,10 +222,8 @@ fn a_red_one_in_the_middle_is_judged_only_at_the_head_and_those_behind_are_prepa
 
 #[test]
 fn two_that_are_red_only_together_the_later_one_gets_the_finding_with_the_others_named() {
-    let mut table = reviewed(4, 4);
+    let (mut table, running) = under_check(4);
     let start = table.run().tip.clone();
-    prepare(&mut table);
-    let running = checks(&mut table);
     red_twice(&mut table, &running["3"]);
     green(&mut table, &running["1"]);
     green(&mut table, &running["2"]);
@@ -272,9 +274,7 @@ fn a_unit_alone_stands_on_its_own_base_where_that_came_after_the_start_of_the_tr
 
 #[test]
 fn a_red_one_alone_at_the_head_with_nothing_integrated_since_is_judged_at_once() {
-    let mut table = reviewed(2, 2);
-    prepare(&mut table);
-    let running = checks(&mut table);
+    let (mut table, running) = under_check(2);
     red_twice(&mut table, &running["1"]);
     assert_eq!(table.unit("1").state, UnitState::FixRequired);
     assert_eq!(train(&table), ["2"]);
@@ -284,9 +284,7 @@ fn a_red_one_alone_at_the_head_with_nothing_integrated_since_is_judged_at_once()
 
 #[test]
 fn red_checks_belong_to_one_candidate() {
-    let mut table = reviewed(2, 2);
-    prepare(&mut table);
-    let running = checks(&mut table);
+    let (mut table, running) = under_check(2);
     red(&mut table, &running["2"]);
     // 1 leaves: 2 is prepared again, and its red check was another candidate's.
     table.act(Act::Skip { unit: "1".into(), dependants: Dependants::GoOn });
@@ -381,9 +379,7 @@ fn whoever_leaves_before_the_intent_has_those_behind_prepared_again() {
 
 #[test]
 fn an_intended_unit_cannot_be_ended_any_more() {
-    let mut table = reviewed(2, 2);
-    prepare(&mut table);
-    let running = checks(&mut table);
+    let (mut table, running) = under_check(2);
     green(&mut table, &running["2"]);
     green(&mut table, &running["1"]);
     for unit in ["1", "2"] {
@@ -395,9 +391,7 @@ fn an_intended_unit_cannot_be_ended_any_more() {
 
 #[test]
 fn after_a_crash_the_whole_prefix_is_owed_by_the_intent_alone() {
-    let mut table = reviewed(3, 3);
-    prepare(&mut table);
-    let running = checks(&mut table);
+    let (mut table, running) = under_check(3);
     green(&mut table, &running["2"]);
     green(&mut table, &running["1"]);
     let (old, new) = moves(&table).remove(0);
@@ -588,9 +582,7 @@ fn check_slots_count_over_all_workers() {
 
 #[test]
 fn another_check_voids_what_the_earlier_one_said() {
-    let mut table = reviewed(2, 2);
-    prepare(&mut table);
-    let running = checks(&mut table);
+    let (mut table, running) = under_check(2);
     green(&mut table, &running["2"]);
     let given = RunOptions { check: Some("make all".to_owned()), ..checked() };
     table.act(Act::Attach { options: Box::new(given), mode: None });
