@@ -57,9 +57,9 @@ fn context_of(d: &Deciding<'_>, run: &RunId, unit: &UnitId, cause: &FixCause) ->
 
 /// A finding with what its owner says to each point of it.
 fn both_sides(unit: &Unit, finding: &Finding) -> String {
-    let points = finding.points();
+    let points: Vec<_> = finding.points().into_iter().filter(|point| point.severity.must_fix()).collect();
     let mut text = cut(&finding.summary);
-    for point in points.iter().filter(|point| point.severity.must_fix()).take(POINTS_MAX) {
+    for point in points.iter().take(POINTS_MAX) {
         let said = match unit.answers_to(point.id).next_back().map(|last| &last.answer) {
             Some(FindingAnswer { why_not: Some(why), .. }) => format!("the owner left it: {}", cut(why)),
             Some(FindingAnswer { fixed: Some(how), .. }) => format!("the owner says it is fixed: {}", cut(how)),

@@ -130,9 +130,12 @@ fn the_decision_after_the_last_fix_shows_both_sides() {
         &mut table,
         r#"{"status": "completed", "summary": "done", "answers": [{"finding": "review-1-1.1", "why_not": "the arena owns it"}]}"#,
     );
-    review(&mut table, r#"{"severity": "none", "summary": "no", "earlier": [{"id": "review-1-1.1", "verdict": "kept"}]}"#);
+    let typos = vec![r#"{"description": "typo", "severity": "minor"}"#; 11].join(", ");
+    let kept = r#"{"id": "review-1-1.1", "verdict": "kept"}"#;
+    review(&mut table, &format!(r#"{{"severity": "none", "summary": "no", "issues": [{typos}], "earlier": [{kept}]}}"#));
     let decision = table.run().decisions.values().next().expect("a person is asked");
     assert_eq!(decision.id.as_str(), "human-fallback-1");
     let context = &decision.context;
     assert!(context.contains("review-1-1.1 major: never freed; the owner left it: the arena owns it"), "{context}");
+    assert!(!context.contains("more"), "what need not be mended is no point more: {context}");
 }
