@@ -26,7 +26,7 @@ pub struct DecideArgs {
     /// skip: whether units that depend on it go-on or skip too [default: go-on]
     #[arg(long, value_name = "WHAT", hide_possible_values = true)]
     pub dependants: Option<DependantsArg>,
-    /// For the record, and for the agents that go on with the unit
+    /// For the record, and told the unit's agents
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
     #[command(flatten)]

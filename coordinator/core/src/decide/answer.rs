@@ -172,7 +172,8 @@ fn resume(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, commit: Option<Commi
     d.emit(run, Fact::ReleaseSet { unit: unit.clone(), release: Some(Release::Review { work }) });
 }
 
-/// The unit a question was about goes on from where it stood, with its fix, the review of its work or its first turn, once nothing else is asked about it.
+/// The unit a question was about goes on from where it stood, with its fix, the review of its work or its first turn, once nothing else is asked
+/// about it.
 pub(super) fn go_on(d: &mut Deciding<'_>, run: &RunId, id: &UnitId) {
     let is_asked = d.run(run).decisions.values().any(|decision| decision.unit.as_ref() == Some(id));
     let unit = d.unit(run, id);
