@@ -7,7 +7,7 @@ use roundtable_core::transition::{Fact, Transition};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{AttemptKey, RunId, UnitId};
-use roundtable_store::segment::EventsError;
+use roundtable_store::segment::{EventsError, Reader};
 use roundtable_store::{LogReader, ReadError, SegmentStore};
 use tokio::sync::mpsc;
 
@@ -72,10 +72,10 @@ pub struct History {
 }
 
 /// An attempt whose agent may still have something to say.
-#[derive(Default)]
 struct Speaker {
-    told_seq: u64,
-    ahead: VecDeque<(WallMs, u64, String)>,
+    reader: Reader,
+    /// Lines that were read and not told yet.
+    ahead: VecDeque<(WallMs, String)>,
     /// Nothing more was there when it was last looked at in this telling.
     dry: bool,
 }
@@ -109,7 +109,7 @@ impl History {
 
     /// A lease was granted: its agent will speak.
     fn listen(&mut self, transition: &Transition) {
-        let Some(granted) = transition.granted().filter(|_| self.segments.is_some()) else { return };
+        let (Some(segments), Some(granted)) = (&self.segments, transition.granted()) else { return };
         let key = granted.lease.key;
         let unit_fits = match self.wanted.unit.as_deref() {
             None => true,
@@ -117,7 +117,8 @@ impl History {
             Some(unit) => key.unit.as_ref() == Some(&UnitId::from(unit)),
         };
         if unit_fits && self.wanted.attempt.is_none_or(|attempt| attempt == key.attempt.0) {
-            self.speaking.insert(key, Speaker::default());
+            let speaker = Speaker { reader: segments.reader(&key, 1), ahead: VecDeque::new(), dry: false };
+            self.speaking.insert(key, speaker);
         }
     }
 
@@ -152,46 +153,36 @@ impl History {
 
     /// Time of an attempt's next event.
     async fn peek(&mut self, key: &AttemptKey) -> Result<Option<WallMs>, HistoryError> {
-        let (Some(segments), Some(speaker)) = (&self.segments, self.speaking.get_mut(key)) else { return Ok(None) };
+        let Some(speaker) = self.speaking.get_mut(key) else { return Ok(None) };
         while speaker.ahead.is_empty() && !speaker.dry {
-            let batch = segments.read(key, speaker.told_seq + 1, EVENTS_MAX).await?;
+            let batch = speaker.reader.next(EVENTS_MAX).await?;
             speaker.dry = batch.is_empty();
-            for event in batch {
-                match view::agent_event_line(key, event.seq, &event.bytes) {
-                    Some((at, line)) => speaker.ahead.push_back((at, event.seq, line)),
-                    None => speaker.told_seq = event.seq,
-                }
-            }
+            speaker.ahead.extend(batch.iter().filter_map(|event| view::agent_event_line(key, event.seq, &event.bytes)));
         }
-        Ok(speaker.ahead.front().map(|(at, _, _)| *at))
+        Ok(speaker.ahead.front().map(|(at, _)| *at))
     }
 
     async fn next_of(&mut self, key: &AttemptKey) -> Result<Option<(WallMs, String)>, HistoryError> {
         self.peek(key).await?;
-        let Some(speaker) = self.speaking.get_mut(key) else { return Ok(None) };
-        Ok(speaker.ahead.pop_front().map(|(at, seq, line)| {
-            speaker.told_seq = seq;
-            (at, line)
-        }))
+        Ok(self.speaking.get_mut(key).and_then(|speaker| speaker.ahead.pop_front()))
     }
 }
 
-/// Agent events alone: one attempt after the other, so that each can be read as a whole. `told` has how far each came.
+/// Agent events alone: one attempt after the other, so that each can be read as a whole. `readers` know how far each came.
 pub(crate) async fn attempt_by_attempt(
     segments: &SegmentStore,
     keys: &[AttemptKey],
-    told: &mut HashMap<AttemptKey, u64>,
+    readers: &mut HashMap<AttemptKey, Reader>,
     out: &Lines,
 ) -> Result<(), Stopped> {
     for key in keys {
-        let told = told.entry(key.clone()).or_insert(0);
+        let reader = readers.entry(key.clone()).or_insert_with(|| segments.reader(key, 1));
         loop {
-            let batch = segments.read(key, *told + 1, EVENTS_MAX).await.map_err(wrong)?;
+            let batch = reader.next(EVENTS_MAX).await.map_err(wrong)?;
             if batch.is_empty() {
                 break;
             }
             for event in batch {
-                *told = event.seq;
                 if let Some((_, line)) = view::agent_event_line(key, event.seq, &event.bytes) {
                     say(out, line).await?;
                 }

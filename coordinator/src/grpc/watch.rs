@@ -8,6 +8,7 @@ use roundtable_proto::convert::status_of;
 use roundtable_proto::v1;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::{AttemptKey, RunId};
+use roundtable_store::segment::Reader;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
@@ -52,7 +53,7 @@ async fn follow(parts: &Parts, request: &v1::WatchRequest, lines: &Lines) -> Res
         attempt: (request.attempt != 0).then_some(request.attempt),
     };
     let mut history = History::new(wanted, request.agent_events.then(|| parts.segments.clone()), request.after_seq);
-    let mut told: HashMap<AttemptKey, u64> = HashMap::new();
+    let mut readers: HashMap<AttemptKey, Reader> = HashMap::new();
     loop {
         let head = *published.borrow_and_update();
         // Asked before reading, so that nothing of a run that ends meanwhile is missed.
@@ -62,7 +63,7 @@ async fn follow(parts: &Parts, request: &v1::WatchRequest, lines: &Lines) -> Res
         } else if request.agent_events {
             let (run, unit, attempt) = (RunId::from(request.run.clone()), request.unit.clone(), request.attempt);
             let keys = parts.links.handle.read(move |core, _| view::attempt_keys(core, &run, &unit, attempt)).await.map_err(wrong)?;
-            attempt_by_attempt(&parts.segments, &keys, &mut told, lines).await?;
+            attempt_by_attempt(&parts.segments, &keys, &mut readers, lines).await?;
         }
         if *stop.borrow() || !request.follow || over {
             return Ok(());

@@ -34,6 +34,15 @@ pub struct Cursor {
     last_seq: Option<u64>,
 }
 
+/// Where a cursor has come to, for another that goes on there without reading what comes before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bookmark {
+    /// The event that comes next.
+    pub(super) next_seq: u64,
+    /// The file that holds it, by its first event, and where in it.
+    file: Option<(u64, u64)>,
+}
+
 /// Some events in order.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Batch {
@@ -81,6 +90,25 @@ impl Cursor {
         let files = place::list_files(&cursor.dir).map_err(|error| cursor.io(&error))?;
         cursor.next_seq = files.into_iter().rev().find(|first| *first <= from_seq).unwrap_or(1);
         Ok(cursor)
+    }
+
+    /// Goes on where another cursor of the attempt has come to.
+    pub(super) fn resume(mut self, at: Bookmark) -> Result<Self, EventsError> {
+        let Some((first, offset)) = at.file else { return Ok(self) };
+        match File::open(self.dir.join(place::file_name(first))) {
+            Ok(file) => {
+                (self.file, self.offset, self.next_seq) = (Some((first, file)), offset, at.next_seq);
+                Ok(self)
+            }
+            // Whoever reads on from the file before it says what is missing.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(self),
+            Err(error) => Err(self.io(&error)),
+        }
+    }
+
+    /// Where it is, between two batches.
+    pub(super) fn bookmark(&self) -> Bookmark {
+        Bookmark { next_seq: self.next_seq, file: self.file.as_ref().map(|(first, _)| (*first, self.offset)) }
     }
 
     /// The event that comes next.

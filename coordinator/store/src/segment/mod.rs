@@ -8,6 +8,7 @@ mod error;
 mod follow;
 mod frame;
 mod place;
+mod reader;
 mod sync;
 mod writer;
 
@@ -24,6 +25,7 @@ pub use error::{ChunkError, EventsError};
 pub use follow::Follower;
 pub(crate) use place::relative_dir;
 pub use place::{has_events, relative_dir as attempt_dir};
+pub use reader::Reader;
 
 use self::sync::Syncer;
 use self::writer::Request;
@@ -176,17 +178,14 @@ impl SegmentStore {
         Ok(self.progress(key).await?.borrow().position)
     }
 
-    /// Up to `limit` events from `from_seq` on that are there now. An empty answer means there are none yet; a short one does not
-    /// (see [`READ_BYTES_MAX`]).
+    /// Up to `limit` events from `from_seq` on that are there now. Whoever reads on after that takes a [`Reader`], which does not look for its place anew.
     pub async fn read(&self, key: &AttemptKey, from_seq: u64, limit: usize) -> Result<Vec<StoredEvent>, EventsError> {
-        // A damaged attempt is left to the cursor, which says where the damage is.
-        let written = match self.progress(key).await {
-            Err(ChunkError::Corrupt { .. }) => None,
-            progress => Some(progress?.borrow().position.written_seq),
-        };
-        let (root, key) = (self.0.root.clone(), key.clone());
-        let read = move || Cursor::open(&root, &key, from_seq)?.next_batch(limit, written);
-        Ok(tokio::task::spawn_blocking(read).await.map_err(|_| EventsError::Closed)??.events)
+        self.reader(key, from_seq).next(limit).await
+    }
+
+    /// Reads the attempt from `from_seq` on, bit by bit.
+    pub fn reader(&self, key: &AttemptKey, from_seq: u64) -> Reader {
+        Reader::new(self.clone(), key.clone(), from_seq)
     }
 
     /// Follows the attempt from `from_seq` on, beyond what is there now.

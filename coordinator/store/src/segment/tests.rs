@@ -117,6 +117,39 @@ async fn files_and_attempts_are_bounded() {
 }
 
 #[tokio::test]
+async fn a_reader_goes_on_where_it_was_and_looks_at_nothing_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SegmentStore::open(dir.path(), SegmentOptions { file_bytes_max: 500, sync_ms: 1, ..SegmentOptions::default() }).unwrap();
+    let key = key("1");
+    let mut reader = store.reader(&key, 2);
+    assert_eq!(seqs(&reader.next(4).await.unwrap()), [0; 0], "nothing is there yet");
+    store.append(&key, chunk(1..=5)).await.unwrap();
+    assert_eq!(seqs(&reader.next(2).await.unwrap()), [2, 3]);
+    let first = std::fs::OpenOptions::new().write(true).open(&files(&dir, &key)[0]).unwrap();
+    let of_first_event = (frame::HEADER_BYTES + frame::RECORD_OVERHEAD_BYTES) as u64;
+    std::os::unix::fs::FileExt::write_all_at(&first, b"x", of_first_event).unwrap();
+    assert!(
+        matches!(store.read(&key, 4, 1).await, Err(EventsError::Corrupt { seq: 1, .. })),
+        "whoever looks for event 4 anew meets the damage"
+    );
+    let mut seen = Vec::new();
+    for from in (6..=56).step_by(5) {
+        store.append(&key, chunk(from..=from + 4)).await.unwrap();
+        seen.extend(seqs(&reader.next(4).await.unwrap()));
+    }
+    store.finish(&key).await.unwrap();
+    loop {
+        let more = reader.next(4).await.unwrap();
+        if more.is_empty() {
+            break;
+        }
+        seen.extend(seqs(&more));
+    }
+    assert_eq!(seen, (4..=60).collect::<Vec<_>>());
+    assert!(files(&dir, &key).len() > 3, "over several files");
+}
+
+#[tokio::test]
 async fn few_files_serve_many_attempts() {
     let dir = tempfile::tempdir().unwrap();
     let options = SegmentOptions { open_files_max: 3, attempts_max: 8, sync_ms: 1, ..SegmentOptions::default() };
