@@ -107,8 +107,8 @@ impl Answered {
     }
 }
 
-/// Whether only a model that answers makes such an event; CLIs say hello, warn and print by themselves. An event's kind stands at its beginning: what a
-/// flood of output says is not read for it.
+/// Whether only a model that answers makes such an event; CLIs say hello, warn and print by themselves. A worker writes an event's time, then its kind, then
+/// the rest: a flood of output is not read for it, and a text that looks like a kind has its quotes escaped.
 fn is_of_model(event: &[u8]) -> bool {
     let head = &event[..event.len().min(KIND_WITHIN)];
     KINDS_OF_MODELS.iter().any(|kind| head.windows(kind.len()).any(|part| part == *kind))
@@ -208,7 +208,9 @@ async fn take(segments: &SegmentStore, leases: &Leases, worker: &WorkerId, chunk
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use roundtable_shared::{AttemptNo, LeaseId};
+    use roundtable_shared::time::WallMs;
+    use roundtable_shared::view::EventLine;
+    use roundtable_shared::{AgentEvent, AttemptNo, LeaseId, Usage};
     use roundtable_store::SegmentOptions;
     use tokio_stream::wrappers::ReceiverStream;
 
@@ -243,16 +245,34 @@ mod tests {
     fn only_what_a_model_makes_shows_that_it_has_answered_and_once() {
         let key = AttemptKey { run: "r-1".into(), unit: Some("2".into()), attempt: AttemptNo(1) };
         let lease = LeaseRef { key, lease_id: LeaseId(9) };
-        let chunk = |kind: &str| {
-            let event = format!(r#"{{"at":1,"kind":"{kind}","text":"x"}}"#).into_bytes();
-            v1::EventChunk { lease: Some((&lease).into()), first_seq: 1, events: vec![event] }
+        // As a worker writes it, with the longest time there can be.
+        let chunk = |event: AgentEvent| {
+            let line = EventLine { at: WallMs(u64::MAX), event };
+            v1::EventChunk { lease: Some((&lease).into()), first_seq: 1, events: vec![serde_json::to_vec(&line).unwrap()] }
         };
+        let text = || r#"{"at":1,"kind":"message"}"#.to_owned();
         let mut answered = Answered::default();
-        for quiet in ["started", "warning", "raw", "failed", "usage"] {
-            assert_eq!(answered.first(&chunk(quiet)), None, "{quiet}");
+        for quiet in [
+            AgentEvent::Started { session: Some("s-1".into()) },
+            AgentEvent::Warning { text: text() },
+            AgentEvent::Raw { stream: "stdout".to_owned(), text: text() },
+            AgentEvent::Usage { usage: Usage::default() },
+            AgentEvent::Elided { bytes: 7 },
+            AgentEvent::Failed { message: text() },
+        ] {
+            assert_eq!(answered.first(&chunk(quiet.clone())), None, "{quiet:?}");
         }
-        assert_eq!(answered.first(&chunk("message")), Some(lease.clone()));
-        assert_eq!(answered.first(&chunk("exec")), None);
+        for of_model in [
+            AgentEvent::Message { text: text() },
+            AgentEvent::Reasoning { text: text() },
+            AgentEvent::Exec { command: text(), output: None, exit_code: None, ended: false },
+            AgentEvent::FileChange { paths: vec![text()], ok: true },
+            AgentEvent::Subtask { id: "2.1".to_owned(), status: "completed".to_owned() },
+        ] {
+            assert_eq!(Answered::default().first(&chunk(of_model.clone())), Some(lease.clone()), "{of_model:?}");
+        }
+        assert_eq!(answered.first(&chunk(AgentEvent::Message { text: text() })), Some(lease.clone()));
+        assert_eq!(answered.first(&chunk(AgentEvent::Message { text: text() })), None, "told once");
     }
 
     #[tokio::test]
