@@ -3,14 +3,14 @@
 
 use roundtable_core::Core;
 use roundtable_core::command::{Command, ShellAnswer};
-use roundtable_core::state::{Attempt, Run};
+use roundtable_core::state::{Attempt, Run, Stage};
 use roundtable_runtime::terminal::shell_word;
 use roundtable_shared::{AttemptKey, CommitId, RunId, UnitId};
 use tracing::{error, warn};
 
 use crate::driver::{Handle, HandleError};
 use crate::parts::Parts;
-use crate::repository::{Repositories, RepositoryError};
+use crate::repository::{Repositories, Repository, RepositoryError};
 
 /// Why refs could not be looked after.
 #[derive(Debug, thiserror::Error)]
@@ -21,18 +21,40 @@ pub(crate) enum MendError {
     Repository(#[from] RepositoryError),
 }
 
+/// Where the log has a run's branch.
+#[derive(Clone, Debug)]
+pub(crate) struct Belongs {
+    /// Equal to the base while nothing is integrated.
+    pub(crate) tip: CommitId,
+    /// What it is being moved to.
+    pub(crate) intended: Option<CommitId>,
+    /// The closing commit is being made: which it is, the log hears once the branch is there.
+    pub(crate) is_closing: bool,
+}
+
+impl Belongs {
+    pub(crate) fn of(run: &Run) -> Self {
+        Self { tip: run.tip.clone(), intended: run.train.destination().cloned(), is_closing: run.stage == Stage::Closing }
+    }
+
+    /// Whether the branch, found there, is where it belongs, or where a move of ours has brought it that the log does not tell of yet.
+    pub(crate) async fn has(&self, repository: &Repository, found: &CommitId) -> Result<bool, RepositoryError> {
+        if *found == self.tip || self.intended.as_ref() == Some(found) {
+            return Ok(true);
+        }
+        Ok(self.is_closing && repository.goes_on_from(&self.tip, found).await?)
+    }
+}
+
 /// What a run stands on.
 #[derive(Clone, Debug)]
 pub(crate) struct Footing {
     run: RunId,
     repository: String,
     base: CommitId,
-    /// Equal to the base while nothing is integrated.
-    tip: CommitId,
+    branch: Belongs,
     /// Work that is accepted and not integrated yet.
     accepted: Vec<CommitId>,
-    /// What the branch is being moved to.
-    intended: Option<CommitId>,
     /// What its attempts left.
     attempts: Vec<(AttemptKey, CommitId)>,
 }
@@ -44,23 +66,23 @@ impl Footing {
             run: run.id.clone(),
             repository: run.source.repository.clone(),
             base: run.base.clone(),
-            tip: run.tip.clone(),
+            branch: Belongs::of(run),
             accepted: accepted.map(|work| work.commit.clone()).collect(),
-            intended: intended(run),
             attempts: attempts(run),
         }
     }
 
     /// Why the run cannot go on, if its repository lacks something of it.
     pub(crate) async fn lost(&self, repositories: &Repositories) -> Result<Option<String>, RepositoryError> {
-        let mut needed = vec![self.base.clone(), self.tip.clone()];
-        needed.extend(self.accepted.iter().chain(&self.intended).cloned());
+        let Belongs { tip, intended, .. } = &self.branch;
+        let mut needed = vec![self.base.clone(), tip.clone()];
+        needed.extend(self.accepted.iter().chain(intended).cloned());
         let lacking = repositories.lacking(&self.repository, &needed).await?;
         let Some(first) = lacking.first() else { return Ok(None) };
         let what = match first {
             first if *first == self.base => "the commit it began from",
-            first if *first == self.tip => "what it has integrated",
-            first if self.intended.as_ref() == Some(first) => "what it is about to integrate",
+            first if first == tip => "what it has integrated",
+            first if intended.as_ref() == Some(first) => "what it is about to integrate",
             _ => "work it has accepted",
         };
         let only_base = lacking.iter().all(|commit| *commit == self.base);
@@ -85,17 +107,15 @@ impl Footing {
         if put > 0 {
             warn!(run = %self.run, refs = put, "refs of attempts were gone or elsewhere; put back");
         }
-        if found.is_some_and(|found| *found == self.tip || self.intended.as_ref() == Some(found)) {
+        if let Some(found) = found
+            && self.branch.has(&repository, found).await?
+        {
             return Ok(None);
         }
-        let is_put = repository.put_branch(&self.run, found, &self.tip).await?;
-        Ok(is_put.then(|| put_back(&self.run, found, &self.tip)))
+        let tip = &self.branch.tip;
+        let is_put = repository.put_branch(&self.run, found, tip).await?;
+        Ok(is_put.then(|| put_back(&self.run, found, tip)))
     }
-}
-
-/// Where the branch is being moved to.
-fn intended(run: &Run) -> Option<CommitId> {
-    run.train.destination().cloned()
 }
 
 fn attempts(run: &Run) -> Vec<(AttemptKey, CommitId)> {

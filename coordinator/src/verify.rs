@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use roundtable_core::state::{Attempt, Run, Stage};
+use roundtable_core::state::{Attempt, Run};
 use roundtable_runtime::git::GitProgram;
 use roundtable_runtime::terminal::{WIDTH, wrap};
 use roundtable_shared::{AttemptKey, CommitId, UnitId};
@@ -14,6 +14,7 @@ use roundtable_store::segment::{EventsError, check_events, has_events};
 use roundtable_store::verify::PROBLEMS_MAX;
 use serde::Serialize;
 
+use crate::lost::Belongs;
 use crate::offline::{self, OfflineError};
 use crate::repository::{Repositories, Repository, RepositoryError};
 
@@ -140,7 +141,8 @@ async fn refs(repository: &Repository, run: &Run, report: &mut Report) -> Result
     report.refs += 1;
     match refs.branch(&run.id)? {
         None => report.add(format!("run {}: its branch is gone; the log says it is at {}", run.id, run.tip)),
-        Some(found) if found != run.tip && !is_on_its_way(repository, run, &found).await? => {
+        // A coordinator that was killed may have moved the branch, and not yet said so: the next one does.
+        Some(found) if !Belongs::of(run).has(repository, &found).await? => {
             report.add(format!("run {}: its branch is at {found}; the log says {}", run.id, run.tip));
         }
         Some(_) => {}
@@ -156,14 +158,6 @@ async fn refs(repository: &Repository, run: &Run, report: &mut Report) -> Result
         }
     }
     Ok(())
-}
-
-/// A coordinator that was killed may have moved the branch to the commit it meant to, and not yet said so: the next one does.
-async fn is_on_its_way(repository: &Repository, run: &Run, found: &CommitId) -> Result<bool, RepositoryError> {
-    if run.train.destination() == Some(found) {
-        return Ok(true);
-    }
-    Ok(run.stage == Stage::Closing && repository.goes_on_from(&run.tip, found).await?)
 }
 
 /// Ended attempts have the events that the log counted, to the last: what was cut off at an end looks whole to itself.

@@ -303,6 +303,27 @@ async fn refs_that_others_moved_or_deleted_are_put_back_where_the_objects_are() 
     assert_eq!(repository.put_attempts(&run(), &log).await.unwrap(), 0);
 }
 
+/// Which commit closes a run the log hears only after the branch has been moved to it: one that was killed between the two, or asked in between, must not
+/// take that for somebody else's work.
+#[tokio::test]
+async fn a_branch_belongs_where_a_move_of_ours_has_brought_it_before_the_log_says_so() {
+    let place = Place::new(&[("a", "1")]).await;
+    let tip = place.attempt(&place.base, &[("a", Some("2"))]).await;
+    let later = place.attempt(&tip, &[("b", Some("2"))]).await;
+    let beside = place.attempt(&place.base, &[("a", Some("3"))]).await;
+    for (found, intended, is_closing, belongs) in [
+        (&tip, None, false, true),
+        (&later, None, false, false),
+        (&later, Some(&later), false, true),
+        (&later, None, true, true),
+        (&beside, None, true, false),
+        (&place.base, None, true, false),
+    ] {
+        let branch = crate::lost::Belongs { tip: tip.clone(), intended: intended.cloned(), is_closing };
+        assert_eq!(branch.has(&place.repository, found).await.unwrap(), belongs, "{found} {intended:?} {is_closing}");
+    }
+}
+
 #[tokio::test]
 async fn facts_for_the_manifest_check() {
     use std::os::unix::fs::{PermissionsExt, symlink};
