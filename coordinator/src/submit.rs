@@ -14,6 +14,7 @@ use roundtable_shared::{CommitId, Mode, RunId, RunOptions};
 
 use crate::attachments::{Attached, Attachments, AttachmentsError};
 use crate::driver::{Handle, HandleError};
+use crate::ended;
 use crate::import::{self, ImportError, Place};
 use crate::lost::{self, Footing, MendError};
 use crate::repository::{Repositories, RepositoryError};
@@ -118,21 +119,40 @@ impl Submitter {
         let submit = self.prepare(request, report, source, by).await?;
         let run = submit.run.clone();
         reply.inputs_digest.clone_from(&submit.inputs_digest);
-        if !attachments.is_empty() {
-            self.attachments.keep(&run, attachments).await?;
+        if !attachments.is_empty()
+            && let Err(error) = self.attachments.keep(&run, attachments).await
+        {
+            // Some of them serve nobody.
+            self.attachments.forget(&run).await;
+            return Err(error.into());
         }
         match self.handle.command(Command::Submit(Box::new(submit))).await {
-            Ok(Reply::Submitted { run, notices, .. }) => {
-                reply.run = run.to_string();
+            Ok(Reply::Submitted { run: begun, notices, .. }) => {
+                if begun != run {
+                    // Another submission came first; its run has files of its own.
+                    self.attachments.forget(&run).await;
+                }
+                reply.run = begun.to_string();
                 reply.notices = notices;
             }
             Ok(_) => reply.run = run.to_string(),
             Err(error) => {
-                self.attachments.forget(&run).await;
+                self.not_begun(run, &error).await;
                 return Err(error.into());
             }
         }
         Ok(reply)
+    }
+
+    /// A submission was refused, or got no verdict: the driver may have kept it until the log can be written, and its run then needs its files.
+    async fn not_begun(&self, run: RunId, error: &HandleError) {
+        match error {
+            HandleError::Rejected(refusal) if refusal.code != ErrorCode::Exhausted => self.attachments.forget(&run).await,
+            _ => {
+                let later = ended::forget_unless_begun(self.handle.clone(), self.attachments.clone(), run);
+                crate::tasks::spawn("unsettled-submission", later);
+            }
+        }
     }
 
     /// Makes sure that what a run stands on is here: the base may have come again with this submission.
