@@ -400,13 +400,13 @@ pub struct ReviewBrief {
     pub diff: String,
     /// Size of the whole diff, bytes.
     pub diff_bytes: u64,
-    /// Result of the check, if one ran on this commit.
+    /// How the unit's last check ended: it ran on an earlier state of the work.
     pub check: Option<CheckBrief>,
     /// What surrounds the reviewer.
     pub place: PlaceBrief,
     /// What the author says of the work.
     pub author: AuthorBrief,
-    /// Findings of earlier rounds that sent it back.
+    /// Findings of the round before, which sent it back.
     pub earlier: Vec<FindingBrief>,
 }
 
