@@ -40,6 +40,7 @@ pub fn runs(state: &State) -> Vec<RunLine> {
 /// A run in a list.
 pub fn run_line(state: &State, run: &Run) -> RunLine {
     let completed = run.units().filter(|unit| unit.runs && unit.state == UnitState::Completed).count();
+    let exit = exit_code(state, run);
     RunLine {
         run: run.id.to_string(),
         spec: run.source.spec_path.clone(),
@@ -50,8 +51,8 @@ pub fn run_line(state: &State, run: &Run) -> RunLine {
         decisions: number(run.decisions.len()),
         created_at: run.created_at.rfc3339(),
         ended_at: run.ended.as_ref().map(|ended| ended.at.rfc3339()),
-        exit: exit_code(state, run),
-        to_accept: exit_code(state, run) == Some(0) && has_more_to_accept(run),
+        exit,
+        to_accept: exit == Some(0) && has_more_to_accept(run),
     }
 }
 

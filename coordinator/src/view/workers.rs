@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use roundtable_core::command::Now;
 use roundtable_core::fleet::{Fleet, LOST_MS, Offer, SUSPECT_MS, Worker};
-use roundtable_core::schedule::parked;
+use roundtable_core::schedule::{parked, parked_account};
 use roundtable_core::state::State;
 use roundtable_shared::view::{BackendView, WorkerView};
 use roundtable_shared::{AttemptKey, BackendOffer};
@@ -67,7 +67,7 @@ fn unavailable(state: &State, fleet: &Fleet, worker: &Worker, offer: &Offer, now
         return Some(format!("its login or configuration was refused; tried again in {} s", (until - now.mono_ms).div_ceil(1000)));
     }
     let BackendOffer { name, account, .. } = &offer.offer;
-    let account = if account.is_empty() { format!("worker:{}", worker.id) } else { account.clone() };
+    let account = parked_account(account, &worker.id);
     let mut keys = state.parks.keys().filter(|key| key.backend == *name && key.account == account);
     let (key, (park, how)) = keys.find_map(|key| Some((key, parked(state, key, now)?)))?;
     let model = if key.model.is_empty() { String::new() } else { format!("with model {}: ", key.model) };

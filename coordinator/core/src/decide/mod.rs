@@ -56,7 +56,7 @@ pub(crate) use attempt::key_of;
 pub(crate) use blocking::{raise, replacements, withdraw};
 pub(crate) use consult::give_up;
 pub(crate) use integrate::is_gated_by_check;
-pub use park::{Parked, parked};
+pub use park::{Parked, parked, parked_account};
 pub(crate) use park::{key as park_key, refusal};
 pub(crate) use reassign::give_up as give_up_reassignment;
 pub(crate) use shell::owed_effects;

@@ -39,9 +39,13 @@ fn key_of(attempt: &Attempt) -> ParkKey {
 }
 
 /// The key of a backend on a worker.
-pub(crate) fn key(backend: &roundtable_shared::BackendName, account: &str, worker: &roundtable_shared::WorkerId, model: String) -> ParkKey {
-    let account = if account.is_empty() { format!("worker:{worker}") } else { account.to_owned() };
-    ParkKey { backend: backend.clone(), account, model }
+pub(crate) fn key(backend: &BackendName, account: &str, worker: &WorkerId, model: String) -> ParkKey {
+    ParkKey { backend: backend.clone(), account: parked_account(account, worker), model }
+}
+
+/// The account of a park's key, of what a worker says of its login.
+pub fn parked_account(account: &str, worker: &WorkerId) -> String {
+    if account.is_empty() { format!("worker:{worker}") } else { account.to_owned() }
 }
 
 /// Whether, and how, that is parked now. A park whose time has come lets one attempt through.

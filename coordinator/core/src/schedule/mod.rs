@@ -18,7 +18,7 @@ use crate::decide::{self, Deciding};
 use crate::fleet::Need;
 use crate::state::{Stage, State};
 
-pub use crate::decide::{Parked, parked};
+pub use crate::decide::{Parked, parked, parked_account};
 pub use backend::CHECK_BACKEND;
 pub(crate) use backend::{Resolved, is_here};
 pub use explain::{WaitKind, Waiting, explain, goes_on};
