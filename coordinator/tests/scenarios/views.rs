@@ -33,6 +33,24 @@ fn status_shows_who_works_and_what_the_others_wait_for() {
     assert_eq!(workers[0].leases, ["ledger-k3v9q2/1/1"]);
 }
 
+/// Between the end of its time and its probe it would seem to be over.
+#[test]
+fn a_park_is_told_until_a_model_has_answered() {
+    let refused = fails(FailureKind::RateLimit { retry_after_ms: None });
+    let mut world = plan(TWO).start().script("1", Role::Implement, [refused]).grant().play_one();
+    let first = world.status().parks;
+    assert_eq!((first.len(), first[0].backend.as_str(), first[0].probed_by.as_deref()), (1, "codex", None));
+    assert!(first[0].goes_on.starts_with("again in "), "{first:?}");
+    world.pass(16_000);
+    let due = world.status().parks;
+    assert_eq!(due.iter().map(|park| park.goes_on.as_str()).collect::<Vec<_>>(), ["again as soon as something asks for it"]);
+    let world = world.grant();
+    let probed = world.status().parks;
+    assert_eq!(probed.iter().map(|park| park.probed_by.as_deref()).collect::<Vec<_>>(), [Some("ledger-k3v9q2/1/2")]);
+    let world = world.play_one();
+    assert!(world.status().parks.is_empty() && world.status().exit.is_none(), "the probe was served");
+}
+
 #[test]
 fn a_finished_run_names_how_to_look_and_how_to_accept() {
     let world = plan(TWO).start().play();
