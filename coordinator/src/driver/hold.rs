@@ -20,7 +20,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Who waits for the batch itself is told so after this, and asks again.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-/// At the end the append is tried for this long.
+/// Once the coordinator ends, an append is given up that has been refused for this long.
 const END_WITHIN: Duration = Duration::from_secs(2);
 /// Commands that are kept meanwhile; beyond it whoever sends them waits.
 pub(super) const KEPT_MAX: usize = 4096;
@@ -91,11 +91,19 @@ impl Driver {
             match message {
                 Some(Message::Read(read)) => self.read_durable(hold, read).await,
                 Some(Message::Command(command, Some(waiting))) => drop(waiting.send(self.answer_held(hold, &command))),
+                Some(Message::Command(command, None)) if self.is_moot(&command) => {}
                 Some(kept) => self.kept.push_back(kept),
                 // The queue is closed and empty, or nobody is left to send.
                 None => return tokio::time::sleep_until(until).await,
             }
         }
+    }
+
+    /// Whether a command changes nothing, now or later: the end of a session whose hello was refused meanwhile. A fleet that joins in vain for hours must not
+    /// fill the room of what is kept.
+    fn is_moot(&self, command: &Command) -> bool {
+        let Command::WorkerGone { worker, session } = command else { return false };
+        self.core.fleet.workers.get(worker).is_none_or(|known| known.session != *session)
     }
 
     /// The core is ahead of the log; what is durable is read from there.

@@ -259,6 +259,22 @@ async fn an_append_that_is_refused_is_tried_again_and_meanwhile_reads_and_heartb
 }
 
 #[tokio::test]
+async fn sessions_that_end_before_they_began_take_no_room_while_nothing_can_be_written() {
+    let mut rig = Rig::new(FREELY).await;
+    (1..=100).for_each(|nth| rig.disk.fail_append(nth, Fault::Full));
+    let _asked = rig.ask(toggle(true)).await;
+    let _running = rig.run();
+    let mut trouble = rig.links.trouble.clone();
+    within("the trouble", trouble.wait_for(Option::is_some)).await.unwrap();
+    for session in 0..=hold::KEPT_MAX as u64 {
+        let gone = Command::WorkerGone { worker: "w".into(), session };
+        within("room in the queue", rig.links.handle.tell(gone)).await.unwrap();
+    }
+    let read = rig.links.handle.read(|core: &Core, _| core.state.seq);
+    assert_eq!(within("the read", read).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn whoever_waits_while_nothing_can_be_written_is_told_to_ask_again_and_the_end_does_not_wait() {
     let mut rig = Rig::new(FREELY).await;
     (1..=100).for_each(|nth| rig.disk.fail_append(nth, Fault::Full));
