@@ -1,13 +1,13 @@
 //! A grant: the lease, the unit's move, and what the worktree is made of.
 
-use roundtable_shared::{CommitId, LeaseRef, OutcomeClass, Role, RunId, Seat, UnitId, UnitState};
+use roundtable_shared::{CommitId, LeaseRef, Role, RunId, Seat, UnitId, UnitState};
 
 use super::place::Placement;
 use super::rank::Candidate;
 use crate::decide::{Deciding, key_of, reopen_subtasks};
 use crate::effect::{Effect, Grant, Start};
 use crate::fleet::LeaseWatch;
-use crate::state::{Alone, Attempt, AttemptEnd, FixCause, InFlight, Run, Unit};
+use crate::state::{Alone, Attempt, FixCause, InFlight, Run, Unit};
 use crate::transition::{Fact, Granted};
 
 /// Fills the seat there.
@@ -81,10 +81,9 @@ pub(super) fn grant(d: &mut Deciding<'_>, candidate: &Candidate, placement: Plac
     })));
 }
 
-/// Turns of a seat that said something, good or bad; one that could not be played is the same turn again.
+/// Turns of a seat that were played.
 fn answers(attempts: &[Attempt], seat: Seat) -> u32 {
-    let said = |attempt: &&Attempt| attempt.end == Some(AttemptEnd::Completed) || attempt.class == Some(OutcomeClass::Unit);
-    attempts.iter().filter(|attempt| attempt.seat == seat).filter(said).count() as u32
+    attempts.iter().filter(|attempt| attempt.seat == seat && attempt.is_played()).count() as u32
 }
 
 fn take_state(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, seat: Seat) {

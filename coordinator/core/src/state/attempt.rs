@@ -75,6 +75,11 @@ impl Attempt {
         self.end.is_none()
     }
 
+    /// Whether its agent said something, good or bad. Where it could not, for reasons of its worker or provider, the next attempt is the same turn again.
+    pub fn is_played(&self) -> bool {
+        self.end == Some(AttemptEnd::Completed) || self.class == Some(OutcomeClass::Unit)
+    }
+
     /// The word of `attempts --json`.
     pub fn outcome_word(&self) -> &'static str {
         match self.end {
