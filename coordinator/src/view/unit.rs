@@ -6,7 +6,7 @@ use roundtable_core::command::Now;
 use roundtable_core::fleet::Fleet;
 use roundtable_core::state::{Attempt, Run, State, Unit};
 use roundtable_shared::view::UnitView;
-use roundtable_shared::{AttemptKey, Seat, UnitId, UnitState};
+use roundtable_shared::{AttemptKey, Role, Seat, UnitId, UnitState};
 
 use super::findings::open_findings;
 use super::run::{in_shown_order, number};
@@ -53,6 +53,9 @@ pub(super) fn view(viewer: &Viewer<'_>, unit: &Unit) -> UnitView {
         role: live.map(|attempt| attempt.role.to_string()),
         attempt: live.map_or(number(unit.attempts.len()), |attempt| attempt.no.0),
         attempts: number(unit.attempts.len()),
+        tries: turns(unit, Role::Implement),
+        reviews: turns(unit, Role::Review),
+        checks: turns(unit, Role::Check),
         fix_attempts: unit.fix_attempts,
         escalated: unit.escalated(),
         criticality: unit.criticality.to_string(),
@@ -77,6 +80,13 @@ pub(super) fn view(viewer: &Viewer<'_>, unit: &Unit) -> UnitView {
 
 pub(super) fn key(run: &Run, unit: &Unit, attempt: &Attempt) -> AttemptKey {
     AttemptKey { run: run.id.clone(), unit: Some(unit.id.clone()), attempt: attempt.no }
+}
+
+/// Turns of a role that were played or are under way.
+fn turns(unit: &Unit, role: Role) -> u32 {
+    let of_role = unit.attempts.iter().filter(|attempt| attempt.role == role);
+    // One that lost its seat before it handed something in was played again by another.
+    number(of_role.filter(|attempt| attempt.is_live() || (attempt.is_played() && !attempt.late)).count())
 }
 
 /// The live attempt that stands for the unit: work, else the check, else the first reviewer.

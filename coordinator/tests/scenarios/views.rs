@@ -57,7 +57,8 @@ fn a_finished_run_names_how_to_look_and_how_to_accept() {
     let summary = world.summary();
     assert_eq!((summary.exit, summary.status.as_str(), summary.started_branch.as_deref()), (Some(0), "complete", Some("main")));
     assert_eq!(summary.next, ["orchctl diff ledger-k3v9q2", "orchctl accept ledger-k3v9q2"]);
-    assert_eq!((summary.units[0].files.as_slice(), summary.units[0].attempts), (["a".to_owned()].as_slice(), 2));
+    let first = &summary.units[0];
+    assert_eq!((first.files.as_slice(), first.attempts), (["a".to_owned()].as_slice(), 2));
     assert!(summary.usage.input_tokens >= 40);
     let head = world.run().tip.clone();
     let accepted = world.act(Act::RecordAccept { branch: "main".to_owned(), commit: head });
@@ -111,6 +112,25 @@ fn a_failed_attempt_says_what_failed_and_who_pays() {
     assert_eq!((attempts[1].attempt, attempts[1].seat.as_str(), attempts[1].resumed_from), (2, "work", Some(1)));
     let told = &world.told("1", Role::Implement)[1].text;
     assert!(told.contains("The worktree already holds the work of attempt 1") && told.contains("attempt 1 failed: boom"), "{told}");
+}
+
+#[test]
+fn a_try_is_an_implement_turn_and_all_else_is_counted_apart() {
+    let refused = fails(FailureKind::RateLimit { retry_after_ms: Some(3_000) });
+    let world = plan(TWO)
+        .options(|options| options.check = Some("make test".to_owned()))
+        .start()
+        .script("1", Role::Implement, [fails(FailureKind::WallLimit), refused])
+        .script("1", Role::Review, [finds("major", "a hole")])
+        .play();
+    assert_eq!(world.exit(), 0);
+    let of_role = |role: Role| world.unit("1").attempts.iter().filter(|attempt| attempt.role == role).count();
+    assert_eq!((of_role(Role::Implement), of_role(Role::Fix), of_role(Role::Review), of_role(Role::Check)), (3, 1, 2, 1));
+    let first = world.shown("1");
+    assert_eq!((first.attempts, first.tries), (7, 2), "the provider's refusal repeats the turn and is none of its own");
+    assert_eq!((first.fix_attempts, first.reviews, first.checks), (1, 2, 1));
+    let under_way = plan(TWO).start().grant().shown("1");
+    assert_eq!((under_way.attempts, under_way.tries, under_way.reviews), (1, 1, 0));
 }
 
 #[test]

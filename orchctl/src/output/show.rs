@@ -5,7 +5,7 @@ use roundtable_shared::view::ShowView;
 
 use super::paint::{Paint, Style};
 use super::table::{Cell, Table, facts};
-use super::text::{WIDTH, count, short};
+use super::text::{WIDTH, short};
 use super::{attempts, decisions, findings, units};
 
 /// Everything about a unit: what it is, where it stands, its tasks, attempts, findings and decisions.
@@ -50,7 +50,6 @@ fn known(show: &ShowView) -> Vec<(&'static str, String)> {
     let unit = &show.unit;
     let owner = unit.owner_agent.clone().unwrap_or_else(|| "nobody yet".to_owned());
     let owner = if unit.escalated { format!("{owner} (escalated)") } else { owner };
-    let fixes = if unit.fix_attempts > 0 { count(u64::from(unit.fix_attempts), "fix").replace("fixs", "fixes") } else { String::new() };
     let waiting = unit.waiting.iter().map(|wait| wait.text.clone()).collect::<Vec<_>>().join("; ");
     vec![
         ("doing", units::activity(unit)),
@@ -67,7 +66,7 @@ fn known(show: &ShowView) -> Vec<(&'static str, String)> {
         ("depends on", unit.depends_on.join(", ")),
         ("writes", unit.writes.join(", ")),
         ("reads", unit.reads.join(", ")),
-        ("fixes", fixes),
+        ("turns", units::turns(unit)),
         ("commit", unit.commit.as_deref().map(short).unwrap_or_default().to_owned()),
         ("files", unit.files.join(", ")),
         ("summary", unit.summary.clone().unwrap_or_default()),
@@ -103,7 +102,7 @@ mod tests {
         waits for   decision human-fallback-2
         owner       codex (escalated), type code, standard
         writes      src/parser.py
-        fixes       3 fixes
+        turns       1 try, 3 fixes, 4 reviews
 
         task  state      title
         2.1   completed  Step 2.1

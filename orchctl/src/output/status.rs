@@ -190,7 +190,7 @@ mod tests {
         tokens  120.3k in (40.1k cached), 4.5k out, $0.42
 
            unit  state        owner  tries  title
-        !  2     blocked      codex      4  Query parser with a rather long title that…
+        !  2     blocked      codex      1  Query parser with a rather long title that…
                  the third fix still has critical findings
         ●  3     in_progress  codex      1  Command line
                  implement by codex on host-1 for 2m10s

@@ -7,7 +7,7 @@ use super::paint::{Paint, Style};
 use super::status::{decisions_wait, usage};
 use super::table::{Cell, Table, facts};
 use super::text::{WIDTH, count, cut, duration, short};
-use super::units::{Group, files, group, reason, state};
+use super::units::{Group, files, group, reason, state, tries};
 
 /// Findings listed.
 const FINDINGS_MAX: usize = 20;
@@ -72,13 +72,12 @@ fn units(units: &[UnitView]) -> Table {
     for wanted in [Group::Problem, Group::Live, Group::Waiting, Group::Done, Group::Out] {
         let members: Vec<&UnitView> = units.iter().filter(|unit| group(unit) == wanted).collect();
         for unit in members.iter().take(UNITS_EACH_MAX) {
-            let tries = if unit.attempts == 0 { String::new() } else { unit.attempts.to_string() };
             table.row([
                 Cell::new(wanted.style(), wanted.mark()),
                 Cell::new(Style::Strong, unit.id.clone()),
                 Cell::new(wanted.style(), state(unit)),
                 unit.owner_agent.clone().unwrap_or_default().into(),
-                tries.into(),
+                tries(unit).into(),
                 unit.title.clone().into(),
             ]);
             let why = reason(unit);
@@ -169,7 +168,7 @@ mod tests {
         tokens: 120.3k in (40.1k cached), 4.5k out, $0.42
 
            unit  state        agent  tries  title
-        !  2     blocked      codex      4  Query parser with a rather long title that…
+        !  2     blocked      codex      1  Query parser with a rather long title that…
                  the third fix still has critical findings
                  1 finding open
         ●  3     in_progress  codex      1  Command line

@@ -122,15 +122,31 @@ pub fn state(unit: &UnitView) -> String {
     }
 }
 
+/// The column `tries`.
+pub fn tries(unit: &UnitView) -> String {
+    if unit.tries == 0 { String::new() } else { unit.tries.to_string() }
+}
+
+/// `2 tries, 1 fix, 2 reviews`: what was done for it so far, each counted apart; empty if nothing was.
+pub fn turns(unit: &UnitView) -> String {
+    let counts = [
+        (unit.tries, "try", "tries"),
+        (unit.fix_attempts, "fix", "fixes"),
+        (unit.reviews, "review", "reviews"),
+        (unit.checks, "check", "checks"),
+    ];
+    let told = counts.into_iter().filter(|(n, ..)| *n > 0).map(|(n, one, more)| format!("{n} {}", if n == 1 { one } else { more }));
+    told.collect::<Vec<_>>().join(", ")
+}
+
 fn push(table: &mut Table, unit: &UnitView, group: Group) {
     let state = state(unit);
-    let tries = if unit.attempts == 0 { String::new() } else { unit.attempts.to_string() };
     table.row([
         Cell::new(group.style(), group.mark()),
         Cell::new(if group == Group::Out { Style::Dim } else { Style::Strong }, unit.id.clone()),
         Cell::new(group.style(), state),
         unit.owner_agent.clone().unwrap_or_default().into(),
-        tries.into(),
+        tries(unit).into(),
         Cell::new(if group == Group::Out { Style::Dim } else { Style::Plain }, unit.title.clone()),
     ]);
     let (note, style) = match group {
@@ -186,14 +202,18 @@ pub(crate) mod samples {
     pub(crate) fn some_units() -> Vec<UnitView> {
         vec![
             UnitView {
-                attempts: 2,
+                attempts: 3,
+                tries: 2,
+                reviews: 1,
                 files: vec!["src/store.py".into(), "tests/test_store.py".into()],
                 commit: Some("a".repeat(40)),
                 ..unit("1", "Store", "completed")
             },
             UnitView {
-                attempts: 4,
+                attempts: 8,
+                tries: 1,
                 fix_attempts: 3,
+                reviews: 4,
                 escalated: true,
                 open_findings: 1,
                 last_severity: Some("critical".into()),
@@ -204,6 +224,7 @@ pub(crate) mod samples {
             UnitView {
                 attempt: 1,
                 attempts: 1,
+                tries: 1,
                 worker: Some("host-1".into()),
                 backend: Some("codex".into()),
                 role: Some("implement".into()),
@@ -234,7 +255,7 @@ mod tests {
         let text = table(&samples::some_units(), 10).render(Paint::plain());
         insta::assert_snapshot!(text, @r"
            unit  state        owner  tries  title
-        !  2     blocked      codex      4  Query parser with a rather long title that…
+        !  2     blocked      codex      1  Query parser with a rather long title that…
                  the third fix still has critical findings
         ●  3     in_progress  codex      1  Command line
                  implement by codex on host-1 for 2m10s
@@ -246,6 +267,13 @@ mod tests {
         -  6     left out                   Benchmarks
         ");
         assert!(text.lines().all(|line| width(line) <= WIDTH));
+    }
+
+    #[test]
+    fn each_kind_of_turn_is_counted_apart() {
+        let units = samples::some_units();
+        assert_eq!(units.iter().map(turns).collect::<Vec<_>>()[..4], ["2 tries, 1 review", "1 try, 3 fixes, 4 reviews", "1 try", ""]);
+        assert_eq!(turns(&UnitView { checks: 2, ..units[2].clone() }), "1 try, 2 checks");
     }
 
     #[test]

@@ -153,8 +153,17 @@ pub struct UnitView {
     pub role: Option<String>,
     /// Number of the live attempt, else of the last; 0 before the first.
     pub attempt: u32,
-    /// Attempts so far.
+    /// Attempts so far, of all its seats, whatever became of them.
     pub attempts: u32,
+    /// Implement turns so far. One that is repeated because its worker or provider failed it is the same one; so with reviews and checks.
+    #[serde(default)]
+    pub tries: u32,
+    /// Turns of reviewers so far.
+    #[serde(default)]
+    pub reviews: u32,
+    /// Checks of its own so far.
+    #[serde(default)]
+    pub checks: u32,
     /// Fixes that count.
     pub fix_attempts: u32,
     /// Whether the third fix went elsewhere.
