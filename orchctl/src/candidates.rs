@@ -43,23 +43,23 @@ impl<'r> Candidates<'r> {
     }
 
     /// Lets a person say whether the chosen one is meant, where another could be. Without a terminal, or with `--yes`, nobody chooses for them.
-    pub async fn settle(&self, chosen: &RunLine, act: &str, yes: bool) -> Result<()> {
+    /// `command` is what was typed, with a run in it: what is named to be typed next must do no more than that.
+    pub async fn settle(&self, chosen: &RunLine, command: impl Fn(&str) -> String, yes: bool) -> Result<()> {
         if !self.doubt(chosen) {
             return Ok(());
         }
         if yes || !std::io::stdin().is_terminal() {
-            return Err(self.refusal(chosen, act));
+            return Err(self.refusal(chosen, &command(&chosen.run)));
         }
-        if is_yes(&format!("{act} {}? [y/N] ", chosen.run)).await? {
+        if is_yes(&format!("Do `{}`? [y/N] ", command(&chosen.run))).await? {
             return Ok(());
         }
-        Err(Failure::failed("nothing was done, as you said").next(format!("name the run: `orchctl {act} RUN`")))
+        Err(Failure::failed("nothing was done, as you said").next(format!("name the run: `{}`", command("RUN"))))
     }
 
-    fn refusal(&self, chosen: &RunLine, act: &str) -> Failure {
+    fn refusal(&self, chosen: &RunLine, command: &str) -> Failure {
         let all = named(std::iter::once(chosen).chain(self.runs.iter().copied().filter(|run| run.run != chosen.run)));
-        Failure::usage(format!("RUN is left out, and more than one could be meant: {all}"))
-            .next(format!("name it: `orchctl {act} {}`", if act == "decide" { "RUN/ID abort".to_owned() } else { chosen.run.clone() }))
+        Failure::usage(format!("RUN is left out, and more than one could be meant: {all}")).next(format!("name it: `{command}`"))
     }
 }
 
@@ -112,7 +112,7 @@ mod tests {
             candidates.notice(&runs[1]).as_deref(),
             Some("RUN is left out, so this is about a-2 (paused); there is also a-1 (complete, not accepted)")
         );
-        let refusal = candidates.refusal(&runs[1], "cancel");
+        let refusal = candidates.refusal(&runs[1], "orchctl cancel a-2");
         assert_eq!(refusal.exit(), crate::exit::Exit::Usage);
         assert_eq!(refusal.what(), "RUN is left out, and more than one could be meant: a-2 (paused), a-1 (complete, not accepted)");
         assert_eq!(Candidates::of(&[], Some("/r")).notice(&runs[0]), None);

@@ -13,7 +13,7 @@ use crate::branch::{RunBranch, not_moved};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::output::text::short;
+use crate::output::text::{shell_word, short};
 use crate::select::{Selector, exactly};
 use crate::workdir::refusal;
 
@@ -35,7 +35,10 @@ pub(super) async fn run(context: &Context, args: &AcceptArgs) -> Result<Exit> {
         let selector = Selector::new(&session.api, context.git_dir_here().await).await?;
         let line = selector.run(args.run.as_deref())?;
         if args.run.is_none() {
-            selector.candidates().settle(line, "accept", args.sure.yes).await?;
+            let into = args.into.as_deref().map(|branch| format!(" --into {}", shell_word(branch))).unwrap_or_default();
+            let partial = if args.partial { " --partial" } else { "" };
+            let command = |run: &str| context.command(&format!("orchctl accept {run}{into}{partial}"));
+            selector.candidates().settle(line, command, args.sure.yes).await?;
         }
         let (summary, branch) = up_to_date(context, &session.api, Some(&line.run)).await?;
         accept(context, &session.api, &summary, &branch, args.into.as_deref(), args.partial).await

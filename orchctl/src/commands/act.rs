@@ -13,6 +13,7 @@ use crate::context::{Context, Session};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::intake::{read_stdin, read_text};
+use crate::output::text::shell_word;
 use crate::select::{Selector, Target, exactly};
 
 pub(super) async fn assign(context: &Context, args: &AssignArgs) -> Result<Exit> {
@@ -82,8 +83,11 @@ pub(super) async fn cancel(context: &Context, args: &CancelArgs) -> Result<Exit>
     let done = async {
         let selector = Selector::new(&session.api, context.git_dir_here().await).await?;
         let target = selector.maybe_unit(&args.target).await?;
-        if args.target.len() == usize::from(target.unit.is_some()) {
-            selector.candidates().settle(selector.run(Some(&target.run))?, "cancel", args.sure.yes).await?;
+        let words_besides_unit = args.target.len() - usize::from(target.unit.is_some());
+        if words_besides_unit == 0 {
+            let unit = target.unit.as_deref().map(|unit| format!(" {}", shell_word(unit))).unwrap_or_default();
+            let command = |run: &str| context.command(&format!("orchctl cancel {run}{unit}"));
+            selector.candidates().settle(selector.run(Some(&target.run))?, command, args.sure.yes).await?;
         }
         session.api.operate(&on(target.selector(), OperationAct::Cancel { unit: target.unit })).await
     };

@@ -10,6 +10,7 @@ use crate::args::DecideArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Result;
+use crate::output::text::shell_word;
 use crate::select::{Selector, exactly, pick};
 use crate::workdir::{Workdir, refusal};
 
@@ -23,7 +24,7 @@ async fn answered(context: &Context, api: &Api, args: &DecideArgs) -> Result<Ope
     let selector = Selector::new(api, context.git_dir_here().await).await?;
     let (run, id) = match named_run(selector.runs(), &args.id)? {
         Some((run, id)) => (exactly(&run), id),
-        None => (exactly(&unnamed_run(&selector, api, args).await?), args.id.clone()),
+        None => (exactly(&unnamed_run(context, &selector, api, args).await?), args.id.clone()),
     };
     let commit = match &args.commit {
         Some(rev) => Some(brought(api, rev).await?),
@@ -35,7 +36,7 @@ async fn answered(context: &Context, api: &Api, args: &DecideArgs) -> Result<Ope
 }
 
 /// The run whose decision is meant: the only one here that has it open, else the only one anywhere, else what RUN left out always means.
-async fn unnamed_run(selector: &Selector<'_>, api: &Api, args: &DecideArgs) -> Result<String> {
+async fn unnamed_run(context: &Context, selector: &Selector<'_>, api: &Api, args: &DecideArgs) -> Result<String> {
     let open: Vec<DecisionView> = api.query(&Query::Decisions { run: RunSelector::default(), all: false }).await?;
     let holders: Vec<&DecisionView> = open.iter().filter(|decision| decision.id == args.id).collect();
     let run = holder(selector.runs(), &holders, selector.git_dir()).map_or_else(|| selector.pick(None), |run| selector.pick(Some(run)))?;
@@ -46,7 +47,8 @@ async fn unnamed_run(selector: &Selector<'_>, api: &Api, args: &DecideArgs) -> R
         at.and_then(|at| decision.keywords.get(at)).is_some_and(|keyword| keyword == "abort")
     });
     if aborts {
-        selector.candidates().settle(run, "decide", args.sure.yes).await?;
+        let command = |run: &str| context.command(&format!("orchctl decide {} abort", shell_word(&format!("{run}/{}", args.id))));
+        selector.candidates().settle(run, command, args.sure.yes).await?;
     }
     Ok(run.run.clone())
 }

@@ -1,11 +1,12 @@
-//! What only happens on a terminal: the one question, and progress that redraws. Needs `script`, which makes a terminal; `.ci/run test` sees to it.
+//! What only happens on a terminal: questions, and progress that redraws. Needs `script`, which makes a terminal; `.ci/run test` sees to it.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use roundtable_tests::harness::{Output, Playbook, Process, SpecText, binary};
+use roundtable_tests::harness::{Output, Playbook, Process, SpecText, Turn, binary};
 
+use crate::which::two;
 use crate::world::World;
 
 fn script() -> PathBuf {
@@ -107,4 +108,38 @@ fn it_asks_before_the_first_paid_call_and_only_then() {
     );
     assert_eq!(free.code, Some(0), "{}", free.said());
     assert!(!free.stdout.contains("Start?"), "{}", free.said());
+}
+
+#[test]
+#[ignore = "needs `script`: .ci/run test runs it"]
+fn where_run_is_left_out_it_asks_before_one_of_two_is_ended_or_accepted() {
+    let script = script();
+    let (world, login, billing) = two(&Playbook::new().unit("1", "implement", [Turn::fails()]), 2);
+    let standing = |run: &str| world.orchctl(&["status", run, "--json"]).run().expect(0).json()["status"].clone();
+    let asks = |typed: &str, named: &str, answer: &str| {
+        let asked = on_terminal(&world, &script, typed, answer);
+        let (notice, question) = (asked.stdout.find("RUN is left out"), asked.stdout.find(&format!("Do `orchctl {named}`? [y/N] ")));
+        assert!(notice.is_some() && notice < question, "the chosen one is named first, then asked about: {}", asked.said());
+        asked
+    };
+    for (typed, named) in
+        [("cancel", format!("cancel {billing}")), ("decide quarantine-1 abort", format!("decide {billing}/quarantine-1 abort"))]
+    {
+        let kept = asks(typed, &named, "n\n");
+        assert_eq!(kept.code, Some(1), "{}", kept.said());
+        assert!(kept.stdout.contains("nothing was done, as you said"), "{}", kept.said());
+    }
+    let refused = on_terminal(&world, &script, "cancel --yes", "");
+    assert_eq!(refused.code, Some(3), "{}", refused.said());
+    assert!(!refused.stdout.contains("[y/N]"), "{}", refused.said());
+    assert_eq!((standing(&login), standing(&billing)), ("waiting".into(), "waiting".into()));
+    let ended = asks("cancel", &format!("cancel {billing}"), "y\n");
+    assert_eq!(ended.code, Some(0), "{}", ended.said());
+    assert_eq!((standing(&login), standing(&billing)), ("waiting".into(), "incomplete".into()));
+
+    let (world, _, billing) = two(&Playbook::new(), 0);
+    let accepted = on_terminal(&world, &script, "accept", "y\n");
+    assert_eq!(accepted.code, Some(0), "{}", accepted.said());
+    assert!(accepted.stdout.contains(&format!("Do `orchctl accept {billing}`? [y/N] ")), "{}", accepted.said());
+    assert!(world.repo.has("bill.txt") && !world.repo.has("part-1.txt"));
 }

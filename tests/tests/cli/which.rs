@@ -5,7 +5,7 @@ use roundtable_tests::harness::{Playbook, SpecText, Turn, Unit};
 use crate::world::World;
 
 /// Two runs of one repository, `login` and then `billing`; agents play this.
-fn two(playbook: &Playbook, exit: i32) -> (World, String, String) {
+pub fn two(playbook: &Playbook, exit: i32) -> (World, String, String) {
     let world = World::new(&SpecText::parallel("login", 1), playbook);
     let specs = world.repo.path().join(".specs");
     SpecText::new("billing", [Unit::new("1", "Bill").writes("bill.txt")]).write(&specs);
@@ -23,16 +23,21 @@ fn two(playbook: &Playbook, exit: i32) -> (World, String, String) {
 fn nobody_ends_or_accepts_a_run_that_was_not_named_where_there_are_two() {
     let (world, login, billing) = two(&Playbook::new().unit("1", "implement", [Turn::fails()]), 2);
     let both = [login.as_str(), billing.as_str(), "RUN is left out", "orchctl cancel"];
-    for args in [&["cancel"][..], &["cancel", "1"], &["cancel", "--yes"]] {
+    for args in [&["cancel"][..], &["cancel", "--yes"]] {
         world.orchctl(args).run().expect(3).err_has(&both);
     }
+    // Typed as it is named, it does no more than what was asked for.
+    let named = format!("`orchctl cancel {billing} 1`");
+    world.orchctl(&["cancel", "1"]).run().expect(3).err_has(&both).err_has(&[&named]);
     // A paused one is as unfinished as before.
     world.orchctl(&["pause", &billing]).run().expect(0);
     world.orchctl(&["cancel"]).run().expect(3).err_has(&both);
     for abort in ["abort", "4", "d", "Abort orchestration"] {
-        world.orchctl(&["decide", "quarantine-1", abort]).run().expect(3).err_has(&[&login, &billing, "orchctl decide RUN/ID abort"]);
+        let named = format!("`orchctl decide {billing}/quarantine-1 abort`");
+        world.orchctl(&["decide", "quarantine-1", abort]).run().expect(3).err_has(&[&login, &billing, &named]);
     }
-    world.orchctl(&["accept", "--partial"]).run().expect(3).err_has(&["orchctl accept"]);
+    let named = format!("`orchctl accept {billing} --into other --partial`");
+    world.orchctl(&["accept", "--partial", "--into", "other"]).run().expect(3).err_has(&[&named]);
     let standing = |run: &str| world.orchctl(&["status", run, "--json"]).run().expect(0).err_has_not(&["RUN"]).json()["status"].clone();
     assert_eq!((standing(&login), standing(&billing)), ("waiting".into(), "paused".into()));
     // What only shows says first which one it shows.
