@@ -4,7 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{JsonArg, SureArg};
+use super::JsonArg;
+
+/// `--yes` of commands that end or accept a run.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct SureArg {
+    /// Ask nothing: where RUN is left out and several could be meant, refuse
+    #[arg(long)]
+    pub yes: bool,
+}
 
 /// `decide`.
 #[derive(Args, Debug)]
@@ -117,6 +125,18 @@ pub struct SkipArgs {
     /// RUN (may be left out) and UNIT
     #[arg(required = true, num_args = 1..=2, value_names = ["RUN", "UNIT"])]
     pub target: Vec<String>,
+    #[command(flatten)]
+    pub json: JsonArg,
+}
+
+/// `cancel`.
+#[derive(Args, Debug)]
+pub struct CancelArgs {
+    /// RUN and UNIT; each may be left out
+    #[arg(num_args = 0..=2, value_names = ["RUN", "UNIT"])]
+    pub target: Vec<String>,
+    #[command(flatten)]
+    pub sure: SureArg,
     #[command(flatten)]
     pub json: JsonArg,
 }

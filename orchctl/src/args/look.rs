@@ -129,26 +129,6 @@ pub struct UnitArgs {
     pub json: JsonArg,
 }
 
-/// `cancel`.
-#[derive(Args, Debug)]
-pub struct CancelArgs {
-    /// RUN and UNIT; each may be left out
-    #[arg(num_args = 0..=2, value_names = ["RUN", "UNIT"])]
-    pub target: Vec<String>,
-    #[command(flatten)]
-    pub sure: SureArg,
-    #[command(flatten)]
-    pub json: JsonArg,
-}
-
-/// `--yes` of commands that end or accept a run.
-#[derive(Args, Clone, Copy, Debug)]
-pub struct SureArg {
-    /// Ask nothing: where RUN is left out and several could be meant, refuse
-    #[arg(long)]
-    pub yes: bool,
-}
-
 /// `show`.
 #[derive(Args, Debug)]
 pub struct ShowArgs {
