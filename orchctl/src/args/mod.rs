@@ -88,7 +88,7 @@ impl From<LogFormat> for roundtable_runtime::telemetry::LogFormat {
 pub enum Command {
     /// Do a spec: plan, implement, review, fix, integrate; or go on with it
     Run(Box<RunArgs>),
-    /// Show units, order, hazards and waves of a spec; starts nothing
+    /// Show units, order, hazards and waves of a spec; does none of it
     Plan(PlanArgs),
     /// Check a spec and write its three mirror files; starts nothing
     Init(InitArgs),

@@ -44,8 +44,10 @@ pub(super) async fn ask(context: &Context, args: &PlanArgs) -> Result<Asked> {
     let seat = Seat::take(&passing).await?;
     let asked = answered(&passing, args, &seat, prepared, &shutdown).await;
     seat.leave().await;
-    let asked = asked?;
+    let (mut asked, written) = asked?;
+    // Also where it cannot be written: what the agent was paid for is there for the run.
     keep(context, &asked.assignment).await;
+    asked.written = written?;
     Ok(asked)
 }
 
@@ -72,22 +74,31 @@ async fn prepared(context: &Context, args: &PlanArgs) -> Result<Prepared> {
     Ok(prepared)
 }
 
-async fn answered(context: &Context, args: &PlanArgs, seat: &Seat, prepared: Prepared, shutdown: &Shutdown) -> Result<Asked> {
+/// The answer, and what came of writing it.
+async fn answered(
+    context: &Context,
+    args: &PlanArgs,
+    seat: &Seat,
+    prepared: Prepared,
+    shutdown: &Shutdown,
+) -> Result<(Asked, Result<Option<Annotated>>)> {
     let crew = Crew::join(&context.data_dir, None, &prepared.config, &prepared.crew).await?;
     let answer = turn(seat, &prepared, shutdown).await;
     crew.stop().await;
-    let (mut assignment, notices) = answer?;
-    let mut asked = (prepared, None);
-    if args.write {
-        let written = write(&asked.0, &assignment)?;
-        if !written.changed.is_empty() {
-            // The question is another one now, and has the same answer: nobody needs to be asked again.
-            asked.0 = self::prepared(context, args).await?;
-            assignment.inputs_digest = submitted(seat, &asked.0, true).await?.1;
-        }
-        asked.1 = Some(written);
+    let (assignment, notices) = answer?;
+    let mut asked = Asked { assignment, prepared, notices, written: None };
+    let written = if args.write { written(context, args, seat, &mut asked).await.map(Some) } else { Ok(None) };
+    Ok((asked, written))
+}
+
+/// Writes the answer into the plan. The question is another one then, and has the same answer: nobody needs to be asked again.
+async fn written(context: &Context, args: &PlanArgs, seat: &Seat, asked: &mut Asked) -> Result<Annotated> {
+    let written = write(&asked.prepared, &asked.assignment)?;
+    if !written.changed.is_empty() {
+        asked.prepared = prepared(context, args).await?;
+        asked.assignment.inputs_digest = submitted(seat, &asked.prepared, true).await?.1;
     }
-    Ok(Asked { assignment, prepared: asked.0, notices, written: asked.1 })
+    Ok(written)
 }
 
 /// One turn of the agent, or two where its first answer has to be mended.
@@ -138,7 +149,8 @@ fn write(prepared: &Prepared, assignment: &AssignmentView) -> Result<Annotated> 
     let failed = |error: std::io::Error| Failure::failed(format!("{} cannot be written", path.display())).why(error);
     if std::fs::read(&path).map_err(failed)? != before {
         return Err(Failure::failed(format!("{} was changed while the agent was asked; nothing was written", path.display()))
-            .next("the same command again writes it: the answer is kept"));
+            .why("the answer is about the plan as it was")
+            .next("the same command again asks about the plan as it is"));
     }
     fsx::write_atomic(&path, done.text.as_bytes(), mode_of(&path)).map_err(failed)?;
     Ok(done)

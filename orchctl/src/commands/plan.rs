@@ -15,13 +15,14 @@ use crate::lint::spec_failure;
 use crate::output;
 
 pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit> {
-    if args.assign.is_some() {
-        return assigned(context, args).await;
-    }
     let spec = read_spec(&args.spec)?;
     let options = RunOptions { mode: Mode::Deterministic, ..RunOptions::default() };
     let view: PlanView = embed::plan(&spec, &options, args.slots, args.strict, &[])?;
     let failed = !view.errors.is_empty();
+    // Nobody is asked about a plan that cannot run.
+    if args.assign.is_some() && !failed {
+        return assigned(context, args).await;
+    }
     // As JSON it is also there when the spec has errors; for people the errors are the answer.
     if args.json.json || !failed {
         answer(args.json, &view, output::plan::render)?;

@@ -1,7 +1,7 @@
 //! `plan --assign`: the assignment agent is asked before anything runs, the run that follows takes its answer, and the plan can be given it as lines. What
 //! units without a manifest cost, and answers that keep nothing apart.
 
-use roundtable_tests::harness::{Playbook, SpecText, Turn, Unit};
+use roundtable_tests::harness::{Playbook, SpecText, Turn, Unit, step};
 use serde_json::{Value, json};
 
 use crate::world::{World, unit};
@@ -68,6 +68,31 @@ fn the_answer_is_written_into_the_plan_for_a_person_to_read_over() {
     assert_eq!(world.repo.read(".specs/login/tasks.md"), text);
     world.run(&["--json"]).run().expect(0);
     assert_eq!(assign_turns(&world), 0, "what was written is what was answered");
+}
+
+#[test]
+fn a_plan_that_was_changed_meanwhile_is_left_alone_and_the_answer_is_not_lost() {
+    let world = World::new(&bare(2), &Playbook::new());
+    let before = world.repo.read(".specs/login/tasks.md");
+    let answer = json!([{ "task_id": "1", "writes": ["part-1.txt"] }, { "task_id": "2", "writes": ["part-2.txt"] }]);
+    let meanwhile = step::run(&format!("echo >> {}", world.spec.join("tasks.md").display()));
+    let turn = Turn::new().steps([meanwhile]).result(json!({ "dispatch_units": answer }));
+    Playbook::new().role("assign", [turn]).write(&world.play);
+    let agents = world.agents(1);
+    let write = world.orchctl(&["plan", "--spec", ".specs/login", "--assign", "--write", "--workers", &agents]).run().expect(1);
+    write.err_has(&["was changed while the agent was asked; nothing was written"]);
+    assert_eq!(world.repo.read(".specs/login/tasks.md"), format!("{before}\n"));
+    world.repo.write(".specs/login/tasks.md", &before);
+    world.run(&["--json"]).run().expect(0);
+    assert_eq!(assign_turns(&world), 0, "the run takes the answer to the plan as it was");
+}
+
+#[test]
+fn nobody_is_asked_about_a_plan_with_errors() {
+    let world = World::new(&bare(1), &Playbook::new());
+    world.repo.write(".specs/login/tasks.md", "- [ ] 1. Part\n  - Depends on: 9\n");
+    let plan = world.orchctl(&["plan", "--spec", ".specs/login", "--assign", "--json"]).run().expect(3).err_has(&["tasks.md:2"]).json();
+    assert_eq!((&plan["errors"][0]["line"], &plan["units"][0]["id"]), (&2.into(), &"1".into()), "{plan:#}");
 }
 
 #[test]
