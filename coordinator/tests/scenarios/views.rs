@@ -133,6 +133,22 @@ fn a_try_is_an_implement_turn_and_all_else_is_counted_apart() {
     assert_eq!((under_way.attempts, under_way.tries, under_way.reviews), (1, 1, 0));
 }
 
+/// Neither its time nor the probe that is under way ends a refusal: only then would it be true that it is over.
+#[test]
+fn a_provider_that_refuses_is_told_until_its_model_has_answered() {
+    let refused = fails(FailureKind::RateLimit { retry_after_ms: None });
+    let mut world = plan("- [ ] 1. Only\n").start().script("1", Role::Implement, [refused]).grant().play_one();
+    let told =
+        |world: &World| world.status().parks.into_iter().map(|park| format!("{}: {}", park.backend, park.goes_on)).collect::<Vec<_>>();
+    assert!(matches!(told(&world).as_slice(), [only] if only.starts_with("codex: again in ")), "{:?}", told(&world));
+    world.pass(16_000);
+    assert_eq!(told(&world), ["codex: again as soon as something asks for it"]);
+    let world = world.grant();
+    assert_eq!(told(&world), ["codex: unit 1 tries it now"]);
+    let world = world.play_one();
+    assert_eq!(told(&world), Vec::<String>::new());
+}
+
 #[test]
 fn every_transition_is_a_json_line_with_its_common_keys() {
     let world = stuck();

@@ -26,5 +26,6 @@ fn a_provider_that_refuses_is_said_with_cause_worker_and_time_and_the_run_goes_o
         let flat = said.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(flat.contains(told), "{command:?} lacks {told:?}: {}", said.said());
     }
-    run.wait().expect(0).err_has(&["scripted:play.json: 429 Too Many Requests on ", "again in", "scripted:play.json is served again"]);
+    let ended = run.wait().expect(0).err_has(&["scripted:play.json: 429 Too Many Requests on ", "again in"]);
+    assert_eq!(ended.stderr.matches("scripted:play.json takes work again").count(), 1, "{}", ended.said());
 }

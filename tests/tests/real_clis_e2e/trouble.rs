@@ -97,7 +97,7 @@ fn one_rate_limit_costs_seconds_and_is_said() {
     world.serve();
     world.join(&["--backend", "codex=1"]);
     let started = Instant::now();
-    world.orchctl(&RUN).expect(0).err_has(&["codex: 429 Too Many Requests on ", "again in", "codex is served again"]);
+    world.orchctl(&RUN).expect(0).err_has(&["codex: 429 Too Many Requests on ", "again in", "codex takes work again"]);
     assert!(started.elapsed() < Duration::from_secs(60), "it took {:?}", started.elapsed());
     assert_eq!(told(&attempts(&world, "1")), ["implement failed provider", "implement completed -", "review completed -"]);
     world.close();

@@ -1,6 +1,6 @@
 //! What changed between two statuses, as a person wants to hear it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use roundtable_shared::view::{ParkView, StatusView, UnitView};
 
@@ -55,15 +55,16 @@ pub(super) fn changes(before: Option<&StatusView>, now: &StatusView, reach: &Rea
     news
 }
 
-/// Providers that refuse, each time anew, and those that do no longer.
+/// Providers that refuse, each time anew, and those that do no longer: once for all accounts of a backend, when the last of them goes on.
 fn of_parks(before: &[ParkView], now: &StatusView) -> Vec<Change> {
     let note = |text| Change { text, is_notice: true, is_problem: false, style: Style::Warning };
     let is_same = |one: &ParkView, other: &ParkView| one.backend == other.backend && one.model == other.model;
     let is_known = |park: &ParkView| before.iter().any(|known| is_same(known, park) && known.until == park.until);
     let refused = now.parks.iter().filter(|park| !is_known(park)).map(|park| note(parked(park)));
     let is_over = |known: &&ParkView| now.exit.is_none() && !now.parks.iter().any(|park| is_same(park, known));
-    let over = before.iter().filter(is_over).map(|known| note(format!("{} is served again", backend(&known.backend))));
-    refused.chain(over).collect()
+    let over: BTreeSet<&str> = before.iter().filter(is_over).map(|known| known.backend.as_str()).collect();
+    // Whether it is served shows only where it was probed; a reset that its provider named is believed.
+    refused.chain(over.into_iter().map(|known| note(format!("{} takes work again", backend(known))))).collect()
 }
 
 /// Blocked by an upstream unit, and free again: the upstream unit is the news.
@@ -156,7 +157,14 @@ mod tests {
         assert_eq!(texts(Some(&none), &first), said);
         assert!(texts(Some(&first), &first).is_empty());
         assert_eq!(texts(Some(&first), &later), said);
-        assert_eq!(texts(Some(&later), &none), ["codex is served again"]);
+        assert_eq!(texts(Some(&later), &none), ["codex takes work again"]);
+        // Two accounts are two parks, and one backend.
+        let both = parks(vec![park("1"), park("2")]);
+        assert_eq!(texts(Some(&none), &both).len(), 2);
+        assert!(texts(Some(&both), &first).is_empty(), "the other account still waits");
+        assert_eq!(texts(Some(&both), &none), ["codex takes work again"]);
+        let ended = StatusView { exit: Some(1), ..none.clone() };
+        assert!(texts(Some(&later), &ended).is_empty(), "a run that has ended waits for nobody");
     }
 
     #[test]
