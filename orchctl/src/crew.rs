@@ -1,9 +1,7 @@
 //! Which workers a run brings along. Starting them is `embed`'s.
 
+use roundtable_shared::CHECK_BACKEND;
 use serde::{Deserialize, Serialize};
-
-/// Name of the slots that run check commands: no agent.
-const CHECK: &str = "check";
 
 /// What a crew is made of. Plain data: the background process gets it as JSON.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -24,7 +22,7 @@ impl CrewOptions {
                 .iter()
                 .any(|pair| pair.split_once('=').is_some_and(|(name, file)| name == worker && file.starts_with("scripted:")))
         };
-        let mut agents = self.workers.iter().filter(|worker| name_of(worker) != CHECK).peekable();
+        let mut agents = self.workers.iter().filter(|worker| name_of(worker) != CHECK_BACKEND).peekable();
         agents.peek().is_some() && agents.all(|worker| worker.starts_with("scripted:") || played(name_of(worker)))
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use roundtable_shared::BUILT_IN_BACKENDS;
 use roundtable_shared::view::{Operation, OperationAct, OperationReply, Query, RunSelector, WorkerView};
+use roundtable_shared::{BUILT_IN_BACKENDS, CHECK_BACKEND};
 
 use super::answer;
 use crate::api::Api;
@@ -61,7 +61,7 @@ async fn refuse_unknown_owner(context: &Context, api: &Api, owner: &str) -> Resu
     let mut known: BTreeSet<String> = BUILT_IN_BACKENDS.iter().map(|name| (*name).to_owned()).collect();
     known.extend(context.config.backends.keys().cloned());
     let workers: Vec<WorkerView> = api.query(&Query::Workers).await?;
-    known.extend(workers.into_iter().flat_map(|worker| worker.backends.into_keys()).filter(|name| name != "check"));
+    known.extend(workers.into_iter().flat_map(|worker| worker.backends.into_keys()).filter(|name| name != CHECK_BACKEND));
     if known.contains(owner) {
         return Ok(());
     }

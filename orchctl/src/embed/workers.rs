@@ -8,7 +8,7 @@ use std::time::Duration;
 use roundtable_runtime::config::{Config, Home};
 use roundtable_runtime::lock::DirLock;
 use roundtable_runtime::shutdown::{self, Cause, Trigger};
-use roundtable_shared::RunLimits;
+use roundtable_shared::{CHECK_BACKEND, RunLimits};
 use roundtable_worker::args::{BackendSlots, parse_backend, parse_pair};
 use roundtable_worker::backend::scripted::Playbook;
 use roundtable_worker::backend::{BackendConfig, Home as AgentHome, Host};
@@ -22,8 +22,6 @@ use crate::failure::{Failure, Result};
 
 /// Slots of each agent CLI found, where nothing was said.
 const DEFAULT_SLOTS: u32 = 2;
-/// Name of the slots that run check commands.
-const CHECK: &str = "check";
 /// How long joining may take before it counts as failed: each CLI is asked for its version.
 const JOIN_WAIT: Duration = Duration::from_secs(60);
 
@@ -39,7 +37,7 @@ pub struct Crew {
 /// The backends a crew offers, by name.
 pub fn agents(config: &Config, options: &CrewOptions) -> Result<Vec<String>> {
     let host = host(config, options)?;
-    Ok(backends(&host, options)?.into_iter().map(|backend| backend.name).filter(|name| name != CHECK).collect())
+    Ok(backends(&host, options)?.into_iter().map(|backend| backend.name).filter(|name| name != CHECK_BACKEND).collect())
 }
 
 /// Whether every playbook that is named is there and can be understood: so that it is said before anything is started, and also where nothing would be.
@@ -71,7 +69,7 @@ fn backends(host: &Arc<Host>, options: &CrewOptions) -> Result<Vec<BackendSlots>
 
 /// Slots for checks alone leave the agents to be found.
 fn with_agents(host: &Arc<Host>, mut named: Vec<BackendSlots>) -> Vec<BackendSlots> {
-    if named.iter().all(|backend| backend.name == CHECK) {
+    if named.iter().all(|backend| backend.name == CHECK_BACKEND) {
         named.extend(found(host).unwrap_or_default());
     }
     named
@@ -96,7 +94,7 @@ fn found(host: &Arc<Host>) -> Result<Vec<BackendSlots>> {
 /// Takes slots of agents away from the largest until no more than `max` are left; each backend keeps one.
 fn bound(backends: &mut [BackendSlots], max: u32) {
     let slots = |backend: &BackendSlots| backend.slots.unwrap_or(1);
-    let mut agents: Vec<&mut BackendSlots> = backends.iter_mut().filter(|backend| backend.name != CHECK).collect();
+    let mut agents: Vec<&mut BackendSlots> = backends.iter_mut().filter(|backend| backend.name != CHECK_BACKEND).collect();
     while agents.iter().map(|backend| slots(backend)).sum::<u32>() > max {
         match agents.iter_mut().max_by_key(|backend| slots(backend)) {
             Some(backend) if slots(backend) > 1 => backend.slots = Some(slots(backend) - 1),

@@ -11,6 +11,9 @@ use crate::ids::{AgentSessionId, BackendName, CommitId, LeaseRef};
 /// Backends that need no configuration, and may be named where nobody offers them yet.
 pub const BUILT_IN_BACKENDS: [&str; 4] = ["codex", "gemini", "opencode", "codex-review"];
 
+/// The name under which a worker offers its slots for check commands: no agent.
+pub const CHECK_BACKEND: &str = "check";
+
 /// A backend a worker offers. Backends of one pool share its slots.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct BackendOffer {

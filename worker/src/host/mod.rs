@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use roundtable_runtime::git::{GitError, GitProgram};
-use roundtable_shared::{AttemptFacts, BackendName, BackendOffer, CommitId, Lease, TurnData};
+use roundtable_shared::{AttemptFacts, BackendName, BackendOffer, CHECK_BACKEND, CommitId, Lease, TurnData};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -37,8 +37,6 @@ use tree::Trees;
 const CACHE_BYTES_MAX: u64 = 16 << 30;
 /// Most conversations that are kept for resuming.
 const SESSIONS_MAX: usize = 2000;
-/// Name of the backend, and of its pool, that runs check commands.
-const CHECK: &str = "check";
 
 /// How a host is set up.
 pub struct HostOptions {
@@ -127,8 +125,8 @@ impl AgentHost {
             backends.insert(BackendName::from(wanted.name), backend);
         }
         offers.push(BackendOffer {
-            name: BackendName::from(CHECK),
-            pool: CHECK.to_owned(),
+            name: BackendName::from(CHECK_BACKEND),
+            pool: CHECK_BACKEND.to_owned(),
             slots: check_slots(&options.backends),
             version: String::new(),
             account: String::new(),
@@ -294,12 +292,12 @@ struct Wanted {
 
 /// Checks that run at once: as many as asked for, one where nobody did.
 fn check_slots(asked: &[BackendSlots]) -> u32 {
-    asked.iter().rev().find(|each| each.name == CHECK).and_then(|each| each.slots).unwrap_or(1)
+    asked.iter().rev().find(|each| each.name == CHECK_BACKEND).and_then(|each| each.slots).unwrap_or(1)
 }
 
 /// What agents were asked for, with `codex-review` beside `codex` on the same slots unless it has slots of its own.
 fn with_reviews(asked: &[BackendSlots], host: &Arc<Host>) -> Vec<Wanted> {
-    let agents = asked.iter().filter(|each| each.name != CHECK);
+    let agents = asked.iter().filter(|each| each.name != CHECK_BACKEND);
     let mut wanted: Vec<Wanted> =
         agents.map(|each| Wanted { name: each.name.clone(), pool: each.name.clone(), slots: each.slots.unwrap_or(1) }).collect();
     let codex = wanted.iter().find(|each| each.name == "codex").map(|each| each.slots);

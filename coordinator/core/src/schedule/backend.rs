@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+pub use roundtable_shared::CHECK_BACKEND;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{BackendName, DecisionId, DecisionKind, RunId, Seat, UnitId, UnitType};
 
@@ -14,8 +15,6 @@ use crate::fleet::{Fleet, Need, NeedKind, Offer, Worker};
 use crate::state::{ParkKey, Run, Stage, State};
 use crate::transition::Fact;
 
-/// The backend name of a worker's check slot.
-pub const CHECK_BACKEND: &str = "check";
 /// Embedded: how long the worker that starts beside the coordinator may take to say hello.
 const EMBEDDED_GRACE_MS: u64 = 30_000;
 

@@ -3,8 +3,8 @@
 use std::io::{IsTerminal, Write};
 
 use roundtable_runtime::shutdown::Shutdown;
-use roundtable_shared::Mode;
 use roundtable_shared::view::{Query, SubmitReply, WorkerView};
+use roundtable_shared::{CHECK_BACKEND, Mode};
 
 use super::prepare::Prepared;
 use super::seat::Seat;
@@ -43,7 +43,7 @@ async fn agents(seat: &Seat, prepared: &Prepared, brings_crew: bool) -> Result<V
     }
     let workers: Vec<WorkerView> = seat.api().query(&Query::Workers).await?;
     agents.extend(workers.into_iter().filter(|worker| worker.status != "gone").flat_map(|worker| worker.backends.into_keys()));
-    agents.retain(|name| name != "check");
+    agents.retain(|name| name != CHECK_BACKEND);
     agents.sort();
     agents.dedup();
     Ok(agents)
