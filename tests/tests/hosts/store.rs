@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use roundtable_tests::harness::{Playbook, Process, Sandbox, SpecText, Turn, step, wait_for};
 
@@ -114,12 +113,12 @@ fn events_that_cannot_be_written_for_a_while_are_said_and_nothing_is_lost() {
 #[test]
 #[ignore = "needs mounts or strace: .ci/run test runs it where it may"]
 fn work_that_the_coordinators_repository_cannot_take_yet_waits_and_is_not_done_again() {
-    let waiting = Waiting::on(Sandbox::new(), |_| {});
+    let mut waiting = Waiting::on(Sandbox::new(), |_| {});
     let read_only = ReadOnly::make(waiting.stage.sandbox.data_dir().join("repos"));
     waiting.give_leave();
     waiting.wait_for_delivering();
-    // Longer than any bound on tries there ever was.
-    std::thread::sleep(Duration::from_secs(4));
+    // Once more than the five tries after which an outcome was given up before.
+    waiting.worker.wait_for_stderr("failures=6");
     waiting.wait_for_delivering();
     drop(read_only);
     waiting.expect_complete();
