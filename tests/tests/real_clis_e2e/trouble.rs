@@ -15,6 +15,15 @@ fn spec(tasks: &'static str) -> [(&'static str, &'static str); 2] {
 
 const RUN: [&str; 6] = ["run", "--yes", "--spec", ".kiro/specs/trouble", "--mode", "deterministic"];
 
+/// A world with one worker of these, whose run asks a person as soon as nobody can play a backend.
+fn impatient(script: &str, tasks: &'static str, backends: &[&str]) -> World {
+    let mut world = World::open(script, &spec(tasks));
+    std::fs::write(world.place.repo().join("roundtable.toml"), "[limits]\nno_worker = \"1s\"\npark_gone = \"1s\"\n").unwrap();
+    world.serve();
+    world.join(&backends.iter().flat_map(|backend| ["--backend", *backend]).collect::<Vec<_>>());
+    world
+}
+
 fn attempts(world: &World, unit: &str) -> Vec<Value> {
     world.json(&["attempts", unit]).as_array().unwrap().clone()
 }
@@ -74,10 +83,7 @@ fn limits_silence_and_violent_ends_are_outcomes_and_others_go_on() {
 fn a_cli_that_is_logged_out_waits_for_a_person_while_others_finish() {
     let tasks = "- [ ] 1. Library\n  - _writes: a.txt_\n- [ ] 2. Settings page\n  - _writes: b.html_\n";
     let script = r#"{"trouble": {"2/implement/1": {"scenario": "401", "times": 1}}}"#;
-    let mut world = World::open(script, &spec(tasks));
-    std::fs::write(world.place.repo().join("roundtable.toml"), "[limits]\nno_worker = \"1s\"\npark_gone = \"1s\"\n").unwrap();
-    world.serve();
-    world.join(&["--backend", "codex=1", "--backend", "gemini=1"]);
+    let world = impatient(script, tasks, &["codex=1", "gemini=1"]);
     world.orchctl(&RUN).expect(2).out_has(&["no-worker-gemini"]);
     let summary = world.json(&["summary"]);
     assert_eq!(summary["units"][0]["status"], "completed", "{summary:#}");
@@ -108,10 +114,7 @@ fn one_rate_limit_costs_seconds_and_is_said() {
 fn a_wrong_model_is_out_on_that_worker_and_costs_no_unit() {
     let tasks = "- [ ] 1. Library\n  - _writes: a.txt_\n- [ ] 2. More of it\n  - _writes: b.txt_\n";
     let script = r#"{"trouble": {"1/implement/1": {"scenario": "404", "times": 9}}}"#;
-    let mut world = World::open(script, &spec(tasks));
-    std::fs::write(world.place.repo().join("roundtable.toml"), "[limits]\nno_worker = \"1s\"\npark_gone = \"1s\"\n").unwrap();
-    world.serve();
-    world.join(&["--backend", "codex=1"]);
+    let world = impatient(script, tasks, &["codex=1"]);
     world.orchctl(&RUN).expect(2).out_has(&["no-worker-codex"]).err_has(&["The model does not exist"]);
     let first = attempts(&world, "1");
     assert_eq!(told(&first), ["implement failed provider"], "{first:#?}");
