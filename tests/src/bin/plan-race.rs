@@ -43,7 +43,9 @@ struct Args {
 struct Raced {
     units: usize,
     completed: u32,
+    /// Units whose writes the plan or the assignment names.
     with_manifest: usize,
+    /// The most implement attempts that were under way at once.
     side_by_side: usize,
     makespan_s: f64,
     exit: i32,
@@ -76,7 +78,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// The spec's files with every box open, and a file at each path its tasks name, so that the repository has the folders they speak of.
+/// The spec's files with every box open, and an empty file in each folder that its tasks name a file of: assignments look at what is there.
 fn files_of(spec: &Path) -> Result<Vec<(String, String)>> {
     let mut files = vec![("README.md".to_owned(), "# Race\n".to_owned())];
     for name in ["tasks.md", "requirements.md", "design.md", "bugfix.md"] {
@@ -91,19 +93,29 @@ fn files_of(spec: &Path) -> Result<Vec<(String, String)>> {
                 text.split(|c: char| c.is_whitespace() || "`'\"(),:;*".contains(c)).filter_map(folder_of).collect();
             files.extend(folders.into_iter().map(|folder| (format!("{folder}/.keep"), String::new())));
         }
-        files
-            .push((format!("{SPEC_DIR}/{name}"), text.replace("- [x] ", "- [ ] ").replace("- [X] ", "- [ ] ").replace("- [-] ", "- [ ] ")));
+        files.push((format!("{SPEC_DIR}/{name}"), opened(text)));
     }
     Ok(files)
 }
 
-/// The folder of a word that looks like a path of a file.
+/// The text with every box open, also those of optional tasks (`- [x]* …`).
+fn opened(mut text: String) -> String {
+    for bullet in ['-', '*', '+'] {
+        for mark in ['x', 'X', '-', '~'] {
+            text = text.replace(&format!("{bullet} [{mark}]"), &format!("{bullet} [ ]"));
+        }
+    }
+    text
+}
+
+/// The folder of a word that looks like the path of a file.
 fn folder_of(word: &str) -> Option<String> {
-    let (folder, file) = word.trim_matches('.').rsplit_once('/')?;
+    let (folder, file) = word.trim_end_matches('.').rsplit_once('/')?;
     let is_plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.@/".contains(c));
     let is_path = is_plain(word) && !folder.is_empty() && !folder.starts_with('/') && !folder.contains("..") && !folder.contains("//");
+    let is_gits = folder.split('/').any(|part| part == ".git");
     let has_ending = file.rsplit_once('.').is_some_and(|(stem, ending)| !stem.is_empty() && (1..=5).contains(&ending.len()));
-    (is_path && has_ending).then(|| folder.trim_start_matches("./").to_owned())
+    (is_path && has_ending && !is_gits).then(|| folder.trim_start_matches("./").to_owned())
 }
 
 async fn race(args: &Args, name: &str, files: &[(String, String)], slots: u32) -> Result<Raced> {
