@@ -22,7 +22,7 @@ struct Args {
     /// Port on 127.0.0.1; 0 = any free one, printed.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Playbook (JSON or TOML), or an object with `playbook`, `writes` and `trouble`.
+    /// Playbook (JSON or TOML), or an object with `playbook`, `writes`, `trouble` and `lays_out_folders`.
     #[arg(long, value_name = "FILE", conflicts_with = "stubborn")]
     script: Option<PathBuf>,
     /// Make a place there to rehearse in: home, sample repository, env.sh; says what to type where.

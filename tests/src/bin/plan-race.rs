@@ -1,5 +1,6 @@
 //! Runs specs with the real codex against the model server, once with many slots and once with one, and says in a table what ran side by side and
-//! how much faster that was. The model assigns from nothing but what it is shown. Needs codex (`.ci/install-clis`) and built programs beside this one.
+//! how much faster that was. The model assigns from nothing but what it is shown: the paths a unit names, or a folder called by its title. Needs codex
+//! (`.ci/install-clis`) and built programs beside this one.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -124,7 +125,7 @@ async fn race(args: &Args, name: &str, files: &[(String, String)], slots: u32) -
         std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     }
     std::fs::create_dir_all(&dir)?;
-    let server = ModelServer::start(Script::default()).await?;
+    let server = ModelServer::start(Script { lays_out_folders: true, ..Script::default() }).await?;
     let url = server.scenario_url(&format!("slow:{}", args.pause_ms));
     let borrowed: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     let place = Rehearsal::lay_out(&dir, &url, &programs()?, &borrowed).await?;

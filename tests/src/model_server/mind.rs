@@ -237,10 +237,23 @@ fn turn_data(state: &State, asked: &Asked) -> Option<TurnData> {
         units: Vec::new(),
     };
     prompt::read(&asked.prompt, &mut data);
+    if state.script.lays_out_folders {
+        for unit in data.units.iter_mut().filter(|unit| unit.writes.is_empty()) {
+            unit.writes.extend(folder_for(&unit.title));
+        }
+    }
     if let Some(writes) = state.script.writes.get(unit) {
         data.writes.clone_from(writes);
     }
     Some(data)
+}
+
+/// `src/user-service/` for "User service". Nothing for a checkpoint, which changes nothing of its own.
+fn folder_for(title: &str) -> Option<String> {
+    let words = title.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).take(4);
+    let name = words.map(str::to_lowercase).collect::<Vec<_>>().join("-");
+    let changes_something = !name.is_empty() && !name.split('-').any(|word| word == "checkpoint");
+    changes_something.then(|| format!("src/{name}/"))
 }
 
 fn call_of(step: &Step, data: &TurnData) -> Call {
@@ -338,6 +351,13 @@ mod tests {
         assert_eq!(tag_in("x\nRoundtable-Turn: r-1/2/implement/1\nmore\nRoundtable-Turn: r-1/2/fix/1\n").as_deref(), Some("r-1/2/fix/1"));
         assert_eq!(tag_in("Roundtable-Turn: <run>/<unit>"), None);
         assert_eq!(tag_in("nothing"), None);
+    }
+
+    #[test]
+    fn a_folder_is_called_by_its_units_title() {
+        assert_eq!(folder_for("Build the user-service (part 1)").as_deref(), Some("src/build-the-user-service/"));
+        assert_eq!(folder_for("Final checkpoint - all tests pass"), None);
+        assert_eq!(folder_for("…"), None);
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Script {
     pub writes: BTreeMap<String, Vec<String>>,
     /// What the first requests of a turn meet, by `<unit>/<role>/<index>`.
     pub trouble: BTreeMap<String, Trouble>,
+    /// Whether the assignment gives a unit that names no path a folder called by its title, as a model does that may choose where new code goes.
+    pub lays_out_folders: bool,
 }
 
 /// What the first requests of a turn meet.
@@ -58,10 +60,10 @@ fn once() -> u32 {
 }
 
 impl Script {
-    /// Reads a script: a playbook, or an object with `playbook`, `writes` and `trouble`.
+    /// Reads a script: a playbook, or an object with `playbook`, `writes`, `trouble` and `lays_out_folders`.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let value: Option<Value> = serde_json::from_str(text).ok();
-        match value.filter(|value| ["playbook", "writes", "trouble"].iter().any(|key| value.get(key).is_some())) {
+        match value.filter(|value| ["playbook", "writes", "trouble", "lays_out_folders"].iter().any(|key| value.get(key).is_some())) {
             Some(value) => Ok(serde_json::from_value(value)?),
             None => Ok(Self { playbook: Playbook::parse(text)?, ..Self::default() }),
         }
