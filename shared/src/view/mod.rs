@@ -3,6 +3,7 @@
 //! Keys are stable: add freely, rename nothing. The coordinator builds these from its state; `orchctl` only prints them.
 
 mod choice;
+mod fleet;
 mod operation;
 mod plan;
 mod query;
@@ -10,6 +11,7 @@ mod run;
 mod submit;
 
 pub use choice::*;
+pub use fleet::*;
 pub use operation::*;
 pub use plan::*;
 pub use query::*;
