@@ -142,7 +142,23 @@ fn whether_the_provider_was_heard_is_told_while_the_turn_goes_on() {
     assert_eq!(told("opencode", &[(false, refused), (true, begun), (false, refused)]), [Awaited, Awaited, Blurred, Refusing]);
     let unfinished = r#"{"type":"step_finish","sessionID":"s","part":{"reason":"unknown"}}"#;
     assert_eq!(told("opencode", &[(true, unfinished), (true, begun), (true, unfinished)]), [Awaited, Blurred, Blurred, Refusing]);
+    let text = r#"{"type":"text","sessionID":"s","part":{"text":"Hm"}}"#;
+    let finished = r#"{"type":"step_finish","sessionID":"s","part":{"reason":"tool-calls"}}"#;
+    assert_eq!(
+        told("opencode", &[(true, begun), (true, text), (true, begun), (true, text), (true, begun)]),
+        [Awaited, Blurred, Blurred, Blurred, Blurred, Refusing],
+        "a step that begins again shows that the one before it was cut"
+    );
+    assert_eq!(
+        told("opencode", &[(true, begun), (true, begun), (true, finished), (true, begun), (true, begun)]).last(),
+        Some(&Blurred),
+        "an answer that came to its end makes good for those before"
+    );
     let exit = ExitFacts { ended_by: Some(EndedBy::Refused), signal: Some(15), ..ExitFacts::default() };
+    let (_, end) = feed("opencode", [begun, begun, begun].join("\n").as_bytes(), b"", &exit);
+    let failure = end.failure.unwrap();
+    assert_eq!(failure.kind, FailureKind::ProviderUnavailable);
+    assert!(failure.message.contains("broke in the middle of an answer"), "{}", failure.message);
     let (_, end) = feed("opencode", b"", refused.as_bytes(), &exit);
     assert_eq!(end.failure.unwrap().kind, FailureKind::RateLimit { retry_after_ms: None });
 }

@@ -102,7 +102,11 @@ pub const ROWS: &[Row] = &[
     row(
         "connection cut for ever",
         "cut",
-        [cell("unavailable", 2, 60, "stream disconnected"), cell("unavailable", 1, 60, "terminated"), cell("unavailable", 6, 120, "")],
+        [
+            cell("unavailable", 2, 60, "stream disconnected"),
+            cell("unavailable", 1, 60, "terminated"),
+            cell("unavailable", 3, 90, "broke in the middle of an answer"),
+        ],
     ),
     row("answer in drips", "slow:400", all("completed", [3, 3, 3], 120, "")),
     row(

@@ -12,7 +12,7 @@ use super::discover::Program;
 use super::host::{BackendConfig, Host};
 use super::reach::{Reach, Writes};
 use super::text::{elide, plain};
-use super::transcript::{Terminal, Transcript, at, count_at, text_at};
+use super::transcript::{REFUSALS_MAX, Terminal, Transcript, at, count_at, text_at};
 use super::{
     Backend, BackendError, Capabilities, Contact, ExitFacts, Invocation, Resume, StdoutMode, StreamParser, Turn, TurnEnd, read_only_role,
 };
@@ -22,8 +22,12 @@ const READ_ONLY: &str = r#"{"edit":"deny","bash":"deny","external_directory":"de
 /// Permissions of a turn that writes: a path outside is an error the agent is told. Without this it is a question, and an unanswered one ends the
 /// turn.
 const WRITING: &str = r#"{"external_directory":"deny"}"#;
-/// Steps without a finish reason after which the turn is ended.
-const UNFINISHED_MAX: u32 = 2;
+/// What it calls a request that was refused, or whose connection broke before any answer.
+const REFUSED: &str = "AI_APICallError";
+/// What is said where a connection broke in the middle of an answer: it tells that to nobody.
+const BROKEN_OFF: &str = "the connection to the model's provider broke in the middle of an answer";
+/// What is said for an error that its log has no words for.
+const UNNAMED: &str = "the model's provider failed, and opencode's log does not say how";
 /// What it says for missing credentials, and also for an unknown model.
 const SERVER_ERROR: &str = "Unexpected server error";
 
@@ -124,8 +128,12 @@ struct OpenCodeStream {
     steps: u64,
     /// The last step ended with tool calls and nothing has followed.
     stopped_at_tools: bool,
-    /// Steps whose stream broke off without a finish reason; the CLI asks again and again.
-    unfinished: u32,
+    /// A step has begun and not ended.
+    in_step: bool,
+    /// The last step ended without a finish reason, and nothing has followed: what is said of it.
+    unfinished: Option<String>,
+    /// Requests in a row that came to no answer with an end to it; the CLI asks again and again.
+    failed_tries: u32,
     /// It failed and told the cause to its log alone, which may be read later.
     unexplained: bool,
     /// What its log says of that.
@@ -137,7 +145,16 @@ impl OpenCodeStream {
         let mut transcript = Transcript::new(turn);
         // Its first event comes with the first piece of an answer.
         transcript.contact = Contact::Awaited;
-        Self { transcript, steps: 0, stopped_at_tools: false, unfinished: 0, unexplained: false, cause: String::new() }
+        Self {
+            transcript,
+            steps: 0,
+            stopped_at_tools: false,
+            in_step: false,
+            unfinished: None,
+            failed_tries: 0,
+            unexplained: false,
+            cause: String::new(),
+        }
     }
 
     /// A line of its log.
@@ -146,16 +163,42 @@ impl OpenCodeStream {
         match field("message").as_str() {
             // Titles are made beside the turn.
             "stream error" if field("small") != "true" => {
-                let message = match field("error.error") {
-                    said if said.trim().is_empty() => "its stream broke off".to_owned(),
-                    said => elide(&said, EVENT_TEXT_BYTES_MAX).into_owned(),
-                };
+                // An error that is a plain object is logged field by field.
+                let said = ["error.error", "error.error.message", "error.error.error.message"].map(field);
+                let said = said.iter().map(|said| said.trim()).find(|said| !said.is_empty()).unwrap_or(UNNAMED);
+                let message = elide(said, EVENT_TEXT_BYTES_MAX).into_owned();
                 out.push(AgentEvent::Warning { text: format!("its provider refused: {message}") });
                 let kind = failure_kind(&message, None, None).unwrap_or(FailureKind::ProviderUnavailable);
-                self.transcript.on_counted_retry(kind, message);
+                // Any other error came in the middle of an answer: the step that has begun is this try, and not one more that broke off.
+                self.in_step &= message.starts_with(REFUSED);
+                self.on_failed_try(kind, message);
             }
             "failed" => self.cause = elide(&field("error"), EVENT_TEXT_BYTES_MAX).into_owned(),
             _ => {}
+        }
+    }
+
+    /// A request came to nothing and it will ask again.
+    fn on_failed_try(&mut self, kind: FailureKind, message: String) {
+        self.failed_tries = self.failed_tries.saturating_add(1);
+        self.transcript.on_retry(kind, message);
+    }
+
+    /// The first piece of an answer.
+    fn on_step_start(&mut self, out: &mut Vec<AgentEvent>) {
+        if self.in_step {
+            // The only trace of a connection that was lost: neither its stream nor its log tells of it.
+            out.push(AgentEvent::Warning { text: BROKEN_OFF.to_owned() });
+            self.on_failed_try(FailureKind::ProviderUnavailable, BROKEN_OFF.to_owned());
+        }
+        self.steps += 1;
+        self.in_step = true;
+        self.unfinished = None;
+        self.transcript.contact = Contact::Heard;
+        // What was said before a retry is void.
+        self.transcript.answer.clear();
+        if matches!(self.transcript.terminal, Terminal::Good) {
+            self.transcript.terminal = Terminal::None;
         }
     }
 
@@ -215,22 +258,27 @@ impl OpenCodeStream {
         self.transcript.usage.add(&step);
         self.transcript.total.add(&step);
         out.push(AgentEvent::Usage { usage: self.transcript.usage });
-        match text_at(part, &["reason"]) {
+        self.in_step = false;
+        let reason = text_at(part, &["reason"]);
+        // What it calls a stream that broke off without saying why.
+        if matches!(reason, "unknown" | "other" | "error" | "") {
+            let reason = if reason.is_empty() { "none" } else { reason };
+            let message = format!("the model's stream ended without a finish reason ({reason})");
+            out.push(AgentEvent::Warning { text: message.clone() });
+            self.unfinished = Some(message.clone());
+            return self.on_failed_try(FailureKind::ProviderUnavailable, message);
+        }
+        self.failed_tries = 0;
+        match reason {
             "stop" => self.transcript.on_good_end(out),
             "tool-calls" => self.stopped_at_tools = true,
             "length" => self.transcript.on_bad_end(FailureKind::TurnFailed, "the answer was cut at the model's output limit", out),
-            // What it calls a stream that broke off without saying why.
-            reason @ ("unknown" | "other" | "error" | "") => {
-                let message =
-                    format!("the model's stream ended without a finish reason ({})", if reason.is_empty() { "none" } else { reason });
-                self.unfinished += 1;
-                self.transcript.on_bad_end(FailureKind::ProviderUnavailable, &message, out);
-            }
             reason => self.transcript.on_bad_end(FailureKind::TurnFailed, &format!("the model stopped: {reason}"), out),
         }
     }
 
     fn on_error(&mut self, error: &Value, out: &mut Vec<AgentEvent>) {
+        self.in_step = false;
         let name = text_at(error, &["name"]);
         let message = match text_at(error, &["data", "message"]) {
             "" => name,
@@ -268,15 +316,7 @@ impl StreamParser for OpenCodeStream {
             self.transcript.heard();
         }
         match kind {
-            "step_start" => {
-                // A retry after a lost connection repeats it; what was said before it is void.
-                self.steps += 1;
-                self.transcript.contact = Contact::Heard;
-                self.transcript.answer.clear();
-                if matches!(self.transcript.terminal, Terminal::Good) {
-                    self.transcript.terminal = Terminal::None;
-                }
-            }
+            "step_start" => self.on_step_start(out),
             "text" if part["synthetic"] != Value::Bool(true) => {
                 let text = text_at(part, &["text"]);
                 self.transcript.answer.push(text);
@@ -300,7 +340,7 @@ impl StreamParser for OpenCodeStream {
 
     fn contact(&self) -> Contact {
         match self.transcript.contact {
-            _ if self.unfinished >= UNFINISHED_MAX => Contact::Refusing,
+            _ if self.failed_tries >= REFUSALS_MAX => Contact::Refusing,
             Contact::Heard => Contact::Blurred,
             contact => contact,
         }
@@ -309,6 +349,10 @@ impl StreamParser for OpenCodeStream {
     fn end(mut self: Box<Self>, exit: &ExitFacts, out: &mut Vec<AgentEvent>) -> TurnEnd {
         if self.unexplained && !matches!(self.transcript.terminal, Terminal::Bad(_)) {
             self.explain(out);
+        }
+        // Where it was ended, it was about to ask again.
+        if let Some(message) = self.unfinished.take().filter(|_| exit.ended_by.is_none()) {
+            self.transcript.on_bad_end(FailureKind::ProviderUnavailable, &message, out);
         }
         if self.stopped_at_tools && exit.code == Some(0) && exit.ended_by.is_none() {
             let said =

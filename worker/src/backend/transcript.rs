@@ -18,7 +18,7 @@ const MESSAGE_BYTES_MAX: usize = 2 << 10;
 /// Longest last line that is added to a failure's message, bytes.
 const LAST_LINE_BYTES_MAX: usize = 300;
 /// Refusals the CLI may meet in one turn before it is ended: the coordinator waits better, and without holding a slot.
-const REFUSALS_MAX: u32 = 2;
+pub(super) const REFUSALS_MAX: u32 = 2;
 /// Longest line that is searched for a subtask report, bytes.
 const REPORT_LINE_BYTES_MAX: usize = 512;
 /// How an agent reports a step while it works: `Roundtable-Subtask: 2.1 completed` on a line of its own.
