@@ -108,7 +108,8 @@ impl Submitter {
                 if !request.dry_run {
                     self.stand(&run).await?;
                     let act = Act::Attach { options: Box::new(request.options), mode };
-                    self.handle.command(Command::Operate(Operate { run: Some(run), by, act })).await?;
+                    let attached = self.handle.command(Command::Operate(Operate { run: Some(run.clone()), by, act })).await;
+                    return attached_or_over(reply, run, attached.err());
                 }
                 return Ok(reply);
             }
@@ -366,6 +367,17 @@ fn is_all_there_is(run: &Run, wish: &Wish) -> bool {
     (run.exit_when_done() == 0 && run.is_done()) || run.spec.tasks == wish.tasks
 }
 
+/// The reply to a submission whose run was found unfinished: it may have come to its end since, which is no error to whoever wants it done.
+fn attached_or_over(reply: SubmitReply, run: RunId, refused: Option<HandleError>) -> Result<SubmitReply, SubmitError> {
+    match refused {
+        Some(HandleError::Rejected(refusal)) if refusal.code == ErrorCode::Conflict => {
+            Ok(told(SubmitReply { resumed: false, ..reply }, &Found::Finished(run)))
+        }
+        Some(error) => Err(error.into()),
+        None => Ok(reply),
+    }
+}
+
 /// What of the plan or of the options that shape it differs from the run's.
 fn difference(run: &Run, wish: &Wish) -> Option<String> {
     let (had, options, mode) = (&run.options, &wish.options, wish.mode);
@@ -436,6 +448,8 @@ fn new_run_id(spec_path: &str) -> RunId {
 
 #[cfg(test)]
 mod tests {
+    use roundtable_core::Rejection;
+
     use super::*;
 
     #[test]
@@ -446,6 +460,18 @@ mod tests {
             assert_eq!(id.as_str().len(), start.len() + 6);
         }
         assert_ne!(new_run_id("/x"), new_run_id("/x"));
+    }
+
+    #[test]
+    fn a_run_that_ends_while_it_is_taken_up_is_a_finished_one() {
+        let found = || told(SubmitReply::default(), &Found::Resume(RunId::from("words-k3v9q2"), CommitId::from("abc")));
+        let attached = |refused| attached_or_over(found(), RunId::from("words-k3v9q2"), refused);
+        let over = attached(Some(HandleError::Rejected(Rejection::conflict("run words-k3v9q2 has ended")))).unwrap();
+        assert_eq!((over.run.as_str(), over.finished, over.resumed), ("words-k3v9q2", true, false));
+        let goes_on = attached(None).unwrap();
+        assert_eq!((goes_on.finished, goes_on.resumed), (false, true));
+        assert!(attached(Some(HandleError::Stopped)).is_err());
+        assert!(attached(Some(HandleError::Rejected(Rejection::invalid("no such model")))).is_err());
     }
 
     #[test]
