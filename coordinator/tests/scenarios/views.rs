@@ -43,7 +43,7 @@ fn a_park_is_told_until_a_model_has_answered() {
     assert!(first[0].goes_on.starts_with("again in "), "{first:?}");
     world.pass(16_000);
     let due = world.status().parks;
-    assert_eq!(due.iter().map(|park| park.goes_on.as_str()).collect::<Vec<_>>(), ["again as soon as something asks for it"]);
+    assert_eq!(due.iter().map(|park| park.goes_on.as_str()).collect::<Vec<_>>(), ["again with the next attempt that needs it"]);
     let world = world.grant();
     let probed = world.status().parks;
     assert_eq!(probed.iter().map(|park| park.probed_by.as_deref()).collect::<Vec<_>>(), [Some("ledger-k3v9q2/1/2")]);
@@ -142,7 +142,7 @@ fn a_provider_that_refuses_is_told_until_its_model_has_answered() {
         |world: &World| world.status().parks.into_iter().map(|park| format!("{}: {}", park.backend, park.goes_on)).collect::<Vec<_>>();
     assert!(matches!(told(&world).as_slice(), [only] if only.starts_with("codex: again in ")), "{:?}", told(&world));
     world.pass(16_000);
-    assert_eq!(told(&world), ["codex: again as soon as something asks for it"]);
+    assert_eq!(told(&world), ["codex: again with the next attempt that needs it"]);
     let world = world.grant();
     assert_eq!(told(&world), ["codex: unit 1 tries it now"]);
     let world = world.play_one();
