@@ -56,11 +56,6 @@ impl Stage {
         self.sandbox.orchctl(self.repo.path(), args).run()
     }
 
-    /// The same for one that may take so long.
-    pub fn ask_within<'a>(&self, limit: std::time::Duration, args: impl IntoIterator<Item = &'a str>) -> Output {
-        self.sandbox.orchctl(self.repo.path(), args).start().wait_within(limit)
-    }
-
     /// The attempts of a unit so far.
     pub fn attempts(&self, unit: &str) -> Vec<Value> {
         let run = self.run_id();
