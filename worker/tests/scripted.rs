@@ -4,15 +4,24 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use roundtable_runtime::git::{GitProgram, PackRequest, Signature};
 use roundtable_shared::answer::{AssignAnswer, OrchestrateAnswer, ReviewAnswer, WorkAnswer};
-use roundtable_shared::{AgentEvent, AttemptNo, FailureKind, Role, Severity, TurnData, TurnSubtask, TurnUnit, UnitState, UnitType};
+use roundtable_shared::{
+    AgentEvent, AgentSessionId, AttemptFacts, AttemptKey, AttemptNo, CommitId, FailureKind, Lease, LeaseId, LeaseRef, Role, Seat, Severity,
+    TurnData, TurnSubtask, TurnUnit, UnitState, UnitType,
+};
+use roundtable_worker::args::BackendSlots;
 use roundtable_worker::backend::{Backend, ExitFacts, Host, Invocation, SessionRecord, Turn, TurnEnd, doctor, play_main};
+use roundtable_worker::host::{AgentHost, HostOptions};
 use roundtable_worker::process::{Supervisor, SupervisorOptions, dispatch_exec_in};
+use roundtable_worker::session::{Job, Pieces, Progress, Runner};
+use roundtable_worker::spool::Spool;
+use tokio::sync::{mpsc, watch};
 
 const TESTS: &[(&str, fn())] = &[
     ("defaults_write_the_manifest_and_report_all", defaults_write_the_manifest_and_report_all),
@@ -29,6 +38,7 @@ const TESTS: &[(&str, fn())] = &[
     ("paths_outside_the_worktree_are_refused", paths_outside_the_worktree_are_refused),
     ("default_answers_are_what_is_asked_for", default_answers_are_what_is_asked_for),
     ("the_doctor_probes_playbooks_too", the_doctor_probes_playbooks_too),
+    ("a_fix_whose_conversation_is_lost_is_handed_back_untouched", a_fix_whose_conversation_is_lost_is_handed_back_untouched),
 ];
 
 fn main() -> ExitCode {
@@ -414,9 +424,12 @@ fn default_answers_are_what_is_asked_for() {
     OrchestrateAnswer::parse(&said(&turn)).unwrap();
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
 fn the_doctor_probes_playbooks_too() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
+    runtime().block_on(async {
         let dir = tempfile::tempdir().unwrap();
         let supervisor = Supervisor::start(SupervisorOptions { warm: 0, ..SupervisorOptions::new(dir.path()) }).await.unwrap();
         let report = async |playbook: &str| {
@@ -434,6 +447,113 @@ fn the_doctor_probes_playbooks_too() {
         assert_eq!((verdict(&refused, "logged_in"), verdict(&refused, "can_write")), (Some(false), None));
         let absent = doctor::probe(&host(), "no-such-backend", &supervisor, true).await;
         assert_eq!((absent.ok, verdict(&absent, "found")), (false, Some(false)));
+    });
+}
+
+/// A worker that serves a playbook, and has a repository of one commit.
+struct Worker {
+    host: AgentHost,
+    spool: Spool,
+    base: CommitId,
+    stage: Stage,
+}
+
+const REPOSITORY: &str = "abababababababababababababababababababab";
+
+impl Worker {
+    async fn open(playbook: &str) -> Self {
+        let stage = Stage::new(playbook);
+        let place = |name: &str| stage.dir.path().join(name);
+        let backends = vec![BackendSlots { name: stage.backend.name().to_string(), slots: Some(1) }];
+        let options = HostOptions { workspace: place("workspace"), host: host(), backends, park_probe: Duration::from_secs(900) };
+        let (host, spool) = (AgentHost::open(options).await.unwrap(), Spool::open(place("spool")).unwrap());
+        std::fs::create_dir(place("user")).unwrap();
+        std::fs::write(place("user/README.md"), "# Demo\n").unwrap();
+        let program = GitProgram::find().await.unwrap();
+        program.create_repository(&place("user"), "main", &Signature::roundtable(1), "base\n").await.unwrap();
+        let git = program.own(place("user/.git")).unwrap();
+        let base = git.resolve_commit("HEAD").await.unwrap();
+        let mut pack = Vec::<u8>::new();
+        git.pack(&PackRequest { wants: vec![base.clone()], haves: vec![], history_max: None }, &mut pack).await.unwrap();
+        let (sender, pieces): (_, Pieces) = mpsc::channel(1);
+        sender.send(Ok(pack.into())).await.unwrap();
+        drop(sender);
+        host.receive(REPOSITORY, &base.commit_id(), pieces).await.unwrap();
+        Self { host, spool, base: base.commit_id(), stage }
+    }
+
+    fn lease(&self, turn: &TurnData, resume: Option<AgentSessionId>) -> Lease {
+        let key = AttemptKey { run: turn.run.clone(), unit: turn.unit.clone(), attempt: turn.attempt };
+        Lease {
+            lease: LeaseRef { lease_id: LeaseId(u128::from(turn.attempt.0)), key },
+            seat: Seat::Work,
+            role: turn.role,
+            backend: self.stage.backend.name().clone(),
+            pool: self.stage.backend.name().to_string(),
+            repository: REPOSITORY.to_owned(),
+            base: self.base.clone(),
+            start: self.base.clone(),
+            prompt: String::new(),
+            answer_schema: None,
+            turn_data: serde_json::to_string(turn).unwrap(),
+            resume,
+            model: None,
+            effort: None,
+            wall_ms: 120_000,
+            idle_ms: 120_000,
+            output_bytes_max: 1 << 20,
+            setup: None,
+            check: None,
+            has_attachments: false,
+            read_only: false,
+            switches: Default::default(),
+        }
+    }
+
+    /// Runs an attempt to its end: what came of it, and how far it told that it was.
+    async fn run(&self, lease: Lease) -> (AttemptFacts, Vec<Progress>) {
+        let (progress, mut told) = mpsc::channel(16);
+        let (_keep, cancel) = watch::channel(None);
+        let events = self.spool.begin(lease.clone()).unwrap();
+        let facts = self.host.run(Job { lease, attachments: vec![], events, progress, cancel }).await;
+        (facts, std::iter::from_fn(|| told.try_recv().ok()).collect())
+    }
+
+    /// The files of the conversations it has.
+    fn conversations(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.stage.dir.path().join("workspace/sessions")).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+}
+
+/// The prompt of a resumed fix leaves out what its conversation knows already: in a fresh one it would be half a task.
+fn a_fix_whose_conversation_is_lost_is_handed_back_untouched() {
+    runtime().block_on(async {
+        let worker = Worker::open("{}").await;
+        let turn = |role, index| worker.stage.turn(role, index).data;
+        let (done, _) = worker.run(worker.lease(&turn(Role::Implement, 1), None)).await;
+        assert_eq!(done.failure, None);
+        let conversation = done.agent_session.unwrap();
+
+        // It goes on with the one it has, whatever becomes of the record while the worktree is set up.
+        let setup = Some(format!("rm '{}'", worker.conversations()[0].display()));
+        let fix = Lease { setup, ..worker.lease(&turn(Role::Fix, 2), Some(conversation.clone())) };
+        let (fixed, told) = worker.run(fix).await;
+        assert_eq!((fixed.failure, fixed.agent_session), (None, Some(conversation.clone())));
+        assert!(fixed.commit.is_some() && told.contains(&Progress::Started), "{told:?}");
+
+        let ways_to_lose: [fn(&Path); 2] = [|file| std::fs::write(file, "{").unwrap(), |file| std::fs::remove_file(file).unwrap()];
+        for (index, lose) in (3..).zip(ways_to_lose) {
+            worker.conversations().iter().for_each(|file| lose(file));
+            let (handed_back, told) = worker.run(worker.lease(&turn(Role::Fix, index), Some(conversation.clone()))).await;
+            let failure = handed_back.failure.unwrap();
+            assert_eq!(failure.kind, FailureKind::Interrupted, "{}", failure.message);
+            assert_eq!((handed_back.commit, handed_back.agent_session, told), (None, None, vec![]), "nothing was begun");
+        }
+        // The same fix with a conversation of its own.
+        let (fixed, _) = worker.run(worker.lease(&turn(Role::Fix, 5), None)).await;
+        assert_eq!(fixed.failure, None);
+        assert_ne!(fixed.agent_session.unwrap(), conversation);
     });
 }
 

@@ -72,7 +72,8 @@ async fn attempt(host: &AgentHost, job: Job, attachments: Vec<Attachment>, redac
     let lease = job.lease.clone();
     let progress = job.progress.clone();
     // Its prompt counts on what the conversation knows; handed back, it comes again with everything in it.
-    if lease.resume.as_ref().is_some_and(|session| recall(&host.sessions, session.as_str()).is_none()) {
+    let resume = lease.resume.as_ref().map(|session| recall(&host.sessions, session.as_str()));
+    if resume == Some(None) {
         let why = "the conversation it goes on with is not kept on this worker any more";
         return facts(Played::failed(FailureKind::Interrupted, why), None);
     }
@@ -94,7 +95,7 @@ async fn attempt(host: &AgentHost, job: Job, attachments: Vec<Attachment>, redac
         let text = format!("a file under `copy` was not brought: {why}");
         job.push(EventLine { at: now(), event: AgentEvent::Warning { text } });
     }
-    let mut played = play(host, &job, &git, &tree, redactor).await;
+    let mut played = play(host, &job, &git, &tree, redactor, resume.flatten()).await;
     let _ = progress.send(Progress::Ending).await;
     if tree.is_lost() {
         let message = "the workspace of this worker was taken away under the attempt".to_owned();
@@ -162,7 +163,7 @@ fn facts(played: Played, commit: Option<roundtable_shared::CommitId>) -> Attempt
     }
 }
 
-async fn play(host: &AgentHost, job: &Job, git: &Git, tree: &Tree, redactor: &Arc<Redactor>) -> Played {
+async fn play(host: &AgentHost, job: &Job, git: &Git, tree: &Tree, redactor: &Arc<Redactor>, resume: Option<SessionRecord>) -> Played {
     let lease = &job.lease;
     if let Some(setup) = &lease.setup {
         let _ = job.progress.send(Progress::Preparing("setup".to_owned())).await;
@@ -185,7 +186,7 @@ async fn play(host: &AgentHost, job: &Job, git: &Git, tree: &Tree, redactor: &Ar
             }
         }
     }
-    let turn = match turn(host, lease, tree) {
+    let turn = match turn(host, lease, tree, resume) {
         Ok(turn) => turn,
         Err(why) => return Played::failed(FailureKind::Bug, why),
     };
@@ -294,7 +295,7 @@ async fn play_turn(
     Played { failure: end.failure, exit_code: exit.code, answer: end.answer, session: end.session, usage: end.usage }
 }
 
-fn turn(host: &AgentHost, lease: &Lease, tree: &Tree) -> Result<Turn, String> {
+fn turn(host: &AgentHost, lease: &Lease, tree: &Tree, resume: Option<SessionRecord>) -> Result<Turn, String> {
     let data: TurnData =
         serde_json::from_str(&lease.turn_data).map_err(|error| format!("the lease's turn data cannot be read: {error}"))?;
     let own = host.host.switches();
@@ -311,7 +312,7 @@ fn turn(host: &AgentHost, lease: &Lease, tree: &Tree) -> Result<Turn, String> {
         report_only: false,
         worktree: tree.dir.clone(),
         scratch: tree.scratch.clone(),
-        resume: lease.resume.as_ref().and_then(|session| recall(&host.sessions, session.as_str())),
+        resume,
         model: lease.model.clone(),
         effort: lease.effort.clone(),
         schema: lease.answer_schema.clone(),
