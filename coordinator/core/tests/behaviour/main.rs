@@ -6,6 +6,7 @@ mod attach;
 mod check;
 mod consult;
 mod contend;
+mod converse;
 mod cordon;
 mod credit;
 mod end;

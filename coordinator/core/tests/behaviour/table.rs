@@ -13,9 +13,9 @@ use roundtable_shared::answer::{ReviewAnswer, WorkAnswer, WorkStatus};
 use roundtable_shared::spec::Spec;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
-    AttemptFacts, BackendName, BackendOffer, ChangeKind, ChangedPath, Choice, CommitId, DecisionId, Dependants, EntryKind, Failure,
-    FailureKind, HeldLease, Introduction, Issue, LeasePhase, LeaseRef, LeftOut, Mode, Origin, Role, RunId, RunOptions, Severity, UnitId,
-    Usage, WorkerId,
+    AgentSessionId, AttemptFacts, BackendName, BackendOffer, ChangeKind, ChangedPath, Choice, CommitId, DecisionId, Dependants, EntryKind,
+    Failure, FailureKind, HeldLease, Introduction, Issue, LeasePhase, LeaseRef, LeftOut, Mode, Origin, Role, RunId, RunOptions, Severity,
+    UnitId, Usage, WorkerId,
 };
 
 /// The table.
@@ -27,6 +27,8 @@ pub struct Table {
     pub effects: Vec<Effect>,
     /// What the next outcome says it could not commit.
     pub left_out: LeftOut,
+    /// The conversation that the next outcome says can be gone on with.
+    pub conversation: Option<AgentSessionId>,
     /// Where boxes are ticked in commits, if they are.
     tick_path: Option<String>,
     entropy: Entropy,
@@ -54,6 +56,7 @@ impl Table {
             log: Vec::new(),
             effects: Vec::new(),
             left_out: LeftOut::default(),
+            conversation: None,
             tick_path: None,
             entropy: Entropy::new(1),
             history: History::default(),
@@ -346,15 +349,20 @@ impl Table {
     ) {
         let commit = grant.role.writes().then(|| self.commit());
         let facts = AttemptFacts {
-            failure: failure.map(|kind| Failure { kind, message: "no".to_owned() }),
-            exit_code: Some(0),
-            answer: String::new(),
             commit,
             left_out: std::mem::take(&mut self.left_out),
-            agent_session: None,
-            usage: Usage::default(),
-            last_event_seq: 0,
+            agent_session: self.conversation.take(),
+            ..ended(failure)
         };
+        self.hand_in(grant, facts, changed, answer);
+    }
+
+    /// Its worker gives it back with nothing done.
+    pub fn gives_back(&mut self, grant: &Grant) {
+        self.hand_in(grant, ended(Some(FailureKind::Interrupted)), Vec::new(), Ok(RoleAnswer::None));
+    }
+
+    fn hand_in(&mut self, grant: &Grant, facts: AttemptFacts, changed: Vec<ChangedPath>, answer: Result<RoleAnswer, String>) {
         let digest = format!("digest {}", grant.lease.key);
         let (worker, lease) = (grant.worker.clone(), grant.lease.clone());
         self.send(Command::Report(Box::new(Report { worker, lease, digest, facts, changed, learned: Vec::new(), answer })));
@@ -417,6 +425,20 @@ impl Table {
 
     pub fn unit(&self, id: &str) -> &Unit {
         self.run().unit(&UnitId::from(id)).unwrap_or_else(|| panic!("there is a unit {id}"))
+    }
+}
+
+/// The end of an attempt of which nothing is left.
+fn ended(failure: Option<FailureKind>) -> AttemptFacts {
+    AttemptFacts {
+        failure: failure.map(|kind| Failure { kind, message: "no".to_owned() }),
+        exit_code: Some(0),
+        answer: String::new(),
+        commit: None,
+        left_out: LeftOut::default(),
+        agent_session: None,
+        usage: Usage::default(),
+        last_event_seq: 0,
     }
 }
 
