@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use roundtable_runtime::git::{Checkout, CheckoutRequest, Git, GitProgram, Oid, Signature};
+use roundtable_runtime::git::{Checkout, CheckoutRequest, Git, GitProgram, Signature};
 use roundtable_runtime::sweep;
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
@@ -40,8 +40,10 @@ impl Place {
         self.home.path().join(name)
     }
 
-    fn commit(&self) -> Oid {
-        self.checkout.commit.clone()
+    /// The worktree as it was, for the next agent.
+    async fn recheckout(&self) -> Checkout {
+        let Checkout { dir, private, commit } = self.checkout.clone();
+        self.git.recheckout(&CheckoutRequest { dir, private, commit, branch: "y".to_owned() }).await.unwrap()
     }
 
     fn outside_is_whole(&self) {
@@ -73,7 +75,7 @@ async fn what_is_mounted_in_a_worktree_is_detached_and_left_alone() {
     for at in PLACES {
         let place = Place::new().await;
         mount_at(&place, at);
-        let checkout = place.git.recheckout(&place.checkout, &place.commit(), "y").await.unwrap();
+        let checkout = place.recheckout().await;
         place.outside_is_whole();
         assert_eq!(std::fs::read_to_string(place.path("tree/kept")).unwrap(), "1", "{at}");
         assert_eq!(std::fs::read_to_string(place.path("tree/sub/deep/kept")).unwrap(), "1", "{at}");
@@ -137,7 +139,7 @@ async fn files_flagged_unchangeable_do_not_stay() {
         flag(&place.path("tree").join(path), flags);
     }
     flag(&place.path("tree"), IFlags::IMMUTABLE);
-    place.git.recheckout(&place.checkout, &place.commit(), "y").await.unwrap();
+    place.recheckout().await;
     assert!(!place.path("tree/new").exists());
     for path in ["kept", "sub/deep/kept"] {
         std::fs::write(place.path("tree").join(path), "2").unwrap();

@@ -149,10 +149,7 @@ impl Trees {
             tokio::task::spawn_blocking(move || yard.discard(&idle));
             return None;
         }
-        let commit = Oid::try_from(&lease.start).ok()?;
-        // Which commit it had before stands with it.
-        let old = Checkout { dir: home.join("tree"), private: home.join("private"), commit: commit.clone() };
-        match git.recheckout(&old, &commit, &branch(lease)).await {
+        match git.recheckout(&request(lease, home).ok()?).await {
             Ok(checkout) => Some(checkout),
             Err(error) => {
                 tracing::debug!(lease = %lease.lease.key, %error, "an idle worktree was of no use");
@@ -259,9 +256,7 @@ impl Trees {
             std::fs::write(new.join("lease"), text)
         })
         .await?;
-        let commit = Oid::try_from(&lease.start).map_err(failed)?;
-        let request = CheckoutRequest { dir: home.join("tree"), private: home.join("private"), commit, branch: branch(lease) };
-        git.checkout(&request).await.map_err(failed)
+        git.checkout(&request(lease, home).map_err(failed)?).await.map_err(failed)
     }
 
     /// Conversations of some CLIs belong to a folder, so a unit's seat gets the same one each time.
@@ -307,6 +302,12 @@ async fn snapshot(git: &Git, lease: &Lease, checkout: &Checkout, withheld: &[Wit
 /// Whether the cache still has what the worktree was made of; what fails without that says nothing about the worktree.
 async fn is_there(git: &Git, commit: &Oid) -> bool {
     git.commits_present(std::slice::from_ref(commit)).await.is_ok_and(|present| !present.is_empty())
+}
+
+/// What an attempt is to find in its folder.
+fn request(lease: &Lease, home: &Path) -> Result<CheckoutRequest, GitError> {
+    let commit = Oid::try_from(&lease.start)?;
+    Ok(CheckoutRequest { dir: home.join("tree"), private: home.join("private"), commit, branch: branch(lease) })
 }
 
 /// What the agent's branch is called.

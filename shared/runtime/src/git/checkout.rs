@@ -19,7 +19,7 @@ use crate::sweep::{self, Keep};
 /// What to check out where.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CheckoutRequest {
-    /// The directory the agent will see; absent or empty.
+    /// The directory the agent will see: absent or empty, or for [`Git::recheckout`] that of an ended attempt.
     pub dir: PathBuf,
     /// A directory the agent cannot write, for the trusted index; made if absent.
     pub private: PathBuf,
@@ -29,6 +29,13 @@ pub struct CheckoutRequest {
     pub branch: String,
 }
 
+impl CheckoutRequest {
+    /// What there is once it is carried out.
+    fn checkout(&self) -> Result<Checkout, GitError> {
+        Ok(Checkout { dir: absolute(&self.dir)?, private: absolute(&self.private)?, commit: self.commit.clone() })
+    }
+}
+
 /// A directory an agent works in. Plain data: it can be stored and used again after a restart.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Checkout {
@@ -36,7 +43,7 @@ pub struct Checkout {
     pub dir: PathBuf,
     /// Where the trusted index lies.
     pub private: PathBuf,
-    /// The commit it was made from.
+    /// The commit that is checked out there.
     pub commit: Oid,
 }
 
@@ -50,9 +57,18 @@ impl Checkout {
         self.private.join("last-index")
     }
 
-    /// The commit whose files lie in the directory.
-    pub(super) fn commit_file(&self) -> PathBuf {
+    /// Names the commit whose checkout the directory is. Only there while that is so: a checkout takes it away before it touches a file, and writes it
+    /// when nothing is left to do.
+    fn commit_file(&self) -> PathBuf {
         self.private.join("commit")
+    }
+
+    /// The commit whose checkout the directory has been so far, by its own word, which is taken back: after a failure or a kill on the way nobody is to
+    /// count on what lies there.
+    async fn take_commit(&self) -> Result<Option<Oid>, GitError> {
+        let commit = fs::read_to_string(self.commit_file()).await.ok().and_then(|text| Oid::parse(&text).ok());
+        remove_if_there(&self.commit_file()).await?;
+        Ok(commit)
     }
 
     /// Is there where the files lie as the commit has them, because its attributes ask for what git cannot do.
@@ -69,7 +85,7 @@ impl Checkout {
 impl Git {
     /// Checks a commit out. No filter, hook or other program of the repository's runs; Git LFS files stay pointers, submodules stay empty directories.
     pub async fn checkout(&self, request: &CheckoutRequest) -> Result<Checkout, GitError> {
-        let checkout = Checkout { dir: absolute(&request.dir)?, private: absolute(&request.private)?, commit: request.commit.clone() };
+        let checkout = request.checkout()?;
         let branch = RefName::branch(&request.branch)?;
         fs::create_dir_all(&checkout.dir).await.map_err(GitError::io("checkout"))?;
         fs::create_dir_all(&checkout.private).await.map_err(GitError::io("checkout"))?;
@@ -78,6 +94,7 @@ impl Git {
             let why = std::io::Error::new(std::io::ErrorKind::DirectoryNotEmpty, format!("{} is not empty", checkout.dir.display()));
             return Err(GitError::Io { verb: "checkout", source: why });
         }
+        checkout.take_commit().await?;
         remove_if_there(&checkout.index_file()).await?;
         remove_if_there(&checkout.last_index_file()).await?;
         self.fill(&checkout, &branch).await?;
@@ -87,16 +104,17 @@ impl Git {
     /// Makes the directory of an ended attempt a clean checkout of another commit: what is not of the new commit goes, ignored files too; what the agent
     /// did not touch stays as it lies there, but for files with a second name somewhere or odd permissions, and unless the new commit's attributes
     /// would have it lie there otherwise. Nothing may run in it any more. After an error the directory is good for removal only.
-    pub async fn recheckout(&self, old: &Checkout, commit: &Oid, branch: &str) -> Result<Checkout, GitError> {
-        let branch = RefName::branch(branch)?;
-        let listed = self.reusable(old, commit).await?;
+    pub async fn recheckout(&self, request: &CheckoutRequest) -> Result<Checkout, GitError> {
+        let checkout = request.checkout()?;
+        let branch = RefName::branch(&request.branch)?;
+        let before = checkout.take_commit().await?;
+        let listed = self.reusable(&checkout, before).await?;
         if listed.is_empty() {
-            remove_if_there(&old.index_file()).await?;
+            remove_if_there(&checkout.index_file()).await?;
         }
-        remove_if_there(&old.last_index_file()).await?;
-        let dir = old.dir.clone();
+        remove_if_there(&checkout.last_index_file()).await?;
+        let dir = checkout.dir.clone();
         blocking("checkout", move || clean(&dir, &listed)).await?;
-        let checkout = Checkout { commit: commit.clone(), ..old.clone() };
         self.fill(&checkout, &branch).await?;
         Ok(checkout)
     }
@@ -104,7 +122,6 @@ impl Git {
     async fn fill(&self, checkout: &Checkout, branch: &RefName) -> Result<(), GitError> {
         let git = self.clone().with_work_tree(&checkout.dir, &checkout.index_file());
         remove_if_there(&checkout.plain_file()).await?;
-        remove_if_there(&checkout.commit_file()).await?;
         let arguments = ["--reset", "-u", checkout.commit.as_str()];
         match git.invoke("read-tree").args(arguments).long().run().await {
             // Attributes of the commit may ask for what git cannot do.
@@ -115,8 +132,8 @@ impl Git {
             }
             other => drop(other?),
         }
-        fs::write(checkout.commit_file(), checkout.commit.as_str()).await.map_err(GitError::io("checkout"))?;
-        self.plant_disposable_git(checkout, branch).await
+        self.plant_disposable_git(checkout, branch).await?;
+        fs::write(checkout.commit_file(), checkout.commit.as_str()).await.map_err(GitError::io("checkout"))
     }
 
     /// Writes the agent's `.git` file by file: what git itself would put there by template or configuration of the host stays out.

@@ -17,29 +17,29 @@ const LIST_BYTES_MAX: u64 = 512 << 20;
 const ATTRIBUTES: &[u8] = b".gitattributes";
 
 impl Git {
-    /// The files (NUL-ended paths) of an ended attempt's directory that are in an index whose word can be taken for what `commit` wants there, that
-    /// index being at its place then. Empty: nothing of the directory may stay.
-    pub(super) async fn reusable(&self, old: &Checkout, commit: &Oid) -> Result<Vec<u8>, GitError> {
-        // By whose attributes the files lie there is what the directory itself says: whoever brings it may not know.
-        let was = fs::read_to_string(old.commit_file()).await.ok().and_then(|text| Oid::parse(&text).ok());
-        let Some(was) = was.filter(|was| was.as_str().len() == commit.as_str().len()) else { return Ok(Vec::new()) };
-        if old.is_plain().await? || !self.has_same_attributes(&was, commit).await {
+    /// The files (NUL-ended paths) of an ended attempt's directory that are in an index whose word can be taken for what the new checkout wants there,
+    /// that index being at its place then. `before`: the commit whose checkout the directory was; it decides by whose attributes the files lie there.
+    /// Empty: nothing of the directory may stay.
+    pub(super) async fn reusable(&self, new: &Checkout, before: Option<Oid>) -> Result<Vec<u8>, GitError> {
+        let before = before.filter(|before| before.as_str().len() == new.commit.as_str().len());
+        let Some(before) = before else { return Ok(Vec::new()) };
+        if new.is_plain().await? || !self.has_same_attributes(&before, &new.commit).await {
             return Ok(Vec::new());
         }
-        let first = self.listed(old, &old.index_file()).await?;
-        let last = match fs::try_exists(old.last_index_file()).await {
-            Ok(true) => self.listed(old, &old.last_index_file()).await?,
+        let first = self.listed(new, &new.index_file()).await?;
+        let last = match fs::try_exists(new.last_index_file()).await {
+            Ok(true) => self.listed(new, &new.last_index_file()).await?,
             _ => return Ok(first),
         };
         // The last commit's index knows more of what lies there, and knows it since a time that git's coarse file times can tell from later edits. But
         // what it knows of files the agent wrote, it knows by the attributes the agent left: those files are as the commit has them only if there are none.
-        let (dir, listed) = (old.dir.clone(), last.clone());
+        let (dir, listed) = (new.dir.clone(), last.clone());
         let free_of_attributes =
             !has_attributes(&first) && !blocking("checkout", move || Ok(has_attributes(&listed) || lie_about(&dir, &listed))).await?;
         if !free_of_attributes {
             return Ok(first);
         }
-        fs::rename(old.last_index_file(), old.index_file()).await.map_err(GitError::io("checkout"))?;
+        fs::rename(new.last_index_file(), new.index_file()).await.map_err(GitError::io("checkout"))?;
         Ok(last)
     }
 

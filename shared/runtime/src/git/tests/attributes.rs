@@ -70,7 +70,7 @@ async fn what_other_attributes_made_of_a_file_does_not_stay() {
                 if committed {
                     place.snapshot(&checkout).await;
                 }
-                let checkout = place.store.recheckout(&checkout, &next, "x").await.unwrap();
+                let checkout = place.recheckout(&next).await;
                 let case = format!("{before:?} {after:?} {committed}");
                 if asked.contains("ident") {
                     assert_eq!(place.bytes("a.txt") == TEXT.as_bytes(), after.is_none(), "{case}");
@@ -102,7 +102,7 @@ async fn what_an_agents_own_attributes_made_of_a_file_does_not_stay() {
             }
             let changed = place.snapshot(&checkout).await;
             assert_eq!(place.file(&changed.commit, "a.txt").await.as_deref(), Some(TEXT), "{asked}");
-            let checkout = place.store.recheckout(&checkout, &base, "x").await.unwrap();
+            let checkout = place.recheckout(&base).await;
             assert!(!place.path("agent/.gitattributes").exists());
             assert_eq!(place.bytes("a.txt"), TEXT.as_bytes(), "{asked} {hidden}");
             assert_eq!(place.bytes("d/b.txt"), TEXT.as_bytes(), "{asked} {hidden}");
@@ -120,7 +120,7 @@ async fn what_a_commit_evens_out_does_not_stay() {
     let checkout = place.checkout(&base).await;
     place.write("agent/run.sh", "#!/bin/sh\r\ntrue\r\n");
     assert!(!place.snapshot(&checkout).await.changed);
-    place.store.recheckout(&checkout, &base, "x").await.unwrap();
+    place.recheckout(&base).await;
     assert_eq!(place.read("agent/run.sh"), "#!/bin/sh\ntrue\n");
 }
 
@@ -146,7 +146,7 @@ async fn what_was_checked_out_without_attributes_is_committed_without_them() {
     place.edit_one_line(&checkout, None).await;
     let next = place.with_attributes(Some(asked), "2");
     place.import(&next).await;
-    let checkout = place.store.recheckout(&checkout, &next, "x").await.unwrap();
+    let checkout = place.recheckout(&next).await;
     assert_eq!(place.bytes("d/b.txt"), checked_out(Some(asked), TEXT));
     place.edit_one_line(&checkout, Some(asked)).await;
 }
@@ -163,7 +163,7 @@ async fn attributes_among_ignored_files_do_not_cost_a_new_checkout() {
     let made = place.snapshot(&checkout).await;
     let inode = |file: &str| std::os::unix::fs::MetadataExt::ino(&place.path("agent").join(file).metadata().unwrap());
     let before = (inode("a.txt"), inode("new.txt"));
-    place.store.recheckout(&checkout, &made.commit, "x").await.unwrap();
+    place.recheckout(&made.commit).await;
     assert_eq!((inode("a.txt"), inode("new.txt")), before);
     assert!(!place.path("agent/node_modules").exists());
 }

@@ -33,8 +33,7 @@ async fn a_checkout_wants_an_empty_directory() {
     let base = place.user_commit(&[("a", "1")]);
     place.import(&base).await;
     place.write("agent/here", "x");
-    let request = CheckoutRequest { dir: place.path("agent"), private: place.path("private"), commit: base, branch: "x".to_owned() };
-    assert!(matches!(place.store.checkout(&request).await, Err(GitError::Io { .. })));
+    assert!(matches!(place.store.checkout(&place.request(&base, "x")).await, Err(GitError::Io { .. })));
 }
 
 /// git's file times are whole seconds: a change in the second of the checkout that keeps the size shows in neither time nor size.
@@ -280,7 +279,7 @@ async fn reuse(committed_before: bool) {
     write(&agent.join("d/deep/x"), "7");
     std::fs::File::options().write(true).open(agent.join("d/deep/x")).unwrap().set_modified(time).unwrap();
 
-    let checkout = place.store.recheckout(&checkout, &next, "roundtable/other").await.unwrap();
+    let checkout = place.recheckout(&next).await;
     assert_eq!(checkout.commit, next);
     assert_eq!(place.git("agent", &["status", "--porcelain", "--ignored"]), "");
     assert_eq!(place.git("agent", &["rev-parse", "--abbrev-ref", "HEAD"]).trim(), "roundtable/other");
@@ -299,4 +298,32 @@ async fn reuse(committed_before: bool) {
     assert_eq!(untouched(), inode, "what was not touched was not written again");
     let snapshot = place.snapshot(&checkout).await;
     assert!(!snapshot.changed);
+}
+
+/// The word on which files of a directory are left as they lie is there only where a checkout came to its end.
+#[tokio::test]
+async fn a_checkout_that_breaks_off_leaves_nothing_to_count_on() {
+    let place = Place::new().await;
+    let base = place.user_commit(&[("a", "1")]);
+    place.import(&base).await;
+    let says = || std::fs::read_to_string(place.path("private/commit")).ok();
+    // Fails last of all: no file can have that name.
+    let unnameable = place.request(&base, &"x".repeat(300));
+    place.store.checkout(&unnameable).await.unwrap_err();
+    assert_eq!((place.read("agent/a").as_str(), says()), ("1", None));
+    place.recheckout(&base).await;
+    assert_eq!(says().as_deref(), Some(base.as_str()));
+    place.store.recheckout(&unnameable).await.unwrap_err();
+    assert_eq!((place.read("agent/a").as_str(), says()), ("1", None));
+    place.recheckout(&base).await;
+    // Fails first of all: no index can be read like that.
+    place.write("private/last-index", "torn");
+    place.store.recheckout(&place.request(&base, "x")).await.unwrap_err();
+    assert_eq!(says(), None);
+    place.write("agent/a", "2");
+    place.write("agent/litter", "x");
+    let checkout = place.recheckout(&base).await;
+    assert_eq!((place.read("agent/a").as_str(), place.path("agent/litter").exists()), ("1", false));
+    assert_eq!(place.git("agent", &["status", "--porcelain"]), "");
+    assert!(!place.snapshot(&checkout).await.changed);
 }

@@ -77,13 +77,16 @@ impl Place {
     }
 
     pub(super) async fn checkout(&self, commit: &Oid) -> Checkout {
-        let request = CheckoutRequest {
-            dir: self.path("agent"),
-            private: self.path("private"),
-            commit: commit.clone(),
-            branch: "roundtable/unit".to_owned(),
-        };
-        self.store.checkout(&request).await.unwrap()
+        self.store.checkout(&self.request(commit, "roundtable/unit")).await.unwrap()
+    }
+
+    /// The same directory for the next attempt.
+    pub(super) async fn recheckout(&self, commit: &Oid) -> Checkout {
+        self.store.recheckout(&self.request(commit, "roundtable/other")).await.unwrap()
+    }
+
+    pub(super) fn request(&self, commit: &Oid, branch: &str) -> CheckoutRequest {
+        CheckoutRequest { dir: self.path("agent"), private: self.path("private"), commit: commit.clone(), branch: branch.to_owned() }
     }
 
     pub(super) async fn snapshot(&self, checkout: &Checkout) -> Snapshot {
