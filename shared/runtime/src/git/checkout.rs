@@ -126,6 +126,10 @@ impl Git {
         match git.invoke("read-tree").args(arguments).long().run().await {
             // Attributes of the commit may ask for what git cannot do.
             Err(error @ GitError::Failed { .. }) if !error.is_of_machine() => {
+                // What lies there as attributes had it must not be taken for the commit's own bytes.
+                remove_if_there(&checkout.index_file()).await?;
+                let dir = checkout.dir.clone();
+                blocking("checkout", move || clean(&dir, &[])).await?;
                 let plain = self.plain_in(&checkout.dir, &checkout.private, &checkout.index_file()).await?;
                 fs::write(checkout.plain_file(), "").await.map_err(GitError::io("checkout"))?;
                 plain.git.invoke("read-tree").args(arguments).long().run().await.map_err(|_| error)?;

@@ -151,6 +151,27 @@ async fn what_was_checked_out_without_attributes_is_committed_without_them() {
     place.edit_one_line(&checkout, Some(asked)).await;
 }
 
+/// The same where the directory was a checkout with attributes: they are the same, but only now is there a file for which git cannot follow them.
+#[tokio::test]
+async fn what_lies_there_by_attributes_does_not_stay_where_they_are_given_up() {
+    let place = Place::new().await;
+    let asked = "*.txt working-tree-encoding=UTF-16LE\nodd.txt working-tree-encoding\n";
+    let first = place.with_attributes(Some(asked), "1");
+    place.import(&first).await;
+    let odd = place.commit_on(&first, &[("odd.txt", Some("text\n"))]).await;
+    place.checkout(&first).await;
+    assert_eq!(place.bytes("a.txt"), checked_out(Some(asked), TEXT));
+    // As after a turn of some length: what was written before the second of the index is not looked at again.
+    let index = std::fs::File::options().write(true).open(place.path("private/index")).unwrap();
+    index.set_modified(std::time::SystemTime::now() + std::time::Duration::from_secs(5)).unwrap();
+    place.write("agent/litter", "x");
+    let checkout = place.recheckout(&odd).await;
+    assert_eq!((place.bytes("a.txt"), place.path("agent/litter").exists()), (TEXT.as_bytes().to_vec(), false));
+    assert_eq!(place.git("agent", &["status", "--porcelain"]), "");
+    assert!(!place.snapshot(&checkout).await.changed);
+    place.edit_one_line(&checkout, None).await;
+}
+
 /// Large directories of other files are not looked through for attributes that concern nothing.
 #[tokio::test]
 async fn attributes_among_ignored_files_do_not_cost_a_new_checkout() {
