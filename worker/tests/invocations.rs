@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use roundtable_shared::{AttemptNo, Role, Switches, TurnData};
+use roundtable_shared::{Role, Switches, TurnData};
 use roundtable_worker::backend::{BackendConfig, BackendError, Home, Host, Invocation, Reach, SessionRecord, StdoutMode, Turn, Writes};
 
 /// A machine with a home directory and the three CLIs on its PATH.
@@ -63,32 +63,8 @@ impl Machine {
 }
 
 fn turn(role: Role) -> Turn {
-    let data = TurnData {
-        run: "demo-abcdef".into(),
-        unit: Some("1".into()),
-        title: "One".into(),
-        role,
-        attempt: AttemptNo(1),
-        turn_index: 1,
-        round: 1,
-        reviewer: 0,
-        writes: vec![],
-        reads: vec![],
-        open_subtasks: vec![],
-        units: vec![],
-    };
-    Turn {
-        data,
-        prompt: "do it".into(),
-        report_only: false,
-        worktree: PathBuf::from("/w"),
-        scratch: PathBuf::from("/s"),
-        resume: None,
-        model: None,
-        effort: None,
-        schema: None,
-        switches: Switches::default(),
-    }
+    let data = TurnData { unit: Some("1".into()), title: "One".into(), ..TurnData::new("demo-abcdef", role) };
+    Turn::new(data, "do it", "/w", "/s")
 }
 
 fn resumed(role: Role) -> Turn {

@@ -91,31 +91,18 @@ impl Stage {
 
     fn turn(&self, role: Role, index: u32) -> Turn {
         let subtask = |id: &str| TurnSubtask { id: id.into(), title: String::new(), optional: false };
-        Turn {
-            data: TurnData {
-                run: "demo-abcdef".into(),
-                unit: Some("2".into()),
-                title: "Second".into(),
-                role,
-                attempt: AttemptNo(index + 3),
-                turn_index: index,
-                round: index,
-                reviewer: 1,
-                writes: vec!["src/a.py".into(), "docs/".into(), "t/**/*.py".into()],
-                reads: vec![],
-                open_subtasks: vec![subtask("2.1"), subtask("2.2")],
-                units: vec![],
-            },
-            prompt: String::new(),
-            report_only: false,
-            worktree: self.dir.path().join("w"),
-            scratch: self.dir.path().join("s"),
-            resume: None,
-            model: None,
-            effort: None,
-            schema: None,
-            switches: Default::default(),
-        }
+        let data = TurnData {
+            unit: Some("2".into()),
+            title: "Second".into(),
+            attempt: AttemptNo(index + 3),
+            turn_index: index,
+            round: index,
+            reviewer: 1,
+            writes: vec!["src/a.py".into(), "docs/".into(), "t/**/*.py".into()],
+            open_subtasks: vec![subtask("2.1"), subtask("2.2")],
+            ..TurnData::new("demo-abcdef", role)
+        };
+        Turn::new(data, "", self.dir.path().join("w"), self.dir.path().join("s"))
     }
 
     fn play(&self, turn: &Turn) -> (Vec<AgentEvent>, TurnEnd) {

@@ -2,25 +2,20 @@
 #![allow(clippy::unwrap_used)]
 
 use roundtable_shared::{
-    AttemptNo, ChangeKind, Criticality, Role, RunId, Severity, SubtaskState, TurnData, UnitId, UnitType, limits::CONTROL_MESSAGE_BYTES_MAX,
+    AttemptNo, ChangeKind, Criticality, Role, Severity, SubtaskState, TurnData, UnitId, UnitType, limits::CONTROL_MESSAGE_BYTES_MAX,
 };
 
 use super::*;
 
 fn turn(role: Role, unit: Option<&str>, turn_index: u32) -> TurnData {
     TurnData {
-        run: RunId::new("ledger-k3v9q2"),
         unit: unit.map(UnitId::from),
         title: "Build the parser".to_owned(),
-        role,
         attempt: AttemptNo(3),
         turn_index,
         round: turn_index,
         reviewer: u32::from(role == Role::Review),
-        writes: Vec::new(),
-        reads: Vec::new(),
-        open_subtasks: Vec::new(),
-        units: Vec::new(),
+        ..TurnData::new("ledger-k3v9q2", role)
     }
 }
 

@@ -46,6 +46,24 @@ pub struct TurnData {
 }
 
 impl TurnData {
+    /// The first turn of a role in a run, of no unit, of which nothing else is said.
+    pub fn new(run: impl Into<RunId>, role: Role) -> Self {
+        Self {
+            run: run.into(),
+            unit: None,
+            title: String::new(),
+            role,
+            attempt: AttemptNo(1),
+            turn_index: 1,
+            round: 1,
+            reviewer: 0,
+            writes: Vec::new(),
+            reads: Vec::new(),
+            open_subtasks: Vec::new(),
+            units: Vec::new(),
+        }
+    }
+
     /// `<run>/<unit or ->/<role>/<turn index>`: the last line of every prompt after `Roundtable-Turn: `, so that a transcript or a model
     /// server can tell which turn it sees.
     pub fn tag(&self) -> String {

@@ -223,18 +223,12 @@ fn turn_data(state: &State, asked: &Asked) -> Option<TurnData> {
     let [run, unit, role, index] = asked.tag.split('/').collect::<Vec<_>>().try_into().ok()?;
     let index = index.parse().ok()?;
     let mut data = TurnData {
-        run: run.into(),
         unit: (unit != "-").then(|| unit.into()),
-        title: String::new(),
-        role: Role::parse(role)?,
         attempt: AttemptNo(index),
         turn_index: index,
         round: index,
         reviewer: 1,
-        writes: Vec::new(),
-        reads: Vec::new(),
-        open_subtasks: Vec::new(),
-        units: Vec::new(),
+        ..TurnData::new(run, Role::parse(role)?)
     };
     prompt::read(&asked.prompt, &mut data);
     if state.script.lays_out_folders {

@@ -114,25 +114,12 @@ fn listed(text: &str, mark: &str) -> Vec<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use roundtable_shared::{AttemptNo, Role};
+    use roundtable_shared::Role;
 
     use super::*;
 
     fn read_as(role: Role, unit: Option<&str>, prompt: &str) -> TurnData {
-        let mut data = TurnData {
-            run: "r-1".into(),
-            unit: unit.map(Into::into),
-            title: String::new(),
-            role,
-            attempt: AttemptNo(1),
-            turn_index: 1,
-            round: 1,
-            reviewer: 0,
-            writes: Vec::new(),
-            reads: Vec::new(),
-            open_subtasks: Vec::new(),
-            units: Vec::new(),
-        };
+        let mut data = TurnData { unit: unit.map(Into::into), ..TurnData::new("r-1", role) };
         read(prompt, &mut data);
         data
     }

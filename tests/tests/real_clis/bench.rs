@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use roundtable_shared::{AgentEvent, AttemptNo, FailureKind, Role, Switches, TurnData};
+use roundtable_shared::{AgentEvent, AttemptNo, FailureKind, Role, TurnData};
 use roundtable_tests::model_server::{Home, ModelServer, Script};
-use roundtable_worker::backend::{Backend, BackendConfig, Host, StreamParser, Turn, TurnEnd};
+use roundtable_worker::backend::{Backend, BackendConfig, Host, Listener, Turn, TurnEnd};
 use roundtable_worker::process::{Limits, LineSink, ProcessSpec, Progress, Stop, Stream, Supervisor, SupervisorOptions};
 use serde_json::Value;
 
@@ -70,31 +70,16 @@ impl Bench {
 
     pub fn turn(&self, role: Role, index: u32) -> Turn {
         let data = TurnData {
-            run: "demo-abcdef".into(),
             unit: Some("1".into()),
             title: "One".into(),
-            role,
             attempt: AttemptNo(index),
             turn_index: index,
             round: index,
-            reviewer: 0,
-            writes: vec![],
-            reads: vec![],
-            open_subtasks: vec![],
-            units: vec![],
+            ..TurnData::new("demo-abcdef", role)
         };
-        Turn {
-            prompt: format!("Do what the plan says.\n\nRoundtable-Turn: {}\n", data.tag()),
-            report_only: false,
-            data,
-            worktree: std::fs::canonicalize(self.dir.path().join("w")).unwrap(),
-            scratch: std::fs::canonicalize(self.dir.path().join("s")).unwrap(),
-            resume: None,
-            model: None,
-            effort: None,
-            schema: None,
-            switches: Switches::default(),
-        }
+        let prompt = format!("Do what the plan says.\n\nRoundtable-Turn: {}\n", data.tag());
+        let place = |below: &str| std::fs::canonicalize(self.dir.path().join(below)).unwrap();
+        Turn::new(data, prompt, place("w"), place("s"))
     }
 
     pub async fn play(&self, turn: &Turn) -> Outcome {
@@ -114,16 +99,15 @@ impl Bench {
         let spec = ProcessSpec::new(invocation.clone(), limits, &turn.scratch, "real-cli");
         let (_keep, stop) = tokio::sync::watch::channel(Stop::No);
         let progress = Arc::new(Progress::default());
-        let parser = self.backend.parser(turn);
-        progress.set_contact(parser.contact());
-        let sink = Parsing { parser, events: Vec::new(), progress: Arc::clone(&progress) };
+        let sink = Keeping { listener: Listener::new(self.backend.parser(turn), Arc::clone(&progress)), events: Vec::new() };
         let run = self.supervisor.run(spec, sink, stop, progress).await;
         let ended = run.ended.unwrap();
         assert_eq!(ended.survivors, Vec::<String>::new());
         let mut exit = ended.exit_facts();
         exit.last_message = invocation.read_last_message();
-        let Parsing { parser, mut events, .. } = run.sink.unwrap();
-        let end = parser.end(&exit, &mut events);
+        let Keeping { listener, mut events } = run.sink.unwrap();
+        let (end, last) = listener.end(&exit);
+        events.extend(last);
         Outcome { events, end }
     }
 
@@ -142,20 +126,15 @@ pub fn variable(name: &str) -> String {
     if name == "gemini" { "GEMINI_JS".to_owned() } else { format!("{}_BIN", name.to_uppercase()) }
 }
 
-/// Feeds a parser as the worker does, under the supervisor that leaves nothing behind.
-struct Parsing {
-    parser: Box<dyn StreamParser>,
+/// Listens as the worker does, and keeps all events.
+struct Keeping {
+    listener: Listener,
     events: Vec<AgentEvent>,
-    progress: Arc<Progress>,
 }
 
-impl LineSink for Parsing {
+impl LineSink for Keeping {
     fn line(&mut self, stream: Stream, line: &[u8], truncated: bool) {
-        match stream {
-            Stream::Stdout => self.parser.stdout_line(line, truncated, &mut self.events),
-            Stream::Stderr => self.parser.stderr_line(line, truncated, &mut self.events),
-        }
-        self.progress.set_contact(self.parser.contact());
+        self.events.extend(self.listener.line(stream, line, truncated));
     }
 
     fn elided(&mut self, _stream: Stream, bytes: u64) {

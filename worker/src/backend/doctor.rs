@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use roundtable_shared::{AgentEvent, AttemptNo, Failure, FailureKind, Role, Switches, TurnData};
+use roundtable_shared::{Failure, FailureKind, Role, TurnData};
 use serde::Serialize;
 
 use super::text::plain;
-use super::{Backend, EndedBy, ExitFacts, Host, Invocation, StreamParser, Turn, TurnEnd};
+use super::{Backend, EndedBy, ExitFacts, Host, Invocation, Listener, Turn, TurnEnd};
 use crate::process::{Limits, LineSink, ProcessSpec, Progress, Stop, Stream, Supervisor};
 
 /// Longest `--version`; some start slowly on a busy machine.
@@ -153,13 +153,11 @@ async fn examine(backend: &dyn Backend, supervisor: &Supervisor, offline: bool, 
         return report.add("logged_in", Some(false), format!("{said}; {}", login_hint(&report.backend)));
     }
     let progress = Arc::new(Progress::default());
-    let parser = backend.parser(&turn);
-    progress.set_contact(parser.contact());
-    let sink = Parsing { parser, events: Vec::new(), progress: Arc::clone(&progress) };
+    let sink = Ending(Listener::new(backend.parser(&turn), Arc::clone(&progress)));
     let end = match run(supervisor, invocation.clone(), &turn.scratch, TURN_MAX, (sink, progress)).await {
-        Ok((mut sink, mut exit)) => {
+        Ok((Ending(listener), mut exit)) => {
             exit.last_message = invocation.read_last_message();
-            (sink.parser.end(&exit, &mut sink.events), exit.ended_by)
+            (listener.end(&exit).0, exit.ended_by)
         }
         Err(why) => return report.add("logged_in", Some(false), why),
     };
@@ -255,35 +253,17 @@ impl Stage {
 
     fn turn(&self) -> Turn {
         let data = TurnData {
-            run: "doctor-000000".into(),
             unit: Some("probe".into()),
             title: "Probe".to_owned(),
-            role: Role::Implement,
-            attempt: AttemptNo(1),
-            turn_index: 1,
-            round: 1,
-            reviewer: 0,
             writes: vec![PROBE_FILE.to_owned()],
-            reads: Vec::new(),
-            open_subtasks: Vec::new(),
-            units: Vec::new(),
+            ..TurnData::new("doctor-000000", Role::Implement)
         };
-        let tag = data.tag();
-        Turn {
-            data,
-            report_only: false,
-            prompt: format!(
-                "This is a test of your installation. Create the file {PROBE_FILE} in the current directory with the single word ok in it, do \
-                 nothing else, and then answer with exactly this JSON: {{\"status\": \"completed\"}}\n\nRoundtable-Turn: {tag}\n"
-            ),
-            worktree: self.worktree(),
-            scratch: self.dir.path().join("s"),
-            resume: None,
-            model: None,
-            effort: None,
-            schema: None,
-            switches: Switches::default(),
-        }
+        let prompt = format!(
+            "This is a test of your installation. Create the file {PROBE_FILE} in the current directory with the single word ok in it, do \
+             nothing else, and then answer with exactly this JSON: {{\"status\": \"completed\"}}\n\nRoundtable-Turn: {}\n",
+            data.tag()
+        );
+        Turn::new(data, prompt, self.worktree(), self.dir.path().join("s"))
     }
 }
 
@@ -306,21 +286,12 @@ impl LineSink for Text {
     fn elided(&mut self, _stream: Stream, _bytes: u64) {}
 }
 
-/// Reads output with a backend's parser; only the end counts here.
-struct Parsing {
-    parser: Box<dyn StreamParser>,
-    events: Vec<AgentEvent>,
-    progress: Arc<Progress>,
-}
+/// Listens for the end alone.
+struct Ending(Listener);
 
-impl LineSink for Parsing {
+impl LineSink for Ending {
     fn line(&mut self, stream: Stream, line: &[u8], truncated: bool) {
-        self.events.clear();
-        match stream {
-            Stream::Stdout => self.parser.stdout_line(line, truncated, &mut self.events),
-            Stream::Stderr => self.parser.stderr_line(line, truncated, &mut self.events),
-        }
-        self.progress.set_contact(self.parser.contact());
+        drop(self.0.line(stream, line, truncated));
     }
 
     fn elided(&mut self, _stream: Stream, _bytes: u64) {}

@@ -12,6 +12,7 @@ mod env;
 mod event_stream;
 mod gemini;
 mod host;
+mod listener;
 mod opencode;
 mod reach;
 pub mod scripted;
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub use env::Env;
 pub use host::{BackendConfig, Home, Host};
+pub use listener::Listener;
 pub use scripted::play_main;
 
 /// Longest stdout line a parser wants to see whole, bytes. Agents print single lines of several megabytes; the reader hands over what fits,
@@ -61,6 +63,24 @@ pub struct Turn {
     pub schema: Option<String>,
     /// Switches stored with the run; unset ones fall back to the host's.
     pub switches: Switches,
+}
+
+impl Turn {
+    /// A turn that begins a conversation and leaves everything else to how the backend is configured.
+    pub fn new(data: TurnData, prompt: impl Into<String>, worktree: impl Into<PathBuf>, scratch: impl Into<PathBuf>) -> Self {
+        Self {
+            data,
+            prompt: prompt.into(),
+            report_only: false,
+            worktree: worktree.into(),
+            scratch: scratch.into(),
+            resume: None,
+            model: None,
+            effort: None,
+            schema: None,
+            switches: Switches::default(),
+        }
+    }
 }
 
 /// What a worker keeps about a conversation it could resume.

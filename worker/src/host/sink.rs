@@ -8,7 +8,7 @@ use roundtable_shared::limits::EVENT_TEXT_BYTES_MAX;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::view::EventLine;
 
-use crate::backend::{ExitFacts, StreamParser, TurnEnd};
+use crate::backend::{ExitFacts, Listener, StreamParser, TurnEnd};
 use crate::process::{LineSink, Progress, RedactStream, Redactor, Stream};
 use crate::spool::AttemptSpool;
 
@@ -54,23 +54,20 @@ impl Events {
 
 /// The sink of an agent CLI.
 pub(super) struct AgentSink {
-    parser: Box<dyn StreamParser>,
+    listener: Listener,
     events: Events,
-    progress: Arc<Progress>,
 }
 
 impl AgentSink {
     /// What the parser knows of the provider goes to `progress`, where the limits are looked at.
     pub(super) fn new(parser: Box<dyn StreamParser>, events: Events, progress: Arc<Progress>) -> Self {
-        progress.set_contact(parser.contact());
-        Self { parser, events, progress }
+        Self { listener: Listener::new(parser, progress), events }
     }
 
     /// What came of the turn.
     pub(super) fn end(self, exit: &ExitFacts) -> TurnEnd {
-        let Self { parser, mut events, .. } = self;
-        let mut last = Vec::new();
-        let end = parser.end(exit, &mut last);
+        let Self { listener, mut events } = self;
+        let (end, last) = listener.end(exit);
         events.push(last);
         events.finish();
         end
@@ -79,13 +76,7 @@ impl AgentSink {
 
 impl LineSink for AgentSink {
     fn line(&mut self, stream: Stream, line: &[u8], truncated: bool) {
-        let mut out = Vec::new();
-        match stream {
-            Stream::Stdout => self.parser.stdout_line(line, truncated, &mut out),
-            Stream::Stderr => self.parser.stderr_line(line, truncated, &mut out),
-        }
-        self.progress.set_contact(self.parser.contact());
-        self.events.push(out);
+        self.events.push(self.listener.line(stream, line, truncated));
     }
 
     fn elided(&mut self, _stream: Stream, bytes: u64) {
