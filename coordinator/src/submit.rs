@@ -448,6 +448,8 @@ fn new_run_id(spec_path: &str) -> RunId {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use roundtable_core::Rejection;
 
     use super::*;
