@@ -130,7 +130,7 @@ fn the_decision_after_the_last_fix_shows_both_sides() {
         &mut table,
         r#"{"status": "completed", "summary": "done", "answers": [{"finding": "review-1-1.1", "why_not": "the arena owns it"}]}"#,
     );
-    let typos = vec![r#"{"description": "typo", "severity": "minor"}"#; 11].join(", ");
+    let typos = [r#"{"description": "typo", "severity": "minor"}"#; 11].join(", ");
     let kept = r#"{"id": "review-1-1.1", "verdict": "kept"}"#;
     review(&mut table, &format!(r#"{{"severity": "none", "summary": "no", "issues": [{typos}], "earlier": [{kept}]}}"#));
     let decision = table.run().decisions.values().next().expect("a person is asked");
