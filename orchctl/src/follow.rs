@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::shutdown::{Shutdown, Stage};
-use roundtable_shared::view::{MirrorView, PausedView, Query, StatusView};
+use roundtable_shared::view::{MirrorView, PausedView, Query, StatusView, WaitedView};
 
 use crate::api::Api;
 use crate::branch::RunBranch;
@@ -282,7 +282,7 @@ fn is_busy(status: &StatusView) -> bool {
 /// Whether two statuses differ in nothing but the time.
 fn is_same(one: &StatusView, other: &StatusView) -> bool {
     let still = |status: &StatusView| {
-        let mut status = StatusView { elapsed_ms: 0, runs: Vec::new(), ..status.clone() };
+        let mut status = StatusView { elapsed_ms: 0, waited: WaitedView::default(), runs: Vec::new(), ..status.clone() };
         for unit in &mut status.units {
             unit.running_ms = None;
             // What waits for a time says how long.
@@ -302,7 +302,8 @@ mod tests {
     #[test]
     fn time_alone_is_no_change() {
         let one = status();
-        let mut other = StatusView { elapsed_ms: 999_000, ..status() };
+        let waited = WaitedView { people_ms: 999_000, ..WaitedView::default() };
+        let mut other = StatusView { elapsed_ms: 999_000, waited, ..status() };
         other.units[2].running_ms = Some(999_000);
         assert!(is_same(&one, &other));
         other.units[2].status = "pending_review".into();

@@ -18,7 +18,7 @@ use crate::command::{Phase, RunSource};
 use crate::effect::Start;
 use crate::state::{
     AttemptEnd, BaseCheck, Breach, Candidate, FixCause, InFlight, KeptAssignment, Learning, LostCause, Merging, Misfit, ParkKey,
-    PlanSource, Release, Subtask, Work, WorkReport,
+    PlanSource, Release, Rest, Subtask, Work, WorkReport,
 };
 
 /// Version of the rows' form.
@@ -58,6 +58,8 @@ pub enum Fact {
     RunResumed { by: String },
     /// Stopped for now.
     RunHalted { reason: String, by: String },
+    /// Nothing of it is live, and it waits for that since then; `None` = it goes on. Told only when it changes.
+    RunRests { on: Option<Rest>, since: WallMs },
     /// Attached to again: a halt is over, and these options hold (the earlier ones where there are none).
     RunAttached { embedded: bool, options: Option<Box<RunOptions>> },
     /// It is to end before its units have.

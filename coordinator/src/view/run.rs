@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use roundtable_core::command::Now;
 use roundtable_core::fleet::{Fleet, NeedKind};
 use roundtable_core::schedule;
-use roundtable_core::state::{Run, State, Unit};
+use roundtable_core::state::{Rested, Run, State, Unit};
 use roundtable_shared::time::WallMs;
-use roundtable_shared::view::{PausedView, RunLine, StatusView, UnitView};
+use roundtable_shared::view::{PausedView, RunLine, StatusView, UnitView, WaitedView};
 use roundtable_shared::{RunId, UnitState};
 
 use super::unit::{self, Viewer};
@@ -81,7 +81,8 @@ pub fn status(state: &State, fleet: &Fleet, now: Now, run: &Run) -> StatusView {
         busy: is_busy(run),
         check: run.options.check.clone(),
         paused: paused(state, run),
-        elapsed_ms: elapsed_ms(run, now.wall),
+        elapsed_ms: run.worked_ms(now.wall),
+        waited: waited(run, now.wall),
         exit: exit_code(state, run),
         slots: slots(fleet, now),
         missing: missing(fleet, now, run),
@@ -119,8 +120,9 @@ pub(super) fn notices(run: &Run) -> Vec<String> {
     run.notices[from..].iter().map(|notice| notice.text.clone()).collect()
 }
 
-pub(super) fn elapsed_ms(run: &Run, now: WallMs) -> u64 {
-    run.ended.as_ref().map_or(now, |ended| ended.at).since(run.created_at)
+pub(super) fn waited(run: &Run, now: WallMs) -> WaitedView {
+    let Rested { people_ms, provider_ms, machines_ms } = run.waited(now);
+    WaitedView { people_ms, provider_ms, machines_ms }
 }
 
 /// Plan order; units the order does not name (those that do not run) stand behind, in document order.

@@ -31,7 +31,8 @@ pub fn summary(state: &State, fleet: &Fleet, now: Now, run: &Run) -> SummaryView
         decisions: decisions::decisions(run, now.wall, false),
         findings: run.units().flat_map(|unit| open_findings(unit).map(move |each| finding(unit, each))).collect(),
         usage: run.usage,
-        duration_ms: runs::elapsed_ms(run, now.wall),
+        duration_ms: run.worked_ms(now.wall),
+        waited: runs::waited(run, now.wall),
         notices: runs::notices(run),
         next: next(run, exit),
         resume: resume(run),
@@ -43,11 +44,13 @@ pub fn summary(state: &State, fleet: &Fleet, now: Now, run: &Run) -> SummaryView
 fn alone(run: &Run, now: WallMs) -> AloneView {
     let (mut units, mut spans): (Vec<UnitId>, Vec<(WallMs, WallMs)>) = (Vec::new(), Vec::new());
     for unit in run.in_order().filter(|unit| unit.exclusive && !unit.checkpoint) {
-        let work: Vec<_> = unit.attempts.iter().filter(|attempt| attempt.role == Role::Implement).collect();
-        let Some(first) = work.iter().map(|attempt| attempt.granted_at).min() else { continue };
-        let last = work.iter().map(|attempt| attempt.ended_at.unwrap_or(now)).max().unwrap_or(now);
-        units.push(unit.id.clone());
-        spans.push((first, last));
+        // Each attempt by itself: what is waited for between two of them is no part of the duration this is compared with.
+        let work = unit.attempts.iter().filter(|attempt| attempt.role == Role::Implement);
+        let own: Vec<(WallMs, WallMs)> = work.map(|attempt| (attempt.granted_at, attempt.ended_at.unwrap_or(now))).collect();
+        if !own.is_empty() {
+            units.push(unit.id.clone());
+            spans.extend(own);
+        }
     }
     spans.sort();
     let (mut ms, mut until) = (0, WallMs(0));

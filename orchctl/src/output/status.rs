@@ -1,6 +1,6 @@
 //! `status`.
 
-use roundtable_shared::view::{ParkView, StatusView};
+use roundtable_shared::view::{ParkView, StatusView, WaitedView};
 
 use super::paint::{Paint, Style};
 use super::table::facts;
@@ -25,7 +25,13 @@ pub fn render(status: &StatusView, reach: &Reach, paint: Paint) -> String {
     text.push_str(&alarms(status, reach, paint));
     let branch = format!("{} at {} (base {})", status.branch, short(&status.head), short(&status.base));
     text.push_str(&facts(
-        &[("spec", status.spec.clone()), ("branch", branch), ("mode", status.mode.clone()), ("tokens", usage(&status.usage))],
+        &[
+            ("spec", status.spec.clone()),
+            ("branch", branch),
+            ("mode", status.mode.clone()),
+            ("tokens", usage(&status.usage)),
+            ("waited", waited(&status.waited)),
+        ],
         paint,
     ));
     text.push('\n');
@@ -114,6 +120,13 @@ pub fn usage(usage: &roundtable_shared::Usage) -> String {
     format!("{} in{cached}, {} out{cost}", figure(usage.input_tokens), figure(usage.output_tokens))
 }
 
+/// `3m10s for people, 45s for machines`: what a run waited for beside the time it could work; empty if nothing kept it for a second.
+pub fn waited(waited: &WaitedView) -> String {
+    let each = [(waited.people_ms, "people"), (waited.provider_ms, "providers"), (waited.machines_ms, "machines")];
+    let long = each.into_iter().filter(|(ms, _)| *ms >= 1_000);
+    long.map(|(ms, whom)| format!("{} for {whom}", duration(ms))).collect::<Vec<_>>().join(", ")
+}
+
 /// `codex: 429 Too Many Requests on host-b, again in 30 s; 2 units wait`.
 pub fn parked(park: &ParkView) -> String {
     let model = if park.model.is_empty() { String::new() } else { format!(" ({})", park.model) };
@@ -140,7 +153,7 @@ pub fn decisions_wait(n: u32) -> String {
 pub(crate) mod samples {
     //! A status for tests.
     use roundtable_shared::Usage;
-    use roundtable_shared::view::StatusView;
+    use roundtable_shared::view::{StatusView, WaitedView};
 
     use crate::output::units::samples::some_units;
 
@@ -163,6 +176,7 @@ pub(crate) mod samples {
             check: None,
             paused: None,
             elapsed_ms: 751_000,
+            waited: WaitedView::default(),
             exit: None,
             slots: 4,
             missing: Vec::new(),
@@ -224,6 +238,16 @@ mod tests {
             "{full}"
         );
         assert_eq!(render(&StatusView::default(), &Reach::default(), Paint::plain()), NO_RUNS);
+    }
+
+    #[test]
+    fn what_it_waited_for_is_told_apart_once_it_lasted_a_second() {
+        let long = WaitedView { people_ms: 190_000, provider_ms: 999, machines_ms: 45_000 };
+        assert_eq!(waited(&long), "3m10s for people, 45s for machines");
+        assert_eq!(waited(&WaitedView { provider_ms: 1_000, ..WaitedView::default() }), "1s for providers");
+        assert_eq!(waited(&WaitedView { people_ms: 999, ..WaitedView::default() }), "");
+        let text = render(&StatusView { waited: long, ..samples::status() }, &Reach::default(), Paint::plain());
+        assert!(text.contains("\nwaited  3m10s for people, 45s for machines\n"), "{text}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use roundtable_shared::view::{FindingView, SummaryView, UnitView};
 
 use super::findings::severity_style;
 use super::paint::{Paint, Style};
-use super::status::{decisions_wait, usage};
+use super::status::{decisions_wait, usage, waited};
 use super::table::{Cell, Table, facts};
 use super::text::{WIDTH, count, cut, duration, short};
 use super::units::{Group, files, group, reason, state, tries};
@@ -52,6 +52,10 @@ fn headline(summary: &SummaryView, paint: Paint) -> String {
     let done = format!("{}/{} units completed", figure("completed"), figure("total"));
     let state = paint.style(style, &summary.status);
     let mut text = format!("{}  {state}, {done}, {}\n", paint.style(Style::Strong, &summary.run), duration(summary.duration_ms));
+    let waits = waited(&summary.waited);
+    if !waits.is_empty() {
+        text.push_str(&format!("{}\n", paint.style(Style::Dim, &format!("and waited {waits}"))));
+    }
     let tokens = usage(&summary.usage);
     if !tokens.is_empty() {
         text.push_str(&format!("{}\n", paint.style(Style::Dim, &format!("tokens: {tokens}"))));
@@ -129,10 +133,20 @@ fn places(summary: &SummaryView) -> Vec<(&'static str, String)> {
 
 #[cfg(test)]
 mod tests {
+    use roundtable_shared::view::WaitedView;
+
     use super::*;
     use crate::output::decisions::samples::decision;
     use crate::output::status::samples::status;
     use crate::output::text::width;
+
+    #[test]
+    fn what_it_waited_for_stands_beside_its_duration() {
+        let waited = WaitedView { people_ms: 180_000, ..WaitedView::default() };
+        let summary = SummaryView { run: "r".into(), status: "complete".into(), duration_ms: 720_000, waited, ..SummaryView::default() };
+        let text = render(&summary, Paint::plain());
+        assert!(text.starts_with("r  complete, 0/0 units completed, 12m00s\nand waited 3m00s for people\n"), "{text}");
+    }
 
     #[test]
     fn tells_what_came_of_it_and_what_is_next() {

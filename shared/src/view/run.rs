@@ -72,8 +72,11 @@ pub struct StatusView {
     /// Who paused it (or everything) and why, while it is paused.
     #[serde(default)]
     pub paused: Option<PausedView>,
-    /// Milliseconds since the run was created, or until it ended.
+    /// Milliseconds in which the run could work, until now or until it ended.
     pub elapsed_ms: u64,
+    /// What it waited for beside that.
+    #[serde(default)]
+    pub waited: WaitedView,
     /// Exit code once ended or halted, else null.
     pub exit: Option<u8>,
     /// Slots offered for the run's backends right now (0 = nobody is here).
@@ -222,8 +225,11 @@ pub struct SummaryView {
     pub findings: Vec<FindingView>,
     /// Sum over attempts.
     pub usage: Usage,
-    /// How long it ran.
+    /// Milliseconds in which it could work, until now or until it ended.
     pub duration_ms: u64,
+    /// What it waited for beside that.
+    #[serde(default)]
+    pub waited: WaitedView,
     /// Notices.
     pub notices: Vec<String>,
     /// Commands to go on with.
@@ -234,6 +240,17 @@ pub struct SummaryView {
     /// What it cost that units had no manifest.
     #[serde(default)]
     pub alone: AloneView,
+}
+
+/// Time in which a run could not work, since nothing of it was live and what could go on waited. It is no part of its duration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct WaitedView {
+    /// Milliseconds in which it was paused or halted, or only decisions could move it.
+    pub people_ms: u64,
+    /// Milliseconds in which providers refused.
+    pub provider_ms: u64,
+    /// Milliseconds in which no worker, or none with a free slot, was there.
+    pub machines_ms: u64,
 }
 
 /// Units that ran alone because nobody had said what they write.

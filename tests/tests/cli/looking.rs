@@ -35,7 +35,7 @@ fn every_shape_has_the_keys_that_checks_read_and_every_screen_fits() {
     let world = eventful();
     let json = |args: &[&str]| world.orchctl(args).args(["--json"]).run();
     let summary = world.run(&["--json"]).run().expect(2).json();
-    let of_summary = "run exit status branch base head accepted units counts decisions findings usage duration_ms next";
+    let of_summary = "run exit status branch base head accepted units counts decisions findings usage duration_ms waited next";
     has(&summary, of_summary);
     let id = summary["run"].as_str().expect("an id");
 
@@ -49,7 +49,7 @@ fn every_shape_has_the_keys_that_checks_read_and_every_screen_fits() {
     assert!(plan["units"][2]["waits_for"].as_array().is_some_and(|waits| !waits.is_empty()), "{plan:#}");
 
     let status = json(&["status"]).expect(0).json();
-    has(&status, "run spec status branch base head units counts decisions usage runs");
+    has(&status, "run spec status branch base head units counts decisions usage elapsed_ms waited runs");
     let mut waits = 0;
     for unit in status["units"].as_array().expect("units") {
         has(unit, "id title status owner_agent worker attempt fix_attempts criticality blocked_by writes waiting");

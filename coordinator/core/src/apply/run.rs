@@ -10,7 +10,7 @@ use roundtable_shared::{Assignment, BackendName, Mode, RunId, UnitId, UnitState,
 use super::{train, unit_mut};
 use crate::state::{
     Accepted, AssignAnswer, Assigning, BaseCheck, Ended, Ending, HeldPhases, Integration, Learned, Notice, Orchestrator, Plan, PlanSource,
-    Remark, Run, Stage, Step, Train, Unit, Wanted,
+    Remark, Rested, Resting, Run, Stage, Step, Train, Unit, Wanted,
 };
 use crate::transition::{AssignFailure, Fact, NewUnit, RunCreated};
 
@@ -67,6 +67,8 @@ pub(super) fn create(id: &RunId, at: WallMs, created: &RunCreated) -> Run {
         substitutes: BTreeMap::new(),
         snoozed: BTreeMap::new(),
         accepted: None,
+        rested: Rested::default(),
+        resting: None,
     }
 }
 
@@ -162,6 +164,8 @@ fn life(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
         Fact::RunEnded { exit, reason } => {
             run.stage = Stage::Ended;
             run.step = None;
+            run.rested = run.waited(at);
+            run.resting = None;
             run.ended = Some(Ended { exit: *exit, reason: reason.clone(), at });
         }
         Fact::RunAccepted { branch, commit, by } => {
@@ -174,6 +178,10 @@ fn life(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
             }
         }
         Fact::StepClosed => run.step = None,
+        Fact::RunRests { on, since } => {
+            run.rested = run.waited(*since);
+            run.resting = on.map(|on| Resting { on, since: *since });
+        }
         _ => return false,
     }
     true

@@ -93,6 +93,7 @@ fn end(d: &mut Deciding<'_>, run: &RunId, exit: u8, reason: String) {
         withdraw(d, run, &id, "the run has ended");
     }
     d.fleet.missing.retain(|(other, _), _| other != run);
+    d.fleet.rests.remove(run);
     d.fleet.errands.retain(|(other, _), _| other != run);
     d.emit(run, Fact::RunEnded { exit, reason });
 }

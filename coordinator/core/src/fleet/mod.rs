@@ -6,13 +6,14 @@ mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use roundtable_shared::time::WallMs;
 use roundtable_shared::{AttemptKey, BackendName, LeasePhase, RunId, UnitId, WorkerId};
 
 pub use lease::{ACCEPTED_WITHOUT_PROGRESS_MS, LeaseWatch, OVERDUE_MS};
 pub use worker::{Cordon, Offer, Refused, Worker};
 
 use crate::command::Now;
-use crate::state::State;
+use crate::state::{Rest, State};
 
 /// A worker silent so long gets no new grants.
 pub const SUSPECT_MS: u64 = 30_000;
@@ -34,6 +35,8 @@ pub struct Fleet {
     pub missing: BTreeMap<(RunId, Need), u64>,
     /// Backends that were offered since this process started.
     pub seen: BTreeSet<BackendName>,
+    /// Rests of runs that have not lasted long enough to be told, since when.
+    pub rests: BTreeMap<RunId, (Rest, WallMs)>,
     /// Effects that failed and are to be repeated.
     pub errands: BTreeMap<(RunId, Option<UnitId>), Errand>,
     /// When a worker last joined, or came back with another offer (monotonic).

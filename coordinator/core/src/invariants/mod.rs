@@ -90,6 +90,7 @@ impl History {
         order::before(&mut found, run, &transition.fact, began_here);
         integration::before(&mut found, run, &transition.fact);
         moves(&mut found, run, &transition.fact);
+        rests(&mut found, run, &transition.fact);
         found.violations
     }
 
@@ -108,6 +109,13 @@ fn moves(found: &mut Found<'_>, run: &Run, fact: &Fact) {
     let Some(unit) = run.unit(unit) else { return found.unless(false, "I13", || format!("unit {unit} does not exist")) };
     found.unless(may_move(unit.state, *to), "moves", || format!("unit {} goes from {} to {to}", unit.id, unit.state));
     found.unless(unit.runs, "moves", || format!("unit {} does not run and goes to {to}", unit.id));
+}
+
+/// A rest is told when it begins, changes or ends, and never of a run of which something is live.
+fn rests(found: &mut Found<'_>, run: &Run, fact: &Fact) {
+    let Fact::RunRests { on, .. } = fact else { return };
+    found.unless(run.resting.map(|resting| resting.on) != *on, "rests", || format!("it is told again that it rests on {on:?}"));
+    found.unless(on.is_none() || !run.has_live_attempts(), "rests", || format!("it rests on {on:?}, and something of it is live"));
 }
 
 /// All of it at once, for a state between two batches.

@@ -34,6 +34,7 @@ fn of_run(run: &Run) -> Vec<Violation> {
     let mut found = Found::of(&run.id);
     if run.is_ended() {
         let rests = !run.has_live_attempts() && run.train.flights.is_empty() && run.decisions.is_empty() && run.step.is_none();
+        let rests = rests && run.resting.is_none();
         let idle = run.units().all(|unit| unit.state != UnitState::InProgress);
         found.unless(rests && idle, "I7", || "it has ended, but something of it goes on".to_owned());
         return found.violations;
@@ -112,7 +113,8 @@ pub fn of_fleet(state: &State, fleet: &Fleet) -> Vec<Violation> {
         found.unless(live, "I10", || format!("attempt {key} is watched after its end"));
     }
     let is_open = |run| state.run(run).is_some_and(|run: &Run| !run.is_ended());
-    let left = fleet.missing.keys().map(|(run, _)| run).chain(fleet.errands.keys().map(|(run, _)| run)).find(|run| !is_open(run));
+    let owed = fleet.errands.keys().map(|(run, _)| run);
+    let left = fleet.missing.keys().map(|(run, _)| run).chain(owed).chain(fleet.rests.keys()).find(|run| !is_open(run));
     found.unless(left.is_none(), "I10", || format!("something is remembered of run {left:?}, which has ended"));
     for worker in fleet.workers.values() {
         for lease in worker.held.keys() {

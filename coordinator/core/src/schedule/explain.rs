@@ -151,7 +151,7 @@ fn contended(run: &Run, unit: &Unit) -> Vec<Waiting> {
 fn empty_seats(state: &State, fleet: &Fleet, run: &Run, unit: &Unit, now: Now) -> Vec<Waiting> {
     let seats = due_seats(run, unit);
     let Some(&first) = seats.first() else { return Vec::new() };
-    let mut reasons = gates(state, run, unit, now);
+    let reasons = gates(state, run, unit, now);
     if !reasons.is_empty() {
         return reasons;
     }
@@ -161,27 +161,29 @@ fn empty_seats(state: &State, fleet: &Fleet, run: &Run, unit: &Unit, now: Now) -
         let text = format!("unit {barrier} has no manifest and waits for every hold; nothing new starts before it");
         return vec![Waiting::on(WaitKind::Exclusive, barrier, text)];
     }
-    let need = need(run, Some(&unit.id), first);
+    unfilled(state, fleet, run, &candidate, now).into_iter().collect()
+}
+
+/// What keeps a seat whose gates are open from being filled: its backend, then the slot.
+pub(super) fn unfilled(state: &State, fleet: &Fleet, run: &Run, candidate: &Candidate, now: Now) -> Option<Waiting> {
+    let need = need(run, candidate.unit.as_ref(), candidate.seat);
     match resolve(state, fleet, run, &need, now) {
-        Resolved::Parked(refusal) => reasons.push(refused(state, fleet, &refusal, now)),
+        Resolved::Parked(refusal) => Some(refused(state, fleet, &refusal, now)),
         Resolved::Missing => {
             let asked = run.decisions.values().find(|decision| decision.backend.as_ref() == Some(&need.wanted));
-            reasons.push(match asked {
+            Some(match asked {
                 Some(decision) => {
                     Waiting::on(WaitKind::Decision, &decision.id, format!("decision {} is open: {}", decision.id, decision.context))
                 }
                 None => Waiting::on(WaitKind::Backend, &need.wanted, format!("no worker offers {}", need.wanted)),
-            });
+            })
         }
-        Resolved::Use { backends, .. } => {
-            if place(state, fleet, run, &candidate, &backends, now).is_none() {
-                let names: Vec<&str> = backends.iter().map(|name| name.as_str()).collect();
-                let names = names.join(" or ");
-                reasons.push(Waiting::on(WaitKind::Slot, &names, format!("every slot of {names} is busy")));
-            }
-        }
+        Resolved::Use { backends, .. } => place(state, fleet, run, candidate, &backends, now).is_none().then(|| {
+            let names: Vec<&str> = backends.iter().map(|name| name.as_str()).collect();
+            let names = names.join(" or ");
+            Waiting::on(WaitKind::Slot, &names, format!("every slot of {names} is busy"))
+        }),
     }
-    reasons
 }
 
 /// What was refused where, and when it goes on.

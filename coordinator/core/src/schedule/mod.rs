@@ -8,6 +8,7 @@ mod plan;
 mod queue;
 mod rank;
 mod ready;
+mod rest;
 mod standing;
 
 use std::collections::BTreeSet;
@@ -37,7 +38,9 @@ const PASSES_MAX: u32 = 16;
 
 /// Grants all that can be granted now; false if there may be more. Work-conserving: whatever can start does.
 pub(crate) fn run(d: &mut Deciding<'_>) -> bool {
-    (0..PASSES_MAX).any(|_| !pass(d))
+    let is_all = (0..PASSES_MAX).any(|_| !pass(d));
+    rest::tell(d);
+    is_all
 }
 
 /// One pass; whether more may be granted after it: something else than its grants has changed, or a unit that kept others waiting found its slot

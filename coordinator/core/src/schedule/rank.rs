@@ -79,7 +79,7 @@ pub(crate) fn candidates(state: &State, fleet: &Fleet, now: Now) -> Vec<Candidat
 }
 
 /// The run's own seats: assignment, orchestrator, check of the base.
-fn of_run(state: &State, fleet: &Fleet, run: &Run, run_at: usize, now: Now) -> Vec<Candidate> {
+pub(super) fn of_run(state: &State, fleet: &Fleet, run: &Run, run_at: usize, now: Now) -> Vec<Candidate> {
     let stopped = run.ending.is_some() || run.halted.is_some() || run.paused.is_some() || state.paused.is_some();
     if stopped || matches!(run.stage, Stage::Closing | Stage::Ended) {
         return Vec::new();

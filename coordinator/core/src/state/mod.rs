@@ -7,6 +7,7 @@ mod attempt;
 mod moves;
 mod plan;
 mod report;
+mod rest;
 mod run;
 mod train;
 mod unit;
@@ -22,6 +23,7 @@ pub use attempt::{Attempt, AttemptEnd, LostCause};
 pub use moves::may_move;
 pub use plan::Plan;
 pub use report::{OwnerAnswer, Said, WorkReport};
+pub use rest::{Rest, Rested, Resting};
 pub use run::{
     Accepted, AssignAnswer, Assigning, BaseCheck, Ended, Ending, HeldPhases, Integration, Learning, Notice, Orchestrator, PlanSource,
     Remark, Run, Stage, Step, Wanted,

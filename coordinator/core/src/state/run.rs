@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
 use super::plan::Plan;
+use super::rest::{Rested, Resting};
 use super::train::Train;
 use super::unit::Unit;
 use crate::command::{Phase, RunSource};
@@ -115,6 +116,10 @@ pub struct Run {
     pub snoozed: BTreeMap<BackendName, WallMs>,
     /// Where it was accepted into.
     pub accepted: Option<Accepted>,
+    /// Rests that are over.
+    pub rested: Rested,
+    /// The rest that goes on, once that is told.
+    pub resting: Option<Resting>,
 }
 
 /// How far a run is.

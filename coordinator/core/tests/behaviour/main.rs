@@ -20,6 +20,7 @@ mod missing;
 mod names;
 mod park;
 mod refusal;
+mod rest;
 mod restart;
 mod rounds;
 mod schedule;

@@ -6,7 +6,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use roundtable_shared::view::{StatusView, UnitView};
 
 use crate::output::paint::{Paint, Style};
-use crate::output::status::decisions_wait;
+use crate::output::status::{decisions_wait, waited};
 use crate::output::text::{cut, duration, pad, width};
 use crate::output::units::{Group, activity, group};
 
@@ -82,6 +82,10 @@ fn head(status: &StatusView, remaining_ms: Option<u64>, paint: Paint) -> String 
     if let Some(left) = remaining_ms {
         facts.push(format!("about {} left", coarse(left)));
     }
+    let waits = waited(&status.waited);
+    if !waits.is_empty() {
+        facts.push(format!("waited {waits}"));
+    }
     let done = format!("{done}/{total} units");
     let room = COLUMNS.saturating_sub(width(&done) + BAR + 4);
     format!(
@@ -121,6 +125,8 @@ fn unit_lines(units: &[UnitView], paint: Paint) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use roundtable_shared::view::WaitedView;
+
     use super::*;
     use crate::output::status::samples::status;
 
@@ -130,6 +136,9 @@ mod tests {
         let head = head(&status, Some(240_000), Paint::plain());
         assert_eq!(head, "1/5 units ━━━───────────── 1 running, 1 decision waits, 12m31s, about 4m left");
         assert!(width(&head) < COLUMNS);
+        let waited = WaitedView { people_ms: 180_000, ..WaitedView::default() };
+        let waits = super::head(&StatusView { decisions: 0, waited, ..status.clone() }, None, Paint::plain());
+        assert_eq!(waits, "1/5 units ━━━───────────── 1 running, 12m31s, waited 3m00s for people");
         status.units[2].title = "x".repeat(200);
         status.units = vec![status.units[2].clone(); 12];
         let lines = unit_lines(&status.units, Paint::plain());
