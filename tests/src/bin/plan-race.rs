@@ -94,19 +94,23 @@ fn files_of(spec: &Path) -> Result<Vec<(String, String)>> {
                 text.split(|c: char| c.is_whitespace() || "`'\"(),:;*".contains(c)).filter_map(folder_of).collect();
             files.extend(folders.into_iter().map(|folder| (format!("{folder}/.keep"), String::new())));
         }
-        files.push((format!("{SPEC_DIR}/{name}"), opened(text)));
+        files.push((format!("{SPEC_DIR}/{name}"), opened(&text)));
     }
     Ok(files)
 }
 
 /// The text with every box open, also those of optional tasks (`- [x]* …`).
-fn opened(mut text: String) -> String {
-    for bullet in ['-', '*', '+'] {
-        for mark in ['x', 'X', '-', '~'] {
-            text = text.replace(&format!("{bullet} [{mark}]"), &format!("{bullet} [ ]"));
-        }
+fn opened(text: &str) -> String {
+    text.split_inclusive('\n').map(opened_line).collect()
+}
+
+fn opened_line(line: &str) -> String {
+    let rest = line.trim_start().trim_start_matches(['-', '*', '+']).trim_start();
+    let at = line.len() - rest.len();
+    match rest.as_bytes() {
+        [b'[', b'x' | b'X' | b'-' | b'~', b']', ..] => format!("{}[ ]{}", &line[..at], &rest[3..]),
+        _ => line.to_owned(),
     }
-    text
 }
 
 /// The folder of a word that looks like the path of a file.
