@@ -149,7 +149,7 @@ fn switches_of_the_run_win_over_those_of_the_host() {
     assert!(words(&machine.invocation("codex", &turn)).contains(" --dangerously-bypass-approvals-and-sandbox "));
     assert_eq!(
         words(&machine.invocation("opencode", &turn)),
-        "run --format json --print-logs --log-level ERROR --model p/host --agent planner --auto"
+        "run --format json --print-logs --log-level INFO --model p/host --agent planner --auto"
     );
     assert_eq!(variable(&machine.invocation("opencode", &turn), "OPENCODE_PERMISSION"), None, "all is allowed");
     turn.switches =
@@ -157,7 +157,7 @@ fn switches_of_the_run_win_over_those_of_the_host() {
     assert!(words(&machine.invocation("codex", &turn)).contains(" -s workspace-write "));
     assert_eq!(
         words(&machine.invocation("opencode", &turn)),
-        "run --format json --print-logs --log-level ERROR --model p/run --agent planner"
+        "run --format json --print-logs --log-level INFO --model p/run --agent planner"
     );
 }
 
@@ -191,7 +191,7 @@ fn gemini_reads_stdin_and_writes_to_a_file() {
 fn opencode_names_the_directory_it_began_in() {
     let mut machine = Machine::new();
     let invocation = machine.invocation("opencode", &Turn { effort: Some("high".into()), ..resumed(Role::Fix) });
-    assert_eq!(words(&invocation), "run --format json --print-logs --log-level ERROR --variant high --session id-1 --dir /w");
+    assert_eq!(words(&invocation), "run --format json --print-logs --log-level INFO --variant high --session id-1 --dir /w");
     assert_eq!(invocation.stdout, StdoutMode::File);
     assert_eq!(variable(&invocation, "OPENCODE_DISABLE_AUTOCOMPACT"), Some("1"));
     assert_eq!(variable(&invocation, "OPENCODE_PERMISSION"), Some(r#"{"external_directory":"deny"}"#));

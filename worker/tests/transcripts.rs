@@ -144,18 +144,27 @@ fn whether_the_provider_was_heard_is_told_while_the_turn_goes_on() {
     assert_eq!(told("opencode", &[(true, unfinished), (true, begun), (true, unfinished)]), [Awaited, Blurred, Blurred, Refusing]);
     let text = r#"{"type":"text","sessionID":"s","part":{"text":"Hm"}}"#;
     let finished = r#"{"type":"step_finish","sessionID":"s","part":{"reason":"tool-calls"}}"#;
+    let log = |rest: &str| format!("timestamp=2026-11-30T05:53:34.889Z level=INFO run=9826347b message={rest}");
+    let (step, asks) = (log("loop session.id=ses_1 step=1"), log("stream modelID=m session.id=ses_1 small=false agent=build"));
+    let (title, other) = (log("stream session.id=ses_1 small=true agent=title"), log("stream session.id=ses_2 small=false agent=explore"));
+    let (step, asks, title, other) = ((false, step.as_str()), (false, asks.as_str()), (false, title.as_str()), (false, other.as_str()));
     assert_eq!(
-        told("opencode", &[(true, begun), (true, text), (true, begun), (true, text), (true, begun)]),
-        [Awaited, Blurred, Blurred, Blurred, Blurred, Refusing],
-        "a step that begins again shows that the one before it was cut"
+        told("opencode", &[step, title, asks, (true, begun), (true, text), asks, (true, begun), (true, text), asks]),
+        [Awaited, Awaited, Awaited, Awaited, Blurred, Blurred, Blurred, Blurred, Blurred, Refusing],
+        "a request within a step shows that the one before it was cut"
     );
     assert_eq!(
-        told("opencode", &[(true, begun), (true, begun), (true, finished), (true, begun), (true, begun)]).last(),
+        told("opencode", &[step, asks, other, title, (true, begun), step, asks, step, asks, (true, finished), step, asks]).last(),
+        Some(&Blurred),
+        "each step asks, and so does each conversation"
+    );
+    assert_eq!(
+        told("opencode", &[step, asks, asks, (true, begun), (true, finished), step, asks, asks]).last(),
         Some(&Blurred),
         "an answer that came to its end makes good for those before"
     );
     let exit = ExitFacts { ended_by: Some(EndedBy::Refused), signal: Some(15), ..ExitFacts::default() };
-    let (_, end) = feed("opencode", [begun, begun, begun].join("\n").as_bytes(), b"", &exit);
+    let (_, end) = feed("opencode", begun.as_bytes(), [asks.1, asks.1, asks.1].join("\n").as_bytes(), &exit);
     let failure = end.failure.unwrap();
     assert_eq!(failure.kind, FailureKind::ProviderUnavailable);
     assert!(failure.message.contains("broke in the middle of an answer"), "{}", failure.message);

@@ -105,7 +105,7 @@ pub const ROWS: &[Row] = &[
         [
             cell("unavailable", 2, 60, "stream disconnected"),
             cell("unavailable", 1, 60, "terminated"),
-            cell("unavailable", 3, 90, "broke in the middle of an answer"),
+            cell("unavailable", 3, 90, "connection"),
         ],
     ),
     row("answer in drips", "slow:400", all("completed", [3, 3, 3], 120, "")),
@@ -143,7 +143,7 @@ pub const ROWS: &[Row] = &[
         [
             cell("unavailable", 2, 60, "stream closed before response.completed"),
             cell("unavailable", 4, 90, "without a finish reason"),
-            cell("unavailable", 6, 120, ""),
+            cell("unavailable", 3, 90, "without a finish reason"),
         ],
     ),
     row("calls a tool that does not exist", "unknown_tool", all("completed", [3, 3, 3], 120, "")),

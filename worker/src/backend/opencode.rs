@@ -1,5 +1,6 @@
 //! opencode: `opencode run --format json`, its command line and its stream (BACKENDS §2 to §4).
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
@@ -22,9 +23,9 @@ const READ_ONLY: &str = r#"{"edit":"deny","bash":"deny","external_directory":"de
 /// Permissions of a turn that writes: a path outside is an error the agent is told. Without this it is a question, and an unanswered one ends the
 /// turn.
 const WRITING: &str = r#"{"external_directory":"deny"}"#;
-/// What it calls a request that was refused, or whose connection broke before any answer.
-const REFUSED: &str = "AI_APICallError";
-/// What is said where a connection broke in the middle of an answer: it tells that to nobody.
+/// Conversations whose requests are followed at once.
+const CONVERSATIONS_MAX: usize = 64;
+/// What is said where a connection broke in the middle of an answer.
 const BROKEN_OFF: &str = "the connection to the model's provider broke in the middle of an answer";
 /// What is said for an error that its log has no words for.
 const UNNAMED: &str = "the model's provider failed, and opencode's log does not say how";
@@ -71,8 +72,8 @@ impl Backend for OpenCode {
 
     fn invocation(&self, turn: &Turn) -> Result<Invocation, BackendError> {
         let mut args = self.program.args.clone();
-        // Its log is the only place where it says why it cannot begin, and that it was refused and tries again.
-        args.extend(["run", "--format", "json", "--print-logs", "--log-level", "ERROR"].map(OsString::from));
+        // Its log is the only place where it says why it cannot begin, that it was refused, and that it asks again.
+        args.extend(["run", "--format", "json", "--print-logs", "--log-level", "INFO"].map(OsString::from));
         let defaults = self.host.switches();
         let (switches, read_only) = (&turn.switches, read_only_role(turn.data.role));
         let model =
@@ -128,12 +129,14 @@ struct OpenCodeStream {
     steps: u64,
     /// The last step ended with tool calls and nothing has followed.
     stopped_at_tools: bool,
-    /// A step has begun and not ended.
-    in_step: bool,
+    /// Conversations (its own, and those of agents it starts) with a request under way, as far as its log tells.
+    asking: BTreeSet<String>,
     /// The last step ended without a finish reason, and nothing has followed: what is said of it.
     unfinished: Option<String>,
     /// Requests in a row that came to no answer with an end to it; the CLI asks again and again.
     failed_tries: u32,
+    /// What became of the last of them.
+    last_trouble: Option<(FailureKind, String)>,
     /// It failed and told the cause to its log alone, which may be read later.
     unexplained: bool,
     /// What its log says of that.
@@ -149,7 +152,8 @@ impl OpenCodeStream {
             transcript,
             steps: 0,
             stopped_at_tools: false,
-            in_step: false,
+            asking: BTreeSet::new(),
+            last_trouble: None,
             unfinished: None,
             failed_tries: 0,
             unexplained: false,
@@ -160,39 +164,51 @@ impl OpenCodeStream {
     /// A line of its log.
     fn on_log(&mut self, line: &str, out: &mut Vec<AgentEvent>) {
         let field = |name| log_field(line, name).unwrap_or_default();
+        let is_error = field("level") == "ERROR";
         match field("message").as_str() {
             // Titles are made beside the turn.
-            "stream error" if field("small") != "true" => {
+            _ if field("small") == "true" => {}
+            "stream error" if is_error => {
                 // An error that is a plain object is logged field by field.
                 let said = ["error.error", "error.error.message", "error.error.error.message"].map(field);
                 let said = said.iter().map(|said| said.trim()).find(|said| !said.is_empty()).unwrap_or(UNNAMED);
                 let message = elide(said, EVENT_TEXT_BYTES_MAX).into_owned();
                 out.push(AgentEvent::Warning { text: format!("its provider refused: {message}") });
                 let kind = failure_kind(&message, None, None).unwrap_or(FailureKind::ProviderUnavailable);
-                // Any other error came in the middle of an answer: the step that has begun is this try, and not one more that broke off.
-                self.in_step &= message.starts_with(REFUSED);
+                self.asking.remove(&field("session.id"));
                 self.on_failed_try(kind, message);
             }
-            "failed" => self.cause = elide(&field("error"), EVENT_TEXT_BYTES_MAX).into_owned(),
+            "stream" => self.on_request(field("session.id"), out),
+            // A step begins, so the one before it has ended.
+            "loop" => {
+                self.asking.remove(&field("session.id"));
+            }
+            "failed" if is_error => self.cause = elide(&field("error"), EVENT_TEXT_BYTES_MAX).into_owned(),
             _ => {}
+        }
+    }
+
+    /// It asks its provider. If it does so again within a step, the connection was lost in the middle of an answer: neither its stream nor its log tells
+    /// of that otherwise.
+    fn on_request(&mut self, session: String, out: &mut Vec<AgentEvent>) {
+        if self.asking.contains(&session) {
+            out.push(AgentEvent::Warning { text: BROKEN_OFF.to_owned() });
+            self.on_failed_try(FailureKind::ProviderUnavailable, BROKEN_OFF.to_owned());
+        } else if self.asking.len() < CONVERSATIONS_MAX {
+            self.asking.insert(session);
         }
     }
 
     /// A request came to nothing and it will ask again.
     fn on_failed_try(&mut self, kind: FailureKind, message: String) {
         self.failed_tries = self.failed_tries.saturating_add(1);
+        self.last_trouble = Some((kind.clone(), message.clone()));
         self.transcript.on_retry(kind, message);
     }
 
     /// The first piece of an answer.
-    fn on_step_start(&mut self, out: &mut Vec<AgentEvent>) {
-        if self.in_step {
-            // The only trace of a connection that was lost: neither its stream nor its log tells of it.
-            out.push(AgentEvent::Warning { text: BROKEN_OFF.to_owned() });
-            self.on_failed_try(FailureKind::ProviderUnavailable, BROKEN_OFF.to_owned());
-        }
+    fn on_step_start(&mut self) {
         self.steps += 1;
-        self.in_step = true;
         self.unfinished = None;
         self.transcript.contact = Contact::Heard;
         // What was said before a retry is void.
@@ -258,7 +274,6 @@ impl OpenCodeStream {
         self.transcript.usage.add(&step);
         self.transcript.total.add(&step);
         out.push(AgentEvent::Usage { usage: self.transcript.usage });
-        self.in_step = false;
         let reason = text_at(part, &["reason"]);
         // What it calls a stream that broke off without saying why.
         if matches!(reason, "unknown" | "other" | "error" | "") {
@@ -278,7 +293,6 @@ impl OpenCodeStream {
     }
 
     fn on_error(&mut self, error: &Value, out: &mut Vec<AgentEvent>) {
-        self.in_step = false;
         let name = text_at(error, &["name"]);
         let message = match text_at(error, &["data", "message"]) {
             "" => name,
@@ -316,7 +330,7 @@ impl StreamParser for OpenCodeStream {
             self.transcript.heard();
         }
         match kind {
-            "step_start" => self.on_step_start(out),
+            "step_start" => self.on_step_start(),
             "text" if part["synthetic"] != Value::Bool(true) => {
                 let text = text_at(part, &["text"]);
                 self.transcript.answer.push(text);
@@ -349,6 +363,10 @@ impl StreamParser for OpenCodeStream {
     fn end(mut self: Box<Self>, exit: &ExitFacts, out: &mut Vec<AgentEvent>) -> TurnEnd {
         if self.unexplained && !matches!(self.transcript.terminal, Terminal::Bad(_)) {
             self.explain(out);
+        }
+        // What it prints and what it logs are read one beside the other: a piece of an earlier try may have come after the word on it.
+        if let Some((kind, message)) = self.last_trouble.take().filter(|_| self.failed_tries >= REFUSALS_MAX) {
+            self.transcript.on_retry(kind, message);
         }
         // Where it was ended, it was about to ask again.
         if let Some(message) = self.unfinished.take().filter(|_| exit.ended_by.is_none()) {
