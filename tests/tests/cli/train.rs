@@ -1,6 +1,6 @@
 //! Integration as a train: checks of several units side by side, one order, and the right unit sent back.
 
-use roundtable_tests::harness::{Playbook, SpecText, Turn, step};
+use roundtable_tests::harness::{Playbook, Process, SpecText, Turn, step, wait_for};
 use serde_json::Value;
 
 use crate::world::{World, unit};
@@ -23,15 +23,16 @@ fn at_once(world: &World) -> i32 {
     under_way.max().unwrap_or(0)
 }
 
-fn run(world: &World, check: &str, units: u32) -> Value {
+/// A run with an agent for each unit and four slots for checks.
+fn begin(world: &World, check: &str, units: u32) -> Process {
     let workers = format!("{},check=4", world.agents(units));
-    let run = world.run_without_workers(&["--mode", "deterministic", "--check", check, "--json", "--workers", &workers]);
-    run.run().expect(0).json()
+    world.run_without_workers(&["--mode", "deterministic", "--check", check, "--json", "--workers", &workers]).start()
 }
 
-/// Kinds of the run's facts with their unit, in order.
+/// Kinds of the run's facts with their unit, in order; nothing before there is a run.
 fn facts(world: &World) -> Vec<(String, String)> {
-    let events = world.orchctl(&["events", "--jsonl"]).run().expect(0).jsonl();
+    let told = world.orchctl(&["events", "--jsonl"]).run();
+    let events = if told.code == Some(0) { told.jsonl() } else { Vec::new() };
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let unit = |event: &Value| text(if event["flight"].is_null() { &event["unit"] } else { &event["flight"]["unit"] });
     events.iter().map(|event| (text(&event["kind"]), unit(event))).collect()
@@ -40,18 +41,21 @@ fn facts(world: &World) -> Vec<(String, String)> {
 #[test]
 fn checks_of_several_units_run_side_by_side_and_the_branch_moves_past_many() {
     let world = World::new(&SpecText::parallel("login", 8), &Playbook::new());
-    // The first unit's check ends once those of two behind it, and that of the base, have.
-    let does = "i=0; while test $(ls | grep -c '^part-') = 1 && test $(grep -c end $log) -lt 3 && test $i -lt 600; do sleep 0.1; i=$((i+1)); done; test $i -lt 600";
-    let check = check(&world, does);
-    let summary = run(&world, &check, 8);
+    // The check of the first one, alone on the base, waits for a word.
+    let go = world.sandbox.path("go");
+    let does = format!("test $(ls | grep -c '^part-') != 1 || until test -f {}; do sleep 0.1; done", go.display());
+    let running = begin(&world, &check(&world, &does), 8);
+    let of = |kind: &str| facts(&world).into_iter().filter(|(of, _)| of == kind).map(|(_, unit)| unit).collect::<Vec<_>>();
+    wait_for("the checks of two behind it", || running.said(), || (of("candidate_checked").len() >= 2).then_some(()));
+    assert_eq!(of("integrated"), Vec::<String>::new(), "none goes before the first");
+    std::fs::write(&go, "").expect("a word can be given");
+    let summary = running.wait().expect(0).json();
     assert_eq!(summary["counts"]["completed"], 8, "{summary:#}");
     assert!(at_once(&world) >= 2, "{} at once", at_once(&world));
-    let facts = facts(&world);
-    let count = |kind: &str| facts.iter().filter(|(of, _)| of == kind).count();
+    let count = |kind: &str| of(kind).len();
     assert_eq!((count("integrated"), count("integration_dropped")), (8, 0));
     assert!(count("integration_intended") <= 6, "the first three in one step");
     // Units are integrated in the order in which they joined.
-    let of = |kind: &str| facts.iter().filter(|(of, _)| of == kind).map(|(_, unit)| unit.clone()).collect::<Vec<_>>();
     assert_eq!(of("integrated"), of("integration_started"));
     let commits =
         world.repo.subjects(&format!("{}..{}", summary["base"].as_str().expect("a base"), summary["branch"].as_str().expect("a branch")));
@@ -73,7 +77,7 @@ fn a_red_one_and_a_pair_red_only_together_are_found_and_the_others_integrated() 
         &world,
         "sleep 0.5; ! grep -q wrong part-2.txt 2>/dev/null && ! { grep -q half part-3.txt 2>/dev/null && grep -q half part-6.txt 2>/dev/null; }",
     );
-    let summary = run(&world, &check, 8);
+    let summary = begin(&world, &check, 8).wait().expect(0).json();
     assert_eq!(summary["counts"]["completed"], 8, "{summary:#}");
     let of_checks = |id: &str| {
         let findings = world.orchctl(&["findings", id, "--json"]).run().expect(0).json();
