@@ -94,6 +94,11 @@ text_id!(
     DecisionId
 );
 
+text_id!(
+    /// Public part of a join token, by which people name it; says nothing of its secret.
+    TokenId
+);
+
 impl BackendName {
     /// The name without what it plays: `scripted` of `scripted:FILE`.
     pub fn kind(&self) -> &str {

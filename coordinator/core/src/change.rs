@@ -3,7 +3,7 @@
 use std::fmt;
 
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::{LeaseRef, Reconciled, RunId, UnitId, UnitState};
+use roundtable_shared::{LeaseRef, PeerName, Reconciled, RunId, UnitId, UnitState};
 
 use crate::effect::Effect;
 use crate::transition::Transition;
@@ -72,6 +72,13 @@ pub enum Reply {
     },
     /// To a report.
     Verdict(Verdict),
+    /// To somebody who wanted in, and may.
+    Joined {
+        /// As whom.
+        peer: PeerName,
+        /// The certificate that counts: of an earlier answer, if this is the same wish again.
+        certificate: String,
+    },
     /// To a person's act.
     Done {
         /// In words.
@@ -121,6 +128,11 @@ impl Rejection {
     /// It makes no sense.
     pub fn invalid(text: impl Into<String>) -> Self {
         Self { code: ErrorCode::InvalidInput, text: text.into() }
+    }
+
+    /// Who asks may not.
+    pub fn not_authorised(text: impl Into<String>) -> Self {
+        Self { code: ErrorCode::NotAuthorised, text: text.into() }
     }
 
     /// It comes from a session, lease or incarnation that is over.

@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::KeptAssignment;
 
+mod access;
 mod import;
 
+pub use access::{AccessCommand, Joining, NewToken, Presented};
 pub(crate) use import::HUMAN;
 pub use import::{Imported, ImportedDecision, ImportedUnit};
 
@@ -32,6 +34,8 @@ pub enum Command {
     Submit(Box<Submit>),
     /// An act of a person.
     Operate(Operate),
+    /// Who may come in.
+    Access(AccessCommand),
     /// A worker's session began.
     WorkerHello(Box<WorkerHello>),
     /// A worker's stream ended. Its leases stay until the worker is back or silent too long.

@@ -156,6 +156,7 @@ fn sign_of_life(command: &Command) -> Option<&WorkerId> {
         | Command::LeaseEnding { worker, .. } => Some(worker),
         Command::Submit(_)
         | Command::Operate(_)
+        | Command::Access(_)
         | Command::WorkerHello(_)
         | Command::WorkerGone { .. }
         | Command::WorkerGoodbye { .. }

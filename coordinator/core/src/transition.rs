@@ -2,15 +2,18 @@
 //!
 //! Rows live for ever: variants and fields are added (with defaults), never renamed or removed. `VERSION` is written beside each row.
 
+mod access;
 mod kind;
+
+pub use access::{PeerJoined, TokenCreated};
 
 use roundtable_shared::answer::Proposal;
 use roundtable_shared::spec::{Plan as Outline, Spec};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
     AgentSessionId, Answer, Assignment, AttemptKey, AttemptNo, BackendName, BlockedItem, CommitId, Criticality, Decision, DecisionId,
-    DeferredFix, FinalReport, Finding, LeaseId, LeaseRef, OutcomeClass, ReviewHistoryEntry, Role, RunId, RunOptions, Seat, Severity,
-    SubtaskState, TaskId, UnitId, UnitState, Usage, WorkerId,
+    DeferredFix, FinalReport, Finding, LeaseId, LeaseRef, OutcomeClass, PeerName, ReviewHistoryEntry, Role, RunId, RunOptions, Seat,
+    Severity, SubtaskState, TaskId, TokenId, UnitId, UnitState, Usage, WorkerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +27,7 @@ use crate::state::{
 /// Version of the rows' form.
 pub const VERSION: u32 = 1;
 
-/// One fact, of one run or (parks, `pause --all`) of the fleet.
+/// One fact, of one run or (parks, `pause --all`, who may come in) of the fleet.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Transition {
     /// The run it belongs to, if one.
@@ -224,6 +227,15 @@ pub enum Fact {
     AllResumed { by: String },
     /// An assignment agent was asked before any run: the run that follows takes its answer.
     AssignmentKept { kept: Box<KeptAssignment> },
+
+    /// Somebody may come in by it.
+    TokenCreated(Box<TokenCreated>),
+    /// Nobody may any more.
+    TokenRevoked { id: TokenId, by: String },
+    /// Somebody came in; one use of the token is spent with this.
+    PeerJoined(Box<PeerJoined>),
+    /// Certificates that this name has so far are refused from here on. `by` is empty where an identity was to end with its worker.
+    PeerRevoked { peer: PeerName, by: String, reason: String },
 }
 
 /// A run begins.

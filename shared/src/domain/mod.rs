@@ -1,5 +1,6 @@
 //! Domain types: plain data with the words of the glossary. Rules live in the core; wire and mirror forms live at the edges.
 
+mod access;
 mod attempt;
 mod change;
 mod decision;
@@ -9,6 +10,7 @@ mod review;
 mod turn;
 mod unit;
 
+pub use access::*;
 pub use attempt::*;
 pub use change::*;
 pub use decision::*;

@@ -1,6 +1,7 @@
 //! The fold: `State::apply` is the only thing that changes a state. It decides nothing and cannot fail; a fact about something unknown is
 //! ignored (the invariants' checker would have named it before it was written).
 
+mod access;
 mod attempt;
 mod run;
 mod train;
@@ -74,7 +75,10 @@ impl State {
                 let excess = self.assignments.len().saturating_sub(ASSIGNMENTS_MAX);
                 self.assignments.drain(..excess);
             }
-            other => debug_assert!(false, "{} names no run", other.kind()),
+            other => {
+                let handled = access::apply(&mut self.access, transition.at, other);
+                debug_assert!(handled, "{} names no run", other.kind());
+            }
         }
     }
 }

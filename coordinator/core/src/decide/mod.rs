@@ -3,6 +3,7 @@
 //! Handlers work on a `Deciding`: it folds each fact into the core's own state as it is decided, so that what follows from a fact is decided on
 //! the state that has it. Nothing here reads a clock or does IO.
 
+mod access;
 mod advance;
 mod answer;
 mod assign;
@@ -50,6 +51,7 @@ use crate::fleet::Fleet;
 use crate::state::{Run, State, Unit, may_move};
 use crate::transition::{Fact, Transition};
 
+pub use access::{Admission, TOKEN_TTL_MS_MAX, TOKEN_USES_MAX, admission, free_name};
 pub(crate) use advance::advance;
 pub(crate) use assign::{by_rules_alone, plan_from_cache};
 pub(crate) use attempt::key_of;
@@ -77,6 +79,7 @@ pub(crate) fn decide(d: &mut Deciding<'_>, command: Command) -> Result<(), Rejec
     match command {
         Command::Submit(submit) => submit::submit(d, *submit)?,
         Command::Operate(act) => operate::operate(d, act)?,
+        Command::Access(command) => access::access(d, command)?,
         Command::WorkerHello(hello) => worker::hello(d, *hello)?,
         Command::WorkerGone { worker, session } => worker::gone(d, &worker, session),
         Command::WorkerGoodbye { worker, session } => worker::goodbye(d, &worker, session),

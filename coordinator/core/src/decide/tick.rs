@@ -3,7 +3,7 @@
 use roundtable_shared::{AttemptKey, RunId, Seat, WorkerId};
 
 use super::attempt::key_of;
-use super::{Deciding, attempt, consult, cordon, park, shell};
+use super::{Deciding, access, attempt, consult, cordon, park, shell};
 use crate::fleet::{LOST_MS, TICK_GAP_MS};
 use crate::state::LostCause;
 use crate::transition::Fact;
@@ -20,6 +20,7 @@ pub(super) fn tick(d: &mut Deciding<'_>) {
         d.fleet.extend_all(gap_ms);
     }
     lose_silent(d);
+    access::end_lost(d);
     lose_overdue(d);
     park::lift_due(d);
     cordon::lift_due(d);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use roundtable_shared::{AttemptKey, BackendOffer, HeldLease, Introduction, LeasePhase, LeaseRef, Reconciled, WorkerId};
 
-use super::{Deciding, attempt, cordon, lease};
+use super::{Deciding, access, attempt, cordon, lease};
 use crate::change::{Rejection, Reply};
 use crate::command::{Now, WorkerHello};
 use crate::effect::Effect;
@@ -45,6 +45,8 @@ pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Reje
     if !d.fleet.workers.get(&id).is_some_and(is_known) {
         d.fleet.joined_ms = Some(now.mono_ms);
     }
+    // What the token gave it counts more than what it says of itself.
+    let granted_labels = d.state().access.worker(&id).map(|peer| peer.labels.clone()).unwrap_or_default();
     let worker = d.fleet.workers.entry(id.clone()).or_insert_with(|| Worker::unseen(id.clone(), now));
     worker.session = session;
     worker.connected = true;
@@ -54,6 +56,7 @@ pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Reje
     worker.name = introduction.name;
     worker.version = introduction.version;
     worker.labels = introduction.labels;
+    worker.labels.extend(granted_labels);
     worker.credits.clear();
     if restarted {
         worker.draining = false;
@@ -178,6 +181,7 @@ pub(super) fn goodbye(d: &mut Deciding<'_>, id: &WorkerId, session: u64) {
     for key in held {
         attempt::lose(d, &key, LostCause::HandedBack, "the worker left");
     }
+    access::left(d, id);
     d.fleet.workers.remove(id);
 }
 

@@ -3,6 +3,7 @@
 //! What can be derived (readiness, conflicts, parents' states, progress) is not stored, except the indexes marked as such, which the fold
 //! itself keeps.
 
+mod access;
 mod attempt;
 mod moves;
 mod plan;
@@ -19,6 +20,7 @@ use roundtable_shared::time::WallMs;
 use roundtable_shared::{AttemptKey, BackendName, LeaseRef, RunId, UnitId, UnitType, WorkerId};
 use serde::{Deserialize, Serialize};
 
+pub use access::{Access, Admits, BARRED_KEPT_MS, Barred, Peer, TOKEN_KEPT_MS, Token, Use};
 pub use attempt::{Attempt, AttemptEnd, LostCause};
 pub use moves::may_move;
 pub use plan::Plan;
@@ -44,6 +46,8 @@ pub struct State {
     pub parks: BTreeMap<ParkKey, Park>,
     /// `pause --all`.
     pub paused: Option<Remark>,
+    /// Who may come in.
+    pub access: Access,
     /// Answers of assignment agents that were asked before a run was made, oldest first.
     pub assignments: Vec<KeptAssignment>,
     /// How long accepted work took, per backend and kind of unit: ranks implements.

@@ -1,6 +1,7 @@
 //! What the core does in cases that were once got wrong. Each is as small as it can be.
 #![allow(missing_docs)]
 
+mod access;
 mod assign;
 mod attach;
 mod check;

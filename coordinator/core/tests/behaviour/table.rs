@@ -8,7 +8,7 @@ use roundtable_core::command::{
 use roundtable_core::effect::{Effect, Grant};
 use roundtable_core::invariants::{self, History};
 use roundtable_core::state::{Run, State, Unit};
-use roundtable_core::{Change, Core, Entropy, Rejection, Transition};
+use roundtable_core::{Change, Core, Entropy, Rejection, Reply, Transition};
 use roundtable_shared::answer::{ReviewAnswer, WorkAnswer, WorkStatus};
 use roundtable_shared::spec::Spec;
 use roundtable_shared::time::WallMs;
@@ -188,6 +188,14 @@ impl Table {
         let change = self.core.handle(command, self.now, &mut self.entropy)?;
         self.take(change);
         Ok(())
+    }
+
+    /// The same with its answer.
+    pub fn ask(&mut self, command: Command) -> Result<Reply, Rejection> {
+        let mut change = self.core.handle(command, self.now, &mut self.entropy)?;
+        let reply = std::mem::take(&mut change.reply);
+        self.take(change);
+        Ok(reply)
     }
 
     pub fn act(&mut self, act: Act) {

@@ -1,0 +1,54 @@
+//! Folds facts about who may come in.
+
+use roundtable_shared::time::WallMs;
+
+use crate::state::{Access, BARRED_KEPT_MS, Barred, Peer, TOKEN_KEPT_MS, Token, Use};
+use crate::transition::Fact;
+
+/// Folds a fact, if it is one of these.
+pub(super) fn apply(access: &mut Access, at: WallMs, fact: &Fact) -> bool {
+    match fact {
+        Fact::TokenCreated(made) => {
+            let token = Token {
+                id: made.id.clone(),
+                role: made.role,
+                admits: made.admits.clone(),
+                name: made.name.clone(),
+                uses: made.uses,
+                labels: made.labels.clone(),
+                ephemeral: made.ephemeral,
+                created_at: at,
+                created_by: made.by.clone(),
+                expires_at: made.expires_at,
+                revoked_at: None,
+                used: Default::default(),
+            };
+            access.tokens.insert(token.id.clone(), token);
+        }
+        Fact::TokenRevoked { id, .. } => {
+            if let Some(token) = access.tokens.get_mut(id) {
+                token.revoked_at = Some(at);
+            }
+        }
+        Fact::PeerJoined(joined) => {
+            let Some(token) = access.tokens.get_mut(&joined.token) else { return true };
+            let used = Use { peer: joined.peer.clone(), certificate: joined.certificate.clone() };
+            token.used.insert(joined.key.clone(), used);
+            let peer = Peer { token: token.id.clone(), labels: token.labels.clone(), ephemeral: token.ephemeral, since: at };
+            access.peers.insert(joined.peer.clone(), peer);
+        }
+        Fact::PeerRevoked { peer, by, reason } => {
+            access.peers.remove(peer);
+            access.barred.insert(peer.clone(), Barred { until: at, by: by.clone(), reason: reason.clone() });
+        }
+        _ => return false,
+    }
+    forget(access, at);
+    true
+}
+
+/// What can decide nothing any more goes, so that a fleet that comes and goes does not grow the state for ever.
+fn forget(access: &mut Access, now: WallMs) {
+    access.barred.retain(|_, barred| now.since(barred.until) <= BARRED_KEPT_MS);
+    access.tokens.retain(|_, token| token.ends_at().is_none_or(|end| now.since(end) <= TOKEN_KEPT_MS));
+}
