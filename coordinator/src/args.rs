@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use roundtable_shared::AccessRole;
 
 /// Owns the state of runs: plans, grants, reviews, integrates.
 #[derive(Parser, Debug)]
@@ -25,13 +27,16 @@ Examples:
   coordinator serve                      on 127.0.0.1:7420; workers and orchctl
                                          of this user find it by themselves
   coordinator serve --data-dir /srv/rt   keep everything in /srv/rt
+  coordinator token create --role worker one line to paste on another host
+  coordinator revoke build-7             cut a worker or a person off
   coordinator verify                     check log, events and repositories
 
 Every flag can also come from the environment as ROUNDTABLE_<COMMAND>_<FLAG>
 (ROUNDTABLE_DATA_DIR, ROUNDTABLE_CONFIG and ROUNDTABLE_LOG_FORMAT for all
 commands), or from the command's table in a configuration file.
 
-Exit codes: 0 ended as asked, 1 failed, 3 usage, 6 data dir held by another.";
+Exit codes: 0 ended as asked, 1 failed, 3 usage, 5 refused, 6 data dir held by
+another.";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
@@ -53,6 +58,30 @@ Examples:
 Every row of the log, every event, and every object of the repositories is read;
 nothing is changed. Beside one who serves it, what is being written may show as missing.";
 
+const TOKEN_EXAMPLES: &str = "\
+Examples:
+  coordinator token create --role worker
+  coordinator token create --role worker --uses 20 --ttl 24h --ephemeral
+  coordinator token create --role operator --json
+  coordinator token list
+  coordinator token revoke 4f2a91c07d
+
+`create` prints one line to paste on another host: the token lets in as many
+hosts as it has uses, within its time. It is a secret until then.";
+
+const WORKER_EXAMPLES: &str = "\
+Examples:
+  coordinator worker add --key 9b74c989…          as `worker keygen` prints it
+  coordinator worker add --key 9b74c989… --name build-7 --label zone=a";
+
+const REVOKE_EXAMPLES: &str = "\
+Examples:
+  coordinator revoke build-7                      a worker
+  coordinator revoke operator/ada                 where the name alone is not clear
+
+Its connections are cut within a second, what it holds is given to others, and
+its certificates are refused.";
+
 /// Log formats.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -68,6 +97,15 @@ pub enum Command {
     /// Serve until stopped (SIGTERM drains)
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
+    /// Make, list and revoke join tokens
+    #[command(after_help = TOKEN_EXAMPLES)]
+    Token(TokenArgs),
+    /// Admit workers by their key
+    #[command(after_help = WORKER_EXAMPLES)]
+    Worker(WorkerArgs),
+    /// Refuse a worker or a person from now on
+    #[command(after_help = REVOKE_EXAMPLES)]
+    Revoke(RevokeArgs),
     /// Check the integrity of a data directory
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
@@ -96,6 +134,115 @@ pub struct VerifyArgs {
     pub json: bool,
 }
 
+/// `coordinator token`.
+#[derive(Args, Debug, Clone)]
+#[command(disable_help_subcommand = true)]
+pub struct TokenArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: TokenCommand,
+    /// The data directory [default: that of `serve`]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// One JSON value
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// Its commands.
+#[derive(Subcommand, Debug, Clone)]
+pub enum TokenCommand {
+    /// Make one and print the line to paste
+    Create(CreateArgs),
+    /// Show all, also for a day after their end
+    List,
+    /// Let nobody in by it any more
+    Revoke {
+        /// Its id
+        id: String,
+    },
+}
+
+/// `coordinator token create`.
+#[derive(Args, Debug, Clone)]
+pub struct CreateArgs {
+    /// What its bearers come in as: worker, operator, viewer or admin
+    #[arg(long, value_name = "ROLE", value_parser = parse_role)]
+    pub role: AccessRole,
+    /// How long it may be used, at most 24h
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_duration)]
+    pub ttl: Duration,
+    /// How many hosts it lets in
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub uses: u32,
+    /// Label of workers that come in by it, any number of them
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_pair)]
+    pub labels: Vec<(String, String)>,
+    /// A worker's identity ends when it leaves or is lost
+    #[arg(long)]
+    pub ephemeral: bool,
+}
+
+/// `coordinator worker`.
+#[derive(Args, Debug, Clone)]
+#[command(disable_help_subcommand = true)]
+pub struct WorkerArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: WorkerCommand,
+    /// The data directory [default: that of `serve`]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// One JSON value
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// Its commands.
+#[derive(Subcommand, Debug, Clone)]
+pub enum WorkerCommand {
+    /// Admit the worker with this key, without a secret on the way
+    Add {
+        /// SHA-256 of its public key, as `worker keygen` prints it
+        #[arg(long, value_name = "FINGERPRINT")]
+        key: String,
+        /// Its name [default: the one it asks for]
+        #[arg(long)]
+        name: Option<String>,
+        /// Label it gets, any number of them
+        #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_pair)]
+        labels: Vec<(String, String)>,
+    },
+}
+
+/// `coordinator revoke`.
+#[derive(Args, Debug, Clone)]
+pub struct RevokeArgs {
+    /// Its id, or role/ID
+    pub id: String,
+    /// The data directory [default: that of `serve`]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// One JSON value
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn parse_role(text: &str) -> Result<AccessRole, String> {
+    AccessRole::parse(text).ok_or_else(|| "write worker, operator, viewer or admin".to_owned())
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write e.g. 30m, 1h or 24h"))
+}
+
+fn parse_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() && !value.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("`{text}` is not of the form KEY=VALUE")),
+    }
+}
+
 impl From<LogFormat> for roundtable_runtime::telemetry::LogFormat {
     fn from(form: LogFormat) -> Self {
         match form {
@@ -119,10 +266,24 @@ mod tests {
         all.build();
         let mut texts = vec![all.render_long_help().to_string()];
         texts.extend(all.get_subcommands_mut().map(|sub| sub.render_long_help().to_string()));
+        let nested = all.get_subcommands_mut().flat_map(|sub| sub.get_subcommands_mut()).map(|sub| sub.render_long_help().to_string());
+        let nested: Vec<String> = nested.collect();
+        assert!(nested.len() >= 4 && nested.iter().flat_map(|text| text.lines()).all(|line| line.chars().count() <= 80), "{nested:?}");
         for text in texts {
             assert!(text.contains("Examples:"), "{text}");
             assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         }
         assert!(Cli::try_parse_from(["coordinator", "serve", "--store", "sqlite:x"]).is_err(), "not built yet");
+        let made =
+            Cli::try_parse_from(["coordinator", "token", "create", "--role", "worker", "--label", "a=b", "--data-dir", "/x", "--json"]);
+        let Command::Token(TokenArgs { command: TokenCommand::Create(create), data_dir, json }) = made.unwrap().command else {
+            panic!("token")
+        };
+        assert_eq!(
+            (create.uses, create.ttl, create.labels.len(), data_dir, json),
+            (1, Duration::from_secs(3600), 1, Some("/x".into()), true)
+        );
+        let refused = Cli::try_parse_from(["coordinator", "token", "create", "--role", "king"]).unwrap_err().to_string();
+        assert!(refused.contains("worker, operator, viewer or admin"), "{refused}");
     }
 }

@@ -1,9 +1,11 @@
 //! The coordinator: a shell around the pure core. Driver, services, repositories, prompts, mirrors; see ARCHITECTURE.md for the map.
 
+pub mod admission;
 pub mod args;
 pub mod attachments;
 pub mod driver;
 mod ended;
+pub mod enrol;
 pub mod grpc;
 pub mod history;
 pub mod import;
@@ -16,6 +18,7 @@ pub mod plan;
 pub mod preview;
 pub mod prompt;
 pub mod query;
+pub mod reach;
 pub mod renewal;
 pub mod report;
 pub mod repository;
@@ -23,6 +26,7 @@ pub mod serve;
 mod shell;
 pub mod submit;
 mod tasks;
+pub mod tokens;
 pub mod told;
 pub mod verify;
 pub mod view;

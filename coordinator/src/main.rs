@@ -1,20 +1,27 @@
 //! The `coordinator` binary: arguments in, exit code out.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
-use roundtable_coordinator::args::{Cli, Command, ServeArgs, VerifyArgs};
+use roundtable_coordinator::args::{Cli, Command, ServeArgs, TokenCommand, VerifyArgs, WorkerCommand};
+use roundtable_coordinator::enrol::{self, EnrolError};
 use roundtable_coordinator::serve::{self, ServeError, ServeOptions};
+use roundtable_coordinator::tokens;
 use roundtable_runtime::lock::LockError;
 use roundtable_runtime::{config, flags, shutdown, telemetry, terminal};
+use roundtable_shared::AccessRole;
+use roundtable_shared::error::ErrorCode;
 use roundtable_shared::text;
+use roundtable_shared::view::AccessRequest;
 
 /// Exit codes of `coordinator` (0 is success).
 mod exit {
     pub const FAILED: u8 = 1;
     pub const USAGE: u8 = 3;
+    pub const REFUSED: u8 = 5;
     pub const HELD: u8 = 6;
 }
 
@@ -47,6 +54,18 @@ fn main() -> ExitCode {
     };
     let code = match cli.command {
         Command::Serve(args) => runtime.block_on(serve(args, config.data_dir)),
+        Command::Token(args) => {
+            runtime.block_on(manage(token_request(args.command), "coordinator token", args.data_dir, config.data_dir, args.json))
+        }
+        Command::Worker(args) => {
+            let WorkerCommand::Add { key, name, labels } = args.command;
+            let request = AccessRequest::AddWorker { key, name, labels: labels.into_iter().collect() };
+            runtime.block_on(manage(request, "coordinator worker", args.data_dir, config.data_dir, args.json))
+        }
+        Command::Revoke(args) => {
+            let request = AccessRequest::Revoke { id: args.id };
+            runtime.block_on(manage(request, "coordinator revoke", args.data_dir, config.data_dir, args.json))
+        }
         Command::Verify(args) => runtime.block_on(verify(args, config.data_dir)),
     };
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
@@ -83,6 +102,9 @@ async fn serve(args: ServeArgs, configured: Option<PathBuf>) -> u8 {
     eprintln!("coordinator: listening on https://{}, data in {}", running.address, data_dir.display());
     if std::io::stderr().is_terminal() {
         eprintln!("coordinator: join workers of this user with: worker join --backend codex{}", data_dir_flag(&data_dir, configured));
+        if !running.address.ip().is_loopback() {
+            tell_others(&running).await;
+        }
     }
     eprintln!("ready");
     let ended = tokio::select! {
@@ -95,6 +117,16 @@ async fn serve(args: ServeArgs, configured: Option<PathBuf>) -> u8 {
     match running.stop().await {
         Ok(()) => 0,
         Err(error) => fail(exit::FAILED, &error.to_string()),
+    }
+}
+
+/// The line by which other hosts come in, for whoever started this by hand.
+async fn tell_others(running: &serve::Running) {
+    let request =
+        AccessRequest::CreateToken { role: AccessRole::Worker, ttl_ms: 3_600_000, uses: 10, labels: BTreeMap::new(), ephemeral: false };
+    match running.parts.admissions.manage(request, "coordinator serve".to_owned()).await {
+        Ok(reply) => eprintln!("coordinator: join workers on other hosts, up to 10 within an hour, with:\n{}", tokens::text(&reply)),
+        Err(error) => eprintln!("{}", terminal::hanging(&format!("coordinator: no line to join by can be given: {error}"), 2)),
     }
 }
 
@@ -119,6 +151,53 @@ async fn verify(args: VerifyArgs, configured: Option<PathBuf>) -> u8 {
                 println!("{}", text::plain(&report.to_string()));
             }
             if report.is_good() { 0 } else { exit::FAILED }
+        }
+        Err(error) => fail(exit::FAILED, &error.to_string()),
+    }
+}
+
+fn token_request(command: TokenCommand) -> AccessRequest {
+    match command {
+        TokenCommand::Create(args) => AccessRequest::CreateToken {
+            role: args.role,
+            ttl_ms: u64::try_from(args.ttl.as_millis()).unwrap_or(u64::MAX),
+            uses: args.uses,
+            labels: args.labels.into_iter().collect(),
+            ephemeral: args.ephemeral,
+        },
+        TokenCommand::List => AccessRequest::Tokens,
+        TokenCommand::Revoke { id } => AccessRequest::RevokeToken { id },
+    }
+}
+
+/// An act about who may come in, with a live coordinator or on the data directory alone.
+async fn manage(request: AccessRequest, command: &str, given: Option<PathBuf>, configured: Option<PathBuf>, json: bool) -> u8 {
+    let data_dir = match data_dir(given, configured) {
+        Ok(dir) => dir,
+        Err(error) => return fail(exit::USAGE, &error),
+    };
+    let reply = match enrol::ask(&data_dir, request, command).await {
+        Ok(reply) => reply,
+        Err(error) => {
+            let held =
+                matches!(&error, EnrolError::Lock(LockError::Held { .. }) | EnrolError::Serve(ServeError::Lock(LockError::Held { .. })));
+            let code = match error.code() {
+                _ if held => exit::HELD,
+                ErrorCode::InvalidInput => exit::USAGE,
+                ErrorCode::NotAuthorised => exit::REFUSED,
+                _ => exit::FAILED,
+            };
+            return fail(code, &error.to_string());
+        }
+    };
+    if !json {
+        println!("{}", text::plain(&tokens::text(&reply)));
+        return 0;
+    }
+    match tokens::json(&reply) {
+        Ok(text) => {
+            println!("{}", text::json(&text));
+            0
         }
         Err(error) => fail(exit::FAILED, &error.to_string()),
     }

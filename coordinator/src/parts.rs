@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use roundtable_proto::v1;
 use roundtable_runtime::clock::Clock;
-use roundtable_runtime::identity::{Ca, IdentityError};
+use roundtable_runtime::identity::Ca;
 use roundtable_store::{LogReader, SegmentStore, Trouble};
 use tokio::sync::watch;
 
+use crate::admission::Admissions;
 use crate::attachments::Attachments;
 use crate::driver::{self, Links, Sessions};
 use crate::repository::Repositories;
@@ -35,6 +35,8 @@ pub struct Parts {
     pub attachments: Attachments,
     /// The certificate authority.
     pub ca: Arc<Ca>,
+    /// Where peers come in.
+    pub admissions: Admissions,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// True once somebody asked it to end. Who runs it ends it in order: first its workers, which hand in what they hold, then this.
@@ -59,11 +61,5 @@ impl Parts {
         let mut problems: Vec<String> = of_log.into_iter().chain(of_events).collect();
         problems.dedup();
         problems
-    }
-
-    /// A certificate for a worker of this user on this host.
-    pub fn enrol_worker(&self, name: &str, csr_pem: &str) -> Result<v1::EnrolWorkerReply, IdentityError> {
-        let certificate_pem = self.ca.sign_worker(csr_pem, name, self.clock.wall())?;
-        Ok(v1::EnrolWorkerReply { certificate_pem, ca_pem: self.ca.certificate_pem().to_owned(), worker: name.to_owned() })
     }
 }

@@ -11,8 +11,8 @@ use roundtable_runtime::tls::{ServerTls, TlsError};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-/// How often the age of the certificates is looked at: much less than half their time.
-const LOOK_EVERY: Duration = Duration::from_secs(3600);
+/// How often the age of the certificates is looked at. Often, for a host that slept: the pause counts only while it is awake.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// Why a certificate could not be made or shown.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,8 @@ pub(crate) struct Renewal {
     names: Vec<String>,
     tls: ServerTls,
     shown: Credentials,
+    /// What `client.json` holds.
+    given: Option<Credentials>,
 }
 
 impl Renewal {
@@ -39,7 +41,7 @@ impl Renewal {
     pub(crate) fn begin(ca: Arc<Ca>, clock: Arc<dyn Clock>, data_dir: PathBuf, names: Vec<String>) -> Result<Self, RenewalError> {
         let shown = ca.mint_coordinator("coordinator", &names, clock.wall())?;
         let tls = ServerTls::new(&shown)?;
-        Ok(Self { ca, clock, data_dir, names, tls, shown })
+        Ok(Self { ca, clock, data_dir, names, tls, shown, given: None })
     }
 
     /// TLS with the present certificate.
@@ -48,17 +50,19 @@ impl Renewal {
     }
 
     /// Writes `client.json` with credentials made for it.
-    pub(crate) fn write_client_file(&self, address: SocketAddr) -> Result<(), RenewalError> {
+    pub(crate) fn write_client_file(&mut self, address: SocketAddr) -> Result<(), RenewalError> {
         let now = self.clock.wall();
         let user = std::env::var("USER").ok().filter(|user| !user.is_empty() && user.chars().all(|each| each.is_ascii_alphanumeric()));
         let credentials = self.ca.mint_client(PeerRole::Admin, &user.unwrap_or_else(|| "local".to_owned()), now, Lifetime::CLIENT)?;
         // A wildcard address is no place to go to.
         let reach = if address.ip().is_unspecified() { SocketAddr::new([127, 0, 0, 1].into(), address.port()) } else { address };
         let protocol = (*roundtable_proto::PROTOCOL.start(), *roundtable_proto::PROTOCOL.end());
-        Ok(ClientFile::of_this_process(&reach.to_string(), credentials, protocol, now).write(&self.data_dir)?)
+        ClientFile::of_this_process(&reach.to_string(), credentials.clone(), protocol, now).write(&self.data_dir)?;
+        self.given = Some(credentials);
+        Ok(())
     }
 
-    /// Renews whenever it is due, until the coordinator stops. Both certificates are made together, so one age stands for both.
+    /// Renews each whenever it is due, until the coordinator stops.
     pub(crate) async fn keep(mut self, address: SocketAddr, mut stop: watch::Receiver<bool>) {
         loop {
             tokio::select! {
@@ -68,21 +72,27 @@ impl Renewal {
             match self.renew_if_due(address) {
                 Ok(true) => info!("certificates renewed"),
                 Ok(false) => {}
-                Err(error) => warn!(%error, "certificates could not be renewed; tried again in an hour"),
+                Err(error) => warn!(%error, "certificates could not be renewed; tried again in a minute"),
             }
         }
     }
 
     fn renew_if_due(&mut self, address: SocketAddr) -> Result<bool, RenewalError> {
         let now = self.clock.wall();
-        if !self.shown.is_past_half(now)? {
-            return Ok(false);
+        let is_client_due = match &self.given {
+            Some(given) => given.is_past_half(now)?,
+            None => true,
+        };
+        if is_client_due {
+            self.write_client_file(address)?;
         }
-        let shown = self.ca.mint_coordinator("coordinator", &self.names, now)?;
-        self.write_client_file(address)?;
-        self.tls.renew(&shown)?;
-        self.shown = shown;
-        Ok(true)
+        let is_own_due = self.shown.is_past_half(now)?;
+        if is_own_due {
+            let shown = self.ca.mint_coordinator("coordinator", &self.names, now)?;
+            self.tls.renew(&shown)?;
+            self.shown = shown;
+        }
+        Ok(is_client_due || is_own_due)
     }
 }
 
@@ -95,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_certificates_are_made_anew_at_half_time() {
+    fn each_certificate_is_made_anew_at_half_time() {
         let home = tempfile::tempdir().unwrap();
         let clock = ManualClock::new(0, WallMs(1_800_000_000_000));
         let ca = Arc::new(Ca::open_or_create(&home.path().join("ca"), clock.wall()).unwrap());
@@ -105,7 +115,12 @@ mod tests {
         let (shown, file) = (renewal.shown.clone(), ClientFile::read(home.path()).unwrap().unwrap());
         assert!(!renewal.renew_if_due(address).unwrap());
         assert_eq!((&renewal.shown, &ClientFile::read(home.path()).unwrap().unwrap()), (&shown, &file));
-        clock.advance(84 * 3_600_000);
+        clock.advance(6 * 3_600_000);
+        assert!(renewal.renew_if_due(address).unwrap());
+        let file = ClientFile::read(home.path()).unwrap().unwrap();
+        assert!(renewal.shown == shown && renewal.given.as_ref() == Some(&file.credentials), "a person's lasts less long");
+        assert!(!renewal.renew_if_due(address).unwrap());
+        clock.advance(78 * 3_600_000);
         assert!(renewal.renew_if_due(address).unwrap());
         let later = ClientFile::read(home.path()).unwrap().unwrap();
         assert!(renewal.shown != shown && later.credentials != file.credentials);

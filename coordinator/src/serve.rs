@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::git::{GitError, GitProgram};
-use roundtable_runtime::identity::{Ca, ClientFile, IdentityError};
+use roundtable_runtime::identity::{Ca, ClientFile, IdentityError, PeerIdentity};
 use roundtable_runtime::lock::{DirLock, LockError};
-use roundtable_runtime::tls::{AcceptLimits, Incoming};
+use roundtable_runtime::tls::{AcceptLimits, Admission, Connections, Incoming};
 pub use roundtable_store::log::OpenError;
 use roundtable_store::log::SqliteOptions;
 use roundtable_store::segment::EventsError;
@@ -20,12 +20,14 @@ use tokio::task::JoinHandle;
 use tonic::transport::Server;
 use tracing::warn;
 
+use crate::admission::Admissions;
 use crate::attachments::Attachments;
 use crate::driver::{self, Driver, DriverError, Sessions};
 use crate::ended;
-use crate::grpc::{self, Authorise};
+use crate::grpc::{self, Authorise, Services};
 use crate::lost;
 use crate::parts::Parts;
+use crate::reach;
 use crate::renewal::{Renewal, RenewalError};
 use crate::repository::Repositories;
 use crate::shell;
@@ -113,7 +115,9 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
     let seed = getrandom::u64().unwrap_or_else(|_| clock.boot_ms());
     let driver_parts = driver::Parts { log: Arc::clone(&log) as Arc<dyn Log>, clock: Arc::clone(&clock), seed, effects };
     let (driver, links) = Driver::open(driver_parts).await?;
+    let admissions = Admissions::new(links.handle.clone(), links.barred.clone(), Arc::clone(&ca), Arc::clone(&clock));
     let parts = Parts {
+        admissions,
         data_dir: Arc::new(options.data_dir.clone()),
         embedded: options.embedded,
         links,
@@ -131,7 +135,8 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
     let left = ended::left(&parts).await;
     let listener = bind(options.listen).await?;
     let address = listener.local_addr().map_err(|source| ServeError::Listen { address: options.listen, source })?;
-    let (server, renewal) = listen(&parts, listener)?;
+    parts.admissions.set_reach(reach_of(&options, address));
+    let (server, mut renewal) = listen(&parts, listener)?;
     let (end_driver, ended) = watch::channel(false);
     let driver = tokio::spawn(driver.run(ended));
     crate::tasks::spawn("shell", shell::run(parts.clone(), queue));
@@ -200,6 +205,18 @@ pub fn open_reader(data_dir: &Path) -> Result<SqliteReader, OpenError> {
     SqliteReader::open(&store_path(data_dir))
 }
 
+/// Where others reach it. One that serves for a moment, or for its own process alone, is not what others look for.
+fn reach_of(options: &ServeOptions, address: SocketAddr) -> String {
+    let url = reach::url(address);
+    if options.embedded {
+        return reach::remembered(&options.data_dir).unwrap_or(url);
+    }
+    if let Err(error) = reach::remember(&options.data_dir, &url) {
+        warn!(%error, "the address for join lines could not be kept");
+    }
+    url
+}
+
 async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
 }
@@ -207,21 +224,39 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
 fn listen(parts: &Parts, listener: TcpListener) -> Result<(JoinHandle<Result<(), tonic::transport::Error>>, Renewal), ServeError> {
     let names: Vec<String> = listener.local_addr().map(|address| address.ip().to_string()).into_iter().collect();
     let renewal = Renewal::begin(Arc::clone(&parts.ca), Arc::clone(&parts.clock), parts.data_dir.to_path_buf(), names)?;
-    let cluster = parts.ca.cluster().to_owned();
-    let incoming = Incoming::start(listener, renewal.tls(), AcceptLimits::default(), Arc::new(move |peer| peer.cluster == cluster));
-    let (fleet, control) = grpc::services(parts);
+    let (cluster, barred) = (parts.ca.cluster().to_owned(), parts.links.barred.clone());
+    let admit = move |peer: &PeerIdentity| match peer.cluster == cluster {
+        true if barred.refuses(peer) => Admission::Revoked,
+        true => Admission::Admitted,
+        false => Admission::Stranger,
+    };
+    let incoming = Incoming::start(listener, renewal.tls(), AcceptLimits::default(), Arc::new(admit));
+    crate::tasks::spawn("revocation", cut_revoked(incoming.connections(), parts.links.barred.changes(), parts.stop.subscribe()));
+    let Services { fleet, control, admission } = grpc::services(parts);
     let mut stop = parts.stop.subscribe();
     let stopped = async move {
         // The sender lives as long as the parts.
         let _ = stop.wait_for(|stop| *stop).await;
     };
     let server = Server::builder()
-        .layer(Authorise)
+        .layer(Authorise::new(parts.links.barred.clone()))
         .tcp_nodelay(true)
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
         .max_concurrent_streams(256)
         .add_service(fleet)
-        .add_service(control);
+        .add_service(control)
+        .add_service(admission);
     Ok((tokio::spawn(server.serve_with_incoming_shutdown(incoming, stopped)), renewal))
+}
+
+/// Cuts the connections of peers that were revoked, as soon as that is durable.
+async fn cut_revoked(connections: Connections, mut barred: watch::Receiver<()>, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            changed = barred.changed() => if changed.is_err() { return },
+        }
+        connections.recheck();
+    }
 }

@@ -7,6 +7,8 @@
 #[cfg(not(feature = "regenerate"))]
 pub mod convert;
 
+mod secret;
+
 /// Messages, clients and servers of package `roundtable.v1`.
 #[allow(missing_docs, clippy::all, unreachable_pub, rust_2018_idioms)]
 pub mod v1 {

@@ -1,6 +1,7 @@
 //! The driver: the one task that owns the core. It drains its queue into a batch, makes that durable with one append, and only then lets replies, effects
 //! and views out (durable before visible; the core's batch gives nothing out without the proof). It owns no rule of the workflow and does no IO but the append.
 
+mod barred;
 mod codec;
 mod handle;
 mod hold;
@@ -21,6 +22,7 @@ use roundtable_store::{AppendError, Log, ReadError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, warn};
 
+pub use barred::{Barred, name_of};
 pub use codec::{CodecError, decode_row, encode_transition};
 pub use handle::{Handle, HandleError};
 use handle::{Message, QUEUE_MAX, Read};
@@ -79,6 +81,7 @@ pub struct Driver {
     /// Commands that came while it could not, to be decided first.
     kept: VecDeque<Message>,
     leases: Leases,
+    barred: Barred,
 }
 
 /// What others get of a driver.
@@ -92,6 +95,8 @@ pub struct Links {
     pub trouble: watch::Receiver<Option<String>>,
     /// The published leases.
     pub leases: Leases,
+    /// The published list of peers that are refused.
+    pub barred: Barred,
 }
 
 /// Who waits for a command's answer, if anybody does.
@@ -108,10 +113,13 @@ impl Driver {
         for run in core.state.runs.values() {
             publish_known(&leases, run);
         }
+        let barred = Barred::default();
+        barred.publish(&core.state.access);
         let (trouble, watched) = watch::channel(None);
-        let links = Links { handle: Handle::new(sender), published: receiver, trouble: watched, leases: leases.clone() };
+        let links =
+            Links { handle: Handle::new(sender), published: receiver, trouble: watched, leases: leases.clone(), barred: barred.clone() };
         let entropy = Entropy::new(parts.seed);
-        Ok((Self { core, parts, entropy, head, queue, published, trouble, kept: VecDeque::new(), leases }, links))
+        Ok((Self { core, parts, entropy, head, queue, published, trouble, kept: VecDeque::new(), leases, barred }, links))
     }
 
     /// Runs until `shutdown` is true and what was queued by then is done, or the log fails.
@@ -193,6 +201,10 @@ impl Driver {
         if !released.transitions.is_empty() {
             for transition in &released.transitions {
                 self.publish_lease(transition);
+            }
+            // Before anybody is answered: who is told of a revocation can rely on it.
+            if released.transitions.iter().any(|transition| matches!(transition.fact, Fact::PeerRevoked { .. })) {
+                self.barred.publish(&self.core.state.access);
             }
             self.published.send_replace(self.head);
         }

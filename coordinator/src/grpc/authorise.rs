@@ -1,19 +1,31 @@
 //! Who may call what: one table, default deny, applied before any handler. A test checks that every method of the services has its row.
 
+use std::borrow::Cow;
 use std::task::{Context, Poll};
 
 use roundtable_proto::convert::status_of;
-use roundtable_runtime::identity::{PeerIdentity, PeerRole};
-use roundtable_runtime::tls::PeerInfo;
+use roundtable_runtime::identity::PeerRole;
+use roundtable_runtime::tls::{PeerInfo, Standing};
 use roundtable_shared::error::ErrorCode;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tower::{Layer, Service};
 
+use crate::admission;
+use crate::driver::{Barred, name_of};
 use PeerRole::{Admin, Operator, Viewer, Worker};
 
+/// The only method for those who have no certificate.
+const JOIN: &str = "/roundtable.v1.Admission/Join";
+/// The only one for those whose certificate has ended.
+const RENEW: &str = "/roundtable.v1.Admission/Renew";
+
 /// Method and the roles that may call it.
-pub const POLICY: [(&str, &[PeerRole]); 16] = [
+pub const POLICY: [(&str, &[PeerRole]); 19] = [
+    // Who has a certificate has no need to; a second one for the same host is asked for without the first.
+    (JOIN, &[]),
+    (RENEW, &[Viewer, Operator, Admin, Worker]),
+    ("/roundtable.v1.Admission/Manage", &[Admin]),
     ("/roundtable.v1.Fleet/Session", &[Worker]),
     ("/roundtable.v1.Fleet/PutEvents", &[Worker]),
     ("/roundtable.v1.Fleet/FetchPack", &[Worker]),
@@ -33,25 +45,44 @@ pub const POLICY: [(&str, &[PeerRole]); 16] = [
 ];
 
 /// Whether a peer may call a method.
-fn allowed(method: &str, peer: Option<&PeerIdentity>) -> Result<(), &'static str> {
-    let Some(peer) = peer else { return Err("this connection has no identity") };
+fn allowed(method: &str, peer: Option<&PeerInfo>, barred: &Barred) -> Result<(), Cow<'static, str>> {
+    let Some(peer) = peer else { return Err("this connection has no identity".into()) };
+    let Some(identity) = peer.identity.as_ref().filter(|_| peer.standing != Standing::Nobody) else {
+        let may = method == JOIN;
+        return if may { Ok(()) } else { Err("this connection has no certificate; join with a token, or log in, first".into()) };
+    };
+    if peer.standing == Standing::Revoked || barred.refuses(identity) {
+        return Err(name_of(identity).map_or("it was revoked".into(), |peer| admission::revoked(&peer).into()));
+    }
+    if peer.standing == Standing::Expired && method != RENEW {
+        return Err("this certificate has ended; it can still be renewed, and nothing else".into());
+    }
     let roles = POLICY.iter().find(|(name, _)| *name == method).map(|(_, roles)| *roles);
     match roles {
-        Some(roles) if roles.contains(&peer.role) => Ok(()),
-        Some(_) => Err("this certificate's role does not allow that"),
-        None => Err("there is no such method"),
+        Some(roles) if roles.contains(&identity.role) => Ok(()),
+        Some(_) => Err("this certificate's role does not allow that".into()),
+        None => Err("there is no such method".into()),
     }
 }
 
 /// Wraps the services.
-#[derive(Clone, Copy, Default)]
-pub struct Authorise;
+#[derive(Clone, Default)]
+pub struct Authorise {
+    barred: Barred,
+}
+
+impl Authorise {
+    /// With the list of those who are refused.
+    pub fn new(barred: Barred) -> Self {
+        Self { barred }
+    }
+}
 
 impl<S> Layer<S> for Authorise {
     type Service = Authorised<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Authorised { inner }
+        Authorised { inner, barred: self.barred.clone() }
     }
 }
 
@@ -59,6 +90,7 @@ impl<S> Layer<S> for Authorise {
 #[derive(Clone)]
 pub struct Authorised<S> {
     inner: S,
+    barred: Barred,
 }
 
 impl<S, B> Service<Request<B>> for Authorised<S>
@@ -76,13 +108,12 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let peer = request.extensions().get::<PeerInfo>().map(|info| info.identity.clone());
-        let peer = peer.as_ref();
-        match allowed(request.uri().path(), peer) {
+        let peer = request.extensions().get::<PeerInfo>();
+        match allowed(request.uri().path(), peer, &self.barred) {
             Ok(()) => Box::pin(self.inner.call(request)),
             Err(why) => {
-                let who = peer.map_or("nobody", |peer| peer.id.as_str());
-                tracing::warn!(method = request.uri().path(), who, why, "denied");
+                let who = peer.and_then(|peer| peer.identity.as_ref()).map_or("nobody", |identity| identity.id.as_str());
+                tracing::warn!(method = request.uri().path(), who, %why, "denied");
                 let response = status_of(ErrorCode::NotAuthorised, why).into_http();
                 Box::pin(std::future::ready(Ok(response)))
             }
@@ -92,10 +123,21 @@ where
 
 #[cfg(test)]
 mod tests {
+    use roundtable_core::state::{Access, Barred as Entry};
+    use roundtable_runtime::identity::PeerIdentity;
+    use roundtable_shared::PeerName;
+    use roundtable_shared::time::WallMs;
+
     use super::*;
 
-    fn peer(role: PeerRole) -> PeerIdentity {
-        PeerIdentity { cluster: "c".into(), role, id: "x".into(), serial: "1".into(), not_before_s: 0 }
+    fn peer(role: PeerRole, standing: Standing) -> PeerInfo {
+        let identity = PeerIdentity { cluster: "c".into(), role, id: "x".into(), serial: "1".into(), not_before_s: 10, not_after_s: 20 };
+        let identity = (standing != Standing::Nobody).then_some(identity);
+        PeerInfo { identity, standing, address: ([127, 0, 0, 1], 1).into() }
+    }
+
+    fn may(method: &str, role: PeerRole, standing: Standing) -> bool {
+        allowed(method, Some(&peer(role, standing)), &Barred::default()).is_ok()
     }
 
     /// Method names out of the generated code's paths.
@@ -120,12 +162,31 @@ mod tests {
 
     #[test]
     fn what_is_not_in_the_table_is_denied() {
-        let admin = peer(Admin);
-        assert!(allowed("/roundtable.v1.Control/Nothing", Some(&admin)).is_err());
-        assert!(allowed("", Some(&admin)).is_err());
-        assert!(allowed("/roundtable.v1.Control/Query", None).is_err());
-        assert!(allowed("/roundtable.v1.Control/Query", Some(&admin)).is_ok());
-        let worker = peer(Worker);
-        assert!(allowed("/roundtable.v1.Control/Operate", Some(&worker)).is_err());
+        assert!(!may("/roundtable.v1.Control/Nothing", Admin, Standing::Member));
+        assert!(!may("", Admin, Standing::Member));
+        assert!(allowed("/roundtable.v1.Control/Query", None, &Barred::default()).is_err());
+        assert!(may("/roundtable.v1.Control/Query", Admin, Standing::Member));
+        assert!(!may("/roundtable.v1.Control/Operate", Worker, Standing::Member));
+    }
+
+    #[test]
+    fn who_is_no_member_joins_or_renews_and_does_nothing_else() {
+        for method in methods() {
+            for role in [Worker, Viewer, Operator, Admin] {
+                assert_eq!(may(&method, role, Standing::Nobody), method == JOIN, "{method}");
+                assert_eq!(may(&method, role, Standing::Expired), method == RENEW, "{method} {role}");
+                assert!(!may(&method, role, Standing::Revoked), "{method} {role}");
+            }
+            assert!(!may(&method, PeerRole::Coordinator, Standing::Member), "{method}");
+        }
+    }
+
+    #[test]
+    fn who_is_revoked_is_refused_at_the_next_call_and_told_so() {
+        let (barred, mut access) = (Barred::default(), Access::default());
+        access.barred.insert(PeerName::worker("x"), Entry { until: WallMs(10_000), by: String::new(), reason: String::new() });
+        barred.publish(&access);
+        let refused = allowed("/roundtable.v1.Fleet/Report", Some(&peer(Worker, Standing::Member)), &barred);
+        assert!(refused.is_err_and(|why| why.contains("worker x was revoked")));
     }
 }

@@ -10,11 +10,10 @@ use roundtable_shared::CommitId;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::limits::{CHUNK_BYTES_MAX, SPEC_FILE_BYTES_MAX};
 use roundtable_shared::view::{Operation, Query, SubmitRequest};
-use serde::de::DeserializeOwned;
 use tokio_stream::StreamExt;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{ChunkStream, peer, repository_status, stream_of_pack, watch};
+use super::{ChunkStream, from_json, peer, repository_status, stream_of_pack, to_json, watch};
 use crate::attachments::{ATTACHED_BYTES_MAX, Attached};
 use crate::operate;
 use crate::parts::Parts;
@@ -125,9 +124,9 @@ impl Control for ControlService {
 
     async fn enrol_worker(&self, request: Request<v1::EnrolWorkerRequest>) -> Result<Response<v1::EnrolWorkerReply>, Status> {
         let request = request.into_inner();
-        let enrolled = self.parts.enrol_worker(&request.name, &request.csr_pem);
-        let enrolled = enrolled.map_err(|error| status_of(ErrorCode::InvalidInput, error.to_string()))?;
-        Ok(Response::new(enrolled))
+        let given = self.parts.admissions.enrol_own(&request.name, &request.csr_pem).await;
+        let given = given.map_err(|error| status_of(error.code(), error.to_string()))?;
+        Ok(Response::new(v1::EnrolWorkerReply { certificate_pem: given.certificate_pem, ca_pem: given.ca_pem, worker: given.peer.id }))
     }
 
     async fn shutdown(&self, _request: Request<v1::ShutdownRequest>) -> Result<Response<v1::ShutdownReply>, Status> {
@@ -170,12 +169,4 @@ async fn collect(mut frames: Streaming<v1::SubmitFrame>, by: String) -> Result<S
         }
     }
     Ok(Submission { request, files, attachments, by })
-}
-
-fn from_json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Status> {
-    serde_json::from_str(text).map_err(|error| status_of(ErrorCode::InvalidInput, format!("the {what} cannot be read: {error}")))
-}
-
-fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Status> {
-    serde_json::to_string(value).map_err(|error| status_of(ErrorCode::Internal, error.to_string()))
 }

@@ -1,5 +1,6 @@
 //! The services: convert, authorise, call the handle. No rule of the workflow and no git lives here.
 
+mod admission_service;
 mod authorise;
 mod control_service;
 mod events;
@@ -13,17 +14,20 @@ use std::sync::atomic::AtomicU64;
 
 use roundtable_proto::convert::status_of;
 use roundtable_proto::v1;
+use roundtable_proto::v1::admission_server::AdmissionServer;
 use roundtable_proto::v1::control_server::ControlServer;
 use roundtable_proto::v1::fleet_server::FleetServer;
 use roundtable_runtime::identity::{PeerIdentity, PeerRole};
 use roundtable_runtime::tls::PeerInfo;
 use roundtable_shared::WorkerId;
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::limits::BULK_MESSAGE_BYTES_MAX;
+use roundtable_shared::limits::{BULK_MESSAGE_BYTES_MAX, CONTROL_MESSAGE_BYTES_MAX};
+use serde::de::DeserializeOwned;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Status};
 
+use admission_service::AdmissionService;
 pub use authorise::{Authorise, POLICY};
 use control_service::ControlService;
 use fleet_service::FleetService;
@@ -36,8 +40,15 @@ use crate::repository::{PackStream, RepositoryError};
 /// Pieces of a body going out.
 pub(crate) type ChunkStream = Pin<Box<dyn Stream<Item = Result<v1::Chunk, Status>> + Send>>;
 
-/// Both services over one set of parts.
-pub(crate) fn services(parts: &Parts) -> (FleetServer<FleetService>, ControlServer<ControlService>) {
+/// The services over one set of parts.
+pub(crate) struct Services {
+    pub fleet: FleetServer<FleetService>,
+    pub control: ControlServer<ControlService>,
+    pub admission: AdmissionServer<AdmissionService>,
+}
+
+/// Makes them.
+pub(crate) fn services(parts: &Parts) -> Services {
     let fleet = FleetService {
         session: session::SessionParts {
             handle: parts.links.handle.clone(),
@@ -51,15 +62,19 @@ pub(crate) fn services(parts: &Parts) -> (FleetServer<FleetService>, ControlServ
         next_session: Arc::new(AtomicU64::new(parts.clock.wall().0)),
     };
     let control = ControlService { parts: parts.clone() };
+    let admission = AdmissionService { desk: parts.admissions.clone(), clock: Arc::clone(&parts.clock) };
+    let admission = AdmissionServer::new(admission)
+        .max_decoding_message_size(CONTROL_MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(CONTROL_MESSAGE_BYTES_MAX);
     let fleet = FleetServer::new(fleet).max_decoding_message_size(BULK_MESSAGE_BYTES_MAX).max_encoding_message_size(BULK_MESSAGE_BYTES_MAX);
     let control =
         ControlServer::new(control).max_decoding_message_size(BULK_MESSAGE_BYTES_MAX).max_encoding_message_size(BULK_MESSAGE_BYTES_MAX);
-    (fleet, control)
+    Services { fleet, control, admission }
 }
 
 /// Who calls, as its certificate says.
 fn peer<T>(request: &Request<T>) -> Result<PeerIdentity, Status> {
-    let identity = request.extensions().get::<PeerInfo>().map(|info| info.identity.clone());
+    let identity = request.extensions().get::<PeerInfo>().and_then(|info| info.identity.clone());
     identity.ok_or_else(|| status_of(ErrorCode::NotAuthorised, "this connection has no identity"))
 }
 
@@ -91,4 +106,12 @@ fn stream_of_pack(pack: PackStream) -> ChunkStream {
         Ok(data) => Ok(v1::Chunk { data: data.to_vec() }),
         Err(error) => Err(repository_status(&error)),
     }))
+}
+
+fn from_json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Status> {
+    serde_json::from_str(text).map_err(|error| status_of(ErrorCode::InvalidInput, format!("the {what} cannot be read: {error}")))
+}
+
+fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Status> {
+    serde_json::to_string(value).map_err(|error| status_of(ErrorCode::Internal, error.to_string()))
 }

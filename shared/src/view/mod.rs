@@ -2,6 +2,7 @@
 //!
 //! Keys are stable: add freely, rename nothing. The coordinator builds these from its state; `orchctl` only prints them.
 
+mod access;
 mod choice;
 mod fleet;
 mod operation;
@@ -10,6 +11,7 @@ mod query;
 mod run;
 mod submit;
 
+pub use access::*;
 pub use choice::*;
 pub use fleet::*;
 pub use operation::*;

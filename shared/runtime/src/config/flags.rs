@@ -6,6 +6,9 @@
 pub const COMMANDS: &[(&str, &[&str])] = &[
     ("serve", &["listen"]),
     ("verify", &["json"]),
+    ("token", &["json"]),
+    ("worker", &["json"]),
+    ("revoke", &["json"]),
     ("join", &["backend", "backend-path", "name", "label", "workspace", "once", "max-idle"]),
     // Of `worker` and of `orchctl`.
     ("doctor", &["backend", "backend-path", "offline", "json"]),

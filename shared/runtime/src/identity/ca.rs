@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKey, PublicKeyData, SanType, SerialNumber,
 };
 use roundtable_shared::time::WallMs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use time::{Duration, OffsetDateTime};
 
-use super::{Credentials, IdentityError, PeerRole, check_id, uri_of};
+use super::token::{random_hex, sha256_hex};
+use super::{Credentials, IdentityError, PeerRole, Pin, check_id, uri_of};
 use crate::fsx;
 
 /// The DNS name in every coordinator's certificate and the only one clients ask for: they know a coordinator by its CA, not by its address.
@@ -26,16 +29,30 @@ impl Lifetime {
     pub const CA: Self = Self(Duration::days(3650));
     /// A coordinator; made anew at every start and at half time.
     pub const COORDINATOR: Self = Self(Duration::days(7));
-    /// A worker.
-    pub const WORKER: Self = Self(Duration::days(30));
-    /// A person's client; the one in `client.json` is made anew at half time.
-    pub const CLIENT: Self = Self(Duration::days(7));
+    /// A worker; renewed at about half time.
+    pub const WORKER: Self = Self(Duration::hours(24));
+    /// A person's client, also the one in `client.json`; renewed at half time.
+    pub const CLIENT: Self = Self(Duration::hours(12));
+
+    /// That of a peer's certificate.
+    pub fn of(role: PeerRole) -> Self {
+        match role {
+            PeerRole::Coordinator => Self::COORDINATOR,
+            PeerRole::Worker => Self::WORKER,
+            PeerRole::Operator | PeerRole::Viewer | PeerRole::Admin => Self::CLIENT,
+        }
+    }
 }
+
+/// After its end a certificate is still good for this long, to be renewed and for nothing else: a host may have been off over the holidays.
+pub const RENEWABLE_FOR: Duration = Duration::days(30);
 
 /// Tolerated difference of clocks: certificates begin this much before they are made.
 const CLOCK_SKEW: Duration = Duration::minutes(5);
 /// Largest file of the CA.
 const FILE_BYTES_MAX: u64 = 64 << 10;
+/// Largest signing request.
+const REQUEST_BYTES_MAX: usize = 16 << 10;
 
 /// The authority of a cluster, with its key.
 pub struct Ca {
@@ -56,6 +73,47 @@ pub struct Csr {
     pub request_pem: String,
     /// The key, PEM (PKCS #8); never leaves this host.
     pub key_pem: String,
+    /// SHA-256 of the public key, by which people name it.
+    pub fingerprint: String,
+}
+
+impl Csr {
+    /// A request for a key that was made before.
+    pub fn of_key(key_pem: &str) -> Result<Self, IdentityError> {
+        let key = KeyPair::from_pem(key_pem).map_err(|error| IdentityError::Crypto(format!("the key cannot be read: {error}")))?;
+        Self::of(&key)
+    }
+
+    fn of(key: &KeyPair) -> Result<Self, IdentityError> {
+        let request = CertificateParams::default().serialize_request(key).map_err(crypto)?;
+        Ok(Self { request_pem: request.pem().map_err(crypto)?, key_pem: key.serialize_pem(), fingerprint: fingerprint(key) })
+    }
+}
+
+/// A request that was read: signed by its own key, of the one kind that is certified here. Of what else it says nothing counts.
+#[derive(Debug)]
+pub struct CheckedRequest {
+    key: PublicKey,
+}
+
+impl CheckedRequest {
+    /// Reads a request, whoever sent it.
+    pub fn read(request_pem: &str) -> Result<Self, IdentityError> {
+        if request_pem.len() > REQUEST_BYTES_MAX {
+            return Err(IdentityError::BadRequest { why: format!("it has more than {REQUEST_BYTES_MAX} bytes") });
+        }
+        let bad = |error: rcgen::Error| IdentityError::BadRequest { why: error.to_string() };
+        let request = CertificateSigningRequestParams::from_pem(request_pem).map_err(bad)?;
+        if *request.public_key.algorithm() != PKCS_ECDSA_P256_SHA256 {
+            return Err(IdentityError::BadRequest { why: "its key is not of the kind ECDSA P-256".to_owned() });
+        }
+        Ok(Self { key: request.public_key })
+    }
+
+    /// SHA-256 of its public key.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.key)
+    }
 }
 
 impl Ca {
@@ -110,6 +168,12 @@ impl Ca {
         &self.certificate_pem
     }
 
+    /// SHA-256 of the authority's public key, for whoever joins by a token.
+    pub fn pin(&self) -> Result<Pin, IdentityError> {
+        let der = CertificateDer::from_pem_slice(self.certificate_pem.as_bytes()).map_err(crypto)?;
+        Pin::of_certificate(&der)
+    }
+
     /// Makes key and certificate of a coordinator. `names` are added for clients that insist on checking an address.
     pub fn mint_coordinator(&self, id: &str, names: &[String], now: WallMs) -> Result<Credentials, IdentityError> {
         let key = new_key()?;
@@ -121,7 +185,9 @@ impl Ca {
             });
         }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        self.finish(&params, &key, key.serialize_pem())
+        let made = self.finish(&params, &key, key.serialize_pem())?;
+        // With the authority behind it, so that who knows no more of it than its digest can tell whether this is the right one.
+        Ok(Credentials { certificate_pem: format!("{}{}", made.certificate_pem, self.certificate_pem), ..made })
     }
 
     /// Makes key and certificate of a person's client (or of a worker inside this process).
@@ -131,15 +197,21 @@ impl Ca {
         self.finish(&params, &key, key.serialize_pem())
     }
 
-    /// Certifies a worker's key. Of the request only the key counts; the names are ours to give.
-    pub fn sign_worker(&self, request_pem: &str, worker_id: &str, now: WallMs) -> Result<String, IdentityError> {
-        let bad = |error: rcgen::Error| IdentityError::BadRequest { why: error.to_string() };
-        let request = CertificateSigningRequestParams::from_pem(request_pem).map_err(bad)?;
-        if *request.public_key.algorithm() != PKCS_ECDSA_P256_SHA256 {
-            return Err(IdentityError::BadRequest { why: "its key is not of the kind ECDSA P-256".to_owned() });
+    /// Certifies a key. The names are ours to give. The certificate begins after `after`, if one is named: earlier ones of that name are refused.
+    pub fn sign(
+        &self,
+        request: &CheckedRequest,
+        role: PeerRole,
+        id: &str,
+        now: WallMs,
+        after: Option<WallMs>,
+    ) -> Result<String, IdentityError> {
+        let mut params = self.params(role, id, now, Lifetime::of(role))?;
+        if let Some(after) = after {
+            let first = instant(WallMs((after.0 / 1000 + 1) * 1000))?;
+            params.not_before = params.not_before.max(first);
         }
-        let params = self.params(PeerRole::Worker, worker_id, now, Lifetime::WORKER)?;
-        Ok(params.signed_by(&request.public_key, &self.issuer).map_err(crypto)?.pem())
+        Ok(params.signed_by(&request.key, &self.issuer).map_err(crypto)?.pem())
     }
 
     fn params(&self, role: PeerRole, id: &str, now: WallMs, lifetime: Lifetime) -> Result<CertificateParams, IdentityError> {
@@ -166,9 +238,7 @@ impl Ca {
 
 /// Makes a key and a request to have it certified.
 pub fn new_csr() -> Result<Csr, IdentityError> {
-    let key = new_key()?;
-    let request = CertificateParams::default().serialize_request(&key).map_err(crypto)?;
-    Ok(Csr { request_pem: request.pem().map_err(crypto)?, key_pem: key.serialize_pem() })
+    Csr::of(&new_key()?)
 }
 
 fn new_key() -> Result<KeyPair, IdentityError> {
@@ -176,12 +246,20 @@ fn new_key() -> Result<KeyPair, IdentityError> {
 }
 
 fn set_validity(params: &mut CertificateParams, now: WallMs, lifetime: Lifetime) -> Result<(), IdentityError> {
-    let nanos = i128::from(now.0) * 1_000_000;
-    let now = OffsetDateTime::from_unix_timestamp_nanos(nanos).map_err(crypto)?;
+    let now = instant(now)?;
     let outside = || IdentityError::Crypto("the clock is too far off".to_owned());
     params.not_before = now.checked_sub(CLOCK_SKEW).ok_or_else(outside)?;
     params.not_after = now.checked_add(lifetime.0).ok_or_else(outside)?;
     Ok(())
+}
+
+fn instant(at: WallMs) -> Result<OffsetDateTime, IdentityError> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000_000).map_err(crypto)
+}
+
+/// SHA-256 of a public key as certificates hold it, lower-case hex.
+fn fingerprint(key: &impl PublicKeyData) -> String {
+    sha256_hex(&key.subject_public_key_info())
 }
 
 fn random_serial() -> Result<SerialNumber, IdentityError> {
@@ -190,12 +268,6 @@ fn random_serial() -> Result<SerialNumber, IdentityError> {
     // Positive and of full length, as a DER integer wants it.
     bytes[0] = (bytes[0] & 0x7f) | 0x40;
     Ok(SerialNumber::from_slice(&bytes))
-}
-
-fn random_hex<const N: usize>() -> Result<String, IdentityError> {
-    let mut bytes = [0_u8; N];
-    getrandom::fill(&mut bytes).map_err(crypto)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn files(dir: &Path) -> [PathBuf; 3] {

@@ -1,7 +1,9 @@
-//! Who a peer is: a role and an id, taken from its certificate and from nowhere else. Making certificates is `ca.rs`, keeping them is `files.rs`.
+//! Who a peer is: a role and an id, taken from its certificate and from nowhere else. Making certificates is `ca.rs`, keeping them is
+//! `files.rs`, coming in for the first time is `token.rs`.
 
 mod ca;
 mod files;
+mod token;
 mod validity;
 
 use std::fmt;
@@ -10,8 +12,9 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-pub use ca::{Ca, Csr, Lifetime, SERVER_NAME, new_csr};
+pub use ca::{Ca, CheckedRequest, Csr, Lifetime, RENEWABLE_FOR, SERVER_NAME, new_csr};
 pub use files::{ClientFile, Credentials};
+pub use token::{JoinToken, Pin, digest_of_secret};
 
 /// What a peer may do; the third path segment of its name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -65,6 +68,8 @@ pub struct PeerIdentity {
     pub serial: String,
     /// When the certificate began, seconds since the Unix epoch: what revocation of all older ones compares.
     pub not_before_s: i64,
+    /// When it ends, likewise.
+    pub not_after_s: i64,
 }
 
 impl fmt::Display for PeerIdentity {
@@ -157,6 +162,7 @@ pub fn peer_identity(certificate: &CertificateDer<'_>) -> Result<PeerIdentity, I
         id: id.to_owned(),
         serial: parsed.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect(),
         not_before_s: parsed.validity().not_before.timestamp(),
+        not_after_s: parsed.validity().not_after.timestamp(),
     })
 }
 

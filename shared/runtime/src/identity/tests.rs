@@ -54,25 +54,46 @@ fn of_a_request_only_the_key_counts() {
     let home = tempfile::tempdir().unwrap();
     let ca = Ca::open_or_create(home.path(), NOW).unwrap();
     let csr = new_csr().unwrap();
-    let certificate = ca.sign_worker(&csr.request_pem, "host-1", NOW).unwrap();
+    let request = CheckedRequest::read(&csr.request_pem).unwrap();
+    let certificate = ca.sign(&request, PeerRole::Worker, "host-1", NOW, None).unwrap();
     let identity = identity_of(&certificate);
     assert_eq!((identity.role, identity.id.as_str()), (PeerRole::Worker, "host-1"));
+    assert_eq!((identity.not_before_s, identity.not_after_s), (1_800_000_000 - 300, 1_800_000_000 + 86_400));
+    assert_eq!(Csr::of_key(&csr.key_pem).unwrap().fingerprint, request.fingerprint());
+    assert_ne!(new_csr().unwrap().fingerprint, request.fingerprint());
+    let later = ca.sign(&request, PeerRole::Operator, "ada", NOW, Some(WallMs(NOW.0 - 1))).unwrap();
+    let later = identity_of(&later);
+    assert_eq!((later.role, later.not_before_s, later.not_after_s), (PeerRole::Operator, 1_800_000_000, 1_800_000_000 + 43_200));
     let key = rcgen::KeyPair::from_pem(&csr.key_pem).unwrap();
     let mut params = rcgen::CertificateParams::new(vec!["evil.example".to_owned()]).unwrap();
     let uri = rcgen::string::Ia5String::try_from(uri_of(ca.cluster(), PeerRole::Admin, "evil")).unwrap();
     params.subject_alt_names.push(rcgen::SanType::URI(uri));
     params.is_ca = rcgen::IsCa::NoCa;
     let greedy = params.serialize_request(&key).unwrap().pem().unwrap();
-    match ca.sign_worker(&greedy, "host-2", NOW) {
-        Ok(certificate) => assert_eq!(identity_of(&certificate).id, "host-2"),
+    match CheckedRequest::read(&greedy) {
+        Ok(request) => {
+            let certificate = ca.sign(&request, PeerRole::Worker, "host-2", NOW, None).unwrap();
+            assert_eq!(identity_of(&certificate).id, "host-2");
+        }
         Err(error) => assert!(matches!(error, IdentityError::BadRequest { .. })),
     }
     let mut forged = csr.request_pem.clone().into_bytes();
     let at = forged.len() - 60;
     forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
     for bad in ["", "garbage", &String::from_utf8(forged).unwrap(), &csr.key_pem] {
-        assert!(matches!(ca.sign_worker(bad, "w", NOW), Err(IdentityError::BadRequest { .. })), "{bad}");
+        assert!(matches!(CheckedRequest::read(bad), Err(IdentityError::BadRequest { .. })), "{bad}");
     }
+    assert!(matches!(CheckedRequest::read(&"x".repeat(1 << 20)), Err(IdentityError::BadRequest { .. })));
+}
+
+#[test]
+fn the_authority_is_found_behind_a_coordinators_certificate() {
+    let home = tempfile::tempdir().unwrap();
+    let ca = Ca::open_or_create(home.path(), NOW).unwrap();
+    let server = ca.mint_coordinator("c", &[], NOW).unwrap();
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(server.certificate_pem.as_bytes()).map(Result::unwrap).collect();
+    let pins: Vec<Pin> = chain.iter().map(|each| Pin::of_certificate(each).unwrap()).collect();
+    assert!(pins.len() == 2 && pins[0] != pins[1] && pins[1] == ca.pin().unwrap());
 }
 
 #[test]
@@ -108,8 +129,10 @@ fn credentials_are_due_at_half_time() {
     let client = ca.mint_client(PeerRole::Admin, "local", NOW, Lifetime::CLIENT).unwrap();
     let after = |hours: u64| WallMs(NOW.0 + hours * 3_600_000);
     assert!(!client.is_past_half(NOW).unwrap());
-    assert!(!client.is_past_half(after(83)).unwrap());
-    assert!(client.is_past_half(after(84)).unwrap());
+    assert!(!client.is_past_half(after(5)).unwrap());
+    assert!(client.is_past_half(after(6)).unwrap());
+    assert!(client.is_past(400, after(5)).unwrap() && !client.is_past(600, after(6)).unwrap());
+    assert!(!client.is_past_renewal(after(12 + 30 * 24)).unwrap() && client.is_past_renewal(after(13 + 30 * 24)).unwrap());
     assert!(client.is_past_half(after(24 * 365)).unwrap());
     let damaged = Credentials { certificate_pem: "garbage".to_owned(), ..client };
     assert!(matches!(damaged.is_past_half(NOW), Err(IdentityError::BadCertificate { .. })));

@@ -3,20 +3,25 @@
 use roundtable_shared::time::WallMs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{Credentials, IdentityError, PeerIdentity, peer_identity};
+use super::{Credentials, IdentityError, PeerIdentity, RENEWABLE_FOR, peer_identity};
 
 impl Credentials {
     /// Whether half of their time is over (or all of it): then they are made anew, so that one failed renewal does not lock anybody out.
     pub fn is_past_half(&self, now: WallMs) -> Result<bool, IdentityError> {
-        let bad = |why: &str| IdentityError::BadCertificate { why: why.to_owned() };
-        let certificate = self.certificate()?;
-        let (_, parsed) = X509Certificate::from_der(&certificate).map_err(|_| bad("it cannot be parsed"))?;
-        let validity = parsed.validity();
-        let (from, until) = (validity.not_before.timestamp(), validity.not_after.timestamp());
-        let now = i64::try_from(now.0 / 1000).unwrap_or(i64::MAX);
-        Ok(now >= from.saturating_add(until.saturating_sub(from) / 2))
+        self.is_past(500, now)
+    }
+
+    /// Whether that part of their time is over, in thousandths.
+    pub fn is_past(&self, per_mille: u16, now: WallMs) -> Result<bool, IdentityError> {
+        let PeerIdentity { not_before_s: from, not_after_s: until, .. } = self.peer()?;
+        let part = until.saturating_sub(from).saturating_mul(per_mille.into()) / 1000;
+        Ok(seconds(now) >= from.saturating_add(part))
+    }
+
+    /// Whether they are of no use any more, not even to be renewed.
+    pub fn is_past_renewal(&self, now: WallMs) -> Result<bool, IdentityError> {
+        Ok(seconds(now) > self.peer()?.not_after_s.saturating_add(RENEWABLE_FOR.whole_seconds()))
     }
 
     /// Whom they name.
@@ -28,4 +33,8 @@ impl Credentials {
         CertificateDer::from_pem_slice(self.certificate_pem.as_bytes())
             .map_err(|_| IdentityError::BadCertificate { why: "it is no PEM".to_owned() })
     }
+}
+
+fn seconds(at: WallMs) -> i64 {
+    i64::try_from(at.0 / 1000).unwrap_or(i64::MAX)
 }

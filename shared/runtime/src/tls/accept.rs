@@ -1,4 +1,5 @@
 //! The accept loop: bounded connections in all and per address, a deadline for handshakes, and the peer's identity on every connection that is let in.
+//! Who may only join or renew gets a connection too, but few at once and for a few seconds.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,21 +11,47 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
 use tonic::transport::server::Connected;
 
 use super::ServerTls;
+use super::connections::{Connections, Listed};
 use super::handshakes::Handshakes;
 use crate::identity::{PeerIdentity, peer_identity};
 
 /// How long a peer that is not admitted is given to take the goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
-/// Decides whether an authenticated peer is let in (revocation, for one).
-pub type Admit = Arc<dyn Fn(&PeerIdentity) -> bool + Send + Sync>;
+/// Decides whether an authenticated peer is let in. Asked after the handshake, and again for all that are in by [`Connections::recheck`].
+pub type Admit = Arc<dyn Fn(&PeerIdentity) -> Admission + Send + Sync>;
+
+/// Whether an authenticated peer is let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Admission {
+    /// It is.
+    Admitted,
+    /// It was once: it gets a short connection, on which it is told so.
+    Revoked,
+    /// It has no business here: closed.
+    Stranger,
+}
+
+/// What a peer's certificate is worth.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// It is good.
+    Member,
+    /// It has ended, a short while ago: it may be renewed.
+    Expired,
+    /// Its bearer was revoked.
+    Revoked,
+    /// There is none.
+    Nobody,
+}
 
 /// Bounds of the accept loop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +66,10 @@ pub struct AcceptLimits {
     pub handshakes_per_address_max: usize,
     /// Longest handshake.
     pub handshake_max: Duration,
+    /// Connections at once of those that are no members.
+    pub guests_max: usize,
+    /// How long each of those lasts.
+    pub guest_max: Duration,
 }
 
 impl Default for AcceptLimits {
@@ -49,6 +80,8 @@ impl Default for AcceptLimits {
             handshakes_max: 256,
             handshakes_per_address_max: 128,
             handshake_max: Duration::from_secs(5),
+            guests_max: 256,
+            guest_max: Duration::from_secs(20),
         }
     }
 }
@@ -56,8 +89,10 @@ impl Default for AcceptLimits {
 /// Who is at the other end; handlers find it in a request's extensions.
 #[derive(Clone, Debug)]
 pub struct PeerInfo {
-    /// From the certificate.
-    pub identity: PeerIdentity,
+    /// From the certificate, if there is one.
+    pub identity: Option<PeerIdentity>,
+    /// What that is worth, as of the handshake.
+    pub standing: Standing,
     /// From the socket.
     pub address: SocketAddr,
 }
@@ -67,22 +102,31 @@ pub struct PeerInfo {
 pub struct Incoming {
     ready: mpsc::Receiver<TlsConnection>,
     accepting: tokio::task::JoinHandle<()>,
+    connections: Connections,
 }
 
 impl Incoming {
     /// Starts accepting. `admit` is asked after each handshake.
     pub fn start(listener: TcpListener, tls: &ServerTls, limits: AcceptLimits, admit: Admit) -> Self {
         let (sender, ready) = mpsc::channel(64);
+        let connections = Connections::new(Arc::clone(&admit));
         let gate = Gate {
             acceptor: TlsAcceptor::from(tls.config()),
             limits,
             admit,
             connections: Arc::new(Semaphore::new(limits.connections_max)),
+            guests: Arc::new(Semaphore::new(limits.guests_max)),
+            listed: connections.clone(),
             handshakes: Handshakes::new(limits.handshakes_max, limits.handshakes_per_address_max),
             addresses: Arc::default(),
             sender,
         };
-        Self { ready, accepting: tokio::spawn(gate.run(listener)) }
+        Self { ready, accepting: tokio::spawn(gate.run(listener)), connections }
+    }
+
+    /// The connections that are open.
+    pub fn connections(&self) -> Connections {
+        self.connections.clone()
     }
 }
 
@@ -105,6 +149,8 @@ struct Gate {
     limits: AcceptLimits,
     admit: Admit,
     connections: Arc<Semaphore>,
+    guests: Arc<Semaphore>,
+    listed: Connections,
     handshakes: Handshakes,
     addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
     sender: mpsc::Sender<TlsConnection>,
@@ -136,22 +182,22 @@ impl Gate {
             return;
         };
         let held = Held { _connection: connection, _slot: slot };
-        let (acceptor, admit, sender, limit) =
-            (self.acceptor.clone(), Arc::clone(&self.admit), self.sender.clone(), self.limits.handshake_max);
+        let (acceptor, limit) = (self.acceptor.clone(), self.limits.handshake_max);
+        let desk = Desk {
+            admit: Arc::clone(&self.admit),
+            guests: Arc::clone(&self.guests),
+            guest_max: self.limits.guest_max,
+            listed: self.listed.clone(),
+            sender: self.sender.clone(),
+        };
         tokio::spawn(async move {
             let shaken = tokio::select! {
-                shaken = tokio::time::timeout(limit, shake_hands(&acceptor, stream, address)) => shaken,
+                shaken = tokio::time::timeout(limit, shake_hands(&acceptor, stream)) => shaken,
                 _ = made_way => return tracing::debug!(%address, "an unfinished handshake made way for another"),
             };
             drop(handshake);
             match shaken {
-                Ok(Ok((stream, peer))) if admit(&peer.identity) => {
-                    let _ = sender.send(TlsConnection { stream, peer, _held: held }).await;
-                }
-                Ok(Ok((stream, peer))) => {
-                    tracing::warn!(%address, peer = %peer.identity, "refused: not admitted");
-                    let _ = tokio::time::timeout(GOODBYE_MAX, close(stream)).await;
-                }
+                Ok(Ok((stream, identity))) => desk.receive(stream, identity, address, held).await,
                 Ok(Err(error)) => tracing::debug!(%address, %error, "handshake failed"),
                 Err(_) => tracing::debug!(%address, "handshake took too long"),
             }
@@ -159,13 +205,61 @@ impl Gate {
     }
 }
 
-async fn shake_hands(acceptor: &TlsAcceptor, stream: TcpStream, address: SocketAddr) -> io::Result<(TlsStream<TcpStream>, PeerInfo)> {
+async fn shake_hands(acceptor: &TlsAcceptor, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Option<PeerIdentity>)> {
     stream.set_nodelay(true)?;
     let stream = acceptor.accept(stream).await?;
-    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let certificate = certificate.ok_or_else(|| io::Error::new(io::ErrorKind::PermissionDenied, "no certificate"))?;
-    let identity = peer_identity(certificate).map_err(|error| io::Error::new(io::ErrorKind::PermissionDenied, error))?;
-    Ok((stream, PeerInfo { identity, address }))
+    let identity = match stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()) {
+        Some(certificate) => Some(peer_identity(certificate).map_err(|error| io::Error::new(io::ErrorKind::PermissionDenied, error))?),
+        None => None,
+    };
+    Ok((stream, identity))
+}
+
+/// Decides what becomes of a connection whose handshake is done.
+struct Desk {
+    admit: Admit,
+    guests: Arc<Semaphore>,
+    guest_max: Duration,
+    listed: Connections,
+    sender: mpsc::Sender<TlsConnection>,
+}
+
+impl Desk {
+    async fn receive(self, stream: TlsStream<TcpStream>, identity: Option<PeerIdentity>, address: SocketAddr, held: Held) {
+        // Listed before it is judged: who is revoked in between is cut.
+        let listing = identity.clone().map(|identity| self.listed.list(identity));
+        let standing = match &identity {
+            None => Standing::Nobody,
+            Some(identity) => match (self.admit)(identity) {
+                Admission::Stranger => {
+                    tracing::warn!(%address, peer = %identity, "refused: not admitted");
+                    let _ = tokio::time::timeout(GOODBYE_MAX, close(stream)).await;
+                    return;
+                }
+                Admission::Revoked => Standing::Revoked,
+                Admission::Admitted if identity.not_after_s < now_s() => Standing::Expired,
+                Admission::Admitted => Standing::Member,
+            },
+        };
+        let lives = match (standing, listing) {
+            (Standing::Member, Some((listed, cut))) => Lives::UntilCut { cut, _listed: listed },
+            _ => match self.guests.try_acquire_owned() {
+                Ok(guest) => Lives::Briefly { end: Box::pin(tokio::time::sleep(self.guest_max)), _guest: guest },
+                Err(_) => {
+                    tracing::warn!(%address, "refused: too many that want to join or renew at once");
+                    let _ = tokio::time::timeout(GOODBYE_MAX, close(stream)).await;
+                    return;
+                }
+            },
+        };
+        let peer = PeerInfo { identity, standing, address };
+        let _ = self.sender.send(TlsConnection { stream, peer, lives, _held: held }).await;
+    }
+}
+
+fn now_s() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Closes in order, so that the peer can tell a refusal from a loss.
@@ -214,12 +308,48 @@ impl Drop for AddressSlot {
     }
 }
 
-/// A connection of an authenticated peer.
+/// How long a connection may live.
+#[derive(Debug)]
+enum Lives {
+    /// A member's: until it is not one any more.
+    UntilCut { cut: oneshot::Receiver<()>, _listed: Listed },
+    /// A guest's.
+    Briefly { end: Pin<Box<Sleep>>, _guest: OwnedSemaphorePermit },
+    /// It is over.
+    Over,
+}
+
+impl Lives {
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let ended = match self {
+            Self::UntilCut { cut, .. } => Pin::new(cut).poll(context).map(drop),
+            Self::Briefly { end, .. } => end.as_mut().poll(context),
+            Self::Over => return Poll::Ready(()),
+        };
+        if ended.is_ready() {
+            *self = Self::Over;
+        }
+        ended
+    }
+}
+
+/// A connection with what is known of the peer.
 #[derive(Debug)]
 pub struct TlsConnection {
     stream: TlsStream<TcpStream>,
     peer: PeerInfo,
+    lives: Lives,
     _held: Held,
+}
+
+impl TlsConnection {
+    /// Whether it was cut. HTTP/2 always reads, so it is noticed at once.
+    fn poll_cut(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match self.lives.poll_end(context) {
+            Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection is cut")),
+            Poll::Pending => Ok(()),
+        }
+    }
 }
 
 impl Connected for TlsConnection {
@@ -232,6 +362,7 @@ impl Connected for TlsConnection {
 
 impl AsyncRead for TlsConnection {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.poll_cut(context)?;
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

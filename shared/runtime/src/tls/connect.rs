@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use roundtable_shared::time::WallMs;
+use rustls::CertificateError;
+use rustls::pki_types::{ServerName, UnixTime};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use super::{TlsError, client_config};
-use crate::identity::{Credentials, PeerRole, SERVER_NAME, peer_identity};
+use super::{TlsError, client_config, joiner_config};
+use crate::identity::{Credentials, PeerRole, Pin, SERVER_NAME, peer_identity};
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +42,17 @@ pub enum ConnectError {
         /// Why.
         why: String,
     },
+    /// Somebody answers, but not with the authority whose digest is known. Nothing was told to it.
+    #[error(
+        "the coordinator at {address} is not the one that is meant: {why}; nothing was sent to it. Is the address right? If it has begun a new cluster since, \
+         ask for a new token: `coordinator token create`"
+    )]
+    WrongAuthority {
+        /// Where.
+        address: String,
+        /// Why.
+        why: String,
+    },
     /// The credentials are not usable.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -57,20 +70,57 @@ pub async fn connect(address: &str, credentials: &Credentials) -> Result<Channel
     let authority = authority(address)?;
     // A first connection of our own tells apart who does not answer and who is not trusted; the channel's errors do not.
     probe(address, credentials).await?;
-    let connector = TlsConnector::from(Arc::new(client_config(credentials)?));
-    let dialled = authority.clone();
-    let dial = tower::service_fn(move |_: Uri| {
-        let (connector, authority) = (connector.clone(), dialled.clone());
-        async move { dial(&connector, &authority).await.map(TokioIo::new).map_err(DialError::into_io) }
-    });
+    channel(address, authority, TlsConnector::from(Arc::new(client_config(credentials)?)))
+}
+
+/// Connects without a certificate, to the coordinator whose authority has one of these digests: that is looked at before anything is said, at each connection.
+pub async fn connect_pinned(address: &str, pins: &[Pin]) -> Result<Channel, ConnectError> {
+    let authority = authority(address)?;
+    let connector = TlsConnector::from(Arc::new(joiner_config(pins)?));
+    match dial(&connector, &authority).await {
+        Ok(_) => {}
+        Err(DialError::Tcp(error)) => return Err(ConnectError::Unreachable { address: authority, why: error.to_string() }),
+        Err(DialError::Tls(error)) if is_loss(&error) => {
+            return Err(ConnectError::Unreachable { address: authority, why: error.to_string() });
+        }
+        Err(DialError::Tls(error)) => return Err(ConnectError::WrongAuthority { address: authority, why: why_not(&error) }),
+    }
+    channel(address, authority, connector)
+}
+
+fn channel(address: &str, authority: String, connector: TlsConnector) -> Result<Channel, ConnectError> {
     let bad_address = |_| ConnectError::BadAddress { address: address.to_owned() };
     let endpoint = Endpoint::from_shared(format!("http://{authority}")).map_err(bad_address)?;
+    let dial = tower::service_fn(move |_: Uri| {
+        let (connector, authority) = (connector.clone(), authority.clone());
+        async move { dial(&connector, &authority).await.map(TokioIo::new).map_err(DialError::into_io) }
+    });
     let endpoint = endpoint
         .connect_timeout(CONNECT_MAX * 2)
         .http2_keep_alive_interval(KEEPALIVE_EVERY)
         .keep_alive_timeout(KEEPALIVE_MAX)
         .keep_alive_while_idle(true);
     Ok(endpoint.connect_with_connector_lazy(dial))
+}
+
+/// What a failed handshake comes of, where the library's words do not say what to do: clocks, and the authority.
+fn why_not(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let at = |time: &UnixTime| WallMs(time.as_secs().saturating_mul(1000)).rfc3339();
+    match inner {
+        Some(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before })) => format!(
+            "it is {} by the clock of this host, and the coordinator's certificate begins at {}: one of the two clocks is wrong by more than 5 minutes; set it",
+            at(time),
+            at(not_before)
+        ),
+        Some(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { time, not_after })) => format!(
+            "it is {} by the clock of this host, and the coordinator's certificate ended at {}, though it renews that in time: one of the two clocks is wrong; set it",
+            at(time),
+            at(not_after)
+        ),
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => "its certificate is of another authority".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 /// Whether this can be a coordinator's address at all.
@@ -103,7 +153,7 @@ pub async fn probe(address: &str, credentials: &Credentials) -> Result<(), Conne
         Err(DialError::Tls(error)) if is_loss(&error) => {
             return Err(ConnectError::Unreachable { address: authority, why: error.to_string() });
         }
-        Err(DialError::Tls(error)) => return Err(ConnectError::NotTrusted { address: authority, why: error.to_string() }),
+        Err(DialError::Tls(error)) => return Err(ConnectError::NotTrusted { address: authority, why: why_not(&error) }),
     };
     // In TLS 1.3 the server's refusal of our certificate comes after the handshake: its first bytes are settings or an alert.
     let first = tokio::time::timeout(CONNECT_MAX, first_bytes(&mut stream)).await;

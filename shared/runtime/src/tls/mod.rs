@@ -2,20 +2,24 @@
 
 mod accept;
 mod connect;
+mod connections;
 mod handshakes;
+mod verify;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use crate::identity::Credentials;
+use crate::identity::{Credentials, Pin};
 
-pub use accept::{AcceptLimits, Admit, Incoming, PeerInfo, TlsConnection};
-pub use connect::{ConnectError, check_address, connect, probe, reach};
+pub use accept::{AcceptLimits, Admission, Admit, Incoming, PeerInfo, Standing, TlsConnection};
+pub use connect::{ConnectError, check_address, connect, connect_pinned, probe, reach};
+pub use connections::Connections;
+use verify::{PeerVerifier, PinVerifier};
 
 /// Why TLS could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -38,13 +42,11 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
-    /// Sets up with these credentials; peers must show a certificate of the same authority.
+    /// Sets up with these credentials. Peers show a certificate of the same authority; one that shows none, or one that has ended, is told apart by its
+    /// [`Standing`].
     pub fn new(credentials: &Credentials) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let roots = Arc::new(roots(credentials)?);
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
-            .build()
-            .map_err(|error| TlsError::Credentials(error.to_string()))?;
+        let verifier = Arc::new(PeerVerifier::new(roots(credentials)?, &provider)?);
         let current = Arc::new(Current(RwLock::new(Arc::new(certified_key(credentials)?))));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -86,6 +88,20 @@ pub fn client_config(credentials: &Credentials) -> Result<ClientConfig, TlsError
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots(credentials)?)
         .with_client_auth_cert(chain, key)?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(config)
+}
+
+/// The client's side of TLS for whoever joins: it shows nothing, and believes in the authority with one of these digests alone.
+fn joiner_config(pins: &[Pin]) -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = Arc::new(PinVerifier::new(pins, &provider));
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = rustls::client::Resumption::disabled();
     Ok(config)

@@ -18,6 +18,7 @@ struct Server {
     ca: Ca,
     address: SocketAddr,
     tls: ServerTls,
+    connections: Connections,
     _dir: tempfile::TempDir,
 }
 
@@ -29,22 +30,29 @@ async fn serve(limits: AcceptLimits, admit: Admit) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut incoming = Incoming::start(listener, &tls, limits, admit);
+    let connections = incoming.connections();
     tokio::spawn(async move {
         while let Some(Ok(mut connection)) = incoming.next().await {
             tokio::spawn(async move {
                 let peer = connection.connect_info();
+                let who = peer.identity.map_or_else(|| "nobody".to_owned(), |identity| identity.to_string());
+                let who = if peer.standing == Standing::Member { who } else { format!("{who} ({:?})", peer.standing) };
                 let mut buffer = [0_u8; 64];
                 while connection.read(&mut buffer).await.is_ok_and(|read| read > 0) {
-                    let _ = connection.write_all(peer.identity.to_string().as_bytes()).await;
+                    let _ = connection.write_all(who.as_bytes()).await;
                 }
             });
         }
     });
-    Server { ca, address, tls, _dir: dir }
+    Server { ca, address, tls, connections, _dir: dir }
 }
 
 fn everyone() -> Admit {
-    Arc::new(|_| true)
+    Arc::new(|_| Admission::Admitted)
+}
+
+fn nobodys_config(server: &Server) -> ClientConfig {
+    joiner_config(&[server.ca.pin().unwrap()]).unwrap()
 }
 
 impl Server {
@@ -52,11 +60,15 @@ impl Server {
         self.ca.mint_client(role, "me", now, Lifetime::CLIENT).unwrap()
     }
 
-    async fn greet(&self, config: ClientConfig) -> std::io::Result<String> {
+    async fn open(&self, config: ClientConfig) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         let tcp = TcpStream::connect(self.address).await?;
         let name = rustls::pki_types::ServerName::try_from(crate::identity::SERVER_NAME).unwrap();
-        let mut stream = connector.connect(name, tcp).await?;
+        connector.connect(name, tcp).await
+    }
+
+    async fn greet(&self, config: ClientConfig) -> std::io::Result<String> {
+        let mut stream = self.open(config).await?;
         stream.write_all(b"hello").await?;
         let mut buffer = [0_u8; 64];
         let read = tokio::time::timeout(Duration::from_secs(30), stream.read(&mut buffer)).await.unwrap()?;
@@ -84,8 +96,8 @@ async fn certificates_of_others_expired_early_or_of_the_wrong_kind_do_not_get_in
     let other = Ca::open_or_create(other_dir.path(), now).unwrap();
     let stranger = other.mint_client(PeerRole::Admin, "me", now, Lifetime::CLIENT).unwrap();
     let smuggled = Credentials { ca_pem: server.ca.certificate_pem().to_owned(), ..stranger.clone() };
-    let month_ms = 30 * 86_400_000;
-    let expired = server.credentials(PeerRole::Worker, WallMs(now.0 - month_ms));
+    let day_ms = 86_400_000;
+    let expired = server.credentials(PeerRole::Worker, WallMs(now.0 - 32 * day_ms));
     let early = server.credentials(PeerRole::Worker, WallMs(now.0 + 3_600_000));
     let coordinator = server.ca.mint_coordinator("evil", &[], now).unwrap();
     for (what, credentials) in
@@ -94,12 +106,6 @@ async fn certificates_of_others_expired_early_or_of_the_wrong_kind_do_not_get_in
         let refused = probe(&address, &credentials).await;
         assert!(matches!(refused, Err(ConnectError::NotTrusted { .. })), "{what}: {refused:?}");
     }
-    let anonymous = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_root_certificates(roots(&server.credentials(PeerRole::Viewer, now)).unwrap())
-        .with_no_client_auth();
-    assert!(server.greet(anonymous).await.is_err());
     let (chain, key) = chain_and_key(&server.credentials(PeerRole::Viewer, now)).unwrap();
     let old = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS12])
@@ -129,8 +135,108 @@ async fn a_worker_cannot_pose_as_coordinator() {
 }
 
 #[tokio::test]
+async fn who_may_only_join_or_renew_is_told_apart_and_not_for_long() {
+    let limits = AcceptLimits { guests_max: 1, guest_max: Duration::from_millis(300), ..AcceptLimits::default() };
+    let admit: Admit = Arc::new(|peer| if peer.role == PeerRole::Viewer { Admission::Revoked } else { Admission::Admitted });
+    let server = serve(limits, admit).await;
+    let now = SystemClock.wall();
+    let expired = server.credentials(PeerRole::Worker, WallMs(now.0 - 29 * 86_400_000));
+    let revoked = server.credentials(PeerRole::Viewer, now);
+    let wanted = ["nobody (Nobody)", "worker me (Expired)", "viewer me (Revoked)"];
+    for wanted in wanted {
+        let config = || match wanted.split(' ').next() {
+            Some("nobody") => nobodys_config(&server),
+            Some("worker") => client_config(&expired).unwrap(),
+            _ => client_config(&revoked).unwrap(),
+        };
+        // The one before it may hold the only place for a moment.
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while !server.greet(config()).await.is_ok_and(|greeting| greeting == wanted) {
+            assert!(tokio::time::Instant::now() < deadline, "{wanted}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    let mut held = loop {
+        let mut held = server.open(nobodys_config(&server)).await.unwrap();
+        held.write_all(b"hello").await.unwrap();
+        let mut buffer = [0_u8; 64];
+        if held.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+            break held;
+        }
+        assert!(tokio::time::Instant::now() < deadline);
+    };
+    let mut rest = Vec::new();
+    // Ended by the server, in whatever way.
+    let _ = tokio::time::timeout(Duration::from_secs(30), held.read_to_end(&mut rest)).await.expect("it is cut");
+    let member = client_config(&server.credentials(PeerRole::Worker, now)).unwrap();
+    assert_eq!(server.greet(member).await.unwrap(), "worker me");
+}
+
+#[tokio::test]
+async fn connections_of_whom_is_not_welcome_any_more_are_cut_and_no_others() {
+    let barred = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let now_barred = Arc::clone(&barred);
+    let admit: Admit = Arc::new(move |peer| {
+        let is_barred = peer.role == PeerRole::Worker && now_barred.load(std::sync::atomic::Ordering::SeqCst);
+        if is_barred { Admission::Revoked } else { Admission::Admitted }
+    });
+    let server = serve(AcceptLimits::default(), admit).await;
+    let now = SystemClock.wall();
+    let mut streams = Vec::new();
+    for role in [PeerRole::Worker, PeerRole::Operator] {
+        let mut stream = server.open(client_config(&server.credentials(role, now)).unwrap()).await.unwrap();
+        stream.write_all(b"hello").await.unwrap();
+        let mut buffer = [0_u8; 64];
+        assert!(stream.read(&mut buffer).await.unwrap() > 0);
+        streams.push(stream);
+    }
+    assert_eq!(server.connections.recheck(), 0);
+    barred.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(server.connections.recheck(), 1);
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(30), streams[0].read_to_end(&mut rest)).await.expect("it is cut");
+    streams[1].write_all(b"hello").await.unwrap();
+    let mut buffer = [0_u8; 64];
+    assert!(streams[1].read(&mut buffer).await.unwrap() > 0, "the other goes on");
+}
+
+/// A coordinator of another authority hears nothing but a handshake that fails.
+#[tokio::test]
+async fn who_joins_looks_at_the_authority_before_it_speaks() {
+    let server = serve(AcceptLimits::default(), everyone()).await;
+    let address = server.address.to_string();
+    connect_pinned(&address, &[server.ca.pin().unwrap()]).await.unwrap();
+    let now = SystemClock.wall();
+    let dir = tempfile::tempdir().unwrap();
+    let evil = Ca::open_or_create(dir.path(), now).unwrap();
+    let pins = [evil.pin().unwrap()];
+    let refused = connect_pinned(&address, &pins).await;
+    assert!(
+        matches!(&refused, Err(error @ ConnectError::WrongAuthority { .. }) if error.to_string().contains("another authority")),
+        "{refused:?}"
+    );
+    connect_pinned(&address, &[evil.pin().unwrap(), server.ca.pin().unwrap()]).await.expect("one of two");
+    // The right authority shown behind a certificate it did not make.
+    let made = evil.mint_coordinator("c", &[], now).unwrap();
+    let chain = format!("{}{}", made.certificate_pem, server.ca.certificate_pem());
+    server.tls.renew(&Credentials { certificate_pem: chain, ..made }).unwrap();
+    assert!(matches!(connect_pinned(&address, &[server.ca.pin().unwrap()]).await, Err(ConnectError::WrongAuthority { .. })));
+    // A worker's certificate is none of a coordinator's.
+    let worker = server.ca.mint_client(PeerRole::Worker, "w", now, Lifetime::WORKER).unwrap();
+    let chain = format!("{}{}", worker.certificate_pem, server.ca.certificate_pem());
+    server.tls.renew(&Credentials { certificate_pem: chain, ..worker }).unwrap();
+    assert!(matches!(connect_pinned(&address, &[server.ca.pin().unwrap()]).await, Err(ConnectError::WrongAuthority { .. })));
+    // Clocks that are too far apart are named.
+    let early = server.ca.mint_coordinator("c", &[], WallMs(now.0 + 600_000)).unwrap();
+    server.tls.renew(&early).unwrap();
+    let refused = connect_pinned(&address, &[server.ca.pin().unwrap()]).await.unwrap_err().to_string();
+    assert!(refused.contains("clock of this host") && refused.contains("more than 5 minutes"), "{refused}");
+}
+
+#[tokio::test]
 async fn who_is_not_admitted_is_closed() {
-    let admit: Admit = Arc::new(|peer| peer.role != PeerRole::Viewer);
+    let admit: Admit = Arc::new(|peer| if peer.role == PeerRole::Viewer { Admission::Stranger } else { Admission::Admitted });
     let server = serve(AcceptLimits::default(), admit).await;
     let address = server.address.to_string();
     let now = SystemClock.wall();

@@ -1,0 +1,76 @@
+//! Joining: what is shown is checked, a name is found, a certificate made, and all of it recorded at once; only then is it handed out.
+
+use roundtable_core::command::{AccessCommand, Command, Joining, Presented};
+use roundtable_core::{Admission, Core, Rejection, Reply, admission, free_name};
+use roundtable_runtime::identity::{CheckedRequest, check_id, digest_of_secret};
+use roundtable_shared::error::ErrorCode;
+use roundtable_shared::time::WallMs;
+use roundtable_shared::{PeerName, TokenId};
+
+use super::{AdmissionError, Admissions, CLOCKS_APART_MAX_MS, Given};
+use crate::driver::HandleError;
+
+/// What somebody says who wants in. Never in a log: it has no `Debug`.
+pub struct Wish {
+    /// The token's id and its secret; none = the key is to be enough.
+    pub token: Option<(String, String)>,
+    /// The signing request.
+    pub csr_pem: String,
+    /// The name wanted.
+    pub name: String,
+    /// No other name will do.
+    pub is_exact: bool,
+    /// Their clock.
+    pub now: WallMs,
+}
+
+/// What was found at the first look.
+enum Found {
+    Again(PeerName, String),
+    New(PeerName),
+}
+
+pub(super) async fn join(desk: &Admissions, wish: Wish) -> Result<Given, AdmissionError> {
+    let now = desk.clock.wall();
+    clocks_agree(now, wish.now)?;
+    check_id(&wish.name)?;
+    let request = CheckedRequest::read(&wish.csr_pem)?;
+    let token = wish.token.map(|(id, secret)| (TokenId::new(id), digest_of_secret(&secret)));
+    let presented = Presented { token, key: request.fingerprint() };
+    let (shown, name, is_exact) = (presented.clone(), wish.name, wish.is_exact);
+    let _turn = desk.turn.lock().await;
+    let found = desk.handle.read(move |core: &Core, now| match admission(&core.state.access, &shown, now)? {
+        Admission::Again { peer, certificate } => Ok::<_, Rejection>(Found::Again(peer, certificate)),
+        Admission::New { role, name: laid_down, .. } => {
+            let is_exact = is_exact || laid_down.is_some();
+            let id = free_name(&core.state, &core.fleet, role, &laid_down.unwrap_or(name), is_exact)?;
+            Ok(Found::New(PeerName { role, id }))
+        }
+    });
+    let peer = match found.await?? {
+        // What a read sees is durable.
+        Found::Again(peer, certificate) => return Ok(desk.given(peer, certificate)),
+        Found::New(peer) => peer,
+    };
+    let certificate = desk.sign(&request, &peer)?;
+    let joining = Joining { presented, peer, certificate };
+    match desk.handle.command(Command::Access(AccessCommand::Join(Box::new(joining)))).await? {
+        Reply::Joined { peer, certificate } => Ok(desk.given(peer, certificate)),
+        _ => Err(HandleError::Stopped.into()),
+    }
+}
+
+/// Tokens and certificates are judged by the time of day: a host whose clock is far off would be refused later, with words that say less.
+fn clocks_agree(ours: WallMs, theirs: WallMs) -> Result<(), Rejection> {
+    let apart = ours.since(theirs).max(theirs.since(ours));
+    if apart <= CLOCKS_APART_MAX_MS {
+        return Ok(());
+    }
+    let text = format!(
+        "the clocks are {} minutes apart: it is {} on the coordinator's host and {} on this one; set the one that is wrong (`timedatectl` shows it), then join again",
+        apart / 60_000,
+        ours.rfc3339(),
+        theirs.rfc3339()
+    );
+    Err(Rejection { code: ErrorCode::Conflict, text })
+}
