@@ -226,7 +226,7 @@ fn listen(parts: &Parts, listener: TcpListener) -> Result<(JoinHandle<Result<(),
     let renewal = Renewal::begin(Arc::clone(&parts.ca), Arc::clone(&parts.clock), parts.data_dir.to_path_buf(), names)?;
     let (cluster, barred) = (parts.ca.cluster().to_owned(), parts.links.barred.clone());
     let admit = move |peer: &PeerIdentity| match peer.cluster == cluster {
-        true if barred.refuses(peer) => Admission::Revoked,
+        true if barred.refuses(peer).is_some() => Admission::Revoked,
         true => Admission::Admitted,
         false => Admission::Stranger,
     };

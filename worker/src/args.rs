@@ -43,6 +43,7 @@ const JOIN_EXAMPLES: &str = "\
 Examples:
   worker join --backend codex
   worker join https://127.0.0.1:7420 --backend codex=2 --label zone=a
+  ROUNDTABLE_TOKEN=rt1.… worker join https://HOST:7420 --backend codex
   worker join --backend codex --name ci --workspace /var/tmp/rt --max-idle 10m
   worker join --backend scripted:play.toml=4 --once
   ROUNDTABLE_JOIN_BACKEND=codex=2,gemini worker join
@@ -52,8 +53,19 @@ In a configuration file:
   backend = [\"codex=2\", \"gemini\"]
   label = [\"zone=a\"]
 
+A token is needed once: the identity won by it is kept in the workspace, renewed
+while the worker works, and goes before any token.
+
 SIGTERM lets running agents end and takes nothing new; a second one stops them
 within 10 s, their work saved.";
+
+const KEYGEN_EXAMPLES: &str = "\
+Examples:
+  worker keygen                           prints the fingerprint of the key
+  coordinator worker add --key …          on the coordinator's host, with that
+  worker join https://HOST:7420 --pin …   the line that prints
+
+The key stays on this host; made before, it is the same one again.";
 
 const DOCTOR_EXAMPLES: &str = "\
 Examples:
@@ -92,6 +104,9 @@ pub enum Command {
     /// Join a coordinator and take work until stopped
     #[command(after_help = JOIN_EXAMPLES)]
     Join(JoinArgs),
+    /// Make the key by which this host is admitted without a secret on the way
+    #[command(after_help = KEYGEN_EXAMPLES)]
+    Keygen(KeygenArgs),
     /// Probe each agent CLI: found, version, logged in, can write, does not
     /// prompt, what it may reach
     #[command(after_help = DOCTOR_EXAMPLES)]
@@ -112,6 +127,17 @@ pub struct JoinArgs {
     /// Program of a backend, or scripted:FILE to play it from a playbook
     #[arg(long = "backend-path", value_name = "NAME=FILE", value_delimiter = ',', value_parser = parse_pair)]
     pub backend_paths: Vec<(String, String)>,
+    /// Join token; better in ROUNDTABLE_TOKEN or --token-file: what is typed here,
+    /// others on this host can read
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<TokenText>,
+    /// File with the join token, - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<String>,
+    /// Join by the key that `worker keygen` made, at the coordinator whose authority
+    /// has this digest
+    #[arg(long, value_name = "SHA256", conflicts_with = "token_file")]
+    pub pin: Option<String>,
     /// Name shown in lists [default: that of the workspace, else HOST-NUMBER, the first
     /// that is free]
     #[arg(long)]
@@ -130,6 +156,30 @@ pub struct JoinArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub max_idle: Option<Duration>,
     /// Data directory shared with the coordinator of this host
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// A token as it was typed: it does not show itself.
+#[derive(Clone)]
+pub struct TokenText(pub String);
+
+impl From<String> for TokenText {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl std::fmt::Debug for TokenText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenText")
+    }
+}
+
+/// `worker keygen`.
+#[derive(Args, Debug, Clone)]
+pub struct KeygenArgs {
+    /// Where the key is kept [default: the data directory of `join`]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }
@@ -225,5 +275,7 @@ mod tests {
         let Command::Join(join) = cli.command else { panic!("join") };
         assert_eq!(join.backends.len(), 2);
         assert_eq!(join.max_idle, Some(Duration::from_secs(600)));
+        let cli = Cli::try_parse_from(["worker", "join", "--backend", "codex", "--token", "hush"]).unwrap();
+        assert!(!format!("{cli:?}").contains("hush"));
     }
 }

@@ -1,26 +1,24 @@
 //! Joining: workspace, identity, backends, the link, and an orderly end. The same for `worker join` and for the workers of an embedded run.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use roundtable_proto::v1;
-use roundtable_proto::v1::control_client::ControlClient;
-use roundtable_runtime::clock::{Clock, SystemClock};
-use roundtable_runtime::identity::{ClientFile, Credentials, IdentityError, new_csr};
+use roundtable_runtime::identity::{ClientFile, IdentityError};
 use roundtable_runtime::lock::LockError;
 use roundtable_runtime::shutdown::Shutdown;
-use roundtable_runtime::tls::{ConnectError, check_address, connect, reach};
+use roundtable_runtime::tls::{ConnectError, check_address, connect};
 use roundtable_shared::Introduction;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tonic::transport::Channel;
 use tracing::{info, warn};
 
 use crate::args::BackendSlots;
 use crate::backend::{BackendError, Host};
 use crate::host::{AgentHost, HostError, HostOptions};
+use crate::identity::{Entry, Identity};
 use crate::place::Place;
 use crate::session::{Dial, DialError, LinkEnd, Work, keep};
 use crate::spool::{Spool, SpoolError};
@@ -43,6 +41,8 @@ pub struct JoinOptions {
     pub coordinator: Option<String>,
     /// Data directory shared with the coordinator of this host.
     pub data_dir: PathBuf,
+    /// What lets it in where its workspace holds no identity.
+    pub entry: Option<Entry>,
     /// Folder of the worker; `None` = `<data-dir>/workers/<name>`.
     pub workspace: Option<PathBuf>,
     /// Name; `None` = `<host>-<first free number>`.
@@ -91,6 +91,9 @@ pub enum JoinError {
     /// The coordinator does not want us.
     #[error("{0}")]
     Refused(String),
+    /// The identity was lent for as long as the worker was there, and it was gone.
+    #[error("{0}")]
+    Ended(String),
     /// A file of the workspace.
     #[error("{}: {source}", path.display())]
     Io {
@@ -117,8 +120,8 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
         check_address(address).map_err(|error| JoinError::Usage(error.to_string()))?;
     }
     let place = Place::claim(&options)?;
-    let (name, workspace) = (place.name.clone(), place.workspace.clone());
-    let credentials = Mutex::new(identity(&options, &name, &workspace).await?);
+    let workspace = place.workspace.clone();
+    let identity = Arc::new(Identity::find(&options, &place.name, &workspace).await?);
     let host_options = HostOptions {
         workspace: workspace.clone(),
         host: Arc::clone(&options.host),
@@ -129,7 +132,7 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
     let spool = Spool::open(workspace.join("spool"))?;
     let introduction = Introduction {
         incarnation: place.next_incarnation()?,
-        name: name.clone(),
+        name: identity.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         labels: options.labels.clone(),
         backends: Vec::new(),
@@ -141,9 +144,7 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
     work.take_up(left).await;
     let dial = ClientDial {
         options: options.clone(),
-        name,
-        workspace,
-        credentials,
+        identity: Arc::clone(&identity),
         refusals: AtomicU32::new(0),
         read: std::sync::Mutex::default(),
     };
@@ -156,8 +157,9 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
             stop_link.send_replace(true);
             link.await
         }
-        // Never ends by itself.
+        // Neither ends by itself.
         () = work.attend() => Ok(()),
+        () = identity.look_after() => Ok(()),
     };
     match ended {
         Ok(()) => Ok(()),
@@ -218,83 +220,10 @@ async fn emptied(work: &Work<AgentHost>, alone_max: Duration) -> bool {
     }
 }
 
-/// The worker's own certificate: kept in its workspace, minted through `client.json` where there is none, where its authority is another's, and
-/// again at half time.
-async fn identity(options: &JoinOptions, name: &str, workspace: &Path) -> Result<Credentials, JoinError> {
-    let path = workspace.join("identity.json");
-    // A certificate of another name is another worker's.
-    let kept = Credentials::read(&path)?.filter(|kept| kept.peer().is_ok_and(|peer| peer.id == name));
-    let client = ClientFile::read(&options.data_dir)?;
-    match (kept, client) {
-        (Some(kept), Some(client)) if kept.ca_pem == client.credentials.ca_pem => {
-            if kept.is_past_half(SystemClock.wall())? {
-                return Ok(renewed(options, name, &path, &client).await.unwrap_or(kept));
-            }
-            Ok(kept)
-        }
-        (Some(kept), None) => Ok(kept),
-        (_, Some(client)) => {
-            let minted = enrol(options, name, &client).await?;
-            minted.write(&path)?;
-            Ok(minted)
-        }
-        (None, None) => Err(no_credentials(options).await),
-    }
-}
-
-/// Why there is nothing to show to a coordinator. Whether the one that was named is there comes first.
-async fn no_credentials(options: &JoinOptions) -> JoinError {
-    let file = ClientFile::path(&options.data_dir);
-    let Some(address) = &options.coordinator else {
-        return JoinError::Unreachable(format!(
-            "there is no coordinator of this user: {} does not exist\n  start one with `coordinator serve`, or name its data directory with --data-dir",
-            file.display()
-        ));
-    };
-    if let Err(error) = reach(address).await {
-        return connect_error(error);
-    }
-    JoinError::Refused(format!(
-        "there are no credentials for the coordinator at {address}: {} does not exist, and the workspace holds none\n  \
-         join as the coordinator's own user, on its host, with its data directory: --data-dir DIR",
-        file.display()
-    ))
-}
-
-/// A younger certificate; `None` if it cannot be had now: the old one may still do, and the next connection tries again.
-async fn renewed(options: &JoinOptions, name: &str, path: &Path, client: &ClientFile) -> Option<Credentials> {
-    let made = enrol(options, name, client).await.and_then(|made| {
-        made.write(path)?;
-        Ok(made)
-    });
-    made.inspect_err(|error| warn!(%error, "this worker's certificate could not be renewed")).ok()
-}
-
-async fn enrol(options: &JoinOptions, name: &str, client: &ClientFile) -> Result<Credentials, JoinError> {
-    let address = options.coordinator.clone().unwrap_or_else(|| client.address.clone());
-    let channel = connect(&address, &client.credentials).await.map_err(connect_error)?;
-    let csr = new_csr()?;
-    let request = v1::EnrolWorkerRequest { name: name.to_owned(), csr_pem: csr.request_pem.clone() };
-    let reply =
-        ControlClient::new(channel).enrol_worker(request).await.map_err(|status| JoinError::Refused(status.message().to_owned()))?;
-    let reply = reply.into_inner();
-    Ok(Credentials { ca_pem: reply.ca_pem, certificate_pem: reply.certificate_pem, key_pem: csr.key_pem })
-}
-
-fn connect_error(error: ConnectError) -> JoinError {
-    match error {
-        ConnectError::NotTrusted { .. } => JoinError::Refused(error.to_string()),
-        ConnectError::BadAddress { .. } => JoinError::Usage(error.to_string()),
-        _ => JoinError::Unreachable(error.to_string()),
-    }
-}
-
-/// Dials the coordinator that is named, or the one `client.json` names right now.
+/// Dials the coordinator that is named, the one this worker came in at, or the one `client.json` names right now.
 struct ClientDial {
     options: JoinOptions,
-    name: String,
-    workspace: PathBuf,
-    credentials: Mutex<Credentials>,
+    identity: Arc<Identity>,
     refusals: AtomicU32,
     /// The `client.json` that the last try went by.
     read: std::sync::Mutex<Option<SystemTime>>,
@@ -311,30 +240,30 @@ impl ClientDial {
         std::fs::metadata(ClientFile::path(&self.options.data_dir)).and_then(|found| found.modified()).ok()
     }
 
-    /// What to show now: a worker may live longer than a certificate.
-    async fn credentials(&self) -> Credentials {
-        let mut credentials = self.credentials.lock().await;
-        if credentials.is_past_half(SystemClock.wall()).unwrap_or(true) {
-            match identity(&self.options, &self.name, &self.workspace).await {
-                Ok(found) => *credentials = found,
-                Err(error) => warn!(%error, "this worker's certificate could not be looked after"),
-            }
+    async fn address(&self) -> Result<String, DialError> {
+        if let Some(address) = &self.options.coordinator {
+            return Ok(address.clone());
         }
-        credentials.clone()
+        if let Some(address) = self.identity.coordinator().await {
+            return Ok(address);
+        }
+        match self.read() {
+            Ok(Some(client)) => Ok(client.address),
+            Ok(None) => Err(DialError::Unreachable("no coordinator of this user is running".to_owned())),
+            Err(error) => Err(DialError::Unreachable(error.to_string())),
+        }
     }
 }
 
 impl Dial for ClientDial {
     async fn dial(&self) -> Result<Channel, DialError> {
-        let address = match &self.options.coordinator {
-            Some(address) => address.clone(),
-            None => match self.read() {
-                Ok(Some(client)) => client.address,
-                Ok(None) => return Err(DialError::Unreachable("no coordinator of this user is running".to_owned())),
-                Err(error) => return Err(DialError::Unreachable(error.to_string())),
-            },
+        let address = self.address().await?;
+        let credentials = match self.identity.credentials().await {
+            Ok(credentials) => credentials,
+            Err(JoinError::Refused(why) | JoinError::Ended(why)) => return Err(DialError::Refused(why)),
+            Err(error) => return Err(DialError::Unreachable(error.to_string())),
         };
-        match connect(&address, &self.credentials().await).await {
+        match connect(&address, &credentials).await {
             Ok(channel) => {
                 self.refusals.store(0, Ordering::Relaxed);
                 Ok(channel)
@@ -352,7 +281,7 @@ impl Dial for ClientDial {
     }
 
     async fn news(&self) {
-        if self.options.coordinator.is_some() {
+        if self.options.coordinator.is_some() || self.identity.coordinator().await.is_some() {
             return std::future::pending().await;
         }
         let read = *self.read.lock().unwrap_or_else(PoisonError::into_inner);

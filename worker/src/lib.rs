@@ -4,6 +4,7 @@ pub mod args;
 pub mod backend;
 pub mod doctor;
 pub mod host;
+pub mod identity;
 pub mod join;
 mod place;
 pub mod process;

@@ -1,18 +1,26 @@
 //! The `worker` binary. Owns nothing but the order of things: helpers of its own first, then the command line; outcomes become exit codes here.
 
 use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::FromArgMatches;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, FromArgMatches};
 use roundtable_runtime::config::{self, Config};
+use roundtable_runtime::identity::{JoinToken, Pin};
 use roundtable_runtime::lock::LockError;
-use roundtable_runtime::{flags, shutdown, telemetry, terminal};
+use roundtable_runtime::{flags, fsx, shutdown, telemetry, terminal};
 use roundtable_shared::{RunLimits, text};
-use roundtable_worker::args::{self, Cli, Command, DoctorArgs, JoinArgs};
+use roundtable_worker::args::{self, Cli, Command, DoctorArgs, JoinArgs, KeygenArgs};
 use roundtable_worker::backend::{self, Host};
+use roundtable_worker::identity::{self, Entry};
 use roundtable_worker::join::{JoinError, JoinOptions, join};
 use tokio::sync::watch;
+
+/// Bytes of a file with a token.
+const TOKEN_BYTES_MAX: u64 = 4096;
 
 /// Exit codes of `worker` (0 is success).
 mod exit {
@@ -29,8 +37,11 @@ fn main() -> ExitCode {
     }
     let arguments: Vec<_> = std::env::args_os().collect();
     let read = flags::read(args::command(&config::environment), &arguments, &config::environment);
-    let parsed = read.and_then(|read| Ok((Cli::from_arg_matches(&read.matches).map_err(flags::Stop::Parse)?, read.config)));
-    let (cli, config) = match parsed {
+    let parsed = read.and_then(|read| {
+        let is_token_typed = is_token_typed(&read.matches);
+        Ok((Cli::from_arg_matches(&read.matches).map_err(flags::Stop::Parse)?, read.config, is_token_typed))
+    });
+    let (cli, config, is_token_typed) = match parsed {
         Ok(parsed) => parsed,
         Err(flags::Stop::Parse(error)) => {
             let code = if error.use_stderr() { exit::USAGE } else { 0 };
@@ -52,11 +63,69 @@ fn main() -> ExitCode {
         Err(error) => return ExitCode::from(fail(exit::FAILED, &format!("the runtime could not start: {error}"))),
     };
     let code = match cli.command {
-        Command::Join(args) => runtime.block_on(run_join(args, &config)),
+        Command::Join(args) => {
+            if is_token_typed {
+                eprintln!("worker: --token: others on this host can read the command line; use ROUNDTABLE_TOKEN or --token-file");
+            }
+            runtime.block_on(run_join(args, &config))
+        }
+        Command::Keygen(args) => run_keygen(args, &config),
         Command::Doctor(args) => runtime.block_on(run_doctor(args, &config)),
     };
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     ExitCode::from(code)
+}
+
+fn is_token_typed(matches: &ArgMatches) -> bool {
+    let join = matches.subcommand().filter(|(name, _)| *name == "join");
+    join.is_some_and(|(_, join)| join.value_source("token") == Some(ValueSource::CommandLine))
+}
+
+/// What lets this worker in for the first time, if anything was given.
+fn entry(args: &JoinArgs) -> Result<Option<Entry>, String> {
+    if let Some(pin) = &args.pin {
+        let pin = Pin::parse(pin).ok_or("--pin: a digest has 64 hex digits, as `coordinator worker add` prints it")?;
+        return Ok(Some(Entry::Key(pin)));
+    }
+    let (text, from) = match (&args.token_file, &args.token) {
+        (Some(file), _) => (token_file(file).map_err(|error| format!("--token-file {file}: {error}"))?, format!("--token-file {file}")),
+        (None, Some(token)) => (token.0.clone(), "the token".to_owned()),
+        (None, None) => return Ok(None),
+    };
+    JoinToken::parse(&text).map(|token| Some(Entry::Token(token))).map_err(|why| format!("{from}: {why}"))
+}
+
+fn token_file(file: &str) -> Result<String, String> {
+    let bytes = if file == "-" {
+        let mut bytes = Vec::new();
+        std::io::stdin().take(TOKEN_BYTES_MAX).read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        let read = fsx::read_bounded(file.as_ref(), TOKEN_BYTES_MAX);
+        read.and_then(|bytes| bytes.ok_or_else(|| std::io::ErrorKind::NotFound.into()))
+    };
+    String::from_utf8(bytes.map_err(|error| error.to_string())?).map_err(|_| "it is no text".to_owned())
+}
+
+fn run_keygen(args: KeygenArgs, config: &Config) -> u8 {
+    let data_dir = match data_dir(args.data_dir, config) {
+        Ok(dir) => dir,
+        Err(error) => return fail(exit::USAGE, &error),
+    };
+    match identity::keygen(&data_dir) {
+        Ok(fingerprint) => {
+            println!("{fingerprint}");
+            eprintln!("worker: on the coordinator's host: coordinator worker add --key {fingerprint}");
+            0
+        }
+        Err(error) => fail(exit::FAILED, &error.to_string()),
+    }
+}
+
+fn data_dir(given: Option<PathBuf>, config: &Config) -> Result<PathBuf, String> {
+    match given.or_else(|| config.data_dir.clone()) {
+        Some(dir) => Ok(dir),
+        None => config::default_data_dir(&config::environment).map_err(|error| error.to_string()),
+    }
 }
 
 fn host(config: &Config, paths: Vec<(String, String)>) -> Result<Arc<Host>, String> {
@@ -91,7 +160,7 @@ async fn run_join(args: JoinArgs, config: &Config) -> u8 {
             let code = match &error {
                 JoinError::Usage(_) | JoinError::Backend(_) => exit::USAGE,
                 JoinError::Unreachable(_) => exit::UNREACHABLE,
-                JoinError::Refused(_) => exit::REFUSED,
+                JoinError::Refused(_) | JoinError::Ended(_) => exit::REFUSED,
                 JoinError::Lock(LockError::Held { .. }) => exit::HELD,
                 _ => exit::FAILED,
             };
@@ -101,11 +170,10 @@ async fn run_join(args: JoinArgs, config: &Config) -> u8 {
 }
 
 fn join_options(args: JoinArgs, config: &Config) -> Result<JoinOptions, String> {
-    let data_dir = match args.data_dir.or_else(|| config.data_dir.clone()) {
-        Some(dir) => dir,
-        None => config::default_data_dir(&config::environment).map_err(|error| error.to_string())?,
-    };
+    let entry = entry(&args)?;
+    let data_dir = data_dir(args.data_dir, config)?;
     Ok(JoinOptions {
+        entry,
         coordinator: args.url.or_else(|| config.coordinator.clone()),
         data_dir,
         workspace: args.workspace,

@@ -189,6 +189,7 @@ mod tests {
         JoinOptions {
             coordinator: None,
             data_dir: data.join("data"),
+            entry: None,
             workspace: workspace.map(|folder| data.join(folder)),
             name: name.map(str::to_owned),
             labels: std::collections::BTreeMap::new(),

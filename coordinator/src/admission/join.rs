@@ -5,7 +5,7 @@ use roundtable_core::{Admission, Core, Rejection, Reply, admission, free_name};
 use roundtable_runtime::identity::{CheckedRequest, check_id, digest_of_secret};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{PeerName, TokenId};
+use roundtable_shared::{AccessRole, PeerName, TokenId};
 
 use super::{AdmissionError, Admissions, CLOCKS_APART_MAX_MS, Given};
 use crate::driver::HandleError;
@@ -22,6 +22,8 @@ pub struct Wish {
     pub is_exact: bool,
     /// Their clock.
     pub now: WallMs,
+    /// It is a worker, not a person.
+    pub is_worker: bool,
 }
 
 /// What was found at the first look.
@@ -37,14 +39,15 @@ pub(super) async fn join(desk: &Admissions, wish: Wish) -> Result<Given, Admissi
     let request = CheckedRequest::read(&wish.csr_pem)?;
     let token = wish.token.map(|(id, secret)| (TokenId::new(id), digest_of_secret(&secret)));
     let presented = Presented { token, key: request.fingerprint() };
-    let (shown, name, is_exact) = (presented.clone(), wish.name, wish.is_exact);
+    let (shown, name, is_exact, is_worker) = (presented.clone(), wish.name, wish.is_exact, wish.is_worker);
     let _turn = desk.turn.lock().await;
     let found = desk.handle.read(move |core: &Core, now| match admission(&core.state.access, &shown, now)? {
-        Admission::Again { peer, certificate } => Ok::<_, Rejection>(Found::Again(peer, certificate)),
-        Admission::New { role, name: laid_down, .. } => {
+        Admission::Again { peer, certificate } => Ok(Found::Again(peer, certificate)),
+        Admission::New { token, role, name: laid_down } => {
+            is_for(&token, role, is_worker)?;
             let is_exact = is_exact || laid_down.is_some();
             let id = free_name(&core.state, &core.fleet, role, &laid_down.unwrap_or(name), is_exact)?;
-            Ok(Found::New(PeerName { role, id }))
+            Ok::<_, Rejection>(Found::New(PeerName { role, id }))
         }
     });
     let peer = match found.await?? {
@@ -57,6 +60,15 @@ pub(super) async fn join(desk: &Admissions, wish: Wish) -> Result<Given, Admissi
     match desk.handle.command(Command::Access(AccessCommand::Join(Box::new(joining)))).await? {
         Reply::Joined { peer, certificate } => Ok(desk.given(peer, certificate)),
         _ => Err(HandleError::Stopped.into()),
+    }
+}
+
+/// A token that was pasted into the wrong program is not spent for that.
+fn is_for(token: &TokenId, role: AccessRole, is_worker: bool) -> Result<(), Rejection> {
+    match (role == AccessRole::Worker, is_worker) {
+        (true, false) => Err(Rejection::invalid(format!("token {token} is for workers: use it with `worker join`"))),
+        (false, true) => Err(Rejection::invalid(format!("token {token} is for the role {role}: use it with `orchctl login`"))),
+        _ => Ok(()),
     }
 }
 

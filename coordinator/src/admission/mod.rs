@@ -15,7 +15,7 @@ use roundtable_shared::{AccessRole, PeerName};
 
 pub use join::Wish;
 
-use crate::driver::{Barred, Handle, HandleError, name_of};
+use crate::driver::{Barred, Handle, HandleError, How, name_of};
 use failures::Failures;
 
 /// Clocks further apart than this are named: certificates begin this long before they are made.
@@ -115,8 +115,8 @@ impl Admissions {
     pub fn renew(&self, identity: &PeerIdentity, csr_pem: &str) -> Result<Given, AdmissionError> {
         let request = CheckedRequest::read(csr_pem)?;
         let peer = name_of(identity).ok_or_else(|| Rejection::not_authorised("a coordinator makes its own certificates"))?;
-        if self.barred.refuses(identity) {
-            return Err(Rejection::not_authorised(revoked(&peer)).into());
+        if let Some(how) = self.barred.refuses(identity) {
+            return Err(revoked(&peer, how).into());
         }
         let certificate_pem = self.sign(&request, &peer)?;
         tracing::info!(%peer, "certificate renewed");
@@ -145,10 +145,17 @@ impl Admissions {
     }
 }
 
-/// What a peer that was revoked is told.
-pub(crate) fn revoked(peer: &PeerName) -> String {
+/// What a peer that is refused is told. An identity that was lent and has ended is no reproach: its bearer may come in anew.
+pub(crate) fn revoked(peer: &PeerName, how: How) -> Rejection {
     let role = peer.role;
-    format!("the identity of {peer} was revoked, or ended when it left; to come in anew: `coordinator token create --role {role}`")
+    match how {
+        How::Revoked => Rejection::not_authorised(format!(
+            "the identity of {peer} was revoked; to come in anew, ask for a token: `coordinator token create --role {role}`"
+        )),
+        How::Ended => Rejection::stale(format!(
+            "the identity of {peer} was lent until it left or was lost, and has ended; start it again with its token, or ask for a new one: `coordinator token create --role {role} --ephemeral`"
+        )),
+    }
 }
 
 fn role_of(role: AccessRole) -> PeerRole {

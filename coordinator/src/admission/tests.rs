@@ -53,7 +53,14 @@ impl Rig {
     fn wish(&self, token: &str, csr: &Csr, name: &str) -> Wish {
         let token = JoinToken::parse(token).unwrap();
         let shown = (token.id.clone(), token.secret().to_owned());
-        Wish { token: Some(shown), csr_pem: csr.request_pem.clone(), name: name.to_owned(), is_exact: false, now: self.clock.wall() }
+        Wish {
+            token: Some(shown),
+            csr_pem: csr.request_pem.clone(),
+            name: name.to_owned(),
+            is_exact: false,
+            now: self.clock.wall(),
+            is_worker: true,
+        }
     }
 
     async fn join(&self, token: &str, csr: &Csr, name: &str) -> Result<Given, AdmissionError> {
@@ -182,16 +189,27 @@ async fn a_certificate_is_renewed_for_another_key_until_its_bearer_is_revoked() 
     // The name comes in anew, with certificates that the revocation does not touch.
     let anew = rig.join(&rig.token(1).await.token, &fresh, "w").await.unwrap();
     let anew = identity(&anew, &fresh);
-    assert!(!rig.desk.barred.refuses(&anew) && rig.desk.barred.refuses(&after));
+    assert_eq!((rig.desk.barred.refuses(&anew), rig.desk.barred.refuses(&after)), (None, Some(How::Revoked)));
     rig.clock.advance(3_600_000);
-    assert!(!rig.desk.barred.refuses(&identity(&rig.desk.renew(&anew, &csr.request_pem).unwrap(), &csr)));
+    assert_eq!(rig.desk.barred.refuses(&identity(&rig.desk.renew(&anew, &csr.request_pem).unwrap(), &csr)), None);
+}
+
+#[tokio::test]
+async fn a_token_in_the_wrong_program_is_not_spent() {
+    let rig = Rig::new().await;
+    let made = rig.token(1).await;
+    let csr = new_csr().unwrap();
+    let person = Wish { is_worker: false, ..rig.wish(&made.token, &csr, "ada") };
+    let refused = rig.desk.join(person, [10, 0, 0, 1].into()).await.unwrap_err();
+    assert!(refused.code() == ErrorCode::InvalidInput && refused.to_string().contains("worker join"), "{refused}");
+    rig.join(&made.token, &csr, "w").await.unwrap();
 }
 
 #[tokio::test]
 async fn a_key_is_admitted_by_its_fingerprint() {
     let rig = Rig::new().await;
     let csr = new_csr().unwrap();
-    let wish = || Wish { token: None, csr_pem: csr.request_pem.clone(), name: "x".to_owned(), is_exact: false, now: NOW };
+    let wish = || Wish { token: None, csr_pem: csr.request_pem.clone(), name: "x".to_owned(), is_exact: false, now: NOW, is_worker: true };
     let refused = rig.desk.join(wish(), [10, 0, 0, 1].into()).await.unwrap_err().to_string();
     assert!(refused.contains(&format!("worker add --key {}", csr.fingerprint)), "{refused}");
     let add = |key: &str| AccessRequest::AddWorker { key: key.to_owned(), name: Some("ci".to_owned()), labels: BTreeMap::new() };

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use roundtable_core::state::Access;
+use roundtable_core::state::{self, Access};
 use roundtable_runtime::identity::{PeerIdentity, PeerRole};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{AccessRole, PeerName};
@@ -13,21 +13,38 @@ use tokio::sync::watch;
 /// The list.
 #[derive(Clone, Debug)]
 pub struct Barred {
-    until: Arc<RwLock<BTreeMap<PeerName, WallMs>>>,
+    entries: Arc<RwLock<BTreeMap<PeerName, Entry>>>,
     changed: Arc<watch::Sender<()>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Entry {
+    until: WallMs,
+    how: How,
+}
+
+/// How a peer came to be refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum How {
+    /// Somebody revoked it.
+    Revoked,
+    /// Its identity was lent to it for as long as it was here.
+    Ended,
 }
 
 impl Default for Barred {
     fn default() -> Self {
-        Self { until: Arc::default(), changed: Arc::new(watch::channel(()).0) }
+        Self { entries: Arc::default(), changed: Arc::new(watch::channel(()).0) }
     }
 }
 
 impl Barred {
     /// What is durable now.
     pub(crate) fn publish(&self, access: &Access) {
-        let until = access.barred.iter().map(|(peer, barred)| (peer.clone(), barred.until)).collect();
-        *self.until.write().unwrap_or_else(PoisonError::into_inner) = until;
+        let entry =
+            |barred: &state::Barred| Entry { until: barred.until, how: if barred.by.is_empty() { How::Ended } else { How::Revoked } };
+        let entries = access.barred.iter().map(|(peer, barred)| (peer.clone(), entry(barred))).collect();
+        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = entries;
         self.changed.send_replace(());
     }
 
@@ -36,15 +53,20 @@ impl Barred {
         self.changed.subscribe()
     }
 
-    /// Certificates of that name that begin at this time or before it are refused.
+    /// Certificates of that name that begin in a second before this one are refused.
     pub fn until(&self, peer: &PeerName) -> Option<WallMs> {
-        self.until.read().unwrap_or_else(PoisonError::into_inner).get(peer).copied()
+        self.entry(peer).map(|entry| entry.until)
     }
 
-    /// Whether this certificate is refused.
-    pub fn refuses(&self, identity: &PeerIdentity) -> bool {
-        let Some(peer) = name_of(identity) else { return false };
-        self.until(&peer).is_some_and(|until| identity.not_before_s <= i64::try_from(until.0 / 1000).unwrap_or(i64::MAX))
+    /// Whether this certificate is refused, and how that came.
+    pub fn refuses(&self, identity: &PeerIdentity) -> Option<How> {
+        let entry = self.entry(&name_of(identity)?)?;
+        let until_s = i64::try_from(entry.until.0 / 1000).unwrap_or(i64::MAX);
+        (identity.not_before_s < until_s).then_some(entry.how)
+    }
+
+    fn entry(&self, peer: &PeerName) -> Option<Entry> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).get(peer).copied()
     }
 }
 
@@ -62,8 +84,6 @@ pub fn name_of(identity: &PeerIdentity) -> Option<PeerName> {
 
 #[cfg(test)]
 mod tests {
-    use roundtable_core::state::Barred as Entry;
-
     use super::*;
 
     #[test]
@@ -78,12 +98,17 @@ mod tests {
             not_before_s,
             not_after_s: i64::MAX,
         };
-        assert!(!barred.refuses(&identity(PeerRole::Worker, 10)));
-        access.barred.insert(PeerName::worker("w"), Entry { until: WallMs(10_900), by: String::new(), reason: String::new() });
+        assert_eq!(barred.refuses(&identity(PeerRole::Worker, 9)), None);
+        let entry = |by: &str| state::Barred { until: WallMs(10_900), by: by.to_owned(), reason: String::new() };
+        access.barred.insert(PeerName::worker("w"), entry(""));
         barred.publish(&access);
         assert!(changes.has_changed().is_ok_and(|changed| changed));
         changes.mark_unchanged();
-        assert!(barred.refuses(&identity(PeerRole::Worker, 10)) && !barred.refuses(&identity(PeerRole::Worker, 11)));
-        assert!(!barred.refuses(&identity(PeerRole::Operator, 10)), "another role");
+        let of = |role, not_before_s| barred.refuses(&identity(role, not_before_s));
+        assert_eq!((of(PeerRole::Worker, 9), of(PeerRole::Worker, 10)), (Some(How::Ended), None));
+        assert_eq!(of(PeerRole::Operator, 9), None, "another role");
+        access.barred.insert(PeerName::worker("w"), entry("ada"));
+        barred.publish(&access);
+        assert_eq!(of(PeerRole::Worker, 9), Some(How::Revoked));
     }
 }

@@ -22,7 +22,7 @@ use roundtable_store::{AppendError, Log, ReadError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, warn};
 
-pub use barred::{Barred, name_of};
+pub use barred::{Barred, How, name_of};
 pub use codec::{CodecError, decode_row, encode_transition};
 pub use handle::{Handle, HandleError};
 use handle::{Message, QUEUE_MAX, Read};

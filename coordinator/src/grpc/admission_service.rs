@@ -33,6 +33,7 @@ impl Admission for AdmissionService {
             name: request.name,
             is_exact: request.exact_name,
             now: WallMs(request.now_ms),
+            is_worker: request.worker,
         };
         let given = self.desk.join(wish, from.to_canonical()).await.map_err(|error| status(&error))?;
         let (id, role) = (given.peer.id, given.peer.role.to_string());

@@ -44,24 +44,31 @@ pub const POLICY: [(&str, &[PeerRole]); 19] = [
     ("/roundtable.v1.Control/Shutdown", &[Admin]),
 ];
 
+/// Why a call is denied.
+type Denial = (ErrorCode, Cow<'static, str>);
+
 /// Whether a peer may call a method.
-fn allowed(method: &str, peer: Option<&PeerInfo>, barred: &Barred) -> Result<(), Cow<'static, str>> {
-    let Some(peer) = peer else { return Err("this connection has no identity".into()) };
+fn allowed(method: &str, peer: Option<&PeerInfo>, barred: &Barred) -> Result<(), Denial> {
+    let denied = |why: &'static str| Err((ErrorCode::NotAuthorised, why.into()));
+    let Some(peer) = peer else { return denied("this connection has no identity") };
     let Some(identity) = peer.identity.as_ref().filter(|_| peer.standing != Standing::Nobody) else {
-        let may = method == JOIN;
-        return if may { Ok(()) } else { Err("this connection has no certificate; join with a token, or log in, first".into()) };
+        return if method == JOIN { Ok(()) } else { denied("this connection has no certificate; join with a token, or log in, first") };
     };
-    if peer.standing == Standing::Revoked || barred.refuses(identity) {
-        return Err(name_of(identity).map_or("it was revoked".into(), |peer| admission::revoked(&peer).into()));
+    if let (Some(how), Some(name)) = (barred.refuses(identity), name_of(identity)) {
+        let told = admission::revoked(&name, how);
+        // Whoever renews can tell the two apart and come in anew; a session is over either way.
+        return Err((if method == RENEW { told.code } else { ErrorCode::NotAuthorised }, told.text.into()));
     }
-    if peer.standing == Standing::Expired && method != RENEW {
-        return Err("this certificate has ended; it can still be renewed, and nothing else".into());
+    match peer.standing {
+        Standing::Revoked | Standing::Nobody => return denied("it was revoked"),
+        Standing::Expired if method != RENEW => return denied("this certificate has ended; it can still be renewed, and nothing else"),
+        Standing::Expired | Standing::Member => {}
     }
     let roles = POLICY.iter().find(|(name, _)| *name == method).map(|(_, roles)| *roles);
     match roles {
         Some(roles) if roles.contains(&identity.role) => Ok(()),
-        Some(_) => Err("this certificate's role does not allow that".into()),
-        None => Err("there is no such method".into()),
+        Some(_) => denied("this certificate's role does not allow that"),
+        None => denied("there is no such method"),
     }
 }
 
@@ -111,10 +118,10 @@ where
         let peer = request.extensions().get::<PeerInfo>();
         match allowed(request.uri().path(), peer, &self.barred) {
             Ok(()) => Box::pin(self.inner.call(request)),
-            Err(why) => {
+            Err((code, why)) => {
                 let who = peer.and_then(|peer| peer.identity.as_ref()).map_or("nobody", |identity| identity.id.as_str());
                 tracing::warn!(method = request.uri().path(), who, %why, "denied");
-                let response = status_of(ErrorCode::NotAuthorised, why).into_http();
+                let response = status_of(code, why).into_http();
                 Box::pin(std::future::ready(Ok(response)))
             }
         }
@@ -123,6 +130,7 @@ where
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use roundtable_core::state::{Access, Barred as Entry};
     use roundtable_runtime::identity::PeerIdentity;
     use roundtable_shared::PeerName;
@@ -184,9 +192,15 @@ mod tests {
     #[test]
     fn who_is_revoked_is_refused_at_the_next_call_and_told_so() {
         let (barred, mut access) = (Barred::default(), Access::default());
-        access.barred.insert(PeerName::worker("x"), Entry { until: WallMs(10_000), by: String::new(), reason: String::new() });
+        access.barred.insert(PeerName::worker("x"), Entry { until: WallMs(11_000), by: String::new(), reason: String::new() });
         barred.publish(&access);
-        let refused = allowed("/roundtable.v1.Fleet/Report", Some(&peer(Worker, Standing::Member)), &barred);
-        assert!(refused.is_err_and(|why| why.contains("worker x was revoked")));
+        let denied = |method: &str, barred: &Barred| allowed(method, Some(&peer(Worker, Standing::Member)), barred).unwrap_err();
+        let (code, why) = denied("/roundtable.v1.Fleet/Report", &barred);
+        assert!(code == ErrorCode::NotAuthorised && why.contains("was lent"), "{why}");
+        assert_eq!(denied(RENEW, &barred).0, ErrorCode::Stale, "it may come in anew");
+        access.barred.insert(PeerName::worker("x"), Entry { until: WallMs(11_000), by: "ada".into(), reason: String::new() });
+        barred.publish(&access);
+        let (code, why) = denied(RENEW, &barred);
+        assert!(code == ErrorCode::NotAuthorised && why.contains("worker x was revoked"), "{why}");
     }
 }

@@ -189,6 +189,7 @@ fn join_options(
     JoinOptions {
         coordinator: coordinator.map(str::to_owned),
         data_dir: data_dir.to_owned(),
+        entry: None,
         workspace: None,
         name,
         labels: BTreeMap::new(),

@@ -2416,6 +2416,9 @@ pub struct JoinRequest {
     /// The caller's clock, milliseconds since the Unix epoch: clocks that are far apart are named before they do harm.
     #[prost(uint64, tag = "6")]
     pub now_ms: u64,
+    /// A worker joins; otherwise a person logs in. A token for the other kind is refused, and not spent.
+    #[prost(bool, tag = "7")]
+    pub worker: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JoinReply {

@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use crate::config::{Config, ConfigError, Environment, Sources, user_file};
 
 /// Flags of all commands have no command in their variables' names.
-const GLOBAL: &[&str] = &["coordinator", "data-dir", "config", "log-format"];
+const GLOBAL: &[&str] = &["coordinator", "data-dir", "config", "log-format", "token"];
 
 /// A parsed command line with what environment and files add.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ mod acts;
 mod again;
 mod daemons;
 mod deciding;
+mod enrolling;
 mod importing;
 mod intake;
 mod joining;

@@ -39,7 +39,9 @@ pub(super) fn apply(access: &mut Access, at: WallMs, fact: &Fact) -> bool {
         }
         Fact::PeerRevoked { peer, by, reason } => {
             access.peers.remove(peer);
-            access.barred.insert(peer.clone(), Barred { until: at, by: by.clone(), reason: reason.clone() });
+            // Later than the one before in any case: certificates count seconds, and what came in between must be refused too.
+            let until = access.barred_until(peer).map_or(at, |before| at.max(WallMs(before.0 + 1_000)));
+            access.barred.insert(peer.clone(), Barred { until, by: by.clone(), reason: reason.clone() });
         }
         _ => return false,
     }

@@ -87,7 +87,7 @@ pub struct Peer {
 /// A name whose earlier certificates are refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Barred {
-    /// Those that begin at this time or before it.
+    /// Those that begin in a second before this one.
     pub until: WallMs,
     /// Who did it; empty if nobody in person.
     pub by: String,
@@ -126,7 +126,7 @@ impl Access {
         self.peers.get(&PeerName::worker(id.as_str()))
     }
 
-    /// Certificates of that name that begin at this time or before it are refused.
+    /// Certificates of that name that begin in a second before this one are refused.
     pub fn barred_until(&self, peer: &PeerName) -> Option<WallMs> {
         self.barred.get(peer).map(|barred| barred.until)
     }

@@ -186,9 +186,12 @@ fn a_revoked_worker_loses_what_it_holds_and_its_name_is_free_again() {
     assert!(matches!(revoke(&mut table, "w"), Ok(Reply::Done { unchanged: true, .. })));
     assert!(matches!(revoke(&mut table, "nobody"), Err(Rejection { code: ErrorCode::NotFound, .. })));
     refused(wants_in(&mut table, "digest", "one", "w"), "revoked");
-    table.pass(1_000);
     joined(wants_in(&mut table, "digest", "two", "w"));
-    assert!(table.core.state.access.barred_until(&peer).is_some(), "its older certificates stay refused");
+    assert_eq!(table.core.state.access.barred_until(&peer), Some(table.now.wall), "its older certificates stay refused");
+    revoke(&mut table, "w").unwrap();
+    let later = WallMs(table.now.wall.0 + 1_000);
+    assert_eq!(table.core.state.access.barred_until(&peer), Some(later), "also what it was given in this very second");
+    table.join("w", &[("codex", 1)]);
     table.now.wall.0 += BARRED_KEPT_MS + 1;
     revoke(&mut table, "w").unwrap();
     assert_eq!(table.core.state.access.barred.len(), 1);

@@ -197,7 +197,8 @@ impl Ca {
         self.finish(&params, &key, key.serialize_pem())
     }
 
-    /// Certifies a key. The names are ours to give. The certificate begins after `after`, if one is named: earlier ones of that name are refused.
+    /// Certifies a key. The names are ours to give. The certificate does not begin before the second of `after`, if one is named:
+    /// earlier ones of that name are refused.
     pub fn sign(
         &self,
         request: &CheckedRequest,
@@ -208,7 +209,7 @@ impl Ca {
     ) -> Result<String, IdentityError> {
         let mut params = self.params(role, id, now, Lifetime::of(role))?;
         if let Some(after) = after {
-            let first = instant(WallMs((after.0 / 1000 + 1) * 1000))?;
+            let first = instant(WallMs(after.0 / 1000 * 1000))?;
             params.not_before = params.not_before.max(first);
         }
         Ok(params.signed_by(&request.key, &self.issuer).map_err(crypto)?.pem())

@@ -117,12 +117,14 @@ fn process_start(pid: u32) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
-fn write_private(path: &Path, value: &impl Serialize) -> Result<(), IdentityError> {
+/// Writes a file for its owner alone, whole or not at all.
+pub fn write_private(path: &Path, value: &impl Serialize) -> Result<(), IdentityError> {
     let text = serde_json::to_vec_pretty(value).map_err(|error| bad(path, error))?;
     fsx::write_atomic(path, &text, fsx::PRIVATE).map_err(IdentityError::io(path))
 }
 
-fn read_private<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, IdentityError> {
+/// Reads such a file; `None` if there is none. One that others may read is refused.
+pub fn read_private<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, IdentityError> {
     let Some(bytes) = fsx::read_bounded(path, FILE_BYTES_MAX).map_err(IdentityError::io(path))? else { return Ok(None) };
     let found = std::fs::metadata(path).map_err(IdentityError::io(path))?;
     if found.mode() & 0o077 != 0 || found.uid() != rustix::process::geteuid().as_raw() {

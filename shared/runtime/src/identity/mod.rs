@@ -13,7 +13,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub use ca::{Ca, CheckedRequest, Csr, Lifetime, RENEWABLE_FOR, SERVER_NAME, new_csr};
-pub use files::{ClientFile, Credentials};
+pub use files::{ClientFile, Credentials, read_private, write_private};
 pub use token::{JoinToken, Pin, digest_of_secret};
 
 /// What a peer may do; the third path segment of its name.

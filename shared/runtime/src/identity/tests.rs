@@ -61,7 +61,7 @@ fn of_a_request_only_the_key_counts() {
     assert_eq!((identity.not_before_s, identity.not_after_s), (1_800_000_000 - 300, 1_800_000_000 + 86_400));
     assert_eq!(Csr::of_key(&csr.key_pem).unwrap().fingerprint, request.fingerprint());
     assert_ne!(new_csr().unwrap().fingerprint, request.fingerprint());
-    let later = ca.sign(&request, PeerRole::Operator, "ada", NOW, Some(WallMs(NOW.0 - 1))).unwrap();
+    let later = ca.sign(&request, PeerRole::Operator, "ada", NOW, Some(WallMs(NOW.0 + 999))).unwrap();
     let later = identity_of(&later);
     assert_eq!((later.role, later.not_before_s, later.not_after_s), (PeerRole::Operator, 1_800_000_000, 1_800_000_000 + 43_200));
     let key = rcgen::KeyPair::from_pem(&csr.key_pem).unwrap();

@@ -4,7 +4,7 @@ use roundtable_shared::time::WallMs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::{Credentials, IdentityError, PeerIdentity, RENEWABLE_FOR, peer_identity};
+use super::{Credentials, IdentityError, PeerIdentity, Pin, RENEWABLE_FOR, peer_identity};
 
 impl Credentials {
     /// Whether half of their time is over (or all of it): then they are made anew, so that one failed renewal does not lock anybody out.
@@ -27,6 +27,13 @@ impl Credentials {
     /// Whom they name.
     pub fn peer(&self) -> Result<PeerIdentity, IdentityError> {
         peer_identity(&self.certificate()?)
+    }
+
+    /// The authorities they believe in.
+    pub fn authorities(&self) -> Result<Vec<Pin>, IdentityError> {
+        let bad = |_| IdentityError::BadCertificate { why: "its authority is no PEM".to_owned() };
+        let all: Vec<_> = CertificateDer::pem_slice_iter(self.ca_pem.as_bytes()).collect::<Result<_, _>>().map_err(bad)?;
+        all.iter().map(Pin::of_certificate).collect()
     }
 
     fn certificate(&self) -> Result<CertificateDer<'static>, IdentityError> {
