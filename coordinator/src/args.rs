@@ -82,6 +82,15 @@ Examples:
 Its connections are cut within a second, what it holds is given to others, and
 its certificates are refused.";
 
+const ROOT_EXAMPLES: &str = "\
+Examples:
+  coordinator root show                           the digest tokens and --pin name
+  coordinator root next                           make the next one known
+  coordinator root switch                         a day later: let it sign
+  coordinator root drop                           a month later: forget the former
+
+Whoever has renewed in between notices nothing; nothing is started again.";
+
 /// Log formats.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -106,6 +115,9 @@ pub enum Command {
     /// Refuse a worker or a person from now on
     #[command(after_help = REVOKE_EXAMPLES)]
     Revoke(RevokeArgs),
+    /// Change the root that all certificates come from
+    #[command(after_help = ROOT_EXAMPLES)]
+    Root(RootArgs),
     /// Check the integrity of a data directory
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
@@ -226,6 +238,38 @@ pub struct RevokeArgs {
     /// One JSON value
     #[arg(long)]
     pub json: bool,
+}
+
+/// `coordinator root`.
+#[derive(Args, Debug, Clone)]
+#[command(disable_help_subcommand = true)]
+pub struct RootArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: RootCommand,
+    /// The data directory [default: that of `serve`]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// One JSON value
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// Its commands.
+#[derive(Subcommand, Debug, Clone)]
+pub enum RootCommand {
+    /// Show the digest of the root that signs, and of the next
+    Show,
+    /// Make the next root; it is handed out with each certificate
+    Next,
+    /// Let the next root sign
+    Switch {
+        /// Also within a day of `next`: whoever has not renewed has to join anew
+        #[arg(long)]
+        early: bool,
+    },
+    /// Believe in the former root no more
+    Drop,
 }
 
 fn parse_role(text: &str) -> Result<AccessRole, String> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
-use roundtable_coordinator::args::{Cli, Command, ServeArgs, TokenCommand, VerifyArgs, WorkerCommand};
+use roundtable_coordinator::args::{Cli, Command, RootCommand, ServeArgs, TokenCommand, VerifyArgs, WorkerCommand};
 use roundtable_coordinator::enrol::{self, EnrolError};
 use roundtable_coordinator::serve::{self, ServeError, ServeOptions};
 use roundtable_coordinator::tokens;
@@ -15,7 +15,7 @@ use roundtable_runtime::{config, flags, shutdown, telemetry, terminal};
 use roundtable_shared::AccessRole;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::text;
-use roundtable_shared::view::AccessRequest;
+use roundtable_shared::view::{AccessRequest, RootAct};
 
 /// Exit codes of `coordinator` (0 is success).
 mod exit {
@@ -65,6 +65,10 @@ fn main() -> ExitCode {
         Command::Revoke(args) => {
             let request = AccessRequest::Revoke { id: args.id };
             runtime.block_on(manage(request, "coordinator revoke", args.data_dir, config.data_dir, args.json))
+        }
+        Command::Root(args) => {
+            let request = AccessRequest::Root { act: root_act(args.command) };
+            runtime.block_on(manage(request, "coordinator root", args.data_dir, config.data_dir, args.json))
         }
         Command::Verify(args) => runtime.block_on(verify(args, config.data_dir)),
     };
@@ -167,6 +171,15 @@ fn token_request(command: TokenCommand) -> AccessRequest {
         },
         TokenCommand::List => AccessRequest::Tokens,
         TokenCommand::Revoke { id } => AccessRequest::RevokeToken { id },
+    }
+}
+
+fn root_act(command: RootCommand) -> RootAct {
+    match command {
+        RootCommand::Show => RootAct::Show,
+        RootCommand::Next => RootAct::Next,
+        RootCommand::Switch { early } => RootAct::Switch { early },
+        RootCommand::Drop => RootAct::Drop,
     }
 }
 

@@ -64,9 +64,12 @@ impl Renewal {
 
     /// Renews each whenever it is due, until the coordinator stops.
     pub(crate) async fn keep(mut self, address: SocketAddr, mut stop: watch::Receiver<bool>) {
+        let mut roots = self.ca.changes();
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
+                // It lives as long as this does.
+                _ = roots.changed() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             match self.renew_if_due(address) {
@@ -79,14 +82,15 @@ impl Renewal {
 
     fn renew_if_due(&mut self, address: SocketAddr) -> Result<bool, RenewalError> {
         let now = self.clock.wall();
+        let roots = self.ca.bundle_pem();
         let is_client_due = match &self.given {
-            Some(given) => given.is_past_half(now)?,
+            Some(given) => given.is_past_half(now)? || given.ca_pem != roots,
             None => true,
         };
         if is_client_due {
             self.write_client_file(address)?;
         }
-        let is_own_due = self.shown.is_past_half(now)?;
+        let is_own_due = self.shown.is_past_half(now)? || self.shown.ca_pem != roots;
         if is_own_due {
             let shown = self.ca.mint_coordinator("coordinator", &self.names, now)?;
             self.tls.renew(&shown)?;
@@ -100,6 +104,7 @@ impl Renewal {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use roundtable_runtime::clock::ManualClock;
+    use roundtable_runtime::identity::RootStep;
     use roundtable_shared::time::WallMs;
 
     use super::*;
@@ -126,5 +131,9 @@ mod tests {
         assert!(renewal.shown != shown && later.credentials != file.credentials);
         assert_eq!((later.address, later.pid, later.credentials.ca_pem), (file.address, file.pid, file.credentials.ca_pem));
         assert!(!renewal.renew_if_due(address).unwrap(), "it is fresh again");
+        renewal.ca.step(RootStep::Next, clock.wall()).unwrap();
+        assert!(renewal.renew_if_due(address).unwrap(), "there is another root to believe in");
+        let bundle = renewal.ca.bundle_pem();
+        assert_eq!((&renewal.shown.ca_pem, &ClientFile::read(home.path()).unwrap().unwrap().credentials.ca_pem), (&bundle, &bundle));
     }
 }

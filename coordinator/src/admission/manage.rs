@@ -1,16 +1,18 @@
 //! Acts of those who decide who may come in: tokens, admitted keys, revocations. Secrets are drawn here and told to whoever asked, once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use roundtable_core::command::{AccessCommand, Command, NewToken};
 use roundtable_core::state::{Admits, Token};
 use roundtable_core::{Core, Rejection, Reply};
-use roundtable_runtime::identity::{JoinToken, Pin, check_id, digest_of_secret};
+use roundtable_runtime::identity::{JoinToken, Pin, RootStep, check_id, digest_of_secret};
 use roundtable_shared::time::WallMs;
-use roundtable_shared::view::{AccessReply, AccessRequest, CreatedToken, TokenView};
+use roundtable_shared::view::{AccessReply, AccessRequest, CreatedToken, RootAct, TokenView};
 use roundtable_shared::{AccessRole, TokenId};
 
 use super::{AdmissionError, Admissions};
+use crate::driver::HandleError;
 
 /// What is made known of a token beside itself.
 struct Terms {
@@ -46,12 +48,13 @@ impl Admissions {
                 };
                 self.act(AccessCommand::RevokePeer { role, id, by }).await
             }
+            AccessRequest::Root { act } => self.root(act).await,
         }
     }
 
     async fn create_token(&self, terms: Terms, by: String) -> Result<CreatedToken, AdmissionError> {
         let Terms { role, ttl_ms, uses, labels, ephemeral } = terms;
-        let drawn = JoinToken::draw(vec![self.ca.pin()?])?;
+        let drawn = JoinToken::draw(self.ca.pins()?)?;
         let expires_at = WallMs(self.clock.wall().0.saturating_add(ttl_ms));
         let token = NewToken {
             id: TokenId::new(drawn.id.as_str()),
@@ -103,6 +106,36 @@ impl Admissions {
         let text =
             format!("the key is admitted, as {id}; on the worker's host:\n  worker join {url} --pin {} --backend codex", self.ca.pin()?);
         Ok(AccessReply::Done { text, unchanged: false })
+    }
+
+    async fn root(&self, act: RootAct) -> Result<AccessReply, AdmissionError> {
+        let step = match act {
+            RootAct::Show => None,
+            RootAct::Next => Some(RootStep::Next),
+            RootAct::Switch { early } => Some(RootStep::Switch { early }),
+            RootAct::Drop => Some(RootStep::Drop),
+        };
+        let mut is_new = false;
+        if let Some(step) = step {
+            let (ca, now) = (Arc::clone(&self.ca), self.clock.wall());
+            let taken = tokio::task::spawn_blocking(move || ca.step(step, now)).await;
+            is_new = taken.map_err(|_| HandleError::Stopped)??;
+        }
+        let now = match act {
+            RootAct::Show => String::new(),
+            _ if !is_new => "nothing changed\n".to_owned(),
+            RootAct::Next => {
+                "the next root is made known with every certificate from now on; in a day: coordinator root switch\n".to_owned()
+            }
+            RootAct::Switch { .. } => "the next root signs from now on; in a month: coordinator root drop\n".to_owned(),
+            RootAct::Drop => "the former root is believed in no more\n".to_owned(),
+        };
+        let pins = self.ca.pins()?;
+        let mut text = format!("{now}signs: {}", self.ca.pin()?);
+        if let Some(next) = pins.get(1) {
+            text.push_str(&format!("\nnext:  {next}"));
+        }
+        Ok(AccessReply::Done { text, unchanged: step.is_some() && !is_new })
     }
 
     async fn act(&self, command: AccessCommand) -> Result<AccessReply, AdmissionError> {

@@ -65,6 +65,7 @@ impl AdmissionError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Identity(IdentityError::BadRequest { .. } | IdentityError::BadId { .. }) => ErrorCode::InvalidInput,
+            Self::Identity(IdentityError::Rotation { .. }) => ErrorCode::Conflict,
             Self::Identity(_) => ErrorCode::Internal,
             Self::Driver(error) => error.code(),
             Self::Refused(rejection) => rejection.code,
@@ -141,7 +142,7 @@ impl Admissions {
     }
 
     fn given(&self, peer: PeerName, certificate_pem: String) -> Given {
-        Given { certificate_pem, ca_pem: self.ca.certificate_pem().to_owned(), peer }
+        Given { certificate_pem, ca_pem: self.ca.bundle_pem(), peer }
     }
 }
 

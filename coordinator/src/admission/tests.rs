@@ -7,7 +7,7 @@ use std::time::Duration;
 use roundtable_runtime::clock::ManualClock;
 use roundtable_runtime::identity::{Credentials, Csr, JoinToken, new_csr};
 use roundtable_shared::time::WallMs;
-use roundtable_shared::view::{AccessReply, AccessRequest, CreatedToken};
+use roundtable_shared::view::{AccessReply, AccessRequest, CreatedToken, RootAct};
 use roundtable_store::{MemoryDisk, MemoryLog};
 use tokio::sync::{mpsc, watch};
 
@@ -217,6 +217,25 @@ async fn a_key_is_admitted_by_its_fingerprint() {
     let Ok(AccessReply::Done { text, .. }) = rig.desk.manage(add(&csr.fingerprint), "ada".to_owned()).await else { panic!("done") };
     assert!(text.contains("--pin ") && text.contains("https://host.example:7420"), "{text}");
     assert_eq!(rig.desk.join(wish(), [10, 0, 0, 1].into()).await.unwrap().peer, PeerName::worker("ci"));
+}
+
+#[tokio::test]
+async fn a_next_root_goes_out_with_every_certificate_and_token_before_it_signs() {
+    let rig = Rig::new().await;
+    let csr = new_csr().unwrap();
+    let first = rig.join(&rig.token(1).await.token, &csr, "w").await.unwrap();
+    let act = |act| rig.desk.manage(AccessRequest::Root { act }, "ada".to_owned());
+    assert_eq!(act(RootAct::Switch { early: false }).await.unwrap_err().code(), ErrorCode::Conflict);
+    act(RootAct::Next).await.unwrap();
+    assert!(matches!(act(RootAct::Next).await, Ok(AccessReply::Done { unchanged: true, .. })));
+    assert_eq!(JoinToken::parse(&rig.token(1).await.token).unwrap().pins.len(), 2);
+    let renewed = rig.desk.renew(&identity(&first, &csr), &csr.request_pem).unwrap();
+    assert!(renewed.ca_pem.starts_with(&first.ca_pem) && renewed.ca_pem.len() > first.ca_pem.len());
+    assert_eq!(act(RootAct::Switch { early: false }).await.unwrap_err().code(), ErrorCode::Conflict, "not everybody knows it");
+    rig.clock.advance(24 * 3_600_000);
+    act(RootAct::Switch { early: false }).await.unwrap();
+    assert_eq!(rig.desk.ca.pin().unwrap(), JoinToken::parse(&rig.token(1).await.token).unwrap().pins[0]);
+    act(RootAct::Drop).await.unwrap();
 }
 
 #[tokio::test]

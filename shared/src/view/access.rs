@@ -49,6 +49,29 @@ pub enum AccessRequest {
         /// Its id, or role and id: `worker/ID`.
         id: String,
     },
+    /// The roots of the cluster.
+    Root {
+        /// What becomes of them.
+        act: RootAct,
+    },
+}
+
+/// What becomes of the roots. A rotation is `next`, a day of patience, `switch`, a month of patience, `drop`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RootAct {
+    /// Nothing: their digests are told.
+    Show,
+    /// Make the next one and make it known.
+    Next,
+    /// Let the next one sign.
+    Switch {
+        /// Also before everybody can know it.
+        #[serde(default)]
+        early: bool,
+    },
+    /// Believe in the former one no more.
+    Drop,
 }
 
 /// What is answered.

@@ -51,7 +51,7 @@ impl Service for Desk {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).joins.push(request.clone());
         let id = format!("{}-given", request.name);
         let certificate_pem = self.certificate(&request.csr_pem, &id)?;
-        Ok(Response::new(v1::JoinReply { certificate_pem, ca_pem: self.ca.certificate_pem().to_owned(), id, role: "worker".to_owned() }))
+        Ok(Response::new(v1::JoinReply { certificate_pem, ca_pem: self.ca.certificate_pem(), id, role: "worker".to_owned() }))
     }
 
     async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::RenewReply>, Status> {
@@ -59,7 +59,7 @@ impl Service for Desk {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).renewals += 1;
         let certificate_pem = self.certificate(&request.into_inner().csr_pem, &info.identity.unwrap().id)?;
         let now_ms = SystemClock.wall().0;
-        Ok(Response::new(v1::RenewReply { certificate_pem, ca_pem: self.ca.certificate_pem().to_owned(), now_ms }))
+        Ok(Response::new(v1::RenewReply { certificate_pem, ca_pem: self.ca.certificate_pem(), now_ms }))
     }
 
     async fn manage(&self, _request: Request<v1::ManageRequest>) -> Result<Response<v1::ManageReply>, Status> {

@@ -9,6 +9,7 @@ pub const COMMANDS: &[(&str, &[&str])] = &[
     ("token", &["json"]),
     ("worker", &["json"]),
     ("revoke", &["json"]),
+    ("root", &["json"]),
     ("join", &["backend", "backend-path", "token", "token-file", "pin", "name", "label", "workspace", "once", "max-idle"]),
     // Of `worker` and of `orchctl`.
     ("doctor", &["backend", "backend-path", "offline", "json"]),

@@ -2,17 +2,20 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKey, PublicKeyData, SanType, SerialNumber,
 };
 use roundtable_shared::time::WallMs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use time::{Duration, OffsetDateTime};
+use tokio::sync::watch;
 
+use super::roots::{self, RootStep, Roots};
 use super::token::{random_hex, sha256_hex};
 use super::{Credentials, IdentityError, PeerRole, Pin, check_id, uri_of};
 use crate::fsx;
@@ -56,9 +59,11 @@ const REQUEST_BYTES_MAX: usize = 16 << 10;
 
 /// The authority of a cluster, with its key.
 pub struct Ca {
+    dir: PathBuf,
     cluster: String,
-    certificate_pem: String,
-    issuer: Issuer<'static, KeyPair>,
+    /// Replaced by the steps of a rotation.
+    roots: RwLock<Arc<Roots>>,
+    changed: watch::Sender<()>,
 }
 
 impl std::fmt::Debug for Ca {
@@ -123,10 +128,9 @@ impl Ca {
         let [cluster, certificate, key] = files(dir);
         // The key is written last: with it, all is there.
         if !key.try_exists().map_err(IdentityError::io(&key))? {
-            let made = Self::create(now)?;
-            for (path, text) in
-                [(&cluster, &made.cluster), (&certificate, &made.certificate_pem), (&key, &made.issuer.key().serialize_pem())]
-            {
+            let id = random_hex::<8>()?;
+            let (certificate_pem, key_pair) = new_root(&id, now)?;
+            for (path, text) in [(&cluster, &id), (&certificate, &certificate_pem), (&key, &key_pair.serialize_pem())] {
                 fsx::write_atomic(path, text.as_bytes(), fsx::PRIVATE).map_err(IdentityError::io(path))?;
             }
         }
@@ -135,27 +139,11 @@ impl Ca {
 
     /// Opens the authority in `dir`.
     pub fn open(dir: &Path) -> Result<Self, IdentityError> {
-        let [cluster, certificate, key] = files(dir);
-        let key_pair = KeyPair::from_pem(&read(&key)?).map_err(|error| bad_file(&key, error))?;
-        let certificate_pem = read(&certificate)?;
-        let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key_pair).map_err(|error| bad_file(&certificate, error))?;
+        let [cluster, ..] = files(dir);
+        let roots = RwLock::new(Arc::new(Roots::open(dir)?));
         let cluster_id = read(&cluster)?.trim().to_owned();
         check_id(&cluster_id).map_err(|error| bad_file(&cluster, error))?;
-        Ok(Self { cluster: cluster_id, certificate_pem, issuer })
-    }
-
-    fn create(now: WallMs) -> Result<Self, IdentityError> {
-        let cluster = random_hex::<8>()?;
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, format!("roundtable {cluster}"));
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        set_validity(&mut params, now, Lifetime::CA)?;
-        params.serial_number = Some(random_serial()?);
-        let key = new_key()?;
-        let certificate_pem = params.self_signed(&key).map_err(crypto)?.pem();
-        Ok(Self { cluster, certificate_pem, issuer: Issuer::new(params, key) })
+        Ok(Self { dir: dir.to_owned(), cluster: cluster_id, roots, changed: watch::channel(()).0 })
     }
 
     /// The cluster's id.
@@ -163,15 +151,45 @@ impl Ca {
         &self.cluster
     }
 
-    /// The authority's certificate, PEM: what clients are pinned to.
-    pub fn certificate_pem(&self) -> &str {
-        &self.certificate_pem
+    /// The certificate of the root that signs, PEM.
+    pub fn certificate_pem(&self) -> String {
+        self.roots().certificate_pem.clone()
     }
 
-    /// SHA-256 of the authority's public key, for whoever joins by a token.
+    /// The certificates of all roots that are believed in, PEM.
+    pub fn bundle_pem(&self) -> String {
+        self.roots().bundle_pem()
+    }
+
+    /// SHA-256 of the public key of the root that signs.
     pub fn pin(&self) -> Result<Pin, IdentityError> {
-        let der = CertificateDer::from_pem_slice(self.certificate_pem.as_bytes()).map_err(crypto)?;
+        let der = CertificateDer::from_pem_slice(self.certificate_pem().as_bytes()).map_err(crypto)?;
         Pin::of_certificate(&der)
+    }
+
+    /// Those of all that sign, now or next, for whoever joins by a token.
+    pub fn pins(&self) -> Result<Vec<Pin>, IdentityError> {
+        self.roots().pins()
+    }
+
+    /// Takes a step of a rotation, durably; false if it was taken before. What was given out stays good; what is given from now on is by the new roots.
+    pub fn step(&self, step: RootStep, now: WallMs) -> Result<bool, IdentityError> {
+        // Held over the whole step: one after the other.
+        let mut roots = self.roots.write().unwrap_or_else(PoisonError::into_inner);
+        let is_new = roots::step(&self.dir, &self.cluster, step, now)?;
+        *roots = Arc::new(Roots::open(&self.dir)?);
+        drop(roots);
+        self.changed.send_replace(());
+        Ok(is_new)
+    }
+
+    /// Changes with each step.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    fn roots(&self) -> Arc<Roots> {
+        Arc::clone(&self.roots.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Makes key and certificate of a coordinator. `names` are added for clients that insist on checking an address.
@@ -187,7 +205,7 @@ impl Ca {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let made = self.finish(&params, &key, key.serialize_pem())?;
         // With the authority behind it, so that who knows no more of it than its digest can tell whether this is the right one.
-        Ok(Credentials { certificate_pem: format!("{}{}", made.certificate_pem, self.certificate_pem), ..made })
+        Ok(Credentials { certificate_pem: format!("{}{}", made.certificate_pem, self.certificate_pem()), ..made })
     }
 
     /// Makes key and certificate of a person's client (or of a worker inside this process).
@@ -212,7 +230,7 @@ impl Ca {
             let first = instant(WallMs(after.0 / 1000 * 1000))?;
             params.not_before = params.not_before.max(first);
         }
-        Ok(params.signed_by(&request.key, &self.issuer).map_err(crypto)?.pem())
+        Ok(params.signed_by(&request.key, &self.roots().issuer).map_err(crypto)?.pem())
     }
 
     fn params(&self, role: PeerRole, id: &str, now: WallMs, lifetime: Lifetime) -> Result<CertificateParams, IdentityError> {
@@ -232,14 +250,28 @@ impl Ca {
     }
 
     fn finish(&self, params: &CertificateParams, key: &impl PublicKeyData, key_pem: String) -> Result<Credentials, IdentityError> {
-        let certificate_pem = params.signed_by(key, &self.issuer).map_err(crypto)?.pem();
-        Ok(Credentials { ca_pem: self.certificate_pem.clone(), certificate_pem, key_pem })
+        let roots = self.roots();
+        let certificate_pem = params.signed_by(key, &roots.issuer).map_err(crypto)?.pem();
+        Ok(Credentials { ca_pem: roots.bundle_pem(), certificate_pem, key_pem })
     }
 }
 
 /// Makes a key and a request to have it certified.
 pub fn new_csr() -> Result<Csr, IdentityError> {
     Csr::of(&new_key()?)
+}
+
+/// A root's certificate, PEM, and its key.
+pub(super) fn new_root(cluster: &str, now: WallMs) -> Result<(String, KeyPair), IdentityError> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, format!("roundtable {cluster}"));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    set_validity(&mut params, now, Lifetime::CA)?;
+    params.serial_number = Some(random_serial()?);
+    let key = new_key()?;
+    Ok((params.self_signed(&key).map_err(crypto)?.pem(), key))
 }
 
 fn new_key() -> Result<KeyPair, IdentityError> {
@@ -275,19 +307,19 @@ fn files(dir: &Path) -> [PathBuf; 3] {
     ["cluster", "ca.pem", "ca.key"].map(|name| dir.join(name))
 }
 
-fn read(path: &Path) -> Result<String, IdentityError> {
+pub(super) fn read(path: &Path) -> Result<String, IdentityError> {
     let bytes = fsx::read_bounded(path, FILE_BYTES_MAX).map_err(IdentityError::io(path))?;
     let bytes = bytes.ok_or_else(|| IdentityError::io(path)(std::io::ErrorKind::NotFound.into()))?;
     String::from_utf8(bytes).map_err(|error| bad_file(path, error))
 }
 
-fn bad_file(path: &Path, error: impl std::fmt::Display) -> IdentityError {
+pub(super) fn bad_file(path: &Path, error: impl std::fmt::Display) -> IdentityError {
     IdentityError::BadFile {
         path: path.to_owned(),
         why: format!("{error}; restore it from a backup, or remove the directory to begin a new cluster"),
     }
 }
 
-fn crypto(error: impl std::fmt::Display) -> IdentityError {
+pub(super) fn crypto(error: impl std::fmt::Display) -> IdentityError {
     IdentityError::Crypto(error.to_string())
 }

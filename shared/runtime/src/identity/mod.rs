@@ -3,17 +3,21 @@
 
 mod ca;
 mod files;
+mod roots;
 mod token;
 mod validity;
 
 use std::fmt;
 
+use roundtable_shared::time::WallMs;
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub use ca::{Ca, CheckedRequest, Csr, Lifetime, RENEWABLE_FOR, SERVER_NAME, new_csr};
 pub use files::{ClientFile, Credentials, read_private, write_private};
+pub use roots::RootStep;
 pub use token::{JoinToken, Pin, digest_of_secret};
 
 /// What a peer may do; the third path segment of its name.
@@ -110,6 +114,12 @@ pub enum IdentityError {
         /// Why.
         why: String,
     },
+    /// A step of a rotation that cannot be taken now.
+    #[error("the root is not changed: {why}")]
+    Rotation {
+        /// Why, and what to do.
+        why: String,
+    },
     /// An id that cannot be put into a name.
     #[error("{id:?} is no id of a peer: use 1 to 128 letters, digits, '-', '_' and '.'")]
     BadId {
@@ -138,6 +148,15 @@ pub fn check_id(id: &str) -> Result<(), IdentityError> {
 /// `spiffe://<cluster>/<role>/<id>`.
 pub(crate) fn uri_of(cluster: &str, role: PeerRole, id: &str) -> String {
     format!("spiffe://{cluster}/{role}/{id}")
+}
+
+/// When a root was made, by its certificate.
+fn root_made_at(pem: &str) -> Result<WallMs, IdentityError> {
+    let bad = |why: &str| IdentityError::BadCertificate { why: why.to_owned() };
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| bad("it is no PEM"))?;
+    let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| bad("it cannot be parsed"))?;
+    let begins_s = u64::try_from(parsed.validity().not_before.timestamp()).unwrap_or(0);
+    Ok(WallMs(begins_s.saturating_mul(1000)))
 }
 
 /// Reads the peer's identity from its certificate, which the caller has verified. Exactly one name of our form must be in it.

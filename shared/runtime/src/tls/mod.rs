@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -39,6 +40,7 @@ const ALPN: &[u8] = b"h2";
 pub struct ServerTls {
     config: Arc<ServerConfig>,
     current: Arc<Current>,
+    verifier: Arc<PeerVerifier>,
 }
 
 impl ServerTls {
@@ -50,18 +52,19 @@ impl ServerTls {
         let current = Arc::new(Current(RwLock::new(Arc::new(certified_key(credentials)?))));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(Arc::clone(&verifier) as Arc<dyn ClientCertVerifier>)
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![ALPN.to_vec()];
         // A resumed session would skip the look at the peer's certificate.
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(Self { config: Arc::new(config), current })
+        Ok(Self { config: Arc::new(config), current, verifier })
     }
 
-    /// Uses another certificate of the same authority from the next handshake on.
+    /// Uses another certificate, and believes in its roots, from the next handshake on.
     pub fn renew(&self, credentials: &Credentials) -> Result<(), TlsError> {
         let key = Arc::new(certified_key(credentials)?);
+        self.verifier.believe(roots(credentials)?)?;
         *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = key;
         Ok(())
     }

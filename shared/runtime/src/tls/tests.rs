@@ -12,7 +12,7 @@ use tonic::transport::server::Connected;
 
 use super::*;
 use crate::clock::{Clock, SystemClock};
-use crate::identity::{Ca, Lifetime, PeerRole};
+use crate::identity::{Ca, Lifetime, PeerRole, RootStep};
 
 struct Server {
     ca: Ca,
@@ -95,7 +95,7 @@ async fn certificates_of_others_expired_early_or_of_the_wrong_kind_do_not_get_in
     let other_dir = tempfile::tempdir().unwrap();
     let other = Ca::open_or_create(other_dir.path(), now).unwrap();
     let stranger = other.mint_client(PeerRole::Admin, "me", now, Lifetime::CLIENT).unwrap();
-    let smuggled = Credentials { ca_pem: server.ca.certificate_pem().to_owned(), ..stranger.clone() };
+    let smuggled = Credentials { ca_pem: server.ca.certificate_pem(), ..stranger.clone() };
     let day_ms = 86_400_000;
     let expired = server.credentials(PeerRole::Worker, WallMs(now.0 - 32 * day_ms));
     let early = server.credentials(PeerRole::Worker, WallMs(now.0 + 3_600_000));
@@ -232,6 +232,33 @@ async fn who_joins_looks_at_the_authority_before_it_speaks() {
     server.tls.renew(&early).unwrap();
     let refused = connect_pinned(&address, &[server.ca.pin().unwrap()]).await.unwrap_err().to_string();
     assert!(refused.contains("clock of this host") && refused.contains("more than 5 minutes"), "{refused}");
+}
+
+/// Roots overlap: whoever has renewed while the next one was made known goes on over the switch, and comes with a certificate of the former one.
+#[tokio::test]
+async fn a_fleet_goes_over_to_another_root() {
+    let server = serve(AcceptLimits::default(), everyone()).await;
+    let address = server.address.to_string();
+    let now = SystemClock.wall();
+    let remint = || server.tls.renew(&server.ca.mint_coordinator("c", &[], now).unwrap()).unwrap();
+    let unaware = server.credentials(PeerRole::Worker, now);
+    server.ca.step(RootStep::Next, now).unwrap();
+    remint();
+    let pins = server.ca.pins().unwrap();
+    let aware = server.credentials(PeerRole::Worker, now);
+    for credentials in [&unaware, &aware] {
+        probe(&address, credentials).await.unwrap();
+    }
+    server.ca.step(RootStep::Switch { early: true }, now).unwrap();
+    remint();
+    probe(&address, &aware).await.unwrap();
+    connect_pinned(&address, &pins).await.expect("a token made before the switch");
+    assert!(matches!(probe(&address, &unaware).await, Err(ConnectError::NotTrusted { .. })), "it does not know the new root");
+    let young = server.credentials(PeerRole::Worker, now);
+    server.ca.step(RootStep::Drop, now).unwrap();
+    remint();
+    assert!(matches!(probe(&address, &aware).await, Err(ConnectError::NotTrusted { .. })), "its certificate is of a root that is gone");
+    probe(&address, &young).await.unwrap();
 }
 
 #[tokio::test]

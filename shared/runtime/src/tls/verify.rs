@@ -1,7 +1,7 @@
 //! Whom each side believes: a coordinator the certificates of its authority, also for a while after their end and also nobody at all (what they may do then
 //! is decided elsewhere); a joiner the one authority whose digest it was given. Chains and signatures are checked by webpki.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
@@ -18,14 +18,31 @@ use crate::identity::{Pin, RENEWABLE_FOR, peer_identity};
 /// A coordinator's look at its peers.
 #[derive(Debug)]
 pub(super) struct PeerVerifier {
-    webpki: Arc<dyn ClientCertVerifier>,
+    /// Replaced when the roots change.
+    webpki: RwLock<Arc<dyn ClientCertVerifier>>,
+    provider: Arc<CryptoProvider>,
 }
 
 impl PeerVerifier {
     pub(super) fn new(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
-        let webpki = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).allow_unauthenticated().build();
-        Ok(Self { webpki: webpki.map_err(|error| TlsError::Credentials(error.to_string()))? })
+        Ok(Self { webpki: RwLock::new(believer(roots, provider)?), provider: Arc::clone(provider) })
     }
+
+    /// Believes in these roots from the next handshake on.
+    pub(super) fn believe(&self, roots: RootCertStore) -> Result<(), TlsError> {
+        let webpki = believer(roots, &self.provider)?;
+        *self.webpki.write().unwrap_or_else(PoisonError::into_inner) = webpki;
+        Ok(())
+    }
+
+    fn webpki(&self) -> Arc<dyn ClientCertVerifier> {
+        Arc::clone(&self.webpki.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn believer(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let webpki = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).allow_unauthenticated().build();
+    webpki.map_err(|error| TlsError::Credentials(error.to_string()))
 }
 
 impl ClientCertVerifier for PeerVerifier {
@@ -38,8 +55,9 @@ impl ClientCertVerifier for PeerVerifier {
         false
     }
 
+    /// None: a peer has one certificate, and shows that.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.webpki.root_hint_subjects()
+        &[]
     }
 
     fn verify_client_cert(
@@ -48,7 +66,8 @@ impl ClientCertVerifier for PeerVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let refused = match self.webpki.verify_client_cert(end_entity, intermediates, now) {
+        let webpki = self.webpki();
+        let refused = match webpki.verify_client_cert(end_entity, intermediates, now) {
             Err(error @ Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })) => error,
             verified => return verified,
         };
@@ -60,7 +79,7 @@ impl ClientCertVerifier for PeerVerifier {
         if now.as_secs() <= end || now.as_secs() > end.saturating_add(grace) {
             return Err(refused);
         }
-        self.webpki.verify_client_cert(end_entity, intermediates, UnixTime::since_unix_epoch(Duration::from_secs(end)))
+        webpki.verify_client_cert(end_entity, intermediates, UnixTime::since_unix_epoch(Duration::from_secs(end)))
     }
 
     fn verify_tls12_signature(
@@ -69,7 +88,7 @@ impl ClientCertVerifier for PeerVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki.verify_tls12_signature(message, certificate, signed)
+        self.webpki().verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -78,11 +97,11 @@ impl ClientCertVerifier for PeerVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki.verify_tls13_signature(message, certificate, signed)
+        self.webpki().verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
+        self.webpki().supported_verify_schemes()
     }
 }
 

@@ -1,0 +1,209 @@
+//! The roots of a cluster on disk: the one that signs, the next one while it is made known, the former one while certificates of it last. Each step of a
+//! rotation is whole or not done, whenever the process dies.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{Issuer, KeyPair};
+use roundtable_shared::time::WallMs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::ca::{bad_file, crypto, new_root, read};
+use super::{IdentityError, Pin, root_made_at};
+use crate::fsx;
+
+/// A next root is made known this long before it signs: every certificate has been renewed by then, and with it the roots its bearer believes in.
+const KNOWN_FOR_MS: u64 = 24 * 3_600_000;
+
+/// A step of a rotation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RootStep {
+    /// Make the next root: it is believed in and handed out, and signs nothing yet.
+    Next,
+    /// Let the next root sign; the former stays believed in.
+    Switch {
+        /// Also before everybody can know it.
+        early: bool,
+    },
+    /// Believe in the former root no more.
+    Drop,
+}
+
+/// The roots as they are now.
+pub(super) struct Roots {
+    pub(super) certificate_pem: String,
+    pub(super) issuer: Issuer<'static, KeyPair>,
+    next_pem: Option<String>,
+    former_pem: Option<String>,
+}
+
+impl Roots {
+    /// Reads them; a switch that was cut short is finished first.
+    pub(super) fn open(dir: &Path) -> Result<Self, IdentityError> {
+        let files = Files::of(dir);
+        if files.has_next()? && read(&files.certificate)? == read(&files.next)? {
+            files.finish_switch()?;
+        }
+        let key = KeyPair::from_pem(&read(&files.key)?).map_err(|error| bad_file(&files.key, error))?;
+        let certificate_pem = read(&files.certificate)?;
+        let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key).map_err(|error| bad_file(&files.certificate, error))?;
+        let next_pem = if files.has_next()? { Some(read(&files.next)?) } else { None };
+        let former_pem = if exists(&files.former)? { Some(read(&files.former)?) } else { None };
+        Ok(Self { certificate_pem, issuer, next_pem, former_pem })
+    }
+
+    /// All that are believed in, PEM, the one that signs first.
+    pub(super) fn bundle_pem(&self) -> String {
+        let all = [Some(&self.certificate_pem), self.next_pem.as_ref(), self.former_pem.as_ref()];
+        all.into_iter().flatten().map(String::as_str).collect()
+    }
+
+    /// Those that sign, now or next: what tokens name.
+    pub(super) fn pins(&self) -> Result<Vec<Pin>, IdentityError> {
+        let signing = [Some(&self.certificate_pem), self.next_pem.as_ref()];
+        signing.into_iter().flatten().map(|pem| pin_of(pem)).collect()
+    }
+}
+
+fn pin_of(pem: &str) -> Result<Pin, IdentityError> {
+    Pin::of_certificate(&CertificateDer::from_pem_slice(pem.as_bytes()).map_err(crypto)?)
+}
+
+/// Takes a step; false if it was taken before.
+pub(super) fn step(dir: &Path, cluster: &str, step: RootStep, now: WallMs) -> Result<bool, IdentityError> {
+    let files = Files::of(dir);
+    match step {
+        RootStep::Next => {
+            if files.has_next()? {
+                return Ok(false);
+            }
+            let (certificate, key) = new_root(cluster, now)?;
+            write(&files.next, &certificate)?;
+            // Written last: with it, all is there.
+            write(&files.next_key, &key.serialize_pem())?;
+            Ok(true)
+        }
+        RootStep::Switch { early } => files.switch(early, now).map(|()| true),
+        RootStep::Drop => {
+            if !exists(&files.former)? {
+                return Ok(false);
+            }
+            remove(&files.former)?;
+            Ok(true)
+        }
+    }
+}
+
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    next: PathBuf,
+    next_key: PathBuf,
+    former: PathBuf,
+}
+
+impl Files {
+    fn of(dir: &Path) -> Self {
+        let [certificate, key, next, next_key, former] =
+            ["ca.pem", "ca.key", "next.pem", "next.key", "former.pem"].map(|name| dir.join(name));
+        Self { certificate, key, next, next_key, former }
+    }
+
+    fn has_next(&self) -> Result<bool, IdentityError> {
+        exists(&self.next_key)
+    }
+
+    fn switch(&self, early: bool, now: WallMs) -> Result<(), IdentityError> {
+        let refused = |why: String| Err(IdentityError::Rotation { why });
+        if !self.has_next()? {
+            return refused("there is no next root; `coordinator root next` makes one".to_owned());
+        }
+        if exists(&self.former)? {
+            return refused("the root before the present one is still believed in; `coordinator root drop` ends that first".to_owned());
+        }
+        let next = read(&self.next)?;
+        let known_from = WallMs(root_made_at(&next)?.0 + KNOWN_FOR_MS);
+        if now < known_from && !early {
+            return refused(format!(
+                "not every certificate has been renewed since the next root was made, and who has not does not know it; wait until {}, or lose those with --early",
+                known_from.rfc3339()
+            ));
+        }
+        write(&self.former, &read(&self.certificate)?)?;
+        // From here on it is finished by whoever opens the directory.
+        write(&self.certificate, &next)?;
+        self.finish_switch()
+    }
+
+    fn finish_switch(&self) -> Result<(), IdentityError> {
+        write(&self.key, &read(&self.next_key)?)?;
+        remove(&self.next_key)?;
+        remove(&self.next)
+    }
+}
+
+fn exists(path: &Path) -> Result<bool, IdentityError> {
+    path.try_exists().map_err(IdentityError::io(path))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), IdentityError> {
+    fsx::write_atomic(path, text.as_bytes(), fsx::PRIVATE).map_err(IdentityError::io(path))
+}
+
+fn remove(path: &Path) -> Result<(), IdentityError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(IdentityError::io(path)(error)),
+        _ => path.parent().map_or(Ok(()), |dir| fsx::sync_dir(dir).map_err(IdentityError::io(dir))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::{Ca, CheckedRequest, Lifetime, PeerRole, new_csr};
+    use super::*;
+
+    const NOW: WallMs = WallMs(1_800_000_000_000);
+    const LATER: WallMs = WallMs(NOW.0 + KNOWN_FOR_MS);
+
+    fn count(pem: &str) -> usize {
+        pem.matches("BEGIN CERTIFICATE").count()
+    }
+
+    #[test]
+    fn a_root_is_made_known_before_it_signs_and_believed_in_after() {
+        let home = tempfile::tempdir().unwrap();
+        let ca = Ca::open_or_create(home.path(), NOW).unwrap();
+        let first = ca.certificate_pem();
+        assert!(matches!(ca.step(RootStep::Switch { early: true }, NOW), Err(IdentityError::Rotation { .. })), "there is no next");
+        assert!(ca.step(RootStep::Next, NOW).unwrap() && !ca.step(RootStep::Next, NOW).unwrap());
+        let client = ca.mint_client(PeerRole::Admin, "me", NOW, Lifetime::CLIENT).unwrap();
+        assert_eq!((ca.certificate_pem() == first, count(&client.ca_pem), ca.pins().unwrap().len()), (true, 2, 2));
+        let early = ca.step(RootStep::Switch { early: false }, WallMs(LATER.0 - 600_000)).unwrap_err().to_string();
+        assert!(early.contains("wait until"), "{early}");
+        ca.step(RootStep::Switch { early: false }, LATER).unwrap();
+        assert!(ca.certificate_pem() != first && ca.pins().unwrap() == [ca.pin().unwrap()]);
+        assert!(ca.bundle_pem().contains(&first) && count(&ca.bundle_pem()) == 2);
+        // The same after a restart, with a key that fits its certificate.
+        let again = Ca::open_or_create(home.path(), LATER).unwrap();
+        assert_eq!((again.bundle_pem(), again.cluster().to_owned()), (ca.bundle_pem(), ca.cluster().to_owned()));
+        let request = CheckedRequest::read(&new_csr().unwrap().request_pem).unwrap();
+        again.sign(&request, PeerRole::Worker, "w", LATER, None).unwrap();
+        assert!(ca.step(RootStep::Drop, LATER).unwrap() && !ca.step(RootStep::Drop, LATER).unwrap());
+        assert_eq!(count(&ca.bundle_pem()), 1);
+    }
+
+    #[test]
+    fn a_switch_that_was_cut_short_is_finished() {
+        let home = tempfile::tempdir().unwrap();
+        let ca = Ca::open_or_create(home.path(), NOW).unwrap();
+        ca.step(RootStep::Next, NOW).unwrap();
+        let file = |name: &str| home.path().join(name);
+        let (next, key) = (std::fs::read(file("next.pem")).unwrap(), std::fs::read(file("next.key")).unwrap());
+        std::fs::copy(file("ca.pem"), file("former.pem")).unwrap();
+        std::fs::write(file("ca.pem"), &next).unwrap();
+        let again = Ca::open_or_create(home.path(), NOW).unwrap();
+        assert_eq!((again.certificate_pem().into_bytes(), std::fs::read(file("ca.key")).unwrap()), (next, key));
+        assert!(!file("next.key").exists() && count(&again.bundle_pem()) == 2);
+    }
+}
