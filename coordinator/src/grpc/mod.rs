@@ -37,6 +37,9 @@ use crate::driver::HandleError;
 use crate::parts::Parts;
 use crate::repository::{PackStream, RepositoryError};
 
+/// Largest request at the door: whoever sends it has not come in yet.
+const ADMISSION_REQUEST_BYTES_MAX: usize = 64 << 10;
+
 /// Pieces of a body going out.
 pub(crate) type ChunkStream = Pin<Box<dyn Stream<Item = Result<v1::Chunk, Status>> + Send>>;
 
@@ -64,7 +67,7 @@ pub(crate) fn services(parts: &Parts) -> Services {
     let control = ControlService { parts: parts.clone() };
     let admission = AdmissionService { desk: parts.admissions.clone(), clock: Arc::clone(&parts.clock) };
     let admission = AdmissionServer::new(admission)
-        .max_decoding_message_size(CONTROL_MESSAGE_BYTES_MAX)
+        .max_decoding_message_size(ADMISSION_REQUEST_BYTES_MAX)
         .max_encoding_message_size(CONTROL_MESSAGE_BYTES_MAX);
     let fleet = FleetServer::new(fleet).max_decoding_message_size(BULK_MESSAGE_BYTES_MAX).max_encoding_message_size(BULK_MESSAGE_BYTES_MAX);
     let control =

@@ -2,6 +2,7 @@
 //!
 //! The rules are written out naively here, from scratch and without the indexes the core keeps, so that they do not share its mistakes.
 
+mod access;
 mod holds;
 mod integration;
 mod liveness;

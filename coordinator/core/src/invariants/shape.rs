@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use roundtable_shared::limits::FIX_ATTEMPTS_MAX;
 use roundtable_shared::{AttemptKey, LeaseRef, Seat, UnitState};
 
-use super::{Found, Violation, holds, train};
+use super::{Found, Violation, access, holds, train};
 use crate::fleet::Fleet;
 use crate::state::{Attempt, FixCause, Run, Stage, State, Unit};
 
@@ -23,6 +23,7 @@ pub fn of_state(state: &State) -> Vec<Violation> {
     }
     let indexed: BTreeSet<AttemptKey> = state.live.values().flatten().cloned().collect();
     found.unless(indexed == live, "I13", || format!("the index of live attempts has {indexed:?}, they are {live:?}"));
+    access::of(&mut found, &state.access);
     let mut violations = found.violations;
     for run in state.runs.values() {
         violations.extend(of_run(run));

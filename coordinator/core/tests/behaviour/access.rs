@@ -7,7 +7,7 @@ use roundtable_core::command::{AccessCommand, Command, Joining, NewToken, Presen
 use roundtable_core::effect::Effect;
 use roundtable_core::fleet::LOST_MS;
 use roundtable_core::state::{Admits, BARRED_KEPT_MS, TOKEN_KEPT_MS};
-use roundtable_core::{Rejection, Reply, free_name};
+use roundtable_core::{Rejection, Reply, free_name, invariants};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{AccessRole, PeerName, UnitState, WorkerId};
@@ -92,6 +92,14 @@ fn of_many_at_once_as_many_come_in_as_the_token_admits() {
     create(&mut table, made).unwrap();
     let came_in = (0..100).filter(|n| wants_in(&mut table, "digest", &format!("key {n}"), &format!("w-{n}")).is_ok()).count();
     assert_eq!((came_in, table.core.state.access.peers.len()), (3, 3));
+    assert_eq!(invariants::of_state(&table.core.state), []);
+    let mut wrong = table.core.state.clone();
+    wrong.access.tokens.values_mut().for_each(|token| token.uses = 2);
+    wrong.access.peers.values_mut().take(1).for_each(|peer| peer.token = "t2".into());
+    assert_eq!(invariants::of_state(&wrong).len(), 1, "it let more in than it may");
+    let mut wrong = table.core.state.clone();
+    wrong.access.tokens.values_mut().for_each(|token| token.used.clear());
+    assert_eq!(invariants::of_state(&wrong).len(), 3, "nobody knows how they came in");
 }
 
 #[test]
