@@ -2,6 +2,7 @@
 //! same user), and how it stays young. Connecting with it is the caller's.
 
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use roundtable_proto::convert::{code_of, message_of};
@@ -66,6 +67,8 @@ pub(crate) struct Identity {
     kept: Mutex<Kept>,
     /// The part of its life after which a certificate is renewed, in thousandths: not the same for all, so that a fleet does not come at once.
     renewed_at: u16,
+    /// What was last said of a renewal that failed: not said again while it is the same.
+    said: std::sync::Mutex<String>,
 }
 
 impl Identity {
@@ -75,7 +78,10 @@ impl Identity {
         let kept = find(options, name, workspace, &path).await?;
         let name = kept.credentials.peer()?.id;
         let renewed_at = 400 + u16::try_from(getrandom::u32().unwrap_or(100) % 201).unwrap_or(100);
-        Ok(Self { options: options.clone(), path, name, kept: Mutex::new(kept), renewed_at })
+        if options.name.as_ref().is_some_and(|wanted| *wanted != name) {
+            warn!(name, "the identity in this workspace bears another name than --name says, and goes before it");
+        }
+        Ok(Self { options: options.clone(), path, name, kept: Mutex::new(kept), renewed_at, said: std::sync::Mutex::default() })
     }
 
     /// Where it came in, if it did so by itself.
@@ -91,7 +97,7 @@ impl Identity {
             match renewed(&self.options, &kept, &self.path).await {
                 Ok(younger) => *kept = younger,
                 Err(error) if kept.credentials.is_past(1000, now).unwrap_or(true) => return Err(error),
-                Err(error) => warn!(%error, "this worker's certificate could not be renewed; it is tried again"),
+                Err(error) => self.say(&error),
             }
         }
         Ok(kept.credentials.clone())
@@ -102,8 +108,17 @@ impl Identity {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             if let Err(error) = self.credentials().await {
-                warn!(%error, "this worker's certificate has ended and could not be renewed; it is tried again");
+                self.say(&error);
             }
+        }
+    }
+
+    fn say(&self, error: &JoinError) {
+        let text = error.to_string();
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if *said != text {
+            warn!(%error, "this worker's certificate could not be renewed; it is tried again");
+            *said = text;
         }
     }
 }

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::Mutex as Lock;
-use std::sync::{Arc, PoisonError};
 
 use roundtable_proto::convert::status_of;
 use roundtable_proto::v1::admission_server::{Admission as Service, AdmissionServer};
