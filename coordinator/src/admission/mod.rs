@@ -104,7 +104,8 @@ impl Admissions {
             Ok(given) => tracing::info!(peer = %given.peer, %from, "came in"),
             Err(error) => {
                 tracing::warn!(%from, %error, "a join was refused");
-                if error.code() == ErrorCode::NotAuthorised {
+                // A request that makes no sense costs work too.
+                if matches!(error.code(), ErrorCode::NotAuthorised | ErrorCode::InvalidInput) {
                     self.failures.count(from, now_ms);
                 }
             }
