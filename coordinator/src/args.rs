@@ -1,11 +1,13 @@
 //! The command line of `coordinator`. Parsing only.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use roundtable_runtime::tls;
 use roundtable_shared::AccessRole;
+use rustls::pki_types::ServerName;
 
 /// Owns the state of runs: plans, grants, reviews, integrates.
 #[derive(Parser, Debug)]
@@ -43,6 +45,9 @@ Examples:
   coordinator serve
   coordinator serve --listen 127.0.0.1:0          a free port
   coordinator serve --data-dir /srv/roundtable    keep everything there
+  coordinator serve --listen 0.0.0.0:7420         for other hosts too
+  coordinator serve --listen 0.0.0.0:7420 --advertise rt.example:443
+                                                  behind a forwarded port
   ROUNDTABLE_SERVE_LISTEN=127.0.0.1:7500 coordinator serve
 
 In a configuration file:
@@ -129,6 +134,13 @@ pub struct ServeArgs {
     /// Address to listen on; always TLS
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:7420")]
     pub listen: SocketAddr,
+    /// How others reach it; again for more [default: the names of --hostname and
+    /// this host's own addresses, where it listens for others]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = advertised)]
+    pub advertise: Vec<String>,
+    /// Name or address of this host, for the certificate; again for more
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = hostname)]
+    pub hostname: Vec<String>,
     /// Everything it keeps [default: $XDG_STATE_HOME/roundtable, else
     /// ~/.local/state/roundtable]
     #[arg(long, value_name = "DIR")]
@@ -287,6 +299,25 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// `HOST:PORT` that others can go to.
+fn advertised(text: &str) -> Result<String, String> {
+    let place = tls::authority(text).map_err(|_| "write HOST:PORT, for example rt.example:7420 or [2001:db8::1]:7420".to_owned())?;
+    let host = place.rsplit_once(':').map_or(place.as_str(), |(host, _)| host).trim_matches(['[', ']']);
+    hostname(host)?;
+    Ok(place)
+}
+
+/// A name or address of a host that others can go to, as a certificate can bear it.
+fn hostname(text: &str) -> Result<String, String> {
+    match ServerName::try_from(text) {
+        Ok(ServerName::IpAddress(address)) if IpAddr::from(address).is_unspecified() => {
+            Err("that stands for every address and is none that others can go to; name one".to_owned())
+        }
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("that is no name of a host, nor an address".to_owned()),
+    }
+}
+
 impl From<LogFormat> for roundtable_runtime::telemetry::LogFormat {
     fn from(form: LogFormat) -> Self {
         match form {
@@ -329,5 +360,20 @@ mod tests {
         );
         let refused = Cli::try_parse_from(["coordinator", "token", "create", "--role", "king"]).unwrap_err().to_string();
         assert!(refused.contains("worker, operator, viewer or admin"), "{refused}");
+    }
+
+    #[test]
+    fn places_for_others_are_checked_where_they_are_typed() {
+        let parse = |args: &[&str]| Cli::try_parse_from(["coordinator", "serve"].iter().chain(args));
+        let typed = ["--advertise", "rt.example:443,https://[2001:db8::1]:7420", "--hostname", "rt.internal", "--hostname", "10.1.2.3"];
+        let Command::Serve(serve) = parse(&typed).unwrap().command else { panic!("serve") };
+        assert_eq!(serve.advertise, ["rt.example:443", "[2001:db8::1]:7420"]);
+        assert_eq!(serve.hostname, ["rt.internal", "10.1.2.3"]);
+        for bad in ["rt.example", "rt.example:0", "0.0.0.0:7420", "[::]:7420", "", "u@h:1", "a b:1", "h:1/path", "*:7420"] {
+            assert!(parse(&["--advertise", bad]).is_err(), "{bad:?}");
+        }
+        for bad in ["0.0.0.0", "::", "", "a b", "h:1", "-h-", "*.example"] {
+            assert!(parse(&[&format!("--hostname={bad}")]).is_err(), "{bad:?}");
+        }
     }
 }

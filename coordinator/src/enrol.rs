@@ -60,9 +60,7 @@ pub async fn ask(data_dir: &Path, request: AccessRequest, command: &str) -> Resu
     }
     // Taken and given back at once: it only waits; the server takes its own.
     drop(DirLock::acquire_within(data_dir, command, LOCK_WITHIN).await?);
-    let options =
-        ServeOptions { listen: ([127, 0, 0, 1], 0).into(), data_dir: data_dir.to_owned(), embedded: true, command: command.to_owned() };
-    let running = serve::start(options).await?;
+    let running = serve::start(ServeOptions::embedded(data_dir, command)).await?;
     let by = std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or_else(|| "local".to_owned());
     let done = running.parts.admissions.manage(request, by).await;
     running.stop().await?;

@@ -14,6 +14,7 @@ pub mod mirror;
 pub mod offline;
 pub mod operate;
 pub mod parts;
+pub mod places;
 pub mod plan;
 pub mod preview;
 pub mod prompt;

@@ -94,19 +94,27 @@ async fn serve(args: ServeArgs, configured: Option<PathBuf>) -> u8 {
         Ok(signals) => signals,
         Err(error) => return fail(exit::FAILED, &error.to_string()),
     };
-    let options =
-        ServeOptions { listen: args.listen, data_dir: data_dir.clone(), embedded: false, command: "coordinator serve".to_owned() };
+    let options = ServeOptions {
+        listen: args.listen,
+        advertise: args.advertise,
+        hostnames: args.hostname,
+        data_dir: data_dir.clone(),
+        embedded: false,
+        command: "coordinator serve".to_owned(),
+    };
     let mut running = match serve::start(options).await {
         Ok(running) => running,
-        Err(error) => {
-            let held = matches!(error, ServeError::Lock(LockError::Held { .. }));
-            return fail(if held { exit::HELD } else { exit::FAILED }, &error.to_string());
-        }
+        Err(error) => return fail(code_of(&error), &error.to_string()),
     };
-    eprintln!("coordinator: listening on https://{}, data in {}", running.address, data_dir.display());
+    let places = &running.parts.places;
+    eprintln!("coordinator: listening on {}, data in {}", places.listening(), data_dir.display());
+    if !places.others().is_empty() {
+        let urls: Vec<String> = places.others().iter().map(|place| format!("https://{place}")).collect();
+        eprintln!("coordinator: others reach it at {}", urls.join(", "));
+    }
     if std::io::stderr().is_terminal() {
         eprintln!("coordinator: join workers of this user with: worker join --backend codex{}", data_dir_flag(&data_dir, configured));
-        if !running.address.ip().is_loopback() {
+        if !places.others().is_empty() {
             tell_others(&running).await;
         }
     }
@@ -131,6 +139,15 @@ async fn tell_others(running: &serve::Running) {
     match running.parts.admissions.manage(request, "coordinator serve".to_owned()).await {
         Ok(reply) => eprintln!("coordinator: join workers on other hosts, up to 10 within an hour, with:\n{}", tokens::text(&reply)),
         Err(error) => eprintln!("{}", terminal::hanging(&format!("coordinator: no line to join by can be given: {error}"), 2)),
+    }
+}
+
+/// How a coordinator that could not begin ends.
+fn code_of(error: &ServeError) -> u8 {
+    match error {
+        ServeError::Lock(LockError::Held { .. }) => exit::HELD,
+        ServeError::Places(_) => exit::USAGE,
+        _ => exit::FAILED,
     }
 }
 

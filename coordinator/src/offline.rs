@@ -150,7 +150,5 @@ pub async fn operate(data_dir: &Path, operation: Operation, by: String) -> Resul
 pub async fn serve_for_a_moment(data_dir: &Path) -> Result<Running, OfflineError> {
     // Taken and given back at once: it only waits; the server takes its own.
     drop(DirLock::acquire_within(data_dir, "orchctl", LOCK_WITHIN).await?);
-    let options =
-        ServeOptions { listen: ([127, 0, 0, 1], 0).into(), data_dir: data_dir.to_owned(), embedded: true, command: "orchctl".to_owned() };
-    Ok(serve::start(options).await?)
+    Ok(serve::start(ServeOptions::embedded(data_dir, "orchctl")).await?)
 }

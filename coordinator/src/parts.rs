@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::admission::Admissions;
 use crate::attachments::Attachments;
 use crate::driver::{self, Links, Sessions};
+use crate::places::Places;
 use crate::repository::Repositories;
 use crate::submit::Submitter;
 
@@ -37,6 +38,8 @@ pub struct Parts {
     pub ca: Arc<Ca>,
     /// Where peers come in.
     pub admissions: Admissions,
+    /// Where it is reached.
+    pub places: Arc<Places>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// True once somebody asked it to end. Who runs it ends it in order: first its workers, which hand in what they hold, then this.

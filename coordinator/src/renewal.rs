@@ -1,6 +1,5 @@
 //! The coordinator's own certificate and the one in `client.json`: made at the start, and anew at half time, without a restart.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +9,8 @@ use roundtable_runtime::identity::{Ca, ClientFile, Credentials, IdentityError, L
 use roundtable_runtime::tls::{ServerTls, TlsError};
 use tokio::sync::watch;
 use tracing::{info, warn};
+
+use crate::places::Places;
 
 /// How often the age of the certificates is looked at. Often, for a host that slept: the pause counts only while it is awake.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -29,7 +30,7 @@ pub(crate) struct Renewal {
     ca: Arc<Ca>,
     clock: Arc<dyn Clock>,
     data_dir: PathBuf,
-    names: Vec<String>,
+    places: Arc<Places>,
     tls: ServerTls,
     shown: Credentials,
     /// What `client.json` holds.
@@ -37,11 +38,11 @@ pub(crate) struct Renewal {
 }
 
 impl Renewal {
-    /// Makes the coordinator's certificate; `names` are added to it.
-    pub(crate) fn begin(ca: Arc<Ca>, clock: Arc<dyn Clock>, data_dir: PathBuf, names: Vec<String>) -> Result<Self, RenewalError> {
-        let shown = ca.mint_coordinator("coordinator", &names, clock.wall())?;
+    /// Makes the coordinator's certificate, with the names of its places.
+    pub(crate) fn begin(ca: Arc<Ca>, clock: Arc<dyn Clock>, data_dir: PathBuf, places: Arc<Places>) -> Result<Self, RenewalError> {
+        let shown = ca.mint_coordinator("coordinator", places.names(), clock.wall())?;
         let tls = ServerTls::new(&shown)?;
-        Ok(Self { ca, clock, data_dir, names, tls, shown, given: None })
+        Ok(Self { ca, clock, data_dir, places, tls, shown, given: None })
     }
 
     /// TLS with the present certificate.
@@ -50,20 +51,20 @@ impl Renewal {
     }
 
     /// Writes `client.json` with credentials made for it.
-    pub(crate) fn write_client_file(&mut self, address: SocketAddr) -> Result<(), RenewalError> {
+    pub(crate) fn write_client_file(&mut self) -> Result<(), RenewalError> {
         let now = self.clock.wall();
         let user = std::env::var("USER").ok().filter(|user| !user.is_empty() && user.chars().all(|each| each.is_ascii_alphanumeric()));
         let credentials = self.ca.mint_client(PeerRole::Admin, &user.unwrap_or_else(|| "local".to_owned()), now, Lifetime::CLIENT)?;
-        // A wildcard address is no place to go to.
-        let reach = if address.ip().is_unspecified() { SocketAddr::new([127, 0, 0, 1].into(), address.port()) } else { address };
         let protocol = (*roundtable_proto::PROTOCOL.start(), *roundtable_proto::PROTOCOL.end());
-        ClientFile::of_this_process(&reach.to_string(), credentials.clone(), protocol, now).write(&self.data_dir)?;
+        let mut file = ClientFile::of_this_process(&self.places.local().to_string(), credentials.clone(), protocol, now);
+        file.advertised = self.places.others().to_vec();
+        file.write(&self.data_dir)?;
         self.given = Some(credentials);
         Ok(())
     }
 
     /// Renews each whenever it is due, until the coordinator stops.
-    pub(crate) async fn keep(mut self, address: SocketAddr, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn keep(mut self, mut stop: watch::Receiver<bool>) {
         let mut roots = self.ca.changes();
         loop {
             tokio::select! {
@@ -72,7 +73,7 @@ impl Renewal {
                 _ = roots.changed() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            match self.renew_if_due(address) {
+            match self.renew_if_due() {
                 Ok(true) => info!("certificates renewed"),
                 Ok(false) => {}
                 Err(error) => warn!(%error, "certificates could not be renewed; tried again in a minute"),
@@ -80,7 +81,7 @@ impl Renewal {
         }
     }
 
-    fn renew_if_due(&mut self, address: SocketAddr) -> Result<bool, RenewalError> {
+    fn renew_if_due(&mut self) -> Result<bool, RenewalError> {
         let now = self.clock.wall();
         let roots = self.ca.bundle_pem();
         let is_client_due = match &self.given {
@@ -88,11 +89,11 @@ impl Renewal {
             None => true,
         };
         if is_client_due {
-            self.write_client_file(address)?;
+            self.write_client_file()?;
         }
         let is_own_due = self.shown.is_past_half(now)? || self.shown.ca_pem != roots;
         if is_own_due {
-            let shown = self.ca.mint_coordinator("coordinator", &self.names, now)?;
+            let shown = self.ca.mint_coordinator("coordinator", self.places.names(), now)?;
             self.tls.renew(&shown)?;
             self.shown = shown;
         }
@@ -106,6 +107,7 @@ mod tests {
     use roundtable_runtime::clock::ManualClock;
     use roundtable_runtime::identity::RootStep;
     use roundtable_shared::time::WallMs;
+    use rustls::pki_types::pem::PemObject;
 
     use super::*;
 
@@ -114,25 +116,35 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let clock = ManualClock::new(0, WallMs(1_800_000_000_000));
         let ca = Arc::new(Ca::open_or_create(&home.path().join("ca"), clock.wall()).unwrap());
-        let address = SocketAddr::new([127, 0, 0, 1].into(), 7420);
-        let mut renewal = Renewal::begin(ca, Arc::new(clock.clone()), home.path().to_owned(), Vec::new()).unwrap();
-        renewal.write_client_file(address).unwrap();
+        let own = || Ok(vec!["10.1.2.3".parse().unwrap()]);
+        let places = Places::of("0.0.0.0:7420".parse().unwrap(), &[], &["rt.internal".to_owned()], own).unwrap();
+        let mut renewal = Renewal::begin(ca, Arc::new(clock.clone()), home.path().to_owned(), Arc::new(places)).unwrap();
+        renewal.write_client_file().unwrap();
         let (shown, file) = (renewal.shown.clone(), ClientFile::read(home.path()).unwrap().unwrap());
-        assert!(!renewal.renew_if_due(address).unwrap());
+        assert!(!renewal.renew_if_due().unwrap());
         assert_eq!((&renewal.shown, &ClientFile::read(home.path()).unwrap().unwrap()), (&shown, &file));
         clock.advance(6 * 3_600_000);
-        assert!(renewal.renew_if_due(address).unwrap());
+        assert!(renewal.renew_if_due().unwrap());
         let file = ClientFile::read(home.path()).unwrap().unwrap();
         assert!(renewal.shown == shown && renewal.given.as_ref() == Some(&file.credentials), "a person's lasts less long");
-        assert!(!renewal.renew_if_due(address).unwrap());
+        assert!(!renewal.renew_if_due().unwrap());
         clock.advance(78 * 3_600_000);
-        assert!(renewal.renew_if_due(address).unwrap());
+        assert!(renewal.renew_if_due().unwrap());
         let later = ClientFile::read(home.path()).unwrap().unwrap();
         assert!(renewal.shown != shown && later.credentials != file.credentials);
-        assert_eq!((later.address, later.pid, later.credentials.ca_pem), (file.address, file.pid, file.credentials.ca_pem));
-        assert!(!renewal.renew_if_due(address).unwrap(), "it is fresh again");
+        assert_eq!((&later.address, later.pid, &later.credentials.ca_pem), (&file.address, file.pid, &file.credentials.ca_pem));
+        assert!(!renewal.renew_if_due().unwrap(), "it is fresh again");
+        assert_eq!((later.address.as_str(), later.advertised.len()), ("127.0.0.1:7420", 2));
+        // Every place that is told can be checked by its name, also in the renewed certificate.
+        for place in std::iter::once(&later.address).chain(&later.advertised) {
+            let host = place.rsplit_once(':').unwrap().0.to_owned();
+            let name = rustls::pki_types::ServerName::try_from(host).unwrap();
+            let der = rustls::pki_types::CertificateDer::from_pem_slice(renewal.shown.certificate_pem.as_bytes()).unwrap();
+            let parsed = rustls::server::ParsedCertificate::try_from(&der).unwrap();
+            rustls::client::verify_server_name(&parsed, &name).unwrap_or_else(|error| panic!("{place}: {error}"));
+        }
         renewal.ca.step(RootStep::Next, clock.wall()).unwrap();
-        assert!(renewal.renew_if_due(address).unwrap(), "there is another root to believe in");
+        assert!(renewal.renew_if_due().unwrap(), "there is another root to believe in");
         let bundle = renewal.ca.bundle_pem();
         assert_eq!((&renewal.shown.ca_pem, &ClientFile::read(home.path()).unwrap().unwrap().credentials.ca_pem), (&bundle, &bundle));
     }

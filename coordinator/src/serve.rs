@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use roundtable_runtime::addresses;
 use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::git::{GitError, GitProgram};
 use roundtable_runtime::identity::{Ca, ClientFile, IdentityError, PeerIdentity};
@@ -27,6 +28,7 @@ use crate::ended;
 use crate::grpc::{self, Authorise, Services};
 use crate::lost;
 use crate::parts::Parts;
+use crate::places::{Places, PlacesError};
 use crate::reach;
 use crate::renewal::{Renewal, RenewalError};
 use crate::repository::Repositories;
@@ -40,12 +42,30 @@ const END_WITHIN: Duration = Duration::from_secs(3);
 pub struct ServeOptions {
     /// Address to listen on; port 0 = any free one.
     pub listen: SocketAddr,
+    /// `HOST:PORT` at which others reach it; empty = found out where it listens for others.
+    pub advertise: Vec<String>,
+    /// Names of this host, for the certificate.
+    pub hostnames: Vec<String>,
     /// Everything it keeps.
     pub data_dir: PathBuf,
     /// Inside an `orchctl run`.
     pub embedded: bool,
     /// How the holder of the data directory is called, for others who want it.
     pub command: String,
+}
+
+impl ServeOptions {
+    /// Inside another process, on a free port of loopback.
+    pub fn embedded(data_dir: &Path, command: &str) -> Self {
+        Self {
+            listen: ([127, 0, 0, 1], 0).into(),
+            advertise: Vec::new(),
+            hostnames: Vec::new(),
+            data_dir: data_dir.to_owned(),
+            embedded: true,
+            command: command.to_owned(),
+        }
+    }
 }
 
 /// Why serving could not begin, or ended by itself.
@@ -78,6 +98,9 @@ pub enum ServeError {
         /// Why.
         source: std::io::Error,
     },
+    /// Nobody could come.
+    #[error(transparent)]
+    Places(#[from] PlacesError),
     /// The driver met an error it must not survive; what was acknowledged is safe.
     #[error(transparent)]
     Driver(#[from] DriverError),
@@ -116,6 +139,9 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
     let driver_parts = driver::Parts { log: Arc::clone(&log) as Arc<dyn Log>, clock: Arc::clone(&clock), seed, effects };
     let (driver, links) = Driver::open(driver_parts).await?;
     let admissions = Admissions::new(links.handle.clone(), links.barred.clone(), Arc::clone(&ca), Arc::clone(&clock));
+    let listener = bind(options.listen).await?;
+    let address = listener.local_addr().map_err(|source| ServeError::Listen { address: options.listen, source })?;
+    let places = Arc::new(Places::of(address, &options.advertise, &options.hostnames, addresses::of_this_host)?);
     let parts = Parts {
         admissions,
         data_dir: Arc::new(options.data_dir.clone()),
@@ -127,15 +153,14 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
         repositories: Repositories::new(options.data_dir.join("repos"), program).held(),
         attachments: Attachments::new(options.data_dir.join("attachments")),
         ca,
+        places: Arc::clone(&places),
         clock,
         asked_to_end: Arc::new(watch::channel(false).0),
         stop: Arc::new(watch::channel(false).0),
     };
     // Before anything is submitted, which keeps its files before its run is known.
     let left = ended::left(&parts).await;
-    let listener = bind(options.listen).await?;
-    let address = listener.local_addr().map_err(|source| ServeError::Listen { address: options.listen, source })?;
-    parts.admissions.set_reach(reach_of(&options, address));
+    parts.admissions.set_reach(reach_of(&options, &places));
     let (server, mut renewal) = listen(&parts, listener)?;
     let (end_driver, ended) = watch::channel(false);
     let driver = tokio::spawn(driver.run(ended));
@@ -145,9 +170,9 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
         warn!(%error, "what the runs stand on could not be looked for");
     }
     ended::forget_left(&parts, left).await;
-    lock.set_address(&address.to_string())?;
-    renewal.write_client_file(address)?;
-    crate::tasks::spawn("renewal", renewal.keep(address, parts.stop.subscribe()));
+    lock.set_address(&places.local().to_string())?;
+    renewal.write_client_file()?;
+    crate::tasks::spawn("renewal", renewal.keep(parts.stop.subscribe()));
     Ok(Running { address, parts, data_dir: options.data_dir, end_driver, driver, server, _lock: lock })
 }
 
@@ -206,8 +231,8 @@ pub fn open_reader(data_dir: &Path) -> Result<SqliteReader, OpenError> {
 }
 
 /// Where others reach it. One that serves for a moment, or for its own process alone, is not what others look for.
-fn reach_of(options: &ServeOptions, address: SocketAddr) -> String {
-    let url = reach::url(address);
+fn reach_of(options: &ServeOptions, places: &Places) -> String {
+    let url = places.url();
     if options.embedded {
         return reach::remembered(&options.data_dir).unwrap_or(url);
     }
@@ -222,8 +247,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
 }
 
 fn listen(parts: &Parts, listener: TcpListener) -> Result<(JoinHandle<Result<(), tonic::transport::Error>>, Renewal), ServeError> {
-    let names: Vec<String> = listener.local_addr().map(|address| address.ip().to_string()).into_iter().collect();
-    let renewal = Renewal::begin(Arc::clone(&parts.ca), Arc::clone(&parts.clock), parts.data_dir.to_path_buf(), names)?;
+    let renewal = Renewal::begin(Arc::clone(&parts.ca), Arc::clone(&parts.clock), parts.data_dir.to_path_buf(), Arc::clone(&parts.places))?;
     let (cluster, barred) = (parts.ca.cluster().to_owned(), parts.links.barred.clone());
     let admit = move |peer: &PeerIdentity| match peer.cluster == cluster {
         true if barred.refuses(peer).is_some() => Admission::Revoked,

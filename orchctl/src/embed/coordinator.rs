@@ -28,9 +28,7 @@ pub enum NotStarted {
 impl Embedded {
     /// Starts one at once, or says that another process was faster.
     pub async fn start(data_dir: &Path, command: &str) -> std::result::Result<Self, NotStarted> {
-        let options =
-            ServeOptions { listen: ([127, 0, 0, 1], 0).into(), data_dir: data_dir.to_owned(), embedded: true, command: command.to_owned() };
-        let running = match serve::start(options).await {
+        let running = match serve::start(ServeOptions::embedded(data_dir, command)).await {
             Ok(running) => running,
             Err(ServeError::Lock(held @ LockError::Held { .. })) => return Err(NotStarted::Held(held_by(data_dir, &held))),
             Err(error) => return Err(NotStarted::Failed(Failure::failed("no coordinator can be started here").why(error))),

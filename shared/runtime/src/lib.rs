@@ -1,7 +1,9 @@
-//! What every binary stands on and the core must never see: git, TLS and identities, configuration, telemetry, shutdown, clocks, locks, files, flags.
+//! What every binary stands on and the core must never see: git, TLS and identities, configuration, telemetry, shutdown, clocks, locks, files, flags,
+//! addresses.
 //!
 //! Nothing here knows of gRPC messages, runs or units.
 
+pub mod addresses;
 pub mod beneath;
 pub mod clock;
 pub mod config;

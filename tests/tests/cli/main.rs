@@ -13,6 +13,7 @@ mod journey;
 mod looking;
 mod manual;
 mod mirrors;
+mod places;
 mod planning;
 mod refs;
 mod refusals;

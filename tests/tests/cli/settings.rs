@@ -28,7 +28,7 @@ fn what_belongs_to_later_steps_is_absent_from_help_and_refused() {
         refused("coordinator", &[word]);
         assert!(!coordinator.contains(&format!("\n  {word} ")), "{word}");
     }
-    for flag in ["--http", "--advertise", "--hostname", "--store"] {
+    for flag in ["--http", "--store"] {
         refused("coordinator", &["serve", flag, "127.0.0.1:1"]);
         assert!(!serve.contains(flag), "{flag}");
     }

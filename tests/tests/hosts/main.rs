@@ -9,6 +9,7 @@ mod endings;
 mod hostile;
 mod login;
 mod output;
+mod places;
 mod report;
 mod secrets;
 mod setup;

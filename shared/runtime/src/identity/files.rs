@@ -45,8 +45,11 @@ impl Credentials {
 /// What a client of the same user on the same host needs to reach the coordinator.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ClientFile {
-    /// `host:port`.
+    /// `host:port`, as processes of this host reach it.
     pub address: String,
+    /// `host:port`, as others reach it, best first; empty where nobody else can.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advertised: Vec<String>,
     /// A person's credentials.
     pub credentials: Credentials,
     /// Oldest and newest protocol version it speaks.
@@ -63,7 +66,15 @@ impl ClientFile {
     /// Describes this very process.
     pub fn of_this_process(address: &str, credentials: Credentials, protocol: (u32, u32), now: WallMs) -> Self {
         let pid = std::process::id();
-        Self { address: address.to_owned(), credentials, protocol, pid, process_started: process_start(pid), written_at: now }
+        Self {
+            address: address.to_owned(),
+            advertised: Vec::new(),
+            credentials,
+            protocol,
+            pid,
+            process_started: process_start(pid),
+            written_at: now,
+        }
     }
 
     /// Where it lies in a data directory.

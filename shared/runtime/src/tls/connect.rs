@@ -222,7 +222,7 @@ async fn dial(connector: &TlsConnector, authority: &str) -> Result<TlsStream<Tcp
 }
 
 /// `HOST:PORT` of an address with or without `https://`.
-fn authority(address: &str) -> Result<String, ConnectError> {
+pub fn authority(address: &str) -> Result<String, ConnectError> {
     let bad = || ConnectError::BadAddress { address: address.to_owned() };
     let rest = address.strip_prefix("https://").unwrap_or(address).trim_end_matches('/');
     if rest.contains("://") || rest.contains('/') || rest.contains('@') {
