@@ -31,6 +31,7 @@ Examples:
   coordinator serve --data-dir /srv/rt   keep everything in /srv/rt
   coordinator token create --role worker one line to paste on another host
   coordinator revoke build-7             cut a worker or a person off
+  coordinator audit                      who did what, and who was refused
   coordinator verify                     check log, events and repositories
 
 Every flag can also come from the environment as ROUNDTABLE_<COMMAND>_<FLAG>
@@ -96,6 +97,15 @@ Examples:
 
 Whoever has renewed in between notices nothing; nothing is started again.";
 
+const AUDIT_EXAMPLES: &str = "\
+Examples:
+  coordinator audit                               oldest first
+  coordinator audit --follow                      and what comes from now on
+  coordinator audit --json | jq '.[] | select(.kind != \"command\")'
+
+Each command of a person is recorded before it is done, each refusal before it
+is told. Looks are not. Every record bears the hash of all before it.";
+
 /// Log formats.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -123,6 +133,9 @@ pub enum Command {
     /// Change the root that all certificates come from
     #[command(after_help = ROOT_EXAMPLES)]
     Root(RootArgs),
+    /// Show what people did, and what was refused to whom
+    #[command(after_help = AUDIT_EXAMPLES)]
+    Audit(AuditArgs),
     /// Check the integrity of a data directory
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
@@ -145,6 +158,20 @@ pub struct ServeArgs {
     /// ~/.local/state/roundtable]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+}
+
+/// `coordinator audit`.
+#[derive(Args, Debug, Clone)]
+pub struct AuditArgs {
+    /// The data directory [default: that of `serve`]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Go on with what comes
+    #[arg(long)]
+    pub follow: bool,
+    /// One JSON value; with --follow one a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `coordinator verify`.

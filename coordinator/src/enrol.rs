@@ -11,9 +11,12 @@ use roundtable_runtime::lock::{DirLock, LockError};
 use roundtable_runtime::tls::{ConnectError, connect};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::view::{AccessReply, AccessRequest};
+use roundtable_store::AuditError;
 use tonic::transport::Channel;
 
 use crate::admission::AdmissionError;
+use crate::audit::{Act, Caller, access_words};
+use crate::parts::Parts;
 use crate::serve::{self, ServeError, ServeOptions};
 
 /// How long another holder is waited for: one that starts, or ends.
@@ -40,6 +43,9 @@ pub enum EnrolError {
     /// It was refused.
     #[error(transparent)]
     Refused(#[from] AdmissionError),
+    /// It could not be recorded, and was not done.
+    #[error("nothing was done, because it could not be recorded: {0}")]
+    Unrecorded(#[from] AuditError),
     /// The coordinator that serves refused it.
     #[error("{text}")]
     Told {
@@ -62,8 +68,20 @@ pub async fn ask(data_dir: &Path, request: AccessRequest, command: &str) -> Resu
     drop(DirLock::acquire_within(data_dir, command, LOCK_WITHIN).await?);
     let running = serve::start(ServeOptions::embedded(data_dir, command)).await?;
     let by = std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or_else(|| "local".to_owned());
-    let done = running.parts.admissions.manage(request, by).await;
+    let done = manage_here(&running.parts, request, &by).await;
     running.stop().await?;
+    done
+}
+
+/// Does it as whoever has the data directory in hand; recorded as what others do.
+pub async fn manage_here(parts: &Parts, request: AccessRequest, by: &str) -> Result<AccessReply, EnrolError> {
+    let Some(did) = access_words(&request) else { return Ok(parts.admissions.manage(request, by.to_owned()).await?) };
+    let (caller, act) = (Caller::local(by), Act { method: "Admission/Manage", run: None, did });
+    let number = parts.audit.command(&caller, &act).await?;
+    let done = parts.admissions.manage(request, by.to_owned()).await;
+    if let Err(error) = &done {
+        parts.audit.refused(&caller, &act, number, error.code(), &error.to_string()).await;
+    }
     Ok(done?)
 }
 

@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod args;
 pub mod attachments;
+pub mod audit;
 pub mod driver;
 mod ended;
 pub mod enrol;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
-use roundtable_coordinator::args::{Cli, Command, RootCommand, ServeArgs, TokenCommand, VerifyArgs, WorkerCommand};
+use roundtable_coordinator::args::{AuditArgs, Cli, Command, RootCommand, ServeArgs, TokenCommand, VerifyArgs, WorkerCommand};
+use roundtable_coordinator::audit::{self, ShowError};
 use roundtable_coordinator::enrol::{self, EnrolError};
 use roundtable_coordinator::serve::{self, ServeError, ServeOptions};
 use roundtable_coordinator::tokens;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
             let request = AccessRequest::Root { act: root_act(args.command) };
             runtime.block_on(manage(request, "coordinator root", args.data_dir, config.data_dir, args.json))
         }
+        Command::Audit(args) => runtime.block_on(show_audit(args, config.data_dir)),
         Command::Verify(args) => runtime.block_on(verify(args, config.data_dir)),
     };
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
@@ -136,7 +138,7 @@ async fn serve(args: ServeArgs, configured: Option<PathBuf>) -> u8 {
 async fn tell_others(running: &serve::Running) {
     let request =
         AccessRequest::CreateToken { role: AccessRole::Worker, ttl_ms: 3_600_000, uses: 10, labels: BTreeMap::new(), ephemeral: false };
-    match running.parts.admissions.manage(request, "coordinator serve".to_owned()).await {
+    match enrol::manage_here(&running.parts, request, "coordinator serve").await {
         Ok(reply) => eprintln!("coordinator: join workers on other hosts, up to 10 within an hour, with:\n{}", tokens::text(&reply)),
         Err(error) => eprintln!("{}", terminal::hanging(&format!("coordinator: no line to join by can be given: {error}"), 2)),
     }
@@ -156,6 +158,20 @@ fn data_dir_flag(dir: &std::path::Path, configured: Option<PathBuf>) -> String {
     match data_dir(None, configured) {
         Ok(default) if default == dir => String::new(),
         _ => format!(" --data-dir {}", terminal::shell_word(&dir.display().to_string())),
+    }
+}
+
+async fn show_audit(args: AuditArgs, configured: Option<PathBuf>) -> u8 {
+    let data_dir = match data_dir(args.data_dir, configured) {
+        Ok(dir) => dir,
+        Err(error) => return fail(exit::USAGE, &error),
+    };
+    let form = if args.json { audit::Form::Json } else { audit::Form::Text };
+    match audit::show(&data_dir, form, args.follow, &mut std::io::stdout().lock()).await {
+        Ok(()) => 0,
+        // Whoever reads has read enough.
+        Err(ShowError::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
+        Err(error) => fail(exit::FAILED, &error.to_string()),
     }
 }
 

@@ -10,14 +10,13 @@ use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::git::GitProgram;
 use roundtable_runtime::lock::{DirLock, LockError};
 use roundtable_shared::RunId;
-use roundtable_shared::view::{Operation, OperationReply, Query, SubmitReply, SubmitRequest};
+use roundtable_shared::view::{Query, SubmitReply, SubmitRequest};
 use roundtable_store::{LogReader, SegmentOptions, SegmentStore, SqliteReader};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::driver::{CodecError, decode_row};
 use crate::history::{History, HistoryError, Wanted, attempt_by_attempt};
-use crate::operate::{self, OperateError};
 use crate::query::{self, QueryError};
 use crate::repository::Repositories;
 use crate::serve::{self, Running, ServeError, ServeOptions};
@@ -54,9 +53,6 @@ pub enum OfflineError {
     /// The question has no answer.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// The act was refused.
-    #[error(transparent)]
-    Operate(#[from] OperateError),
     /// Another process holds it.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -136,14 +132,6 @@ pub async fn lines(data_dir: &Path, request: WatchRequest) -> Result<ReceiverStr
 pub async fn foresee(data_dir: &Path, request: &SubmitRequest, files: &BTreeMap<String, Vec<u8>>) -> Result<SubmitReply, OfflineError> {
     let core = if serve::store_path(data_dir).is_file() { fold(data_dir).await? } else { Core::default() };
     Ok(submit::foresee(&core.state, request, files))
-}
-
-/// Acts on a data directory nobody serves: it is served on a free loopback port for that moment, without workers.
-pub async fn operate(data_dir: &Path, operation: Operation, by: String) -> Result<OperationReply, OfflineError> {
-    let running = serve_for_a_moment(data_dir).await?;
-    let done = operate::operate(&running.parts.links.handle, operation, by).await;
-    running.stop().await?;
-    Ok(done?)
 }
 
 /// Serves a data directory on a free loopback port, waiting a little for another holder to end.

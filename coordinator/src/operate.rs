@@ -1,4 +1,4 @@
-//! Acts of a person: the words they typed become commands of the core. Shared by the Control service and by commands on a data directory nobody serves.
+//! Acts of a person: the words they typed become commands of the core.
 
 use roundtable_core::command::{Act, Command, Operate, Phase};
 use roundtable_core::state::{AssignAnswer as AssignAnswered, KeptAssignment, Run, State};

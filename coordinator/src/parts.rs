@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::admission::Admissions;
 use crate::attachments::Attachments;
+use crate::audit::Audit;
 use crate::driver::{self, Links, Sessions};
 use crate::places::Places;
 use crate::repository::Repositories;
@@ -34,6 +35,8 @@ pub struct Parts {
     pub repositories: Repositories,
     /// Files under `copy`.
     pub attachments: Attachments,
+    /// Commands of people, and refusals.
+    pub audit: Audit,
     /// The certificate authority.
     pub ca: Arc<Ca>,
     /// Where peers come in.

@@ -14,7 +14,7 @@ use roundtable_runtime::tls::{AcceptLimits, Admission, Connections, Incoming};
 pub use roundtable_store::log::OpenError;
 use roundtable_store::log::SqliteOptions;
 use roundtable_store::segment::EventsError;
-use roundtable_store::{Log, LogReader, SegmentOptions, SegmentStore, SqliteLog, SqliteReader, Trouble};
+use roundtable_store::{AuditError, Log, LogReader, SegmentOptions, SegmentStore, SqliteLog, SqliteReader, Trouble};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -23,6 +23,7 @@ use tracing::warn;
 
 use crate::admission::Admissions;
 use crate::attachments::Attachments;
+use crate::audit::Audit;
 use crate::driver::{self, Driver, DriverError, Sessions};
 use crate::ended;
 use crate::grpc::{self, Authorise, Services};
@@ -98,6 +99,12 @@ pub enum ServeError {
         /// Why.
         source: std::io::Error,
     },
+    /// The audit log cannot be opened.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// Commands could not be recorded durably.
+    #[error("commands could not be recorded durably: {0}. What was acknowledged is safe; check the disk, then start again")]
+    Unrecorded(String),
     /// Nobody could come.
     #[error(transparent)]
     Places(#[from] PlacesError),
@@ -134,6 +141,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
     let store = store_path(&options.data_dir);
     let log: Arc<SqliteLog> = Arc::new(SqliteLog::open(&store, SqliteOptions::default())?);
     let segments = SegmentStore::open(&options.data_dir.join("segments"), SegmentOptions::default())?;
+    let audit = Audit::open(&options.data_dir, log.incarnation(), Arc::clone(&clock))?;
     let (effects, queue) = mpsc::channel(shell::EFFECTS_MAX);
     let seed = getrandom::u64().unwrap_or_else(|_| clock.boot_ms());
     let driver_parts = driver::Parts { log: Arc::clone(&log) as Arc<dyn Log>, clock: Arc::clone(&clock), seed, effects };
@@ -152,6 +160,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
         log: log as Arc<dyn LogReader>,
         repositories: Repositories::new(options.data_dir.join("repos"), program).held(),
         attachments: Attachments::new(options.data_dir.join("attachments")),
+        audit,
         ca,
         places: Arc::clone(&places),
         clock,
@@ -188,8 +197,16 @@ impl Running {
                 _ => std::future::pending().await,
             }
         };
+        let mut audit = self.parts.audit.failed();
+        let unrecorded = async {
+            match audit.wait_for(Option::is_some).await.as_deref() {
+                Ok(Some(detail)) => detail.clone(),
+                _ => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = asked.wait_for(|asked| *asked) => Ok(()),
+            detail = unrecorded => Err(ServeError::Unrecorded(detail)),
             detail = failed => Err(ServeError::Events(detail)),
             ended = &mut self.driver => match ended {
                 Ok(Ok(())) => Err(ServeError::Broken("the driver ended".to_owned())),
@@ -209,6 +226,7 @@ impl Running {
         }
         // A driver that holds a batch answers nobody; then the next start does it.
         let _ = tokio::time::timeout(END_WITHIN, ended::forget_ended(&self.parts)).await;
+        let _ = tokio::time::timeout(END_WITHIN, self.parts.audit.close()).await;
         self.end_driver.send_replace(true);
         if let Err(error) = ClientFile::remove_own(&self.data_dir) {
             warn!(%error, "client.json could not be removed");
@@ -263,7 +281,7 @@ fn listen(parts: &Parts, listener: TcpListener) -> Result<(JoinHandle<Result<(),
         let _ = stop.wait_for(|stop| *stop).await;
     };
     let server = Server::builder()
-        .layer(Authorise::new(parts.links.barred.clone()))
+        .layer(Authorise::new(parts.links.barred.clone(), parts.audit.clone()))
         .tcp_nodelay(true)
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))

@@ -1,5 +1,5 @@
-//! `coordinator verify`: log and segments (by the store), the fold, and what the log says must be there: the repositories' objects (by git), the refs where
-//! they were put, the events of ended attempts. Changes nothing.
+//! `coordinator verify`: log, segments and audit log (by the store), the fold, and what the log says must be there: the repositories' objects (by git), the refs
+//! where they were put, the events of ended attempts. Changes nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,14 +9,18 @@ use roundtable_core::state::{Attempt, Run};
 use roundtable_runtime::git::GitProgram;
 use roundtable_runtime::terminal::{WIDTH, wrap};
 use roundtable_shared::{AttemptKey, CommitId, UnitId};
-use roundtable_store::OpenError;
 use roundtable_store::segment::{EventsError, check_events, has_events};
 use roundtable_store::verify::PROBLEMS_MAX;
+use roundtable_store::{AuditReader, OpenError};
 use serde::Serialize;
 
+use crate::audit::dir_of;
 use crate::lost::Belongs;
 use crate::offline::{self, OfflineError};
 use crate::repository::{Repositories, Repository, RepositoryError};
+
+/// Records of the audit log read at once.
+const AUDIT_STEP: usize = 1000;
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -32,7 +36,9 @@ pub struct Report {
     refs: usize,
     /// Repositories whose objects were all read.
     repositories: usize,
-    /// Of the fold, the repositories and the events that the log counts on; at most [`PROBLEMS_MAX`].
+    /// Records of the audit log.
+    audit: u64,
+    /// Of the audit log, the fold, the repositories and the events that the log counts on; at most [`PROBLEMS_MAX`].
     beyond: Vec<String>,
 }
 
@@ -69,6 +75,7 @@ impl fmt::Display for Report {
         writeln!(f, "log: {} rows, {} runs", self.store.rows, self.runs)?;
         writeln!(f, "events: {} of {} attempts ({} torn tails)", self.store.events, self.store.attempts, self.store.torn_tails)?;
         writeln!(f, "repositories: {} read, {} commits and {} refs looked for", self.repositories, self.commits, self.refs)?;
+        writeln!(f, "audit log: {} records", self.audit)?;
         write!(f, "{}", if self.is_good() { "all good" } else { "damaged: restore a backup, or start with another data directory" })
     }
 }
@@ -77,13 +84,36 @@ impl fmt::Display for Report {
 pub async fn verify(data_dir: &Path) -> Result<Report, OpenError> {
     let segments = data_dir.join("segments");
     let checked = roundtable_store::verify(&crate::serve::store_path(data_dir), &segments).await?;
-    let mut report = Report { store: checked, runs: 0, commits: 0, refs: 0, repositories: 0, beyond: Vec::new() };
+    let mut report = Report { store: checked, runs: 0, commits: 0, refs: 0, repositories: 0, audit: 0, beyond: Vec::new() };
+    audit(data_dir, &mut report).await;
     if report.store.is_good()
         && let Err(error) = beyond(data_dir, &mut report).await
     {
         report.add(error.to_string());
     }
     Ok(report)
+}
+
+/// Every record of the audit log, up to the first bad one.
+async fn audit(data_dir: &Path, report: &mut Report) {
+    let mut reader = AuditReader::open(&dir_of(data_dir));
+    let walked = tokio::task::spawn_blocking(move || {
+        let mut records = 0_u64;
+        loop {
+            match reader.next_batch(AUDIT_STEP) {
+                Ok(rows) if rows.is_empty() => return (records, None),
+                Ok(rows) => records += rows.len() as u64,
+                Err(error) => return (records, Some(error.to_string())),
+            }
+        }
+    });
+    match walked.await {
+        Ok((records, problem)) => {
+            report.audit = records;
+            problem.into_iter().for_each(|problem| report.add(problem));
+        }
+        Err(error) => report.add(format!("the audit log could not be read: {error}")),
+    }
 }
 
 async fn beyond(data_dir: &Path, report: &mut Report) -> Result<(), OfflineError> {

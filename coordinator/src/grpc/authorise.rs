@@ -1,4 +1,5 @@
-//! Who may call what: one table, default deny, applied before any handler. A test checks that every method of the services has its row.
+//! Who may call what: one table, default deny, by the certificate alone, applied before any handler; who is denied is recorded. A test checks that every
+//! method of the services has its row.
 
 use std::borrow::Cow;
 use std::task::{Context, Poll};
@@ -12,6 +13,7 @@ use tonic::codegen::http::{Request, Response};
 use tower::{Layer, Service};
 
 use crate::admission;
+use crate::audit::{Audit, Caller};
 use crate::driver::{Barred, name_of};
 use PeerRole::{Admin, Operator, Viewer, Worker};
 
@@ -20,8 +22,8 @@ const JOIN: &str = "/roundtable.v1.Admission/Join";
 /// The only one for those whose certificate has ended.
 const RENEW: &str = "/roundtable.v1.Admission/Renew";
 
-/// Method and the roles that may call it.
-pub const POLICY: [(&str, &[PeerRole]); 19] = [
+/// Method and the roles that may call it. What is not here is nobody's.
+pub const POLICY: &[(&str, &[PeerRole])] = &[
     // Who has a certificate has no need to; a second one for the same host is asked for without the first.
     (JOIN, &[]),
     (RENEW, &[Viewer, Operator, Admin, Worker]),
@@ -67,21 +69,27 @@ fn allowed(method: &str, peer: Option<&PeerInfo>, barred: &Barred) -> Result<(),
     let roles = POLICY.iter().find(|(name, _)| *name == method).map(|(_, roles)| *roles);
     match roles {
         Some(roles) if roles.contains(&identity.role) => Ok(()),
-        Some(_) => denied("this certificate's role does not allow that"),
+        Some([]) => denied("whoever has a certificate has come in already"),
+        Some(roles) => {
+            let takes: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+            let why = format!("{identity} may not do that: it takes the role {}", takes.join(" or "));
+            Err((ErrorCode::NotAuthorised, why.into()))
+        }
         None => denied("there is no such method"),
     }
 }
 
 /// Wraps the services.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Authorise {
     barred: Barred,
+    audit: Audit,
 }
 
 impl Authorise {
-    /// With the list of those who are refused.
-    pub fn new(barred: Barred) -> Self {
-        Self { barred }
+    /// With the list of those who are refused; denials are recorded.
+    pub fn new(barred: Barred, audit: Audit) -> Self {
+        Self { barred, audit }
     }
 }
 
@@ -89,7 +97,7 @@ impl<S> Layer<S> for Authorise {
     type Service = Authorised<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Authorised { inner, barred: self.barred.clone() }
+        Authorised { inner, barred: self.barred.clone(), audit: self.audit.clone() }
     }
 }
 
@@ -98,6 +106,7 @@ impl<S> Layer<S> for Authorise {
 pub struct Authorised<S> {
     inner: S,
     barred: Barred,
+    audit: Audit,
 }
 
 impl<S, B> Service<Request<B>> for Authorised<S>
@@ -116,13 +125,17 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let peer = request.extensions().get::<PeerInfo>();
-        match allowed(request.uri().path(), peer, &self.barred) {
+        let method = request.uri().path();
+        match allowed(method, peer, &self.barred) {
             Ok(()) => Box::pin(self.inner.call(request)),
             Err((code, why)) => {
-                let who = peer.and_then(|peer| peer.identity.as_ref()).map_or("nobody", |identity| identity.id.as_str());
-                tracing::warn!(method = request.uri().path(), who, %why, "denied");
-                let response = status_of(code, why).into_http();
-                Box::pin(std::future::ready(Ok(response)))
+                let caller = peer.map(Caller::of).unwrap_or_default();
+                tracing::warn!(method, who = caller.name(), %why, "denied");
+                let (audit, method) = (self.audit.clone(), method.to_owned());
+                Box::pin(async move {
+                    audit.denied(&caller, &method, &why).await;
+                    Ok(status_of(code, why).into_http())
+                })
             }
         }
     }
@@ -131,6 +144,8 @@ where
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::path::{Path, PathBuf};
+
     use roundtable_core::state::{Access, Barred as Entry};
     use roundtable_runtime::identity::PeerIdentity;
     use roundtable_shared::PeerName;
@@ -148,16 +163,18 @@ mod tests {
         allowed(method, Some(&peer(role, standing)), &Barred::default()).is_ok()
     }
 
-    /// Method names out of the generated code's paths.
+    /// Every method of every service, from the descriptors of all files there are.
     fn methods() -> Vec<String> {
-        let generated = include_str!("../../../proto/src/generated/roundtable.v1.rs");
-        let mut methods: Vec<String> = generated
-            .split('"')
-            .filter(|text| text.starts_with("/roundtable.v1.") && text.matches('/').count() == 2)
-            .map(str::to_owned)
-            .collect();
+        let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto");
+        let files = std::fs::read_dir(proto.join("roundtable/v1")).unwrap().map(|entry| entry.unwrap().path());
+        let files: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|extension| extension == "proto")).collect();
+        let mut methods = Vec::new();
+        for file in protox::compile(files, [proto]).unwrap().file {
+            for service in &file.service {
+                methods.extend(service.method.iter().map(|method| format!("/{}.{}/{}", file.package(), service.name(), method.name())));
+            }
+        }
         methods.sort_unstable();
-        methods.dedup();
         methods
     }
 
@@ -174,7 +191,9 @@ mod tests {
         assert!(!may("", Admin, Standing::Member));
         assert!(allowed("/roundtable.v1.Control/Query", None, &Barred::default()).is_err());
         assert!(may("/roundtable.v1.Control/Query", Admin, Standing::Member));
-        assert!(!may("/roundtable.v1.Control/Operate", Worker, Standing::Member));
+        let worker = peer(Worker, Standing::Member);
+        let (_, refused) = allowed("/roundtable.v1.Control/Operate", Some(&worker), &Barred::default()).unwrap_err();
+        assert_eq!(refused, "worker x may not do that: it takes the role operator or admin");
     }
 
     #[test]

@@ -13,8 +13,10 @@ use roundtable_shared::view::{Operation, Query, SubmitRequest};
 use tokio_stream::StreamExt;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::recorded::{self, caller, record};
 use super::{ChunkStream, from_json, peer, repository_status, stream_of_pack, to_json, watch};
 use crate::attachments::{ATTACHED_BYTES_MAX, Attached};
+use crate::audit::{Act, operation_words};
 use crate::operate;
 use crate::parts::Parts;
 use crate::query;
@@ -59,29 +61,30 @@ impl Control for ControlService {
         request: Request<Streaming<v1::PutRepositoryFrame>>,
     ) -> Result<Response<v1::PutRepositoryReply>, Status> {
         use v1::put_repository_frame::Frame;
+        let who = caller(&request)?;
         let mut frames = request.into_inner();
         let Some(Frame::Header(header)) = frames.next().await.transpose()?.and_then(|first| first.frame) else {
             return Err(status_of(ErrorCode::InvalidInput, "the first frame must be the header"));
         };
-        let refused = |error| repository_status(&error);
-        let commit = CommitId::from(header.commit);
-        let repository = self.parts.repositories.open(&header.repository).await.map_err(refused)?;
-        let mut incoming = repository.receive(&commit, Sender::Owner).map_err(refused)?;
-        while let Some(frame) = frames.next().await {
-            match frame?.frame {
-                Some(Frame::Chunk(chunk)) => incoming.push(&chunk.data).await.map_err(refused)?,
-                _ => return Err(status_of(ErrorCode::InvalidInput, "only chunks follow the header")),
-            }
-        }
-        incoming.finish().await.map_err(refused)?;
-        repository.keep_person(&commit).await.map_err(refused)?;
+        let did = format!("upload commit={} repository={}", header.commit, header.repository);
+        let act = Act { method: recorded::UPLOAD, run: None, did };
+        let commit = record(&self.parts.audit, &who, act, self.receive(header, frames)).await?;
         Ok(Response::new(v1::PutRepositoryReply { commit: commit.to_string() }))
     }
 
     async fn submit(&self, request: Request<Streaming<v1::SubmitFrame>>) -> Result<Response<v1::SubmitReply>, Status> {
-        let by = peer(&request)?.id;
-        let submission = collect(request.into_inner(), by).await?;
-        let reply = self.parts.submitter().submit(submission).await.map_err(|error| status_of(error.code(), error.to_string()))?;
+        let who = caller(&request)?;
+        let submission = collect(request.into_inner(), who.name().to_owned()).await?;
+        let SubmitRequest { dry_run, spec_path, base, fresh, .. } = &submission.request;
+        let is_look = *dry_run;
+        let did = format!("submit spec={spec_path} base={base}{}", if *fresh { " fresh" } else { "" });
+        let submitter = self.parts.submitter();
+        let submitted = async { submitter.submit(submission).await.map_err(|error| status_of(error.code(), error.to_string())) };
+        let reply = if is_look {
+            submitted.await?
+        } else {
+            record(&self.parts.audit, &who, Act { method: recorded::SUBMIT, run: None, did }, submitted).await?
+        };
         Ok(Response::new(v1::SubmitReply { reply: to_json(&reply)? }))
     }
 
@@ -100,10 +103,15 @@ impl Control for ControlService {
     }
 
     async fn operate(&self, request: Request<v1::OperateRequest>) -> Result<Response<v1::OperateReply>, Status> {
-        let by = peer(&request)?.id;
+        let who = caller(&request)?;
         let operation: Operation = from_json("operation", &request.into_inner().operation)?;
-        let reply = operate::operate(&self.parts.links.handle, operation, by).await;
-        let reply = reply.map_err(|error| status_of(error.code(), error.to_string()))?;
+        let act = Act { method: recorded::OPERATE, run: operation.run.run.clone(), did: operation_words(&operation) };
+        let by = who.name().to_owned();
+        let operated = async {
+            let operated = operate::operate(&self.parts.links.handle, operation, by).await;
+            operated.map_err(|error| status_of(error.code(), error.to_string()))
+        };
+        let reply = record(&self.parts.audit, &who, act, operated).await?;
         Ok(Response::new(v1::OperateReply { reply: to_json(&reply)? }))
     }
 
@@ -123,15 +131,45 @@ impl Control for ControlService {
     }
 
     async fn enrol_worker(&self, request: Request<v1::EnrolWorkerRequest>) -> Result<Response<v1::EnrolWorkerReply>, Status> {
+        let who = caller(&request)?;
         let request = request.into_inner();
-        let given = self.parts.admissions.enrol_own(&request.name, &request.csr_pem).await;
-        let given = given.map_err(|error| status_of(error.code(), error.to_string()))?;
+        let act = Act { method: recorded::ENROL_WORKER, run: None, did: format!("enrol worker={}", request.name) };
+        let enrolled = async {
+            let given = self.parts.admissions.enrol_own(&request.name, &request.csr_pem).await;
+            given.map_err(|error| status_of(error.code(), error.to_string()))
+        };
+        let given = record(&self.parts.audit, &who, act, enrolled).await?;
         Ok(Response::new(v1::EnrolWorkerReply { certificate_pem: given.certificate_pem, ca_pem: given.ca_pem, worker: given.peer.id }))
     }
 
-    async fn shutdown(&self, _request: Request<v1::ShutdownRequest>) -> Result<Response<v1::ShutdownReply>, Status> {
-        self.parts.asked_to_end.send_replace(true);
-        Ok(Response::new(v1::ShutdownReply {}))
+    async fn shutdown(&self, request: Request<v1::ShutdownRequest>) -> Result<Response<v1::ShutdownReply>, Status> {
+        let who = caller(&request)?;
+        let act = Act { method: recorded::SHUTDOWN, run: None, did: "end the coordinator".to_owned() };
+        let asked = async {
+            self.parts.asked_to_end.send_replace(true);
+            Ok(v1::ShutdownReply {})
+        };
+        Ok(Response::new(record(&self.parts.audit, &who, act, asked).await?))
+    }
+}
+
+impl ControlService {
+    /// Takes what is in the pack.
+    async fn receive(&self, header: v1::PutRepositoryHeader, mut frames: Streaming<v1::PutRepositoryFrame>) -> Result<CommitId, Status> {
+        use v1::put_repository_frame::Frame;
+        let refused = |error| repository_status(&error);
+        let commit = CommitId::from(header.commit);
+        let repository = self.parts.repositories.open(&header.repository).await.map_err(refused)?;
+        let mut incoming = repository.receive(&commit, Sender::Owner).map_err(refused)?;
+        while let Some(frame) = frames.next().await {
+            match frame?.frame {
+                Some(Frame::Chunk(chunk)) => incoming.push(&chunk.data).await.map_err(refused)?,
+                _ => return Err(status_of(ErrorCode::InvalidInput, "only chunks follow the header")),
+            }
+        }
+        incoming.finish().await.map_err(refused)?;
+        repository.keep_person(&commit).await.map_err(refused)?;
+        Ok(commit)
     }
 }
 

@@ -5,6 +5,7 @@ mod authorise;
 mod control_service;
 mod events;
 mod fleet_service;
+mod recorded;
 mod session;
 mod watch;
 
@@ -65,7 +66,7 @@ pub(crate) fn services(parts: &Parts) -> Services {
         next_session: Arc::new(AtomicU64::new(parts.clock.wall().0)),
     };
     let control = ControlService { parts: parts.clone() };
-    let admission = AdmissionService { desk: parts.admissions.clone(), clock: Arc::clone(&parts.clock) };
+    let admission = AdmissionService { desk: parts.admissions.clone(), audit: parts.audit.clone(), clock: Arc::clone(&parts.clock) };
     let admission = AdmissionServer::new(admission)
         .max_decoding_message_size(ADMISSION_REQUEST_BYTES_MAX)
         .max_encoding_message_size(CONTROL_MESSAGE_BYTES_MAX);

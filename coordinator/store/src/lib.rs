@@ -1,12 +1,14 @@
-//! What is kept on disk: the append-only log of transitions and the segments of agent events, with the checks that notice damage.
+//! What is kept on disk: the append-only log of transitions, the segments of agent events and the audit log, with the checks that notice damage.
 //!
 //! Rows and events are opaque here: what they mean is the core's and the coordinator's. Nothing here knows of gRPC, git or leases.
 
+pub mod audit;
 pub mod log;
 pub mod segment;
 mod trouble;
 pub mod verify;
 
+pub use audit::{AuditError, AuditLog, AuditOptions, AuditReader};
 pub use log::{
     AppendError, Appended, Corruption, Head, Incarnation, Log, LogReader, MemoryDisk, MemoryLog, NewRow, OpenError, ReadError, Row,
     RowHash, SqliteLog, SqliteReader,

@@ -108,6 +108,7 @@ fn their_texts_fit_a_terminal() {
     for (program, args) in [
         ("coordinator", vec!["--help"]),
         ("coordinator", vec!["serve", "--help"]),
+        ("coordinator", vec!["audit", "--help"]),
         ("coordinator", vec!["verify", "--help"]),
         ("worker", vec!["--help"]),
         ("worker", vec!["join", "--help"]),

@@ -3,6 +3,7 @@
 mod accepting;
 mod acts;
 mod again;
+mod auditing;
 mod daemons;
 mod deciding;
 mod enrolling;

@@ -5,6 +5,7 @@
 /// names a file rather than standing in one.
 pub const COMMANDS: &[(&str, &[&str])] = &[
     ("serve", &["listen", "advertise", "hostname"]),
+    ("audit", &["follow", "json"]),
     ("verify", &["json"]),
     ("token", &["json"]),
     ("worker", &["json"]),
