@@ -1,24 +1,126 @@
-//! Finding the coordinator: the one named, else the one alive on this data dir. Starting one is `embed`'s.
+//! Finding the coordinator: the one named, the one alive on this data dir, else the one that was logged in to last. Starting one is `embed`'s.
 
+use std::io::Write;
 use std::path::Path;
+use std::sync::Once;
+use std::time::Duration;
 
-use roundtable_proto::PROTOCOL;
-use roundtable_runtime::identity::{ClientFile, Credentials, IdentityError};
+use roundtable_proto::v1::admission_client::AdmissionClient;
+use roundtable_proto::{PROTOCOL, v1};
+use roundtable_runtime::clock::{Clock, SystemClock};
+use roundtable_runtime::identity::{ClientFile, Credentials, IdentityError, Profile, Profiles, new_csr};
+use roundtable_runtime::lock::holder_of;
 use roundtable_runtime::tls::{ConnectError, connect};
 use roundtable_shared::error::ErrorCode;
+use roundtable_shared::text::one_line;
 use tokio::net::TcpStream;
 
 use crate::api::Client;
-use crate::context::Context;
+use crate::context::{Context, Named};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 
-/// Finds the coordinator: `None` if none was named and none is alive here.
+/// Longest wait for a younger certificate.
+const RENEW_WITHIN: Duration = Duration::from_secs(10);
+
+/// Finds the coordinator: `None` if none was named, none is alive here, and nobody has logged in to one.
 pub async fn find(context: &Context) -> Result<Option<Client>> {
-    match &context.coordinator {
-        Some(url) => named(url, &context.data_dir).await.map(Some),
-        None => alive(&context.data_dir).await,
+    let profiles = Profiles::of(&context.data_dir);
+    if let Some(named) = &context.profile {
+        let profile = profiles.read(&named.name).map_err(unusable)?.ok_or_else(|| no_such_profile(&profiles, named))?;
+        let url = context.coordinator.as_deref().unwrap_or(&profile.url);
+        return by_profile(context, &profile, url).await.map(Some);
     }
+    if let Some(url) = &context.coordinator {
+        return match profiles.of_url(url).map_err(unusable)? {
+            Some(profile) => by_profile(context, &profile, url).await.map(Some),
+            None => named(url, &context.data_dir).await.map(Some),
+        };
+    }
+    if let Some(client) = alive(&context.data_dir).await? {
+        return Ok(Some(client));
+    }
+    // Who holds the data dir starts or ends right now: that one is meant.
+    if holder_of(&context.data_dir).is_some() {
+        return Ok(None);
+    }
+    match profiles.last().map_err(unusable)? {
+        Some(profile) => by_profile(context, &profile, &profile.url).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// A coordinator that was logged in to. Which one it is, is said: a command must not be done elsewhere than was thought.
+async fn by_profile(context: &Context, profile: &Profile, url: &str) -> Result<Client> {
+    announce(profile, url);
+    let credentials = kept_fresh(context, profile, url).await;
+    let channel = connect(url, &credentials).await.map_err(|error| match not_connected(url, error) {
+        failure if failure.exit() == Exit::Unreachable => failure.next(format!(
+            "this is profile {}; name another with --profile, or log out of it to work on this machine: {}",
+            profile.name,
+            logout(profile)
+        )),
+        failure => failure.next(format!("log in again: orchctl login {} --profile {}", profile.url, profile.name)),
+    })?;
+    let client = Client::new(channel, url);
+    check_protocol(&client).await?;
+    Ok(client)
+}
+
+/// Whether the coordinator of a profile that was just won takes it.
+pub async fn try_profile(profile: &Profile) -> Result<()> {
+    let channel = connect(&profile.url, &profile.credentials).await.map_err(|error| not_connected(&profile.url, error))?;
+    check_protocol(&Client::new(channel, profile.url.as_str())).await
+}
+
+/// What to show: a younger certificate for another key once half of the time is over. If it cannot be had now, the old one may still do.
+async fn kept_fresh(context: &Context, profile: &Profile, url: &str) -> Credentials {
+    let now = SystemClock.wall();
+    if !profile.credentials.is_past_half(now).unwrap_or(false) {
+        return profile.credentials.clone();
+    }
+    match renewed(profile, url).await {
+        Some(credentials) => {
+            let renewed = Profile { credentials: credentials.clone(), ..profile.clone() };
+            if let Err(error) = Profiles::of(&context.data_dir).keep(&renewed) {
+                tracing::warn!(%error, "the renewed certificate could not be kept");
+            }
+            credentials
+        }
+        None => profile.credentials.clone(),
+    }
+}
+
+async fn renewed(profile: &Profile, url: &str) -> Option<Credentials> {
+    let csr = new_csr().ok()?;
+    let channel = connect(url, &profile.credentials).await.ok()?;
+    let mut request = tonic::Request::new(v1::RenewRequest { csr_pem: csr.request_pem });
+    request.set_timeout(RENEW_WITHIN);
+    let reply = AdmissionClient::new(channel).renew(request).await;
+    let reply = reply.inspect_err(|status| tracing::warn!(%status, "the profile's certificate could not be renewed")).ok()?.into_inner();
+    Some(Credentials { ca_pem: reply.ca_pem, certificate_pem: reply.certificate_pem, key_pem: csr.key_pem })
+}
+
+fn logout(profile: &Profile) -> String {
+    format!("`orchctl logout --profile {}`", profile.name)
+}
+
+/// Says once which profile is in use; not on standard output, which is the answer alone.
+fn announce(profile: &Profile, url: &str) {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        // Whoever closed standard error does not want to read it.
+        let _ = writeln!(std::io::stderr(), "profile {}: {}", profile.name, one_line(url));
+    });
+}
+
+fn no_such_profile(profiles: &Profiles, named: &Named) -> Failure {
+    let known = profiles.names().unwrap_or_default();
+    let known =
+        if known.is_empty() { "nobody has logged in to a coordinator yet".to_owned() } else { format!("there are: {}", known.join(", ")) };
+    Failure::usage(format!("there is no profile {}", named.name))
+        .why(known)
+        .next(format!("log in: orchctl login URL --profile {}", named.name))
 }
 
 /// A coordinator that was named: it must be there. Whether it is comes first, then who we are.
@@ -63,7 +165,7 @@ fn known_credentials(data_dir: &Path) -> Result<Option<Credentials>> {
 /// Whether anybody listens there.
 async fn reachable(url: &str) -> Result<()> {
     let authority = url.strip_prefix("https://").unwrap_or(url).trim_end_matches('/');
-    let tried = tokio::time::timeout(std::time::Duration::from_secs(5), TcpStream::connect(authority)).await;
+    let tried = tokio::time::timeout(Duration::from_secs(5), TcpStream::connect(authority)).await;
     let why = match tried {
         Ok(Ok(_)) => return Ok(()),
         Ok(Err(error)) => error.to_string(),
@@ -88,9 +190,10 @@ async fn check_protocol(client: &Client) -> Result<()> {
     .next("use orchctl and coordinator of the same release"))
 }
 
-fn not_connected(url: &str, error: ConnectError) -> Failure {
+pub fn not_connected(url: &str, error: ConnectError) -> Failure {
     match error {
         ConnectError::BadAddress { .. } => Failure::usage(error.to_string()),
+        ConnectError::WrongAuthority { .. } => Failure::of(ErrorCode::NotAuthorised, error.to_string()),
         ConnectError::Unreachable { why, .. } => nobody_there(url, &why),
         ConnectError::NotTrusted { why, .. } => {
             Failure::of(ErrorCode::NotAuthorised, format!("the coordinator at {url} does not admit us"))
@@ -114,11 +217,14 @@ fn unusable(error: IdentityError) -> Failure {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use roundtable_runtime::identity::{Ca, Lifetime, PeerRole};
+
     use super::*;
 
     fn context(url: Option<&str>, data_dir: &Path) -> Context {
         Context {
             coordinator: url.map(str::to_owned),
+            profile: None,
             data_dir: data_dir.to_owned(),
             data_dir_was_named: true,
             config: Default::default(),
@@ -136,6 +242,30 @@ mod tests {
         drop(listener);
         let found = find(&context(Some(&there), dir.path())).await;
         assert_eq!(found.err().unwrap().exit(), Exit::Unreachable);
+    }
+
+    #[tokio::test]
+    async fn profiles_are_named_or_the_last_login_and_lead_where_they_say() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = SystemClock.wall();
+        let ca = Ca::open_or_create(&dir.path().join("ca"), now).unwrap();
+        let profiles = Profiles::of(dir.path());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gone = format!("https://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let named = |name: &str| Context { profile: Some(Named { name: name.to_owned(), url: None }), ..context(None, dir.path()) };
+        let failure = find(&named("build")).await.err().unwrap();
+        assert_eq!((failure.exit(), failure.what()), (Exit::Usage, "there is no profile build"));
+        let credentials = ca.mint_client(PeerRole::Operator, "ann", now, Lifetime::CLIENT).unwrap();
+        profiles.keep(&Profile { name: "build".to_owned(), url: gone.clone(), credentials, logged_in_at: now }).unwrap();
+        for context in [named("build"), context(Some(&gone), dir.path()), context(None, dir.path())] {
+            let failure = find(&context).await.err().unwrap();
+            assert_eq!(failure.exit(), Exit::Unreachable, "{context:?}");
+            assert!(failure.render(crate::output::paint::Paint::plain()).contains("profile build"), "{context:?}");
+        }
+        // A data dir that is held has its coordinator soon.
+        let _held = roundtable_runtime::lock::DirLock::acquire(dir.path(), "orchctl run").unwrap();
+        assert!(find(&context(None, dir.path())).await.unwrap().is_none());
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use roundtable_runtime::config::{Config, Sources, default_data_dir, environment};
+use roundtable_runtime::identity::Profiles;
 
 use roundtable_shared::view::{Query, StatusView, SummaryView};
 
@@ -29,8 +30,10 @@ const TRY_EVERY: Duration = Duration::from_millis(200);
 /// The same for all commands.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Context {
-    /// The coordinator named by flag, environment or file.
+    /// The coordinator named by flag, environment or file, or by the profile that was.
     pub coordinator: Option<String>,
+    /// The profile named so.
+    pub profile: Option<Named>,
     /// Where logs, stores and identities lie.
     pub data_dir: PathBuf,
     /// Whether it was named rather than the usual one.
@@ -39,6 +42,15 @@ pub struct Context {
     pub config: Config,
     /// Where they lie.
     pub sources: Sources,
+}
+
+/// A profile that was named.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Named {
+    /// By this.
+    pub name: String,
+    /// Where it leads; `None` if there is none of that name.
+    pub url: Option<String>,
 }
 
 /// A coordinator for as long as a command needs one to act: the live one, or one of its own on an idle data dir.
@@ -58,9 +70,14 @@ impl Context {
         };
         let data_dir = std::path::absolute(&data_dir)
             .map_err(|error| Failure::usage(format!("{} is no path of a folder", data_dir.display())).why(error))?;
+        let profile = match global.profile.clone().filter(|name| !name.is_empty()) {
+            Some(name) => Some(Named { url: known_profile(&data_dir, &name)?, name }),
+            None => None,
+        };
         let coordinator = global.coordinator.clone().filter(|url| !url.is_empty());
         Ok(Self {
-            coordinator,
+            coordinator: coordinator.or_else(|| profile.as_ref().and_then(|profile| profile.url.clone())),
+            profile,
             data_dir,
             data_dir_was_named: global.data_dir.is_some(),
             config: settings.config.clone(),
@@ -116,7 +133,10 @@ impl Context {
         let named_url = self.coordinator.as_deref().filter(|url| from_environment("ROUNDTABLE_COORDINATOR").as_deref() != Some(url));
         let is_usual =
             !self.data_dir_was_named || from_environment("ROUNDTABLE_DATA_DIR").as_deref() == Some(&*self.data_dir.to_string_lossy());
-        Reach { coordinator: named_url.map(str::to_owned), data_dir: (!is_usual).then(|| self.data_dir.clone()) }
+        let profile =
+            self.profile.clone().filter(|profile| from_environment("ROUNDTABLE_PROFILE").as_deref() != Some(profile.name.as_str()));
+        let profile = profile.and_then(|profile| Some((profile.name, profile.url?)));
+        Reach { coordinator: named_url.map(str::to_owned), profile, data_dir: (!is_usual).then(|| self.data_dir.clone()) }
     }
 
     /// A command to type next, with the flags without which it would speak to another coordinator or data dir.
@@ -137,6 +157,12 @@ impl Context {
     pub async fn git_dir_here(&self) -> Option<String> {
         git_dir_of(Path::new(".")).await
     }
+}
+
+/// Where the profile of this name leads.
+fn known_profile(data_dir: &Path, name: &str) -> Result<Option<String>> {
+    let read = Profiles::of(data_dir).read(name).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(read.map(|profile| profile.url))
 }
 
 /// The command as it is typed where the user stands.

@@ -9,6 +9,8 @@ use crate::output::text::shell_word;
 pub struct Reach {
     /// The coordinator, where it was named and a bare command would not find it.
     pub coordinator: Option<String>,
+    /// The profile, likewise, and where it leads.
+    pub profile: Option<(String, String)>,
     /// The data dir, likewise.
     pub data_dir: Option<PathBuf>,
 }
@@ -17,8 +19,12 @@ impl Reach {
     /// The command with the flags without which it would speak to another coordinator or data dir.
     pub fn command(&self, command: &str) -> String {
         if let Some(rest) = command.strip_prefix("orchctl ") {
-            let coordinator = self.coordinator.as_deref().map(|url| format!("--coordinator {} ", shell_word(url))).unwrap_or_default();
-            return format!("orchctl {coordinator}{}{rest}", self.data_dir_flag());
+            let profile = self.profile.as_ref().map(|(name, _)| format!("--profile {} ", shell_word(name))).unwrap_or_default();
+            // The profile says where it leads.
+            let is_known = |url: &&str| self.profile.as_ref().is_none_or(|(_, known)| known != url);
+            let coordinator = self.coordinator.as_deref().filter(is_known);
+            let coordinator = coordinator.map(|url| format!("--coordinator {} ", shell_word(url))).unwrap_or_default();
+            return format!("orchctl {coordinator}{profile}{}{rest}", self.data_dir_flag());
         }
         if let Some(rest) = command.strip_prefix("worker join ") {
             let coordinator = self.coordinator.as_deref().map(|url| format!("{} ", shell_word(url))).unwrap_or_default();
@@ -55,11 +61,16 @@ mod tests {
 
     #[test]
     fn commands_name_what_they_would_not_find() {
-        let reach = Reach { coordinator: Some("https://h:1".into()), data_dir: Some("/my data".into()) };
+        let reach = Reach { coordinator: Some("https://h:1".into()), profile: None, data_dir: Some("/my data".into()) };
         assert_eq!(reach.command("orchctl status r"), "orchctl --coordinator https://h:1 --data-dir '/my data' status r");
         assert_eq!(reach.join("scripted:/a b.json"), "worker join https://h:1 --data-dir '/my data' --backend 'scripted:/a b.json'");
         assert_eq!(reach.command("worker doctor"), "worker doctor");
         assert_eq!(Reach::default().join("codex"), "worker join --backend codex");
+        let profile =
+            |url: &str| Reach { coordinator: Some(url.into()), profile: Some(("h".into(), "https://h:1".into())), data_dir: None };
+        assert_eq!(profile("https://h:1").command("orchctl status"), "orchctl --profile h status");
+        assert_eq!(profile("https://h:1").join("codex"), "worker join https://h:1 --backend codex");
+        assert_eq!(profile("https://tunnel:2").command("orchctl status"), "orchctl --coordinator https://tunnel:2 --profile h status");
     }
 
     #[test]

@@ -176,6 +176,7 @@ fn is_off(value: &str) -> bool {
 
 fn fill_global(global: &mut GlobalArgs, config: &Config) {
     global.coordinator = global.coordinator.take().or_else(|| config.coordinator.clone());
+    global.profile = global.profile.take().or_else(|| config.profile.clone());
     global.data_dir = global.data_dir.take().or_else(|| config.data_dir.clone());
 }
 

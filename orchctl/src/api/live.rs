@@ -114,7 +114,7 @@ pub fn refusal(url: &str, status: &Status) -> Failure {
             .next("is it still running? `orchctl doctor` looks for it"),
         ErrorCode::NotAuthorised => {
             Failure::of(ErrorCode::NotAuthorised, format!("the coordinator at {url} refuses: {}", message_of(status)))
-                .next("use the data dir of its own user on its host (--data-dir)")
+                .next("use a profile that may (--profile), or the data dir of its own user on its host (--data-dir)")
         }
         ErrorCode::Internal => {
             Failure::of(ErrorCode::Internal, format!("the coordinator failed: {}", message_of(status))).next("its log says more")

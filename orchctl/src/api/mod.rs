@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::failure::{Failure, Result};
 use crate::intake::{CopyFile, SpecFolder};
 
-pub use live::Client;
+pub use live::{Client, refusal};
 pub use transfer::{fetch, upload};
 pub use watch::{Lines, WatchFor};
 

@@ -242,6 +242,33 @@ pub struct ImportArgs {
     pub json: JsonArg,
 }
 
+/// `login`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  ROUNDTABLE_TOKEN=rt1.… orchctl login https://build.example:7420
+  orchctl login https://build.example:7420 --token-file token --profile build
+  pass show build | orchctl login https://build.example:7420 --token-file -
+
+The token comes from `coordinator token create --role operator` (or viewer, or
+admin). It is shown to the coordinator it is for, and to no other.")]
+pub struct LoginArgs {
+    /// Where the coordinator is: https://HOST:PORT
+    pub url: String,
+    /// File that holds the token, - for standard input [default: ROUNDTABLE_TOKEN]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub json: JsonArg,
+}
+
+/// `logout`.
+#[derive(Args, Debug)]
+pub struct LogoutArgs {
+    #[command(flatten)]
+    pub json: JsonArg,
+}
+
 /// `down`.
 #[derive(Args, Debug)]
 pub struct DownArgs {

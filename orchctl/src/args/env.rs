@@ -4,7 +4,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction, Command};
 
 /// Flags of all commands have no command in their names.
-pub const GLOBAL: &[&str] = &["coordinator", "data-dir", "config", "log-format"];
+pub const GLOBAL: &[&str] = &["coordinator", "profile", "data-dir", "config", "log-format"];
 
 /// Whether a variable, by its name, is to be read.
 type IsRead<'a> = &'a dyn Fn(&str) -> bool;

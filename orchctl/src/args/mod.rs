@@ -54,6 +54,10 @@ pub struct GlobalArgs {
     /// Coordinator to talk to [default: the one alive on this machine, if any]
     #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
     pub coordinator: Option<String>,
+    /// Coordinator one has logged in to, by its name [default: where none is alive
+    /// on this machine, the last login]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Global options")]
+    pub profile: Option<String>,
     /// Folder of logs, stores and identities [default: $XDG_STATE_HOME/roundtable]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
     pub data_dir: Option<PathBuf>,
@@ -191,6 +195,11 @@ pub enum Command {
     /// Who is there to work
     #[command(after_help = "Examples:\n  orchctl workers\n  orchctl workers --json | jq '.[] | select(.status == \"gone\")'")]
     Workers(WorkersArgs),
+    /// Come in to a coordinator on another host, with a token
+    Login(LoginArgs),
+    /// Forget a coordinator one has logged in to
+    #[command(after_help = "Examples:\n  orchctl logout                  the last login\n  orchctl logout --profile build")]
+    Logout(LogoutArgs),
     /// Check this machine: git, folders, configuration, agent CLIs
     #[command(
         after_help = "Examples:\n  orchctl doctor                  calls each agent CLI once (costs a few tokens)\n  orchctl doctor --offline        calls none"

@@ -66,9 +66,11 @@ fn everything_of_the_synopsis_is_taken() {
         "wait R --timeout 9m --json",
         "workers --json",
         "doctor",
+        "login https://h:1 --profile build --token-file -",
+        "logout --profile build --json",
         "down",
         "config show",
-        "status --coordinator https://h:1 --data-dir D",
+        "status --coordinator https://h:1 --profile p --data-dir D",
     ];
     for line in lines {
         if let Err(error) = parse(line) {
@@ -82,7 +84,8 @@ fn what_is_not_built_or_makes_no_sense_is_refused() {
     let lines = [
         "drain W",
         "limits",
-        "login URL --token-file F",
+        "login",
+        "logout h",
         "tui",
         "ui",
         "report",

@@ -37,7 +37,7 @@ pub(super) async fn ask(context: &Context, args: &PlanArgs) -> Result<Asked> {
     let place = tempfile::Builder::new().prefix("roundtable-plan-").tempdir();
     let place = place.map_err(|error| Failure::failed("a folder for the agent to work in cannot be made").why(error))?;
     let data_dir = place.path().canonicalize().map_err(|error| Failure::failed("a folder to work in cannot be used").why(error))?;
-    let passing = Context { data_dir, data_dir_was_named: true, coordinator: None, ..context.clone() };
+    let passing = Context { data_dir, data_dir_was_named: true, coordinator: None, profile: None, ..context.clone() };
     let prepared = prepared(&passing, args).await?;
     prepared.warn();
     let (_trigger, shutdown) = shutdown::on_signals().map_err(|error| Failure::failed("signals cannot be handled").why(error))?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use roundtable_runtime::config::{Config, Home, Sources, other_names};
 use roundtable_runtime::git::GitProgram;
+use roundtable_runtime::identity::Profiles;
 use roundtable_runtime::telemetry::LogFormat;
 use serde::Serialize;
 
@@ -59,6 +60,11 @@ pub(super) async fn run(context: &Context, args: &ConfigShowArgs) -> Result<Exit
     if !values.iter().any(|value| value.key == "data_dir") {
         values.insert(0, ValueView { key: "data_dir".into(), value: context.data_dir.to_string_lossy().into_owned(), from: "default" });
     }
+    if !values.iter().any(|value| value.key == "profile")
+        && let Ok(Some(last)) = Profiles::of(&context.data_dir).last()
+    {
+        values.insert(0, ValueView { key: "profile".into(), value: format!("{} ({})", last.name, last.url), from: "last login" });
+    }
     let view = ConfigView { files: files(&all), values };
     answer(args.json, &view, text)?;
     Ok(Exit::Complete)
@@ -109,6 +115,7 @@ fn flatten(config: &Config) -> BTreeMap<String, String> {
         }
     };
     put("coordinator".into(), config.coordinator.clone());
+    put("profile".into(), config.profile.clone());
     put("data_dir".into(), config.data_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned()));
     put("log_format".into(), config.log_format.map(|format| if format == LogFormat::Json { "json".into() } else { "text".into() }));
     put("setup".into(), config.setup.clone());

@@ -19,6 +19,8 @@ mod fetch;
 mod findings;
 mod import;
 mod init;
+mod login;
+mod logout;
 mod logs;
 mod plan;
 mod run;
@@ -80,6 +82,8 @@ pub async fn dispatch(settings: Settings) -> Result<Exit> {
         Command::Import(args) => import::run(&context, &args).await,
         Command::Wait(args) => wait::run(&context, &args).await,
         Command::Workers(args) => workers::run(&context, &args).await,
+        Command::Login(args) => login::run(&context, &args).await,
+        Command::Logout(args) => logout::run(&context, &args).await,
         Command::Doctor(args) => doctor::run(&context, &args).await,
         Command::Down(args) => down::run(&context, &args).await,
         Command::Config(args) => match args.command {

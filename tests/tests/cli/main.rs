@@ -16,6 +16,7 @@ mod manual;
 mod mirrors;
 mod places;
 mod planning;
+mod profiles;
 mod refs;
 mod refusals;
 mod running;

@@ -37,10 +37,9 @@ impl Place {
 }
 
 pub(super) async fn run(context: &Context, args: &DemoArgs) -> Result<Exit> {
-    if context.coordinator.is_some() {
-        return Err(
-            Failure::usage("the demo runs on its own and takes no coordinator").next("leave --coordinator (or ROUNDTABLE_COORDINATOR) out")
-        );
+    if context.coordinator.is_some() || context.profile.is_some() {
+        return Err(Failure::usage("the demo runs on its own and takes no coordinator")
+            .next("leave --coordinator and --profile (or ROUNDTABLE_COORDINATOR and ROUNDTABLE_PROFILE) out"));
     }
     let place = place(args)?;
     let root =

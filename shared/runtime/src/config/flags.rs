@@ -44,6 +44,8 @@ pub const COMMANDS: &[(&str, &[&str])] = &[
     ("import", &["spec", "workdir", "include-dirty", "trust", "json"]),
     ("wait", &["timeout", "output", "json"]),
     ("workers", &["json"]),
+    ("login", &["token-file", "json"]),
+    ("logout", &["json"]),
     ("down", &["json"]),
     ("config.show", &["workdir", "json"]),
 ];

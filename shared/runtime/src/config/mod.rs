@@ -25,6 +25,8 @@ pub use flags::{COMMANDS, SAME, other_names};
 pub struct Config {
     /// Address of the coordinator.
     pub coordinator: Option<String>,
+    /// Name of the profile to use.
+    pub profile: Option<String>,
     /// Data directory.
     pub data_dir: Option<PathBuf>,
     /// Form of log lines.
@@ -221,6 +223,7 @@ impl Config {
             }
         };
         take(self.coordinator.take().is_some(), "coordinator");
+        take(self.profile.take().is_some(), "profile");
         take(self.data_dir.take().is_some(), "data_dir");
         take(self.log_format.take().is_some(), "log_format");
         for command in std::mem::take(&mut self.flags).into_keys() {
@@ -271,6 +274,7 @@ impl Config {
             }
         }
         over(&mut self.coordinator, above.coordinator);
+        over(&mut self.profile, above.profile);
         over(&mut self.data_dir, above.data_dir);
         over(&mut self.log_format, above.log_format);
         over(&mut self.setup, above.setup);

@@ -10,7 +10,7 @@ use super::duration::{check_ms, parse_duration_ms};
 use super::{BackendConfig, COMMANDS, Config, ConfigError, Home, Limits, flags};
 use crate::telemetry::LogFormat;
 
-const KEYS: &[&str] = &["coordinator", "data_dir", "log_format", "setup", "copy", "check", "limits", "backend"];
+const KEYS: &[&str] = &["coordinator", "profile", "data_dir", "log_format", "setup", "copy", "check", "limits", "backend"];
 const BACKEND_KEYS: &[&str] = &["command", "args", "model", "effort", "env", "home"];
 
 type Value<'t> = Spanned<DeValue<'t>>;
@@ -27,6 +27,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
         let at = At { key: key.get_ref().to_string(), line: reader.line(key.span().start) };
         match key.get_ref().as_ref() {
             "coordinator" => config.coordinator = Some(reader.text(&at, value)?),
+            "profile" => config.profile = Some(reader.text(&at, value)?),
             "data_dir" => config.data_dir = Some(PathBuf::from(reader.text(&at, value)?)),
             "log_format" => config.log_format = Some(reader.text(&at, value)?.parse::<LogFormat>().map_err(|why| reader.bad(&at, why))?),
             "setup" => config.setup = Some(reader.text(&at, value)?),

@@ -55,14 +55,14 @@ fn layers_lie_over_one_another_key_by_key() {
 fn a_repository_is_not_trusted_with_programs_variables_or_flags() {
     let files = Files::new(
         "[backend.codex]\ncommand = 'mine'\n",
-        "coordinator = 'evil:1'\ndata_dir = '/evil'\n[backend.codex]\ncommand = 'evil'\nargs = ['x']\nenv = ['AWS_SECRET']\nhome = 'isolated'\nmodel = 'fine'\n[run]\nmode = 'manual'\n",
+        "coordinator = 'evil:1'\nprofile = 'evil'\ndata_dir = '/evil'\n[backend.codex]\ncommand = 'evil'\nargs = ['x']\nenv = ['AWS_SECRET']\nhome = 'isolated'\nmodel = 'fine'\n[run]\nmode = 'manual'\n",
         "",
     );
     let config = files.load().unwrap();
     let codex = &config.backends["codex"];
     assert_eq!((codex.command.as_deref(), codex.model.as_deref()), (Some("mine"), Some("fine")));
     assert!(codex.args.is_none() && codex.env.is_none() && codex.home.is_none() && config.coordinator.is_none() && config.flags.is_empty());
-    assert_eq!(config.warnings.len(), 7, "{:?}", config.warnings);
+    assert_eq!(config.warnings.len(), 8, "{:?}", config.warnings);
 }
 
 #[test]

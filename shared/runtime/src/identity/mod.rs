@@ -1,8 +1,9 @@
 //! Who a peer is: a role and an id, taken from its certificate and from nowhere else. Making certificates is `ca.rs`, keeping them is
-//! `files.rs`, coming in for the first time is `token.rs`.
+//! `files.rs` and `profiles.rs`, coming in for the first time is `token.rs`.
 
 mod ca;
 mod files;
+mod profiles;
 mod roots;
 mod token;
 mod validity;
@@ -17,6 +18,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub use ca::{Ca, CheckedRequest, Csr, Lifetime, RENEWABLE_FOR, SERVER_NAME, new_csr};
 pub use files::{ClientFile, Credentials, read_private, write_private};
+pub use profiles::{Profile, Profiles};
 pub use roots::RootStep;
 pub use token::{JoinToken, Pin, digest_of_secret};
 
