@@ -5,7 +5,7 @@ use roundtable_runtime::tls::PeerInfo;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::text::one_line;
 use roundtable_shared::time::WallMs;
-use roundtable_shared::view::{AccessRequest, Operation};
+use roundtable_shared::view::{AccessRequest, Operation, RootAct};
 use roundtable_store::Row;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -180,7 +180,8 @@ pub fn operation_words(operation: &Operation) -> String {
 
 /// An act about who may come in, likewise; `None` if it is only a look. None of them holds a secret.
 pub fn access_words(request: &AccessRequest) -> Option<String> {
-    (!matches!(request, AccessRequest::Tokens)).then(|| words_of(request, false))
+    let is_look = matches!(request, AccessRequest::Tokens | AccessRequest::Root { act: RootAct::Show });
+    (!is_look).then(|| words_of(request, false))
 }
 
 fn words_of(act: &impl Serialize, is_for_all: bool) -> String {
@@ -209,6 +210,16 @@ fn value_words(name: &str, value: &Value) -> Option<String> {
             let pairs: Vec<String> =
                 fields.iter().filter_map(|(key, value)| Some(format!("{}:{}", bounded(key), value_words(key, value)?))).collect();
             (!pairs.is_empty()).then(|| pairs.join(","))
+        }
+        // What becomes of the roots, and how: `switch,early:true`.
+        Value::Object(fields) if name == "act" => {
+            let words = fields.iter().map(|(kind, how)| match how {
+                Value::Object(how) => how.iter().fold(bounded(kind), |words, (name, value)| {
+                    value_words(name, value).map_or_else(|| words.clone(), |value| format!("{words},{name}:{value}"))
+                }),
+                _ => bounded(kind),
+            });
+            Some(words.collect::<Vec<_>>().join(","))
         }
         Value::Object(_) => Some("(a document)".to_owned()),
         other => Some(other.to_string()),
@@ -257,6 +268,10 @@ mod tests {
         let token = AccessRequest::CreateToken { role: roundtable_shared::AccessRole::Worker, ttl_ms: 9, uses: 2, labels, ephemeral: true };
         assert_eq!(access_words(&token).unwrap(), "create-token ephemeral=true labels=zone:a role=worker ttl_ms=9 uses=2");
         assert_eq!(access_words(&AccessRequest::Tokens), None);
+        let root = |act| access_words(&AccessRequest::Root { act });
+        assert_eq!(root(RootAct::Show), None);
+        assert_eq!(root(RootAct::Next).unwrap(), "root act=next");
+        assert_eq!(root(RootAct::Switch { early: true }).unwrap(), "root act=switch,early:true");
         let long = words(OperationAct::Halt { reason: "é".repeat(9000) });
         assert!(long.chars().count() < 300 && long.ends_with('…'));
     }
