@@ -65,6 +65,14 @@ fn understand(state: &State, backends: &[BackendName], operation: Operation, by:
         let kept = Box::new(KeptAssignment { inputs_digest, answer: AssignAnswered { backend, model, proposals } });
         return Ok(Operate { run: None, by, act: Act::KeepAssignment { kept } });
     }
+    let of_fleet = match &operation.act {
+        OperationAct::Drain { worker } => Some(Act::Drain { worker: worker.as_str().into() }),
+        OperationAct::Undrain { worker } => Some(Act::Undrain { worker: worker.as_str().into() }),
+        _ => None,
+    };
+    if let Some(act) = of_fleet {
+        return Ok(Operate { run: None, by, act });
+    }
     if operation.all {
         let act = match operation.act {
             OperationAct::Pause { note } => Act::Pause { note },
@@ -110,6 +118,9 @@ fn act(run: &Run, backends: &[BackendName], act: OperationAct) -> Result<Act, Op
         OperationAct::Step { phase } => Act::Step { phase: phase_of(&phase)? },
         OperationAct::RecordAccept { branch, commit } => Act::RecordAccept { branch, commit: commit.into() },
         OperationAct::Halt { reason } => Act::Halt { reason },
+        OperationAct::Drain { .. } | OperationAct::Undrain { .. } => {
+            return Err(OperateError::Invalid("workers are drained for all runs; name no run".to_owned()));
+        }
     })
 }
 

@@ -67,7 +67,7 @@ pub enum Reply {
     Heartbeat {
         /// Leases to stop, each with why; repeated until they are gone.
         revoke: Vec<(LeaseRef, String)>,
-        /// Take nothing more.
+        /// A person has drained it. For its own log: nothing is asked of it.
         drain: bool,
     },
     /// To a report.

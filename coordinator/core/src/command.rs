@@ -284,8 +284,13 @@ pub enum Act {
         /// The mode, where one was asked for.
         mode: Option<Mode>,
     },
-    /// Stop new grants to a worker.
+    /// Grant nothing more to a worker.
     Drain {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// Grant to it again.
+    Undrain {
         /// The worker.
         worker: WorkerId,
     },

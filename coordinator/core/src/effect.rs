@@ -19,11 +19,6 @@ pub enum Effect {
         /// For a person.
         reason: String,
     },
-    /// Tell a worker to take nothing more and leave when it is empty (also said in every heartbeat ack).
-    Drain {
-        /// The worker.
-        worker: WorkerId,
-    },
     /// End a worker's older stream.
     EndSession {
         /// The worker.

@@ -225,6 +225,10 @@ pub enum Fact {
     AllPaused { note: String, by: String },
     /// `resume --all`.
     AllResumed { by: String },
+    /// A person wants nothing more granted to that worker, however often it starts.
+    WorkerDrained { worker: WorkerId, by: String },
+    /// It gets work again.
+    WorkerUndrained { worker: WorkerId, by: String },
     /// An assignment agent was asked before any run: the run that follows takes its answer.
     AssignmentKept { kept: Box<KeptAssignment> },
 

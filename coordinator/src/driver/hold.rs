@@ -130,7 +130,7 @@ impl Driver {
             && known.session == *session
         {
             known.saw(now);
-            return Ok(Reply::Heartbeat { revoke: Vec::new(), drain: known.draining });
+            return Ok(Reply::Heartbeat { revoke: Vec::new(), drain: known.drained_ms.is_some() });
         }
         let text = format!("{}; nothing of this was done: try again in a moment", problem(&hold.detail));
         Err(Rejection { code: ErrorCode::Exhausted, text })

@@ -32,10 +32,6 @@ pub(crate) async fn run(parts: Parts, mut effects: mpsc::Receiver<Effect>) {
                 let revoke = v1::Revoke { lease: Some((&lease).into()), reason };
                 parts.sessions.send(&worker, None, frame(v1::coordinator_frame::Frame::Revoke(revoke)));
             }
-            Effect::Drain { worker } => {
-                let drain = v1::Drain { reason: "asked by an operator".to_owned() };
-                parts.sessions.send(&worker, None, frame(v1::coordinator_frame::Frame::Drain(drain)));
-            }
             Effect::EndSession { worker, session } => parts.sessions.close(&worker, session),
             Effect::PrepareIntegration(asked) => {
                 crate::tasks::spawn("integrate", integrate::prepare(parts.clone(), *asked));

@@ -9,9 +9,18 @@ use roundtable_core::state::State;
 use roundtable_shared::view::{BackendView, WorkerView};
 use roundtable_shared::{AttemptKey, BackendOffer};
 
-/// All workers this process knows.
+/// All workers this process knows, and those that are drained and not here.
 pub fn workers(state: &State, fleet: &Fleet, now: Now) -> Vec<WorkerView> {
-    fleet.workers.values().map(|each| worker(state, fleet, each, now)).collect()
+    let here = fleet.workers.values().map(|each| worker(state, fleet, each, now));
+    let elsewhere = state.drained.iter().filter(|(id, _)| !fleet.workers.contains_key(*id)).map(|(id, remark)| WorkerView {
+        id: id.to_string(),
+        name: id.to_string(),
+        status: "gone".to_owned(),
+        last_seen_ms: now.wall.since(remark.at),
+        drained_by: Some(remark.by.clone()),
+        ..WorkerView::default()
+    });
+    here.chain(elsewhere).collect()
 }
 
 fn worker(state: &State, fleet: &Fleet, worker: &Worker, now: Now) -> WorkerView {
@@ -22,7 +31,9 @@ fn worker(state: &State, fleet: &Fleet, worker: &Worker, now: Now) -> WorkerView
         "gone"
     } else if !worker.connected || worker.is_silent(now, SUSPECT_MS) {
         "silent"
-    } else if worker.draining || worker.leaving {
+    } else if worker.drained_ms.is_some() && leases.is_empty() {
+        "drained"
+    } else if worker.drained_ms.is_some() || worker.leaving {
         "draining"
     } else if worker.cordoned.is_some() {
         "cordoned"
@@ -51,6 +62,7 @@ fn worker(state: &State, fleet: &Fleet, worker: &Worker, now: Now) -> WorkerView
         delivering,
         version: worker.version.clone(),
         leases,
+        drained_by: state.drained.get(&worker.id).map(|remark| remark.by.clone()),
     }
 }
 

@@ -443,7 +443,7 @@ impl World {
             }
             Effect::CloseRun { run, .. } => self.shell(ShellAnswer::RunClosed { run, commit: None }),
             Effect::Revoke { lease, .. } => self.running.retain(|grant| grant.lease != lease),
-            Effect::Drain { .. } | Effect::EndSession { .. } | Effect::Notice { .. } => {}
+            Effect::EndSession { .. } | Effect::Notice { .. } => {}
         }
     }
 

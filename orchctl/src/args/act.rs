@@ -269,6 +269,32 @@ pub struct LogoutArgs {
     pub json: JsonArg,
 }
 
+/// `drain`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  orchctl drain host-2-1                         what runs there ends; no new work
+  orchctl drain host-2-1 --wait                  until nothing of it is left
+  orchctl undrain host-2-1")]
+pub struct DrainArgs {
+    /// Name of the worker, as `orchctl workers` shows it
+    pub worker: String,
+    /// Return once it holds nothing any more
+    #[arg(long)]
+    pub wait: bool,
+    #[command(flatten)]
+    pub json: JsonArg,
+}
+
+/// `undrain`.
+#[derive(Args, Debug)]
+pub struct UndrainArgs {
+    /// Name of the worker, as `orchctl workers` shows it
+    pub worker: String,
+    #[command(flatten)]
+    pub json: JsonArg,
+}
+
 /// `down`.
 #[derive(Args, Debug)]
 pub struct DownArgs {

@@ -200,6 +200,11 @@ pub enum Command {
     /// Forget a coordinator one has logged in to
     #[command(after_help = "Examples:\n  orchctl logout                  the last login\n  orchctl logout --profile build")]
     Logout(LogoutArgs),
+    /// Give a worker no new work; it is asked nothing, and may be silent
+    Drain(DrainArgs),
+    /// Give a drained worker work again
+    #[command(after_help = "Examples:\n  orchctl undrain host-2-1")]
+    Undrain(UndrainArgs),
     /// Check this machine: git, folders, configuration, agent CLIs
     #[command(
         after_help = "Examples:\n  orchctl doctor                  calls each agent CLI once (costs a few tokens)\n  orchctl doctor --offline        calls none"

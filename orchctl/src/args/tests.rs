@@ -65,6 +65,8 @@ fn everything_of_the_synopsis_is_taken() {
         "import AGENT_STATE.json --spec S --include-dirty",
         "wait R --timeout 9m --json",
         "workers --json",
+        "drain W --wait --json",
+        "undrain W",
         "doctor",
         "login https://h:1 --profile build --token-file -",
         "logout --profile build --json",
@@ -82,7 +84,8 @@ fn everything_of_the_synopsis_is_taken() {
 #[test]
 fn what_is_not_built_or_makes_no_sense_is_refused() {
     let lines = [
-        "drain W",
+        "drain",
+        "undrain W --wait",
         "limits",
         "login",
         "logout h",

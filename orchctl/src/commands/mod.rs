@@ -12,6 +12,7 @@ mod demo;
 mod diff;
 pub mod doctor;
 mod down;
+mod drain;
 mod events;
 mod explain;
 mod export;
@@ -84,6 +85,8 @@ pub async fn dispatch(settings: Settings) -> Result<Exit> {
         Command::Workers(args) => workers::run(&context, &args).await,
         Command::Login(args) => login::run(&context, &args).await,
         Command::Logout(args) => logout::run(&context, &args).await,
+        Command::Drain(args) => drain::drain(&context, &args).await,
+        Command::Undrain(args) => drain::undrain(&context, &args).await,
         Command::Doctor(args) => doctor::run(&context, &args).await,
         Command::Down(args) => down::run(&context, &args).await,
         Command::Config(args) => match args.command {

@@ -20,7 +20,7 @@ pub fn render(workers: &[WorkerView], reach: &Reach, paint: Paint) -> String {
         let style = match worker.status.as_str() {
             "ready" => Style::Good,
             "busy" => Style::Live,
-            "draining" | "cordoned" => Style::Warning,
+            "draining" | "drained" | "cordoned" => Style::Warning,
             _ => Style::Problem,
         };
         let slots = worker
@@ -42,6 +42,11 @@ pub fn render(workers: &[WorkerView], reach: &Reach, paint: Paint) -> String {
                 for line in wrap(&format!("{} cannot be used: {why}", backend(name)), NOTE) {
                     table.note(Cell::new(Style::Problem, line));
                 }
+            }
+        }
+        if let Some(by) = &worker.drained_by {
+            for line in wrap(&format!("drained by {by}; `orchctl undrain {}` gives it work again", worker.id), NOTE) {
+                table.note(Cell::new(Style::Warning, line));
             }
         }
         for lease in &worker.leases {

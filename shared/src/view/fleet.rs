@@ -11,7 +11,7 @@ pub struct WorkerView {
     pub id: String,
     /// Display name.
     pub name: String,
-    /// `ready`, `busy`, `silent`, `draining`, `gone`.
+    /// `ready`, `busy`, `silent`, `draining`, `drained`, `cordoned`, `gone`.
     pub status: String,
     /// By backend.
     pub backends: BTreeMap<String, BackendView>,
@@ -26,6 +26,9 @@ pub struct WorkerView {
     /// Of those, what is over and being handed in, and what stands in the way.
     #[serde(default)]
     pub delivering: BTreeMap<String, String>,
+    /// Who drained it; null = nobody.
+    #[serde(default)]
+    pub drained_by: Option<String>,
 }
 
 /// A backend of a worker.

@@ -109,6 +109,16 @@ pub enum OperationAct {
         /// For the record.
         reason: String,
     },
+    /// Grant nothing more to a worker (the run named is ignored).
+    Drain {
+        /// Its name.
+        worker: String,
+    },
+    /// Grant to it again (the run named is ignored).
+    Undrain {
+        /// Its name.
+        worker: String,
+    },
 }
 
 /// What came of it.

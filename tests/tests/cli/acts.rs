@@ -162,3 +162,28 @@ fn a_worker_that_leaves_says_so_while_its_agents_end() {
     worker.wait().expect(0);
     drop(run);
 }
+
+#[test]
+fn a_drained_worker_ends_what_it_runs_and_gets_nothing_more_over_a_restart_of_the_coordinator() {
+    let world = gated(2);
+    let served = world.sandbox.serve();
+    let worker = world.sandbox.worker(["--backend", &world.agents(1), "--name", "one"]);
+    let run = world.run_without_workers(&["--mode", "deterministic"]).start();
+    world.wait_for_status("the unit to work", &run, |status| is_working(status, "1"));
+    world.orchctl(&["drain", "nobody"]).run().expect(1).err_has(&["known are: one"]);
+    world.orchctl(&["drain", "one"]).run().expect(0).out_has(&["the attempt it runs may end", "orchctl undrain one"]);
+    let shown = || world.orchctl(&["workers", "--json"]).run().expect(0).json()[0].clone();
+    assert_eq!(shown()["status"], "draining");
+    let waits = world.orchctl(&["drain", "one", "--wait"]).start();
+    std::fs::write(world.sandbox.path("go"), "").expect("written");
+    waits.wait().expect(0).out_has(&["holds nothing"]);
+    assert_eq!(shown()["status"], "drained");
+    drop(run);
+    served.signal(Signal::TERM);
+    served.wait().expect(0);
+    let _again = world.sandbox.serve();
+    wait_for("the worker to be back", || worker.said(), || (shown()["status"] == "drained").then_some(()));
+    assert!(shown()["drained_by"].is_string());
+    world.orchctl(&["undrain", "one"]).run().expect(0);
+    world.run_without_workers(&["--mode", "deterministic"]).run().expect(0);
+}

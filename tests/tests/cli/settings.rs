@@ -15,7 +15,7 @@ fn what_belongs_to_later_steps_is_absent_from_help_and_refused() {
         run(program, args).expect(3);
     };
     let help = run("orchctl", &["--help"]).expect(0).stdout;
-    for command in ["drain", "limits", "tui", "ui", "report", "cost", "pr", "mcp"] {
+    for command in ["limits", "tui", "ui", "report", "cost", "pr", "mcp"] {
         refused("orchctl", &[command]);
         assert!(!help.contains(&format!("\n  {command} ")), "{command}");
     }

@@ -61,8 +61,8 @@ pub trait Frames: Send + Sync {
     fn lease(&self, lease: Lease);
     /// An attempt is to be stopped. Repeated until it is gone.
     fn revoke(&self, lease: LeaseRef, reason: String);
-    /// Finish what runs, take nothing more.
-    fn drain(&self, reason: String);
+    /// Whether a person has drained this worker. That is the coordinator's to keep to; here it is told.
+    fn drained(&self, is_drained: bool);
     /// What the worker holds now.
     fn held(&self) -> Vec<v1::HeldLease>;
     /// Says how much it can take; with every heartbeat, as what was said before may have been lost on a full queue.
@@ -232,12 +232,10 @@ fn receive(
             for revoke in ack.revoke {
                 receive_revoke(revoke, frames);
             }
-            if ack.drain {
-                frames.drain("asked by the coordinator".to_owned());
-            }
+            frames.drained(ack.drain);
         }
         Frame::Revoke(revoke) => receive_revoke(revoke, frames),
-        Frame::Drain(drain) => frames.drain(drain.reason),
+        Frame::Drain(_) => frames.drained(true),
     }
 }
 

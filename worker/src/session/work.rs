@@ -50,6 +50,8 @@ struct Table {
     held: BTreeMap<LeaseRef, Held>,
     out: Option<mpsc::Sender<v1::WorkerFrame>>,
     draining: bool,
+    /// A person has drained it, as the coordinator says.
+    drained: bool,
     /// Attempts that have come to a verdict.
     done: u64,
     idle_since: Instant,
@@ -68,7 +70,7 @@ impl<R: Runner> Work<R> {
     /// With nothing held. `introduction` says who we are; what is held and offered is filled in at each hello. `joined` is true while the
     /// coordinator knows us. `once`: takes one lease and no more.
     pub fn new(runner: Arc<R>, spool: Spool, introduction: Introduction, joined: watch::Sender<bool>, once: bool) -> Self {
-        let table = Table { held: BTreeMap::new(), out: None, draining: false, done: 0, idle_since: Instant::now() };
+        let table = Table { held: BTreeMap::new(), out: None, draining: false, drained: false, done: 0, idle_since: Instant::now() };
         let (client, _) = watch::channel(None);
         let (changed, _) = watch::channel(0);
         let env: Vec<_> = std::env::vars_os().collect();
@@ -408,9 +410,13 @@ impl<R: Runner> Frames for Work<R> {
         });
     }
 
-    fn drain(&self, reason: String) {
-        info!(reason, "draining");
-        Work::drain(self);
+    fn drained(&self, is_drained: bool) {
+        let was = std::mem::replace(&mut self.table().drained, is_drained);
+        match (was, is_drained) {
+            (false, true) => info!("drained by a person: nothing more comes until that is taken back with `orchctl undrain`"),
+            (true, false) => info!("no longer drained: work comes again"),
+            _ => {}
+        }
     }
 
     fn held(&self) -> Vec<v1::HeldLease> {

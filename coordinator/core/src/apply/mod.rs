@@ -69,6 +69,13 @@ impl State {
             }
             Fact::AllPaused { note, by } => self.paused = Some(Remark { text: note.clone(), by: by.clone(), at: transition.at }),
             Fact::AllResumed { .. } => self.paused = None,
+            Fact::WorkerDrained { worker, by } => {
+                let remark = Remark { text: String::new(), by: by.clone(), at: transition.at };
+                self.drained.insert(worker.clone(), remark);
+            }
+            Fact::WorkerUndrained { worker, .. } => {
+                self.drained.remove(worker);
+            }
             Fact::AssignmentKept { kept } => {
                 self.assignments.retain(|other| other.inputs_digest != kept.inputs_digest || other.answer.backend != kept.answer.backend);
                 self.assignments.push((**kept).clone());

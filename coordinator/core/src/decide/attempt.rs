@@ -40,6 +40,15 @@ pub(super) fn lose(d: &mut Deciding<'_>, key: &AttemptKey, cause: LostCause, rea
     failure::setback(d, &key.run, key.unit.as_ref(), &setback);
 }
 
+/// We take it back, and nobody is to blame: its unit (or run) goes on elsewhere. What its worker still hands in is kept, as of every late outcome.
+pub(super) fn take_back(d: &mut Deciding<'_>, key: &AttemptKey, reason: &str) {
+    let Some(attempt) = d.state().attempt(key).filter(|attempt| attempt.is_live()) else { return };
+    let lease = LeaseRef { key: key.clone(), lease_id: attempt.lease_id };
+    let effect = Effect::Revoke { worker: attempt.worker.clone(), lease, reason: reason.to_owned() };
+    lose(d, key, LostCause::Revoked, reason);
+    d.effect(effect);
+}
+
 /// We end it. What becomes of its seat is the caller's to say.
 pub(super) fn revoke(d: &mut Deciding<'_>, key: &AttemptKey, reason: &str) {
     let Some(attempt) = d.state().attempt(key).filter(|attempt| attempt.is_live()) else { return };

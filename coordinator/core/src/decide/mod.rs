@@ -18,6 +18,7 @@ mod consult;
 mod contend;
 mod cordon;
 mod document;
+mod drain;
 mod failure;
 mod finding;
 mod fix;

@@ -1,12 +1,11 @@
-//! Acts of a person on a run: assignments, pauses, halts, steps, drains. Decisions are in `answer`, endings of units in `cancel`.
+//! Acts of a person on a run: assignments, pauses, halts, steps. Drains of workers are in `drain`, decisions are in `answer`, endings of units in `cancel`.
 
 use roundtable_shared::manifest::Manifest;
-use roundtable_shared::{Assignment, BackendName, Criticality, DecisionId, DecisionKind, RunId, UnitId, UnitState, WorkerId};
+use roundtable_shared::{Assignment, BackendName, Criticality, DecisionId, DecisionKind, RunId, UnitId, UnitState};
 
-use super::{Deciding, answer, attach, cancel, close, document, step};
+use super::{Deciding, answer, attach, cancel, close, document, drain, step};
 use crate::change::Rejection;
 use crate::command::{Act, Operate};
-use crate::effect::Effect;
 use crate::state::Unit;
 use crate::transition::Fact;
 
@@ -14,7 +13,8 @@ use crate::transition::Fact;
 pub(super) fn operate(d: &mut Deciding<'_>, operate: Operate) -> Result<(), Rejection> {
     let Operate { run, by, act } = operate;
     let run = match (run, &act) {
-        (_, Act::Drain { worker }) => return drain(d, worker),
+        (_, Act::Drain { worker }) => return drain::drain(d, worker, by),
+        (_, Act::Undrain { worker }) => return drain::undrain(d, worker, by),
         (_, Act::KeepAssignment { kept }) => {
             d.emit_fleet(Fact::AssignmentKept { kept: kept.clone() });
             d.done("kept for the run that is to come");
@@ -57,7 +57,7 @@ pub(super) fn operate(d: &mut Deciding<'_>, operate: Operate) -> Result<(), Reje
             Ok(())
         }
         Act::Attach { options, mode } => attach::attach(d, &run, &options, mode),
-        Act::Drain { .. } | Act::KeepAssignment { .. } => Ok(()),
+        Act::Drain { .. } | Act::Undrain { .. } | Act::KeepAssignment { .. } => Ok(()),
     }
 }
 
@@ -158,20 +158,6 @@ fn resume_all(d: &mut Deciding<'_>, by: String) -> Result<(), Rejection> {
         d.emit(&run, Fact::RunResumed { by: by.clone() });
     }
     d.done("grants go on");
-    Ok(())
-}
-
-fn drain(d: &mut Deciding<'_>, worker: &WorkerId) -> Result<(), Rejection> {
-    let Some(known) = d.fleet.workers.get_mut(worker) else {
-        return Err(Rejection::not_found(format!("no worker {worker} is here")));
-    };
-    let was = std::mem::replace(&mut known.draining, true);
-    d.effect(Effect::Drain { worker: worker.clone() });
-    if was {
-        d.unchanged(format!("worker {worker} is draining already"));
-    } else {
-        d.done(format!("worker {worker} takes nothing more and leaves when it is empty"));
-    }
     Ok(())
 }
 

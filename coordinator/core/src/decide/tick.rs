@@ -3,7 +3,7 @@
 use roundtable_shared::{AttemptKey, RunId, Seat, WorkerId};
 
 use super::attempt::key_of;
-use super::{Deciding, access, attempt, consult, cordon, park, shell};
+use super::{Deciding, access, attempt, consult, cordon, drain, park, shell};
 use crate::fleet::{LOST_MS, TICK_GAP_MS};
 use crate::state::LostCause;
 use crate::transition::Fact;
@@ -22,6 +22,7 @@ pub(super) fn tick(d: &mut Deciding<'_>) {
     lose_silent(d);
     access::end_lost(d);
     lose_overdue(d);
+    drain::hand_back_due(d);
     park::lift_due(d);
     cordon::lift_due(d);
     shell::repeat_due(d);

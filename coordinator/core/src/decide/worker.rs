@@ -31,6 +31,7 @@ pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Reje
             d.effect(Effect::EndSession { worker: id.clone(), session: known.session });
         }
     }
+    let is_drained = d.state().drained.contains_key(&id);
     let restarted = d
         .fleet
         .workers
@@ -59,9 +60,9 @@ pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Reje
     worker.labels.extend(granted_labels);
     worker.credits.clear();
     if restarted {
-        worker.draining = false;
         worker.leaving = false;
     }
+    worker.drained_ms = is_drained.then(|| worker.drained_ms.unwrap_or(now.mono_ms));
     // A new hello is a good probe: credentials that were refused may have been renewed.
     worker.offers = introduction.backends.into_iter().map(|offer| (offer.name.clone(), Offer::new(offer))).collect();
     let names: Vec<_> = worker.offers.keys().cloned().collect();
@@ -233,7 +234,7 @@ pub(super) fn heartbeat(d: &mut Deciding<'_>, id: &WorkerId, session: u64, held:
     let now = d.now;
     let worker = d.fleet.session(id, session).ok_or_else(|| unknown_session(id))?;
     worker.saw(now);
-    let drain = worker.draining;
+    let drain = worker.drained_ms.is_some();
     let mut revoke = Vec::new();
     for each in &held {
         if d.state().current(&each.lease).is_some_and(|attempt| attempt.worker == *id) {

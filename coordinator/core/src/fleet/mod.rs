@@ -91,7 +91,8 @@ impl Fleet {
     pub fn recovered(state: &State, now: Now) -> Self {
         let mut fleet = Self { began_ms: now.mono_ms, ..Self::default() };
         for (key, attempt) in state.live_attempts() {
-            fleet.workers.entry(attempt.worker.clone()).or_insert_with(|| Worker::unseen(attempt.worker.clone(), now));
+            let worker = fleet.workers.entry(attempt.worker.clone()).or_insert_with(|| Worker::unseen(attempt.worker.clone(), now));
+            worker.drained_ms = state.drained.contains_key(&attempt.worker).then_some(now.mono_ms);
             fleet.leases.insert(key.clone(), LeaseWatch::recovered(attempt, state.run(&key.run), now));
         }
         fleet
@@ -101,6 +102,7 @@ impl Fleet {
     pub fn extend_all(&mut self, gap_ms: u64) {
         for worker in self.workers.values_mut() {
             worker.seen_ms = worker.seen_ms.saturating_add(gap_ms);
+            worker.drained_ms = worker.drained_ms.map(|since| since.saturating_add(gap_ms));
             if let Some(cordon) = &mut worker.cordoned {
                 cordon.until_ms = cordon.until_ms.saturating_add(gap_ms);
             }

@@ -36,9 +36,9 @@ pub struct Worker {
     pub seen_ms: u64,
     /// The same for people.
     pub seen_at: WallMs,
-    /// Takes nothing more, and leaves when it is empty.
-    pub draining: bool,
-    /// It drains by its own decision.
+    /// A person has drained it: since when this process knows that (monotonic). Whether it is so is durable, in the state.
+    pub drained_ms: Option<u64>,
+    /// It takes nothing more by its own decision, and leaves when it is empty.
     pub leaving: bool,
     /// Takes nothing more for a while: its disk or tools failed one attempt after the other.
     pub cordoned: Option<Cordon>,
@@ -100,7 +100,7 @@ impl Worker {
             credits: BTreeMap::new(),
             seen_ms: now.mono_ms,
             seen_at: now.wall,
-            draining: false,
+            drained_ms: None,
             leaving: false,
             cordoned: None,
             cordons: 0,
@@ -123,7 +123,7 @@ impl Worker {
 
     /// Whether it counts as being here: a stream that broke a moment ago does not make its backends vanish.
     pub fn is_here(&self, now: Now) -> bool {
-        self.introduced && !self.draining && self.cordoned.is_none() && !self.is_silent(now, super::LOST_MS)
+        self.introduced && self.drained_ms.is_none() && self.cordoned.is_none() && !self.is_silent(now, super::LOST_MS)
     }
 
     /// Whether it is on a stream and was heard on it of late.

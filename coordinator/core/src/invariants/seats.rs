@@ -16,6 +16,10 @@ pub(super) fn before(found: &mut Found<'_>, state: &State, run: &Run, fact: &Fac
             let stopped = run.paused.is_some() || run.halted.is_some() || run.ending.is_some() || state.paused.is_some();
             found.unless(!stopped, "I3", || format!("attempt {} is granted while the run is stopped", granted.attempt));
             not_parked(found, state, granted, at);
+            let is_drained = state.drained.contains_key(&granted.worker);
+            found.unless(!is_drained, "drains", || {
+                format!("attempt {} is granted to {}, which is drained", granted.attempt, granted.worker)
+            });
             match &granted.unit {
                 Some(unit) => match run.unit(unit) {
                     Some(unit) => of_unit(found, run, unit, granted),

@@ -118,6 +118,9 @@ pub fn of_fleet(state: &State, fleet: &Fleet) -> Vec<Violation> {
     let left = fleet.missing.keys().map(|(run, _)| run).chain(owed).chain(fleet.rests.keys()).find(|run| !is_open(run));
     found.unless(left.is_none(), "I10", || format!("something is remembered of run {left:?}, which has ended"));
     for worker in fleet.workers.values() {
+        found.unless(worker.drained_ms.is_some() == state.drained.contains_key(&worker.id), "drains", || {
+            format!("worker {} counts as drained since {:?}, and the log says otherwise", worker.id, worker.drained_ms)
+        });
         for lease in worker.held.keys() {
             let LeaseRef { key, .. } = lease;
             found.unless(state.run(&key.run).is_some(), "I10", || format!("worker {} holds {key} of no run", worker.id));

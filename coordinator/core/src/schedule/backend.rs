@@ -6,6 +6,7 @@ pub use roundtable_shared::CHECK_BACKEND;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{BackendName, DecisionId, DecisionKind, RunId, Seat, UnitId, UnitType};
 
+use super::absent;
 use super::place::plays;
 use crate::command::Now;
 use crate::decide::{
@@ -277,7 +278,7 @@ fn missing_text(d: &Deciding<'_>, run: &RunId, need: &Need) -> String {
     let what = if is_offered {
         format!("no worker can play {wanted} now: its provider refuses, or what offers it cannot be used")
     } else {
-        format!("no worker offers {wanted}")
+        format!("no worker offers {wanted}{}", absent::drained(d.fleet, wanted, d.now))
     };
     let others = need.kind != NeedKind::Check && !replacements(d, run, Some(wanted)).is_empty();
     let then = if others { "another plays for it only if you say so" } else { "nothing that is here could play for it" };

@@ -2,6 +2,7 @@
 
 use roundtable_shared::{AttemptKey, RunId, Seat, UnitId, UnitState};
 
+use super::absent;
 use super::backend::{Refusal, Resolved, need, resolve};
 use super::place::place;
 use super::queue;
@@ -175,7 +176,11 @@ pub(super) fn unfilled(state: &State, fleet: &Fleet, run: &Run, candidate: &Cand
                 Some(decision) => {
                     Waiting::on(WaitKind::Decision, &decision.id, format!("decision {} is open: {}", decision.id, decision.context))
                 }
-                None => Waiting::on(WaitKind::Backend, &need.wanted, format!("no worker offers {}", need.wanted)),
+                None => Waiting::on(
+                    WaitKind::Backend,
+                    &need.wanted,
+                    format!("no worker offers {}{}", need.wanted, absent::drained(fleet, &need.wanted, now)),
+                ),
             })
         }
         Resolved::Use { backends, .. } => place(state, fleet, run, candidate, &backends, now).is_none().then(|| {

@@ -1,5 +1,6 @@
 //! Who may run now, and where: readiness, ranking, backends, placement. `explain` answers from these same functions.
 
+mod absent;
 mod backend;
 mod explain;
 mod grant;

@@ -48,6 +48,8 @@ pub struct State {
     pub paused: Option<Remark>,
     /// Who may come in.
     pub access: Access,
+    /// Workers that a person has drained, here or not, with who said so.
+    pub drained: BTreeMap<WorkerId, Remark>,
     /// Answers of assignment agents that were asked before a run was made, oldest first.
     pub assignments: Vec<KeptAssignment>,
     /// How long accepted work took, per backend and kind of unit: ranks implements.

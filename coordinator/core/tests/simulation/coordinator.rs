@@ -323,7 +323,7 @@ impl World {
                 continue;
             }
             let delay = match effect {
-                Effect::Revoke { .. } | Effect::Drain { .. } | Effect::EndSession { .. } | Effect::Notice { .. } => 0,
+                Effect::Revoke { .. } | Effect::EndSession { .. } | Effect::Notice { .. } => 0,
                 _ if self.bad(self.faults.late) => self.rng.range(500, 30_000),
                 _ => self.rng.tailed(1, 400),
             };
@@ -342,9 +342,10 @@ impl World {
                 self.send_down(worker, conn, Frame::Welcome(reconciled));
             }
             (ReplyTo::Hello { worker, conn }, Err(_)) => self.after(5, Event::LinkBroken { worker, conn }),
-            (ReplyTo::Heartbeat { worker, conn }, Ok(Reply::Heartbeat { revoke, drain })) => {
+            // A drain is the coordinator's own business: these workers do not even look.
+            (ReplyTo::Heartbeat { worker, conn }, Ok(Reply::Heartbeat { revoke, .. })) => {
                 let revoke = revoke.into_iter().map(|(lease, _)| lease).collect();
-                self.send_down(worker, conn, Frame::Ack { revoke, drain });
+                self.send_down(worker, conn, Frame::Ack { revoke });
             }
             (ReplyTo::Report { worker, life, lease, digest }, Ok(Reply::Verdict(verdict))) => {
                 let delay = self.delay();
@@ -398,11 +399,6 @@ impl World {
             Effect::Revoke { worker, lease, .. } => {
                 if let Some(conn) = self.session_of(&worker) {
                     self.send_down(self.worker_at(&worker), conn, Frame::Revoke(lease));
-                }
-            }
-            Effect::Drain { worker } => {
-                if let Some(conn) = self.session_of(&worker) {
-                    self.send_down(self.worker_at(&worker), conn, Frame::Drain);
                 }
             }
             Effect::EndSession { worker, session } => {

@@ -2,7 +2,9 @@
 
 use roundtable_core::command::{Act, Command, Operate, Phase, RunSource, Submit};
 use roundtable_core::state::Run;
-use roundtable_shared::{BackendName, Choice, CommitId, Criticality, Decision, Dependants, EntryKind, Mode, RunId, RunOptions, UnitId};
+use roundtable_shared::{
+    BackendName, Choice, CommitId, Criticality, Decision, Dependants, EntryKind, Mode, RunId, RunOptions, UnitId, WorkerId,
+};
 
 use crate::plans::a_path_of;
 use crate::repository::TASKS_PATH;
@@ -21,6 +23,12 @@ impl World {
         }
         if self.durable.paused.is_some() && self.is_due("all", 60_000) {
             self.act(None, Act::Resume);
+        }
+        let drained: Vec<WorkerId> = self.durable.drained.keys().cloned().collect();
+        for worker in drained {
+            if self.is_due(&format!("drained {worker}"), 900_000) {
+                self.act(None, Act::Undrain { worker });
+            }
         }
         let runs: Vec<RunId> = self.durable.unfinished().map(|run| run.id.clone()).collect();
         for run in runs {

@@ -53,8 +53,8 @@ pub struct Faults {
     pub effect_fails: u64,
     /// Between two of the following; 0 = never.
     pub every_ms: u64,
-    /// Weights: coordinator crash, coordinator stall, worker crash, freeze, partition, leave, backend out, drain.
-    pub kinds: [u64; 8],
+    /// Weights: coordinator crash, coordinator stall, worker crash, freeze, partition, leave, backend out, drained by a person, drained on its host.
+    pub kinds: [u64; 9],
 }
 
 /// How people behave.
@@ -150,7 +150,7 @@ fn faults(rng: &mut Rng) -> Faults {
         worker_crash: some(20),
         effect_fails: some(120),
         every_ms: 0,
-        kinds: [some(6), some(3), some(6), some(4), some(5), some(2), some(4), some(1)],
+        kinds: [some(6), some(3), some(6), some(4), some(5), some(2), some(4), some(2), some(1)],
     };
     faults.kinds[2] += 1;
     faults.reorders = rng.chance(400);

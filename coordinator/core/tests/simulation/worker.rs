@@ -313,16 +313,12 @@ impl World {
             Frame::Welcome(_) => {}
             Frame::Lease(turn) => self.lease(at, *turn),
             Frame::Revoke(lease) => self.revoked(at, lease),
-            Frame::Ack { revoke, drain } => {
+            Frame::Ack { revoke } => {
                 self.workers[at].link = Link::Up { conn, unanswered: 0 };
                 for lease in revoke {
                     self.revoked(at, lease);
                 }
-                if drain {
-                    self.drain(at);
-                }
             }
-            Frame::Drain => self.drain(at),
         }
     }
 
@@ -543,12 +539,17 @@ impl World {
         self.step_after(at, 10, Step::Dial);
     }
 
-    fn drain(&mut self, at: usize) {
-        if self.workers[at].draining {
+    /// It is asked on its own host to take nothing more, and to leave when it is empty.
+    pub fn drain(&mut self, at: usize) {
+        if self.workers[at].draining || !self.workers[at].alive {
             return;
         }
         say!(self, "w{at} drains");
         self.workers[at].draining = true;
+        if let Some(session) = self.workers[at].conn() {
+            let worker = self.workers[at].id.clone();
+            self.say_up(at, Command::WorkerDraining { worker, session });
+        }
         let waiting = self.workers[at].held.iter().filter(|(_, held)| held.phase < LeasePhase::Running);
         let waiting: Vec<LeaseRef> = waiting.map(|(lease, _)| lease.clone()).collect();
         for lease in waiting {

@@ -101,8 +101,7 @@ pub enum Frame {
     Welcome(Vec<Reconciled>),
     Lease(Box<Turn>),
     Revoke(LeaseRef),
-    Ack { revoke: Vec<LeaseRef>, drain: bool },
-    Drain,
+    Ack { revoke: Vec<LeaseRef> },
 }
 
 /// Who waits for an answer.
@@ -398,7 +397,8 @@ impl World {
             }
             5 => self.leave(at),
             6 => self.flip_backend(at),
-            _ => self.drain_by_operator(at),
+            7 => self.drain_by_operator(at),
+            _ => self.drain(at),
         }
     }
 
@@ -420,10 +420,10 @@ impl World {
                 offer.unavailable = String::new();
             }
             self.tell_offers(at);
-            // One that was told to take nothing more is started anew; the others may go on as they are.
+            // One that leaves or is cordoned is started anew; the others may go on as they are. People take back what they drained.
             let worker = self.workers[at].id.clone();
             let known = self.coordinator.as_ref().and_then(|coordinator| coordinator.core.fleet.workers.get(&worker));
-            let barred = known.is_none_or(|known| known.draining || known.cordoned.is_some()) || self.workers[at].draining;
+            let barred = known.is_none_or(|known| known.cordoned.is_some()) || self.workers[at].draining;
             if barred || afresh {
                 self.crash_worker(at);
             }

@@ -46,6 +46,8 @@ pub const COMMANDS: &[(&str, &[&str])] = &[
     ("workers", &["json"]),
     ("login", &["token-file", "json"]),
     ("logout", &["json"]),
+    ("drain", &["wait", "json"]),
+    ("undrain", &["json"]),
     ("down", &["json"]),
     ("config.show", &["workdir", "json"]),
 ];
