@@ -101,12 +101,13 @@ fn act(run: &Run, backends: &[BackendName], act: OperationAct) -> Result<Act, Op
             }
             Act::Decide { id: decision.id.clone(), choice, dependants: dependants_of(dependants)?, note }
         }
-        OperationAct::Assign { unit, owner, criticality, writes, reads } => Act::Assign {
+        OperationAct::Assign { unit, owner, criticality, writes, reads, requires } => Act::Assign {
             unit: unit_of(run, &unit)?,
             owner: owner.map(BackendName::from),
             criticality: criticality.map(|word| criticality_of(&word)).transpose()?,
             writes,
             reads,
+            requires,
         },
         OperationAct::KeepAssignment { .. } => return Err(OperateError::Invalid("an assignment is kept for no run".to_owned())),
         OperationAct::AssignDocument { document } => Act::AssignAll { proposals: proposals(run, backends, &document)? },
@@ -277,6 +278,7 @@ mod tests {
             kind: DecisionKind::HumanFallback,
             unit: Some("2".into()),
             backend: None,
+            requires: Vec::new(),
             priority: Priority::Critical,
             context: String::new(),
             options: vec![

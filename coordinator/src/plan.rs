@@ -107,6 +107,7 @@ fn unit_view(unit: &Unit, planned: Option<&PlannedUnit>, has_errors: bool) -> Pl
         writes: unit.writes.clone(),
         reads: unit.reads.clone(),
         exclusive: unit.exclusive,
+        requires: unit.requires.clone(),
         wave: planned.map_or(0, |planned| planned.wave),
         waits_for: planned.map(|planned| planned.waits_for.iter().map(wait).collect()).unwrap_or_default(),
         waits_left_out: planned.map_or(0, |planned| planned.waits_left_out),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use roundtable_runtime::config::Environment;
 use roundtable_runtime::flags;
+use roundtable_shared::check_label;
 
 /// Runs coding agents for a Roundtable coordinator.
 #[derive(Parser, Debug)]
@@ -142,8 +143,8 @@ pub struct JoinArgs {
     /// that is free]
     #[arg(long)]
     pub name: Option<String>,
-    /// Label, any number of them
-    #[arg(long = "label", value_name = "KEY=VALUE", value_delimiter = ',', value_parser = parse_pair)]
+    /// Label that units can ask for, any number of them; `os` and `arch` are there
+    #[arg(long = "label", value_name = "KEY=VALUE", value_delimiter = ',', value_parser = parse_label)]
     pub labels: Vec<(String, String)>,
     /// Where worktrees, object caches and the spool live [default:
     /// DATA-DIR/workers/NAME]
@@ -237,6 +238,12 @@ pub fn parse_pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Reads `KEY=VALUE` of a label; `KEY` alone is one too.
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').unwrap_or((text, "true"));
+    check_label(key, value).map(|()| (key.to_owned(), value.to_owned()))
+}
+
 fn parse_duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write e.g. 90s, 10m or 2h"))
 }
@@ -254,6 +261,15 @@ mod tests {
         assert_eq!(parse_backend("scripted:a b.toml=4"), Ok(BackendSlots { name: "scripted:a b.toml".into(), slots: Some(4) }));
         assert!(parse_backend("codex=two").unwrap_err().contains("NAME=2"));
         assert!(parse_backend("=2").is_err());
+    }
+
+    #[test]
+    fn a_label_is_a_key_with_a_value_or_alone() {
+        assert_eq!(parse_label("zone=eu").unwrap(), ("zone".to_owned(), "eu".to_owned()));
+        assert_eq!(parse_label("gpu").unwrap(), ("gpu".to_owned(), "true".to_owned()));
+        for wrong in ["", "=x", "zone=", "1=2", "big gpu"] {
+            assert!(parse_label(wrong).unwrap_err().contains("is no label"), "{wrong}");
+        }
     }
 
     #[test]

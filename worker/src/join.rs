@@ -10,7 +10,7 @@ use roundtable_runtime::identity::{ClientFile, IdentityError};
 use roundtable_runtime::lock::LockError;
 use roundtable_runtime::shutdown::Shutdown;
 use roundtable_runtime::tls::{ConnectError, check_address, connect};
-use roundtable_shared::Introduction;
+use roundtable_shared::{Introduction, OWN_LABELS};
 use tokio::sync::watch;
 use tonic::transport::Channel;
 use tracing::{info, warn};
@@ -134,7 +134,7 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
         incarnation: place.next_incarnation()?,
         name: identity.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        labels: options.labels.clone(),
+        labels: labels(&options),
         backends: Vec::new(),
         held: Vec::new(),
         origin: place.origin()?,
@@ -168,6 +168,13 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
         ))),
         Err(LinkEnd::Refused(why)) => Err(JoinError::Refused(why)),
     }
+}
+
+/// The labels asked for, and what the worker knows of itself: its operating system and its processor.
+fn labels(options: &JoinOptions) -> BTreeMap<String, String> {
+    let own = OWN_LABELS.into_iter().zip([std::env::consts::OS, std::env::consts::ARCH]);
+    let own = own.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    own.chain(options.labels.clone()).collect()
 }
 
 /// Returns when the worker is to leave: asked to (drained, or stopped with its work saved), done (`--once`) or idle too long.

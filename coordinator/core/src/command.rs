@@ -225,6 +225,8 @@ pub enum Act {
         writes: Option<Vec<String>>,
         /// New reads.
         reads: Option<Vec<String>>,
+        /// New labels of whoever works on it.
+        requires: Option<Vec<String>>,
     },
     /// Keep an assignment agent's answer for the run that is to come.
     KeepAssignment {

@@ -55,6 +55,8 @@ pub enum Fact {
     ReassignmentSet { units: Vec<UnitId> },
     /// One unit's assignment changed.
     UnitReassigned { assignment: Box<Assignment>, by: String },
+    /// Whoever works on a unit must have these labels.
+    RequirementsSet { unit: UnitId, requires: Vec<String>, by: String },
     /// Nothing more is granted to the run.
     RunPaused { note: String, by: String },
     /// Grants go on.
@@ -301,6 +303,9 @@ pub struct NewUnit {
     pub writes: Vec<String>,
     /// Its reads by the spec, normalised.
     pub reads: Vec<String>,
+    /// Labels that whoever works on it must have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<String>,
 }
 
 /// How an assignment agent's turn failed.

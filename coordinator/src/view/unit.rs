@@ -66,6 +66,7 @@ pub(super) fn view(viewer: &Viewer<'_>, unit: &Unit) -> UnitView {
         },
         writes: unit.manifest.writes.entries().to_vec(),
         reads: unit.manifest.reads.entries().to_vec(),
+        requires: unit.requires.clone(),
         depends_on: unit.depends_on.iter().map(ToString::to_string).collect(),
         waiting: waiting::waits(viewer, unit),
         files: if unit.commit.is_some() { unit.files() } else { unit.files_before.clone() },

@@ -70,6 +70,7 @@ impl DependantsArg {
 Examples:
   orchctl assign 3 --owner gemini
   orchctl assign login-k3f9qa 3 --writes src/login/ --criticality complex
+  orchctl assign 3 --requires gpu,zone=eu        only workers that say so
   orchctl assign login-k3f9qa --from assignment.json",
     group = clap::ArgGroup::new("change").required(true).multiple(true)
 )]
@@ -78,7 +79,7 @@ pub struct AssignArgs {
     #[arg(required_unless_present = "from", num_args = 1..=2, value_names = ["RUN", "UNIT"])]
     pub target: Vec<String>,
     /// Apply an assignment document, the JSON an assignment agent answers with: all of it, or nothing. `-` reads it from standard input
-    #[arg(long, value_name = "FILE|-", group = "change", conflicts_with_all = ["owner", "criticality", "writes", "reads"])]
+    #[arg(long, value_name = "FILE|-", group = "change", conflicts_with_all = ["owner", "criticality", "writes", "reads", "requires"])]
     pub from: Option<PathBuf>,
     /// Backend that does it
     #[arg(long, value_name = "B", group = "change")]
@@ -92,6 +93,9 @@ pub struct AssignArgs {
     /// Paths it reads, instead of those it has
     #[arg(long, value_name = "P,…", value_delimiter = ',', group = "change")]
     pub reads: Option<Vec<String>>,
+    /// Labels its worker must have, instead of those it asks for; `none` for none
+    #[arg(long, value_name = "LABEL,…", value_delimiter = ',', group = "change")]
+    pub requires: Option<Vec<String>>,
     #[command(flatten)]
     pub json: JsonArg,
 }

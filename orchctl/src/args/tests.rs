@@ -49,6 +49,7 @@ fn everything_of_the_synopsis_is_taken() {
         "decide R/human-fallback-3 resume --commit abc --note text",
         "decide quarantine-2 skip --dependants go-on",
         "assign R U --owner b --criticality security-sensitive --writes a,b --reads c",
+        "assign R U --requires gpu,zone=eu",
         "retry R U",
         "skip R U",
         "cancel R",

@@ -32,6 +32,7 @@ pub(super) async fn assign(context: &Context, args: &AssignArgs) -> Result<Exit>
             criticality: args.criticality.map(|criticality| criticality.word()),
             writes: args.writes.clone(),
             reads: args.reads.clone(),
+            requires: args.requires.clone(),
         };
         session.api.operate(&on(exactly(&target.run), act)).await
     };

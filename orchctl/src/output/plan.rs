@@ -70,6 +70,9 @@ fn push_unit(text: &mut String, unit: &PlanUnit, ids: usize, paint: Paint) {
     if !unit.reads.is_empty() {
         line(format!("reads  {}", super::units::files(&unit.reads, WIDTH - indent - 7)));
     }
+    if !unit.requires.is_empty() {
+        line(format!("needs a worker with {}", unit.requires.join(", ")));
+    }
     for wait in unit.waits_for.iter().take(WAITS_MAX) {
         line(wait_text(wait));
     }
@@ -116,6 +119,7 @@ mod tests {
             writes: Vec::new(),
             reads: Vec::new(),
             exclusive: false,
+            requires: Vec::new(),
             wave,
             waits_for: Vec::new(),
             waits_left_out: 0,

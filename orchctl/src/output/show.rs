@@ -66,6 +66,7 @@ fn known(show: &ShowView) -> Vec<(&'static str, String)> {
         ("depends on", unit.depends_on.join(", ")),
         ("writes", unit.writes.join(", ")),
         ("reads", unit.reads.join(", ")),
+        ("needs", unit.requires.join(", ")),
         ("turns", units::turns(unit)),
         ("commit", unit.commit.as_deref().map(short).unwrap_or_default().to_owned()),
         ("files", unit.files.join(", ")),

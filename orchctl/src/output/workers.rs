@@ -37,6 +37,12 @@ pub fn render(workers: &[WorkerView], reach: &Reach, paint: Paint) -> String {
             seen.into(),
             worker.version.clone().into(),
         ]);
+        if !worker.labels.is_empty() {
+            let labels = worker.labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ");
+            for line in wrap(&labels, NOTE) {
+                table.note(Cell::new(Style::Dim, line));
+            }
+        }
         for (name, offered) in &worker.backends {
             if let Some(why) = &offered.unavailable {
                 for line in wrap(&format!("{} cannot be used: {why}", backend(name)), NOTE) {

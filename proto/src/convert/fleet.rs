@@ -1,6 +1,8 @@
 //! Hellos, offers, held leases, reconciliation.
 
-use roundtable_shared::{BackendOffer, HeldLease, Introduction, LeasePhase, Origin, Reconciled};
+use std::collections::BTreeMap;
+
+use roundtable_shared::{BackendOffer, HeldLease, Introduction, LABELS_MAX, LeasePhase, Origin, Reconciled, check_label};
 
 use super::WireError;
 use crate::v1;
@@ -114,11 +116,23 @@ impl TryFrom<v1::Hello> for Introduction {
             incarnation: hello.incarnation,
             name: hello.name,
             version: hello.version,
-            labels: hello.labels.into_iter().collect(),
+            labels: labels(hello.labels)?,
             backends: hello.backends.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             held: hello.held.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             origin: hello.origin.map(origin).unwrap_or_default(),
         })
+    }
+}
+
+/// What no worker of ours would say is refused: units are placed by it, and people are shown it.
+fn labels(wire: std::collections::HashMap<String, String>) -> Result<BTreeMap<String, String>, WireError> {
+    if wire.len() > LABELS_MAX {
+        return Err(WireError::invalid("labels", &format!("{} of them, {LABELS_MAX} are taken", wire.len())));
+    }
+    let wrong = wire.iter().find(|(key, value)| check_label(key, value).is_err());
+    match wrong {
+        Some((key, value)) => Err(WireError::invalid("labels", &format!("{key}={value}"))),
+        None => Ok(wire.into_iter().collect()),
     }
 }
 
@@ -155,8 +169,6 @@ impl TryFrom<v1::Reconciled> for Reconciled {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-
-    use std::collections::BTreeMap;
 
     use proptest::prelude::*;
     use roundtable_shared::{AttemptKey, AttemptNo, LeaseId, LeaseRef};
@@ -216,6 +228,16 @@ mod tests {
             let wire = v1::Hello::from(&introduction);
             prop_assert_eq!(Introduction::try_from(wire).unwrap(), introduction);
         }
+    }
+
+    #[test]
+    fn labels_that_no_worker_of_ours_would_have_are_refused() {
+        let of = |key: &str, value: &str| v1::Hello { labels: [(key.to_owned(), value.to_owned())].into(), ..Default::default() };
+        assert!(Introduction::try_from(of("gpu", "a100")).is_ok());
+        assert!(Introduction::try_from(of("gpu\u{1b}", "a100")).is_err());
+        assert!(Introduction::try_from(of("gpu", "")).is_err());
+        let many = (0..=LABELS_MAX).map(|n| (format!("k{n}"), "v".to_owned())).collect();
+        assert!(Introduction::try_from(v1::Hello { labels: many, ..Default::default() }).is_err());
     }
 
     #[test]

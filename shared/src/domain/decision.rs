@@ -149,6 +149,9 @@ pub struct Decision {
     pub unit: Option<UnitId>,
     /// The backend it is about, if one.
     pub backend: Option<BackendName>,
+    /// The labels that a worker which offers it lacks; empty where none are asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<String>,
     /// How urgent.
     pub priority: Priority,
     /// What happened, for a person.

@@ -15,6 +15,8 @@ pub(super) enum Detail {
     Writes(Vec<String>),
     /// `_reads:`, entries as written.
     Reads(Vec<String>),
+    /// `_requires:`, labels of workers as written.
+    Requires(Vec<String>),
     /// Requirement ids.
     Requirements(Vec<String>),
 }
@@ -54,7 +56,7 @@ pub(super) fn read(line: &str) -> Detail {
     }
     match links(bare) {
         Some(ids) if !ids.is_empty() => Detail::Requirements(ids),
-        _ => Detail::Prose,
+        _ => labels(&open, bare).map_or(Detail::Prose, Detail::Requires),
     }
 }
 
@@ -103,6 +105,12 @@ fn entries(open: &str, rest: &str) -> Option<Vec<String>> {
     let list: Vec<String> = split_entries(text).into_iter().filter_map(entry).flat_map(expand_braces).collect();
     let pathlike = |entry: &String| !entry.contains(char::is_whitespace) && entry.contains(['/', '.', '*', '\\']);
     (!open.is_empty() || list.iter().all(pathlike) && !list.is_empty()).then_some(list)
+}
+
+/// Entries of a line of labels. Without emphasis it is prose, and numbers mean tasks or requirements: neither says anything of workers.
+fn labels(open: &str, bare: &str) -> Option<Vec<String>> {
+    let rest = keyword(bare, &["requires"]).filter(|_| !open.is_empty())?;
+    entries(open, rest).filter(|list| !list.iter().any(|entry| entry.starts_with(|c: char| c.is_ascii_digit())))
 }
 
 /// Splits at commas outside backticks, braces and brackets.

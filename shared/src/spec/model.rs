@@ -68,6 +68,9 @@ pub struct Unit {
     /// Whether it names neither, and so counts as reading and writing everything.
     #[serde(default)]
     pub exclusive: bool,
+    /// Labels that whoever works on any of its tasks must have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<String>,
 }
 
 impl Unit {
@@ -132,6 +135,9 @@ pub struct Task {
     /// Entries after `_reads:`, normalised.
     #[serde(default)]
     pub reads: Vec<String>,
+    /// Entries after `_requires:`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<String>,
     /// Tasks it names in dependency lists, ranges expanded.
     #[serde(default)]
     pub depends_on: Vec<Dependency>,

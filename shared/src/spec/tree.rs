@@ -9,7 +9,7 @@ use super::lines::{Line, indent_of, strip_bullet};
 use super::model::Task;
 use super::problem::Report;
 use super::tasks::{Kind, known_mark};
-use crate::domain::SubtaskState;
+use crate::domain::{LABELS_MAX, SubtaskState, read_requirement};
 use crate::ids::TaskId;
 use crate::manifest::normalise_entry;
 
@@ -328,6 +328,7 @@ impl<'a> Grower<'a, '_> {
                     Detail::Requirements(ids) => extend_new(&mut seed.task.requirements, ids),
                     Detail::Writes(entries) => take_entries(&mut seed.task.writes, entries, number, "writes", self.report),
                     Detail::Reads(entries) => take_entries(&mut seed.task.reads, entries, number, "reads", self.report),
+                    Detail::Requires(labels) => take_labels(&mut seed.task.requires, labels, number, self.report),
                     Detail::Depends(line) => seed.depends.push((number, line)),
                 }
             }
@@ -367,6 +368,7 @@ fn blank(id: String, title: String, line: u32) -> Task {
         requirements: Vec::new(),
         writes: Vec::new(),
         reads: Vec::new(),
+        requires: Vec::new(),
         depends_on: Vec::new(),
     }
 }
@@ -379,6 +381,16 @@ fn take_entries(into: &mut Vec<String>, entries: Vec<String>, line: u32, keyword
         match normalise_entry(&entry) {
             Ok(entry) => extend_new(into, vec![entry]),
             Err(error) => report.error(line, error.to_string()),
+        }
+    }
+}
+
+fn take_labels(into: &mut Vec<String>, labels: Vec<String>, line: u32, report: &mut Report) {
+    for label in labels {
+        match read_requirement(&label) {
+            Ok(label) if into.len() < LABELS_MAX => extend_new(into, vec![label]),
+            Ok(label) => report.warning(line, format!("a task can ask for {LABELS_MAX} labels; `{label}` is left out")),
+            Err(why) => report.warning(line, format!("nothing is asked of workers by this: {why}")),
         }
     }
 }

@@ -279,6 +279,7 @@ fn lift_unit(position: usize, tasks: Vec<Task>, unit_of: &HashMap<String, usize>
         checkpoint: is_checkpoint(&own.title),
         depends_on: targets.into_iter().map(|target| ids[target].clone()).collect(),
         exclusive: writes.is_empty() && reads.is_empty(),
+        requires: merged(&tasks, |task| &task.requires),
         writes,
         reads,
         tasks,

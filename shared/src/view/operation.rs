@@ -54,6 +54,9 @@ pub enum OperationAct {
         /// Reads.
         #[serde(default)]
         reads: Option<Vec<String>>,
+        /// Labels of whoever works on it.
+        #[serde(default)]
+        requires: Option<Vec<String>>,
     },
     /// Keep what an assignment agent answered before any run (the run named is ignored).
     KeepAssignment {

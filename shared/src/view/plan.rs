@@ -43,6 +43,9 @@ pub struct PlanUnit {
     pub reads: Vec<String>,
     /// No manifest: alone under `ordered`.
     pub exclusive: bool,
+    /// Labels that whoever works on it must have.
+    #[serde(default)]
+    pub requires: Vec<String>,
     /// Earliest wave it can run in, from 1; 0 if it does not run.
     pub wave: u32,
     /// What it waits for, dependencies and hazards.

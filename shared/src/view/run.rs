@@ -159,6 +159,9 @@ pub struct UnitView {
     pub writes: Vec<String>,
     /// Its reads.
     pub reads: Vec<String>,
+    /// Labels that whoever works on it must have.
+    #[serde(default)]
+    pub requires: Vec<String>,
     /// Explicit dependencies.
     pub depends_on: Vec<String>,
     /// What it waits for right now.
@@ -183,7 +186,7 @@ pub struct UnitView {
 /// One reason to wait, now.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct WaitView {
-    /// `dependency`, `hazard`, `hold`, `exclusive`, `contended`, `slot`, `backend`, `parked`, `backoff`, `decision`, `assignment`, `integration`,
+    /// `dependency`, `hazard`, `hold`, `exclusive`, `contended`, `slot`, `backend`, `label`, `parked`, `backoff`, `decision`, `assignment`, `integration`,
     /// `check`, `review`, `paused`, `step`, `orchestrator`, `attempt`.
     pub kind: String,
     /// On what: a unit, backend, worker, decision.

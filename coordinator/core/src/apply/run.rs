@@ -85,6 +85,7 @@ fn unit(position: usize, at: WallMs, new: &NewUnit, ignore_case: bool) -> Unit {
         checkpoint_on: new.checkpoint_on.clone(),
         subtasks: new.subtasks.clone(),
         manifest: Manifest::new(&new.writes, &new.reads, ignore_case).unwrap_or_default(),
+        requires: new.requires.clone(),
         exclusive: new.runs && new.writes.is_empty() && new.reads.is_empty(),
         state: if new.completed { UnitState::Completed } else { UnitState::NotStarted },
         state_since: at,

@@ -80,6 +80,7 @@ fn work(run: &mut Run, fact: &Fact) -> bool {
                 subtask.error.clone_from(error);
             }
         }),
+        Fact::RequirementsSet { unit, requires, .. } => change(run, unit, |unit| unit.requires.clone_from(requires)),
         Fact::WorkReported { unit, report } => change(run, unit, |unit| unit.hear(report)),
         Fact::WorkReplaced { unit, work } => change(run, unit, |unit| {
             unit.accepted = Some(work.clone());

@@ -30,7 +30,7 @@ pub(super) fn block(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, block: Blo
         created_at: d.now.wall,
     };
     d.emit(run, Fact::BlockedItemAdded { item: Box::new(item) });
-    raise(d, run, block.kind, Some(unit), None, block.context);
+    raise(d, run, block.kind, Some(unit), block.context);
 }
 
 /// Ends waits of a unit that leaves the automatic states: contended paths, merges.
@@ -46,25 +46,43 @@ pub(super) fn clear_waits(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId) {
 }
 
 /// Asks a person, once.
-pub(crate) fn raise(
-    d: &mut Deciding<'_>,
-    run: &RunId,
-    kind: DecisionKind,
-    unit: Option<&UnitId>,
-    backend: Option<&BackendName>,
-    context: String,
-) {
-    let about = unit.map(UnitId::as_str).or(backend.map(BackendName::as_str));
-    let id = kind.id(about);
+pub(crate) fn raise(d: &mut Deciding<'_>, run: &RunId, kind: DecisionKind, unit: Option<&UnitId>, context: String) {
+    ask(d, run, kind, About { unit, backend: None, requires: &[] }, context);
+}
+
+/// Asks a person about a backend that nobody who has these labels offers, once.
+pub(crate) fn raise_no_worker(d: &mut Deciding<'_>, run: &RunId, backend: &BackendName, requires: &[String], context: String) {
+    ask(d, run, DecisionKind::NoWorker, About { unit: None, backend: Some(backend), requires }, context);
+}
+
+/// What a decision is about.
+struct About<'a> {
+    unit: Option<&'a UnitId>,
+    backend: Option<&'a BackendName>,
+    requires: &'a [String],
+}
+
+impl About<'_> {
+    /// As its id bears it: `2`, `codex`, `codex-gpu-zone-eu`.
+    fn word(&self) -> Option<String> {
+        let word = self.unit.map(UnitId::as_str).or(self.backend.map(BackendName::as_str))?;
+        let labels = self.requires.iter().map(|label| format!("-{}", label.replace(['=', '/'], "-")));
+        Some(std::iter::once(word.to_owned()).chain(labels).collect())
+    }
+}
+
+fn ask(d: &mut Deciding<'_>, run: &RunId, kind: DecisionKind, about: About<'_>, context: String) {
+    let id = kind.id(about.word().as_deref());
     if d.is_open(run, &id) {
         return;
     }
-    let (options, keywords) = options(d, run, kind, unit, backend);
+    let (options, keywords) = options(d, run, kind, &about);
     let decision = Decision {
         id,
         kind,
-        unit: unit.cloned(),
-        backend: backend.cloned(),
+        unit: about.unit.cloned(),
+        backend: about.backend.cloned(),
+        requires: about.requires.to_vec(),
         priority: priority(kind),
         context,
         options,
@@ -98,13 +116,8 @@ fn priority(kind: DecisionKind) -> Priority {
     }
 }
 
-fn options(
-    d: &Deciding<'_>,
-    run: &RunId,
-    kind: DecisionKind,
-    unit: Option<&UnitId>,
-    backend: Option<&BackendName>,
-) -> (Vec<String>, Vec<String>) {
+fn options(d: &Deciding<'_>, run: &RunId, kind: DecisionKind, about: &About<'_>) -> (Vec<String>, Vec<String>) {
+    let (unit, backend) = (about.unit, about.backend);
     let option = |text: &str, keyword: &str| (text.to_owned(), keyword.to_owned());
     let abort = option("Abort orchestration", "abort");
     let skip = option("Skip this task - continue without it", "skip");
@@ -126,7 +139,9 @@ fn options(
         }
         DecisionKind::NoWorker => {
             let mut pairs = vec![option("Wait for it", "wait")];
-            let replaceable = backend.is_some_and(|backend| backend.as_str() != crate::schedule::CHECK_BACKEND);
+            // Another backend would be the whole run's; who lacks a label is not helped by it.
+            let replaceable =
+                about.requires.is_empty() && backend.is_some_and(|backend| backend.as_str() != crate::schedule::CHECK_BACKEND);
             if replaceable {
                 pairs.extend(replacements(d, run, backend).iter().map(|name| (format!("Use {name} instead"), format!("use:{name}"))));
             }

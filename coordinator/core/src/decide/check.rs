@@ -105,5 +105,5 @@ fn base_red(d: &mut Deciding<'_>, run: &RunId, evidence: String) {
     let last: String = evidence.lines().rev().take(5).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
     d.emit(run, Fact::BaseChecked { result: BaseCheck::Red { evidence } });
     let context = format!("the check command fails on the commit the run started from, before any change: {last}");
-    raise(d, run, DecisionKind::CheckRedOnBase, None, None, context);
+    raise(d, run, DecisionKind::CheckRedOnBase, None, context);
 }

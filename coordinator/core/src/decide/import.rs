@@ -185,7 +185,7 @@ fn ask(d: &mut Deciding<'_>, run: &RunId) {
         } else if unit.owner.is_none() {
             let context = format!("unit {id} was imported in fix_required without an owner");
             d.move_unit(run, &id, UnitState::Blocked, Some("no owner".to_owned()));
-            raise(d, run, DecisionKind::MissingOwnerAgent, Some(&id), None, context);
+            raise(d, run, DecisionKind::MissingOwnerAgent, Some(&id), context);
         }
     }
 }
@@ -214,10 +214,10 @@ fn ask_as_imported(d: &mut Deciding<'_>, run: &RunId, decisions: &[ImportedDecis
             }
             Some(DecisionKind::MissingOwnerAgent) if !is_blocked => {
                 d.move_unit(run, id, UnitState::Blocked, Some("no owner".to_owned()));
-                raise(d, run, DecisionKind::MissingOwnerAgent, Some(id), None, asked.context.clone());
+                raise(d, run, DecisionKind::MissingOwnerAgent, Some(id), asked.context.clone());
             }
             // Another question about it has blocked it already.
-            Some(kind) if is_blocked => raise(d, run, kind, Some(id), None, asked.context.clone()),
+            Some(kind) if is_blocked => raise(d, run, kind, Some(id), asked.context.clone()),
             Some(kind) => block(d, run, id, Block { kind, reason: HUMAN.to_owned(), context: asked.context.clone() }),
             None => {
                 if !is_blocked {
@@ -235,6 +235,7 @@ fn raise_imported(d: &mut Deciding<'_>, run: &RunId, asked: &ImportedDecision) {
         kind: DecisionKind::Imported,
         unit: asked.unit.clone(),
         backend: None,
+        requires: Vec::new(),
         priority: asked.priority,
         context: asked.context.clone(),
         options: asked.options.clone(),

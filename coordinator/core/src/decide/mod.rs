@@ -56,7 +56,7 @@ pub use access::{Admission, TOKEN_TTL_MS_MAX, TOKEN_USES_MAX, admission, free_na
 pub(crate) use advance::advance;
 pub(crate) use assign::{by_rules_alone, plan_from_cache};
 pub(crate) use attempt::key_of;
-pub(crate) use blocking::{raise, replacements, withdraw};
+pub(crate) use blocking::{raise, raise_no_worker, replacements, withdraw};
 pub(crate) use consult::give_up;
 pub(crate) use integrate::is_gated_by_check;
 pub use park::{Parked, parked, parked_account};

@@ -1,7 +1,9 @@
 //! Acts of a person on a run: assignments, pauses, halts, steps. Drains of workers are in `drain`, decisions are in `answer`, endings of units in `cancel`.
 
 use roundtable_shared::manifest::Manifest;
-use roundtable_shared::{Assignment, BackendName, Criticality, DecisionId, DecisionKind, RunId, UnitId, UnitState};
+use roundtable_shared::{
+    Assignment, BackendName, Criticality, DecisionId, DecisionKind, LABELS_MAX, RunId, UnitId, UnitState, read_requirement,
+};
 
 use super::{Deciding, answer, attach, cancel, close, document, drain, step};
 use crate::change::Rejection;
@@ -35,8 +37,8 @@ pub(super) fn operate(d: &mut Deciding<'_>, operate: Operate) -> Result<(), Reje
     }
     match act {
         Act::Decide { id, choice, dependants, note } => answer::decide(d, &run, &id, choice, dependants, note, by),
-        Act::Assign { unit, owner, criticality, writes, reads } => {
-            assign(d, &run, &unit, Changes { owner, criticality, writes, reads }, by)
+        Act::Assign { unit, owner, criticality, writes, reads, requires } => {
+            assign(d, &run, &unit, Changes { owner, criticality, writes, reads, requires }, by)
         }
         Act::AssignAll { proposals } => document::assign_all(d, &run, &proposals, &by),
         Act::Retry { unit } => answer::retry_act(d, &run, &unit, by),
@@ -71,6 +73,14 @@ struct Changes {
     criticality: Option<Criticality>,
     writes: Option<Vec<String>>,
     reads: Option<Vec<String>>,
+    requires: Option<Vec<String>>,
+}
+
+impl Changes {
+    /// Whether they are about what rules and agents assign too.
+    fn is_assignment(&self) -> bool {
+        self.owner.is_some() || self.criticality.is_some() || self.writes.is_some() || self.reads.is_some()
+    }
 }
 
 fn assign(d: &mut Deciding<'_>, run: &RunId, id: &UnitId, changes: Changes, by: String) -> Result<(), Rejection> {
@@ -85,6 +95,8 @@ fn assign(d: &mut Deciding<'_>, run: &RunId, id: &UnitId, changes: Changes, by: 
             unit.state
         )));
     }
+    let requires = changes.requires.as_deref().map(labels).transpose()?;
+    let is_assignment = changes.is_assignment();
     let writes = changes.writes.unwrap_or_else(|| unit.manifest.writes.entries().to_vec());
     let reads = changes.reads.unwrap_or_else(|| unit.manifest.reads.entries().to_vec());
     let ignore_case = d.run(run).options.ignore_case;
@@ -99,9 +111,25 @@ fn assign(d: &mut Deciding<'_>, run: &RunId, id: &UnitId, changes: Changes, by: 
         reads: manifest.reads.entries().to_vec(),
         depends_on: Vec::new(),
     };
-    reassign(d, run, assignment, by);
+    if let Some(requires) = requires {
+        d.emit(run, Fact::RequirementsSet { unit: id.clone(), requires, by: by.clone() });
+    }
+    if is_assignment {
+        reassign(d, run, assignment, by);
+    }
     d.done(format!("unit {id} is assigned anew"));
     Ok(())
+}
+
+/// Labels as they are typed; `none` is none.
+fn labels(typed: &[String]) -> Result<Vec<String>, Rejection> {
+    let named = typed.iter().map(|label| label.trim()).filter(|label| !label.is_empty() && !label.eq_ignore_ascii_case("none"));
+    let mut labels = named.map(read_requirement).collect::<Result<Vec<_>, _>>().map_err(Rejection::invalid)?;
+    labels.dedup();
+    if labels.len() > LABELS_MAX {
+        return Err(Rejection::invalid(format!("a unit can ask for {LABELS_MAX} labels, not for {}", labels.len())));
+    }
+    Ok(labels)
 }
 
 /// What a person says stands; a unit that waited for an owner goes on.

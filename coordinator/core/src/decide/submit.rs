@@ -100,6 +100,7 @@ fn new_unit(unit: &Outline, selection: &Selection, with_optional: bool) -> NewUn
         subtasks: subtasks(unit, with_optional),
         writes: unit.writes.clone(),
         reads: unit.reads.clone(),
+        requires: unit.requires.clone(),
     }
 }
 

@@ -56,6 +56,8 @@ pub struct Need {
     pub wanted: BackendName,
     /// The unit's owner, for escalations: another one is better.
     pub owner: Option<BackendName>,
+    /// Labels its worker must have.
+    pub requires: Vec<String>,
 }
 
 /// What a backend is wanted for.

@@ -52,7 +52,8 @@ fn moves(found: &mut Found<'_>, state: &State, fleet: &Fleet, run: &Run, now: No
 
 /// Reasons that time, or a worker, ends.
 fn is_armed(kind: WaitKind) -> bool {
-    matches!(kind, WaitKind::Backoff | WaitKind::Parked | WaitKind::Backend | WaitKind::Slot | WaitKind::Orchestrator)
+    use WaitKind::{Backend, Backoff, Label, Orchestrator, Parked, Slot};
+    matches!(kind, Backoff | Parked | Backend | Label | Slot | Orchestrator)
 }
 
 /// Whoever waits for the run is told to stop waiting exactly when only a person can move it.

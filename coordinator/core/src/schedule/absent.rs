@@ -4,9 +4,10 @@ use roundtable_shared::BackendName;
 
 use super::place::plays;
 use crate::command::Now;
-use crate::fleet::{Fleet, LOST_MS, Worker};
+use crate::fleet::{Fleet, LOST_MS, Need, Worker};
+use crate::state::Run;
 
-/// Workers named at most.
+/// Workers, and units, named at most.
 const NAMED_MAX: usize = 5;
 
 /// That workers which would play the backend are drained, and how to take that back; empty if none is.
@@ -21,4 +22,31 @@ pub(super) fn drained(fleet: &Fleet, wanted: &BackendName, now: Now) -> String {
         [one] => format!("; worker {one} is drained (`orchctl undrain {one}` gives it work again)"),
         several => format!("; workers {} are drained (`orchctl undrain WORKER` gives one work again)", several.join(", ")),
     }
+}
+
+/// That nobody who offers the backend has the labels.
+pub(super) fn labels(need: &Need) -> String {
+    let labels = need.requires.join(", ");
+    format!("no worker that offers {} has {} {labels}", need.wanted, if need.requires.len() == 1 { "the label" } else { "the labels" })
+}
+
+/// The same for a person, with whom it concerns and what to do.
+pub(super) fn unlabelled(run: &Run, need: &Need) -> String {
+    let asks = run.units().filter(|unit| unit.runs && !unit.state.is_terminal() && unit.requires == need.requires);
+    let units: Vec<&str> = asks.map(|unit| unit.id.as_str()).take(NAMED_MAX).collect();
+    let first = units.first().copied().unwrap_or("UNIT");
+    let joined: Vec<String> = need.requires.iter().map(|label| format!("--label {}", flag(label))).collect();
+    format!(
+        "{}, which {} {} for; start one with `{}`, or ask for others: `orchctl assign {} {first} --requires LABEL,…` (`none` for none)",
+        labels(need),
+        if units.len() == 1 { "unit" } else { "units" },
+        format_args!("{} {}", units.join(", "), if units.len() == 1 { "asks" } else { "ask" }),
+        joined.join(" "),
+        run.id
+    )
+}
+
+/// As `worker join` takes it.
+fn flag(label: &str) -> String {
+    if label.contains('=') { label.to_owned() } else { format!("{label}=1") }
 }

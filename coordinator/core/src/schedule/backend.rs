@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 pub use roundtable_shared::CHECK_BACKEND;
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{BackendName, DecisionId, DecisionKind, RunId, Seat, UnitId, UnitType};
+use roundtable_shared::{BackendName, Decision, DecisionId, DecisionKind, RunId, Seat, UnitId, UnitType};
 
 use super::absent;
-use super::place::plays;
+use super::place::{has_labels, plays, requirements};
 use crate::command::Now;
 use crate::decide::{
-    Deciding, Parked, by_rules_alone, give_up, give_up_reassignment, park_key, parked, raise, refusal, replacements, withdraw,
+    Deciding, Parked, by_rules_alone, give_up, give_up_reassignment, park_key, parked, raise_no_worker, refusal, replacements, withdraw,
 };
 use crate::fleet::{Fleet, Need, NeedKind, Offer, Worker};
 use crate::state::{ParkKey, Run, Stage, State};
@@ -61,8 +61,12 @@ enum Availability {
 /// What the seat needs.
 pub(crate) fn need(run: &Run, unit: Option<&UnitId>, seat: Seat) -> Need {
     let options = &run.options;
-    let of = |kind, wanted: &BackendName| Need { kind, wanted: run.uses.get(wanted).unwrap_or(wanted).clone(), owner: None };
     let unit = unit.and_then(|unit| run.unit(unit));
+    let requires = requirements(unit, seat);
+    let of = |kind, wanted: &BackendName| {
+        let wanted = run.uses.get(wanted).unwrap_or(wanted).clone();
+        Need { kind, wanted, owner: None, requires: requires.to_vec() }
+    };
     match (seat, unit) {
         (Seat::Assign, _) => of(NeedKind::Assign, &options.assign_backend),
         (Seat::Orchestrate, _) => of(NeedKind::Orchestrate, &options.orchestrator_backend),
@@ -85,7 +89,7 @@ pub(crate) fn need(run: &Run, unit: Option<&UnitId>, seat: Seat) -> Need {
 
 /// Finds backends for a need.
 pub(crate) fn resolve(state: &State, fleet: &Fleet, run: &Run, need: &Need, now: Now) -> Resolved {
-    let wanted = availability(state, fleet, run, &need.wanted, now);
+    let wanted = availability(state, fleet, run, &need.wanted, &need.requires, now);
     let of_run = matches!(need.kind, NeedKind::Assign | NeedKind::Orchestrate);
     match wanted {
         Availability::Here => Resolved::Use { backends: vec![need.wanted.clone()], substituted: None },
@@ -126,11 +130,12 @@ fn waited_ms(fleet: &Fleet, run: &Run, need: &Need, now: Now) -> u64 {
 }
 
 fn first_here(state: &State, fleet: &Fleet, run: &Run, need: &Need, now: Now) -> Option<BackendName> {
-    stand_ins(fleet, need, now).into_iter().find(|name| availability(state, fleet, run, name, now) == Availability::Here)
+    let is_here = |name: &BackendName| availability(state, fleet, run, name, &need.requires, now) == Availability::Here;
+    stand_ins(fleet, need, now).into_iter().find(is_here)
 }
 
 fn first_parked(state: &State, fleet: &Fleet, run: &Run, need: &Need, now: Now) -> Option<Refusal> {
-    stand_ins(fleet, need, now).into_iter().find_map(|name| match availability(state, fleet, run, &name, now) {
+    stand_ins(fleet, need, now).into_iter().find_map(|name| match availability(state, fleet, run, &name, &need.requires, now) {
         Availability::Parked(refusal) => Some(refusal),
         Availability::Here | Availability::Gone => None,
     })
@@ -168,12 +173,17 @@ fn stand_ins(fleet: &Fleet, need: &Need, now: Now) -> Vec<BackendName> {
 
 /// Whether a slot of that backend could be given now or as soon as it is free.
 pub(crate) fn is_here(state: &State, fleet: &Fleet, run: &Run, backend: &BackendName, now: Now) -> bool {
-    availability(state, fleet, run, backend, now) == Availability::Here
+    availability(state, fleet, run, backend, &[], now) == Availability::Here
 }
 
-fn availability(state: &State, fleet: &Fleet, run: &Run, backend: &BackendName, now: Now) -> Availability {
+/// Whether workers are here that offer what is needed, but for the labels.
+pub(super) fn lacks_labels(state: &State, fleet: &Fleet, run: &Run, need: &Need, now: Now) -> bool {
+    !need.requires.is_empty() && availability(state, fleet, run, &need.wanted, &[], now) != Availability::Gone
+}
+
+fn availability(state: &State, fleet: &Fleet, run: &Run, backend: &BackendName, requires: &[String], now: Now) -> Availability {
     let mut refused: Option<Refusal> = None;
-    for worker in fleet.workers.values().filter(|worker| worker.is_here(now)) {
+    for worker in fleet.workers.values().filter(|worker| worker.is_here(now) && has_labels(worker, requires)) {
         let offers = worker.offers.values().filter(|offer| plays(offer, backend) && offer.is_usable(now));
         for offer in offers {
             let Some(refusal) = park_of(state, run, worker, offer, now) else { return Availability::Here };
@@ -259,7 +269,7 @@ pub(super) fn settle_missing(d: &mut Deciding<'_>, run: &RunId, missing: &BTreeS
             do_without(d, run, &need, false);
         } else if is_time_to_ask(d, run, &need) {
             let context = missing_text(d, run, &need);
-            raise(d, run, DecisionKind::NoWorker, None, Some(&need.wanted), context);
+            raise_no_worker(d, run, &need.wanted, &need.requires, context);
         }
     }
 }
@@ -267,6 +277,9 @@ pub(super) fn settle_missing(d: &mut Deciding<'_>, run: &RunId, missing: &BTreeS
 /// What is asked about a backend nobody can be given, and whether another could play for it.
 fn missing_text(d: &Deciding<'_>, run: &RunId, need: &Need) -> String {
     let wanted = &need.wanted;
+    if lacks_labels(d.state(), d.fleet, d.run(run), need, d.now) {
+        return absent::unlabelled(d.run(run), need);
+    }
     let refused = refusals(d, run, wanted);
     if !refused.is_empty() {
         let others = replacements(d, run, Some(wanted));
@@ -285,6 +298,11 @@ fn missing_text(d: &Deciding<'_>, run: &RunId, need: &Need) -> String {
     format!("{what}; {then}, and units that need it wait")
 }
 
+/// Whether that is what the decision asks about.
+pub(super) fn is_about(decision: &Decision, need: &Need) -> bool {
+    decision.kind == DecisionKind::NoWorker && decision.backend.as_ref() == Some(&need.wanted) && decision.requires == need.requires
+}
+
 /// Workers that offer it and were refused there, with what to do.
 fn refusals(d: &Deciding<'_>, run: &RunId, wanted: &BackendName) -> Vec<String> {
     let run = d.run(run);
@@ -301,7 +319,7 @@ fn refusals(d: &Deciding<'_>, run: &RunId, wanted: &BackendName) -> Vec<String> 
 
 fn withdraw_settled(d: &mut Deciding<'_>, run: &RunId, needs: &[Need]) {
     let open = d.run(run).decisions.values().filter(|decision| decision.kind == DecisionKind::NoWorker);
-    let settled = open.filter(|decision| !needs.iter().any(|need| Some(&need.wanted) == decision.backend.as_ref()));
+    let settled = open.filter(|decision| !needs.iter().any(|need| is_about(decision, need)));
     let settled: Vec<DecisionId> = settled.map(|decision| decision.id.clone()).collect();
     for id in settled {
         withdraw(d, run, &id, "it is offered, or no longer needed");

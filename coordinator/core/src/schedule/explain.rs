@@ -3,7 +3,7 @@
 use roundtable_shared::{AttemptKey, RunId, Seat, UnitId, UnitState};
 
 use super::absent;
-use super::backend::{Refusal, Resolved, need, resolve};
+use super::backend::{Refusal, Resolved, is_about, lacks_labels, need, resolve};
 use super::place::place;
 use super::queue;
 use super::rank::Candidate;
@@ -37,6 +37,7 @@ pub enum WaitKind {
     Contended,
     Slot,
     Backend,
+    Label,
     Parked,
     Backoff,
     Decision,
@@ -62,6 +63,7 @@ impl WaitKind {
             Self::Contended => "contended",
             Self::Slot => "slot",
             Self::Backend => "backend",
+            Self::Label => "label",
             Self::Parked => "parked",
             Self::Backoff => "backoff",
             Self::Decision => "decision",
@@ -171,10 +173,13 @@ pub(super) fn unfilled(state: &State, fleet: &Fleet, run: &Run, candidate: &Cand
     match resolve(state, fleet, run, &need, now) {
         Resolved::Parked(refusal) => Some(refused(state, fleet, &refusal, now)),
         Resolved::Missing => {
-            let asked = run.decisions.values().find(|decision| decision.backend.as_ref() == Some(&need.wanted));
+            let asked = run.decisions.values().find(|decision| is_about(decision, &need));
             Some(match asked {
                 Some(decision) => {
                     Waiting::on(WaitKind::Decision, &decision.id, format!("decision {} is open: {}", decision.id, decision.context))
+                }
+                None if lacks_labels(state, fleet, run, &need, now) => {
+                    Waiting::on(WaitKind::Label, need.requires.join(","), absent::labels(&need))
                 }
                 None => Waiting::on(
                     WaitKind::Backend,
@@ -186,7 +191,8 @@ pub(super) fn unfilled(state: &State, fleet: &Fleet, run: &Run, candidate: &Cand
         Resolved::Use { backends, .. } => place(state, fleet, run, candidate, &backends, now).is_none().then(|| {
             let names: Vec<&str> = backends.iter().map(|name| name.as_str()).collect();
             let names = names.join(" or ");
-            Waiting::on(WaitKind::Slot, &names, format!("every slot of {names} is busy"))
+            let labels = if need.requires.is_empty() { String::new() } else { format!(" with {}", need.requires.join(", ")) };
+            Waiting::on(WaitKind::Slot, &names, format!("every slot of {names}{labels} is busy"))
         }),
     }
 }

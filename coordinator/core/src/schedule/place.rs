@@ -1,6 +1,6 @@
 //! Where a seat is filled: a worker with a free slot of the backend, the better fitting one first. Never waits for the better one.
 
-use roundtable_shared::{AgentSessionId, BackendName, LeasePhase, Role, Seat, WorkerId};
+use roundtable_shared::{AgentSessionId, BackendName, LeasePhase, Role, Seat, WorkerId, has_label};
 
 use super::backend::{CHECK_BACKEND, Resolved, need, park_of, resolve};
 use super::rank::Candidate;
@@ -37,9 +37,10 @@ pub(crate) fn place(
     now: Now,
 ) -> Option<Placement> {
     let unit = candidate.unit.as_ref().and_then(|unit| run.unit(unit));
+    let requires = requirements(unit, candidate.seat);
     let mut best: Option<(Score, Placement)> = None;
-    for worker in fleet.workers.values().filter(|worker| worker.takes_grants(now)) {
-        if unit.is_some_and(|unit| must_avoid(state, fleet, run, unit, worker, backends, now)) {
+    for worker in fleet.workers.values().filter(|worker| worker.takes_grants(now) && has_labels(worker, requires)) {
+        if unit.is_some_and(|unit| must_avoid(state, fleet, run, unit, worker, (backends, requires), now)) {
             continue;
         }
         for wanted in backends {
@@ -71,15 +72,33 @@ pub(crate) fn place(
 
 /// Whether this worker is left out: its disk or tools failed the unit, nothing has gone well there since, and another that has not failed it plays the
 /// backend too. Then that one's slot is waited for, rather than have the unit fail here again.
-fn must_avoid(state: &State, fleet: &Fleet, run: &Run, unit: &Unit, worker: &Worker, backends: &[BackendName], now: Now) -> bool {
+fn must_avoid(state: &State, fleet: &Fleet, run: &Run, unit: &Unit, worker: &Worker, what: What<'_>, now: Now) -> bool {
     let failed = |id: &WorkerId| unit.avoid.contains(id);
-    worker.is_suspect() && failed(&worker.id) && is_played(state, fleet, run, backends, failed, now)
+    worker.is_suspect() && failed(&worker.id) && is_played(state, fleet, run, what, failed, now)
+}
+
+/// Backends, one of which is to be played, and labels its worker must have.
+type What<'a> = (&'a [BackendName], &'a [String]);
+
+/// Labels that the worker of a seat must have. Whoever reviews only reads, and may do so anywhere.
+pub(super) fn requirements(unit: Option<&Unit>, seat: Seat) -> &[String] {
+    match (seat, unit) {
+        (Seat::Work | Seat::Check, Some(unit)) => &unit.requires,
+        _ => &[],
+    }
+}
+
+/// Whether the worker has all of these labels.
+pub(super) fn has_labels(worker: &Worker, requires: &[String]) -> bool {
+    requires.iter().all(|label| has_label(&worker.labels, label))
 }
 
 /// Whether a worker other than those plays one of the backends, now or as soon as a slot is free.
-fn is_played(state: &State, fleet: &Fleet, run: &Run, backends: &[BackendName], but: impl Fn(&WorkerId) -> bool, now: Now) -> bool {
+fn is_played(state: &State, fleet: &Fleet, run: &Run, what: What<'_>, but: impl Fn(&WorkerId) -> bool, now: Now) -> bool {
+    let (backends, requires) = what;
     let is_refused = |worker: &Worker, offer: &Offer| park_of(state, run, worker, offer, now).is_some();
-    fleet.workers.values().filter(|worker| worker.takes_grants(now) && !worker.leaving && !but(&worker.id)).any(|worker| {
+    let may = |worker: &&Worker| worker.takes_grants(now) && !worker.leaving && !but(&worker.id) && has_labels(worker, requires);
+    fleet.workers.values().filter(may).any(|worker| {
         let mut offers = worker.offers.values().filter(|offer| offer.is_usable(now) && !is_refused(worker, offer));
         offers.any(|offer| backends.iter().any(|wanted| plays(offer, wanted)))
     })
@@ -95,8 +114,9 @@ pub(crate) fn is_played_by_others(
     but: impl Fn(&WorkerId) -> bool,
     now: Now,
 ) -> bool {
-    match resolve(state, fleet, run, &need(run, Some(&unit.id), seat), now) {
-        Resolved::Use { backends, .. } => is_played(state, fleet, run, &backends, but, now),
+    let need = need(run, Some(&unit.id), seat);
+    match resolve(state, fleet, run, &need, now) {
+        Resolved::Use { backends, .. } => is_played(state, fleet, run, (backends.as_slice(), need.requires.as_slice()), but, now),
         Resolved::Parked(_) | Resolved::Missing => false,
     }
 }

@@ -60,7 +60,7 @@ fn rest(state: &State, fleet: &Fleet, run: &Run, now: Now) -> Option<Rest> {
     let any = |kind: WaitKind| waits.contains(&kind);
     if any(WaitKind::Parked) {
         Some(Rest::Provider)
-    } else if any(WaitKind::Backend) || any(WaitKind::Slot) {
+    } else if any(WaitKind::Backend) || any(WaitKind::Label) || any(WaitKind::Slot) {
         Some(Rest::Machines)
     } else if !run.decisions.is_empty() || run.options.mode == Mode::Manual {
         Some(Rest::People)

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use roundtable_shared::{DecisionKind, HazardRule, Mode, Seat, UnitId, UnitState};
+use roundtable_shared::{HazardRule, Mode, Seat, UnitId, UnitState};
 
-use super::backend::need;
+use super::backend::{is_about, need};
 use super::ready::{due_seats, wants_work};
+use crate::fleet::Need;
 use crate::state::{BaseCheck, Release, Run, Stage, State, Unit};
 
 /// How a run stands.
@@ -108,9 +109,7 @@ fn is_stuck(run: &Run) -> bool {
 
 /// Whether a decision itself holds the unit.
 fn waits_for_a_person(run: &Run, unit: &Unit) -> bool {
-    let is_asked = |backend: &roundtable_shared::BackendName| {
-        run.decisions.values().any(|decision| decision.kind == DecisionKind::NoWorker && decision.backend.as_ref() == Some(backend))
-    };
+    let is_asked = |need: &Need| run.decisions.values().any(|decision| is_about(decision, need));
     if unit.state == UnitState::Blocked && unit.release.is_none() {
         return true;
     }
@@ -118,10 +117,10 @@ fn waits_for_a_person(run: &Run, unit: &Unit) -> bool {
         return true;
     }
     let base_check = need(run, None, Seat::Check);
-    if unit.state == UnitState::FinalReview && matches!(run.base_check, BaseCheck::Wanted { .. }) && is_asked(&base_check.wanted) {
+    if unit.state == UnitState::FinalReview && matches!(run.base_check, BaseCheck::Wanted { .. }) && is_asked(&base_check) {
         return true;
     }
-    due_seats(run, unit).into_iter().any(|seat| is_asked(&need(run, Some(&unit.id), seat).wanted))
+    due_seats(run, unit).into_iter().any(|seat| is_asked(&need(run, Some(&unit.id), seat)))
 }
 
 /// Whether the unit waits for one of these others.

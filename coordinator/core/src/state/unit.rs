@@ -56,6 +56,8 @@ pub struct Unit {
     pub criticality: Criticality,
     /// What it may write and what it reads, claims included.
     pub manifest: Manifest,
+    /// Labels that whoever works on it, or checks it, must have.
+    pub requires: Vec<String>,
     /// Paths claimed beyond what was planned.
     pub claimed: Vec<String>,
     /// Planned without a manifest: counts as reading and writing everything until `settled`.
@@ -287,6 +289,7 @@ impl Unit {
             window: None,
             criticality: Criticality::default(),
             manifest: Manifest::default(),
+            requires: Vec::new(),
             claimed: Vec::new(),
             exclusive: false,
             settled: false,

@@ -15,7 +15,7 @@ macro_rules! kinds {
 
 kinds! {
     RunCreated => "run_created", AssignAnswered => "assign_answered", AssignFailed => "assign_failed", UnitsPlanned => "units_planned",
-    ReassignmentSet => "reassignment_set", UnitReassigned => "unit_reassigned", RunPaused => "run_paused", RunResumed => "run_resumed", RunHalted => "run_halted",
+    ReassignmentSet => "reassignment_set", UnitReassigned => "unit_reassigned", RequirementsSet => "requirements_set", RunPaused => "run_paused", RunResumed => "run_resumed", RunHalted => "run_halted",
     RunRests => "run_rests", RunAttached => "run_attached", RunEnding => "run_ending", RunClosing => "run_closing", RunClosed => "run_closed", RunEnded => "run_ended",
     RunAccepted => "run_accepted", NoticeSaid => "notice_said", DecisionRaised => "decision_raised", DecisionAnswered => "decision_answered",
     DecisionWithdrawn => "decision_withdrawn", BackendSubstituted => "backend_substituted", BackendReplaced => "backend_replaced",

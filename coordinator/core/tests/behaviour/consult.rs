@@ -109,7 +109,14 @@ const THREE: &str = "- [ ] 1. Write a\n  - _writes: a.rs_\n- [ ] 2. Write b\n  -
 fn asked_to_assign_anew() -> (Table, Grant, Grant) {
     let mut table = consulted(THREE, options(), &BACKENDS);
     let work = table.go_one("1");
-    table.act(Act::Assign { unit: "3".into(), owner: Some("opencode".into()), criticality: None, writes: None, reads: None });
+    table.act(Act::Assign {
+        unit: "3".into(),
+        owner: Some("opencode".into()),
+        criticality: None,
+        writes: None,
+        reads: None,
+        requires: None,
+    });
     table.pass(2_000);
     let first = of_run(table.go());
     says(&mut table, &first, &[Action::AssignDispatch]);

@@ -13,6 +13,7 @@ mod credit;
 mod drain;
 mod end;
 mod import;
+mod label;
 mod late;
 mod left_out;
 mod look;

@@ -29,6 +29,8 @@ pub struct Table {
     pub left_out: LeftOut,
     /// The conversation that the next outcome says can be gone on with.
     pub conversation: Option<AgentSessionId>,
+    /// Labels of the worker that joins next.
+    pub labels: BTreeMap<String, String>,
     /// Where boxes are ticked in commits, if they are.
     tick_path: Option<String>,
     entropy: Entropy,
@@ -57,6 +59,7 @@ impl Table {
             effects: Vec::new(),
             left_out: LeftOut::default(),
             conversation: None,
+            labels: BTreeMap::new(),
             tick_path: None,
             entropy: Entropy::new(1),
             history: History::default(),
@@ -138,6 +141,12 @@ impl Table {
         self.hello(id, self.sessions + 1, Origin::default(), backends).expect("the worker is let in");
     }
 
+    /// The same with labels.
+    pub fn join_with(&mut self, id: &str, labels: &[(&str, &str)], backends: &[(&str, u32)]) {
+        self.labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        self.join(id, backends);
+    }
+
     /// A worker says hello: its start, and which of its name it is.
     pub fn hello(&mut self, id: &str, incarnation: u64, origin: Origin, backends: &[(&str, u32)]) -> Result<(), Rejection> {
         self.sessions += 1;
@@ -156,7 +165,7 @@ impl Table {
             incarnation,
             name: id.to_owned(),
             version: String::new(),
-            labels: BTreeMap::new(),
+            labels: std::mem::take(&mut self.labels),
             backends: offers.clone(),
             held: Vec::new(),
             origin,

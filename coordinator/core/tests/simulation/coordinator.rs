@@ -8,7 +8,7 @@ use roundtable_core::command::{Command, Report, RoleAnswer, ShellAnswer};
 use roundtable_core::effect::{Effect, Grant, Start};
 use roundtable_core::invariants::{self, Violation};
 use roundtable_core::state::{Attempt, BaseCheck, Plan, Stage};
-use roundtable_core::transition::Fact;
+use roundtable_core::transition::{Fact, Granted};
 use roundtable_core::{Batch, Core, Entropy, Pending, Rejection, Reply, Transition, Verdict};
 use roundtable_shared::{AttemptKey, CommitId, Finding, LeaseRef, Role, RunId, Seat, UnitId, WorkerId};
 
@@ -229,6 +229,7 @@ impl World {
                     self.fail("I3", format!("{key} ends with an outcome of {from:?}"));
                 }
             }
+            Fact::LeaseGranted(granted) => self.check_labels(run, granted),
             Fact::FindingRecorded { unit, finding } if finding.reviewer.starts_with("check-") => self.check_finding(run, unit, finding),
             Fact::Integrated { unit, commit, .. } => {
                 self.check_integrated(run, unit, commit);
@@ -247,6 +248,21 @@ impl World {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Whoever works on a unit, or checks it, has the labels it asks for.
+    fn check_labels(&mut self, run: &RunId, granted: &Granted) {
+        let unit = granted.unit.as_ref().and_then(|unit| self.durable.unit(run, unit));
+        let Some(unit) = unit.filter(|_| granted.role != Role::Review) else { return };
+        let labels = &self.shape.labels[self.worker_at(&granted.worker)];
+        let lacks = |label: &&String| match label.split_once('=') {
+            Some((key, value)) => labels.get(key).map(String::as_str) != Some(value),
+            None => !labels.contains_key(label.as_str()),
+        };
+        let (lacking, id) = (unit.requires.iter().find(lacks).cloned(), unit.id.clone());
+        if let Some(label) = lacking {
+            self.fail("labels", format!("unit {id} is granted to {}, which lacks {label}", granted.worker));
         }
     }
 

@@ -136,7 +136,7 @@ fn apply(core: &mut Core, run: &RunId, changes: &[(u16, Change)]) {
     }
 }
 
-/// A worker with more slots than there are units.
+/// A worker with more slots than there are units, and every label that is asked for.
 fn join(core: &mut Core) {
     let offer = BackendOffer {
         name: BackendName::from("scripted"),
@@ -151,7 +151,7 @@ fn join(core: &mut Core) {
         incarnation: 1,
         name: "w".to_owned(),
         version: String::new(),
-        labels: BTreeMap::new(),
+        labels: BTreeMap::from([("gpu", "true"), ("zone", "a")].map(|(key, value)| (key.to_owned(), value.to_owned()))),
         backends: vec![offer],
         held: Vec::new(),
         origin: Origin::default(),

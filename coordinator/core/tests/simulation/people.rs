@@ -81,6 +81,9 @@ impl World {
     }
 
     fn decide(&mut self, id: &RunId, decision: &Decision) {
+        if !decision.requires.is_empty() && self.rng.chance(500) {
+            return self.ask_for_less(id, decision);
+        }
         // Who has been asked the same again and again gives up.
         let asked = self.remarks.entry(format!("asked {id} {}", decision.id)).and_modify(|times| *times += 1).or_insert(1);
         let abort = if *asked > 6 { 100 } else { 1 };
@@ -100,6 +103,14 @@ impl World {
         };
         let dependants = if self.rng.chance(200) { Dependants::Skip } else { Dependants::GoOn };
         self.act(Some(id), Act::Decide { id: decision.id.clone(), choice, dependants, note: None });
+    }
+
+    /// A unit does without the labels that nobody has.
+    fn ask_for_less(&mut self, id: &RunId, decision: &Decision) {
+        let Some(run) = self.durable.run(id) else { return };
+        let asking = run.units().find(|unit| unit.runs && !unit.state.is_terminal() && unit.requires == decision.requires);
+        let Some(unit) = asking.map(|unit| unit.id.clone()) else { return };
+        self.act(Some(id), Act::Assign { unit, owner: None, criticality: None, writes: None, reads: None, requires: Some(Vec::new()) });
     }
 
     /// A person's own work on a unit, mostly within its manifest.
@@ -205,11 +216,20 @@ impl World {
             8 => Act::Cancel { unit: Some(unit) },
             9 if self.rng.chance(100) => Act::Cancel { unit: None },
             10 => Act::Step { phase: Phase::Dispatch },
-            11 => Act::Assign { unit, owner: None, criticality: None, writes: Some(vec!["area1/".to_owned()]), reads: None },
-            12 => Act::Assign { unit, owner: None, criticality: Some(Criticality::Complex), writes: None, reads: Some(Vec::new()) },
+            11 => {
+                Act::Assign { unit, owner: None, criticality: None, writes: Some(vec!["area1/".to_owned()]), reads: None, requires: None }
+            }
+            12 => Act::Assign {
+                unit,
+                owner: None,
+                criticality: Some(Criticality::Complex),
+                writes: None,
+                reads: Some(Vec::new()),
+                requires: None,
+            },
             _ => {
                 let owner = *self.rng.pick(&["codex", "gemini", "absent", "opencode"]);
-                Act::Assign { unit, owner: Some(BackendName::from(owner)), criticality: None, writes: None, reads: None }
+                Act::Assign { unit, owner: Some(BackendName::from(owner)), criticality: None, writes: None, reads: None, requires: None }
             }
         };
         self.act(Some(&id), act);

@@ -69,6 +69,9 @@ fn unit(rng: &mut Rng, text: &mut String, id: u64, order: &[u64], areas: u64, pl
         let on: Vec<String> = (0..rng.range(1, 2)).map(|_| order[rng.below(place as u64) as usize].to_string()).collect();
         let _ = writeln!(text, "  - Depends on: {}", on.join(", "));
     }
+    if rng.chance(100) {
+        let _ = writeln!(text, "  - _requires: {}_", rng.pick(&["gpu", "zone=a", "gpu, zone=a"]));
+    }
     if plain {
         return;
     }

@@ -1,5 +1,7 @@
 //! What kind of world a seed makes: fleet, options of its runs, how bad its agents, its network and its people are.
 
+use std::collections::BTreeMap;
+
 use roundtable_shared::{BackendName, BackendOffer, HazardRule, ManifestRule, Mode, RunLimits, RunOptions};
 
 use crate::rng::Rng;
@@ -73,6 +75,8 @@ pub struct Shape {
     pub heartbeat_ms: u64,
     pub tick_ms: u64,
     pub workers: Vec<Vec<BackendOffer>>,
+    /// Of each worker.
+    pub labels: Vec<BTreeMap<String, String>>,
     /// The worker that can prepare nothing, if one.
     pub broken: Option<usize>,
     pub runs: Vec<RunOptions>,
@@ -87,6 +91,7 @@ impl Shape {
         let heal_ms = if calm { 0 } else { rng.range(120_000, 1_800_000) };
         let runs = (0..if rng.chance(200) { 2 } else { 1 }).map(|_| options(rng)).collect();
         let workers: Vec<_> = (0..rng.weighted(&[0, 3, 5, 3, 1])).map(|_| offers(rng)).collect();
+        let labels = workers.iter().map(|_| labels(rng)).collect();
         let broken = (!calm && rng.chance(200)).then(|| rng.below(workers.len() as u64) as usize);
         Self {
             broken,
@@ -97,10 +102,22 @@ impl Shape {
             heartbeat_ms: *rng.pick(&[5_000, 10_000, 15_000]),
             tick_ms: *rng.pick(&[500, 2_000, 2_000, 5_000]),
             workers,
+            labels,
             runs,
             through_json: rng.chance(60),
         }
     }
+}
+
+fn labels(rng: &mut Rng) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
+    if rng.chance(500) {
+        labels.insert("gpu".to_owned(), "true".to_owned());
+    }
+    if rng.chance(700) {
+        labels.insert("zone".to_owned(), (*rng.pick(&["a", "b"])).to_owned());
+    }
+    labels
 }
 
 fn agents(rng: &mut Rng) -> Agents {

@@ -164,7 +164,7 @@ impl World {
             incarnation: worker.incarnation,
             name: worker.id.to_string(),
             version: "0.1.0".to_owned(),
-            labels: BTreeMap::new(),
+            labels: self.shape.labels[at].clone(),
             backends: worker.offers.clone(),
             held: worker.held_now(),
             origin: Origin::default(),

@@ -30,7 +30,7 @@ pub const COMMANDS: &[(&str, &[&str])] = &[
     ("checkout", &["json"]),
     ("decisions", &["all", "json"]),
     ("decide", &["commit", "dependants", "note", "yes", "json"]),
-    ("assign", &["from", "owner", "criticality", "writes", "reads", "json"]),
+    ("assign", &["from", "owner", "criticality", "writes", "reads", "requires", "json"]),
     ("retry", &["json"]),
     ("skip", &["json"]),
     ("cancel", &["yes", "json"]),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod grammar;
+mod labels;
 mod properties;
 mod selection;
 mod texts;
