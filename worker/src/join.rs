@@ -142,12 +142,12 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
     let left = spool.left_behind()?;
     let work = Work::new(runner, spool, introduction, joined, options.once);
     work.take_up(left).await;
-    let dial = ClientDial {
+    let dial = Arc::new(ClientDial {
         options: options.clone(),
         identity: Arc::clone(&identity),
         refusals: AtomicU32::new(0),
         read: std::sync::Mutex::default(),
-    };
+    });
     let (stop_link, stopped) = watch::channel(false);
     let link = keep(&dial, &work, stopped, options.patience);
     tokio::pin!(link);

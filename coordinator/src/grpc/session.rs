@@ -2,6 +2,7 @@
 
 use roundtable_core::Reply;
 use roundtable_core::command::{Command, WorkerHello};
+use roundtable_core::fleet::SUSPECT_MS;
 use roundtable_proto::convert::{WireError, status_of};
 use roundtable_proto::{PROTOCOL, v1};
 use roundtable_shared::error::ErrorCode;
@@ -15,8 +16,10 @@ use super::status;
 use crate::driver::{Handle, HandleError, SESSION_QUEUE_MAX, Sessions};
 use roundtable_store::SegmentStore;
 
-/// How often workers are to send heartbeats, milliseconds. A quarter of the time after which silence is suspect.
-const HEARTBEAT_MS: u32 = 5_000;
+/// How often workers are to send heartbeats at least and at most, milliseconds. Four go into the time after which silence is suspect.
+const HEARTBEAT_MS: std::ops::RangeInclusive<u64> = 5_000..=SUSPECT_MS / 4;
+/// Heartbeats of all workers that may come in a second before each is asked for fewer.
+const HEARTBEATS_PER_SECOND: u64 = 200;
 /// The first frame must come within this.
 const HELLO_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -94,6 +97,7 @@ pub(super) async fn open(parts: SessionParts, worker: WorkerId, number: u64, mut
     let unread = Unread { handle: parts.handle.clone(), of: Some((worker.clone(), number)) };
     let reply = parts.handle.command(command).await.map_err(|error| status(&error))?;
     info!(%worker, offers, version, held, "a worker joined");
+    let workers = parts.handle.read(|core, _| core.fleet.workers.len()).await.map_err(|error| status(&error))?;
     let Reply::Welcome { reconciled } = reply else {
         return Err(status_of(ErrorCode::Internal, "the hello got an answer of another kind"));
     };
@@ -110,7 +114,7 @@ pub(super) async fn open(parts: SessionParts, worker: WorkerId, number: u64, mut
         session: number,
         coordinator_version: env!("CARGO_PKG_VERSION").to_owned(),
         reconciled: answers,
-        heartbeat_ms: HEARTBEAT_MS,
+        heartbeat_ms: heartbeat_ms(workers),
         worker: worker.to_string(),
     };
     // The channel is new and has room.
@@ -119,6 +123,12 @@ pub(super) async fn open(parts: SessionParts, worker: WorkerId, number: u64, mut
     crate::tasks::spawn("session", read(parts, worker, number, incoming));
     unread.disarm();
     Ok(outgoing)
+}
+
+/// How often each of so many workers is to send heartbeats.
+fn heartbeat_ms(workers: usize) -> u32 {
+    let shared = u64::try_from(workers).unwrap_or(u64::MAX).saturating_mul(1_000) / HEARTBEATS_PER_SECOND;
+    u32::try_from(shared.clamp(*HEARTBEAT_MS.start(), *HEARTBEAT_MS.end())).unwrap_or(u32::MAX)
 }
 
 /// Reads frames until the stream ends, then says so.
@@ -230,6 +240,11 @@ mod tests {
 
     use super::*;
     use crate::driver::{Driver, Parts};
+
+    #[test]
+    fn many_workers_send_fewer_heartbeats_each_and_never_so_few_that_one_is_suspect() {
+        assert_eq!([1, 1_000, 1_200, 100_000].map(heartbeat_ms), [5_000, 5_000, 6_000, 7_500]);
+    }
 
     #[tokio::test]
     async fn a_hello_whose_caller_goes_away_leaves_nobody_connected() {

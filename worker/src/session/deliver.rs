@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use roundtable_proto::convert::{message_of, told_code_of};
 use roundtable_proto::v1;
-use roundtable_proto::v1::fleet_client::FleetClient;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::{AttemptFacts, LeaseRef};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use tracing::{debug, info, warn};
 
+use super::bulk::{Bulk, Lent};
 use super::fetch::{self, PutError};
 use super::{Runner, RunnerError};
 use crate::spool::{AttemptSpool, SpoolError};
@@ -29,7 +28,7 @@ const PAUSE_MAX_MS: u64 = 15_000;
 const WHY_CHARS_MAX: usize = 200;
 
 /// The link as delivery sees it: `None` while it is down.
-pub(super) type Client = watch::Receiver<Option<FleetClient<Channel>>>;
+pub(super) type Client = watch::Receiver<Option<Bulk>>;
 
 /// The coordinator's last word on an attempt.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -106,9 +105,13 @@ fn short(why: &str) -> String {
 pub(super) async fn events(spool: AttemptSpool, mut client: Client, say: impl Fn(String)) {
     let (mut acked, mut again) = (0, Again::default());
     loop {
-        let Some(link) = connected(&mut client).await else { return };
+        let Some(bulk) = connected(&mut client).await else { return };
         let before = acked;
-        match stream_events(&spool, link, &mut acked).await {
+        let sent = match bulk.lend().await {
+            Ok(link) => stream_events(&spool, &link, &mut acked).await.inspect_err(|error| error.tell(&link)),
+            Err(error) => Err(StreamError::Link(error.to_string())),
+        };
+        match sent {
             Ok(()) => return say(String::new()),
             Err(StreamError::Told(told, why)) if last_word(told, &why).is_some() => {
                 return warn!(lease = %spool.lease().lease.key, %why, "the rest of an attempt's events is not wanted");
@@ -139,6 +142,15 @@ enum StreamError {
     Spool(SpoolError),
 }
 
+impl StreamError {
+    /// A connection that did not hold is not used again.
+    fn tell(&self, link: &Lent) {
+        if matches!(self, Self::Told(None, _) | Self::Link(_)) {
+            link.broke();
+        }
+    }
+}
+
 impl From<tonic::Status> for StreamError {
     fn from(status: tonic::Status) -> Self {
         Self::Told(told_code_of(&status), message_of(&status))
@@ -152,28 +164,17 @@ impl From<String> for StreamError {
 }
 
 /// One stream of chunks and acknowledgements.
-async fn stream_events(spool: &AttemptSpool, mut client: FleetClient<Channel>, acked: &mut u64) -> Result<(), StreamError> {
+async fn stream_events(spool: &AttemptSpool, link: &Lent, acked: &mut u64) -> Result<(), StreamError> {
     let lease = v1::LeaseRef::from(&spool.lease().lease);
     let (chunks, stream) = mpsc::channel(WINDOW);
     let mut chunks = Some(chunks);
-    let mut acks = client.put_events(ReceiverStream::new(stream)).await?.into_inner();
+    let mut acks = link.client().put_events(ReceiverStream::new(stream)).await?.into_inner();
     let mut reader = spool.reader(*acked + 1).map_err(StreamError::Spool)?;
     let mut position = spool.watch();
-    // Last event of each chunk that is not acknowledged: one acknowledgement may stand for many of them.
+    // Last event of each chunk that is not acknowledged, and the room it takes: one acknowledgement may stand for many of them.
     let mut in_flight = VecDeque::with_capacity(WINDOW);
     loop {
         let now = *position.borrow_and_update();
-        if let Some(chunks) = &chunks
-            && reader.next_seq() <= now.written_seq
-            && in_flight.len() < WINDOW
-        {
-            let first_seq = reader.next_seq();
-            let events = reader.read(now.written_seq).map_err(StreamError::Spool)?;
-            let chunk = v1::EventChunk { lease: Some(lease.clone()), first_seq, events };
-            chunks.send(chunk).await.map_err(|_| "the stream closed".to_owned())?;
-            in_flight.push_back(reader.next_seq() - 1);
-            continue;
-        }
         if now.ended && *acked >= now.written_seq {
             return Ok(());
         }
@@ -181,8 +182,18 @@ async fn stream_events(spool: &AttemptSpool, mut client: FleetClient<Channel>, a
             // Closing our half says that this was all: the coordinator then makes it durable at once.
             chunks = None;
         }
+        let has_window = chunks.is_some() && in_flight.len() < WINDOW;
+        let has_more = has_window && reader.next_seq() <= now.written_seq;
         tokio::select! {
-            changed = position.changed(), if chunks.is_some() && in_flight.len() < WINDOW => changed.map_err(|_| "the spool closed".to_owned())?,
+            room = link.room(), if has_more => {
+                let Some(chunks) = &chunks else { continue };
+                let first_seq = reader.next_seq();
+                let events = reader.read(now.written_seq).map_err(StreamError::Spool)?;
+                let chunk = v1::EventChunk { lease: Some(lease.clone()), first_seq, events };
+                chunks.send(chunk).await.map_err(|_| "the stream closed".to_owned())?;
+                in_flight.push_back((reader.next_seq() - 1, room));
+            }
+            changed = position.changed(), if has_window && !has_more => changed.map_err(|_| "the spool closed".to_owned())?,
             ack = acks.next() => {
                 let ack = ack.ok_or_else(|| "the stream ended".to_owned())??;
                 if ack.stale {
@@ -193,7 +204,7 @@ async fn stream_events(spool: &AttemptSpool, mut client: FleetClient<Channel>, a
                     return Err(format!("the coordinator wants events from {} on", ack.expected_seq).into());
                 }
                 *acked = ack.through_seq.max(*acked);
-                while in_flight.front().is_some_and(|last| last <= acked) {
+                while in_flight.front().is_some_and(|(last, _)| *last <= *acked) {
                     in_flight.pop_front();
                 }
             }
@@ -211,8 +222,12 @@ pub(super) async fn outcome(
 ) -> Option<Verdict> {
     let mut again = Again::default();
     loop {
-        let link = connected(client).await?;
-        let why = match try_outcome(spool, runner, facts, link).await {
+        let bulk = connected(client).await?;
+        let tried = match bulk.lend().await {
+            Ok(link) => try_outcome(spool, runner, facts, &link).await,
+            Err(error) => Err(error.to_string()),
+        };
+        let why = match tried {
             Ok(verdict) => return Some(verdict),
             Err(why) => why,
         };
@@ -223,19 +238,17 @@ pub(super) async fn outcome(
 }
 
 /// One try; `Err` says why there is no verdict yet.
-async fn try_outcome(
-    spool: &AttemptSpool,
-    runner: &impl Runner,
-    facts: &AttemptFacts,
-    mut client: FleetClient<Channel>,
-) -> Result<Verdict, String> {
+async fn try_outcome(spool: &AttemptSpool, runner: &impl Runner, facts: &AttemptFacts, link: &Lent) -> Result<Verdict, String> {
     let word = |status: &tonic::Status| {
-        let why = message_of(status);
-        last_word(told_code_of(status), &why).ok_or(why)
+        let (told, why) = (told_code_of(status), message_of(status));
+        if told.is_none() {
+            link.broke();
+        }
+        last_word(told, &why).ok_or(why)
     };
     let lease = spool.lease();
     if let Some(commit) = &facts.commit {
-        match fetch::put_pack(&client, runner, lease, commit).await {
+        match fetch::put_pack(&link.client(), runner, lease, commit).await {
             Ok(()) => {}
             Err(PutError::Runner(RunnerError(why))) => return Err(why),
             Err(PutError::Status(status)) => return word(&status),
@@ -244,15 +257,27 @@ async fn try_outcome(
     let text = serde_json::to_string(facts).map_err(|error| error.to_string())?;
     let digest = blake3::hash(text.as_bytes()).to_hex().to_string();
     let report = v1::OutcomeReport { lease: Some((&lease.lease).into()), facts: text, digest };
-    match client.report(report).await {
+    match link.client().report(report).await {
         Ok(verdict) => verdict_of(verdict.into_inner()),
         Err(status) => word(&status),
     }
 }
 
-/// The client, once there is one; `None` when the worker stops.
-pub(super) async fn connected(client: &mut Client) -> Option<FleetClient<Channel>> {
+/// The link's second connection, once there is a link; `None` when the worker stops.
+pub(super) async fn connected(client: &mut Client) -> Option<Bulk> {
     client.wait_for(Option::is_some).await.ok()?.clone()
+}
+
+/// The second connection, open, however many tries it takes; `None` when the worker stops.
+pub(super) async fn lent(client: &mut Client) -> Option<Lent> {
+    let mut again = Again::default();
+    loop {
+        match connected(client).await?.lend().await {
+            Ok(link) => return Some(link),
+            Err(error) => debug!(%error, "the second connection could not be opened; again"),
+        }
+        again.pause(client).await;
+    }
 }
 
 /// Says what became of an attempt.

@@ -1,20 +1,25 @@
 //! The link to a coordinator: connect, introduce, speak frames, come back after a break. It owns connection and back-off, not what the frames mean:
 //! that is [`Frames`]'s.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use futures_util::FutureExt;
 use roundtable_proto::convert::{code_of, message_of};
 use roundtable_proto::v1;
 use roundtable_proto::v1::fleet_client::FleetClient;
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::limits::{BULK_MESSAGE_BYTES_MAX, CONTROL_MESSAGE_BYTES_MAX};
+use roundtable_shared::limits::BULK_MESSAGE_BYTES_MAX;
 use roundtable_shared::{Introduction, Lease, LeaseRef, Reconciled};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tracing::{debug, info, warn};
+
+use super::bulk::Bulk;
+use super::fence::{Beats, Fence};
 
 /// Frames that wait for a slow coordinator. Beyond it speakers wait.
 const OUT_MAX: usize = 256;
@@ -26,8 +31,8 @@ const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const FIRST_CONTACT: Duration = Duration::from_secs(10);
 /// Heartbeats if the coordinator names no other interval.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// Heartbeats without an answer after which the link counts as broken.
-const SILENT_HEARTBEATS: u32 = 4;
+/// Of a heartbeat's interval: how much earlier or later it may come, so that those of a fleet do not come at once.
+const HEARTBEAT_SPREAD_PERCENT: u64 = 20;
 
 /// Makes connections; asked again before each try, because a restarted coordinator may listen elsewhere.
 pub trait Dial: Send + Sync {
@@ -55,8 +60,8 @@ pub enum DialError {
 pub trait Frames: Send + Sync {
     /// What the worker says of itself now.
     fn introduce(&self) -> Introduction;
-    /// The coordinator knows us; it says of each held lease whether to go on. `client` serves bulk transfers as long as the link holds.
-    fn welcome(&self, worker: &str, reconciled: Vec<Reconciled>, client: FleetClient<Channel>, out: mpsc::Sender<v1::WorkerFrame>);
+    /// The coordinator knows us; it says of each held lease whether to go on. `bulk` serves for what is large, as long as the link holds.
+    fn welcome(&self, worker: &str, reconciled: Vec<Reconciled>, bulk: Bulk, out: mpsc::Sender<v1::WorkerFrame>);
     /// A lease was granted.
     fn lease(&self, lease: Lease);
     /// An attempt is to be stopped. Repeated until it is gone.
@@ -67,8 +72,10 @@ pub trait Frames: Send + Sync {
     fn held(&self) -> Vec<v1::HeldLease>;
     /// Says how much it can take; with every heartbeat, as what was said before may have been lost on a full queue.
     fn want(&self);
-    /// The link broke; `out` and `client` of the last welcome are of no use.
+    /// The link broke; `out` and `bulk` of the last welcome are of no use.
     fn broken(&self);
+    /// What knows whether the coordinator is heard.
+    fn fence(&self) -> &Fence;
 }
 
 /// Why the link ended for good.
@@ -84,8 +91,8 @@ pub enum LinkEnd {
 
 /// Keeps the link until `stop` is true or the coordinator refuses us. `patience`: how long a coordinator that was there once is waited for;
 /// `None` = as long as it takes.
-pub async fn keep(
-    dial: &impl Dial,
+pub async fn keep<D: Dial + 'static>(
+    dial: &Arc<D>,
     frames: &impl Frames,
     mut stop: watch::Receiver<bool>,
     patience: Option<Duration>,
@@ -102,7 +109,7 @@ pub async fn keep(
             () = stopped(&mut stop) => return Ok(()),
         };
         let broke = match dialled {
-            Ok(channel) => match session(channel, frames, stop.clone()).await {
+            Ok(channel) => match session(channel, bulk_of(dial), frames, stop.clone()).await {
                 SessionEnd::Stopped => return Ok(()),
                 SessionEnd::Refused(why) => return Err(LinkEnd::Refused(why)),
                 SessionEnd::Broken { welcomed, why } => {
@@ -136,6 +143,15 @@ fn pauses() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::default().with_min_delay(BACKOFF_MIN).with_max_delay(BACKOFF_MAX).with_jitter().without_max_times().build()
 }
 
+/// Another connection to where the link goes, once it is needed.
+fn bulk_of<D: Dial + 'static>(dial: &Arc<D>) -> Bulk {
+    let dial = Arc::clone(dial);
+    Bulk::new(move || {
+        let dial = Arc::clone(&dial);
+        async move { dial.dial().await }.boxed()
+    })
+}
+
 enum SessionEnd {
     Stopped,
     Refused(String),
@@ -143,10 +159,11 @@ enum SessionEnd {
 }
 
 /// One stream, from hello to its end.
-async fn session(channel: Channel, frames: &impl Frames, mut stop: watch::Receiver<bool>) -> SessionEnd {
-    let mut client = FleetClient::new(channel)
-        .max_decoding_message_size(BULK_MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(BULK_MESSAGE_BYTES_MAX.max(CONTROL_MESSAGE_BYTES_MAX));
+async fn session(channel: Channel, bulk: Bulk, frames: &impl Frames, mut stop: watch::Receiver<bool>) -> SessionEnd {
+    // Prompts come this way too.
+    let client = FleetClient::new(channel);
+    let mut client = client.max_decoding_message_size(BULK_MESSAGE_BYTES_MAX).max_encoding_message_size(BULK_MESSAGE_BYTES_MAX);
+    let mut pulse = Pulse::begin(frames.fence().clone());
     let (out, queue) = mpsc::channel(OUT_MAX);
     let hello = v1::Hello::from(&frames.introduce());
     if out.send(frame(v1::worker_frame::Frame::Hello(hello))).await.is_err() {
@@ -160,9 +177,8 @@ async fn session(channel: Channel, frames: &impl Frames, mut stop: watch::Receiv
         Ok(response) => response.into_inner(),
         Err(status) => return ended(&status, false),
     };
-    let mut beats = tokio::time::interval(HEARTBEAT);
-    beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut pulse = Pulse::default();
+    let next_beat = tokio::time::sleep(HEARTBEAT);
+    tokio::pin!(next_beat);
     loop {
         tokio::select! {
             () = stopped(&mut stop) => {
@@ -173,13 +189,13 @@ async fn session(channel: Channel, frames: &impl Frames, mut stop: watch::Receiv
                 let _ = tokio::time::timeout(Duration::from_secs(1), async { while incoming.next().await.is_some() {} }).await;
                 return SessionEnd::Stopped;
             }
-            _ = beats.tick(), if pulse.welcomed => {
-                if pulse.unanswered >= SILENT_HEARTBEATS {
-                    return SessionEnd::Broken { welcomed: true, why: "the coordinator answers no heartbeat".to_owned() };
+            () = &mut next_beat, if pulse.welcomed => {
+                // Also after a time in which this process or its host stood still: what it holds may be others' by now, and that is asked first.
+                if frames.fence().is_cut_off() {
+                    return SessionEnd::Broken { welcomed: true, why: "the coordinator has answered no heartbeat for 20 s".to_owned() };
                 }
-                pulse.number += 1;
-                pulse.unanswered += 1;
-                let beat = v1::Heartbeat { number: pulse.number, held: frames.held() };
+                next_beat.as_mut().reset(tokio::time::Instant::now() + spread(pulse.interval));
+                let beat = v1::Heartbeat { number: pulse.beats.sending(), held: frames.held() };
                 if out.try_send(frame(v1::worker_frame::Frame::Heartbeat(beat))).is_err() {
                     debug!("a heartbeat waits for a full queue");
                 }
@@ -190,11 +206,10 @@ async fn session(channel: Channel, frames: &impl Frames, mut stop: watch::Receiv
                 Some(Err(status)) => return ended(&status, pulse.welcomed),
                 Some(Ok(v1::CoordinatorFrame { frame: Some(message) })) => {
                     if let v1::coordinator_frame::Frame::Welcome(welcome) = &message {
-                        pulse.welcomed = true;
-                        let interval = if welcome.heartbeat_ms == 0 { HEARTBEAT } else { Duration::from_millis(welcome.heartbeat_ms.into()) };
-                        beats = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
+                        pulse.welcome(welcome.heartbeat_ms);
+                        next_beat.as_mut().reset(tokio::time::Instant::now() + spread(pulse.interval));
                     }
-                    receive(message, frames, &client, &out, &mut pulse);
+                    receive(message, frames, &bulk, &out, &mut pulse);
                 }
                 Some(Ok(v1::CoordinatorFrame { frame: None })) => warn!("a frame of a kind this release does not know was ignored"),
             },
@@ -202,17 +217,39 @@ async fn session(channel: Channel, frames: &impl Frames, mut stop: watch::Receiv
     }
 }
 
-#[derive(Default)]
+/// The rhythm of a session.
 struct Pulse {
     welcomed: bool,
-    number: u64,
-    unanswered: u32,
+    interval: Duration,
+    beats: Beats,
+}
+
+impl Pulse {
+    fn begin(fence: Fence) -> Self {
+        Self { welcomed: false, interval: HEARTBEAT, beats: Beats::begin(fence) }
+    }
+
+    /// The hello was answered, with how often heartbeats are wanted.
+    fn welcome(&mut self, heartbeat_ms: u32) {
+        self.welcomed = true;
+        self.beats.answered(0);
+        if heartbeat_ms > 0 {
+            self.interval = Duration::from_millis(heartbeat_ms.into());
+        }
+    }
+}
+
+/// The interval, a little shorter or longer.
+fn spread(interval: Duration) -> Duration {
+    let drawn = getrandom::u64().unwrap_or(HEARTBEAT_SPREAD_PERCENT) % (2 * HEARTBEAT_SPREAD_PERCENT + 1);
+    let percent = u32::try_from(100 - HEARTBEAT_SPREAD_PERCENT + drawn).unwrap_or(100);
+    interval * percent / 100
 }
 
 fn receive(
     message: v1::coordinator_frame::Frame,
     frames: &impl Frames,
-    client: &FleetClient<Channel>,
+    bulk: &Bulk,
     out: &mpsc::Sender<v1::WorkerFrame>,
     pulse: &mut Pulse,
 ) {
@@ -221,14 +258,14 @@ fn receive(
         Frame::Welcome(welcome) => {
             info!(worker = %welcome.worker, "welcome");
             let reconciled = welcome.reconciled.into_iter().filter_map(|each| each.try_into().ok()).collect();
-            frames.welcome(&welcome.worker, reconciled, client.clone(), out.clone());
+            frames.welcome(&welcome.worker, reconciled, bulk.clone(), out.clone());
         }
         Frame::Lease(lease) => match Lease::try_from(lease) {
             Ok(lease) => frames.lease(lease),
             Err(error) => warn!(%error, "a lease that cannot be read was ignored; it will be granted elsewhere"),
         },
         Frame::HeartbeatAck(ack) => {
-            pulse.unanswered = 0;
+            pulse.beats.answered(ack.number);
             for revoke in ack.revoke {
                 receive_revoke(revoke, frames);
             }

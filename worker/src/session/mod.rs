@@ -1,7 +1,9 @@
 //! The worker's side of a session: the link to the coordinator, the leases it holds, and the delivery of what they produce. How an attempt is run is
 //! behind [`Runner`].
 
+mod bulk;
 mod deliver;
+mod fence;
 mod fetch;
 mod link;
 mod work;

@@ -7,16 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use roundtable_proto::v1;
-use roundtable_proto::v1::fleet_client::FleetClient;
 use roundtable_proto::v1::worker_frame::Frame;
+use roundtable_runtime::clock::SystemClock;
 use roundtable_shared::{
     AttemptFacts, Failure, FailureKind, HeldLease, Introduction, Lease, LeasePhase, LeaseRef, LeftOut, Reconciled, Usage,
 };
 use tokio::sync::{mpsc, watch};
-use tonic::transport::Channel;
 use tracing::{info, warn};
 
+use super::bulk::Bulk;
 use super::deliver;
+use super::fence::Fence;
 use super::link::Frames;
 use super::{Job, Progress, Runner, RunnerError, fetch};
 use crate::process::Redactor;
@@ -40,7 +41,8 @@ struct Inner<R> {
     /// For words of ours that may quote others'.
     redactor: Redactor,
     table: Mutex<Table>,
-    client: watch::Sender<Option<FleetClient<Channel>>>,
+    client: watch::Sender<Option<Bulk>>,
+    fence: Fence,
     changed: watch::Sender<u64>,
     joined: watch::Sender<bool>,
     once: bool,
@@ -56,6 +58,9 @@ struct Table {
     done: u64,
     idle_since: Instant,
 }
+
+/// How often a worker that is cut off looks whether it is heard again, beside news of its link.
+const LISTEN_EVERY: Duration = Duration::from_millis(500);
 
 struct Held {
     phase: LeasePhase,
@@ -75,7 +80,9 @@ impl<R: Runner> Work<R> {
         let (changed, _) = watch::channel(0);
         let env: Vec<_> = std::env::vars_os().collect();
         let redactor = Redactor::from_env(env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())));
-        Self { inner: Arc::new(Inner { runner, spool, introduction, redactor, table: Mutex::new(table), client, changed, joined, once }) }
+        let fence = Fence::new(Arc::new(SystemClock));
+        let table = Mutex::new(table);
+        Self { inner: Arc::new(Inner { runner, spool, introduction, redactor, table, client, fence, changed, joined, once }) }
     }
 
     /// Changes whenever a lease comes or goes.
@@ -209,10 +216,23 @@ impl<R: Runner> Work<R> {
 
     async fn prepare(&self, lease: &Lease) -> Result<Vec<super::Attachment>, RunnerError> {
         let mut client = self.inner.client.subscribe();
-        let client = deliver::connected(&mut client).await.ok_or_else(|| RunnerError("the worker stops".to_owned()))?;
+        let link = deliver::lent(&mut client).await.ok_or_else(|| RunnerError("the worker stops".to_owned()))?;
         self.preparing(&lease.lease, "objects");
-        fetch::start_commit(&client, self.inner.runner.as_ref(), lease).await?;
-        fetch::attachments(&client, lease).await
+        fetch::start_commit(&link.client(), self.inner.runner.as_ref(), lease).await?;
+        let attachments = fetch::attachments(&link.client(), lease).await?;
+        self.heard().await;
+        Ok(attachments)
+    }
+
+    /// Waits until the coordinator is heard. While it is not, nothing new is begun: the seat may be another's by the time it is, and that is told first.
+    async fn heard(&self) {
+        let mut client = self.inner.client.subscribe();
+        while self.inner.fence.is_cut_off() || client.borrow_and_update().is_none() {
+            tokio::select! {
+                changed = client.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(LISTEN_EVERY) => {}
+            }
+        }
     }
 
     async fn run(
@@ -363,12 +383,12 @@ impl<R: Runner> Frames for Work<R> {
         Introduction { backends: self.inner.runner.offers(), held: self.held_now(), ..self.inner.introduction.clone() }
     }
 
-    fn welcome(&self, _worker: &str, reconciled: Vec<Reconciled>, client: FleetClient<Channel>, out: mpsc::Sender<v1::WorkerFrame>) {
+    fn welcome(&self, _worker: &str, reconciled: Vec<Reconciled>, bulk: Bulk, out: mpsc::Sender<v1::WorkerFrame>) {
         for each in reconciled.into_iter().filter(|each| !each.keep) {
             self.revoke(each.lease, each.reason);
         }
         self.table().out = Some(out);
-        self.inner.client.send_replace(Some(client));
+        self.inner.client.send_replace(Some(bulk));
         if self.table().draining {
             self.say(Frame::Draining(v1::Draining {}));
         }
@@ -425,6 +445,10 @@ impl<R: Runner> Frames for Work<R> {
 
     fn want(&self) {
         Work::want(self);
+    }
+
+    fn fence(&self) -> &Fence {
+        &self.inner.fence
     }
 
     fn broken(&self) {
