@@ -32,3 +32,16 @@ pub const LEARNING_CHARS_MAX: usize = 200;
 pub const WINDOWS_MAX: usize = 9;
 /// Fixes per unit before a person is asked.
 pub const FIX_ATTEMPTS_MAX: u32 = 3;
+
+/// A worker none of whose heartbeats was answered for so long, milliseconds, counts itself as cut off and begins nothing new.
+pub const CUT_OFF_MS: u64 = 20_000;
+/// A worker silent so long gets no new grants.
+pub const SUSPECT_MS: u64 = 30_000;
+/// A worker silent so long has lost its leases.
+pub const LOST_MS: u64 = 60_000;
+/// Longest pause of a worker between two tries to come back.
+pub const RECONNECT_MAX_MS: u64 = 15_000;
+
+// A worker knows that it is cut off before others get what it might begin, whatever its clock runs wrong by; and one that comes back as soon as it can
+// has not lost what it holds.
+const _: () = assert!(CUT_OFF_MS + CUT_OFF_MS / 1_000 < SUSPECT_MS && SUSPECT_MS < LOST_MS && LOST_MS >= 2 * RECONNECT_MAX_MS);

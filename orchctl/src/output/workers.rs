@@ -1,5 +1,6 @@
 //! `workers`.
 
+use roundtable_shared::OWN_LABELS;
 use roundtable_shared::view::WorkerView;
 
 use super::paint::{Paint, Style};
@@ -37,8 +38,10 @@ pub fn render(workers: &[WorkerView], reach: &Reach, paint: Paint) -> String {
             seen.into(),
             worker.version.clone().into(),
         ]);
-        if !worker.labels.is_empty() {
-            let labels = worker.labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ");
+        // What every worker says of itself is in the JSON.
+        let given = worker.labels.iter().filter(|(key, _)| !OWN_LABELS.contains(&key.as_str()));
+        let labels = given.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ");
+        if !labels.is_empty() {
             for line in wrap(&labels, NOTE) {
                 table.note(Cell::new(Style::Dim, line));
             }
@@ -103,5 +106,21 @@ mod tests {
                 gemini cannot be used: not logged in
                 query-tool-k3f9qa unit 3 attempt 1
         ");
+    }
+
+    #[test]
+    fn a_drained_worker_says_by_whom_and_labels_are_shown_but_for_those_all_have() {
+        let labels = [("gpu", "a100"), ("os", "linux")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let worker = WorkerView {
+            id: "host-1".into(),
+            name: "host-1".into(),
+            status: "drained".into(),
+            labels: labels.into(),
+            drained_by: Some("ada".into()),
+            ..WorkerView::default()
+        };
+        let shown = render(&[worker], &Reach::default(), Paint::plain());
+        assert!(shown.contains("gpu=a100") && !shown.contains("os=linux"), "{shown}");
+        assert!(shown.contains("drained by ada") && shown.contains("`orchctl undrain host-1`"), "{shown}");
     }
 }

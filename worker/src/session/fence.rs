@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use roundtable_runtime::clock::Clock;
+use roundtable_shared::limits::CUT_OFF_MS;
 
-/// Cut off after this. The coordinator grants nothing to a worker that it has not heard for 30 s, and takes its leases after 60 s.
-const CUT_OFF_MS: u64 = 20_000;
 /// Heartbeats without an answer whose sending is remembered; there are never more before the link is given up.
 const UNANSWERED_MAX: usize = 16;
 

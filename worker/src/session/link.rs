@@ -10,7 +10,7 @@ use roundtable_proto::convert::{code_of, message_of};
 use roundtable_proto::v1;
 use roundtable_proto::v1::fleet_client::FleetClient;
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::limits::BULK_MESSAGE_BYTES_MAX;
+use roundtable_shared::limits::{BULK_MESSAGE_BYTES_MAX, RECONNECT_MAX_MS};
 use roundtable_shared::{Introduction, Lease, LeaseRef, Reconciled};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
@@ -24,7 +24,7 @@ use super::fence::{Beats, Fence};
 /// Frames that wait for a slow coordinator. Beyond it speakers wait.
 const OUT_MAX: usize = 256;
 /// Longest pause between two tries to come back; drawn at random below it, so that a fleet does not come back at once.
-const BACKOFF_MAX: Duration = Duration::from_secs(15);
+const BACKOFF_MAX: Duration = Duration::from_millis(RECONNECT_MAX_MS);
 /// First pause.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// A coordinator that is not there at the first try is waited for this long: it may be starting.

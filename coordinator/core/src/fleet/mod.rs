@@ -9,18 +9,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{AttemptKey, BackendName, LeasePhase, RunId, UnitId, WorkerId};
 
+pub use roundtable_shared::limits::{LOST_MS, SUSPECT_MS};
+
 pub use lease::{ACCEPTED_WITHOUT_PROGRESS_MS, LeaseWatch, OVERDUE_MS};
 pub use worker::{Cordon, Offer, Refused, Worker};
 
 use crate::command::Now;
 use crate::state::{Rest, State};
 
-/// A worker silent so long gets no new grants.
-pub const SUSPECT_MS: u64 = 30_000;
-/// A worker silent so long has lost its leases.
-pub const LOST_MS: u64 = 60_000;
 /// After a restart of the coordinator every worker has this to come back.
 pub const GRACE_MS: u64 = 60_000;
+const _: () = assert!(GRACE_MS >= LOST_MS);
 /// A tick later than this after the one before means that this process was not running: nobody is blamed for that time.
 pub const TICK_GAP_MS: u64 = 2_000;
 

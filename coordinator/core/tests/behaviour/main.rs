@@ -28,6 +28,7 @@ mod restart;
 mod rounds;
 mod schedule;
 mod shell;
+mod silence;
 mod standing;
 mod step;
 mod table;
