@@ -15,6 +15,7 @@ mod looking;
 mod manual;
 mod mirrors;
 mod places;
+mod placing;
 mod planning;
 mod profiles;
 mod refs;
