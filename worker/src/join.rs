@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use roundtable_runtime::identity::{ClientFile, IdentityError};
+use roundtable_runtime::identity::{ClientFile, Credentials, IdentityError};
 use roundtable_runtime::lock::LockError;
 use roundtable_runtime::shutdown::Shutdown;
-use roundtable_runtime::tls::{ConnectError, check_address, connect};
+use roundtable_runtime::tls::{ConnectError, check_address, connect, lazily};
 use roundtable_shared::{Introduction, OWN_LABELS};
 use tokio::sync::watch;
 use tonic::transport::Channel;
@@ -260,17 +260,19 @@ impl ClientDial {
             Err(error) => Err(DialError::Unreachable(error.to_string())),
         }
     }
+
+    async fn credentials(&self) -> Result<Credentials, DialError> {
+        self.identity.credentials().await.map_err(|error| match error {
+            JoinError::Refused(why) | JoinError::Ended(why) => DialError::Refused(why),
+            error => DialError::Unreachable(error.to_string()),
+        })
+    }
 }
 
 impl Dial for ClientDial {
     async fn dial(&self) -> Result<Channel, DialError> {
         let address = self.address().await?;
-        let credentials = match self.identity.credentials().await {
-            Ok(credentials) => credentials,
-            Err(JoinError::Refused(why) | JoinError::Ended(why)) => return Err(DialError::Refused(why)),
-            Err(error) => return Err(DialError::Unreachable(error.to_string())),
-        };
-        match connect(&address, &credentials).await {
+        match connect(&address, &self.credentials().await?).await {
             Ok(channel) => {
                 self.refusals.store(0, Ordering::Relaxed);
                 Ok(channel)
@@ -285,6 +287,17 @@ impl Dial for ClientDial {
             }
             Err(error) => Err(DialError::Unreachable(error.to_string())),
         }
+    }
+
+    async fn another(&self) -> Result<Channel, DialError> {
+        // The file is read apart: what the link's last try went by stays what it was.
+        let file = || ClientFile::read(&self.options.data_dir).ok().flatten().map(|client| client.address);
+        let address = match &self.options.coordinator {
+            Some(address) => Some(address.clone()),
+            None => self.identity.coordinator().await.or_else(file),
+        };
+        let address = address.ok_or_else(|| DialError::Unreachable("no coordinator of this user is running".to_owned()))?;
+        lazily(&address, &self.credentials().await?).map_err(|error| DialError::Unreachable(error.to_string()))
     }
 
     async fn news(&self) {

@@ -39,6 +39,11 @@ pub trait Dial: Send + Sync {
     /// A connection with this worker's identity.
     fn dial(&self) -> impl Future<Output = Result<Channel, DialError>> + Send;
 
+    /// Another connection to where one stands.
+    fn another(&self) -> impl Future<Output = Result<Channel, DialError>> + Send {
+        self.dial()
+    }
+
     /// Returns when there is news of where the coordinator is since the last try: the pause before the next one need not be waited out.
     fn news(&self) -> impl Future<Output = ()> + Send {
         std::future::pending()
@@ -148,7 +153,7 @@ fn bulk_of<D: Dial + 'static>(dial: &Arc<D>) -> Bulk {
     let dial = Arc::clone(dial);
     Bulk::new(move || {
         let dial = Arc::clone(&dial);
-        async move { dial.dial().await }.boxed()
+        async move { dial.another().await }.boxed()
     })
 }
 

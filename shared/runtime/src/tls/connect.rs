@@ -67,10 +67,14 @@ const KEEPALIVE_MAX: Duration = Duration::from_secs(5);
 
 /// Connects once, now. The channel connects again by itself when it is used after a loss.
 pub async fn connect(address: &str, credentials: &Credentials) -> Result<Channel, ConnectError> {
-    let authority = authority(address)?;
     // A first connection of our own tells apart who does not answer and who is not trusted; the channel's errors do not.
     probe(address, credentials).await?;
-    channel(address, authority, TlsConnector::from(Arc::new(client_config(credentials)?)))
+    lazily(address, credentials)
+}
+
+/// The same without trying first, where another connection stands already. It is made when it is first used.
+pub fn lazily(address: &str, credentials: &Credentials) -> Result<Channel, ConnectError> {
+    channel(address, authority(address)?, TlsConnector::from(Arc::new(client_config(credentials)?)))
 }
 
 /// Connects without a certificate, to the coordinator whose authority has one of these digests: that is looked at before anything is said, at each connection.

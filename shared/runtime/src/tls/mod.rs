@@ -18,7 +18,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use crate::identity::{Credentials, Pin};
 
 pub use accept::{AcceptLimits, Admission, Admit, Incoming, PeerInfo, Standing, TlsConnection};
-pub use connect::{ConnectError, authority, check_address, connect, connect_pinned, probe, reach};
+pub use connect::{ConnectError, authority, check_address, connect, connect_pinned, lazily, probe, reach};
 pub use connections::Connections;
 use verify::{PeerVerifier, PinVerifier};
 
