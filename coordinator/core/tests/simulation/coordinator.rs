@@ -359,9 +359,9 @@ impl World {
             }
             (ReplyTo::Hello { worker, conn }, Err(_)) => self.after(5, Event::LinkBroken { worker, conn }),
             // A drain is the coordinator's own business: these workers do not even look.
-            (ReplyTo::Heartbeat { worker, conn }, Ok(Reply::Heartbeat { revoke, .. })) => {
+            (ReplyTo::Heartbeat { worker, conn, sent_ms }, Ok(Reply::Heartbeat { revoke, .. })) => {
                 let revoke = revoke.into_iter().map(|(lease, _)| lease).collect();
-                self.send_down(worker, conn, Frame::Ack { revoke });
+                self.send_down(worker, conn, Frame::Ack { revoke, sent_ms });
             }
             (ReplyTo::Report { worker, life, lease, digest }, Ok(Reply::Verdict(verdict))) => {
                 let delay = self.delay();

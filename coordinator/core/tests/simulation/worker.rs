@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use roundtable_core::Verdict;
 use roundtable_core::command::{Command, WorkerHello};
+use roundtable_core::state::{AttemptEnd, LostCause};
+use roundtable_shared::limits::CUT_OFF_MS;
 use roundtable_shared::{
     AttemptFacts, BackendOffer, CommitId, Failure, FailureKind, HeldLease, Introduction, LeasePhase, LeaseRef, Origin, OutcomeClass, Role,
     Usage, WorkerId,
@@ -74,6 +76,10 @@ pub struct Worker {
     pub frozen_until_ms: u64,
     pub cut_up_ms: u64,
     pub cut_down_ms: u64,
+    /// When its last hello was sent.
+    dialled_ms: u64,
+    /// When what the coordinator answered last was sent.
+    heard_ms: u64,
 }
 
 impl Worker {
@@ -92,6 +98,8 @@ impl Worker {
             frozen_until_ms: 0,
             cut_up_ms: 0,
             cut_down_ms: 0,
+            dialled_ms: 0,
+            heard_ms: 0,
         }
     }
 
@@ -160,6 +168,7 @@ impl World {
         self.conns.insert(conn, Conn { worker: at, life, dead: false, last_up_ms: 0, last_down_ms: 0 });
         let worker = &mut self.workers[at];
         worker.link = Link::Dialling { conn };
+        worker.dialled_ms = self.now_ms;
         let introduction = Introduction {
             incarnation: worker.incarnation,
             name: worker.id.to_string(),
@@ -243,7 +252,12 @@ impl World {
         }
         self.workers[at].link = Link::Up { conn, unanswered: unanswered + 1 };
         let (worker, held) = (self.workers[at].id.clone(), self.workers[at].held_now());
-        self.send_up(at, conn, Command::Heartbeat { worker, session: conn, held }, ReplyTo::Heartbeat { worker: at, conn });
+        self.send_up(
+            at,
+            conn,
+            Command::Heartbeat { worker, session: conn, held },
+            ReplyTo::Heartbeat { worker: at, conn, sent_ms: self.now_ms },
+        );
         let beat = self.shape.heartbeat_ms;
         self.step_after(at, beat, Step::Beat { conn });
     }
@@ -299,6 +313,7 @@ impl World {
         {
             let dropped: Vec<LeaseRef> = reconciled.iter().filter(|each| !each.keep).map(|each| each.lease.clone()).collect();
             self.workers[at].link = Link::Up { conn, unanswered: 0 };
+            self.workers[at].heard_ms = self.workers[at].dialled_ms;
             for lease in dropped {
                 self.revoked(at, lease);
             }
@@ -313,8 +328,9 @@ impl World {
             Frame::Welcome(_) => {}
             Frame::Lease(turn) => self.lease(at, *turn),
             Frame::Revoke(lease) => self.revoked(at, lease),
-            Frame::Ack { revoke } => {
+            Frame::Ack { revoke, sent_ms } => {
                 self.workers[at].link = Link::Up { conn, unanswered: 0 };
+                self.workers[at].heard_ms = sent_ms;
                 for lease in revoke {
                     self.revoked(at, lease);
                 }
@@ -379,6 +395,12 @@ impl World {
         if held.phase >= LeasePhase::Running {
             return;
         }
+        // Cut off, it begins nothing: what it holds may be another's by the time it is heard again, and that it is told first.
+        if self.now_ms - worker.heard_ms > CUT_OFF_MS {
+            return self.step_after(at, 1_000, Step::SetUp { lease });
+        }
+        let end = self.durable.attempt(&lease.key).filter(|attempt| attempt.lease_id == lease.lease_id).and_then(|attempt| attempt.end);
+        let is_lost = end == Some(AttemptEnd::Lost(LostCause::Silent));
         held.phase = LeasePhase::Running;
         spooled.running = true;
         let (run_ms, wedged, id) = (spooled.turn.run_ms, spooled.turn.wedged, worker.id.clone());
@@ -386,6 +408,9 @@ impl World {
         self.say_up(at, Command::LeaseStarted { worker: id.clone(), lease: lease.clone() });
         if !is_refused {
             self.say_up(at, Command::LeaseServed { worker: id, lease: lease.clone() });
+        }
+        if is_lost {
+            self.fail("silence", format!("w{at} begins {}, which it has lost", lease.key));
         }
         if !wedged {
             self.step_after(at, run_ms, Step::RunEnds { lease });

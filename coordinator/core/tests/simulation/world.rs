@@ -101,14 +101,14 @@ pub enum Frame {
     Welcome(Vec<Reconciled>),
     Lease(Box<Turn>),
     Revoke(LeaseRef),
-    Ack { revoke: Vec<LeaseRef> },
+    Ack { revoke: Vec<LeaseRef>, sent_ms: u64 },
 }
 
 /// Who waits for an answer.
 pub enum ReplyTo {
     Nobody,
     Hello { worker: usize, conn: u64 },
-    Heartbeat { worker: usize, conn: u64 },
+    Heartbeat { worker: usize, conn: u64, sent_ms: u64 },
     Report { worker: usize, life: u64, lease: LeaseRef, digest: String },
 }
 
