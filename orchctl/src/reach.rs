@@ -38,6 +38,12 @@ impl Reach {
         self.command(&format!("worker join --backend {}", shell_word(backend)))
     }
 
+    /// The same for a worker with labels.
+    pub fn join_with(&self, labels: &[String], backend: &str) -> String {
+        let labels: String = labels.iter().map(|label| format!("--label {} ", shell_word(label))).collect();
+        self.command(&format!("worker join {labels}--backend {}", shell_word(backend)))
+    }
+
     fn data_dir_flag(&self) -> String {
         self.data_dir.as_deref().map(|dir| format!("--data-dir {} ", shell_word(&dir.to_string_lossy()))).unwrap_or_default()
     }

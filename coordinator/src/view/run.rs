@@ -7,7 +7,7 @@ use roundtable_core::fleet::{Fleet, NeedKind};
 use roundtable_core::schedule;
 use roundtable_core::state::{Rested, Run, State, Unit};
 use roundtable_shared::time::WallMs;
-use roundtable_shared::view::{PausedView, RunLine, StatusView, UnitView, WaitedView};
+use roundtable_shared::view::{MissingLabelsView, PausedView, RunLine, StatusView, UnitView, WaitedView};
 use roundtable_shared::{RunId, UnitState};
 
 use super::unit::{self, Viewer};
@@ -65,6 +65,7 @@ pub(super) fn has_more_to_accept(run: &Run) -> bool {
 pub fn status(state: &State, fleet: &Fleet, now: Now, run: &Run) -> StatusView {
     let units = unit::units(&Viewer::new(state, fleet, now, run));
     let parks = super::parks::parks(state, fleet, now, run, &units);
+    let (missing, missing_labels) = missing(state, fleet, now, run);
     StatusView {
         run: run.id.to_string(),
         spec: run.source.spec_path.clone(),
@@ -85,7 +86,8 @@ pub fn status(state: &State, fleet: &Fleet, now: Now, run: &Run) -> StatusView {
         waited: waited(run, now.wall),
         exit: exit_code(state, run),
         slots: slots(fleet, now),
-        missing: missing(fleet, now, run),
+        missing,
+        missing_labels,
         problems: Vec::new(),
         parks,
         runs: runs(state),
@@ -133,13 +135,22 @@ pub(super) fn in_shown_order(run: &Run) -> Vec<&Unit> {
     shown
 }
 
-/// Backends wanted long enough to tell them from those of a worker that is just joining. Any worker brings a check slot, so those are not named.
-fn missing(fleet: &Fleet, now: Now, run: &Run) -> Vec<String> {
+/// Backends wanted long enough to tell them from those of a worker that is just joining, and labels that who offers one lacks. Any worker brings a check
+/// slot, so those are not named.
+fn missing(state: &State, fleet: &Fleet, now: Now, run: &Run) -> (Vec<String>, Vec<MissingLabelsView>) {
     let wanted = fleet.missing.iter().filter(|((of, need), since)| {
         *of == run.id && need.kind != NeedKind::Check && now.mono_ms.saturating_sub(**since) >= MISSING_AFTER_MS
     });
-    let names: BTreeSet<String> = wanted.map(|((_, need), _)| need.wanted.to_string()).collect();
-    names.into_iter().collect()
+    let (mut backends, mut labels) = (BTreeSet::new(), BTreeSet::new());
+    for ((_, need), _) in wanted {
+        let backend = need.wanted.to_string();
+        if schedule::lacks_labels(state, fleet, run, need, now) {
+            labels.insert(MissingLabelsView { backend, labels: need.requires.clone() });
+        } else {
+            backends.insert(backend);
+        }
+    }
+    (backends.into_iter().collect(), labels.into_iter().collect())
 }
 
 /// Slots that can take a grant of any kind right now; pools that serve several backends count once.

@@ -1,6 +1,6 @@
 //! `status`.
 
-use roundtable_shared::view::{ParkView, StatusView, WaitedView};
+use roundtable_shared::view::{MissingLabelsView, ParkView, StatusView, WaitedView};
 
 use super::paint::{Paint, Style};
 use super::table::facts;
@@ -89,6 +89,7 @@ fn alarms(status: &StatusView, reach: &Reach, paint: Paint) -> String {
         alarm("nobody is here to work; run again, or join", reach.join(wanted));
     } else if going {
         status.missing.iter().for_each(|wanted| alarm(&format!("nobody offers {wanted} yet"), reach.join(wanted)));
+        status.missing_labels.iter().for_each(|lacking| alarm(&nobody_has(lacking), reach.join_with(&lacking.labels, &lacking.backend)));
     }
     if status.status == "halted" {
         alarm("halted; go on with the same as before", reach.command("orchctl run --spec DIR"));
@@ -97,6 +98,11 @@ fn alarms(status: &StatusView, reach: &Reach, paint: Paint) -> String {
         alarm("paused; go on with", reach.command(&format!("orchctl resume {}", status.run)));
     }
     text
+}
+
+/// `nobody who offers codex has gpu, zone=eu`
+pub fn nobody_has(lacking: &MissingLabelsView) -> String {
+    format!("nobody who offers {} has {}", super::text::backend(&lacking.backend), lacking.labels.join(", "))
 }
 
 /// What is wrong with the coordinator itself, and with providers.
@@ -180,6 +186,7 @@ pub(crate) mod samples {
             exit: None,
             slots: 4,
             missing: Vec::new(),
+            missing_labels: Vec::new(),
             problems: Vec::new(),
             parks: Vec::new(),
             runs: Vec::new(),
@@ -231,6 +238,11 @@ mod tests {
         );
         let waiting = StatusView { missing: missing(), ..samples::status() };
         assert!(render(&waiting, &Reach::default(), Paint::plain()).contains("! nobody offers gemini yet: worker join --backend gemini"));
+        let lacking = MissingLabelsView { backend: "codex".into(), labels: vec!["gpu".into(), "zone=eu".into()] };
+        let lacking = StatusView { missing_labels: vec![lacking], ..samples::status() };
+        let lacking = render(&lacking, &Reach::default(), Paint::plain());
+        assert!(lacking.contains("! nobody who offers codex has gpu, zone=eu"), "{lacking}");
+        assert!(lacking.contains("worker join --label gpu --label zone=eu --backend codex"), "{lacking}");
         let full = "the data directory cannot be written: No space left on device; retrying, nothing is lost";
         let full = render(&StatusView { problems: vec![full.to_owned()], ..samples::status() }, &Reach::default(), Paint::plain());
         assert!(

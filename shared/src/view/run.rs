@@ -84,6 +84,9 @@ pub struct StatusView {
     /// Backends waited for that nobody has offered for a moment.
     #[serde(default)]
     pub missing: Vec<String>,
+    /// Backends that are offered, but by nobody with the labels that units ask for.
+    #[serde(default)]
+    pub missing_labels: Vec<MissingLabelsView>,
     /// What keeps the coordinator itself from going on, each with what it does about it: its data directory cannot be written.
     #[serde(default)]
     pub problems: Vec<String>,
@@ -93,6 +96,15 @@ pub struct StatusView {
     /// All runs.
     #[serde(default)]
     pub runs: Vec<RunLine>,
+}
+
+/// Labels that nobody has who offers a backend.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+pub struct MissingLabelsView {
+    /// The backend.
+    pub backend: String,
+    /// All that are asked for together.
+    pub labels: Vec<String>,
 }
 
 /// A pause.

@@ -35,7 +35,7 @@ pub(super) fn unlabelled(run: &Run, need: &Need) -> String {
     let asks = run.units().filter(|unit| unit.runs && !unit.state.is_terminal() && unit.requires == need.requires);
     let units: Vec<&str> = asks.map(|unit| unit.id.as_str()).take(NAMED_MAX).collect();
     let first = units.first().copied().unwrap_or("UNIT");
-    let joined: Vec<String> = need.requires.iter().map(|label| format!("--label {}", flag(label))).collect();
+    let joined: Vec<String> = need.requires.iter().map(|label| format!("--label {label}")).collect();
     format!(
         "{}, which {} {} for; start one with `{}`, or ask for others: `orchctl assign {} {first} --requires LABEL,…` (`none` for none)",
         labels(need),
@@ -44,9 +44,4 @@ pub(super) fn unlabelled(run: &Run, need: &Need) -> String {
         joined.join(" "),
         run.id
     )
-}
-
-/// As `worker join` takes it.
-fn flag(label: &str) -> String {
-    if label.contains('=') { label.to_owned() } else { format!("{label}=1") }
 }

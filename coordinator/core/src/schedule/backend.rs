@@ -177,7 +177,7 @@ pub(crate) fn is_here(state: &State, fleet: &Fleet, run: &Run, backend: &Backend
 }
 
 /// Whether workers are here that offer what is needed, but for the labels.
-pub(super) fn lacks_labels(state: &State, fleet: &Fleet, run: &Run, need: &Need, now: Now) -> bool {
+pub fn lacks_labels(state: &State, fleet: &Fleet, run: &Run, need: &Need, now: Now) -> bool {
     !need.requires.is_empty() && availability(state, fleet, run, &need.wanted, &[], now) != Availability::Gone
 }
 

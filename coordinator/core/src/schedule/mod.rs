@@ -21,7 +21,7 @@ use crate::fleet::Need;
 use crate::state::{Stage, State};
 
 pub use crate::decide::{Parked, parked, parked_account};
-pub use backend::CHECK_BACKEND;
+pub use backend::{CHECK_BACKEND, lacks_labels};
 pub(crate) use backend::{Resolved, is_here};
 pub use explain::{WaitKind, Waiting, explain, goes_on};
 pub use plan::{PlanReason, Planned, PlannedUnit, PlannedWait, plan};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use roundtable_shared::view::{ParkView, StatusView, UnitView};
 
 use crate::output::paint::Style;
-use crate::output::status::{decisions_wait, nobody_offers, parked};
+use crate::output::status::{decisions_wait, nobody_has, nobody_offers, parked};
 use crate::output::text::backend;
 use crate::output::units::{Group, activity, group, reason};
 use crate::reach::Reach;
@@ -45,6 +45,11 @@ pub(super) fn changes(before: Option<&StatusView>, now: &StatusView, reach: &Rea
     let waited_for = before.map(|status| status.missing.as_slice()).unwrap_or_default();
     for backend in now.missing.iter().filter(|backend| !waited_for.contains(backend)) {
         news.push(Change { text: nobody_offers(backend, reach), is_notice: true, is_problem: false, style: Style::Warning });
+    }
+    let lacked = before.map(|status| status.missing_labels.as_slice()).unwrap_or_default();
+    for lacking in now.missing_labels.iter().filter(|lacking| !lacked.contains(lacking)) {
+        let text = format!("{}: `{}`", nobody_has(lacking), reach.join_with(&lacking.labels, &lacking.backend));
+        news.push(Change { text, is_notice: true, is_problem: false, style: Style::Warning });
     }
     let parked_before = before.map(|status| status.parks.as_slice()).unwrap_or_default();
     news.extend(of_parks(parked_before, now));
