@@ -261,7 +261,7 @@ mod tests {
         };
         assert_eq!(words(decide), "decide choice=resume id=human-fallback-3 note=\"it was the clock\"");
         let writes = Some((0..30).map(|n| format!("f{n}")).collect());
-        let assign = OperationAct::Assign { unit: "3".to_owned(), owner: None, criticality: None, writes, reads: None };
+        let assign = OperationAct::Assign { unit: "3".to_owned(), owner: None, criticality: None, writes, reads: None, requires: None };
         assert!(words(assign).ends_with("f19,… (10 more)"));
         assert_eq!(words(OperationAct::AssignDocument { document: "secret".to_owned() }), "assign-document document=(6 bytes)");
         let labels = [("zone".to_owned(), "a".to_owned())].into();

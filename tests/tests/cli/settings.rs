@@ -24,7 +24,7 @@ fn what_belongs_to_later_steps_is_absent_from_help_and_refused() {
     refused("orchctl", &["run", "--spec", ".", "--sandbox", "off"]);
     let (coordinator, serve) =
         (run("coordinator", &["--help"]).expect(0).stdout, run("coordinator", &["serve", "--help"]).expect(0).stdout);
-    for word in ["token", "backup", "restore"] {
+    for word in ["backup", "restore"] {
         refused("coordinator", &[word]);
         assert!(!coordinator.contains(&format!("\n  {word} ")), "{word}");
     }
@@ -34,7 +34,7 @@ fn what_belongs_to_later_steps_is_absent_from_help_and_refused() {
     }
     refused("coordinator", &["verify", "--store", "sqlite:x"]);
     let join = run("worker", &["join", "--help"]).expect(0).stdout;
-    for (flag, value) in [("--token-file", "f"), ("--sandbox", "off"), ("--tmux", "s"), ("--token", "t")] {
+    for (flag, value) in [("--sandbox", "off"), ("--tmux", "s")] {
         refused("worker", &["join", "--backend", "codex", flag, value]);
         assert!(!join.contains(flag), "{flag}");
     }
