@@ -157,7 +157,10 @@ async fn examine(repository: &Repository, folder: &Path, key: &str, runs: &[&Run
 
 async fn commits(repository: &Repository, run: &Run, report: &mut Report) -> Result<(), RepositoryError> {
     let accepted = run.units().filter_map(|unit| unit.accepted.as_ref().map(|work| work.commit.clone()));
-    let wanted: Vec<CommitId> = [run.base.clone(), run.tip.clone()].into_iter().chain(accepted).collect();
+    // What the next attempt begins with, also where it was only saved on the way.
+    let open = run.units().filter(|unit| !unit.state.is_terminal());
+    let left = open.filter_map(|unit| unit.last.as_ref().map(|work| work.commit.clone()));
+    let wanted: Vec<CommitId> = [run.base.clone(), run.tip.clone()].into_iter().chain(accepted).chain(left).collect();
     report.commits += wanted.len();
     for commit in repository.missing(wanted).await? {
         report.add(format!("run {}: commit {commit} is not in its repository", run.id));

@@ -489,6 +489,7 @@ impl Worker {
             wall_ms: 120_000,
             idle_ms: 120_000,
             output_bytes_max: 1 << 20,
+            save_ms: 0,
             setup: None,
             check: None,
             has_attachments: false,

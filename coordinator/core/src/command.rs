@@ -9,7 +9,7 @@ use roundtable_shared::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::state::KeptAssignment;
+use crate::state::{KeptAssignment, Saved};
 
 mod access;
 mod import;
@@ -115,6 +115,15 @@ pub enum Command {
         worker: WorkerId,
         /// The lease.
         lease: LeaseRef,
+    },
+    /// What it has done so far came, and is kept.
+    WorkSaved {
+        /// The worker.
+        worker: WorkerId,
+        /// The lease.
+        lease: LeaseRef,
+        /// What.
+        saved: Saved,
     },
     /// Nothing of the agent runs any more; its work is being handed in.
     LeaseEnding {

@@ -163,6 +163,7 @@ fn sign_of_life(command: &Command) -> Option<&WorkerId> {
         | Command::WorkerDraining { .. }
         | Command::BackendChanged { .. }
         | Command::LeaseServed { .. }
+        | Command::WorkSaved { .. }
         | Command::HandBack { .. }
         | Command::Report(_)
         | Command::Shell(_)

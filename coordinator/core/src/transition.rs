@@ -21,7 +21,7 @@ use crate::command::{Phase, RunSource};
 use crate::effect::Start;
 use crate::state::{
     AttemptEnd, BaseCheck, Breach, Candidate, FixCause, InFlight, KeptAssignment, Learning, LostCause, Merging, Misfit, ParkKey,
-    PlanSource, Release, Rest, Subtask, Work, WorkReport,
+    PlanSource, Release, Rest, Saved, Subtask, Work, WorkReport,
 };
 
 /// Version of the rows' form.
@@ -114,9 +114,11 @@ pub enum Fact {
     LeaseGranted(Box<Granted>),
     /// The agent runs.
     AttemptStarted { unit: Option<UnitId>, attempt: AttemptNo },
+    /// Its worker handed in what it has done so far.
+    AttemptSaved { unit: Option<UnitId>, attempt: AttemptNo, saved: Box<Saved> },
     /// Its outcome is accepted (I2, I3).
     AttemptEnded { unit: Option<UnitId>, attempt: AttemptNo, result: Box<AttemptResult> },
-    /// It ended without an outcome.
+    /// It ended without an outcome; what was handed in on the way is gone on from.
     AttemptLost { unit: Option<UnitId>, attempt: AttemptNo, cause: LostCause, class: Option<OutcomeClass>, reason: String },
     /// Its outcome came too late and decides nothing; what it left is kept, and gone on from where nothing newer is there.
     AttemptLate {

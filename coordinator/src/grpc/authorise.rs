@@ -33,6 +33,7 @@ pub const POLICY: &[(&str, &[PeerRole])] = &[
     ("/roundtable.v1.Fleet/FetchPack", &[Worker]),
     ("/roundtable.v1.Fleet/FetchAttachments", &[Worker]),
     ("/roundtable.v1.Fleet/PutPack", &[Worker]),
+    ("/roundtable.v1.Fleet/SaveWork", &[Worker]),
     ("/roundtable.v1.Fleet/Report", &[Worker]),
     ("/roundtable.v1.Control/Info", &[Viewer, Operator, Admin, Worker]),
     ("/roundtable.v1.Control/OpenRepository", &[Operator, Admin]),

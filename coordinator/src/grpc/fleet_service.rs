@@ -9,16 +9,14 @@ use roundtable_core::{Reply, Verdict as Judged};
 use roundtable_proto::convert::status_of;
 use roundtable_proto::v1;
 use roundtable_proto::v1::fleet_server::Fleet;
-use roundtable_runtime::git::Sender;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::limits::CHUNK_BYTES_MAX;
 use roundtable_shared::{AttemptFacts, CommitId, LeaseRef, WorkerId};
-use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::session::{self, SessionParts};
-use super::{events, peer_worker, status, stream_of_pack};
+use super::{events, packs, peer_worker, status, stream_of_pack};
 use crate::attachments::Attachments;
 use crate::driver::{Handle, KnownLease, Leases};
 use crate::report::{self, ReportError};
@@ -36,7 +34,7 @@ pub struct FleetService {
 }
 
 impl FleetService {
-    fn known(&self, worker: &WorkerId, wire: Option<v1::LeaseRef>) -> Result<(LeaseRef, KnownLease), Status> {
+    pub(super) fn known(&self, worker: &WorkerId, wire: Option<v1::LeaseRef>) -> Result<(LeaseRef, KnownLease), Status> {
         let lease: LeaseRef = wire.ok_or_else(|| status_of(ErrorCode::InvalidInput, "field `lease` is missing"))?.try_into()?;
         match self.leases.of(worker, &lease) {
             Some(known) => Ok((lease, known)),
@@ -119,24 +117,12 @@ impl Fleet for FleetService {
 
     async fn put_pack(&self, request: Request<Streaming<v1::PutPackFrame>>) -> Result<Response<v1::PutPackReply>, Status> {
         let worker = peer_worker(&request)?;
-        let mut frames = request.into_inner();
-        let Some(v1::put_pack_frame::Frame::Header(header)) = frames.next().await.transpose()?.and_then(|first| first.frame) else {
-            return Err(status_of(ErrorCode::InvalidInput, "the first frame must be the header"));
-        };
-        let (lease, known) = self.known(&worker, header.lease)?;
-        let commit = CommitId::from(header.commit);
-        let refused = |error| super::repository_status(&error);
-        let repository = self.repositories.open(&known.repository).await.map_err(refused)?;
-        let mut incoming = repository.receive(&commit, Sender::Peer).map_err(refused)?;
-        while let Some(frame) = frames.next().await {
-            match frame?.frame {
-                Some(v1::put_pack_frame::Frame::Chunk(chunk)) => incoming.push(&chunk.data).await.map_err(refused)?,
-                _ => return Err(status_of(ErrorCode::InvalidInput, "only chunks follow the header")),
-            }
-        }
-        incoming.finish().await.map_err(refused)?;
-        repository.keep_attempt(&lease.key, &commit).await.map_err(refused)?;
-        Ok(Response::new(v1::PutPackReply { commit: commit.to_string() }))
+        packs::put(self, worker, request.into_inner()).await
+    }
+
+    async fn save_work(&self, request: Request<Streaming<v1::PutPackFrame>>) -> Result<Response<v1::PutPackReply>, Status> {
+        let worker = peer_worker(&request)?;
+        packs::save(self, worker, request.into_inner()).await
     }
 
     async fn report(&self, request: Request<v1::OutcomeReport>) -> Result<Response<v1::Verdict>, Status> {

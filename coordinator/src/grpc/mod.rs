@@ -5,6 +5,7 @@ mod authorise;
 mod control_service;
 mod events;
 mod fleet_service;
+mod packs;
 mod recorded;
 mod session;
 mod watch;

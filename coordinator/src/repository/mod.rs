@@ -7,6 +7,7 @@ mod health;
 mod integrate;
 mod memo;
 mod refs;
+mod saved;
 mod transfer;
 
 use std::collections::HashMap;

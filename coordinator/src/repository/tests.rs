@@ -593,3 +593,25 @@ async fn an_attempt_comes_of_its_start_or_is_refused() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_newest_of_what_is_saved_on_the_way_is_kept_until_it_is_let_go() {
+    let place = Place::new(&[("a", "1\n")]).await;
+    let first = place.attempt(&place.base, &[("a", Some("2\n"))]).await;
+    let second = place.attempt(&place.base, &[("a", Some("3\n"))]).await;
+    let key = AttemptKey { run: run(), unit: Some("2".into()), attempt: AttemptNo(3) };
+    let repository = &place.repository;
+    assert_eq!(repository.saved(&key).await.unwrap(), None);
+    for (saved, again) in [(&first, false), (&second, false), (&second, true)] {
+        repository.keep_saved(&key, saved).await.unwrap();
+        assert_eq!(repository.saved(&key).await.unwrap().as_ref(), Some(saved), "again: {again}");
+    }
+    let other = AttemptKey { attempt: AttemptNo(4), ..key.clone() };
+    assert_eq!(repository.saved(&other).await.unwrap(), None);
+    repository.keep_attempt(&key, &first).await.unwrap();
+    assert_eq!(repository.saved(&key).await.unwrap(), Some(second), "they are two things");
+    repository.drop_saved(&key).await.unwrap();
+    repository.drop_saved(&key).await.unwrap();
+    assert_eq!(repository.saved(&key).await.unwrap(), None);
+    assert_eq!(repository.attempt(&key).await.unwrap(), Some(first));
+}

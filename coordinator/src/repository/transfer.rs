@@ -60,11 +60,16 @@ impl Repository {
 
     /// Begins to receive a pack that shall bring `commit`.
     pub fn receive(&self, commit: &CommitId, sender: Sender) -> Result<Incoming, RepositoryError> {
+        self.receive_within(commit, sender, ReceiveLimits::default())
+    }
+
+    /// The same within other bounds.
+    pub fn receive_within(&self, commit: &CommitId, sender: Sender, limits: ReceiveLimits) -> Result<Incoming, RepositoryError> {
         let tips = [Oid::try_from(commit)?];
         let (pipe, mut reader) = tokio::io::duplex(CHUNK_BYTES_MAX);
         let git = self.git.clone();
         let received = tokio::spawn(async move {
-            let received = git.receive_pack(&mut reader, &tips, sender, ReceiveLimits::default()).await?;
+            let received = git.receive_pack(&mut reader, &tips, sender, limits).await?;
             Ok(received.keep().await?)
         });
         Ok(Incoming { pipe, received, repository: self.clone() })

@@ -93,6 +93,7 @@ fn lease(
         wall_ms: options.limits.wall_ms,
         idle_ms: options.limits.idle_ms,
         output_bytes_max: OUTPUT_KILL_BYTES,
+        save_ms: options.limits.save_ms,
         setup: options.setup.clone().filter(|_| has_worktree),
         check: options.check.clone().filter(|_| grant.role == Role::Check),
         has_attachments: has_attachments && has_worktree,

@@ -39,7 +39,7 @@ fn attempt(attempt: &Attempt) -> AttemptView {
         worker: attempt.worker.to_string(),
         backend: attempt.backend.to_string(),
         base: attempt.base.to_string(),
-        commit: attempt.commit.as_ref().map(ToString::to_string),
+        commit: attempt.left().map(ToString::to_string),
         outcome: attempt.outcome_word().to_owned(),
         class: attempt.class.map(|class| class.to_string()),
         error: attempt.error.clone(),

@@ -329,6 +329,9 @@ pub struct Limits {
     pub idle_ms: u64,
     #[prost(uint64, tag = "3")]
     pub output_bytes_max: u64,
+    /// What is done so far is handed in this often; 0 = as a worker thinks fit.
+    #[prost(uint64, tag = "4")]
+    pub save_ms: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EventChunk {
@@ -394,6 +397,9 @@ pub struct PutPackHeader {
     pub lease: ::core::option::Option<LeaseRef>,
     #[prost(string, tag = "2")]
     pub commit: ::prost::alloc::string::String,
+    /// Subtasks that had been reported as done when a commit of work in progress was made.
+    #[prost(string, repeated, tag = "3")]
+    pub done: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PutPackReply {
@@ -720,6 +726,28 @@ pub mod fleet_client {
                 .insert(GrpcMethod::new("roundtable.v1.Fleet", "PutPack"));
             self.inner.client_streaming(req, path, codec).await
         }
+        /// What a running attempt has done so far: the newest is kept, and gone on from if the attempt is lost.
+        pub async fn save_work(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::PutPackFrame>,
+        ) -> std::result::Result<tonic::Response<super::PutPackReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/roundtable.v1.Fleet/SaveWork",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("roundtable.v1.Fleet", "SaveWork"));
+            self.inner.client_streaming(req, path, codec).await
+        }
         /// How an attempt ended. Idempotent by digest.
         pub async fn report(
             &mut self,
@@ -806,6 +834,11 @@ pub mod fleet_server {
         >;
         /// An attempt's commit. Idempotent: the same commit again is fine.
         async fn put_pack(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::PutPackFrame>>,
+        ) -> std::result::Result<tonic::Response<super::PutPackReply>, tonic::Status>;
+        /// What a running attempt has done so far: the newest is kept, and gone on from if the attempt is lost.
+        async fn save_work(
             &self,
             request: tonic::Request<tonic::Streaming<super::PutPackFrame>>,
         ) -> std::result::Result<tonic::Response<super::PutPackReply>, tonic::Status>;
@@ -1101,6 +1134,53 @@ pub mod fleet_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = PutPackSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.client_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/roundtable.v1.Fleet/SaveWork" => {
+                    #[allow(non_camel_case_types)]
+                    struct SaveWorkSvc<T: Fleet>(pub Arc<T>);
+                    impl<
+                        T: Fleet,
+                    > tonic::server::ClientStreamingService<super::PutPackFrame>
+                    for SaveWorkSvc<T> {
+                        type Response = super::PutPackReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::PutPackFrame>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Fleet>::save_work(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SaveWorkSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

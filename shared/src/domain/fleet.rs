@@ -178,6 +178,9 @@ pub struct Lease {
     pub idle_ms: u64,
     /// Output after which the attempt is killed, bytes.
     pub output_bytes_max: u64,
+    /// What is done so far is handed in this often, milliseconds; 0 = as the worker thinks fit.
+    #[serde(default)]
+    pub save_ms: u64,
     /// Command run in a new worktree before the agent.
     pub setup: Option<String>,
     /// The command of a check seat.

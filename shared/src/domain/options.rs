@@ -58,6 +58,8 @@ pub struct RunLimits {
     pub wall_ms: u64,
     /// Longest time without output and CPU.
     pub idle_ms: u64,
+    /// What an attempt has done so far is handed in this often.
+    pub save_ms: u64,
     /// `Accepted` must follow the grant within this.
     pub accept_ms: u64,
     /// Longest wait before a backend whose provider named no reset is probed again (a quota begins there), and between two probes of a refused login.
@@ -93,6 +95,7 @@ impl Default for RunLimits {
         Self {
             wall_ms: 7_200_000,
             idle_ms: 900_000,
+            save_ms: 40_000,
             accept_ms: 15_000,
             park_probe_ms: 900_000,
             wait_worker_ms: 120_000,

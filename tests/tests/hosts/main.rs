@@ -12,6 +12,7 @@ mod login;
 mod output;
 mod places;
 mod report;
+mod saved;
 mod secrets;
 mod setup;
 mod stage;

@@ -194,10 +194,10 @@ impl Caches {
         Ok(())
     }
 
-    pub(super) async fn pack(&self, repository: &str, commit: &CommitId, have: &CommitId) -> Result<Pieces, RunnerError> {
+    pub(super) async fn pack(&self, repository: &str, commit: &CommitId, haves: &[CommitId]) -> Result<Pieces, RunnerError> {
         let git = self.open(repository).await?;
         let wants = vec![Oid::try_from(commit).map_err(failed)?];
-        let haves = vec![Oid::try_from(have).map_err(failed)?];
+        let haves = haves.iter().map(Oid::try_from).collect::<Result<Vec<_>, _>>().map_err(failed)?;
         let (mut writer, mut reader) = tokio::io::duplex(CHUNK_BYTES_MAX);
         let (sender, pieces) = mpsc::channel(PIECES_MAX);
         let refused = sender.clone();

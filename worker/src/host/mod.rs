@@ -242,12 +242,21 @@ impl Runner for AgentHost {
         self.caches.receive(repository, commit, pieces).await
     }
 
-    async fn pack(&self, repository: &str, commit: &CommitId, have: &CommitId) -> Result<Pieces, RunnerError> {
-        self.caches.pack(repository, commit, have).await
+    async fn pack(&self, repository: &str, commit: &CommitId, haves: &[CommitId]) -> Result<Pieces, RunnerError> {
+        self.caches.pack(repository, commit, haves).await
     }
 
     async fn run(&self, job: Job) -> AttemptFacts {
         turn::run(self, job).await
+    }
+
+    async fn in_progress(&self, lease: &Lease) -> Result<Option<CommitId>, RunnerError> {
+        // Beside an agent that needs the last of the room it would do harm.
+        if *self.room.watch().borrow() < Level::Enough {
+            return Ok(None);
+        }
+        let git = self.caches.open(&lease.repository).await?;
+        self.trees.in_progress(&git, lease).await
     }
 
     async fn salvage(&self, lease: &Lease) -> Option<CommitId> {

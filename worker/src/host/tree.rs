@@ -25,6 +25,9 @@ const WITHHELD: &str = "withheld.json";
 /// Longest such list, bytes.
 const WITHHELD_BYTES_MAX: u64 = 16 << 20;
 
+/// What of work in progress is committed, again and again: the whole is at the end.
+const IN_PROGRESS_LIMITS: SnapshotLimits = SnapshotLimits { files_max: 50_000, bytes_max: 256 << 20 };
+
 /// All worktrees of a host.
 pub(super) struct Trees {
     root: PathBuf,
@@ -168,17 +171,34 @@ impl Trees {
 
     /// The commit of what an earlier life of this worker left for that lease, if anything.
     pub(super) async fn salvage(&self, git: &Git, lease: &Lease) -> Result<Option<CommitId>, RunnerError> {
-        for home in self.homes(lease) {
-            if !is_of(&home, lease) || !home.join(WHOLE).exists() {
-                continue;
-            }
-            let commit = Oid::try_from(&lease.start).map_err(failed)?;
-            let checkout = Checkout { dir: home.join("tree"), private: home.join("private"), commit };
-            let withheld = blocking(move || withheld_in(&home.join(WITHHELD))).await?;
-            let snapshot = snapshot(git, lease, &checkout, &withheld).await;
-            return snapshot.map(|(commit, _)| Some(commit)).map_err(|error| RunnerError(error.to_string()));
-        }
-        Ok(None)
+        let Some((checkout, withheld)) = self.left_for(lease).await? else { return Ok(None) };
+        let snapshot = snapshot(git, lease, &checkout, &withheld).await;
+        snapshot.map(|(commit, _)| Some(commit)).map_err(|error| RunnerError(error.to_string()))
+    }
+
+    /// The commit of what is in the worktree while its agent works there; `None` if nothing is done yet.
+    pub(super) async fn in_progress(&self, git: &Git, lease: &Lease) -> Result<Option<CommitId>, RunnerError> {
+        let Some((checkout, withheld)) = self.left_for(lease).await? else { return Ok(None) };
+        let (message, by, parents) = (message(lease), Signature::roundtable(0), [checkout.commit.clone()]);
+        let request = SnapshotRequest {
+            checkout: &checkout,
+            withheld: &withheld,
+            parents: &parents,
+            by: &by,
+            message: &message,
+            limits: IN_PROGRESS_LIMITS,
+        };
+        Ok(git.glance(&request).await.map_err(failed)?.map(|commit| commit.commit_id()))
+    }
+
+    /// The worktree that was made for that lease, and what was brought into it.
+    async fn left_for(&self, lease: &Lease) -> Result<Option<(Checkout, Vec<Withheld>)>, RunnerError> {
+        let homes = self.homes(lease);
+        let Some(home) = homes.into_iter().find(|home| is_of(home, lease) && home.join(WHOLE).exists()) else { return Ok(None) };
+        let commit = Oid::try_from(&lease.start).map_err(failed)?;
+        let checkout = Checkout { dir: home.join("tree"), private: home.join("private"), commit };
+        let withheld = blocking(move || withheld_in(&home.join(WITHHELD))).await?;
+        Ok(Some((checkout, withheld)))
     }
 
     /// The attempt has been delivered: its worktree lies idle for the next one of its repository, or, unless `may_lie`, goes.
@@ -281,8 +301,7 @@ fn lay_idle(home: &Path) -> bool {
 
 async fn snapshot(git: &Git, lease: &Lease, checkout: &Checkout, withheld: &[Withheld]) -> Result<(CommitId, LeftOut), CommitError> {
     let key = &lease.lease.key;
-    let unit = key.unit.as_ref().map_or("-", |unit| unit.as_str());
-    let message = format!("{} {unit}, attempt {}\n", lease.role, key.attempt);
+    let message = message(lease);
     let by = Signature::roundtable(0);
     let parents = [checkout.commit.clone()];
     let request = SnapshotRequest { checkout, withheld, parents: &parents, by: &by, message: &message, limits: SnapshotLimits::default() };
@@ -297,6 +316,13 @@ async fn snapshot(git: &Git, lease: &Lease, checkout: &Checkout, withheld: &[Wit
     let files = snapshot.left_out.iter().map(ToString::to_string).collect();
     let left_out = LeftOut { files, count: u64::try_from(snapshot.left_out_count).unwrap_or(u64::MAX) };
     Ok((snapshot.commit.commit_id(), left_out))
+}
+
+/// What a commit of an attempt's work says.
+fn message(lease: &Lease) -> String {
+    let key = &lease.lease.key;
+    let unit = key.unit.as_ref().map_or("-", |unit| unit.as_str());
+    format!("{} {unit}, attempt {}\n", lease.role, key.attempt)
 }
 
 /// Whether the cache still has what the worktree was made of; what fails without that says nothing about the worktree.

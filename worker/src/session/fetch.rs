@@ -1,4 +1,4 @@
-//! Bringing in what a lease needs before it can run: its start commit and the files under `copy`.
+//! What a lease needs before it can run (its start commit, the files under `copy`) comes in; what it makes goes out.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,14 @@ use bytes::Bytes;
 use roundtable_proto::convert::message_of;
 use roundtable_proto::v1;
 use roundtable_proto::v1::fleet_client::FleetClient;
-use roundtable_shared::Lease;
 use roundtable_shared::limits::CHUNK_BYTES_MAX;
+use roundtable_shared::{CommitId, Lease};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
-use super::{Attachment, Runner, RunnerError};
+use super::{Attachment, Pieces, Runner, RunnerError};
 
 /// Pieces that wait for git.
 const PIECES_MAX: usize = 8;
@@ -71,13 +72,40 @@ pub(super) async fn put_pack(
     client: &FleetClient<Channel>,
     runner: &impl Runner,
     lease: &Lease,
-    commit: &roundtable_shared::CommitId,
+    commit: &CommitId,
 ) -> Result<(), PutError> {
-    let pieces = runner.pack(&lease.repository, commit, &lease.start).await.map_err(PutError::Runner)?;
-    let header = v1::PutPackHeader { lease: Some((&lease.lease).into()), commit: commit.to_string() };
+    let pieces = runner.pack(&lease.repository, commit, std::slice::from_ref(&lease.start)).await.map_err(PutError::Runner)?;
+    let header = v1::PutPackHeader { lease: Some((&lease.lease).into()), commit: commit.to_string(), done: Vec::new() };
     let (frames, stream) = mpsc::channel(PIECES_MAX);
+    let mut client = client.clone();
+    put(client.put_pack(ReceiverStream::new(stream)), header, pieces, frames).await
+}
+
+/// Sends what an attempt has done so far, to a coordinator that has `before` of it.
+pub(super) async fn save_work(
+    client: &FleetClient<Channel>,
+    runner: &impl Runner,
+    lease: &Lease,
+    commit: &CommitId,
+    done: Vec<String>,
+    before: Option<&CommitId>,
+) -> Result<(), PutError> {
+    let haves: Vec<CommitId> = before.into_iter().chain([&lease.start]).cloned().collect();
+    let pieces = runner.pack(&lease.repository, commit, &haves).await.map_err(PutError::Runner)?;
+    let header = v1::PutPackHeader { lease: Some((&lease.lease).into()), commit: commit.to_string(), done };
+    let (frames, stream) = mpsc::channel(PIECES_MAX);
+    let mut client = client.clone();
+    put(client.save_work(ReceiverStream::new(stream)), header, pieces, frames).await
+}
+
+/// Sends the header and the pieces while the call is being answered.
+async fn put(
+    call: impl Future<Output = Result<tonic::Response<v1::PutPackReply>, tonic::Status>>,
+    header: v1::PutPackHeader,
+    mut pieces: Pieces,
+    frames: mpsc::Sender<v1::PutPackFrame>,
+) -> Result<(), PutError> {
     let send = async move {
-        let mut pieces = pieces;
         let header = v1::PutPackFrame { frame: Some(v1::put_pack_frame::Frame::Header(header)) };
         if frames.send(header).await.is_err() {
             return Ok(());
@@ -93,9 +121,7 @@ pub(super) async fn put_pack(
         }
         Ok(())
     };
-    let mut client = client.clone();
-    let put = client.put_pack(tokio_stream::wrappers::ReceiverStream::new(stream));
-    let (sent, put): (Result<(), RunnerError>, _) = tokio::join!(send, put);
+    let (sent, put): (Result<(), RunnerError>, _) = tokio::join!(send, call);
     // Where our side stopped in the middle, what the other says of the rest is no word on the whole.
     sent.map_err(PutError::Runner)?;
     put.map_err(PutError::Status)?;

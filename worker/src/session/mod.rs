@@ -6,6 +6,7 @@ mod deliver;
 mod fence;
 mod fetch;
 mod link;
+mod save;
 mod work;
 
 use std::path::PathBuf;
@@ -100,10 +101,12 @@ pub trait Runner: Send + Sync + 'static {
     fn haves(&self, repository: &str) -> impl Future<Output = Result<Vec<CommitId>, RunnerError>> + Send;
     /// Puts a pack that brings `commit` into the object cache.
     fn receive(&self, repository: &str, commit: &CommitId, pieces: Pieces) -> impl Future<Output = Result<(), RunnerError>> + Send;
-    /// A pack of `commit` for a coordinator that has `have`.
-    fn pack(&self, repository: &str, commit: &CommitId, have: &CommitId) -> impl Future<Output = Result<Pieces, RunnerError>> + Send;
+    /// A pack of `commit` for a coordinator that has `haves`.
+    fn pack(&self, repository: &str, commit: &CommitId, haves: &[CommitId]) -> impl Future<Output = Result<Pieces, RunnerError>> + Send;
     /// Runs an attempt to its end; whatever the end, what is in the worktree is committed and nothing of it runs any more.
     fn run(&self, job: Job) -> impl Future<Output = AttemptFacts> + Send;
+    /// A commit of what a running attempt has done so far, without disturbing it; `None` while there is nothing.
+    fn in_progress(&self, lease: &Lease) -> impl Future<Output = Result<Option<CommitId>, RunnerError>> + Send;
     /// Commits what an earlier life of this worker left in an attempt's worktree, if it is there.
     fn salvage(&self, lease: &Lease) -> impl Future<Output = Option<CommitId>> + Send;
     /// The attempt has been delivered: its worktree may go.

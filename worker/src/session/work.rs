@@ -3,6 +3,7 @@
 mod upkeep;
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use super::bulk::Bulk;
 use super::deliver;
 use super::fence::Fence;
 use super::link::Frames;
-use super::{Job, Progress, Runner, RunnerError, fetch};
+use super::{Job, Progress, Runner, RunnerError, fetch, save};
 use crate::process::Redactor;
 use crate::spool::{AttemptSpool, Spool, SpoolError};
 
@@ -248,10 +249,23 @@ impl<R: Runner> Work<R> {
         let job = Job { lease, attachments, events: spool.clone(), progress, cancel };
         let run = self.inner.runner.run(job);
         tokio::pin!(run);
+        let mut saving: Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = None;
         loop {
             tokio::select! {
                 biased;
-                Some(progress) = said.recv() => self.progressed(&reference, progress),
+                Some(progress) = said.recv() => {
+                    match progress {
+                        Progress::Started if saving.is_none() => {
+                            let (runner, client) = (self.inner.runner.as_ref(), self.inner.client.subscribe());
+                            saving = Some(Box::pin(save::keep_up(spool.clone(), runner, client)));
+                        }
+                        Progress::Started | Progress::Preparing(_) => {}
+                        // Whatever it is at is given up: the whole is committed now.
+                        Progress::Ending => saving = None,
+                    }
+                    self.progressed(&reference, progress);
+                }
+                () = async { if let Some(saving) = &mut saving { saving.await } }, if saving.is_some() => saving = None,
                 facts = &mut run => {
                     while let Ok(progress) = said.try_recv() {
                         self.progressed(&reference, progress);

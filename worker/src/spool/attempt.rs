@@ -1,6 +1,7 @@
 //! One attempt's spool: its lease, its events in order, and in the end its outcome. Events are written at once and synced in a rhythm; the outcome is
 //! durable before anyone is told.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -28,6 +29,8 @@ pub const ATTEMPT_BYTES_MAX: u64 = 128 << 20;
 const END_BYTES: u64 = 4 * OUTPUT_KEPT_BYTES;
 /// Raw output that is kept before an event when there has been a lot of it already, bytes.
 const CONTEXT_BYTES: usize = 64 << 10;
+/// Subtasks that are remembered as reported.
+const DONE_MAX: usize = 10_000;
 /// Bytes of events read at once.
 const READ_BYTES_MAX: usize = 256 << 10;
 
@@ -52,6 +55,8 @@ struct Inner {
     file: Mutex<Events>,
     position: watch::Sender<Position>,
     lost: watch::Sender<bool>,
+    /// Subtasks that the agent of this life has reported as done.
+    done: Mutex<BTreeSet<String>>,
 }
 
 struct Events {
@@ -91,7 +96,7 @@ impl AttemptSpool {
         let events = Events { file, last_seq, bytes: end, dirty: false, raw_bytes: 0, tail: Tail::default(), ended };
         let (position, _) = watch::channel(Position { written_seq: last_seq, ended });
         let (lost, _) = watch::channel(false);
-        Ok(Self { inner: Arc::new(Inner { dir, lease, file: Mutex::new(events), position, lost }) })
+        Ok(Self { inner: Arc::new(Inner { dir, lease, file: Mutex::new(events), position, lost, done: Mutex::default() }) })
     }
 
     /// The lease.
@@ -107,11 +112,27 @@ impl AttemptSpool {
     /// Adds an event; after the end it is ignored. Of raw output the beginning is kept, then what comes right before another event and before the end,
     /// with the bytes between counted. After a failure the attempt has lost events.
     pub fn push(&self, line: EventLine) -> Result<(), SpoolError> {
+        self.note(&line.event);
         let pushed = self.try_push(line);
         if pushed.is_err() {
             self.inner.lost.send_replace(true);
         }
         pushed
+    }
+
+    /// Subtasks that were reported as done so far.
+    pub fn done(&self) -> Vec<String> {
+        self.inner.done.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn note(&self, event: &AgentEvent) {
+        let AgentEvent::Subtask { id, status } = event else { return };
+        let mut done = self.inner.done.lock().unwrap_or_else(PoisonError::into_inner);
+        if status != "completed" {
+            done.remove(id);
+        } else if done.len() < DONE_MAX {
+            done.insert(id.clone());
+        }
     }
 
     /// True once events were lost because the disk failed or is full.

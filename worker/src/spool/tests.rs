@@ -29,6 +29,7 @@ fn lease(unit: &str) -> Lease {
         wall_ms: 1,
         idle_ms: 1,
         output_bytes_max: 1,
+        save_ms: 0,
         setup: None,
         check: None,
         has_attachments: false,
@@ -180,4 +181,19 @@ fn what_was_accepted_goes_by_age_and_on_demand_and_what_is_owed_never() {
     assert_eq!([&old, &new, &owed].map(|attempt| attempt.dir().is_dir()), [false, true, true]);
     spool.prune(true).unwrap();
     assert_eq!([&new, &owed].map(|attempt| attempt.dir().is_dir()), [false, true]);
+}
+
+#[test]
+fn subtasks_are_known_as_done_once_they_are_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let attempt = Spool::open(dir.path().join("spool")).unwrap().begin(lease("2")).unwrap();
+    let report = |id: &str, status: &str| {
+        let event = AgentEvent::Subtask { id: id.to_owned(), status: status.to_owned() };
+        attempt.push(EventLine { at: WallMs(1), event }).unwrap();
+    };
+    assert!(attempt.done().is_empty());
+    for (id, status) in [("2.2", "completed"), ("2.1", "completed"), ("2.1", "completed"), ("2.3", "failed"), ("2.2", "failed")] {
+        report(id, status);
+    }
+    assert_eq!(attempt.done(), ["2.1"]);
 }

@@ -17,6 +17,7 @@ pub(super) fn apply(run: &mut Run, live: &mut Live, at: WallMs, fact: &Fact) -> 
     match fact {
         Fact::LeaseGranted(granted) => grant(run, live, at, granted),
         Fact::AttemptStarted { unit, attempt } => with(run, unit, *attempt, |attempt| attempt.started_at = Some(at)),
+        Fact::AttemptSaved { unit, attempt, saved } => with(run, unit, *attempt, |attempt| attempt.saved = Some((**saved).clone())),
         Fact::AttemptEnded { unit, attempt, result } => {
             vacate(run, live, unit, *attempt);
             with(run, unit, *attempt, |attempt| end(attempt, at, result));
@@ -31,6 +32,7 @@ pub(super) fn apply(run: &mut Run, live: &mut Live, at: WallMs, fact: &Fact) -> 
                 attempt.error = Some(reason.clone());
                 attempt.ended_at = Some(at);
             });
+            keep_commit(run, unit, *attempt);
         }
         Fact::AttemptLate { unit, attempt, commit } => {
             with(run, unit, *attempt, |attempt| {
@@ -71,6 +73,7 @@ fn grant(run: &mut Run, live: &mut Live, at: WallMs, granted: &Granted) {
         exit_code: None,
         digest: None,
         commit: None,
+        saved: None,
         agent_session: None,
         usage: Usage::default(),
         events: 0,
@@ -114,12 +117,13 @@ fn end(attempt: &mut Attempt, at: WallMs, result: &AttemptResult) {
 fn keep_commit(run: &mut Run, unit: &Option<UnitId>, no: AttemptNo) {
     let Some((_, unit)) = unit.as_ref().and_then(|id| unit_mut(run, id)) else { return };
     let Some(attempt) = unit.attempt(no).filter(|attempt| attempt.role.writes()) else { return };
-    if let Some(commit) = attempt.commit.clone() {
+    if let Some(commit) = attempt.left().cloned() {
         unit.last = Some(Work { attempt: no, base: attempt.base.clone(), commit });
     }
 }
 
-/// What an attempt handed in after it had lost its seat is gone on from too, unless something newer has taken the place of what it began with.
+/// What an attempt handed in after it had lost its seat is gone on from too, unless something newer has taken the place of what it began with, or of
+/// what it had handed in on the way.
 fn keep_late_commit(run: &mut Run, unit: &Option<UnitId>, no: AttemptNo) {
     let Some((_, unit)) = unit.as_ref().and_then(|id| unit_mut(run, id)) else { return };
     let Some(attempt) = unit.attempt(no).filter(|attempt| attempt.role.writes()) else { return };
@@ -127,7 +131,8 @@ fn keep_late_commit(run: &mut Run, unit: &Option<UnitId>, no: AttemptNo) {
     let is_newest = unit.last.as_ref().is_none_or(|last| {
         let began_with = matches!(&attempt.start, Start::Commit(from) | Start::MergeWithTip { commit: from, .. } if *from == last.commit);
         let is_late_itself = unit.attempt(last.attempt).is_some_and(|kept| kept.late && kept.commit.as_ref() == Some(&last.commit));
-        last.attempt < no && (began_with || is_late_itself)
+        let is_its_own = last.attempt == no && attempt.saved.as_ref().is_some_and(|saved| saved.commit == last.commit);
+        is_its_own || (last.attempt < no && (began_with || is_late_itself))
     });
     if is_newest {
         unit.last = Some(Work { attempt: no, base: attempt.base.clone(), commit });

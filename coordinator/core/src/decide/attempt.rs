@@ -2,8 +2,8 @@
 
 use roundtable_shared::{AttemptKey, AttemptNo, LeaseRef, OutcomeClass, RunId, UnitId};
 
-use super::Deciding;
 use super::failure::{self, Blame, Cost, Setback};
+use super::{Deciding, work};
 use crate::effect::Effect;
 use crate::state::LostCause;
 use crate::transition::Fact;
@@ -80,4 +80,7 @@ fn finish(d: &mut Deciding<'_>, key: &AttemptKey, cause: LostCause, class: Optio
     d.fleet.leases.remove(key);
     let fact = Fact::AttemptLost { unit: key.unit.clone(), attempt: key.attempt, cause, class, reason: reason.to_owned() };
     d.emit(&key.run, fact);
+    if let Some(unit) = key.unit.as_ref().filter(|_| cause != LostCause::Revoked) {
+        work::close_saved(d, &key.run, unit, key.attempt);
+    }
 }

@@ -1,10 +1,10 @@
-//! Signs of a lease on its way: taken, preparing, started, given back. A frame about a lease that is not current is answered with a revoke.
+//! Signs of a lease on its way: taken, preparing, started, its work saved, given back. A frame about a lease that is not current is answered with a revoke.
 
 use roundtable_shared::{LeasePhase, LeaseRef, WorkerId};
 
 use super::report::revoke_unknown;
-use super::{Deciding, attempt, cordon, park};
-use crate::state::LostCause;
+use super::{Deciding, attempt, cordon, park, work};
+use crate::state::{LostCause, Saved};
 use crate::transition::Fact;
 
 /// The worker took it.
@@ -29,6 +29,18 @@ pub(super) fn served(d: &mut Deciding<'_>, worker: &WorkerId, lease: &LeaseRef) 
     if is_current(d, worker, lease) {
         park::served(d, &lease.key);
     }
+}
+
+/// What it has done so far is kept: if it is lost, the next attempt goes on from there. Too late, it says nothing any more.
+pub(super) fn saved(d: &mut Deciding<'_>, worker: &WorkerId, lease: &LeaseRef, saved: Saved) {
+    let key = &lease.key;
+    let Some(unit) = key.unit.as_ref().filter(|_| is_current(d, worker, lease)) else { return };
+    let Some(attempt) = d.state().current(lease).filter(|attempt| attempt.role.writes()) else { return };
+    let saved = Saved { done: work::leaves_among(d.run(&key.run), d.unit(&key.run, unit), &saved.done), ..saved };
+    if attempt.saved.as_ref() == Some(&saved) {
+        return;
+    }
+    d.emit(&key.run, Fact::AttemptSaved { unit: Some(unit.clone()), attempt: key.attempt, saved: Box::new(saved) });
 }
 
 /// Nothing of the agent runs any more: its slot may be filled while its work is handed in.

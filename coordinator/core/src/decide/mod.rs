@@ -92,6 +92,7 @@ pub(crate) fn decide(d: &mut Deciding<'_>, command: Command) -> Result<(), Rejec
         Command::LeasePreparing { worker, lease } => lease::preparing(d, &worker, &lease),
         Command::LeaseStarted { worker, lease } => lease::started(d, &worker, &lease),
         Command::LeaseServed { worker, lease } => lease::served(d, &worker, &lease),
+        Command::WorkSaved { worker, lease, saved } => lease::saved(d, &worker, &lease, saved),
         Command::LeaseEnding { worker, lease } => lease::ending(d, &worker, &lease),
         Command::HandBack { worker, lease, reason, fault } => lease::hand_back(d, &worker, &lease, &reason, fault),
         Command::Report(report) => report::report(d, *report),

@@ -1,8 +1,12 @@
 //! Outcomes of work seats: what the agent said, what the commit shows, and where the unit goes from here (SEMANTICS §5).
 
+use std::collections::BTreeSet;
+
 use roundtable_shared::answer::{WorkAnswer, WorkStatus};
 use roundtable_shared::limits::{LEARNING_CHARS_MAX, LEARNINGS_MAX};
-use roundtable_shared::{AttemptKey, DecisionKind, LeftOut, OutcomeClass, Role, RunId, SubtaskState, TaskId, UnitId, UnitState, UnitType};
+use roundtable_shared::{
+    AttemptKey, AttemptNo, DecisionKind, LeftOut, OutcomeClass, Role, RunId, SubtaskState, TaskId, UnitId, UnitState, UnitType,
+};
 
 use super::blocking::{Block, block};
 use super::contend::{self, Contention};
@@ -32,6 +36,7 @@ pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, report:
             OutcomeClass::Provider => {
                 ended(d, report, AttemptEnd::Failed, Some(OutcomeClass::Provider), Some(failure.message.clone()));
                 provider_failed(d, key, &failure.kind, &failure.message);
+                close_saved(d, run, unit, key.attempt);
                 if role == Role::Implement {
                     // It uses no attempt, but it was a turn that failed: a playbook goes on to its next one.
                     d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::Repeated(role) });
@@ -40,6 +45,7 @@ pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, report:
             }
             class @ (OutcomeClass::Infra | OutcomeClass::Internal) => {
                 ended(d, report, AttemptEnd::Failed, Some(class), Some(failure.message.clone()));
+                close_saved(d, run, unit, key.attempt);
                 let Some(setback) = Setback::of(d.state(), report) else { return };
                 failure::setback(d, run, Some(unit), &setback);
             }
@@ -233,6 +239,20 @@ fn close_subtasks(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, done: &[Task
             d.emit(run, Fact::SubtaskMoved { unit: unit.clone(), task: task.clone(), to: SubtaskState::Completed, error: None });
         }
     }
+}
+
+/// Closes what an attempt that was cut short had reported as done when its work was last saved: the next one begins with that work in its worktree.
+pub(super) fn close_saved(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, attempt: AttemptNo) {
+    let saved = d.unit(run, unit).attempt(attempt).and_then(|attempt| attempt.saved.clone());
+    if let Some(saved) = saved {
+        close_subtasks(d, run, unit, &saved.done);
+    }
+}
+
+/// The unit's subtasks among those tasks and below them.
+pub(super) fn leaves_among(run: &Run, unit: &Unit, tasks: &[TaskId]) -> Vec<TaskId> {
+    let named: BTreeSet<TaskId> = tasks.iter().flat_map(|id| leaves_of(run, unit, id)).collect();
+    unit.subtasks.iter().map(|subtask| &subtask.id).filter(|id| named.contains(id)).cloned().collect()
 }
 
 /// Subtasks that an answer reports as done; a completed answer that names none closes all.

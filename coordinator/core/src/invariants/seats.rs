@@ -32,6 +32,10 @@ pub(super) fn before(found: &mut Found<'_>, state: &State, run: &Run, fact: &Fac
             let live = find(run, unit.as_ref(), *attempt).is_some_and(|found| found.is_live() && found.started_at.is_none());
             found.unless(live, "I3", || format!("attempt {attempt} of {unit:?} starts, but is not waiting to"));
         }
+        Fact::AttemptSaved { unit, attempt, .. } => {
+            let works = find(run, unit.as_ref(), *attempt).is_some_and(|found| found.is_live() && found.role.writes());
+            found.unless(works, "I3", || format!("work of attempt {attempt} of {unit:?} is saved, but it does not work"));
+        }
         Fact::AttemptEnded { unit, attempt, .. } | Fact::AttemptLost { unit, attempt, .. } => {
             let holder = find(run, unit.as_ref(), *attempt).and_then(|attempt| holder_of(run, unit.as_ref(), attempt.seat));
             found.unless(holder == Some(*attempt), "I3", || {

@@ -1,7 +1,7 @@
 //! One execution of a seat, as it is remembered. Numbering and fencing are in `decide::lease`.
 
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{AgentSessionId, AttemptNo, BackendName, CommitId, LeaseId, OutcomeClass, Role, Seat, Usage, WorkerId};
+use roundtable_shared::{AgentSessionId, AttemptNo, BackendName, CommitId, LeaseId, OutcomeClass, Role, Seat, TaskId, Usage, WorkerId};
 use serde::{Deserialize, Serialize};
 
 use crate::effect::Start;
@@ -59,6 +59,8 @@ pub struct Attempt {
     pub digest: Option<String>,
     /// What it left.
     pub commit: Option<CommitId>,
+    /// The last its worker handed in on the way.
+    pub saved: Option<Saved>,
     /// The CLI's conversation, by which it can be resumed.
     pub agent_session: Option<AgentSessionId>,
     /// Tokens and cost.
@@ -80,6 +82,12 @@ impl Attempt {
         self.end == Some(AttemptEnd::Completed) || self.class == Some(OutcomeClass::Unit)
     }
 
+    /// What the next attempt can go on from: its commit, or, where it ended without one, what was handed in on the way.
+    pub fn left(&self) -> Option<&CommitId> {
+        let saved = self.saved.as_ref().filter(|_| !self.is_live() && self.end != Some(AttemptEnd::Completed));
+        self.commit.as_ref().or(saved.map(|saved| &saved.commit))
+    }
+
     /// The word of `attempts --json`.
     pub fn outcome_word(&self) -> &'static str {
         match self.end {
@@ -94,6 +102,16 @@ impl Attempt {
             },
         }
     }
+}
+
+/// Work in progress, as its worker handed it in.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Saved {
+    /// A commit of what lay in the worktree.
+    pub commit: CommitId,
+    /// Subtasks that had been reported as done by then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub done: Vec<TaskId>,
 }
 
 /// How an attempt ended.

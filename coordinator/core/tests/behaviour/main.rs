@@ -26,6 +26,7 @@ mod refusal;
 mod rest;
 mod restart;
 mod rounds;
+mod saved;
 mod schedule;
 mod shell;
 mod silence;

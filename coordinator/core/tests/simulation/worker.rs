@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use roundtable_core::Verdict;
 use roundtable_core::command::{Command, WorkerHello};
-use roundtable_core::state::{AttemptEnd, LostCause};
+use roundtable_core::state::{AttemptEnd, LostCause, Saved};
 use roundtable_shared::limits::CUT_OFF_MS;
 use roundtable_shared::{
     AttemptFacts, BackendOffer, CommitId, Failure, FailureKind, HeldLease, Introduction, LeasePhase, LeaseRef, Origin, OutcomeClass, Role,
@@ -412,6 +412,10 @@ impl World {
         if is_lost {
             self.fail("silence", format!("w{at} begins {}, which it has lost", lease.key));
         }
+        if let Some(saved) = self.save(&lease, at) {
+            let worker = self.workers[at].id.clone();
+            self.say_up(at, Command::WorkSaved { worker, lease: lease.clone(), saved });
+        }
         if !wedged {
             self.step_after(at, run_ms, Step::RunEnds { lease });
         }
@@ -442,6 +446,22 @@ impl World {
         self.finish_outcome(at, &lease, failure, commit);
         self.want(at);
         self.step_after(at, 0, Step::Deliver { lease });
+    }
+
+    /// Every other agent that writes has its first edit handed in on the way.
+    fn save(&mut self, lease: &LeaseRef, at: usize) -> Option<Saved> {
+        let turn = self.workers[at].spool.get(lease)?.turn.clone();
+        if !turn.grant.role.writes() || !turn.setup_ms.is_multiple_of(2) {
+            return None;
+        }
+        let mut tree = (*self.repository.get(&turn.start).tree).clone();
+        if let Some(Edit::Write(path, kind)) = turn.edits.first() {
+            let blob = self.repository.blob();
+            tree.insert(path.clone(), (blob, *kind));
+        }
+        let key = format!("saved {} {}", lease.key, lease.lease_id);
+        let commit = self.repository.commit(key, tree, vec![turn.start.clone()], None);
+        Some(Saved { commit, done: Vec::new() })
     }
 
     /// What is in the worktree is committed, however it ended.

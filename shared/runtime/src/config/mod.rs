@@ -94,6 +94,7 @@ macro_rules! limit_keys {
 limit_keys! {
     "wall" => wall_ms,
     "idle" => idle_ms,
+    "save" => save_ms,
     "accept" => accept_ms,
     "park_probe" => park_probe_ms,
     "wait_worker" => wait_worker_ms,

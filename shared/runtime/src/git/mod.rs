@@ -13,6 +13,7 @@ mod diff;
 mod encoding;
 mod error;
 mod fsck;
+mod glance;
 mod history;
 mod index;
 mod local;

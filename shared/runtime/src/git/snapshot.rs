@@ -116,7 +116,7 @@ impl Git {
     }
 
     /// Begins with the index of the checkout, whose file times spare reading what did not change; without it, with the commit's tree.
-    async fn start_index(&self, checkout: &Checkout, index_file: &Path) -> Result<(), GitError> {
+    pub(super) async fn start_index(&self, checkout: &Checkout, index_file: &Path) -> Result<(), GitError> {
         remove_if_there(index_file).await?;
         match copy_index("snapshot", &checkout.index_file(), index_file).await {
             Ok(true) => Ok(()),
@@ -137,7 +137,7 @@ impl Git {
 }
 
 /// The directory of our own files may be gone, or be something else: it lies beside what the agent writes.
-async fn have_private(private: &Path) -> Result<(), GitError> {
+pub(super) async fn have_private(private: &Path) -> Result<(), GitError> {
     let private = private.to_owned();
     blocking("snapshot", move || {
         match private.symlink_metadata() {

@@ -26,6 +26,8 @@ const LIST_BYTES_MAX: u64 = 512 << 20;
 const ATTRIBUTE_REFUSALS_MAX: usize = 64;
 /// Refusals after which the rest is left out: finding each file costs a dozen runs of git.
 const REFUSALS_MAX: usize = 512;
+/// The same where it is done again every so often, beside an agent.
+const GLANCE_REFUSALS_MAX: usize = 16;
 
 /// How a directory is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +36,8 @@ pub(super) enum Care {
     Quick,
     /// What git refuses is found and left out.
     PathByPath,
+    /// The same while somebody works there: nothing is moved or changed.
+    Glance,
 }
 
 /// Files that stay out of the commit.
@@ -78,10 +82,10 @@ impl Git {
         let mut staging = Staging::default();
         let plain = match care {
             Care::Quick => None,
-            Care::PathByPath => Some(self.plain_here(request.checkout).await?),
+            Care::PathByPath | Care::Glance => Some(self.plain_here(request.checkout).await?),
         };
         // Without attributes more seems to differ, and is found equal when it is read with them.
-        let looking = plain.as_ref().map_or(self, |plain| &plain.git);
+        let looking = plain.as_ref().filter(|_| care == Care::PathByPath).map_or(self, |plain| &plain.git);
         looking.find_tracked(&request.checkout.dir, &mut staging).await?;
         // What is gone leaves the index first: git would not look into a directory that took the place of a file it still lists.
         if !staging.removed.is_empty() {
@@ -103,7 +107,10 @@ impl Git {
         match plain {
             None if written.is_empty() => {}
             None => note_ignored(&self.add(&written).await?, &mut staging.left_out),
-            Some(plain) => self.add_path_by_path(&plain.git, written, &mut staging.left_out).await?,
+            Some(plain) => {
+                let refusals_max = if care == Care::Glance { GLANCE_REFUSALS_MAX } else { REFUSALS_MAX };
+                self.add_path_by_path(&plain.git, written, refusals_max, &mut staging.left_out).await?;
+            }
         }
         Ok(staging)
     }
@@ -122,14 +129,20 @@ impl Git {
     }
 
     /// Halves what git refuses until it is one path, tries that one without attributes, and leaves it out if that does not help either.
-    async fn add_path_by_path(&self, plain: &Git, written: Vec<Vec<u8>>, left_out: &mut Outside) -> Result<(), GitError> {
+    async fn add_path_by_path(
+        &self,
+        plain: &Git,
+        written: Vec<Vec<u8>>,
+        refusals_max: usize,
+        left_out: &mut Outside,
+    ) -> Result<(), GitError> {
         let mut waiting = vec![(written, true)];
         let mut refusals = 0;
         while let Some((mut paths, with_attributes)) = waiting.pop() {
             if paths.is_empty() {
                 continue;
             }
-            if refusals >= REFUSALS_MAX {
+            if refusals >= refusals_max {
                 paths.iter().for_each(|path| left_out.add(path, "too many files of this attempt cannot be committed"));
                 continue;
             }
@@ -219,7 +232,8 @@ impl Git {
             if unread && care == Care::Quick {
                 return Err(GitError::Failed { verb: "ls-files", code: 0, stderr: answer.stderr });
             }
-            let is_nested = |path: &&[u8]| path.ends_with(b"/") && !stuck.contains(*path);
+            // Nobody's `.git` is put aside while it is used; what lies there comes with the last commit.
+            let is_nested = |path: &&[u8]| care != Care::Glance && path.ends_with(b"/") && !stuck.contains(*path);
             let nested: Vec<Vec<u8>> = records(&answer.stdout).filter(is_nested).map(<[u8]>::to_vec).collect();
             if nested.is_empty() || round == NESTING_MAX {
                 for path in records(&answer.stdout).filter(|path| !filter.has_path(path)) {

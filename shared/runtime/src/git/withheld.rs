@@ -30,6 +30,19 @@ impl Withheld {
     }
 }
 
+impl Withheld {
+    /// Whether something of that size may be it, and is enough to say where it came from.
+    pub(super) fn has_telling_size(&self, bytes: u64) -> bool {
+        self.bytes == bytes && bytes >= CONTENT_BYTES_MIN
+    }
+
+    /// Whether that is its content.
+    pub(super) fn is_content(&self, content: &[u8]) -> bool {
+        u64::try_from(content.len()).is_ok_and(|bytes| self.has_telling_size(bytes))
+            && blake3::hash(content).to_hex().as_str() == self.digest
+    }
+}
+
 /// Looks for them among paths.
 pub(crate) struct Filter {
     paths: BTreeSet<Vec<u8>>,

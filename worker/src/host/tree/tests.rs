@@ -58,6 +58,7 @@ impl Place {
             wall_ms: 1,
             idle_ms: 1,
             output_bytes_max: 1,
+            save_ms: 0,
             setup: None,
             check: None,
             has_attachments: false,
@@ -112,6 +113,25 @@ async fn brought_files_are_in_no_commit_whatever_the_agent_does_and_whoever_comm
     let note = place.trees.homes(&lease)[0].join(WITHHELD);
     std::fs::write(note, "{").unwrap();
     assert!(place.restarted().salvage(&place.git, &lease).await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_done_so_far_is_committed_while_the_agent_works_on() {
+    let place = Place::new(|user| write(user.join("a"), "1")).await;
+    let lease = place.lease("1", 1);
+    assert_eq!(place.trees.in_progress(&place.git, &lease).await.unwrap(), None, "it has no worktree yet");
+    let tree = place.trees.make(&place.git, &lease, vec![file(".env", "TOKEN=0123456789\n")]).await.unwrap();
+    assert_eq!(place.trees.in_progress(&place.git, &lease).await.unwrap(), None, "nothing is done yet");
+    write(tree.dir.join("first"), "done");
+    std::fs::copy(tree.dir.join(".env"), tree.dir.join("env.bak")).unwrap();
+    let first = place.trees.in_progress(&place.git, &lease).await.unwrap().unwrap();
+    assert_eq!(place.paths(&first).await, ["a", "first"]);
+    assert_eq!(place.trees.in_progress(&place.git, &lease).await.unwrap(), Some(first), "the same again");
+    assert_eq!(place.trees.in_progress(&place.git, &place.lease("1", 2)).await.unwrap(), None, "another attempt's");
+    write(tree.dir.join("second"), "done");
+    let second = place.trees.in_progress(&place.git, &lease).await.unwrap().unwrap();
+    let (last, _) = place.trees.commit(&place.git, &lease, &tree).await.unwrap();
+    assert_eq!(last, second, "nothing has happened since");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod attributes;
 mod basics;
 mod checkout;
 mod create;
+mod glance;
 mod hostile;
 mod merge;
 mod transfer;

@@ -1,0 +1,92 @@
+//! Commits of attempts coming in: what an attempt left at its end, and what a running one has done so far.
+
+use roundtable_core::Core;
+use roundtable_core::command::Command;
+use roundtable_core::state::Saved;
+use roundtable_proto::convert::status_of;
+use roundtable_proto::v1;
+use roundtable_proto::v1::put_pack_frame::Frame;
+use roundtable_runtime::git::{ReceiveLimits, Sender};
+use roundtable_shared::error::ErrorCode;
+use roundtable_shared::{CommitId, TaskId, WorkerId};
+use tokio_stream::StreamExt;
+use tonic::{Response, Status, Streaming};
+
+use super::fleet_service::FleetService;
+use super::{repository_status, status};
+use crate::report::{self, ReportError};
+use crate::repository::Incoming;
+
+/// Largest pack of work in progress, bytes: it comes again and again, and the whole comes at the end.
+const SAVED_PACK_BYTES_MAX: u64 = 256 << 20;
+
+type Frames = Streaming<v1::PutPackFrame>;
+type Put = Result<Response<v1::PutPackReply>, Status>;
+
+/// What an attempt left. The same commit again is fine.
+pub(super) async fn put(service: &FleetService, worker: WorkerId, mut frames: Frames) -> Put {
+    let header = header(&mut frames).await?;
+    let (lease, known) = service.known(&worker, header.lease)?;
+    let commit = CommitId::from(header.commit);
+    let refused = |error| repository_status(&error);
+    let repository = service.repositories.open(&known.repository).await.map_err(refused)?;
+    take(repository.receive(&commit, Sender::Peer).map_err(refused)?, &mut frames).await?;
+    repository.keep_attempt(&lease.key, &commit).await.map_err(refused)?;
+    // Of one that was lost, the next attempt may have begun with what was saved.
+    let key = lease.key.clone();
+    let saved = service.handle.read(move |core: &Core, _| core.state.attempt(&key).is_some_and(|attempt| attempt.saved.is_some()));
+    if known.live
+        && saved.await.map_err(|error| status(&error))?
+        && let Err(error) = repository.drop_saved(&lease.key).await
+    {
+        tracing::warn!(lease = %lease.key, %error, "what was saved on the way stays beside the attempt's commit");
+    }
+    Ok(Response::new(v1::PutPackReply { commit: commit.to_string() }))
+}
+
+/// What a running attempt has done so far, in place of what it had done before.
+pub(super) async fn save(service: &FleetService, worker: WorkerId, mut frames: Frames) -> Put {
+    let header = header(&mut frames).await?;
+    let (lease, known) = service.known(&worker, header.lease)?;
+    if !known.live {
+        return Err(status_of(ErrorCode::Stale, "the attempt is over"));
+    }
+    let commit = CommitId::from(header.commit);
+    let refused = |error| repository_status(&error);
+    let repository = service.repositories.open(&known.repository).await.map_err(refused)?;
+    let limits = ReceiveLimits { pack_bytes_max: SAVED_PACK_BYTES_MAX };
+    take(repository.receive_within(&commit, Sender::Peer, limits).map_err(refused)?, &mut frames).await?;
+    let key = lease.key.clone();
+    let base = service.handle.read(move |core: &Core, _| core.state.attempt(&key).map(|attempt| attempt.base.clone()));
+    let base = base.await.map_err(|error| status(&error))?;
+    let base = base.ok_or_else(|| status_of(ErrorCode::Stale, format!("there is no attempt {}", lease.key)))?;
+    report::comes_of_its_start(&repository, &lease.key, &base, &commit).await.map_err(|error| match error {
+        ReportError::Unbelievable(why) => status_of(ErrorCode::InvalidInput, why),
+        ReportError::Driver(error) => status(&error),
+        ReportError::Repository(error) => repository_status(&error),
+    })?;
+    // The log names only what is here.
+    repository.keep_saved(&lease.key, &commit).await.map_err(refused)?;
+    let reply = v1::PutPackReply { commit: commit.to_string() };
+    let saved = Saved { commit, done: header.done.into_iter().map(TaskId::new).collect() };
+    service.handle.command(Command::WorkSaved { worker, lease, saved }).await.map_err(|error| status(&error))?;
+    Ok(Response::new(reply))
+}
+
+async fn header(frames: &mut Frames) -> Result<v1::PutPackHeader, Status> {
+    match frames.next().await.transpose()?.and_then(|first| first.frame) {
+        Some(Frame::Header(header)) => Ok(header),
+        _ => Err(status_of(ErrorCode::InvalidInput, "the first frame must be the header")),
+    }
+}
+
+async fn take(mut incoming: Incoming, frames: &mut Frames) -> Result<(), Status> {
+    let refused = |error| repository_status(&error);
+    while let Some(frame) = frames.next().await {
+        match frame?.frame {
+            Some(Frame::Chunk(chunk)) => incoming.push(&chunk.data).await.map_err(refused)?,
+            _ => return Err(status_of(ErrorCode::InvalidInput, "only chunks follow the header")),
+        }
+    }
+    incoming.finish().await.map_err(refused)
+}

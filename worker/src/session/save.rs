@@ -1,0 +1,100 @@
+//! Work in progress: what a running attempt has done so far is committed and handed in every so often. If this worker is lost, another one goes on from
+//! there. None of it is owed: what fails is tried again with the next round, and the attempt's own commit comes at its end in any case.
+
+use std::time::Duration;
+
+use roundtable_proto::convert::message_of;
+use roundtable_shared::CommitId;
+use tokio::time::MissedTickBehavior;
+use tonic::Code;
+use tracing::{debug, info};
+
+use super::deliver::{self, Client};
+use super::fetch::{self, PutError};
+use super::{Runner, RunnerError};
+use crate::spool::AttemptSpool;
+
+/// How often, unless the lease says otherwise: with the time that a round takes, at least once a minute.
+const EVERY: Duration = Duration::from_secs(40);
+/// Not more often than that, whatever a lease says.
+const EVERY_MIN: Duration = Duration::from_millis(250);
+
+/// Hands in what an attempt has done so far, in a rhythm, for as long as it is polled.
+pub(super) async fn keep_up(spool: AttemptSpool, runner: &impl Runner, mut client: Client) {
+    let every = every(spool.lease().save_ms);
+    if spool.lease().role.writes() {
+        let mut rhythm = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+        rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut saved = None;
+        loop {
+            rhythm.tick().await;
+            match round(&spool, runner, &mut client, saved.as_ref()).await {
+                Ok(now) => saved = now,
+                Err(End) => break,
+            }
+        }
+    }
+    std::future::pending().await
+}
+
+/// What the coordinator has of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Saved {
+    commit: CommitId,
+    done: Vec<String>,
+}
+
+/// There is nobody to hand anything in to, or nobody who wants it.
+struct End;
+
+/// One round; what the coordinator has after it, as far as is known.
+async fn round(spool: &AttemptSpool, runner: &impl Runner, client: &mut Client, before: Option<&Saved>) -> Result<Option<Saved>, End> {
+    let lease = spool.lease();
+    let Some(link) = deliver::connected(client).await else { return Err(End) };
+    // Asked before the look: what was reported by now is in what is found.
+    let done = spool.done();
+    let commit = match runner.in_progress(lease).await {
+        Ok(Some(commit)) => commit,
+        Ok(None) => return Ok(before.cloned()),
+        Err(RunnerError(why)) => {
+            debug!(lease = %lease.lease.key, why, "what is done so far could not be committed; with the next round");
+            return Ok(before.cloned());
+        }
+    };
+    let now = Saved { commit, done };
+    if before == Some(&now) {
+        return Ok(Some(now));
+    }
+    match fetch::save_work(&link, runner, lease, &now.commit, now.done.clone(), before.map(|before| &before.commit)).await {
+        Ok(()) => Ok(Some(now)),
+        Err(PutError::Status(status)) if status.code() == Code::Unimplemented => {
+            info!("the coordinator is of an older release and keeps no work in progress");
+            Err(End)
+        }
+        Err(PutError::Status(status)) => {
+            debug!(lease = %lease.lease.key, why = message_of(&status), "what is done so far was not taken; with the next round");
+            // It may have lost what it had.
+            Ok(None)
+        }
+        Err(PutError::Runner(RunnerError(why))) => {
+            debug!(lease = %lease.lease.key, why, "what is done so far could not be sent; with the next round");
+            Ok(None)
+        }
+    }
+}
+
+fn every(save_ms: u64) -> Duration {
+    if save_ms == 0 { EVERY } else { Duration::from_millis(save_ms).max(EVERY_MIN) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_that_says_nothing_is_saved_at_least_once_a_minute() {
+        assert!(every(0) <= Duration::from_secs(45));
+        assert_eq!(every(2_000), Duration::from_secs(2));
+        assert_eq!(every(1), EVERY_MIN);
+    }
+}
