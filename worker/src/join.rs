@@ -137,6 +137,7 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
         labels: labels(&options),
         backends: Vec::new(),
         held: Vec::new(),
+        repositories: Vec::new(),
         origin: place.origin()?,
     };
     let left = spool.left_behind()?;

@@ -116,6 +116,7 @@ fn hello(worker: &str, session: u64) -> Command {
         labels: BTreeMap::new(),
         backends: Vec::new(),
         held: Vec::new(),
+        repositories: Vec::new(),
         origin: Origin::default(),
     };
     Command::WorkerHello(Box::new(WorkerHello { worker: WorkerId::from(worker), session, introduction }))

@@ -278,6 +278,7 @@ impl World {
             labels: BTreeMap::new(),
             backends: offers.clone(),
             held: Vec::new(),
+            repositories: Vec::new(),
             origin: Origin::default(),
         };
         self.send(Command::WorkerHello(Box::new(WorkerHello { worker: worker.clone(), session: 1, introduction })));

@@ -99,6 +99,7 @@ impl From<&Introduction> for v1::Hello {
             labels: introduction.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
             backends: introduction.backends.iter().map(Into::into).collect(),
             held: introduction.held.iter().map(Into::into).collect(),
+            repositories: introduction.repositories.clone(),
             origin: Some(v1::Origin {
                 workspace: introduction.origin.workspace.clone(),
                 life: introduction.origin.life.clone(),
@@ -119,6 +120,7 @@ impl TryFrom<v1::Hello> for Introduction {
             labels: labels(hello.labels)?,
             backends: hello.backends.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             held: hello.held.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            repositories: hello.repositories,
             origin: hello.origin.map(origin).unwrap_or_default(),
         })
     }
@@ -223,6 +225,7 @@ mod tests {
                 labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
                 backends: offers,
                 held,
+                repositories: vec!["ab".repeat(20)],
                 origin: Origin { workspace: origin.0, life: origin.1, place: origin.2 },
             };
             let wire = v1::Hello::from(&introduction);

@@ -109,6 +109,9 @@ pub struct Hello {
     /// Tells workers of one name apart; absent from older releases.
     #[prost(message, optional, tag = "9")]
     pub origin: ::core::option::Option<Origin>,
+    /// Keys of repositories whose objects the worker keeps: what is in them need not be sent again.
+    #[prost(string, repeated, tag = "20")]
+    pub repositories: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Which worker of its name it is.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

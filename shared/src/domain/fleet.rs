@@ -101,6 +101,9 @@ pub struct Introduction {
     pub backends: Vec<BackendOffer>,
     /// What it holds.
     pub held: Vec<HeldLease>,
+    /// Keys of repositories whose objects it keeps.
+    #[serde(default)]
+    pub repositories: Vec<String>,
     /// Which of the workers that might bear this name it is.
     pub origin: Origin,
 }

@@ -18,6 +18,8 @@ use crate::session::{Pieces, RunnerError};
 
 /// The file whose time says when a cache was last used.
 const USED: &str = "roundtable-used";
+/// Repositories named to the coordinator as present.
+const REPOSITORIES_MAX: usize = 256;
 /// Commits named to the coordinator as present.
 const HAVES_MAX: usize = 64;
 /// Packs received after which they are rolled up: each git process looks into every pack there is.
@@ -99,6 +101,15 @@ impl Caches {
                 }
             }
         }
+    }
+
+    /// Keys of the repositories that have a cache with something in it, in no order.
+    pub(super) fn repositories(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let has_packs = |dir: &Path| std::fs::read_dir(dir.join("objects/pack")).is_ok_and(|mut packs| packs.next().is_some());
+        let filled = entries.filter(|entry| has_packs(&entry.path()));
+        let named = filled.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".git")?.to_owned()));
+        named.take(REPOSITORIES_MAX).collect()
     }
 
     /// The cache of a repository, made if it is not there.
@@ -261,5 +272,8 @@ mod tests {
         assert_eq!(left(), [false, true, true]);
         caches.keep_within(3 << 19, &[]);
         assert_eq!(left(), [false, true, false]);
+        assert!(caches.repositories().is_empty(), "nothing has been received");
+        std::fs::write(home.path().join(format!("{}.git/objects/pack/one.pack", names[1])), "").unwrap();
+        assert_eq!(caches.repositories(), [names[1].clone()]);
     }
 }

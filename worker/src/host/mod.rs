@@ -230,6 +230,10 @@ impl Runner for AgentHost {
         keep_newest(&self.sessions, SESSIONS_MAX);
     }
 
+    fn repositories(&self) -> Vec<String> {
+        self.caches.repositories()
+    }
+
     async fn has(&self, repository: &str, commit: &CommitId) -> Result<bool, RunnerError> {
         self.caches.has(repository, commit).await
     }

@@ -95,6 +95,8 @@ pub trait Runner: Send + Sync + 'static {
     fn make_room(&self);
     /// An earlier life left what `owed` names, of which `unfinished` was being run: what else it left behind may go.
     fn tidy(&self, owed: &[Lease], unfinished: &[Lease]);
+    /// Keys of the repositories that have an object cache.
+    fn repositories(&self) -> Vec<String>;
     /// Whether a commit is in the object cache.
     fn has(&self, repository: &str, commit: &CommitId) -> impl Future<Output = Result<bool, RunnerError>> + Send;
     /// Commits of a repository the coordinator may count on.

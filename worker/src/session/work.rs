@@ -394,7 +394,9 @@ impl<R: Runner> Work<R> {
 
 impl<R: Runner> Frames for Work<R> {
     fn introduce(&self) -> Introduction {
-        Introduction { backends: self.inner.runner.offers(), held: self.held_now(), ..self.inner.introduction.clone() }
+        let runner = &self.inner.runner;
+        let (backends, repositories) = (runner.offers(), runner.repositories());
+        Introduction { backends, held: self.held_now(), repositories, ..self.inner.introduction.clone() }
     }
 
     fn welcome(&self, _worker: &str, reconciled: Vec<Reconciled>, bulk: Bulk, out: mpsc::Sender<v1::WorkerFrame>) {

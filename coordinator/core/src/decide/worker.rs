@@ -59,6 +59,8 @@ pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Reje
     worker.labels = introduction.labels;
     worker.labels.extend(granted_labels);
     worker.credits.clear();
+    worker.warm.clear();
+    introduction.repositories.iter().for_each(|repository| worker.keeps(repository));
     if restarted {
         worker.leaving = false;
     }

@@ -7,6 +7,9 @@ use roundtable_shared::{BackendName, BackendOffer, FailureKind, LeasePhase, Leas
 
 use crate::command::Now;
 
+/// Repositories that are remembered of one worker.
+const WARM_MAX: usize = 256;
+
 /// A worker.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Worker {
@@ -48,6 +51,8 @@ pub struct Worker {
     pub infra_streak: BTreeSet<(RunId, Option<UnitId>)>,
     /// Attempts in a row that failed before their agent ran, those aside that other workers could not prepare either.
     pub unprepared: u32,
+    /// Repositories whose objects it keeps.
+    pub warm: BTreeSet<String>,
     /// What it last said it holds.
     pub held: BTreeMap<LeaseRef, LeasePhase>,
 }
@@ -106,7 +111,15 @@ impl Worker {
             cordons: 0,
             infra_streak: BTreeSet::new(),
             unprepared: 0,
+            warm: BTreeSet::new(),
             held: BTreeMap::new(),
+        }
+    }
+
+    /// It keeps the objects of a repository.
+    pub fn keeps(&mut self, repository: &str) {
+        if self.warm.len() < WARM_MAX && !self.warm.contains(repository) {
+            self.warm.insert(repository.to_owned());
         }
     }
 

@@ -25,7 +25,7 @@ pub(crate) struct Placement {
 }
 
 /// Smaller is better.
-type Score = (bool, usize, bool, bool, bool, usize, u64);
+type Score = (bool, usize, bool, bool, bool, usize, bool, u64);
 
 /// The best free slot for that seat, if there is one.
 pub(crate) fn place(
@@ -50,7 +50,7 @@ pub(crate) fn place(
                     continue;
                 }
                 let resume = unit.and_then(|unit| resumable(unit, candidate, worker, offer));
-                let score = score(unit, candidate, worker, offer, wanted, resume.is_some(), state, free);
+                let score = score(run, unit, candidate, worker, offer, wanted, resume.is_some(), state, free);
                 if best.as_ref().is_none_or(|(known, _)| score < *known) {
                     let placement = Placement {
                         worker: worker.id.clone(),
@@ -153,6 +153,7 @@ fn resumable(unit: &Unit, candidate: &Candidate, worker: &Worker, offer: &Offer)
 
 #[expect(clippy::too_many_arguments, reason = "one number per preference, all of them local to this file")]
 fn score(
+    run: &Run,
     unit: Option<&Unit>,
     candidate: &Candidate,
     worker: &Worker,
@@ -173,5 +174,8 @@ fn score(
     let reviews_own = candidate.role == Role::Review && unit.is_some_and(is_author);
     let stands_in = offer.offer.name != *wanted;
     let broke = unit.map_or(0, broke_here);
-    (stands_in, broke, unit.is_some_and(misread_here), reviews_own, !resumes, state.live_of(&worker.id).count(), u64::MAX - free)
+    // Having to fetch the repository first weighs as much as one more attempt beside this one.
+    let is_cold = !worker.warm.contains(&run.source.repository);
+    let load = state.live_of(&worker.id).count() + usize::from(is_cold);
+    (stands_in, broke, unit.is_some_and(misread_here), reviews_own, !resumes, load, is_cold, u64::MAX - free)
 }

@@ -34,3 +34,4 @@ mod standing;
 mod step;
 mod table;
 mod train;
+mod warm;

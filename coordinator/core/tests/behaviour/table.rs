@@ -31,6 +31,8 @@ pub struct Table {
     pub conversation: Option<AgentSessionId>,
     /// Labels of the worker that joins next.
     pub labels: BTreeMap<String, String>,
+    /// Repositories that workers who join say they keep.
+    pub kept: Vec<String>,
     /// Where boxes are ticked in commits, if they are.
     tick_path: Option<String>,
     entropy: Entropy,
@@ -60,6 +62,7 @@ impl Table {
             left_out: LeftOut::default(),
             conversation: None,
             labels: BTreeMap::new(),
+            kept: Vec::new(),
             tick_path: None,
             entropy: Entropy::new(1),
             history: History::default(),
@@ -168,6 +171,7 @@ impl Table {
             labels: std::mem::take(&mut self.labels),
             backends: offers.clone(),
             held: Vec::new(),
+            repositories: self.kept.clone(),
             origin,
         };
         self.try_send(Command::WorkerHello(Box::new(WorkerHello { worker: worker.clone(), session, introduction })))?;

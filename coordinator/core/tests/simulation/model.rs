@@ -154,6 +154,7 @@ fn join(core: &mut Core) {
         labels: BTreeMap::from([("gpu", "true"), ("zone", "a")].map(|(key, value)| (key.to_owned(), value.to_owned()))),
         backends: vec![offer],
         held: Vec::new(),
+        repositories: Vec::new(),
         origin: Origin::default(),
     };
     let worker = WorkerId::from("w");

@@ -176,6 +176,7 @@ impl World {
             labels: self.shape.labels[at].clone(),
             backends: worker.offers.clone(),
             held: worker.held_now(),
+            repositories: Vec::new(),
             origin: Origin::default(),
         };
         let hello = WorkerHello { worker: worker.id.clone(), session: conn, introduction };
