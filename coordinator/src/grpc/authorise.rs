@@ -32,6 +32,7 @@ pub const POLICY: &[(&str, &[PeerRole])] = &[
     ("/roundtable.v1.Fleet/PutEvents", &[Worker]),
     ("/roundtable.v1.Fleet/FetchPack", &[Worker]),
     ("/roundtable.v1.Fleet/FetchAttachments", &[Worker]),
+    ("/roundtable.v1.Fleet/PackReceived", &[Worker]),
     ("/roundtable.v1.Fleet/PutPack", &[Worker]),
     ("/roundtable.v1.Fleet/SaveWork", &[Worker]),
     ("/roundtable.v1.Fleet/Report", &[Worker]),

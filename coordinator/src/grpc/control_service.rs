@@ -94,7 +94,7 @@ impl Control for ControlService {
         let answer = query::answer(&self.parts.links.handle, &self.parts.repositories, &told, self.parts.problems(), query).await;
         let text = answer.map_err(|error| status_of(error.code(), error.to_string()))?.to_string();
         let pieces: Vec<Result<v1::Chunk, Status>> =
-            text.into_bytes().chunks(CHUNK_BYTES_MAX).map(|piece| Ok(v1::Chunk { data: piece.to_vec() })).collect();
+            text.into_bytes().chunks(CHUNK_BYTES_MAX).map(|piece| Ok(v1::Chunk { data: piece.to_vec(), pack: String::new() })).collect();
         Ok(Response::new(Box::pin(tokio_stream::iter(pieces))))
     }
 

@@ -16,11 +16,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::session::{self, SessionParts};
-use super::{events, packs, peer_worker, status, stream_of_pack};
+use super::{events, packs, peer_worker, status, stream_of_sent};
 use crate::attachments::Attachments;
 use crate::driver::{Handle, KnownLease, Leases};
 use crate::report::{self, ReportError};
-use crate::repository::{Repositories, Repository};
+use crate::repository::{Cut, Partials, Repositories, Repository};
 
 /// What the service is made of.
 pub struct FleetService {
@@ -29,6 +29,7 @@ pub struct FleetService {
     pub(super) leases: Leases,
     pub(super) repositories: Repositories,
     pub(super) attachments: Attachments,
+    pub(super) partials: Partials,
     /// Number of the next stream; a clock's milliseconds at the start, so that numbers grow across restarts.
     pub(super) next_session: Arc<AtomicU64>,
 }
@@ -85,8 +86,9 @@ impl Fleet for FleetService {
         let repository = self.repositories.open(&known.repository).await.map_err(|error| super::repository_status(&error))?;
         let start = self.start_of(&lease, &repository).await?;
         let haves: Vec<CommitId> = request.haves.into_iter().map(CommitId::from).collect();
-        let pack = repository.send(&start, &haves).map_err(|error| super::repository_status(&error))?;
-        Ok(Response::new(stream_of_pack(pack)))
+        let cut = (!request.pack.is_empty()).then_some(Cut { pack: request.pack, offset: request.offset });
+        let sent = repository.send_kept(&start, &haves, cut).await.map_err(|error| super::repository_status(&error))?;
+        Ok(Response::new(stream_of_sent(sent)))
     }
 
     async fn fetch_attachments(&self, request: Request<v1::LeaseRef>) -> Result<Response<Self::FetchAttachmentsStream>, Status> {
@@ -113,6 +115,11 @@ impl Fleet for FleetService {
             }
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn pack_received(&self, request: Request<v1::PackReceivedRequest>) -> Result<Response<v1::PackReceivedReply>, Status> {
+        let worker = peer_worker(&request)?;
+        packs::received(self, &worker, request.into_inner()).await
     }
 
     async fn put_pack(&self, request: Request<Streaming<v1::PutPackFrame>>) -> Result<Response<v1::PutPackReply>, Status> {

@@ -37,7 +37,7 @@ pub(crate) use session::frame;
 
 use crate::driver::HandleError;
 use crate::parts::Parts;
-use crate::repository::{PackStream, RepositoryError};
+use crate::repository::{PackStream, Partials, RepositoryError, Sent};
 
 /// Largest request at the door: whoever sends it has not come in yet.
 const ADMISSION_REQUEST_BYTES_MAX: usize = 64 << 10;
@@ -64,6 +64,7 @@ pub(crate) fn services(parts: &Parts) -> Services {
         leases: parts.links.leases.clone(),
         repositories: parts.repositories.clone(),
         attachments: parts.attachments.clone(),
+        partials: Partials::new(parts.data_dir.join("incoming")),
         next_session: Arc::new(AtomicU64::new(parts.clock.wall().0)),
     };
     let control = ControlService { parts: parts.clone() };
@@ -108,7 +109,7 @@ fn repository_status(error: &RepositoryError) -> Status {
 
 fn stream_of_pack(pack: PackStream) -> ChunkStream {
     Box::pin(ReceiverStream::new(pack).map(|piece| match piece {
-        Ok(data) => Ok(v1::Chunk { data: data.to_vec() }),
+        Ok(data) => Ok(v1::Chunk { data: data.to_vec(), pack: String::new() }),
         Err(error) => Err(repository_status(&error)),
     }))
 }
@@ -119,4 +120,13 @@ fn from_json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Status> {
 
 fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Status> {
     serde_json::to_string(value).map_err(|error| status_of(ErrorCode::Internal, error.to_string()))
+}
+
+/// The same, begun with the name by which its rest can be asked for after a cut; empty if it cannot.
+fn stream_of_sent(sent: Sent) -> ChunkStream {
+    if sent.name.is_empty() {
+        return stream_of_pack(sent.pieces);
+    }
+    let name = Ok(v1::Chunk { data: Vec::new(), pack: sent.name });
+    Box::pin(tokio_stream::once(name).chain(stream_of_pack(sent.pieces)))
 }

@@ -1,4 +1,4 @@
-//! Commits of attempts coming in: what an attempt left at its end, and what a running one has done so far.
+//! Commits of attempts coming in: what an attempt left at its end, be it over more than one link, and what a running one has done so far.
 
 use roundtable_core::Core;
 use roundtable_core::command::Command;
@@ -8,14 +8,14 @@ use roundtable_proto::v1;
 use roundtable_proto::v1::put_pack_frame::Frame;
 use roundtable_runtime::git::{ReceiveLimits, Sender};
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::{CommitId, TaskId, WorkerId};
+use roundtable_shared::{CommitId, LeaseRef, TaskId, WorkerId};
 use tokio_stream::StreamExt;
 use tonic::{Response, Status, Streaming};
 
 use super::fleet_service::FleetService;
 use super::{repository_status, status};
 use crate::report::{self, ReportError};
-use crate::repository::Incoming;
+use crate::repository::{Incoming, PartialError, Repository};
 
 /// Largest pack of work in progress, bytes: it comes again and again, and the whole comes at the end.
 const SAVED_PACK_BYTES_MAX: u64 = 256 << 20;
@@ -30,7 +30,12 @@ pub(super) async fn put(service: &FleetService, worker: WorkerId, mut frames: Fr
     let commit = CommitId::from(header.commit);
     let refused = |error| repository_status(&error);
     let repository = service.repositories.open(&known.repository).await.map_err(refused)?;
-    take(repository.receive(&commit, Sender::Peer).map_err(refused)?, &mut frames).await?;
+    let whole = Whole { digest: header.digest, bytes: header.bytes, offset: header.offset };
+    if whole.digest.is_empty() {
+        take(repository.receive(&commit, Sender::Peer).map_err(refused)?, &mut frames).await?;
+    } else {
+        take_part(service, &name_of(&worker, &lease, &whole.digest), &whole, &mut frames, (&repository, &commit)).await?;
+    }
     repository.keep_attempt(&lease.key, &commit).await.map_err(refused)?;
     // Of one that was lost, the next attempt may have begun with what was saved.
     let key = lease.key.clone();
@@ -71,6 +76,77 @@ pub(super) async fn save(service: &FleetService, worker: WorkerId, mut frames: F
     let saved = Saved { commit, done: header.done.into_iter().map(TaskId::new).collect() };
     service.handle.command(Command::WorkSaved { worker, lease, saved }).await.map_err(|error| status(&error))?;
     Ok(Response::new(reply))
+}
+
+/// How much of a large pack has come so far.
+pub(super) async fn received(
+    service: &FleetService,
+    worker: &WorkerId,
+    asked: v1::PackReceivedRequest,
+) -> Result<Response<v1::PackReceivedReply>, Status> {
+    let (lease, _) = service.known(worker, asked.lease)?;
+    let bytes = service.partials.received(&name_of(worker, &lease, &asked.digest)).await;
+    let bytes = bytes.map_err(|error| partial_status(&PartialError::Io(error)))?;
+    Ok(Response::new(v1::PackReceivedReply { bytes }))
+}
+
+/// What a pack is as a whole that comes over more than one link.
+struct Whole {
+    digest: String,
+    bytes: u64,
+    offset: u64,
+}
+
+/// What such a pack is kept as: nobody can guess another's, and what is in it is no path.
+fn name_of(worker: &WorkerId, lease: &LeaseRef, digest: &str) -> String {
+    let what = format!("{worker}\0{}\0{}\0{digest}", lease.key, lease.lease_id);
+    blake3::hash(what.as_bytes()).to_hex().to_string()
+}
+
+/// Takes what comes over this link, and the whole once it is here.
+async fn take_part(
+    service: &FleetService,
+    name: &str,
+    whole: &Whole,
+    frames: &mut Frames,
+    (repository, commit): (&Repository, &CommitId),
+) -> Result<(), Status> {
+    let bytes_max = ReceiveLimits::default().pack_bytes_max;
+    if whole.bytes > bytes_max {
+        let why = format!("a pack of {} bytes is not taken; the bound is {bytes_max}", whole.bytes);
+        return Err(status_of(ErrorCode::InvalidInput, why));
+    }
+    let not_now = |error| partial_status(&error);
+    let refused = |error| repository_status(&error);
+    let mut part = service.partials.go_on(name, whole.offset, whole.bytes).await.map_err(not_now)?;
+    while let Some(frame) = frames.next().await {
+        match frame?.frame {
+            Some(Frame::Chunk(chunk)) => part.push(&chunk.data).await.map_err(not_now)?,
+            _ => return Err(status_of(ErrorCode::InvalidInput, "only chunks follow the header")),
+        }
+    }
+    part.check(&whole.digest).await.map_err(not_now)?;
+    let mut incoming = repository.receive(commit, Sender::Peer).map_err(refused)?;
+    part.give(&mut incoming).await.map_err(|error| partial_status(&PartialError::Io(error)))?;
+    match incoming.finish().await {
+        Ok(()) => part.forget().await,
+        Err(error) => {
+            // What git says no to is no better the next time; what our machine failed at may be.
+            if error.code() == ErrorCode::InvalidInput {
+                part.forget().await;
+            }
+            return Err(repository_status(&error));
+        }
+    }
+    Ok(())
+}
+
+fn partial_status(error: &PartialError) -> Status {
+    if let PartialError::Io(error) = error {
+        tracing::error!(%error, "a pack that comes in pieces could not be kept");
+        return status_of(ErrorCode::Exhausted, "the coordinator's disk failed or is full; its log says why");
+    }
+    status_of(error.code(), error.to_string())
 }
 
 async fn header(frames: &mut Frames) -> Result<v1::PutPackHeader, Status> {

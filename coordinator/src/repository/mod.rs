@@ -6,6 +6,8 @@ mod facts;
 mod health;
 mod integrate;
 mod memo;
+mod outgoing;
+mod partial;
 mod refs;
 mod saved;
 mod transfer;
@@ -22,6 +24,9 @@ use roundtable_shared::{AttemptKey, CommitId, RunId};
 pub use close::CloseRequest;
 pub use integrate::{IntegrateRequest, Start};
 use memo::Memo;
+use outgoing::Outgoing;
+pub use outgoing::{Cut, Sent};
+pub use partial::{PartialError, Partials};
 pub use transfer::{Incoming, PackStream};
 
 /// Packs received after which they are rolled up.
@@ -60,6 +65,7 @@ pub struct Repositories {
     root: PathBuf,
     program: GitProgram,
     open: Arc<Mutex<HashMap<String, Repository>>>,
+    outgoing: Outgoing,
     /// Nobody else works in them: what a killed git left locked may be removed. One at a time, or one's opening would meet the other's work.
     held: Option<Arc<tokio::sync::Mutex<()>>>,
 }
@@ -67,7 +73,7 @@ pub struct Repositories {
 impl Repositories {
     /// Those under `root` (`<data-dir>/repos`), which need not exist yet.
     pub fn new(root: PathBuf, program: GitProgram) -> Self {
-        Self { root, program, open: Arc::default(), held: None }
+        Self { root, program, open: Arc::default(), outgoing: Outgoing::default(), held: None }
     }
 
     /// Those of a data directory whose lock this process holds.
@@ -96,7 +102,8 @@ impl Repositories {
                 tracing::warn!(lock = %lock.display(), "a git that was killed had left this lock; removed");
             }
         }
-        let repository = Repository { git, memo: Memo::default(), packs: Arc::new(AtomicU32::new(PACKS_MAX / 2)) };
+        let packs = Arc::new(AtomicU32::new(PACKS_MAX / 2));
+        let repository = Repository { git, memo: Memo::default(), packs, outgoing: self.outgoing.clone() };
         // Two may have opened it at once: the first counts.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(open.entry(key.to_owned()).or_insert(repository).clone())
@@ -132,6 +139,7 @@ pub struct Repository {
     memo: Memo,
     /// Packs received since they were rolled up.
     packs: Arc<AtomicU32>,
+    outgoing: Outgoing,
 }
 
 impl Repository {

@@ -615,3 +615,66 @@ async fn the_newest_of_what_is_saved_on_the_way_is_kept_until_it_is_let_go() {
     assert_eq!(repository.saved(&key).await.unwrap(), None);
     assert_eq!(repository.attempt(&key).await.unwrap(), Some(first));
 }
+
+/// Bytes that no delta and no compression makes less.
+fn noise(count: usize) -> Vec<u8> {
+    let mut state = 7_u64;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    std::iter::repeat_with(next).take(count).collect()
+}
+
+/// A pack and what it is called.
+async fn all_of(sent: Sent) -> (String, Vec<u8>) {
+    let Sent { name, mut pieces } = sent;
+    let mut pack = Vec::new();
+    while let Some(piece) = pieces.recv().await {
+        pack.extend_from_slice(&piece.unwrap());
+    }
+    (name, pack)
+}
+
+#[tokio::test]
+async fn a_large_pack_is_kept_and_gone_on_with_where_it_was_cut() {
+    let place = Place::new(&[("a", "1\n")]).await;
+    let store = &place.repository.git;
+    let oid = store.write_blob(noise(3 << 20)).await.unwrap();
+    let base = Oid::try_from(&place.base).unwrap();
+    let edit = TreeEdit::Put { path: "large".to_owned(), mode: EntryMode::File, oid };
+    let tree = store.edit_tree(&base, &[edit]).await.unwrap();
+    let commit = store.commit_tree(&tree, &[base], &Signature::roundtable(9), "large\n").await.unwrap().commit_id();
+    let send = |cut: Option<Cut>| place.repository.send_kept(&commit, &[], cut);
+
+    let (name, whole) = all_of(send(None).await.unwrap()).await;
+    assert!(!name.is_empty() && whole.len() > 3 << 20);
+    for offset in [0, 1, 1 << 20, whole.len()] {
+        let cut = Cut { pack: name.clone(), offset: offset as u64 };
+        let (same, rest) = all_of(send(Some(cut)).await.unwrap()).await;
+        assert!(same == name && rest == whole[offset..], "from {offset}");
+    }
+    let (shared, again) = all_of(send(None).await.unwrap()).await;
+    assert!(shared == name && again == whole, "who wants the same gets the same");
+    let beyond = Cut { pack: name.clone(), offset: whole.len() as u64 + 1 };
+    assert!(matches!(send(Some(beyond)).await, Err(RepositoryError::Refused(_))));
+    let unknown = Cut { pack: "0".repeat(32), offset: 5 };
+    assert!(all_of(send(Some(unknown)).await.unwrap()).await.1 == whole, "what is not known begins anew");
+    let foreign = place.repository.send_kept(&place.base, &[], Some(Cut { pack: name.clone(), offset: 5 })).await.unwrap();
+    assert_ne!(all_of(foreign).await.0, name, "a name is good for its commit alone");
+    // Nothing of it lies about.
+    let left = |dir: &Path| {
+        std::fs::read_dir(dir).unwrap().flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(".tmp")).count()
+    };
+    assert_eq!(left(store.git_dir()), 0);
+}
+
+#[tokio::test]
+async fn a_small_pack_is_sent_from_memory() {
+    let place = Place::new(&[("a", "1\n")]).await;
+    let commit = place.attempt(&place.base, &[("a", Some("2\n"))]).await;
+    let (name, pack) = all_of(place.repository.send_kept(&commit, std::slice::from_ref(&place.base), None).await.unwrap()).await;
+    assert!(name.is_empty() && pack.starts_with(b"PACK"));
+    let missing = CommitId::new("0123456789".repeat(4));
+    assert!(place.repository.send_kept(&missing, &[], None).await.is_err());
+}

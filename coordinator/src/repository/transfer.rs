@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{Repository, RepositoryError};
 
 /// Pieces that wait for a slow peer.
-const PIECES_MAX: usize = 8;
+pub(super) const PIECES_MAX: usize = 8;
 
 /// Pieces of a pack going out, or why it ended early.
 pub type PackStream = mpsc::Receiver<Result<Bytes, RepositoryError>>;

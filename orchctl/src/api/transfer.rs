@@ -77,7 +77,7 @@ async fn send_pack(
             if read == 0 {
                 return Ok(());
             }
-            frames.send(frame(Frame::Chunk(v1::Chunk { data: block[..read].to_vec() }))).await.map_err(|_| gone())?;
+            frames.send(frame(Frame::Chunk(v1::Chunk { data: block[..read].to_vec(), pack: String::new() }))).await.map_err(|_| gone())?;
         }
     };
     tokio::try_join!(packing, sending).map(|_| ())

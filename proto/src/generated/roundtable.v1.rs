@@ -19,6 +19,9 @@ pub struct LeaseRef {
 pub struct Chunk {
     #[prost(bytes = "vec", tag = "1")]
     pub data: ::prost::alloc::vec::Vec<u8>,
+    /// On the first piece of a pack that is kept for a while: the name by which the rest of it can be asked for after a cut.
+    #[prost(string, tag = "2")]
+    pub pack: ::prost::alloc::string::String,
 }
 /// Structured details of a refusal, beside the gRPC status.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -368,6 +371,11 @@ pub struct FetchPackRequest {
     /// Commits the worker already has of this repository.
     #[prost(string, repeated, tag = "2")]
     pub haves: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The pack of a transfer that was cut, and how many bytes of it came. Where it is not kept any more, another one begins.
+    #[prost(string, tag = "3")]
+    pub pack: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "4")]
+    pub offset: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Attachment {
@@ -403,6 +411,26 @@ pub struct PutPackHeader {
     /// Subtasks that had been reported as done when a commit of work in progress was made.
     #[prost(string, repeated, tag = "3")]
     pub done: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of a pack that is gone on with after a cut: blake3 of the whole, hex; its bytes; and how many of them are not sent again. Empty: it comes in one go.
+    #[prost(string, tag = "4")]
+    pub digest: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "5")]
+    pub bytes: u64,
+    #[prost(uint64, tag = "6")]
+    pub offset: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PackReceivedRequest {
+    #[prost(message, optional, tag = "1")]
+    pub lease: ::core::option::Option<LeaseRef>,
+    /// blake3 of the whole pack, hex.
+    #[prost(string, tag = "2")]
+    pub digest: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PackReceivedReply {
+    #[prost(uint64, tag = "1")]
+    pub bytes: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PutPackReply {
@@ -707,6 +735,31 @@ pub mod fleet_client {
                 .insert(GrpcMethod::new("roundtable.v1.Fleet", "FetchAttachments"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// How much of a large pack has come so far, so that it is gone on with after a cut.
+        pub async fn pack_received(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PackReceivedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PackReceivedReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/roundtable.v1.Fleet/PackReceived",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("roundtable.v1.Fleet", "PackReceived"));
+            self.inner.unary(req, path, codec).await
+        }
         /// An attempt's commit. Idempotent: the same commit again is fine.
         pub async fn put_pack(
             &mut self,
@@ -833,6 +886,14 @@ pub mod fleet_server {
             request: tonic::Request<super::LeaseRef>,
         ) -> std::result::Result<
             tonic::Response<Self::FetchAttachmentsStream>,
+            tonic::Status,
+        >;
+        /// How much of a large pack has come so far, so that it is gone on with after a cut.
+        async fn pack_received(
+            &self,
+            request: tonic::Request<super::PackReceivedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PackReceivedReply>,
             tonic::Status,
         >;
         /// An attempt's commit. Idempotent: the same commit again is fine.
@@ -1101,6 +1162,51 @@ pub mod fleet_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/roundtable.v1.Fleet/PackReceived" => {
+                    #[allow(non_camel_case_types)]
+                    struct PackReceivedSvc<T: Fleet>(pub Arc<T>);
+                    impl<
+                        T: Fleet,
+                    > tonic::server::UnaryService<super::PackReceivedRequest>
+                    for PackReceivedSvc<T> {
+                        type Response = super::PackReceivedReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PackReceivedRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Fleet>::pack_received(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PackReceivedSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -14,7 +14,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tracing::{debug, info, warn};
 
 use super::bulk::{Bulk, Lent};
-use super::fetch::{self, PutError};
+use super::large::LargePack;
+use super::put::{self, PutError};
 use super::{Runner, RunnerError};
 use crate::spool::{AttemptSpool, SpoolError};
 
@@ -71,7 +72,7 @@ fn verdict_of(verdict: v1::Verdict) -> Result<Verdict, String> {
 
 /// Failures in a row, and the pauses between.
 #[derive(Default)]
-struct Again {
+pub(super) struct Again {
     failures: u32,
 }
 
@@ -83,14 +84,14 @@ impl Again {
         bound
     }
 
-    /// Waits it out, or until there is another link: what was wrong may have been the one there was.
-    async fn pause(&mut self, client: &mut Client) {
+    /// Waits it out, or until there is another link, and says whether there is: what was wrong may have been the one there was.
+    pub(super) async fn pause(&mut self, client: &mut Client) -> bool {
         let bound = self.bound_ms();
         let pause = getrandom::u64().unwrap_or(bound) % (bound + 1);
         client.mark_unchanged();
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(pause)) => {}
-            _ = client.changed() => {}
+            () = tokio::time::sleep(Duration::from_millis(pause)) => false,
+            _ = client.changed() => true,
         }
     }
 }
@@ -221,10 +222,11 @@ pub(super) async fn outcome(
     say: impl Fn(String),
 ) -> Option<Verdict> {
     let mut again = Again::default();
+    let mut upload = Upload::default();
     loop {
         let bulk = connected(client).await?;
         let tried = match bulk.lend().await {
-            Ok(link) => try_outcome(spool, runner, facts, &link).await,
+            Ok(link) => try_outcome(spool, runner, facts, &link, &mut upload).await,
             Err(error) => Err(error.to_string()),
         };
         let why = match tried {
@@ -233,12 +235,29 @@ pub(super) async fn outcome(
         };
         warn!(lease = %spool.lease().lease.key, %why, failures = again.failures + 1, "the outcome is not handed in yet; again");
         say(short(&why));
-        again.pause(client).await;
+        let has_changed = again.pause(client).await;
+        // Over another link there may be a coordinator that was restored.
+        upload.is_there &= !has_changed && client.borrow().is_some();
     }
 }
 
+/// What is known of a commit's way from one try to the next.
+#[derive(Default)]
+struct Upload {
+    /// A pack that is not made anew for each.
+    large: Option<LargePack>,
+    /// It has come.
+    is_there: bool,
+}
+
 /// One try; `Err` says why there is no verdict yet.
-async fn try_outcome(spool: &AttemptSpool, runner: &impl Runner, facts: &AttemptFacts, link: &Lent) -> Result<Verdict, String> {
+async fn try_outcome(
+    spool: &AttemptSpool,
+    runner: &impl Runner,
+    facts: &AttemptFacts,
+    link: &Lent,
+    upload: &mut Upload,
+) -> Result<Verdict, String> {
     let word = |status: &tonic::Status| {
         let (told, why) = (told_code_of(status), message_of(status));
         if told.is_none() {
@@ -247,9 +266,9 @@ async fn try_outcome(spool: &AttemptSpool, runner: &impl Runner, facts: &Attempt
         last_word(told, &why).ok_or(why)
     };
     let lease = spool.lease();
-    if let Some(commit) = &facts.commit {
-        match fetch::put_pack(&link.client(), runner, lease, commit).await {
-            Ok(()) => {}
+    if let Some(commit) = facts.commit.as_ref().filter(|_| !upload.is_there) {
+        match put::put_pack(&link.client(), runner, spool, commit, &mut upload.large).await {
+            Ok(()) => upload.is_there = true,
             Err(PutError::Runner(RunnerError(why))) => return Err(why),
             Err(PutError::Status(status)) => return word(&status),
         }

@@ -1,48 +1,166 @@
-//! What a lease needs before it can run (its start commit, the files under `copy`) comes in; what it makes goes out.
+//! What a lease needs before it can run comes in: its start commit and the files under `copy`.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use roundtable_proto::convert::message_of;
+use roundtable_proto::convert::{message_of, told_code_of};
 use roundtable_proto::v1;
 use roundtable_proto::v1::fleet_client::FleetClient;
-use roundtable_shared::limits::CHUNK_BYTES_MAX;
-use roundtable_shared::{CommitId, Lease};
+use roundtable_shared::Lease;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
+use tracing::{debug, info};
 
-use super::{Attachment, Pieces, Runner, RunnerError};
+use super::bulk::Lent;
+use super::deliver::{self, Again, Client};
+use super::{Attachment, Runner, RunnerError};
 
 /// Pieces that wait for git.
 const PIECES_MAX: usize = 8;
+/// Cuts in a row without a byte between them, after which a lease is handed back.
+const CUTS_MAX: u32 = 20;
+/// Times a transfer is begun anew because the coordinator has not kept what was sent.
+const ANEW_MAX: u32 = 3;
+/// While pieces come, that is said this often.
+const SAID_EVERY: Duration = Duration::from_secs(10);
 /// Most bytes of files under `copy`; the coordinator keeps no more.
 const ATTACHED_BYTES_MAX: usize = 64 << 20;
 
-/// Makes sure that the start commit is in the object cache.
-pub(super) async fn start_commit(client: &FleetClient<Channel>, runner: &impl Runner, lease: &Lease) -> Result<(), RunnerError> {
+/// Makes sure that the start commit is in the object cache. A link that is cut is waited for, and what came over it counts. `say` is called now and then
+/// while pieces come.
+pub(super) async fn start_commit(client: &mut Client, runner: &impl Runner, lease: &Lease, say: impl Fn()) -> Result<(), RunnerError> {
     if runner.has(&lease.repository, &lease.start).await? {
         return Ok(());
     }
-    let haves = runner.haves(&lease.repository).await?.into_iter().map(|have| have.to_string()).collect();
-    let request = v1::FetchPackRequest { lease: Some((&lease.lease).into()), haves };
-    let mut chunks = client.clone().fetch_pack(request).await.map_err(|status| RunnerError(message_of(&status)))?.into_inner();
-    let (sender, pieces) = mpsc::channel(PIECES_MAX);
-    let forward = async move {
-        while let Some(chunk) = chunks.next().await {
-            let piece = match chunk {
-                Ok(chunk) => Ok(Bytes::from(chunk.data)),
-                Err(status) => Err(RunnerError(message_of(&status))),
+    let haves: Vec<String> = runner.haves(&lease.repository).await?.into_iter().map(|have| have.to_string()).collect();
+    let mut begun = 0;
+    loop {
+        begun += 1;
+        let (sender, pieces) = mpsc::channel(PIECES_MAX);
+        let transfer =
+            Transfer { lease, haves: &haves, pack: String::new(), offset: 0, cuts: 0, again: Again::default(), said: Instant::now() };
+        let (received, end) = tokio::join!(runner.receive(&lease.repository, &lease.start, pieces), transfer.run(client, sender, &say));
+        match end {
+            End::Anew if begun < ANEW_MAX => {
+                info!(lease = %lease.lease.key, "what was sent before the cut is not kept any more; once more from the start")
+            }
+            End::Anew | End::Over => return received,
+        }
+    }
+}
+
+/// How sending pieces to git ended.
+enum End {
+    /// All came, or git or the coordinator wanted no more; the receiver has been told.
+    Over,
+    /// What comes now is not the rest of what came before.
+    Anew,
+}
+
+/// A pack on its way, over as many links as it takes.
+struct Transfer<'l> {
+    lease: &'l Lease,
+    haves: &'l [String],
+    /// The name of what is coming; empty if it cannot be gone on with.
+    pack: String,
+    offset: u64,
+    cuts: u32,
+    again: Again,
+    said: Instant,
+}
+
+impl Transfer<'_> {
+    async fn run(mut self, client: &mut Client, sender: mpsc::Sender<Result<Bytes, RunnerError>>, say: &impl Fn()) -> End {
+        loop {
+            let Some(link) = deliver::lent(client).await else {
+                return over(&sender, "the worker stops".to_owned()).await;
             };
-            let failed = piece.is_err();
-            if sender.send(piece).await.is_err() || failed {
-                break;
+            let before = self.offset;
+            let why = match self.over_link(&link, &sender, say).await {
+                Ok(end) => return end,
+                Err(Broken::Told(why)) => return over(&sender, why).await,
+                Err(Broken::Cut(why)) => {
+                    link.broke();
+                    why
+                }
+            };
+            if self.offset > before {
+                (self.cuts, self.again) = (0, Again::default());
+            }
+            self.cuts += 1;
+            if self.cuts > CUTS_MAX {
+                return over(&sender, why).await;
+            }
+            debug!(lease = %self.lease.lease.key, why, bytes = self.offset, "fetching broke; on with the next link");
+            self.again.pause(client).await;
+            // What has no name cannot be gone on with: git has had its beginning.
+            if self.offset > 0 && self.pack.is_empty() {
+                over(&sender, why).await;
+                return End::Anew;
             }
         }
-    };
-    let (received, ()) = tokio::join!(runner.receive(&lease.repository, &lease.start, pieces), forward);
-    received
+    }
+
+    /// What comes over one link.
+    async fn over_link(&mut self, link: &Lent, sender: &mpsc::Sender<Result<Bytes, RunnerError>>, say: &impl Fn()) -> Result<End, Broken> {
+        let request = v1::FetchPackRequest {
+            lease: Some((&self.lease.lease).into()),
+            haves: self.haves.to_vec(),
+            pack: self.pack.clone(),
+            offset: self.offset,
+        };
+        let mut chunks = link.client().fetch_pack(request).await?.into_inner();
+        let mut is_first = true;
+        while let Some(chunk) = chunks.next().await {
+            let v1::Chunk { data, pack } = chunk?;
+            if std::mem::take(&mut is_first) {
+                if self.offset > 0 && pack != self.pack {
+                    // Ends git, which has had the beginning of another.
+                    let _ = sender.send(Err(RunnerError("the pack was cut, and is not kept".to_owned()))).await;
+                    return Ok(End::Anew);
+                }
+                self.pack = pack;
+            }
+            if data.is_empty() {
+                continue;
+            }
+            self.offset += data.len() as u64;
+            // git may want no more, and says why itself.
+            if sender.send(Ok(Bytes::from(data))).await.is_err() {
+                return Ok(End::Over);
+            }
+            if self.said.elapsed() >= SAID_EVERY {
+                self.said = Instant::now();
+                say();
+            }
+        }
+        Ok(End::Over)
+    }
+}
+
+/// Why a link brings no more.
+enum Broken {
+    /// The coordinator says so.
+    Told(String),
+    /// It is cut.
+    Cut(String),
+}
+
+impl From<tonic::Status> for Broken {
+    fn from(status: tonic::Status) -> Self {
+        match told_code_of(&status) {
+            Some(_) => Self::Told(message_of(&status)),
+            None => Self::Cut(message_of(&status)),
+        }
+    }
+}
+
+async fn over(sender: &mpsc::Sender<Result<Bytes, RunnerError>>, why: String) -> End {
+    // git may have gone.
+    let _ = sender.send(Err(RunnerError(why))).await;
+    End::Over
 }
 
 /// The files under `copy`.
@@ -65,74 +183,4 @@ pub(super) async fn attachments(client: &FleetClient<Channel>, lease: &Lease) ->
         file.data.append(&mut piece.data);
     }
     Ok(files.into_values().collect())
-}
-
-/// Sends an attempt's commit.
-pub(super) async fn put_pack(
-    client: &FleetClient<Channel>,
-    runner: &impl Runner,
-    lease: &Lease,
-    commit: &CommitId,
-) -> Result<(), PutError> {
-    let pieces = runner.pack(&lease.repository, commit, std::slice::from_ref(&lease.start)).await.map_err(PutError::Runner)?;
-    let header = v1::PutPackHeader { lease: Some((&lease.lease).into()), commit: commit.to_string(), done: Vec::new() };
-    let (frames, stream) = mpsc::channel(PIECES_MAX);
-    let mut client = client.clone();
-    put(client.put_pack(ReceiverStream::new(stream)), header, pieces, frames).await
-}
-
-/// Sends what an attempt has done so far, to a coordinator that has `before` of it.
-pub(super) async fn save_work(
-    client: &FleetClient<Channel>,
-    runner: &impl Runner,
-    lease: &Lease,
-    commit: &CommitId,
-    done: Vec<String>,
-    before: Option<&CommitId>,
-) -> Result<(), PutError> {
-    let haves: Vec<CommitId> = before.into_iter().chain([&lease.start]).cloned().collect();
-    let pieces = runner.pack(&lease.repository, commit, &haves).await.map_err(PutError::Runner)?;
-    let header = v1::PutPackHeader { lease: Some((&lease.lease).into()), commit: commit.to_string(), done };
-    let (frames, stream) = mpsc::channel(PIECES_MAX);
-    let mut client = client.clone();
-    put(client.save_work(ReceiverStream::new(stream)), header, pieces, frames).await
-}
-
-/// Sends the header and the pieces while the call is being answered.
-async fn put(
-    call: impl Future<Output = Result<tonic::Response<v1::PutPackReply>, tonic::Status>>,
-    header: v1::PutPackHeader,
-    mut pieces: Pieces,
-    frames: mpsc::Sender<v1::PutPackFrame>,
-) -> Result<(), PutError> {
-    let send = async move {
-        let header = v1::PutPackFrame { frame: Some(v1::put_pack_frame::Frame::Header(header)) };
-        if frames.send(header).await.is_err() {
-            return Ok(());
-        }
-        while let Some(piece) = pieces.recv().await {
-            for part in piece?.chunks(CHUNK_BYTES_MAX) {
-                let chunk = v1::Chunk { data: part.to_vec() };
-                let frame = v1::PutPackFrame { frame: Some(v1::put_pack_frame::Frame::Chunk(chunk)) };
-                if frames.send(frame).await.is_err() {
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    };
-    let (sent, put): (Result<(), RunnerError>, _) = tokio::join!(send, call);
-    // Where our side stopped in the middle, what the other says of the rest is no word on the whole.
-    sent.map_err(PutError::Runner)?;
-    put.map_err(PutError::Status)?;
-    Ok(())
-}
-
-/// Why a commit could not be sent.
-#[derive(Debug)]
-pub(super) enum PutError {
-    /// Our side.
-    Runner(RunnerError),
-    /// The coordinator, or the way to it.
-    Status(tonic::Status),
 }

@@ -5,7 +5,9 @@ mod bulk;
 mod deliver;
 mod fence;
 mod fetch;
+mod large;
 mod link;
+mod put;
 mod save;
 mod work;
 
@@ -114,3 +116,6 @@ pub trait Runner: Send + Sync + 'static {
     /// The attempt has been delivered: its worktree may go.
     fn forget(&self, lease: &Lease) -> impl Future<Output = ()> + Send;
 }
+
+#[cfg(test)]
+mod tests;

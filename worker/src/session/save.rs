@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use roundtable_proto::convert::message_of;
+use roundtable_proto::convert::{message_of, told_code_of};
 use roundtable_shared::CommitId;
 use tokio::time::MissedTickBehavior;
 use tonic::Code;
 use tracing::{debug, info};
 
 use super::deliver::{self, Client};
-use super::fetch::{self, PutError};
+use super::put::{self, PutError};
 use super::{Runner, RunnerError};
 use crate::spool::AttemptSpool;
 
@@ -50,7 +50,7 @@ struct End;
 /// One round; what the coordinator has after it, as far as is known.
 async fn round(spool: &AttemptSpool, runner: &impl Runner, client: &mut Client, before: Option<&Saved>) -> Result<Option<Saved>, End> {
     let lease = spool.lease();
-    let Some(link) = deliver::connected(client).await else { return Err(End) };
+    let Some(bulk) = deliver::connected(client).await else { return Err(End) };
     // Asked before the look: what was reported by now is in what is found.
     let done = spool.done();
     let commit = match runner.in_progress(lease).await {
@@ -65,13 +65,23 @@ async fn round(spool: &AttemptSpool, runner: &impl Runner, client: &mut Client, 
     if before == Some(&now) {
         return Ok(Some(now));
     }
-    match fetch::save_work(&link, runner, lease, &now.commit, now.done.clone(), before.map(|before| &before.commit)).await {
+    let link = match bulk.lend().await {
+        Ok(link) => link,
+        Err(error) => {
+            debug!(lease = %lease.lease.key, %error, "what is done so far could not be sent; with the next round");
+            return Ok(before.cloned());
+        }
+    };
+    match put::save_work(&link.client(), runner, lease, &now.commit, now.done.clone(), before.map(|before| &before.commit)).await {
         Ok(()) => Ok(Some(now)),
         Err(PutError::Status(status)) if status.code() == Code::Unimplemented => {
             info!("the coordinator is of an older release and keeps no work in progress");
             Err(End)
         }
         Err(PutError::Status(status)) => {
+            if told_code_of(&status).is_none() {
+                link.broke();
+            }
             debug!(lease = %lease.lease.key, why = message_of(&status), "what is done so far was not taken; with the next round");
             // It may have lost what it had.
             Ok(None)

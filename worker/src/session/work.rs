@@ -217,9 +217,12 @@ impl<R: Runner> Work<R> {
 
     async fn prepare(&self, lease: &Lease) -> Result<Vec<super::Attachment>, RunnerError> {
         let mut client = self.inner.client.subscribe();
-        let link = deliver::lent(&mut client).await.ok_or_else(|| RunnerError("the worker stops".to_owned()))?;
+        let stops = || RunnerError("the worker stops".to_owned());
+        deliver::connected(&mut client).await.ok_or_else(stops)?;
         self.preparing(&lease.lease, "objects");
-        fetch::start_commit(&link.client(), self.inner.runner.as_ref(), lease).await?;
+        let say = || self.preparing(&lease.lease, "objects");
+        fetch::start_commit(&mut client, self.inner.runner.as_ref(), lease, say).await?;
+        let link = deliver::lent(&mut client).await.ok_or_else(stops)?;
         let attachments = fetch::attachments(&link.client(), lease).await?;
         self.heard().await;
         Ok(attachments)

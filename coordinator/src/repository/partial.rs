@@ -1,0 +1,263 @@
+//! Large packs that come in over more than one link: each is kept in a file until it is whole. Bounded together; what nobody goes on with is removed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use roundtable_shared::error::ErrorCode;
+use roundtable_shared::limits::CHUNK_BYTES_MAX;
+use tokio::fs::{File, OpenOptions};
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+
+use super::Incoming;
+
+/// All that is kept of packs on their way, bytes.
+const KEPT_BYTES_MAX: u64 = 16 << 30;
+/// Packs on their way.
+const KEPT_MAX: usize = 256;
+/// One that nothing was added to for so long makes room for others.
+const IDLE_AFTER: Duration = Duration::from_secs(600);
+/// One that nothing was added to for so long is removed.
+const KEPT_FOR: Duration = Duration::from_secs(86_400);
+
+/// Why a piece of a pack is not taken. Nothing of it is a word on the whole: it comes again.
+#[derive(Debug, thiserror::Error)]
+pub enum PartialError {
+    /// It does not go on where what is here ends.
+    #[error("{here} bytes of the pack are here, and what came begins at {offset}; ask again how much is here")]
+    Gap {
+        /// What is here.
+        here: u64,
+        /// Where it begins.
+        offset: u64,
+    },
+    /// It ended early.
+    #[error("{here} of {bytes} bytes of the pack have come; send the rest")]
+    Short {
+        /// What is here.
+        here: u64,
+        /// What it should be.
+        bytes: u64,
+    },
+    /// What came is not what was announced. It is forgotten.
+    #[error("the pack that came is not the one that was announced; send it once more")]
+    Other,
+    /// Too many are on their way.
+    #[error("too many large packs are on their way; this one is to come later")]
+    Full,
+    /// The disk.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl PartialError {
+    /// The code this maps to at every edge.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Gap { .. } | Self::Short { .. } | Self::Other => ErrorCode::Conflict,
+            Self::Full | Self::Io(_) => ErrorCode::Exhausted,
+        }
+    }
+}
+
+/// The packs that are on their way. Cheap to clone.
+#[derive(Clone)]
+pub struct Partials {
+    dir: PathBuf,
+}
+
+/// One of them, being added to.
+pub struct Partial {
+    path: PathBuf,
+    file: File,
+    at: u64,
+    bytes: u64,
+}
+
+impl Partials {
+    /// Those in that folder, which need not exist yet.
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
+    /// How much of a pack is here.
+    pub async fn received(&self, name: &str) -> io::Result<u64> {
+        match tokio::fs::metadata(self.dir.join(name)).await {
+            Ok(facts) => Ok(facts.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Goes on with a pack of `bytes` at `offset`. Who adds to it beside this one writes the same.
+    pub async fn go_on(&self, name: &str, offset: u64, bytes: u64) -> Result<Partial, PartialError> {
+        let here = self.received(name).await?;
+        if offset > here {
+            return Err(PartialError::Gap { here, offset });
+        }
+        if here == 0 {
+            let dir = self.dir.clone();
+            tokio::task::spawn_blocking(move || make_room(&dir, bytes)).await.map_err(io::Error::other)??;
+        }
+        let path = self.dir.join(name);
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).await?;
+        file.seek(io::SeekFrom::Start(offset)).await?;
+        Ok(Partial { path, file, at: offset, bytes })
+    }
+}
+
+impl Partial {
+    /// Adds a piece.
+    pub async fn push(&mut self, piece: &[u8]) -> Result<(), PartialError> {
+        let at = self.at.saturating_add(piece.len() as u64);
+        if at > self.bytes {
+            self.forget().await;
+            return Err(PartialError::Other);
+        }
+        self.file.write_all(piece).await?;
+        self.at = at;
+        Ok(())
+    }
+
+    /// That was the last piece: checks that all of it is here, by its digest (blake3, hex).
+    pub async fn check(&mut self, digest: &str) -> Result<(), PartialError> {
+        self.file.flush().await?;
+        let here = self.file.metadata().await?.len();
+        if here < self.bytes {
+            return Err(PartialError::Short { here, bytes: self.bytes });
+        }
+        let path = self.path.clone();
+        let found = tokio::task::spawn_blocking(move || digest_of(&path)).await.map_err(io::Error::other)??;
+        if here > self.bytes || found != digest {
+            self.forget().await;
+            return Err(PartialError::Other);
+        }
+        Ok(())
+    }
+
+    /// Hands the whole on.
+    pub async fn give(&mut self, incoming: &mut Incoming) -> io::Result<()> {
+        self.file.seek(io::SeekFrom::Start(0)).await?;
+        let mut block = vec![0; CHUNK_BYTES_MAX];
+        loop {
+            let count = self.file.read(&mut block).await?;
+            if count == 0 {
+                return Ok(());
+            }
+            // git may have refused already, and says why when it is asked.
+            let _ = incoming.push(&block[..count]).await;
+        }
+    }
+
+    /// It is of no use any more.
+    pub async fn forget(&self) {
+        if let Err(error) = tokio::fs::remove_file(&self.path).await
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(file = %self.path.display(), %error, "a pack that came in pieces could not be removed");
+        }
+    }
+}
+
+/// Removes what nobody goes on with, and for want of room what nobody has gone on with for a while.
+fn make_room(dir: &Path, wanted: u64) -> Result<(), PartialError> {
+    std::fs::create_dir_all(dir)?;
+    let mut kept: Vec<(Duration, PathBuf, u64)> = Vec::new();
+    for entry in std::fs::read_dir(dir)?.flatten() {
+        let facts = entry.metadata()?;
+        let idle = SystemTime::now().duration_since(facts.modified()?).unwrap_or_default();
+        kept.push((idle, entry.path(), facts.len()));
+    }
+    kept.sort();
+    let mut bytes: u64 = kept.iter().map(|(_, _, bytes)| bytes).sum();
+    let is_full = |bytes: u64, count: usize| bytes.saturating_add(wanted) > KEPT_BYTES_MAX || count >= KEPT_MAX;
+    while let Some((idle, path, size)) = kept.pop() {
+        let goes = idle >= KEPT_FOR || (idle >= IDLE_AFTER && is_full(bytes, kept.len() + 1));
+        if !goes {
+            return if is_full(bytes, kept.len() + 1) { Err(PartialError::Full) } else { Ok(()) };
+        }
+        std::fs::remove_file(&path)?;
+        bytes -= size;
+    }
+    if is_full(bytes, 0) { Err(PartialError::Full) } else { Ok(()) }
+}
+
+fn digest_of(path: &Path) -> io::Result<String> {
+    use std::io::Read;
+    let mut file = std::fs::File::open(path)?;
+    let (mut hasher, mut block) = (blake3::Hasher::new(), vec![0; CHUNK_BYTES_MAX]);
+    loop {
+        let count = file.read(&mut block)?;
+        if count == 0 {
+            return Ok(hasher.finalize().to_hex().to_string());
+        }
+        hasher.update(&block[..count]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn digest(bytes: &[u8]) -> String {
+        blake3::hash(bytes).to_hex().to_string()
+    }
+
+    #[tokio::test]
+    async fn what_came_before_a_cut_is_not_sent_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let partials = Partials::new(dir.path().join("incoming"));
+        assert_eq!(partials.received("a").await.unwrap(), 0);
+        let mut first = partials.go_on("a", 0, 10).await.unwrap();
+        first.push(b"01234").await.unwrap();
+        assert!(matches!(first.check(&digest(b"0123456789")).await, Err(PartialError::Short { here: 5, bytes: 10 })));
+        drop(first);
+        assert_eq!(partials.received("a").await.unwrap(), 5);
+        assert!(matches!(partials.go_on("a", 6, 10).await, Err(PartialError::Gap { here: 5, offset: 6 })));
+        // Some of it comes twice: it is the same.
+        let mut second = partials.go_on("a", 3, 10).await.unwrap();
+        second.push(b"3456789").await.unwrap();
+        second.check(&digest(b"0123456789")).await.unwrap();
+        second.forget().await;
+        assert_eq!(partials.received("a").await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_what_was_announced_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let partials = Partials::new(dir.path().to_owned());
+        let mut other = partials.go_on("a", 0, 3).await.unwrap();
+        other.push(b"xyz").await.unwrap();
+        assert!(matches!(other.check(&digest(b"abc")).await, Err(PartialError::Other)));
+        assert_eq!(partials.received("a").await.unwrap(), 0);
+        let mut longer = partials.go_on("b", 0, 3).await.unwrap();
+        longer.push(b"ab").await.unwrap();
+        assert!(matches!(longer.push(b"cd").await, Err(PartialError::Other)));
+        assert_eq!(partials.received("b").await.unwrap(), 0);
+    }
+
+    #[test]
+    fn there_is_room_for_what_moves_and_none_for_what_lies_about() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, bytes: u64, idle: Duration| {
+            let file = std::fs::File::create(dir.path().join(name)).unwrap();
+            file.set_len(bytes).unwrap();
+            file.set_modified(SystemTime::now() - idle).unwrap();
+        };
+        let left = || {
+            let mut names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+            names.sort();
+            names
+        };
+        put("dead", 1, KEPT_FOR + IDLE_AFTER);
+        put("idle", KEPT_BYTES_MAX / 2, IDLE_AFTER * 2);
+        put("moves", KEPT_BYTES_MAX / 2 - 1, Duration::ZERO);
+        make_room(dir.path(), 1).unwrap();
+        assert_eq!(left(), ["idle", "moves"]);
+        make_room(dir.path(), 2).unwrap();
+        assert_eq!(left(), ["moves"]);
+        assert!(matches!(make_room(dir.path(), KEPT_BYTES_MAX), Err(PartialError::Full)));
+        assert_eq!(left(), ["moves"], "what moves is not taken from under its sender");
+    }
+}

@@ -1,0 +1,329 @@
+//! Packs over links that are cut, with a coordinator that cuts them.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures_util::FutureExt;
+use roundtable_proto::convert::status_of;
+use roundtable_proto::v1;
+use roundtable_proto::v1::fleet_server::{Fleet, FleetServer};
+use roundtable_proto::v1::put_pack_frame::Frame;
+use roundtable_shared::error::ErrorCode;
+use roundtable_shared::{AttemptKey, AttemptNo, LeaseId, LeaseRef, Role, Seat, Switches};
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::{Stream, StreamExt};
+use tonic::transport::{Endpoint, Server};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::bulk::Bulk;
+use super::put::PutError;
+use super::*;
+use crate::spool::Spool;
+
+type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// What the coordinator does, and what it has seen.
+#[derive(Default)]
+struct Script {
+    pack: Vec<u8>,
+    /// What the pack is called over each link; the last name stays.
+    names: VecDeque<String>,
+    /// Bytes that pass over each link before it is cut; links beyond these are whole.
+    cuts: VecDeque<usize>,
+    refuses: Option<ErrorCode>,
+    is_old: bool,
+    asked: Vec<(String, u64)>,
+    received: Vec<u8>,
+    headers: Vec<v1::PutPackHeader>,
+}
+
+#[derive(Clone, Default)]
+struct Coordinator(Arc<Mutex<Script>>);
+
+impl Coordinator {
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.0.lock().unwrap()
+    }
+
+    /// A link to it.
+    async fn link(&self) -> (watch::Sender<Option<Bulk>>, deliver::Client) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = FleetServer::new(self.clone());
+        tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
+        let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+        let bulk = Bulk::new(move || std::future::ready(Ok(channel.clone())).boxed());
+        watch::channel(Some(bulk))
+    }
+}
+
+#[tonic::async_trait]
+impl Fleet for Coordinator {
+    type SessionStream = Out<v1::CoordinatorFrame>;
+    type PutEventsStream = Out<v1::EventAck>;
+    type FetchPackStream = Out<v1::Chunk>;
+    type FetchAttachmentsStream = Out<v1::Attachment>;
+
+    async fn session(&self, _: Request<Streaming<v1::WorkerFrame>>) -> Result<Response<Self::SessionStream>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn put_events(&self, _: Request<Streaming<v1::EventChunk>>) -> Result<Response<Self::PutEventsStream>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn fetch_pack(&self, request: Request<v1::FetchPackRequest>) -> Result<Response<Self::FetchPackStream>, Status> {
+        let request = request.into_inner();
+        let mut script = self.script();
+        script.asked.push((request.pack.clone(), request.offset));
+        if let Some(code) = script.refuses {
+            return Err(status_of(code, "it is gone"));
+        }
+        let name =
+            if script.names.len() > 1 { script.names.pop_front().unwrap() } else { script.names.front().cloned().unwrap_or_default() };
+        let from = if request.pack == name { usize::try_from(request.offset).unwrap() } else { 0 };
+        let cut = script.cuts.pop_front();
+        let end = cut.map_or(script.pack.len(), |bytes| from + bytes);
+        let mut chunks = vec![Ok(v1::Chunk { data: Vec::new(), pack: name })];
+        chunks.extend(script.pack[from..end].chunks(1000).map(|data| Ok(v1::Chunk { data: data.to_vec(), pack: String::new() })));
+        chunks.extend(cut.map(|_| Err(Status::unavailable("cut"))));
+        let stream: Self::FetchPackStream = Box::pin(tokio_stream::iter(chunks));
+        Ok(Response::new(stream))
+    }
+
+    async fn fetch_attachments(&self, _: Request<v1::LeaseRef>) -> Result<Response<Self::FetchAttachmentsStream>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn pack_received(&self, _: Request<v1::PackReceivedRequest>) -> Result<Response<v1::PackReceivedReply>, Status> {
+        let script = self.script();
+        if script.is_old {
+            return Err(Status::unimplemented("not yet"));
+        }
+        Ok(Response::new(v1::PackReceivedReply { bytes: script.received.len() as u64 }))
+    }
+
+    async fn put_pack(&self, request: Request<Streaming<v1::PutPackFrame>>) -> Result<Response<v1::PutPackReply>, Status> {
+        let mut frames = request.into_inner();
+        let Some(Frame::Header(header)) = frames.next().await.unwrap()?.frame else { panic!("no header") };
+        let mut left = {
+            let mut script = self.script();
+            script.received.truncate(usize::try_from(header.offset).unwrap());
+            script.headers.push(header);
+            script.cuts.pop_front().unwrap_or(usize::MAX)
+        };
+        while let Some(frame) = frames.next().await {
+            let Some(Frame::Chunk(chunk)) = frame?.frame else { panic!("no chunk") };
+            let passes = chunk.data.len().min(left);
+            self.script().received.extend_from_slice(&chunk.data[..passes]);
+            left -= passes;
+            if passes < chunk.data.len() {
+                return Err(Status::unavailable("cut"));
+            }
+        }
+        Ok(Response::new(v1::PutPackReply::default()))
+    }
+
+    async fn save_work(&self, _: Request<Streaming<v1::PutPackFrame>>) -> Result<Response<v1::PutPackReply>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn report(&self, _: Request<v1::OutcomeReport>) -> Result<Response<v1::Verdict>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+}
+
+/// Keeps what it is given.
+#[derive(Default)]
+struct Keeps {
+    pack: Vec<u8>,
+    packed: AtomicU32,
+    taken: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Runner for Keeps {
+    fn offers(&self) -> Vec<BackendOffer> {
+        Vec::new()
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
+
+    async fn attend(&self) {}
+
+    fn full(&self) -> Option<String> {
+        None
+    }
+
+    fn make_room(&self) {}
+
+    fn tidy(&self, _: &[Lease], _: &[Lease]) {}
+
+    fn repositories(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn has(&self, _: &str, _: &CommitId) -> Result<bool, RunnerError> {
+        Ok(false)
+    }
+
+    async fn haves(&self, _: &str) -> Result<Vec<CommitId>, RunnerError> {
+        Ok(Vec::new())
+    }
+
+    async fn receive(&self, _: &str, _: &CommitId, mut pieces: Pieces) -> Result<(), RunnerError> {
+        let mut taken = Vec::new();
+        while let Some(piece) = pieces.recv().await {
+            taken.extend_from_slice(&piece?);
+        }
+        self.taken.lock().unwrap().push(taken);
+        Ok(())
+    }
+
+    async fn pack(&self, _: &str, _: &CommitId, _: &[CommitId]) -> Result<Pieces, RunnerError> {
+        self.packed.fetch_add(1, Ordering::Relaxed);
+        let pieces: Vec<_> = self.pack.chunks(100_000).map(Bytes::copy_from_slice).collect();
+        let (sender, receiver) = mpsc::channel(pieces.len().max(1));
+        pieces.into_iter().for_each(|piece| sender.try_send(Ok(piece)).unwrap());
+        Ok(receiver)
+    }
+
+    async fn run(&self, _: Job) -> AttemptFacts {
+        panic!("nothing runs here")
+    }
+
+    async fn in_progress(&self, _: &Lease) -> Result<Option<CommitId>, RunnerError> {
+        Ok(None)
+    }
+
+    async fn salvage(&self, _: &Lease) -> Option<CommitId> {
+        None
+    }
+
+    async fn forget(&self, _: &Lease) {}
+}
+
+fn lease() -> Lease {
+    Lease {
+        lease: LeaseRef {
+            key: AttemptKey { run: "demo-abcdef".into(), unit: Some("1".into()), attempt: AttemptNo(1) },
+            lease_id: LeaseId(5),
+        },
+        seat: Seat::Work,
+        role: Role::Implement,
+        backend: "codex".into(),
+        pool: "codex".into(),
+        repository: "ab".repeat(20),
+        base: "01".repeat(20).into(),
+        start: "01".repeat(20).into(),
+        prompt: String::new(),
+        answer_schema: None,
+        turn_data: "{}".into(),
+        resume: None,
+        model: None,
+        effort: None,
+        wall_ms: 1,
+        idle_ms: 1,
+        output_bytes_max: 1,
+        save_ms: 0,
+        setup: None,
+        check: None,
+        has_attachments: false,
+        read_only: false,
+        switches: Switches::default(),
+    }
+}
+
+fn bytes(count: usize) -> Vec<u8> {
+    (0..count).map(|at| (at % 251) as u8).collect()
+}
+
+/// Fetches over that coordinator; what git got.
+async fn fetched(coordinator: &Coordinator) -> (Result<(), RunnerError>, Vec<Vec<u8>>) {
+    let (_link, mut client) = coordinator.link().await;
+    let runner = Keeps::default();
+    let end = fetch::start_commit(&mut client, &runner, &lease(), || {}).await;
+    (end, runner.taken.into_inner().unwrap())
+}
+
+#[tokio::test]
+async fn a_pack_goes_on_where_its_link_was_cut() {
+    let coordinator = Coordinator::default();
+    *coordinator.script() = Script { pack: bytes(9_000), names: ["n".to_owned()].into(), cuts: [2_500, 0, 1].into(), ..Script::default() };
+    let (end, taken) = fetched(&coordinator).await;
+    end.unwrap();
+    assert!(taken == [bytes(9_000)], "git gets it in one piece");
+    let asked = [("", 0), ("n", 2_500), ("n", 2_500), ("n", 2_501)].map(|(name, offset)| (name.to_owned(), offset));
+    assert_eq!(coordinator.script().asked, asked);
+}
+
+#[tokio::test]
+async fn a_pack_that_is_not_kept_is_sent_once_more() {
+    let coordinator = Coordinator::default();
+    let names = ["n".to_owned(), "m".to_owned()].into();
+    *coordinator.script() = Script { pack: bytes(9_000), names, cuts: [2_500].into(), ..Script::default() };
+    let (end, taken) = fetched(&coordinator).await;
+    end.unwrap();
+    assert!(taken == [bytes(9_000)], "git never gets the end of one behind the beginning of another");
+    // So it is with one that has no name.
+    let coordinator = Coordinator::default();
+    *coordinator.script() = Script { pack: bytes(9_000), cuts: [2_500].into(), ..Script::default() };
+    let (end, taken) = fetched(&coordinator).await;
+    end.unwrap();
+    assert!(taken == [bytes(9_000)]);
+}
+
+#[tokio::test]
+async fn what_the_coordinator_refuses_is_not_asked_for_again() {
+    let coordinator = Coordinator::default();
+    coordinator.script().refuses = Some(ErrorCode::NotFound);
+    let (end, taken) = fetched(&coordinator).await;
+    assert!(end.unwrap_err().0.contains("it is gone") && taken.is_empty());
+    assert_eq!(coordinator.script().asked.len(), 1);
+}
+
+#[tokio::test]
+async fn a_large_commit_goes_on_where_its_link_was_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path().join("spool")).unwrap().begin(lease()).unwrap();
+    let runner = Keeps { pack: bytes(3 << 20), ..Keeps::default() };
+    let coordinator = Coordinator::default();
+    coordinator.script().cuts = [1_500_000, 0].into();
+    let (_sender, mut client) = coordinator.link().await;
+    let link = deliver::lent(&mut client).await.unwrap();
+    let (commit, mut large) = (CommitId::new("02".repeat(20)), None);
+    for _ in 0..2 {
+        let put = put::put_pack(&link.client(), &runner, &spool, &commit, &mut large).await;
+        assert!(matches!(put, Err(PutError::Status(_))), "{put:?}");
+    }
+    put::put_pack(&link.client(), &runner, &spool, &commit, &mut large).await.unwrap();
+    let script = coordinator.script();
+    assert!(script.received == runner.pack);
+    let offsets: Vec<u64> = script.headers.iter().map(|header| header.offset).collect();
+    assert_eq!(offsets, [0, 1_500_000, 1_500_000]);
+    let whole = (blake3::hash(&runner.pack).to_hex().to_string(), runner.pack.len() as u64);
+    assert!(script.headers.iter().all(|header| (header.digest.clone(), header.bytes) == whole));
+    assert_eq!(runner.packed.load(Ordering::Relaxed), 1, "it is made once");
+}
+
+#[tokio::test]
+async fn small_commits_and_old_coordinators_need_no_questions() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path().join("spool")).unwrap().begin(lease()).unwrap();
+    let commit = CommitId::new("02".repeat(20));
+    for (count, is_old) in [(5_000, false), (3 << 20, true)] {
+        let runner = Keeps { pack: bytes(count), ..Keeps::default() };
+        let coordinator = Coordinator::default();
+        coordinator.script().is_old = is_old;
+        let (_sender, mut client) = coordinator.link().await;
+        let link = deliver::lent(&mut client).await.unwrap();
+        put::put_pack(&link.client(), &runner, &spool, &commit, &mut None).await.unwrap();
+        let script = coordinator.script();
+        assert!(script.received == runner.pack && script.headers.len() == 1);
+        assert_eq!((script.headers[0].digest.as_str(), script.headers[0].offset), ("", 0));
+    }
+}
