@@ -59,7 +59,7 @@ pub(super) async fn save(service: &FleetService, worker: WorkerId, mut frames: F
     let commit = CommitId::from(header.commit);
     let refused = |error| repository_status(&error);
     let repository = service.repositories.open(&known.repository).await.map_err(refused)?;
-    let limits = ReceiveLimits { pack_bytes_max: SAVED_PACK_BYTES_MAX };
+    let limits = ReceiveLimits { pack_bytes_max: SAVED_PACK_BYTES_MAX, ..ReceiveLimits::default() };
     take(repository.receive_within(&commit, Sender::Peer, limits).map_err(refused)?, &mut frames).await?;
     let key = lease.key.clone();
     let base = service.handle.read(move |core: &Core, _| core.state.attempt(&key).map(|attempt| attempt.base.clone()));

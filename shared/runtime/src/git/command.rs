@@ -56,6 +56,7 @@ pub(crate) struct Invocation<'a> {
     codes_ok: &'static [i32],
     trust: Trust,
     directory: Option<PathBuf>,
+    memory_bytes_max: Option<u64>,
 }
 
 /// What a command gave.
@@ -107,6 +108,7 @@ impl<'a> Invocation<'a> {
             codes_ok: &[0],
             trust: Trust::Own,
             directory: None,
+            memory_bytes_max: None,
         }
     }
 
@@ -146,6 +148,12 @@ impl<'a> Invocation<'a> {
         self
     }
 
+    /// What the command may allocate.
+    pub(crate) fn memory_bytes_max(mut self, bytes_max: u64) -> Self {
+        self.memory_bytes_max = Some(bytes_max);
+        self
+    }
+
     /// Exit codes that are answers, not failures.
     pub(crate) fn codes_ok(mut self, codes: &'static [i32]) -> Self {
         self.codes_ok = codes;
@@ -170,6 +178,9 @@ impl<'a> Invocation<'a> {
         let limit = self.limit;
         let _permit = self.program.permit(streams.input.is_some() || streams.output.is_some()).await;
         let mut running = Running::spawn(verb, &mut self.command())?;
+        if let Some(bytes_max) = self.memory_bytes_max {
+            running.limit_memory(bytes_max);
+        }
         let answer = tokio::time::timeout(limit, running.drive(&mut self, streams)).await;
         let answer = answer.map_err(|_| GitError::TimedOut { verb, limit_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX) })??;
         if self.codes_ok.contains(&answer.code) {
@@ -270,6 +281,18 @@ impl Running {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).process_group(0);
         let child = command.spawn().map_err(|source| GitError::Spawn { verb, source })?;
         Ok(Self { verb, child, ended: false })
+    }
+
+    /// Bounds what it may allocate. It has read nothing yet of what it is to be fed.
+    fn limit_memory(&self, bytes_max: u64) {
+        use rustix::process::{Pid, Resource, Rlimit, prlimit};
+        let limit = Rlimit { current: Some(bytes_max), maximum: Some(bytes_max) };
+        let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(pid) = pid
+            && let Err(error) = prlimit(Some(pid), Resource::Data, limit)
+        {
+            tracing::warn!(verb = self.verb, %error, "the memory of git cannot be bounded here");
+        }
     }
 
     async fn drive(&mut self, invocation: &mut Invocation<'_>, streams: Streams<'_>) -> Result<Answer, GitError> {

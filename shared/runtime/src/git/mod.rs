@@ -18,6 +18,7 @@ mod history;
 mod index;
 mod local;
 mod locks;
+mod memory;
 mod merge;
 mod names;
 mod objects;

@@ -10,7 +10,7 @@ use tokio::io::AsyncRead;
 
 use super::command::Streams;
 use super::program::Trust;
-use super::{Git, GitError, Oid};
+use super::{Git, GitError, Oid, memory};
 
 /// Whose pack it is, and so what is asked of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,11 +28,13 @@ pub enum Sender {
 pub struct ReceiveLimits {
     /// Most bytes of the pack itself.
     pub pack_bytes_max: u64,
+    /// Most bytes that unpacking a peer's may allocate.
+    pub memory_bytes_max: u64,
 }
 
 impl Default for ReceiveLimits {
     fn default() -> Self {
-        Self { pack_bytes_max: 4 << 30 }
+        Self { pack_bytes_max: 4 << 30, memory_bytes_max: memory::bound() }
     }
 }
 
@@ -93,11 +95,17 @@ impl Git {
         let mut command =
             self.invoke("index-pack").args(["--stdin", "--fix-thin", &format!("--max-input-size={}", limits.pack_bytes_max)]).long();
         if sender == Sender::Peer {
-            command = command.args(["--strict", "--fsck-objects"]);
+            // Each thread takes memory of its own.
+            command = command.args(["--strict", "--fsck-objects", "--threads=2"]).memory_bytes_max(limits.memory_bytes_max);
         }
         let mut input = tokio::io::AsyncReadExt::chain(&first[..], input);
         match command.run_with(Streams { input: Some(&mut input), output: None }).await {
             Ok(_) => Ok(()),
+            Err(GitError::Failed { stderr, .. })
+                if sender == Sender::Peer && memory::is_wanted(&stderr) && memory::is_free(limits.memory_bytes_max) =>
+            {
+                Err(GitError::PackRefused { why: format!("unpacking it takes more than {} MiB of memory", limits.memory_bytes_max >> 20) })
+            }
             Err(error) => Err(refused_unless_of_machine(error, "")),
         }
     }

@@ -93,7 +93,7 @@ async fn a_peer_cannot_send_unconnected_damaged_or_too_much() {
         (&pack[..pack.len() - 5], ReceiveLimits::default()),
         (&b"garbage"[..], ReceiveLimits::default()),
         (&b""[..], ReceiveLimits::default()),
-        (&pack[..], ReceiveLimits { pack_bytes_max: 64 }),
+        (&pack[..], ReceiveLimits { pack_bytes_max: 64, ..ReceiveLimits::default() }),
     ] {
         let result = other.receive_pack(&mut &bytes[..], tips, Sender::Peer, limits).await;
         assert!(matches!(result, Err(GitError::PackRefused { .. })), "{result:?}");
@@ -203,4 +203,23 @@ async fn a_repository_that_lost_an_object_is_called_damaged() {
     let user = place.user().await;
     let error = transfer(user.git(), &place.store, &base, &[], None, Sender::Owner).await.unwrap_err();
     assert!(matches!(error, GitError::Damaged { .. }) && error.to_string().contains("git fsck"), "{error}");
+}
+
+#[tokio::test]
+async fn a_small_pack_that_says_it_is_huge_is_refused_and_takes_no_memory() {
+    let place = Place::new().await;
+    let base = place.user_commit(&[("a", "1")]);
+    let other = place.program.init_bare(place.path("other.git"), ObjectFormat::Sha1).await.unwrap();
+    place.import(&base).await;
+    let oid = place.store.write_blob(vec![0; 128 << 20]).await.unwrap();
+    let tree = place.store.edit_tree(&base, &[TreeEdit::Put { path: "zeros".to_owned(), mode: EntryMode::File, oid }]).await.unwrap();
+    let tip = place.store.commit_tree(&tree, &[], &Signature::roundtable(5), "zeros\n").await.unwrap();
+    let mut pack = Vec::new();
+    place.store.pack(&PackRequest { wants: vec![tip.clone()], ..PackRequest::default() }, &mut pack).await.unwrap();
+    assert!(pack.len() < 1 << 20, "{}", pack.len());
+    let limits = ReceiveLimits { memory_bytes_max: 64 << 20, ..ReceiveLimits::default() };
+    let refused = other.receive_pack(&mut pack.as_slice(), std::slice::from_ref(&tip), Sender::Peer, limits).await;
+    let Err(GitError::PackRefused { why }) = refused else { panic!("{refused:?}") };
+    assert!(why.contains("64 MiB of memory"), "{why}");
+    other.receive_pack(&mut pack.as_slice(), &[tip], Sender::Peer, ReceiveLimits::default()).await.unwrap();
 }
