@@ -1,23 +1,26 @@
 //! One bare object cache per repository: what leases start from and what attempts leave. Disposable: everything in it is at the coordinator, or owed by
 //! the spool.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use roundtable_runtime::git::{Git, GitError, GitProgram, ObjectFormat, Oid, PackRequest, ReceiveLimits, RefName, Sender};
 use roundtable_shared::limits::CHUNK_BYTES_MAX;
-use roundtable_shared::{CommitId, Lease};
+use roundtable_shared::{CommitId, LeaseRef};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+use super::size::bytes_in;
 use crate::session::{Pieces, RunnerError};
 
 /// The file whose time says when a cache was last used.
 const USED: &str = "roundtable-used";
+/// What was used so lately is not removed.
+const FRESH_FOR: Duration = Duration::from_secs(900);
 /// Repositories named to the coordinator as present.
 const REPOSITORIES_MAX: usize = 256;
 /// Commits named to the coordinator as present.
@@ -31,6 +34,8 @@ pub(super) struct Caches {
     root: PathBuf,
     program: GitProgram,
     open: Mutex<HashMap<String, Arc<Cache>>>,
+    /// Leases and the repositories they need.
+    held: Mutex<BTreeMap<LeaseRef, String>>,
     /// One opening at a time: it clears what a killed git left locked, and must not meet another's work.
     opening: tokio::sync::Mutex<()>,
     /// One receive at a time: two leases of one repository often want the same objects.
@@ -75,11 +80,39 @@ impl Cache {
 
 impl Caches {
     pub(super) fn new(root: PathBuf, program: GitProgram) -> Self {
-        Self { root, program, open: Mutex::default(), opening: tokio::sync::Mutex::default(), receiving: tokio::sync::Mutex::default() }
+        Self {
+            root,
+            program,
+            open: Mutex::default(),
+            held: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
+            receiving: tokio::sync::Mutex::default(),
+        }
     }
 
-    /// Removes the caches that were not used for longest until all together are within a bound; those that `owed` needs stay.
-    pub(super) fn keep_within(&self, bytes_max: u64, owed: &[Lease]) {
+    /// A lease needs the cache of its repository from now on.
+    pub(super) fn hold(&self, lease: &LeaseRef, repository: &str) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(lease.clone(), repository.to_owned());
+        self.touch(repository);
+    }
+
+    /// It needs it no more.
+    pub(super) fn release(&self, lease: &LeaseRef) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(lease);
+    }
+
+    /// It is used now. Its time is all that counts; without it the cache is merely among the first to go.
+    fn touch(&self, repository: &str) {
+        let _ = std::fs::write(self.dir_of(repository).join(USED), "");
+    }
+
+    /// Removes the caches that were not used for longest until all together are within a bound; those that leases need, or that were used a moment ago,
+    /// stay.
+    pub(super) fn keep_within(&self, bytes_max: u64) {
+        // Nothing comes into a cache meanwhile; where something does already, the next look will do.
+        let Ok(_alone) = self.receiving.try_lock() else { return };
+        let held: Vec<PathBuf> =
+            self.held.lock().unwrap_or_else(PoisonError::into_inner).values().map(|repository| self.dir_of(repository)).collect();
         let mut caches: Vec<(SystemTime, PathBuf, u64)> = Vec::new();
         for entry in std::fs::read_dir(&self.root).into_iter().flatten().flatten() {
             let dir = entry.path();
@@ -87,16 +120,17 @@ impl Caches {
             caches.push((used, dir.clone(), bytes_in(&dir)));
         }
         caches.sort();
-        let mut bytes: u64 = caches.iter().map(|cache| cache.2).sum();
-        for (_, dir, size) in caches {
-            let needed = owed.iter().any(|lease| dir.file_name().is_some_and(|name| name == format!("{}.git", lease.repository).as_str()));
+        let mut bytes = caches.iter().map(|cache| cache.2).fold(0, u64::saturating_add);
+        for (used, dir, size) in caches {
             if bytes <= bytes_max {
                 return;
             }
-            if !needed {
+            // A lease that is just being prepared holds nothing yet.
+            let is_fresh = used.elapsed().is_ok_and(|age| age < FRESH_FOR);
+            if !is_fresh && !held.contains(&dir) {
                 tracing::info!(dir = %dir.display(), size, "an object cache that was not used for long is removed");
                 match std::fs::remove_dir_all(&dir) {
-                    Ok(()) => bytes -= size,
+                    Ok(()) => bytes = bytes.saturating_sub(size),
                     Err(error) => tracing::warn!(dir = %dir.display(), %error, "an object cache could not be removed"),
                 }
             }
@@ -110,6 +144,10 @@ impl Caches {
         let filled = entries.filter(|entry| has_packs(&entry.path()));
         let named = filled.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".git")?.to_owned()));
         named.take(REPOSITORIES_MAX).collect()
+    }
+
+    fn dir_of(&self, repository: &str) -> PathBuf {
+        self.root.join(format!("{repository}.git"))
     }
 
     /// The cache of a repository, made if it is not there.
@@ -132,8 +170,7 @@ impl Caches {
         for lock in git.clear_abandoned_locks().await.map_err(failed)? {
             tracing::warn!(lock = %lock.display(), "a git that was killed had left this lock; removed");
         }
-        // Its time is all that counts; without it the cache is merely among the first to go.
-        let _ = std::fs::write(git.git_dir().join(USED), "");
+        self.touch(key.as_str());
         // Present is not enough: only what a ref keeps is known to be whole.
         let haves = git.list_refs("refs/have/").await.map_err(failed)?.into_iter().map(|(_, oid)| oid).collect();
         let cache = Arc::new(Cache { git, haves: Mutex::new(haves), packs: AtomicU32::new(PACKS_MAX / 2) });
@@ -161,7 +198,9 @@ impl Caches {
     }
 
     pub(super) async fn has(&self, repository: &str, commit: &CommitId) -> Result<bool, RunnerError> {
-        Ok(self.cache(repository).await?.has(&Oid::try_from(commit).map_err(failed)?))
+        let cache = self.cache(repository).await?;
+        self.touch(repository);
+        Ok(cache.has(&Oid::try_from(commit).map_err(failed)?))
     }
 
     /// A commit that was made here, on top of one that is whole.
@@ -231,16 +270,6 @@ impl Caches {
     }
 }
 
-/// Bytes of the files below a folder.
-fn bytes_in(dir: &Path) -> u64 {
-    let mut bytes: u64 = 0;
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        let Ok(facts) = entry.metadata() else { continue };
-        bytes = bytes.saturating_add(if facts.is_dir() { bytes_in(&entry.path()) } else { facts.len() });
-    }
-    bytes
-}
-
 fn have_ref(oid: &Oid) -> Result<RefName, RunnerError> {
     RefName::parse(&format!("refs/have/{oid}")).map_err(failed)
 }
@@ -252,6 +281,8 @@ pub(super) fn failed(error: GitError) -> RunnerError {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use roundtable_shared::{AttemptKey, AttemptNo, LeaseId};
+
     use super::*;
 
     #[tokio::test]
@@ -259,21 +290,47 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let caches = Caches::new(home.path().to_owned(), GitProgram::find().await.unwrap());
         let names: Vec<String> = ["a1", "b2", "c3"].iter().map(|part| part.repeat(20)).collect();
-        for (age_s, name) in [(30, &names[0]), (10, &names[1]), (20, &names[2])] {
+        for (age_s, name) in [(3_000, &names[0]), (1_000, &names[1]), (2_000, &names[2])] {
             let git = caches.open(name).await.unwrap();
             std::fs::write(git.git_dir().join("objects/big"), vec![0; 1 << 20]).unwrap();
             let used = std::fs::File::options().write(true).open(git.git_dir().join(USED)).unwrap();
             used.set_modified(SystemTime::now() - std::time::Duration::from_secs(age_s)).unwrap();
         }
         let left = || names.iter().map(|name| home.path().join(format!("{name}.git")).is_dir()).collect::<Vec<_>>();
-        caches.keep_within(4 << 20, &[]);
+        caches.keep_within(4 << 20);
         assert_eq!(left(), [true, true, true]);
-        caches.keep_within(5 << 19, &[]);
+        caches.keep_within(5 << 19);
         assert_eq!(left(), [false, true, true]);
-        caches.keep_within(3 << 19, &[]);
+        caches.keep_within(3 << 19);
         assert_eq!(left(), [false, true, false]);
         assert!(caches.repositories().is_empty(), "nothing has been received");
         std::fs::write(home.path().join(format!("{}.git/objects/pack/one.pack", names[1])), "").unwrap();
         assert_eq!(caches.repositories(), [names[1].clone()]);
+    }
+    #[tokio::test]
+    async fn what_a_lease_needs_and_what_was_used_a_moment_ago_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let caches = Caches::new(home.path().to_owned(), GitProgram::find().await.unwrap());
+        let names: Vec<String> = ["a1", "b2"].iter().map(|part| part.repeat(20)).collect();
+        let age = |name: &str| {
+            let used = std::fs::File::options().write(true).open(home.path().join(format!("{name}.git")).join(USED)).unwrap();
+            used.set_modified(SystemTime::now() - 2 * FRESH_FOR).unwrap();
+        };
+        for name in &names {
+            caches.open(name).await.unwrap();
+        }
+        let left = || names.iter().map(|name| home.path().join(format!("{name}.git")).is_dir()).collect::<Vec<_>>();
+        caches.keep_within(0);
+        assert_eq!(left(), [true, true], "they were opened a moment ago");
+        let key = AttemptKey { run: "demo-abcdef".into(), unit: Some("1".into()), attempt: AttemptNo(1) };
+        let lease = LeaseRef { key, lease_id: LeaseId(7) };
+        caches.hold(&lease, &names[0]);
+        names.iter().for_each(|name| age(name));
+        caches.keep_within(0);
+        assert_eq!(left(), [true, false]);
+        caches.release(&lease);
+        caches.keep_within(0);
+        assert_eq!(left(), [false, false]);
+        assert!(caches.open(&names[0]).await.is_ok(), "one that is gone is made anew");
     }
 }

@@ -7,6 +7,7 @@ mod report;
 mod room;
 mod setup;
 mod sink;
+mod size;
 mod tree;
 mod turn;
 mod yard;
@@ -33,8 +34,10 @@ use room::{Level, Room};
 use setup::Setups;
 use tree::Trees;
 
-/// Most bytes of objects kept from one life to the next.
+/// Most bytes of objects that are kept.
 const CACHE_BYTES_MAX: u64 = 16 << 30;
+/// How often that is looked at.
+const CACHES_EVERY: Duration = Duration::from_secs(600);
 /// Most conversations that are kept for resuming.
 const SESSIONS_MAX: usize = 2000;
 
@@ -79,7 +82,7 @@ pub struct AgentHost {
     supervisor: Supervisor,
     backends: BTreeMap<BackendName, Arc<dyn Backend>>,
     offers: Offers,
-    caches: Caches,
+    caches: Arc<Caches>,
     trees: Trees,
     setups: Setups,
     /// Conversations that could be resumed, by file.
@@ -136,7 +139,7 @@ impl AgentHost {
         let program = GitProgram::find().await?;
         let trees = Trees::open(options.workspace.join("trees")).map_err(io(&options.workspace))?;
         let setups = Setups::open(options.workspace.join("setups")).map_err(io(&options.workspace))?;
-        let caches = Caches::new(options.workspace.join("cache"), program);
+        let caches = Arc::new(Caches::new(options.workspace.join("cache"), program));
         let health = Health::new(options.workspace.clone(), &["trees", "setups", "cache", "sessions", "spool"]);
         let room = Room::new(options.workspace);
         let offers = Offers::new(offers, options.park_probe);
@@ -170,9 +173,26 @@ impl AgentHost {
             if seen.has_changed().unwrap_or(false) {
                 if *seen.borrow_and_update() < Level::Enough {
                     self.trees.remove_idle().await;
+                    self.bound_caches(0).await;
                 }
                 self.offers.changed();
             }
+        }
+    }
+
+    /// Has the object caches be within their bound, now and then.
+    async fn watch_caches(&self) {
+        let mut rhythm = tokio::time::interval(CACHES_EVERY);
+        loop {
+            rhythm.tick().await;
+            self.bound_caches(CACHE_BYTES_MAX).await;
+        }
+    }
+
+    async fn bound_caches(&self, bytes_max: u64) {
+        let caches = Arc::clone(&self.caches);
+        if let Err(error) = tokio::task::spawn_blocking(move || caches.keep_within(bytes_max)).await {
+            warn!(%error, "the object caches could not be looked at");
         }
     }
 
@@ -212,7 +232,7 @@ impl Runner for AgentHost {
     }
 
     async fn attend(&self) {
-        tokio::join!(self.watch_disk(), self.probe_logins());
+        tokio::join!(self.watch_disk(), self.watch_caches(), self.probe_logins());
     }
 
     fn full(&self) -> Option<String> {
@@ -226,7 +246,8 @@ impl Runner for AgentHost {
 
     fn tidy(&self, owed: &[Lease], unfinished: &[Lease]) {
         self.trees.keep_only(unfinished);
-        self.caches.keep_within(CACHE_BYTES_MAX, owed);
+        owed.iter().for_each(|lease| self.caches.hold(&lease.lease, &lease.repository));
+        self.caches.keep_within(CACHE_BYTES_MAX);
         keep_newest(&self.sessions, SESSIONS_MAX);
     }
 
@@ -251,6 +272,7 @@ impl Runner for AgentHost {
     }
 
     async fn run(&self, job: Job) -> AttemptFacts {
+        self.caches.hold(&job.lease.lease, &job.lease.repository);
         turn::run(self, job).await
     }
 
@@ -280,6 +302,7 @@ impl Runner for AgentHost {
     async fn forget(&self, lease: &Lease) {
         let may_lie = self.room.look() == Level::Enough && !self.offers.has_starved(&lease.lease);
         self.trees.remove(lease, may_lie).await;
+        self.caches.release(&lease.lease);
         self.offers.delivered(&lease.lease);
     }
 }

@@ -14,7 +14,7 @@ use roundtable_runtime::sweep;
 use roundtable_shared::{CommitId, FailureKind, Lease, LeftOut};
 
 use super::cache::failed;
-use super::yard::Yard;
+use super::yard::{IDLE_BYTES_MAX, Yard};
 use super::{Held, InUse};
 use crate::session::{Attachment, RunnerError};
 
@@ -100,7 +100,7 @@ impl Tree {
 impl Trees {
     pub(super) fn open(root: PathBuf) -> std::io::Result<Self> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
-        Ok(Self { yard: Arc::new(Yard::new(root.clone())), root, in_use: InUse::default(), held: Mutex::default() })
+        Ok(Self { yard: Arc::new(Yard::new(root.clone(), IDLE_BYTES_MAX)), root, in_use: InUse::default(), held: Mutex::default() })
     }
 
     /// What an earlier life left: the folders of `owed` stay, and are nobody else's until they are removed; all others go, in the background.
