@@ -7,6 +7,7 @@ mod crash;
 mod disk;
 mod endings;
 mod hostile;
+mod large;
 mod link;
 mod login;
 mod output;

@@ -12,7 +12,8 @@ use roundtable_proto::v1;
 use roundtable_proto::v1::fleet_server::{Fleet, FleetServer};
 use roundtable_proto::v1::put_pack_frame::Frame;
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::{AttemptKey, AttemptNo, LeaseId, LeaseRef, Role, Seat, Switches};
+use roundtable_shared::time::WallMs;
+use roundtable_shared::{AgentEvent, AttemptKey, AttemptNo, LeaseId, LeaseRef, Role, Seat, Switches};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::transport::{Endpoint, Server};
@@ -38,6 +39,7 @@ struct Script {
     asked: Vec<(String, u64)>,
     received: Vec<u8>,
     headers: Vec<v1::PutPackHeader>,
+    saves: Vec<v1::PutPackHeader>,
 }
 
 #[derive(Clone, Default)]
@@ -127,8 +129,16 @@ impl Fleet for Coordinator {
         Ok(Response::new(v1::PutPackReply::default()))
     }
 
-    async fn save_work(&self, _: Request<Streaming<v1::PutPackFrame>>) -> Result<Response<v1::PutPackReply>, Status> {
-        Err(Status::unimplemented("not here"))
+    async fn save_work(&self, request: Request<Streaming<v1::PutPackFrame>>) -> Result<Response<v1::PutPackReply>, Status> {
+        let mut frames = request.into_inner();
+        let Some(Frame::Header(header)) = frames.next().await.unwrap()?.frame else { panic!("no header") };
+        while let Some(frame) = frames.next().await {
+            frame?;
+        }
+        let mut script = self.script();
+        script.saves.push(header);
+        // The first one is lost on its way back.
+        if script.saves.len() == 1 { Err(Status::unavailable("cut")) } else { Ok(Response::new(v1::PutPackReply::default())) }
     }
 
     async fn report(&self, _: Request<v1::OutcomeReport>) -> Result<Response<v1::Verdict>, Status> {
@@ -142,6 +152,8 @@ struct Keeps {
     pack: Vec<u8>,
     packed: AtomicU32,
     taken: Mutex<Vec<Vec<u8>>>,
+    /// What lies in the worktree at each look; the last stays.
+    done: Mutex<VecDeque<Option<CommitId>>>,
 }
 
 impl Runner for Keeps {
@@ -197,7 +209,8 @@ impl Runner for Keeps {
     }
 
     async fn in_progress(&self, _: &Lease) -> Result<Option<CommitId>, RunnerError> {
-        Ok(None)
+        let mut done = self.done.lock().unwrap();
+        Ok(if done.len() > 1 { done.pop_front().unwrap() } else { done.front().cloned().flatten() })
     }
 
     async fn salvage(&self, _: &Lease) -> Option<CommitId> {
@@ -326,4 +339,44 @@ async fn small_commits_and_old_coordinators_need_no_questions() {
         assert!(script.received == runner.pack && script.headers.len() == 1);
         assert_eq!((script.headers[0].digest.as_str(), script.headers[0].offset), ("", 0));
     }
+}
+
+#[tokio::test]
+async fn what_is_done_so_far_is_handed_in_once_and_with_what_was_reported_by_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let lease = Lease { save_ms: 1, ..lease() };
+    let spool = Spool::open(dir.path().join("spool")).unwrap().begin(lease).unwrap();
+    let report = |id: &str| {
+        let event = AgentEvent::Subtask { id: id.to_owned(), status: "completed".to_owned() };
+        spool.push(EventLine { at: WallMs(1), event }).unwrap();
+    };
+    let commit = |n: u32| Some(CommitId::new(format!("{n:040}")));
+    // Nothing yet; then a commit; then the same for ever.
+    let runner = Keeps { pack: bytes(5_000), done: Mutex::new([None, commit(1), commit(1), commit(2)].into()), ..Keeps::default() };
+    let coordinator = Coordinator::default();
+    let (_link, client) = coordinator.link().await;
+    report("1.1");
+    let saves = |count: usize| {
+        let coordinator = &coordinator;
+        async move {
+            while coordinator.script().saves.len() < count {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        }
+    };
+    let played = async {
+        saves(3).await;
+        report("1.2");
+        saves(4).await;
+        // Rounds in which nothing is new.
+        tokio::time::sleep(std::time::Duration::from_millis(800)).await;
+    };
+    tokio::select! {
+        () = save::keep_up(spool.clone(), &runner, client) => panic!("it ends with its attempt alone"),
+        played = tokio::time::timeout(std::time::Duration::from_secs(20), played) => played.unwrap(),
+    }
+    let saves = coordinator.script().saves.iter().map(|header| (header.commit.clone(), header.done.join(" "))).collect::<Vec<_>>();
+    let id = |n: u32| format!("{n:040}");
+    let expected = [(id(1), "1.1"), (id(1), "1.1"), (id(2), "1.1"), (id(2), "1.1 1.2")];
+    assert_eq!(saves, expected.map(|(commit, done)| (commit, done.to_owned())), "what was cut comes again, what came does not");
 }
