@@ -3,7 +3,7 @@
 
 use roundtable_core::Core;
 use roundtable_core::command::{Command, ShellAnswer};
-use roundtable_core::state::{Attempt, Run, Stage};
+use roundtable_core::state::{Attempt, Run, Stage, Unit};
 use roundtable_runtime::terminal::shell_word;
 use roundtable_shared::{AttemptKey, CommitId, RunId, UnitId};
 use tracing::{error, warn};
@@ -57,6 +57,8 @@ pub(crate) struct Footing {
     accepted: Vec<CommitId>,
     /// What its attempts left.
     attempts: Vec<(AttemptKey, CommitId)>,
+    /// What lost attempts had handed in on the way, where the next ones begin with it.
+    saved: Vec<(AttemptKey, CommitId)>,
 }
 
 impl Footing {
@@ -69,6 +71,7 @@ impl Footing {
             branch: Belongs::of(run),
             accepted: accepted.map(|work| work.commit.clone()).collect(),
             attempts: attempts(run),
+            saved: saved(run),
         }
     }
 
@@ -103,7 +106,7 @@ impl Footing {
     /// Puts the run's branch, found there, and the refs of its attempts where the log has them. What was done to the branch, if it was not there.
     async fn mend(&self, repositories: &Repositories, found: Option<&CommitId>) -> Result<Option<String>, RepositoryError> {
         let repository = repositories.open(&self.repository).await?;
-        let put = repository.put_attempts(&self.run, &self.attempts).await?;
+        let put = repository.put_attempts(&self.run, &self.attempts).await? + repository.put_saved(&self.saved).await?;
         if put > 0 {
             warn!(run = %self.run, refs = put, "refs of attempts were gone or elsewhere; put back");
         }
@@ -125,6 +128,17 @@ fn attempts(run: &Run) -> Vec<(AttemptKey, CommitId)> {
     };
     let of_units = run.units().flat_map(|unit| unit.attempts.iter().filter_map(move |attempt| of(Some(&unit.id), attempt)));
     of_units.chain(run.attempts.iter().filter_map(|attempt| of(None, attempt))).collect()
+}
+
+fn saved(run: &Run) -> Vec<(AttemptKey, CommitId)> {
+    let of = |unit: &Unit| {
+        let last = unit.last.as_ref()?;
+        let attempt = unit.attempt(last.attempt).filter(|attempt| !attempt.is_live())?;
+        let saved = attempt.saved.as_ref().filter(|saved| saved.commit == last.commit)?;
+        let key = AttemptKey { run: run.id.clone(), unit: Some(unit.id.clone()), attempt: attempt.no };
+        Some((key, saved.commit.clone()))
+    };
+    run.units().filter(|unit| !unit.state.is_terminal()).filter_map(of).collect()
 }
 
 /// What a person hears of a branch that was put back.

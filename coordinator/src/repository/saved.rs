@@ -21,6 +21,18 @@ impl Repository {
         Ok(self.git.read_ref(&attempt_ref(SPACE, key)?).await?.map(|oid| oid.commit_id()))
     }
 
+    /// Puts back what is kept of attempts where it is gone or another, as far as the commits are there; how many.
+    pub async fn put_saved(&self, saved: &[(AttemptKey, CommitId)]) -> Result<usize, RepositoryError> {
+        let mut put = 0;
+        for (key, commit) in saved {
+            if self.saved(key).await?.as_ref() != Some(commit) && self.has_commit(commit).await? {
+                self.keep_saved(key, commit).await?;
+                put += 1;
+            }
+        }
+        Ok(put)
+    }
+
     /// Lets go of it: the attempt's own commit is here, and has all of it.
     pub async fn drop_saved(&self, key: &AttemptKey) -> Result<(), RepositoryError> {
         let name = attempt_ref(SPACE, key)?;

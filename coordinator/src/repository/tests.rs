@@ -608,6 +608,11 @@ async fn the_newest_of_what_is_saved_on_the_way_is_kept_until_it_is_let_go() {
     }
     let other = AttemptKey { attempt: AttemptNo(4), ..key.clone() };
     assert_eq!(repository.saved(&other).await.unwrap(), None);
+    // One that somebody has deleted is put back, and one that is not here cannot be.
+    repository.drop_saved(&key).await.unwrap();
+    let kept = [(key.clone(), second.clone()), (other.clone(), CommitId::new("0123456789".repeat(4)))];
+    assert_eq!(repository.put_saved(&kept).await.unwrap(), 1);
+    assert_eq!(repository.put_saved(&kept).await.unwrap(), 0);
     repository.keep_attempt(&key, &first).await.unwrap();
     assert_eq!(repository.saved(&key).await.unwrap(), Some(second), "they are two things");
     repository.drop_saved(&key).await.unwrap();
