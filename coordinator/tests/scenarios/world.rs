@@ -491,6 +491,7 @@ impl World {
             answer: text.clone(),
             commit,
             left_out: Default::default(),
+            done: Vec::new(),
             agent_session: turn.session.map(Into::into),
             usage: Usage { input_tokens: 10, output_tokens: 5, ..Usage::default() },
             last_event_seq: 0,

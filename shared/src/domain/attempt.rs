@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::unit::enum_text;
-use crate::ids::{AgentSessionId, CommitId};
+use crate::ids::{AgentSessionId, CommitId, TaskId};
 
 /// What an attempt is asked to do.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -219,6 +219,9 @@ pub struct AttemptFacts {
     /// What of the worktree's content is not in that commit.
     #[serde(default, skip_serializing_if = "LeftOut::is_empty")]
     pub left_out: LeftOut,
+    /// Subtasks that its agent reported as done while it worked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub done: Vec<TaskId>,
     /// The CLI's conversation, if it can be resumed.
     pub agent_session: Option<AgentSessionId>,
     /// Tokens and cost.

@@ -157,6 +157,7 @@ fn facts(played: Played, commit: Option<roundtable_shared::CommitId>) -> Attempt
         answer: played.answer,
         commit,
         left_out: LeftOut::default(),
+        done: Vec::new(),
         agent_session: played.session.map(|record| record.session),
         usage: played.usage,
         last_event_seq: 0,

@@ -431,6 +431,7 @@ mod tests {
             ),
             commit: None,
             left_out: Default::default(),
+            done: Vec::new(),
             agent_session: None,
             usage: Default::default(),
             last_event_seq: 0,

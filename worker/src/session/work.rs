@@ -492,6 +492,7 @@ fn failed_facts(kind: FailureKind, message: &str) -> AttemptFacts {
         answer: String::new(),
         commit: None,
         left_out: LeftOut::default(),
+        done: Vec::new(),
         agent_session: None,
         usage: Usage::default(),
         last_event_seq: 0,

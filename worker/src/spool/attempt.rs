@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use roundtable_shared::limits::OUTPUT_KEPT_BYTES;
 use roundtable_shared::view::EventLine;
-use roundtable_shared::{AgentEvent, AttemptFacts, Lease};
+use roundtable_shared::{AgentEvent, AttemptFacts, Lease, TaskId};
 use tokio::sync::watch;
 
 use super::SpoolError;
@@ -55,7 +55,7 @@ struct Inner {
     file: Mutex<Events>,
     position: watch::Sender<Position>,
     lost: watch::Sender<bool>,
-    /// Subtasks that the agent of this life has reported as done.
+    /// Subtasks that its agent has reported as done.
     done: Mutex<BTreeSet<String>>,
 }
 
@@ -88,7 +88,8 @@ impl AttemptSpool {
 
     fn open_events(dir: PathBuf, lease: Lease) -> Result<Self, SpoolError> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(dir.join(EVENTS))?;
-        let (last_seq, end) = record::scan(&mut file)?;
+        let mut done = BTreeSet::new();
+        let (last_seq, end) = record::scan(&mut file, |event| note_written(&mut done, event))?;
         // A torn tail is cut off, so that what is written next connects.
         file.set_len(end)?;
         file.seek(SeekFrom::Start(end))?;
@@ -96,7 +97,7 @@ impl AttemptSpool {
         let events = Events { file, last_seq, bytes: end, dirty: false, raw_bytes: 0, tail: Tail::default(), ended };
         let (position, _) = watch::channel(Position { written_seq: last_seq, ended });
         let (lost, _) = watch::channel(false);
-        Ok(Self { inner: Arc::new(Inner { dir, lease, file: Mutex::new(events), position, lost, done: Mutex::default() }) })
+        Ok(Self { inner: Arc::new(Inner { dir, lease, file: Mutex::new(events), position, lost, done: Mutex::new(done) }) })
     }
 
     /// The lease.
@@ -126,12 +127,8 @@ impl AttemptSpool {
     }
 
     fn note(&self, event: &AgentEvent) {
-        let AgentEvent::Subtask { id, status } = event else { return };
-        let mut done = self.inner.done.lock().unwrap_or_else(PoisonError::into_inner);
-        if status != "completed" {
-            done.remove(id);
-        } else if done.len() < DONE_MAX {
-            done.insert(id.clone());
+        if matches!(event, AgentEvent::Subtask { .. }) {
+            note(&mut self.inner.done.lock().unwrap_or_else(PoisonError::into_inner), event);
         }
     }
 
@@ -171,12 +168,13 @@ impl AttemptSpool {
         Ok(())
     }
 
-    /// The attempt is over: events and outcome are durable when this returns. `last_event_seq` of the facts is set here.
+    /// The attempt is over: events and outcome are durable when this returns. `last_event_seq` and `done` of the facts are set here.
     pub fn finish(&self, mut facts: AttemptFacts) -> Result<AttemptFacts, SpoolError> {
         let mut events = self.events();
         events.flush_tail(OUTPUT_KEPT_BYTES as usize)?;
         events.sync()?;
         facts.last_event_seq = events.last_seq;
+        facts.done = self.done().into_iter().map(TaskId::new).collect();
         let text = serde_json::to_vec(&facts).map_err(io::Error::other)?;
         write_durably(&self.inner.dir, OUTCOME, &text)?;
         events.ended = true;
@@ -309,6 +307,26 @@ impl Reader {
             }
         }
         Ok(events)
+    }
+}
+
+/// What an event says of subtasks that are done.
+fn note(done: &mut BTreeSet<String>, event: &AgentEvent) {
+    let AgentEvent::Subtask { id, status } = event else { return };
+    if status != "completed" {
+        done.remove(id);
+    } else if done.len() < DONE_MAX {
+        done.insert(id.clone());
+    }
+}
+
+/// The same of an event as it was written. Others are not read for it.
+fn note_written(done: &mut BTreeSet<String>, event: &[u8]) {
+    const KIND: &[u8] = b"\"kind\":\"subtask\"";
+    if event.windows(KIND.len()).any(|part| part == KIND)
+        && let Ok(line) = serde_json::from_slice::<EventLine>(event)
+    {
+        note(done, &line.event);
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn read(reader: &mut impl Read) -> io::Result<Option<(u64, Vec<u8>)>>
 }
 
 /// Scans a file from its start: the last good sequence number and the offset behind it.
-pub(super) fn scan(file: &mut (impl Read + Seek)) -> io::Result<(u64, u64)> {
+pub(super) fn scan(file: &mut (impl Read + Seek), mut each: impl FnMut(&[u8])) -> io::Result<(u64, u64)> {
     file.seek(SeekFrom::Start(0))?;
     let mut reader = io::BufReader::new(file);
     let (mut last, mut offset) = (0, 0);
@@ -47,6 +47,7 @@ pub(super) fn scan(file: &mut (impl Read + Seek)) -> io::Result<(u64, u64)> {
             break;
         }
         last = seq;
+        each(&bytes);
         offset += (HEADER_BYTES + bytes.len()) as u64;
     }
     Ok((last, offset))
@@ -91,7 +92,7 @@ mod tests {
             if let (Some(bit), Some(last)) = (flip, file.last_mut()) {
                 *last ^= 1 << (bit % 8);
             }
-            let (last, offset) = scan(&mut Cursor::new(&file)).unwrap();
+            let (last, offset) = scan(&mut Cursor::new(&file), |_| {}).unwrap();
             prop_assert!(offset as usize <= file.len());
             let mut reader = Cursor::new(&file[..offset as usize]);
             for (at, event) in events.iter().take(last as usize).enumerate() {

@@ -3,7 +3,7 @@
 
 use roundtable_shared::time::WallMs;
 use roundtable_shared::view::EventLine;
-use roundtable_shared::{AgentEvent, AttemptFacts, AttemptKey, AttemptNo, LeaseId, LeaseRef, Role, Seat, Switches, Usage};
+use roundtable_shared::{AgentEvent, AttemptFacts, AttemptKey, AttemptNo, LeaseId, LeaseRef, Role, Seat, Switches, TaskId, Usage};
 
 use super::*;
 
@@ -49,6 +49,7 @@ fn facts() -> AttemptFacts {
         answer: "done".into(),
         commit: None,
         left_out: Default::default(),
+        done: Vec::new(),
         agent_session: None,
         usage: Usage::default(),
         last_event_seq: 0,
@@ -196,4 +197,10 @@ fn subtasks_are_known_as_done_once_they_are_reported() {
         report(id, status);
     }
     assert_eq!(attempt.done(), ["2.1"]);
+    drop(attempt);
+
+    // The next life of the worker knows it from what was written, and says it at the end.
+    let owed = Spool::open(dir.path().join("spool")).unwrap().left_behind().unwrap();
+    assert_eq!(owed[0].done(), ["2.1"]);
+    assert_eq!(owed[0].finish(facts()).unwrap().done, [TaskId::new("2.1")]);
 }

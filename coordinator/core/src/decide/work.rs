@@ -36,7 +36,7 @@ pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, report:
             OutcomeClass::Provider => {
                 ended(d, report, AttemptEnd::Failed, Some(OutcomeClass::Provider), Some(failure.message.clone()));
                 provider_failed(d, key, &failure.kind, &failure.message);
-                close_saved(d, run, unit, key.attempt);
+                close_reported(d, run, unit, report);
                 if role == Role::Implement {
                     // It uses no attempt, but it was a turn that failed: a playbook goes on to its next one.
                     d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::Repeated(role) });
@@ -45,7 +45,7 @@ pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, report:
             }
             class @ (OutcomeClass::Infra | OutcomeClass::Internal) => {
                 ended(d, report, AttemptEnd::Failed, Some(class), Some(failure.message.clone()));
-                close_saved(d, run, unit, key.attempt);
+                close_reported(d, run, unit, report);
                 let Some(setback) = Setback::of(d.state(), report) else { return };
                 failure::setback(d, run, Some(unit), &setback);
             }
@@ -241,7 +241,18 @@ fn close_subtasks(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, done: &[Task
     }
 }
 
-/// Closes what an attempt that was cut short had reported as done when its work was last saved: the next one begins with that work in its worktree.
+/// Closes what an attempt that was cut short by its worker or provider had reported as done: the next one begins with that work in its worktree.
+fn close_reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, report: &Report) {
+    match report.facts.commit {
+        Some(_) => {
+            let done = leaves_among(d.run(run), d.unit(run, unit), &report.facts.done);
+            close_subtasks(d, run, unit, &done);
+        }
+        None => close_saved(d, run, unit, report.lease.key.attempt),
+    }
+}
+
+/// The same of one of which nothing is heard any more: what had been reported when its work was last saved.
 pub(super) fn close_saved(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, attempt: AttemptNo) {
     let saved = d.unit(run, unit).attempt(attempt).and_then(|attempt| attempt.saved.clone());
     if let Some(saved) = saved {

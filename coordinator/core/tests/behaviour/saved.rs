@@ -81,12 +81,21 @@ fn without_anything_saved_the_next_attempt_begins_where_the_lost_one_did() {
 fn what_was_saved_is_gone_on_from_only_where_nothing_better_came() {
     let (mut table, work) = working();
     let saved = saves(&mut table, &work, &["1.2"]);
+    table.done = vec![TaskId::new("1.2"), TaskId::new("1.1"), TaskId::new("other")];
     table.breaks(&work, FailureKind::Interrupted);
     let left = table.unit("1").attempts[0].commit.clone().expect("its worker committed what was there");
     let next = table.go_one("1");
     assert_ne!(left, saved);
     assert_eq!(next.start, Start::Commit(left));
-    assert_eq!(open(&table), ["1.1", "1.3"], "what was done is in the later commit, too");
+    assert_eq!(open(&table), ["1.3"], "what was reported since is in the later commit");
+}
+
+#[test]
+fn what_fails_for_its_own_reasons_is_judged_by_its_answer_alone() {
+    let (mut table, work) = working();
+    table.done = vec![TaskId::new("1.1")];
+    table.breaks(&work, FailureKind::TurnFailed);
+    assert_eq!(open(&table), ["1.1", "1.2", "1.3"]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use roundtable_shared::time::WallMs;
 use roundtable_shared::{
     AgentSessionId, AttemptFacts, BackendName, BackendOffer, ChangeKind, ChangedPath, Choice, CommitId, DecisionId, Dependants, EntryKind,
     Failure, FailureKind, HeldLease, Introduction, Issue, LeasePhase, LeaseRef, LeftOut, Mode, Origin, Role, RunId, RunOptions, Severity,
-    UnitId, Usage, WorkerId,
+    TaskId, UnitId, Usage, WorkerId,
 };
 
 /// The table.
@@ -27,6 +27,8 @@ pub struct Table {
     pub effects: Vec<Effect>,
     /// What the next outcome says it could not commit.
     pub left_out: LeftOut,
+    /// Subtasks that the agent of the next outcome has reported as done on the way.
+    pub done: Vec<TaskId>,
     /// The conversation that the next outcome says can be gone on with.
     pub conversation: Option<AgentSessionId>,
     /// Labels of the worker that joins next.
@@ -60,6 +62,7 @@ impl Table {
             log: Vec::new(),
             effects: Vec::new(),
             left_out: LeftOut::default(),
+            done: Vec::new(),
             conversation: None,
             labels: BTreeMap::new(),
             kept: Vec::new(),
@@ -372,6 +375,7 @@ impl Table {
         let facts = AttemptFacts {
             commit,
             left_out: std::mem::take(&mut self.left_out),
+            done: std::mem::take(&mut self.done),
             agent_session: self.conversation.take(),
             ..ended(failure)
         };
@@ -457,6 +461,7 @@ fn ended(failure: Option<FailureKind>) -> AttemptFacts {
         answer: String::new(),
         commit: None,
         left_out: LeftOut::default(),
+        done: Vec::new(),
         agent_session: None,
         usage: Usage::default(),
         last_event_seq: 0,

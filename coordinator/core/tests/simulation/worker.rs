@@ -496,6 +496,7 @@ impl World {
             answer: String::new(),
             commit,
             left_out: Default::default(),
+            done: Vec::new(),
             agent_session,
             usage: Usage { input_tokens: 1, ..Usage::default() },
             last_event_seq: 0,
