@@ -33,9 +33,14 @@ fn may(role: Option<PeerRole>, method: &str) -> bool {
         "Admission/Join" => false,
         "Admission/Renew" => true,
         "Admission/Manage" => role == Admin,
-        "Fleet/Session" | "Fleet/PutEvents" | "Fleet/FetchPack" | "Fleet/FetchAttachments" | "Fleet/PutPack" | "Fleet/Report" => {
-            role == Worker
-        }
+        "Fleet/Session"
+        | "Fleet/PutEvents"
+        | "Fleet/FetchPack"
+        | "Fleet/FetchAttachments"
+        | "Fleet/PackReceived"
+        | "Fleet/PutPack"
+        | "Fleet/SaveWork"
+        | "Fleet/Report" => role == Worker,
         "Control/Info" => true,
         "Control/Query" | "Control/Watch" => role != Worker,
         "Control/OpenRepository" | "Control/PutRepositoryPack" | "Control/Submit" | "Control/Operate" | "Control/FetchRun" => {

@@ -1,5 +1,6 @@
 //! The leases a worker holds, from grant to verdict, and the slots they take. One task per lease; the link only hands frames in and out.
 
+mod prepare;
 mod upkeep;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use super::bulk::Bulk;
 use super::deliver;
 use super::fence::Fence;
 use super::link::Frames;
-use super::{Job, Progress, Runner, RunnerError, fetch, save};
+use super::{Job, Progress, Runner, RunnerError, save};
 use crate::process::Redactor;
 use crate::spool::{AttemptSpool, Spool, SpoolError};
 
@@ -59,9 +60,6 @@ struct Table {
     done: u64,
     idle_since: Instant,
 }
-
-/// How often a worker that is cut off looks whether it is heard again, beside news of its link.
-const LISTEN_EVERY: Duration = Duration::from_millis(500);
 
 struct Held {
     phase: LeasePhase,
@@ -215,30 +213,6 @@ impl<R: Runner> Work<R> {
         }
     }
 
-    async fn prepare(&self, lease: &Lease) -> Result<Vec<super::Attachment>, RunnerError> {
-        let mut client = self.inner.client.subscribe();
-        let stops = || RunnerError("the worker stops".to_owned());
-        deliver::connected(&mut client).await.ok_or_else(stops)?;
-        self.preparing(&lease.lease, "objects");
-        let say = || self.preparing(&lease.lease, "objects");
-        fetch::start_commit(&mut client, self.inner.runner.as_ref(), lease, say).await?;
-        let link = deliver::lent(&mut client).await.ok_or_else(stops)?;
-        let attachments = fetch::attachments(&link.client(), lease).await?;
-        self.heard().await;
-        Ok(attachments)
-    }
-
-    /// Waits until the coordinator is heard. While it is not, nothing new is begun: the seat may be another's by the time it is, and that is told first.
-    async fn heard(&self) {
-        let mut client = self.inner.client.subscribe();
-        while self.inner.fence.is_cut_off() || client.borrow_and_update().is_none() {
-            tokio::select! {
-                changed = client.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(LISTEN_EVERY) => {}
-            }
-        }
-    }
-
     async fn run(
         &self,
         lease: Lease,
@@ -292,11 +266,6 @@ impl<R: Runner> Work<R> {
                 self.want();
             }
         }
-    }
-
-    fn preparing(&self, lease: &LeaseRef, what: &str) {
-        self.update(lease, |held| held.phase = LeasePhase::Preparing);
-        self.say(Frame::Preparing(v1::Preparing { lease: Some(lease.into()), what: what.to_owned() }));
     }
 
     /// Delivers the outcome; after the verdict the lease is no longer held.
