@@ -159,6 +159,13 @@ pub struct JoinArgs {
     /// Data directory shared with the coordinator of this host
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Keep what was delivered so long, for a coordinator that is restored from a
+    /// backup [default: 24h]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub keep_outcomes: Option<Duration>,
+    /// Keep at most so much of it, e.g. 2GiB; the oldest goes first [default: 2GiB]
+    #[arg(long, value_name = "SIZE", value_parser = roundtable_shared::text::parse_bytes)]
+    pub keep_bytes: Option<u64>,
 }
 
 /// A token as it was typed: it does not show itself.

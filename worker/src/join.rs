@@ -21,7 +21,7 @@ use crate::host::{AgentHost, HostError, HostOptions};
 use crate::identity::{Entry, Identity};
 use crate::place::Place;
 use crate::session::{Dial, DialError, LinkEnd, Work, keep};
-use crate::spool::{Spool, SpoolError};
+use crate::spool::{KeepLimits, Spool, SpoolError};
 
 /// After a second request to stop, everything ends within this.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -61,6 +61,8 @@ pub struct JoinOptions {
     pub patience: Option<Duration>,
     /// A login that a provider refused is probed again after this.
     pub park_probe: Duration,
+    /// How long delivered attempts are kept.
+    pub keep: KeepLimits,
 }
 
 /// Why joining failed, or ended other than by being asked.
@@ -124,12 +126,13 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
     let identity = Arc::new(Identity::find(&options, &place.name, &workspace).await?);
     let host_options = HostOptions {
         workspace: workspace.clone(),
+        shared: options.data_dir.clone(),
         host: Arc::clone(&options.host),
         backends: options.backends.clone(),
         park_probe: options.park_probe,
     };
     let runner = Arc::new(AgentHost::open(host_options).await?);
-    let spool = Spool::open(workspace.join("spool"))?;
+    let spool = Spool::open(workspace.join("spool"))?.keeping(options.keep);
     let introduction = Introduction {
         incarnation: place.next_incarnation()?,
         name: identity.name.clone(),

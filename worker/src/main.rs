@@ -17,6 +17,7 @@ use roundtable_worker::args::{self, Cli, Command, DoctorArgs, JoinArgs, KeygenAr
 use roundtable_worker::backend::{self, Host};
 use roundtable_worker::identity::{self, Entry};
 use roundtable_worker::join::{JoinError, JoinOptions, join};
+use roundtable_worker::spool::KeepLimits;
 use tokio::sync::watch;
 
 /// Bytes of a file with a token.
@@ -172,6 +173,7 @@ async fn run_join(args: JoinArgs, config: &Config) -> u8 {
 fn join_options(args: JoinArgs, config: &Config) -> Result<JoinOptions, String> {
     let entry = entry(&args)?;
     let data_dir = data_dir(args.data_dir, config)?;
+    let usual = KeepLimits::default();
     Ok(JoinOptions {
         entry,
         coordinator: args.url.or_else(|| config.coordinator.clone()),
@@ -185,6 +187,7 @@ fn join_options(args: JoinArgs, config: &Config) -> Result<JoinOptions, String> 
         max_idle: args.max_idle,
         patience: None,
         park_probe: park_probe(config),
+        keep: KeepLimits { time: args.keep_outcomes.unwrap_or(usual.time), bytes: args.keep_bytes.unwrap_or(usual.bytes) },
     })
 }
 

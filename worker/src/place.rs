@@ -199,6 +199,7 @@ mod tests {
             max_idle: None,
             patience: None,
             park_probe: std::time::Duration::from_secs(1),
+            keep: Default::default(),
         }
     }
 

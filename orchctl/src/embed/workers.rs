@@ -13,7 +13,7 @@ use roundtable_worker::args::{BackendSlots, parse_backend, parse_pair};
 use roundtable_worker::backend::scripted::Playbook;
 use roundtable_worker::backend::{BackendConfig, Home as AgentHome, Host};
 use roundtable_worker::join::{JoinError, JoinOptions, join};
-use roundtable_worker::spool::Spool;
+use roundtable_worker::spool::{KeepLimits, Spool};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -199,6 +199,7 @@ fn join_options(
         max_idle: None,
         patience: None,
         park_probe: park_probe(config),
+        keep: KeepLimits::default(),
     }
 }
 

@@ -3,9 +3,11 @@
 
 mod json;
 mod markdown;
+mod size;
 
 pub use json::json;
 pub use markdown::markdown;
+pub use size::{bytes, parse_bytes};
 
 /// Whether a character moves a cursor, changes the direction of what is read, or hides in between: never text a person should see raw. Joiners, which
 /// emoji and some scripts need, are none.

@@ -45,6 +45,8 @@ const SESSIONS_MAX: usize = 2000;
 pub struct HostOptions {
     /// The worker's folder, locked by the caller.
     pub workspace: PathBuf,
+    /// What the workers of this host have in common: the data directory.
+    pub shared: PathBuf,
     /// Programs and configuration of backends.
     pub host: Arc<Host>,
     /// What is served, with slots.
@@ -141,7 +143,7 @@ impl AgentHost {
         let setups = Setups::open(options.workspace.join("setups")).map_err(io(&options.workspace))?;
         let caches = Arc::new(Caches::new(options.workspace.join("cache"), program));
         let health = Health::new(options.workspace.clone(), &["trees", "setups", "cache", "sessions", "spool"]);
-        let room = Room::new(options.workspace);
+        let room = Room::new(options.workspace, &options.shared);
         let offers = Offers::new(offers, options.park_probe);
         Ok(Self { host: options.host, supervisor, backends, offers, caches, trees, setups, sessions, room, health })
     }

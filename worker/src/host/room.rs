@@ -1,7 +1,8 @@
 //! Room on the disk under the workspace: whether work may be taken, whether work under way must end, and a reserve for its last words.
 
-use std::io;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,6 +12,11 @@ use tracing::{info, warn};
 const RESERVE_BYTES: u64 = 512 << 20;
 /// The same for files.
 const RESERVE_FILES: u64 = 2_000;
+/// The reserve's file. One for all workers of a data directory: what it is for happens to the disk, and so to all of them at once.
+const BALLAST: &str = "ballast";
+/// What a person reads who finds it.
+const BALLAST_SAYS: &[u8] = b"Room that Roundtable's workers on this disk keep for when it is full, so that what runs then can still be\n\
+saved. They give it back by themselves and share it; it may be removed, and comes again while there is room.\n";
 /// How often the disk is looked at.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -28,6 +34,7 @@ pub(super) enum Level {
 /// Watches the disk.
 pub(super) struct Room {
     dir: PathBuf,
+    ballast: PathBuf,
     level: watch::Sender<Level>,
 }
 
@@ -41,9 +48,15 @@ struct Space {
 }
 
 impl Room {
-    /// Looks for the first time.
-    pub(super) fn new(dir: PathBuf) -> Self {
-        let room = Self { dir, level: watch::channel(Level::Enough).0 };
+    /// Looks for the first time. `shared` is what the workers of this host have in common, the workspace or not.
+    pub(super) fn new(dir: PathBuf, shared: &Path) -> Self {
+        let own = dir.join(BALLAST);
+        let ballast = if is_one_disk(&dir, shared) { shared.join(BALLAST) } else { own.clone() };
+        if ballast != own {
+            // Earlier releases kept one for each worker.
+            let _ = std::fs::remove_file(own);
+        }
+        let room = Self { dir, ballast, level: watch::channel(Level::Enough).0 };
         room.look();
         room
     }
@@ -87,7 +100,7 @@ impl Room {
 
     /// Gives the reserve away, so that what ends now can still be written down.
     pub(super) fn give_ballast(&self) {
-        if let Err(error) = std::fs::remove_file(self.ballast())
+        if let Err(error) = std::fs::remove_file(&self.ballast)
             && error.kind() != io::ErrorKind::NotFound
         {
             warn!(%error, "the reserve on the disk could not be released");
@@ -96,13 +109,14 @@ impl Room {
 
     /// Takes a reserve where there is none.
     fn keep_ballast(&self) {
-        if self.ballast().symlink_metadata().is_ok() {
+        if self.ballast.symlink_metadata().is_ok() {
             return;
         }
         let made = self.space().and_then(|space| {
-            let file = std::fs::File::create_new(self.ballast())?;
+            // Another worker may be faster.
+            let mut file = std::fs::File::create_new(&self.ballast)?;
             rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, reserve(space.total, RESERVE_BYTES) / 8)?;
-            Ok(())
+            file.write_all(BALLAST_SAYS)
         });
         if let Err(error) = made {
             // Some file systems reserve nothing; then the last words have what is free.
@@ -110,15 +124,17 @@ impl Room {
         }
     }
 
-    fn ballast(&self) -> PathBuf {
-        self.dir.join("ballast")
-    }
-
     fn space(&self) -> io::Result<Space> {
         let facts = rustix::fs::statvfs(&self.dir)?;
         let bytes = |blocks: u64| blocks.saturating_mul(facts.f_frsize);
         Ok(Space { free: bytes(facts.f_bavail), total: bytes(facts.f_blocks), files_free: facts.f_favail, files_total: facts.f_files })
     }
+}
+
+/// Whether both lie on the same file system, so that room kept in one is room for the other.
+fn is_one_disk(one: &Path, other: &Path) -> bool {
+    let device = |dir: &Path| dir.metadata().map(|facts| facts.dev()).ok();
+    device(one).is_some_and(|found| device(other) == Some(found))
 }
 
 fn reserve(total: u64, most: u64) -> u64 {
@@ -146,6 +162,29 @@ fn level(space: Space, before: Level) -> Level {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn workers_of_a_host_share_one_reserve() {
+        let shared = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| shared.path().join("workers").join(name);
+        for name in ["a", "b"] {
+            std::fs::create_dir_all(at(name)).expect("a folder");
+        }
+        std::fs::write(at("b").join(BALLAST), "of an earlier release").expect("written");
+        let (a, b) = (Room::new(at("a"), shared.path()), Room::new(at("b"), shared.path()));
+        let one = shared.path().join(BALLAST);
+        assert_eq!((a.ballast.clone(), b.ballast.clone()), (one.clone(), one.clone()));
+        assert!(!at("a").join(BALLAST).exists() && !at("b").join(BALLAST).exists());
+        // Where the file system reserves nothing, or the disk of this machine is full, there is none to give.
+        if one.exists() {
+            assert!(std::fs::read(&one).expect("read").starts_with(b"Room that Roundtable's workers"));
+            a.give_ballast();
+            assert!(!one.exists());
+            b.give_ballast();
+        }
+        let elsewhere = Room::new(at("a"), Path::new("/proc"));
+        assert_eq!(elsewhere.ballast, at("a").join(BALLAST), "another disk is no help");
+    }
 
     #[test]
     fn levels_follow_what_is_free_without_flickering() {

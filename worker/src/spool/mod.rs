@@ -14,10 +14,20 @@ use roundtable_shared::{AttemptKey, Lease};
 
 pub use attempt::{ATTEMPT_BYTES_MAX, AttemptSpool, Position, Reader};
 
-/// How long an accepted attempt is kept, in case the coordinator's store is restored from a backup.
-const KEEP_ACCEPTED: Duration = Duration::from_secs(24 * 3600);
-/// Most bytes of accepted attempts; the oldest go first.
-const ACCEPTED_BYTES_MAX: u64 = 2 << 30;
+/// How long attempts are kept that have their verdict, in case the coordinator's store is restored from a backup.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeepLimits {
+    /// At most so long.
+    pub time: Duration,
+    /// At most so many bytes; the oldest go first.
+    pub bytes: u64,
+}
+
+impl Default for KeepLimits {
+    fn default() -> Self {
+        Self { time: Duration::from_secs(24 * 3600), bytes: 2 << 30 }
+    }
+}
 
 /// Why the spool failed.
 #[derive(Debug, thiserror::Error)]
@@ -49,13 +59,20 @@ impl From<io::Error> for SpoolError {
 #[derive(Clone, Debug)]
 pub struct Spool {
     root: PathBuf,
+    keep: KeepLimits,
 }
 
 impl Spool {
     /// Opens it, creating the folder.
     pub fn open(root: PathBuf) -> Result<Self, SpoolError> {
         fs::create_dir_all(&root)?;
-        Ok(Self { root })
+        Ok(Self { root, keep: KeepLimits::default() })
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn keeping(self, keep: KeepLimits) -> Self {
+        Self { keep, ..self }
     }
 
     /// Removes accepted attempts that are old, or too many; with `all`, all of them.
@@ -71,7 +88,7 @@ impl Spool {
         if all {
             accepted.iter().for_each(|(_, _, dir)| remove(dir));
         } else {
-            prune(accepted, SystemTime::now());
+            prune(accepted, SystemTime::now(), self.keep);
         }
         Ok(())
     }
@@ -102,13 +119,13 @@ impl Spool {
 }
 
 /// Removes accepted attempts that are old or too many.
-fn prune(mut accepted: Vec<(SystemTime, u64, PathBuf)>, now: SystemTime) {
+fn prune(mut accepted: Vec<(SystemTime, u64, PathBuf)>, now: SystemTime, keep: KeepLimits) {
     accepted.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
     let mut kept = 0;
     for (at, bytes, dir) in accepted {
         kept += bytes;
-        let old = now.duration_since(at).is_ok_and(|age| age > KEEP_ACCEPTED);
-        if old || kept > ACCEPTED_BYTES_MAX {
+        let old = now.duration_since(at).is_ok_and(|age| age > keep.time);
+        if old || kept > keep.bytes {
             remove(&dir);
         }
     }

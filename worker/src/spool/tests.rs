@@ -176,12 +176,18 @@ fn what_was_accepted_goes_by_age_and_on_demand_and_what_is_owed_never() {
     let (old, new, owed) = (begin("1"), begin("2"), begin("3"));
     old.mark_accepted().unwrap();
     new.mark_accepted().unwrap();
-    let long_ago = SystemTime::now() - KEEP_ACCEPTED - Duration::from_secs(60);
+    let long_ago = SystemTime::now() - KeepLimits::default().time - Duration::from_secs(60);
     fs::File::open(old.dir().join("accepted")).unwrap().set_modified(long_ago).unwrap();
     spool.prune(false).unwrap();
     assert_eq!([&old, &new, &owed].map(|attempt| attempt.dir().is_dir()), [false, true, true]);
     spool.prune(true).unwrap();
     assert_eq!([&new, &owed].map(|attempt| attempt.dir().is_dir()), [false, true]);
+    let small = begin("4");
+    small.mark_accepted().unwrap();
+    spool.clone().keeping(KeepLimits { bytes: 1 << 20, ..KeepLimits::default() }).prune(false).unwrap();
+    assert!(small.dir().is_dir());
+    spool.clone().keeping(KeepLimits { bytes: 1, ..KeepLimits::default() }).prune(false).unwrap();
+    assert!(!small.dir().is_dir() && owed.dir().is_dir(), "what is owed is under no limit");
 }
 
 #[test]
