@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use roundtable_runtime::tls;
-use roundtable_shared::AccessRole;
+use roundtable_shared::{AccessRole, text};
 use rustls::pki_types::ServerName;
 
 /// Owns the state of runs: plans, grants, reviews, integrates.
@@ -54,7 +54,8 @@ Examples:
 In a configuration file:
   data_dir = \"/srv/roundtable\"
   [serve]
-  listen = \"127.0.0.1:7500\"";
+  listen = \"127.0.0.1:7500\"
+  keep-runs = \"30d\"";
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
@@ -158,6 +159,18 @@ pub struct ServeArgs {
     /// ~/.local/state/roundtable]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Remove the files of runs that ended longer ago, e.g. 30d; never of a complete one
+    /// that nobody has accepted [default: keep them]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub keep_runs: Option<Duration>,
+    /// Remove the files of the oldest ended runs while events and prompts take more,
+    /// e.g. 20GiB [default: keep them]
+    #[arg(long, value_name = "SIZE", value_parser = text::parse_bytes)]
+    pub keep_bytes: Option<u64>,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write e.g. 12h or 30d"))
 }
 
 /// `coordinator audit`.

@@ -9,6 +9,7 @@ use clap::{CommandFactory, FromArgMatches};
 use roundtable_coordinator::args::{AuditArgs, Cli, Command, RootCommand, ServeArgs, TokenCommand, VerifyArgs, WorkerCommand};
 use roundtable_coordinator::audit::{self, ShowError};
 use roundtable_coordinator::enrol::{self, EnrolError};
+use roundtable_coordinator::retention::Retention;
 use roundtable_coordinator::serve::{self, ServeError, ServeOptions};
 use roundtable_coordinator::tokens;
 use roundtable_runtime::lock::LockError;
@@ -103,6 +104,7 @@ async fn serve(args: ServeArgs, configured: Option<PathBuf>) -> u8 {
         data_dir: data_dir.clone(),
         embedded: false,
         command: "coordinator serve".to_owned(),
+        retention: Retention { keep_runs: args.keep_runs, keep_bytes: args.keep_bytes },
     };
     let mut running = match serve::start(options).await {
         Ok(running) => running,

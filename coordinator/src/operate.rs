@@ -118,6 +118,7 @@ fn act(run: &Run, backends: &[BackendName], act: OperationAct) -> Result<Act, Op
         OperationAct::Resume => Act::Resume,
         OperationAct::Step { phase } => Act::Step { phase: phase_of(&phase)? },
         OperationAct::RecordAccept { branch, commit } => Act::RecordAccept { branch, commit: commit.into() },
+        OperationAct::Remove { force } => Act::Remove { force },
         OperationAct::Halt { reason } => Act::Halt { reason },
         OperationAct::Drain { .. } | OperationAct::Undrain { .. } => {
             return Err(OperateError::Invalid("workers are drained for all runs; name no run".to_owned()));

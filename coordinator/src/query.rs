@@ -2,11 +2,12 @@
 
 use roundtable_core::Core;
 use roundtable_core::command::Now;
-use roundtable_core::state::{Attempt, State, Unit};
+use roundtable_core::state::{Attempt, Run, State, Unit};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::view::{DiffView, PromptView, Query, RunSelector};
 use roundtable_shared::{AttemptKey, CommitId, Role, UnitId};
 
+use crate::disk;
 use crate::driver::{Handle, HandleError};
 use crate::repository::{Repositories, RepositoryError};
 use crate::told::Told;
@@ -33,6 +34,9 @@ pub enum QueryError {
     /// The driver has stopped.
     #[error(transparent)]
     Driver(#[from] HandleError),
+    /// The disk.
+    #[error("the data directory cannot be measured: {0}")]
+    Disk(#[from] std::io::Error),
     /// A bug here.
     #[error("the answer cannot be written: {0}")]
     Json(#[from] serde_json::Error),
@@ -47,7 +51,7 @@ impl QueryError {
             Self::NotFound(_) => ErrorCode::NotFound,
             Self::Repository(error) => error.code(),
             Self::Driver(error) => error.code(),
-            Self::Json(_) => ErrorCode::Internal,
+            Self::Disk(_) | Self::Json(_) => ErrorCode::Internal,
         }
     }
 }
@@ -78,6 +82,10 @@ pub async fn answer(
         let commits = handle.read(move |core: &Core, _| find_commits(&core.state, &run, unit.as_deref())).await??;
         return diff(repositories, commits).await;
     }
+    if matches!(query, Query::Disk) {
+        let runs = handle.read(|core: &Core, _| disk::RunFacts::of(&core.state)).await?;
+        return Ok(serde_json::to_value(disk::measure(repositories.data_dir(), runs).await?)?);
+    }
     let has_problems = matches!(query, Query::Status { .. }) && !problems.is_empty();
     let mut answer = handle.read(move |core: &Core, now| view::answer(core, now, &query)).await??;
     if has_problems {
@@ -99,6 +107,9 @@ pub async fn answer_offline(
     }
     if let Query::Diff { run, unit } = &query {
         return diff(repositories, find_commits(&core.state, run, unit.as_deref())?).await;
+    }
+    if matches!(query, Query::Disk) {
+        return Ok(serde_json::to_value(disk::measure(repositories.data_dir(), disk::RunFacts::of(&core.state)).await?)?);
     }
     Ok(view::answer(core, now, &query)?)
 }
@@ -131,6 +142,7 @@ fn find_prompt(state: &State, selector: &RunSelector, unit: &str, no: Option<u32
     let id = view::select_run(state, selector)?;
     let not_found = |text: String| QueryError::NotFound(text);
     let run = state.run(&id).ok_or_else(|| not_found(format!("there is no run {id}")))?;
+    unless_removed(run)?;
     let (unit, attempts) = if unit == "-" {
         (None, run.attempts.as_slice())
     } else {
@@ -165,9 +177,22 @@ fn why_none(unit: &Unit) -> &'static str {
     }
 }
 
+/// Its commits and prompts are gone; what the log says is not.
+fn unless_removed(run: &Run) -> Result<(), QueryError> {
+    match &run.removed {
+        None => Ok(()),
+        Some(removed) => {
+            let (id, at, by) = (&run.id, removed.at.rfc3339(), &removed.by);
+            let text = format!("the files of run {id} were removed at {at} by {by}; `orchctl summary {id}` tells what is kept");
+            Err(QueryError::NotFound(text))
+        }
+    }
+}
+
 fn find_commits(state: &State, selector: &RunSelector, unit: Option<&str>) -> Result<Commits, QueryError> {
     let id = view::select_run(state, selector)?;
     let run = state.run(&id).ok_or_else(|| QueryError::NotFound(format!("there is no run {id}")))?;
+    unless_removed(run)?;
     let repository = run.source.repository.clone();
     let Some(unit) = unit else {
         return Ok(Commits { repository, base: run.base.clone(), commit: run.tip.clone() });

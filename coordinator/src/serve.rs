@@ -31,8 +31,10 @@ use crate::lost;
 use crate::parts::Parts;
 use crate::places::{Places, PlacesError};
 use crate::reach;
+use crate::removal;
 use crate::renewal::{Renewal, RenewalError};
 use crate::repository::Repositories;
+use crate::retention::Retention;
 use crate::shell;
 
 /// How long streams get to end before connections are cut.
@@ -53,6 +55,8 @@ pub struct ServeOptions {
     pub embedded: bool,
     /// How the holder of the data directory is called, for others who want it.
     pub command: String,
+    /// How long ended runs keep their files.
+    pub retention: Retention,
 }
 
 impl ServeOptions {
@@ -65,6 +69,8 @@ impl ServeOptions {
             data_dir: data_dir.to_owned(),
             embedded: true,
             command: command.to_owned(),
+            // Beside a person, nothing goes by itself.
+            retention: Retention::default(),
         }
     }
 }
@@ -179,6 +185,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
         warn!(%error, "what the runs stand on could not be looked for");
     }
     ended::forget_left(&parts, left).await;
+    crate::tasks::spawn("removal", removal::watch(parts.clone(), options.retention));
     lock.set_address(&places.local().to_string())?;
     renewal.write_client_file()?;
     crate::tasks::spawn("renewal", renewal.keep(parts.stop.subscribe()));

@@ -6,8 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use roundtable_shared::AttemptKey;
-use roundtable_store::segment::attempt_dir;
+use roundtable_shared::{AttemptKey, RunId};
+use roundtable_store::segment::{attempt_dir, run_dir};
 
 /// Most bytes of one run's prompts; beyond it the oldest go.
 const RUN_BYTES_MAX: u64 = 256 << 20;
@@ -32,6 +32,16 @@ impl Told {
     pub async fn keep(&self, key: &AttemptKey, text: String) -> std::io::Result<()> {
         let (root, folder) = (self.root.clone(), attempt_dir(key));
         blocking(move || write(&root, &folder, text.as_bytes())).await
+    }
+
+    /// Removes what the attempts of a run were told.
+    pub async fn forget(&self, run: &RunId) -> std::io::Result<()> {
+        let folder = self.root.join(run_dir(run));
+        blocking(move || match std::fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        })
+        .await
     }
 
     /// What an attempt was told, as far as it is still here.
@@ -109,7 +119,7 @@ mod tests {
 
     use std::os::unix::fs::PermissionsExt;
 
-    use roundtable_shared::{AttemptNo, RunId, UnitId};
+    use roundtable_shared::{AttemptNo, UnitId};
 
     use super::*;
 
@@ -130,6 +140,9 @@ mod tests {
         assert_eq!(told.read(&key(None, 1)).await.unwrap().as_deref(), Some("assign\n"));
         let file = dir.path().join("prompts").join(attempt_dir(&key(Some("2"), 1))).join(NAME);
         assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+        told.forget(&key(None, 1).run).await.unwrap();
+        assert_eq!(told.read(&key(Some("2"), 1)).await.unwrap(), None);
+        told.forget(&key(None, 1).run).await.unwrap();
     }
 
     #[test]

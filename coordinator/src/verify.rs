@@ -30,6 +30,8 @@ pub struct Report {
     store: roundtable_store::Report,
     /// Runs the log folds into.
     runs: usize,
+    /// Of those, runs whose files were removed: of them the log counts on nothing but itself.
+    removed: usize,
     /// Commits the state needs that were looked for.
     commits: usize,
     /// Refs that were looked at.
@@ -72,7 +74,8 @@ impl fmt::Display for Report {
         for problem in of_store.chain(self.beyond.iter().cloned()) {
             writeln!(f, "BAD  {}", wrap(&problem, WIDTH - 5).join("\n     "))?;
         }
-        writeln!(f, "log: {} rows, {} runs", self.store.rows, self.runs)?;
+        let removed = if self.removed > 0 { format!(", {} of them removed", self.removed) } else { String::new() };
+        writeln!(f, "log: {} rows, {} runs{removed}", self.store.rows, self.runs)?;
         writeln!(f, "events: {} of {} attempts ({} torn tails)", self.store.events, self.store.attempts, self.store.torn_tails)?;
         writeln!(f, "repositories: {} read, {} commits and {} refs looked for", self.repositories, self.commits, self.refs)?;
         writeln!(f, "audit log: {} records", self.audit)?;
@@ -84,7 +87,7 @@ impl fmt::Display for Report {
 pub async fn verify(data_dir: &Path) -> Result<Report, OpenError> {
     let segments = data_dir.join("segments");
     let checked = roundtable_store::verify(&crate::serve::store_path(data_dir), &segments).await?;
-    let mut report = Report { store: checked, runs: 0, commits: 0, refs: 0, repositories: 0, audit: 0, beyond: Vec::new() };
+    let mut report = Report { store: checked, runs: 0, removed: 0, commits: 0, refs: 0, repositories: 0, audit: 0, beyond: Vec::new() };
     audit(data_dir, &mut report).await;
     if report.store.is_good()
         && let Err(error) = beyond(data_dir, &mut report).await
@@ -122,6 +125,10 @@ async fn beyond(data_dir: &Path, report: &mut Report) -> Result<(), OfflineError
     let mut by_repository: BTreeMap<&str, Vec<&Run>> = BTreeMap::new();
     for run in core.state.runs.values() {
         report.runs += 1;
+        if run.removed.is_some() {
+            report.removed += 1;
+            continue;
+        }
         events(run, &data_dir.join("segments"), report);
         by_repository.entry(&run.source.repository).or_default().push(run);
     }

@@ -59,9 +59,11 @@ pub fn pick<'r>(runs: &'r [RunLine], word: Option<&str>, git_dir: Option<&str>) 
 }
 
 fn default_run<'r>(runs: &'r [RunLine], git_dir: Option<&str>) -> Result<&'r RunLine> {
-    let here: Vec<&RunLine> = runs.iter().filter(|run| git_dir.is_none_or(|dir| run.repository == dir)).collect();
+    // One that was removed is meant only by its name.
+    let runs: Vec<&RunLine> = runs.iter().filter(|run| run.removed_at.is_none()).collect();
+    let here: Vec<&RunLine> = runs.iter().copied().filter(|run| git_dir.is_none_or(|dir| run.repository == dir)).collect();
     let unfinished: Vec<&&RunLine> = here.iter().filter(|run| run.ended_at.is_none()).collect();
-    let latest = here.iter().max_by(|a, b| a.created_at.cmp(&b.created_at));
+    let latest = here.iter().copied().max_by(|a, b| a.created_at.cmp(&b.created_at));
     match (unfinished.as_slice(), latest) {
         ([only], _) => Ok(only),
         (_, Some(latest)) => Ok(latest),

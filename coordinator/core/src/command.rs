@@ -283,6 +283,11 @@ pub enum Act {
         /// To which commit.
         commit: CommitId,
     },
+    /// Remove an ended run's files; what the log says of it stays.
+    Remove {
+        /// Also if it is complete and nobody has accepted its commits.
+        force: bool,
+    },
     /// `orchctl run` was interrupted or asked to stop: halt with exit 1, resumable (`Submit` again resumes).
     Halt {
         /// For the record.

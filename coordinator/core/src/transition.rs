@@ -21,7 +21,7 @@ use crate::command::{Phase, RunSource};
 use crate::effect::Start;
 use crate::state::{
     AttemptEnd, BaseCheck, Breach, Candidate, FixCause, InFlight, KeptAssignment, Learning, LostCause, Merging, Misfit, ParkKey,
-    PlanSource, Release, Rest, Saved, Subtask, Work, WorkReport,
+    PlanSource, Release, Remains, Rest, Saved, Subtask, Work, WorkReport,
 };
 
 /// Version of the rows' form.
@@ -77,6 +77,8 @@ pub enum Fact {
     RunEnded { exit: u8, reason: String },
     /// The user's branch was moved.
     RunAccepted { branch: String, commit: CommitId, by: String },
+    /// Its files go: events, prompts, refs and the objects only they keep. The rows of the log stay, and this tells what there was.
+    RunRemoved { by: String, remains: Box<Remains> },
     /// Something was said once.
     NoticeSaid { text: String },
     /// A person is asked.

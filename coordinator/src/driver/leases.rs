@@ -59,6 +59,14 @@ impl Leases {
         }
     }
 
+    /// A run's files are removed: nothing that still comes of its leases is wanted.
+    pub(crate) fn forget(&self, run: &RunId) {
+        let mut table = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        table.leases.retain(|lease, _| lease.key.run != *run);
+        table.by_key.retain(|key, _| key.run != *run);
+        table.ended.retain(|lease| lease.key.run != *run);
+    }
+
     /// What is known of a lease, if this worker was granted it.
     pub fn of(&self, worker: &WorkerId, lease: &LeaseRef) -> Option<KnownLease> {
         let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -90,5 +98,7 @@ mod tests {
         leases.ended(&key);
         assert!(leases.of(&"w-1".into(), &lease).is_some_and(|known| !known.live));
         assert!(!leases.any_live(&"w-1".into(), &"r-1".into()));
+        leases.forget(&"r-1".into());
+        assert_eq!(leases.of(&"w-1".into(), &lease), None, "nothing more is taken for a run that was removed");
     }
 }

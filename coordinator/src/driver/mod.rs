@@ -110,7 +110,7 @@ impl Driver {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
         let (published, receiver) = watch::channel(head);
         let leases = Leases::default();
-        for run in core.state.runs.values() {
+        for run in core.state.runs.values().filter(|run| run.removed.is_none()) {
             publish_known(&leases, run);
         }
         let barred = Barred::default();
@@ -255,6 +255,7 @@ impl Driver {
                 }
             }
             Fact::AttemptEnded { unit, attempt, .. } | Fact::AttemptLost { unit, attempt, .. } => self.leases.ended(&key(unit, *attempt)),
+            Fact::RunRemoved { .. } => self.leases.forget(run),
             _ => {}
         }
     }

@@ -17,9 +17,9 @@ use super::recorded::{self, caller, record};
 use super::{ChunkStream, from_json, peer, repository_status, stream_of_pack, to_json, watch};
 use crate::attachments::{ATTACHED_BYTES_MAX, Attached};
 use crate::audit::{Act, operation_words};
-use crate::operate;
 use crate::parts::Parts;
 use crate::query;
+use crate::removal;
 use crate::submit::Submission;
 use crate::told::Told;
 
@@ -108,7 +108,7 @@ impl Control for ControlService {
         let act = Act { method: recorded::OPERATE, run: operation.run.run.clone(), did: operation_words(&operation) };
         let by = who.name().to_owned();
         let operated = async {
-            let operated = operate::operate(&self.parts.links.handle, operation, by).await;
+            let operated = removal::operate(&self.parts, operation, by).await;
             operated.map_err(|error| status_of(error.code(), error.to_string()))
         };
         let reply = record(&self.parts.audit, &who, act, operated).await?;

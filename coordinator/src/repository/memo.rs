@@ -86,7 +86,16 @@ impl Memo {
         put(&self.inner.attempts, key.clone(), commit.clone());
     }
 
-    /// Whether a commit is known to be here. What is here stays.
+    /// Objects are thrown away, and refs with them: nothing is known any more.
+    pub(super) fn clear(&self) {
+        clear(&self.inner.changes);
+        clear(&self.inner.files);
+        clear(&self.inner.trees);
+        clear(&self.inner.attempts);
+        clear(&self.inner.present);
+    }
+
+    /// Whether a commit is known to be here. What is here stays until what no ref reaches is thrown away.
     pub(super) fn is_present(&self, commit: &Oid) -> bool {
         get(&self.inner.present, commit).is_some()
     }
@@ -126,6 +135,12 @@ fn get<K: Eq + Hash + Clone, V: Clone>(from: &Mutex<Recent<K, V>>, key: &K) -> O
 
 fn put<K: Eq + Hash + Clone, V>(into: &Mutex<Recent<K, V>>, key: K, value: V) {
     into.lock().unwrap_or_else(PoisonError::into_inner).put(key, value);
+}
+
+fn clear<K, V>(of: &Mutex<Recent<K, V>>) {
+    let mut recent = of.lock().unwrap_or_else(PoisonError::into_inner);
+    recent.known.clear();
+    recent.order.clear();
 }
 
 #[cfg(test)]

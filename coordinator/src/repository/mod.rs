@@ -3,6 +3,7 @@
 
 mod close;
 mod facts;
+mod forget;
 mod health;
 mod integrate;
 mod memo;
@@ -22,6 +23,7 @@ use roundtable_shared::error::ErrorCode;
 use roundtable_shared::{AttemptKey, CommitId, RunId};
 
 pub use close::CloseRequest;
+use forget::Uploads;
 pub use integrate::{IntegrateRequest, Start};
 use memo::Memo;
 use outgoing::Outgoing;
@@ -103,7 +105,7 @@ impl Repositories {
             }
         }
         let packs = Arc::new(AtomicU32::new(PACKS_MAX / 2));
-        let repository = Repository { git, memo: Memo::default(), packs, outgoing: self.outgoing.clone() };
+        let repository = Repository { git, memo: Memo::default(), packs, outgoing: self.outgoing.clone(), uploads: Uploads::default() };
         // Two may have opened it at once: the first counts.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(open.entry(key.to_owned()).or_insert(repository).clone())
@@ -112,6 +114,11 @@ impl Repositories {
     /// Where they lie.
     pub fn root(&self) -> &std::path::Path {
         &self.root
+    }
+
+    /// The data directory they are part of.
+    pub fn data_dir(&self) -> &std::path::Path {
+        self.root.parent().unwrap_or(&self.root)
     }
 
     /// Those of the commits that the repository of that key lacks, looked for on the disk. Makes nothing; one that is gone is made anew when it is opened next.
@@ -140,6 +147,7 @@ pub struct Repository {
     /// Packs received since they were rolled up.
     packs: Arc<AtomicU32>,
     outgoing: Outgoing,
+    uploads: Uploads,
 }
 
 impl Repository {
@@ -191,6 +199,7 @@ impl Repository {
 
     /// Commits a peer may count on, so that its upload can be thin: tips of runs, newest names last, at most 64.
     pub async fn tips(&self) -> Result<Vec<CommitId>, RepositoryError> {
+        self.uploads.note();
         let mut tips: Vec<CommitId> = Vec::new();
         for (_, oid) in self.git.list_refs("refs/heads/roundtable/").await?.into_iter().rev().take(64) {
             let id = oid.commit_id();

@@ -683,3 +683,33 @@ async fn a_small_pack_is_sent_from_memory() {
     let missing = CommitId::new("0123456789".repeat(4));
     assert!(place.repository.send_kept(&missing, &[], None).await.is_err());
 }
+
+#[tokio::test]
+async fn a_forgotten_run_takes_what_only_it_kept_along() {
+    let place = Place::new(&[("a.rs", "one\n")]).await;
+    write(&place.user().join("b.rs"), "two\n");
+    git(&place.user(), &["add", "--all"]);
+    git(&place.user(), &["commit", "--quiet", "-m", "work"]);
+    let work = CommitId::new(git(&place.user(), &["rev-parse", "HEAD"]).trim());
+    place.upload(&work, std::slice::from_ref(&place.base)).await.unwrap();
+    place.repository.keep_attempt(&key(Some("2"), 1), &work).await.unwrap();
+    place.repository.keep_person(&work).await.unwrap();
+    let other = RunId::from("spec-abc235");
+    place.repository.begin_run(&other, &place.base).await.unwrap();
+
+    assert_eq!(place.repository.forget(&[run()], std::slice::from_ref(&work)).await.unwrap(), 3);
+    assert_eq!(place.repository.forget(&[run()], &[]).await.unwrap(), 0);
+    assert_eq!(place.repository.branch(&run()).await.unwrap(), None);
+    assert_eq!(place.repository.attempt(&key(Some("2"), 1)).await.unwrap(), None);
+    assert_eq!(place.repository.branch(&other).await.unwrap(), Some(place.base.clone()));
+    assert!(!place.repository.collect().await.unwrap(), "what has just come is spared");
+
+    // Another life, in which nothing came yet.
+    let repositories = Repositories::new(place.home.path().join("repos"), place.program.clone());
+    assert_eq!(repositories.to_collect().await.unwrap(), [place.base.to_string()]);
+    let repository = repositories.open(place.base.as_str()).await.unwrap();
+    assert!(repository.collect().await.unwrap());
+    assert!(repositories.to_collect().await.unwrap().is_empty());
+    assert!(!repository.has_commit(&work).await.unwrap() && repository.has_commit(&place.base).await.unwrap());
+    assert!(repository.damage(10).await.unwrap().is_empty());
+}

@@ -67,8 +67,9 @@ impl Repository {
     pub fn receive_within(&self, commit: &CommitId, sender: Sender, limits: ReceiveLimits) -> Result<Incoming, RepositoryError> {
         let tips = [Oid::try_from(commit)?];
         let (pipe, mut reader) = tokio::io::duplex(CHUNK_BYTES_MAX);
-        let git = self.git.clone();
+        let (git, uploads) = (self.git.clone(), self.uploads.clone());
         let received = tokio::spawn(async move {
+            let _under_way = uploads.begin().await;
             let received = git.receive_pack(&mut reader, &tips, sender, limits).await?;
             Ok(received.keep().await?)
         });
@@ -89,6 +90,7 @@ impl Incoming {
         drop(self.pipe);
         let broke = |error| RepositoryError::Git(GitError::Unexpected { verb: "index-pack", what: format!("receiving broke: {error}") });
         self.received.await.map_err(broke)??;
+        self.repository.uploads.note();
         self.repository.received();
         Ok(())
     }

@@ -81,6 +81,7 @@ pub fn answer(core: &Core, now: Now, query: &Query) -> Result<Value, ViewError> 
             json(found.last().map(|run| super::run_line(state, run)))
         }
         Query::Diff { .. } => Err(ViewError::NotHere("a diff")),
+        Query::Disk => Err(ViewError::NotHere("what the disk holds")),
         Query::Prompt { .. } => Err(ViewError::NotHere("a prompt")),
     }
 }

@@ -52,13 +52,14 @@ pub fn run_line(state: &State, run: &Run) -> RunLine {
         created_at: run.created_at.rfc3339(),
         ended_at: run.ended.as_ref().map(|ended| ended.at.rfc3339()),
         exit,
-        to_accept: exit == Some(0) && has_more_to_accept(run),
+        to_accept: exit == Some(0) && can_be_accepted(run),
+        removed_at: run.removed.as_ref().map(|removed| removed.at.rfc3339()),
     }
 }
 
-/// Whether the run has commits that nobody has accepted.
-pub(super) fn has_more_to_accept(run: &Run) -> bool {
-    run.tip != run.base && run.accepted.as_ref().is_none_or(|accepted| accepted.tip != run.tip)
+/// Whether there are commits that nobody has accepted, and that still can be.
+pub(super) fn can_be_accepted(run: &Run) -> bool {
+    run.removed.is_none() && run.has_more_to_accept()
 }
 
 /// `status`.

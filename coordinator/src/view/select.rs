@@ -74,7 +74,8 @@ fn named(state: &State, wanted: &str) -> Result<RunId, SelectError> {
 }
 
 fn unnamed(state: &State, git_dir: Option<&str>) -> Result<RunId, SelectError> {
-    let here = |run: &&Run| git_dir.is_none_or(|git_dir| run.source.git_dir == git_dir);
+    // One that was removed is meant only by its name.
+    let here = |run: &&Run| run.removed.is_none() && git_dir.is_none_or(|git_dir| run.source.git_dir == git_dir);
     let mut unfinished = state.unfinished().filter(here);
     if let (Some(only), None) = (unfinished.next(), unfinished.next()) {
         return Ok(only.id.clone());

@@ -37,6 +37,7 @@ pub fn summary(state: &State, fleet: &Fleet, now: Now, run: &Run) -> SummaryView
         next: next(run, exit),
         resume: resume(run),
         alone: alone(run, now.wall),
+        removed_at: run.removed.as_ref().map(|removed| removed.at.rfc3339()),
     }
 }
 
@@ -65,7 +66,7 @@ fn alone(run: &Run, now: WallMs) -> AloneView {
 fn next(run: &Run, exit: Option<u8>) -> Vec<String> {
     let id = shell_word(run.id.as_str());
     let mut next: Vec<String> = Vec::new();
-    let to_accept = runs::has_more_to_accept(run);
+    let to_accept = runs::can_be_accepted(run);
     match exit {
         Some(0) => {
             if to_accept {

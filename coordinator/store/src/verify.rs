@@ -11,7 +11,7 @@ use roundtable_shared::AttemptKey;
 use serde::Serialize;
 
 use crate::log::{LogReader, OpenError, ReadError, Row, RowHash, SqliteReader, page_damage};
-use crate::segment::{Cursor, EventsError, relative_dir};
+use crate::segment::{Cursor, EventsError, is_aside, relative_dir};
 
 /// Rows and events looked at in one go.
 const STEP: usize = 4096;
@@ -132,7 +132,8 @@ async fn verify_pages(store: &Path, report: &mut Report) -> Result<(), OpenError
 }
 
 fn verify_segments(root: &Path, mut report: Report) -> io::Result<Report> {
-    for run in subdirs(root)? {
+    // What is put aside is removed already, as far as anybody is concerned.
+    for run in subdirs(root)?.into_iter().filter(|run| !is_aside(run.as_os_str())) {
         for unit in subdirs(&root.join(&run))? {
             for attempt in subdirs(&root.join(&run).join(&unit))? {
                 verify_attempt(root, &run.join(&unit).join(&attempt), &mut report)?;

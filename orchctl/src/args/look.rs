@@ -106,6 +106,68 @@ pub struct StatusArgs {
 /// `runs`.
 #[derive(Args, Debug)]
 pub struct RunsArgs {
+    /// What to do with them [default: list them].
+    #[command(subcommand)]
+    pub command: Option<RunsCommand>,
+    /// Removed ones too
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub json: JsonArg,
+}
+
+/// `runs …`.
+#[derive(Subcommand, Debug)]
+pub enum RunsCommand {
+    /// Remove the files of runs that are over; what they came to is kept
+    #[command(after_help = "\
+Examples:
+  orchctl runs rm login-k3f9qa
+  orchctl runs rm login-k3f9qa --force      also if nobody has accepted it
+
+Events, prompts and commits of the run go from the coordinator's data directory,
+also what only it kept in a repository. Summary, findings, attempts and all rows
+of the log stay, and your repository is not touched.")]
+    Rm(RunsRmArgs),
+    /// Remove the files of all runs that ended long ago
+    #[command(after_help = "\
+Examples:
+  orchctl runs prune --dry-run              which ones, of all repositories
+  orchctl runs prune --older-than 7d
+
+A complete run whose commits nobody has accepted is never among them.")]
+    Prune(RunsPruneArgs),
+}
+
+/// `runs rm`.
+#[derive(Args, Debug)]
+pub struct RunsRmArgs {
+    /// Run ids or unique prefixes
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<String>,
+    /// Also complete ones that nobody has accepted: their commits are lost
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub json: JsonArg,
+}
+
+/// `runs prune`.
+#[derive(Args, Debug)]
+pub struct RunsPruneArgs {
+    /// Only runs that ended so long ago
+    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = super::duration)]
+    pub older_than: Duration,
+    /// Only say which
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub json: JsonArg,
+}
+
+/// `du`.
+#[derive(Args, Debug)]
+pub struct DuArgs {
     #[command(flatten)]
     pub json: JsonArg,
 }

@@ -100,9 +100,15 @@ pub enum Command {
     Demo(DemoArgs),
     /// How far a run is, problems first
     Status(StatusArgs),
-    /// List all runs
-    #[command(after_help = "Examples:\n  orchctl runs\n  orchctl runs --json | jq '.[].run'")]
+    /// List all runs, or remove the files of old ones
+    #[command(
+        disable_help_subcommand = true,
+        after_help = "Examples:\n  orchctl runs\n  orchctl runs --json | jq '.[].run'\n  orchctl runs rm login-k3f9qa\n  orchctl runs prune --older-than 30d"
+    )]
     Runs(RunsArgs),
+    /// What the coordinator's data takes on the disk
+    #[command(after_help = "Examples:\n  orchctl du\n  orchctl du --json | jq '.runs | max_by(.events_bytes)'")]
+    Du(DuArgs),
     /// Everything about one unit, or what one of its agents was told
     #[command(
         override_usage = "orchctl show [OPTIONS] [RUN] <UNIT>",

@@ -13,7 +13,12 @@ use crate::select::Selector;
 
 pub(super) async fn run(context: &Context, args: &LogsArgs) -> Result<Exit> {
     let api = context.reader().await?;
-    let target = Selector::new(&api, context.git_dir_here().await).await?.maybe_unit(&args.target).await?;
+    let selector = Selector::new(&api, context.git_dir_here().await).await?;
+    let target = selector.maybe_unit(&args.target).await?;
+    if let Some(at) = selector.runs().iter().find(|run| run.run == target.run).and_then(|run| run.removed_at.as_ref()) {
+        return Err(Failure::of(ErrorCode::NotFound, format!("what the agents of run {} said was removed at {at}", target.run))
+            .next(format!("`orchctl summary {}` and `orchctl events {}` tell what is kept", target.run, target.run)));
+    }
     if let (Some(unit), Some(attempt)) = (&target.unit, args.attempt) {
         let query = Query::Attempts { run: target.selector(), unit: unit.clone() };
         let attempts: Vec<AttemptView> = api.query(&query).await?;

@@ -13,6 +13,7 @@ mod diff;
 pub mod doctor;
 mod down;
 mod drain;
+mod du;
 mod events;
 mod explain;
 mod export;
@@ -26,6 +27,8 @@ mod logs;
 mod plan;
 mod run;
 mod runs;
+mod runs_prune;
+mod runs_rm;
 mod show;
 mod status;
 mod step;
@@ -40,7 +43,7 @@ use roundtable_shared::text::terminal;
 use roundtable_shared::time::WallMs;
 use serde::Serialize;
 
-use crate::args::{Command, ConfigCommand, JsonArg};
+use crate::args::{Command, ConfigCommand, JsonArg, RunsCommand};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -58,7 +61,12 @@ pub async fn dispatch(settings: Settings) -> Result<Exit> {
         Command::Init(args) => init::run(&context, &args).await,
         Command::Demo(args) => Box::pin(demo::run(&context, &args)).await,
         Command::Status(args) => status::run(&context, &args).await,
-        Command::Runs(args) => runs::run(&context, &args).await,
+        Command::Runs(args) => match &args.command {
+            None => runs::run(&context, &args).await,
+            Some(RunsCommand::Rm(args)) => runs_rm::run(&context, args).await,
+            Some(RunsCommand::Prune(args)) => runs_prune::run(&context, args).await,
+        },
+        Command::Du(args) => du::run(&context, &args).await,
         Command::Show(args) => show::run(&context, &args).await,
         Command::Logs(args) => logs::run(&context, &args).await,
         Command::Diff(args) => diff::run(&context, &args).await,

@@ -3,6 +3,7 @@
 pub mod attempts;
 pub mod decisions;
 pub mod diff;
+pub mod disk;
 pub mod events;
 pub mod explain;
 pub mod findings;

@@ -16,6 +16,7 @@ pub fn render(runs: &[RunLine], now: WallMs, paint: Paint) -> String {
     let mut table = Table::new(["run", "status", "units", "asks", "started", "spec"], 5);
     for run in runs.iter().rev() {
         let style = match run.status.as_str() {
+            _ if run.removed_at.is_some() => Style::Dim,
             "complete" => Style::Good,
             "waiting" | "halted" | "incomplete" => Style::Problem,
             "paused" => Style::Warning,
@@ -24,7 +25,7 @@ pub fn render(runs: &[RunLine], now: WallMs, paint: Paint) -> String {
         let asks = if run.decisions == 0 { Cell::default() } else { Cell::new(Style::Problem, run.decisions.to_string()) };
         table.row([
             Cell::new(Style::Strong, run.run.clone()),
-            Cell::new(style, run.status.clone()),
+            Cell::new(style, if run.removed_at.is_some() { "removed".to_owned() } else { run.status.clone() }),
             format!("{}/{}", run.completed, run.total).into(),
             asks,
             ago(&run.created_at, now).into(),

@@ -128,7 +128,11 @@ fn places(summary: &SummaryView) -> Vec<(&'static str, String)> {
         Some(branch) => format!("{branch} has been moved to it"),
         None => "your branch and your files are untouched".to_owned(),
     };
-    vec![("commits", branch), ("", yours)]
+    let mut places = vec![("commits", branch), ("", yours)];
+    if let Some(at) = &summary.removed_at {
+        places.push(("removed", format!("at {at}: its events, prompts and commits are gone from the coordinator")));
+    }
+    places
 }
 
 #[cfg(test)]

@@ -114,6 +114,33 @@ impl DirLock {
     }
 }
 
+/// A lock on a file that many may share, or one have alone. Dropped, it is given back.
+#[derive(Debug)]
+pub struct FileLock {
+    _file: File,
+}
+
+impl FileLock {
+    /// Shares it, unless somebody has it alone.
+    pub fn try_shared(path: &Path) -> io::Result<Option<Self>> {
+        Self::take(path, FlockOperation::NonBlockingLockShared)
+    }
+
+    /// Has it alone, unless somebody has or shares it.
+    pub fn try_alone(path: &Path) -> io::Result<Option<Self>> {
+        Self::take(path, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    fn take(path: &Path, how: FlockOperation) -> io::Result<Option<Self>> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        match flock(&file, how) {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 /// Who says it holds `dir`, if anyone holds it now.
 pub fn holder_of(dir: &Path) -> Option<Holder> {
     let file = File::open(dir.join(FILE_NAME)).ok()?;
@@ -149,6 +176,17 @@ mod tests {
         drop(first);
         assert_eq!(holder_of(&dir), None);
         DirLock::acquire(&dir, "orchctl run").unwrap();
+    }
+
+    #[test]
+    fn a_file_is_shared_by_many_or_had_by_one() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("files.lock");
+        let (one, two) = (FileLock::try_shared(&path).unwrap(), FileLock::try_shared(&path).unwrap());
+        assert!(one.is_some() && two.is_some());
+        assert!(FileLock::try_alone(&path).unwrap().is_none());
+        drop(one);
+        assert!(FileLock::try_alone(&path).unwrap().is_none());
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod access;
 mod choice;
+mod disk;
 mod fleet;
 mod operation;
 mod plan;
@@ -13,6 +14,7 @@ mod submit;
 
 pub use access::*;
 pub use choice::*;
+pub use disk::*;
 pub use fleet::*;
 pub use operation::*;
 pub use plan::*;

@@ -107,6 +107,12 @@ pub enum OperationAct {
         /// Where to.
         commit: String,
     },
+    /// Remove an ended run's files; what the log says of it stays.
+    Remove {
+        /// Also if it is complete and nobody has accepted its commits.
+        #[serde(default)]
+        force: bool,
+    },
     /// Stop for now; running again goes on.
     Halt {
         /// For the record.

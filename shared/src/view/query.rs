@@ -106,6 +106,8 @@ pub enum Query {
     },
     /// `Vec<WorkerView>`.
     Workers,
+    /// [`super::DiskView`]: what the data directory takes on the disk.
+    Disk,
     /// [`super::MirrorView`].
     Mirror {
         /// Which run.

@@ -34,6 +34,9 @@ pub struct RunLine {
     /// Complete, with commits that nobody has accepted.
     #[serde(default)]
     pub to_accept: bool,
+    /// RFC 3339: when its files were removed; null while they are there.
+    #[serde(default)]
+    pub removed_at: Option<String>,
 }
 
 /// `status --json`.
@@ -255,6 +258,9 @@ pub struct SummaryView {
     /// What it cost that units had no manifest.
     #[serde(default)]
     pub alone: AloneView,
+    /// As in [`RunLine`].
+    #[serde(default)]
+    pub removed_at: Option<String>,
 }
 
 /// Time in which a run could not work, since nothing of it was live and what could go on waited. It is no part of its duration.

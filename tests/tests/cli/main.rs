@@ -20,6 +20,7 @@ mod planning;
 mod profiles;
 mod refs;
 mod refusals;
+mod removing;
 mod running;
 mod settings;
 mod terminal;

@@ -10,7 +10,7 @@ use roundtable_shared::{Assignment, BackendName, Mode, RunId, UnitId, UnitState,
 use super::{train, unit_mut};
 use crate::state::{
     Accepted, AssignAnswer, Assigning, BaseCheck, Ended, Ending, HeldPhases, Integration, Learned, Notice, Orchestrator, Plan, PlanSource,
-    Remark, Rested, Resting, Run, Stage, Step, Train, Unit, Wanted,
+    Remark, Removed, Rested, Resting, Run, Stage, Step, Train, Unit, Wanted,
 };
 use crate::transition::{AssignFailure, Fact, NewUnit, RunCreated};
 
@@ -67,6 +67,7 @@ pub(super) fn create(id: &RunId, at: WallMs, created: &RunCreated) -> Run {
         substitutes: BTreeMap::new(),
         snoozed: BTreeMap::new(),
         accepted: None,
+        removed: None,
         rested: Rested::default(),
         resting: None,
     }
@@ -172,6 +173,7 @@ fn life(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
         Fact::RunAccepted { branch, commit, by } => {
             run.accepted = Some(Accepted { branch: branch.clone(), commit: commit.clone(), tip: run.tip.clone(), by: by.clone(), at });
         }
+        Fact::RunRemoved { by, remains } => run.removed = Some(Removed { by: by.clone(), at, remains: (**remains).clone() }),
         Fact::StepOpened { phase, units } => run.step = Some(Step { phase: *phase, units: units.iter().cloned().collect() }),
         Fact::StepUnitDone { unit } => {
             if let Some(step) = &mut run.step {

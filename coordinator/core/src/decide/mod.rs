@@ -33,6 +33,7 @@ mod operate;
 mod park;
 mod reassign;
 mod refusal;
+mod remove;
 mod report;
 mod review;
 mod shell;

@@ -5,7 +5,7 @@ use roundtable_shared::{
     Assignment, BackendName, Criticality, DecisionId, DecisionKind, LABELS_MAX, RunId, UnitId, UnitState, read_requirement,
 };
 
-use super::{Deciding, answer, attach, cancel, close, document, drain, step};
+use super::{Deciding, answer, attach, cancel, close, document, drain, remove, step};
 use crate::change::Rejection;
 use crate::command::{Act, Operate};
 use crate::state::Unit;
@@ -30,7 +30,7 @@ pub(super) fn operate(d: &mut Deciding<'_>, operate: Operate) -> Result<(), Reje
     let Some(now) = d.state().run(&run) else { return Err(Rejection::not_found(format!("there is no run {run}"))) };
     let is_over = now.is_ended() || now.ending.is_some();
     match &act {
-        Act::RecordAccept { .. } => {}
+        Act::RecordAccept { .. } | Act::Remove { .. } => {}
         Act::Decide { id, .. } if now.answered.contains_key(id) => {}
         _ if is_over => return Err(Rejection::conflict(format!("run {run} has ended; start a new one with `orchctl run`"))),
         _ => {}
@@ -53,6 +53,7 @@ pub(super) fn operate(d: &mut Deciding<'_>, operate: Operate) -> Result<(), Reje
             d.done(format!("recorded: {branch} was moved"));
             Ok(())
         }
+        Act::Remove { force } => remove::remove(d, &run, force, by),
         Act::Halt { reason } => {
             close::halt(d, &run, reason, by);
             d.done("nothing more is granted; running again goes on");

@@ -78,8 +78,12 @@ impl History {
             });
             return found.violations;
         };
-        let may_follow_end = matches!(transition.fact, Fact::RunAccepted { .. } | Fact::AttemptLate { .. });
+        let may_follow_end = matches!(transition.fact, Fact::RunAccepted { .. } | Fact::AttemptLate { .. } | Fact::RunRemoved { .. });
         found.unless(!run.is_ended() || may_follow_end, "I13", || format!("{} after its end", transition.kind()));
+        if matches!(transition.fact, Fact::RunRemoved { .. }) {
+            found.unless(run.is_ended(), "I2", || "its files are removed, and it has not ended".to_owned());
+            found.unless(run.removed.is_none(), "I13", || "it is removed twice".to_owned());
+        }
         if let Fact::LeaseGranted(granted) = &transition.fact {
             found.unless(self.leases.insert(granted.lease_id), "I3", || format!("lease id {} is used again", granted.lease_id));
         }

@@ -7,6 +7,7 @@ mod access;
 mod attempt;
 mod moves;
 mod plan;
+mod removal;
 mod report;
 mod rest;
 mod run;
@@ -24,6 +25,7 @@ pub use access::{Access, Admits, BARRED_KEPT_MS, Barred, Peer, TOKEN_KEPT_MS, To
 pub use attempt::{Attempt, AttemptEnd, LostCause, Saved};
 pub use moves::may_move;
 pub use plan::Plan;
+pub use removal::{Remains, Removed};
 pub use report::{OwnerAnswer, Said, WorkReport};
 pub use rest::{Rest, Rested, Resting};
 pub use run::{
@@ -186,8 +188,9 @@ impl State {
         self.created.iter().rev().filter_map(|id| self.run(id)).find(|run| !run.is_ended() && run.source.is_same(source))
     }
 
-    /// The latest run of that source, finished or not.
+    /// The latest run of that source, finished or not. One that was removed without having been accepted was thrown away: it stands for nothing.
     pub fn find_latest(&self, source: &RunSource) -> Option<&Run> {
-        self.created.iter().rev().filter_map(|id| self.run(id)).find(|run| run.source.is_same(source))
+        let counts = |run: &&Run| run.source.is_same(source) && (run.removed.is_none() || run.accepted.is_some());
+        self.created.iter().rev().filter_map(|id| self.run(id)).find(counts)
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
 use super::plan::Plan;
+use super::removal::Removed;
 use super::rest::{Rested, Resting};
 use super::train::Train;
 use super::unit::Unit;
@@ -116,6 +117,8 @@ pub struct Run {
     pub snoozed: BTreeMap<BackendName, WallMs>,
     /// Where it was accepted into.
     pub accepted: Option<Accepted>,
+    /// Its files are gone, or go.
+    pub removed: Option<Removed>,
     /// Rests that are over.
     pub rested: Rested,
     /// The rest that goes on, once that is told.
@@ -445,6 +448,16 @@ impl Run {
     /// Whether checks gate integration.
     pub fn has_checks(&self) -> bool {
         self.base_check != BaseCheck::None
+    }
+
+    /// Whether it has commits that nobody has accepted.
+    pub fn has_more_to_accept(&self) -> bool {
+        self.tip != self.base && self.accepted.as_ref().is_none_or(|accepted| accepted.tip != self.tip)
+    }
+
+    /// All its attempts, its own first.
+    pub fn all_attempts(&self) -> impl Iterator<Item = &Attempt> {
+        self.attempts.iter().chain(self.units().flat_map(|unit| unit.attempts.iter()))
     }
 
     /// Units that run.

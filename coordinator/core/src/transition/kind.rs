@@ -9,6 +9,11 @@ macro_rules! kinds {
             pub fn kind(&self) -> &'static str {
                 match self { $(Self::$variant { .. } => $text),+ }
             }
+
+            /// Whether this release knows a word of that column.
+            pub fn is_kind(word: &str) -> bool {
+                matches!(word, $($text)|+)
+            }
         }
     };
 }
@@ -17,7 +22,7 @@ kinds! {
     RunCreated => "run_created", AssignAnswered => "assign_answered", AssignFailed => "assign_failed", UnitsPlanned => "units_planned",
     ReassignmentSet => "reassignment_set", UnitReassigned => "unit_reassigned", RequirementsSet => "requirements_set", RunPaused => "run_paused", RunResumed => "run_resumed", RunHalted => "run_halted",
     RunRests => "run_rests", RunAttached => "run_attached", RunEnding => "run_ending", RunClosing => "run_closing", RunClosed => "run_closed", RunEnded => "run_ended",
-    RunAccepted => "run_accepted", NoticeSaid => "notice_said", DecisionRaised => "decision_raised", DecisionAnswered => "decision_answered",
+    RunAccepted => "run_accepted", RunRemoved => "run_removed", NoticeSaid => "notice_said", DecisionRaised => "decision_raised", DecisionAnswered => "decision_answered",
     DecisionWithdrawn => "decision_withdrawn", BackendSubstituted => "backend_substituted", BackendReplaced => "backend_replaced",
     NoWorkerSnoozed => "no_worker_snoozed", BaseChecked => "base_checked", ConsultationWanted => "consultation_wanted",
     ConsultationAnswered => "consultation_answered", ConsultationFailed => "consultation_failed", OrchestratorDropped => "orchestrator_dropped",

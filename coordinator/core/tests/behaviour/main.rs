@@ -23,6 +23,7 @@ mod missing;
 mod names;
 mod park;
 mod refusal;
+mod remove;
 mod rest;
 mod restart;
 mod rounds;

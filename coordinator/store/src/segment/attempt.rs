@@ -107,10 +107,15 @@ impl Attempt {
         self.file = None;
     }
 
+    /// Whether everything is on disk.
+    pub(super) fn is_settled(&self) -> bool {
+        let position = self.position();
+        position.durable_seq == position.written_seq && position.finished == self.ended
+    }
+
     /// Whether it can be forgotten: nobody follows it and everything is on disk.
     pub(super) fn is_idle(&self) -> bool {
-        let position = self.position();
-        self.progress.receiver_count() == 0 && position.durable_seq == position.written_seq && position.finished == self.ended
+        self.progress.receiver_count() == 0 && self.is_settled()
     }
 
     /// Ends it: no event is taken any more. Harmless if it had ended before.

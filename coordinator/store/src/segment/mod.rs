@@ -16,15 +16,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use roundtable_shared::AttemptKey;
 use roundtable_shared::limits::BULK_MESSAGE_BYTES_MAX;
+use roundtable_shared::{AttemptKey, RunId};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 pub use cursor::{Batch, Cursor, check_events};
 pub use error::{ChunkError, EventsError};
 pub use follow::Follower;
+pub(crate) use place::is_aside;
 pub(crate) use place::relative_dir;
-pub use place::{has_events, relative_dir as attempt_dir};
+pub use place::{has_events, relative_dir as attempt_dir, run_dir};
 pub use reader::Reader;
 
 use self::sync::Syncer;
@@ -194,6 +195,22 @@ impl SegmentStore {
         Ok(Follower::new(self.0.root.clone(), key.clone(), from_seq, progress))
     }
 
+    /// Removes the events of a run, whoever follows them. False, and nothing is done, while some of them are still being written.
+    pub async fn forget(&self, run: &RunId) -> Result<bool, ChunkError> {
+        match self.ask(|reply| Request::Forget { run: run.clone(), reply }).await?? {
+            None => Ok(false),
+            Some(aside) => {
+                remove_all(vec![aside]).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Removes what was put aside to be removed when an earlier life ended.
+    pub async fn clear_aside(&self) -> Result<(), ChunkError> {
+        remove_all(place::list_aside(&self.0.root)?).await
+    }
+
     async fn progress(&self, key: &AttemptKey) -> Result<watch::Receiver<Progress>, ChunkError> {
         self.ask(|reply| Request::Open { key: key.clone(), reply }).await?
     }
@@ -223,6 +240,17 @@ impl Drop for Inner {
             let _ = thread.join();
         }
     }
+}
+
+/// Removes directories off the async threads; one that is not there is fine.
+async fn remove_all(dirs: Vec<PathBuf>) -> Result<(), ChunkError> {
+    let remove = move || {
+        dirs.iter().try_for_each(|dir| match std::fs::remove_dir_all(dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        })
+    };
+    Ok(tokio::task::spawn_blocking(remove).await.map_err(|_| ChunkError::Closed)??)
 }
 
 /// Bytes of the chunk's events, if it is within the bounds.

@@ -1,13 +1,16 @@
 //! Where an attempt's events lie: `<run>/<unit>/<attempt>/<first seq>.seg` and the end mark, with names that are safe whatever the ids are.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use roundtable_shared::AttemptKey;
+use roundtable_shared::{AttemptKey, RunId};
 
 /// File in an attempt's directory that says it has ended.
 pub(super) const END_NAME: &str = "end";
+/// Beginning of a name that no run's id encodes to.
+const ASIDE: &str = ".removed-";
 /// Longest encoded name; what is longer is shortened and told apart by a hash.
 const NAME_BYTES_MAX: usize = 200;
 
@@ -16,6 +19,41 @@ pub fn relative_dir(key: &AttemptKey) -> PathBuf {
     // The run's own attempts get a name that no unit's id can encode to.
     let unit = key.unit.as_ref().map_or_else(|| "-".to_owned(), |unit| encode(unit.as_str()));
     Path::new(&encode(key.run.as_str())).join(unit).join(key.attempt.to_string())
+}
+
+/// The directory of all attempts of a run, relative to the store.
+pub fn run_dir(run: &RunId) -> PathBuf {
+    PathBuf::from(encode(run.as_str()))
+}
+
+/// Where the events of a run that is forgotten are put aside before they are removed: a name that is free, and no run's.
+pub(super) fn free_aside(root: &Path, run: &RunId) -> PathBuf {
+    let name = encode(run.as_str());
+    let mut number = 0_u32;
+    loop {
+        let aside = root.join(format!("{ASIDE}{number}-{name}"));
+        if aside.symlink_metadata().is_err() {
+            return aside;
+        }
+        number += 1;
+    }
+}
+
+/// What was put aside and is still there, as a crash leaves it.
+pub(super) fn list_aside(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(root)? {
+        let entry = entry?;
+        if is_aside(&entry.file_name()) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a directory of the store is one that was put aside.
+pub(crate) fn is_aside(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(ASIDE.as_bytes())
 }
 
 /// The file whose first event is `first_seq`; names sort as numbers do.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use roundtable_shared::AttemptKey;
+use roundtable_shared::{AttemptKey, RunId};
 use tokio::sync::watch;
 
 use super::{Progress, SegmentOptions, frame, place};
@@ -99,6 +99,8 @@ struct Waiting {
     attempts: HashMap<AttemptKey, Unsynced>,
     /// When the oldest of them must be synced.
     due: Option<Instant>,
+    /// The thread is at work on what it took.
+    syncing: bool,
     closing: bool,
 }
 
@@ -118,6 +120,15 @@ impl SyncQueue {
             waiting.due = Some(due);
             self.0.changed.notify_one();
         }
+    }
+
+    /// Drops what waits for a run's attempts; false while the thread may be at work on some of it.
+    pub(super) fn forget(&self, run: &RunId) -> bool {
+        let mut waiting = self.lock();
+        if !waiting.syncing {
+            waiting.attempts.retain(|key, _| key.run != *run);
+        }
+        !waiting.syncing
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -143,6 +154,7 @@ impl SyncQueue {
             match waiting.due {
                 Some(due) if due <= now || waiting.closing => {
                     waiting.due = None;
+                    waiting.syncing = true;
                     return Some(std::mem::take(&mut waiting.attempts));
                 }
                 Some(due) => waiting = self.0.changed.wait_timeout(waiting, due - now).unwrap_or_else(PoisonError::into_inner).0,
@@ -178,6 +190,7 @@ impl Syncer {
                     refused.into_iter().for_each(|(key, unsynced)| theirs.put_back(key, unsynced));
                     health.try_again(&root);
                 }
+                theirs.lock().syncing = false;
             }
         })?;
         Ok(Self { queue, thread: Some(thread) })

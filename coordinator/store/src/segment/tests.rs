@@ -292,3 +292,38 @@ async fn a_store_that_cannot_write_says_so_for_good() {
     assert_eq!(store.append(&two, chunk(1..=1)).await, Err(error), "the first failure is everyone's: the process must stop");
     assert_eq!(Cursor::open(dir.path(), &one, 1).unwrap().next_batch(1, Some(1)).unwrap().events.len(), 1);
 }
+
+#[tokio::test]
+async fn a_forgotten_run_leaves_nothing_and_others_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let (gone, stays) = (key("1"), AttemptKey { run: "spec-zz99zz".into(), ..key("1") });
+    for key in [&gone, &stays] {
+        store.append(key, chunk(1..=3)).await.unwrap();
+        store.finish(key).await.unwrap();
+    }
+    let forgotten = async {
+        while !store.forget(&gone.run).await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), forgotten).await.expect("nothing of it is being written");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left of it");
+    assert_eq!((read_all(&store, &gone).await, read_all(&store, &stays).await), (vec![], vec![1, 2, 3]));
+    assert!(store.forget(&"never-ab12cd".into()).await.unwrap(), "nothing to forget is fine");
+    // What a crash left half removed goes at the next start.
+    std::fs::create_dir_all(dir.path().join(".removed-0-spec-old/1/1")).unwrap();
+    store.clear_aside().await.unwrap();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_run_that_is_still_written_is_not_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    // Nothing is synced by itself for a long time.
+    let store = SegmentStore::open(dir.path(), SegmentOptions { sync_ms: 600_000, ..SegmentOptions::default() }).unwrap();
+    let key = key("1");
+    store.append(&key, chunk(1..=1)).await.unwrap();
+    assert!(!store.forget(&key.run).await.unwrap());
+    assert_eq!(read_all(&store, &key).await, [1]);
+}

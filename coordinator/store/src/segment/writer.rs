@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use roundtable_shared::AttemptKey;
+use roundtable_shared::{AttemptKey, RunId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use super::attempt::Attempt;
@@ -25,6 +25,8 @@ pub(super) enum Request {
     Flush { key: AttemptKey, reply: Answer<watch::Receiver<Progress>> },
     /// Take no more events.
     Finish { key: AttemptKey, reply: Answer<watch::Receiver<Progress>> },
+    /// Put a run's events aside and know of them no more; where they are then. `None`: something of it is still being written.
+    Forget { run: RunId, reply: Answer<Option<PathBuf>> },
 }
 
 /// The writer's state.
@@ -73,7 +75,25 @@ impl Writer {
                     self.note(&answer, 0);
                     let _ = reply.send(answer);
                 }
+                Request::Forget { run, reply } => {
+                    let _ = reply.send(self.forget(&run));
+                }
             }
+        }
+    }
+
+    fn forget(&mut self, run: &RunId) -> Result<Option<PathBuf>, ChunkError> {
+        let mut known = self.attempts.iter().filter(|(key, _)| key.run == *run);
+        if known.any(|(_, attempt)| !attempt.is_settled()) || !self.sync.forget(run) {
+            return Ok(None);
+        }
+        self.attempts.retain(|key, _| key.run != *run);
+        self.open_files = self.attempts.values().filter(|attempt| attempt.has_file()).count();
+        // Renamed here, where nobody else writes; removed by whoever asked, so that other attempts need not wait for it.
+        let aside = place::free_aside(&self.root, run);
+        match std::fs::rename(self.root.join(place::run_dir(run)), &aside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(Some(aside)),
         }
     }
 

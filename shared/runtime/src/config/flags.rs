@@ -4,7 +4,7 @@
 /// Each command that has a table, with its flags as on the command line, without `--`. Flags of all commands are keys of the file itself, and `--config`
 /// names a file rather than standing in one.
 pub const COMMANDS: &[(&str, &[&str])] = &[
-    ("serve", &["listen", "advertise", "hostname"]),
+    ("serve", &["listen", "advertise", "hostname", "keep-runs", "keep-bytes"]),
     ("audit", &["follow", "json"]),
     ("verify", &["json"]),
     ("token", &["json"]),
@@ -35,7 +35,10 @@ pub const COMMANDS: &[(&str, &[&str])] = &[
     ("init", &["spec", "output", "session", "mode", "strict", "json"]),
     ("demo", &["real", "keep", "yes", "json"]),
     ("status", &["watch", "exit-code", "json"]),
-    ("runs", &["json"]),
+    ("runs", &["all", "json"]),
+    ("runs.rm", &["force", "json"]),
+    ("runs.prune", &["older-than", "dry-run", "json"]),
+    ("du", &["json"]),
     ("show", &["prompt", "attempt", "json"]),
     ("logs", &["follow", "attempt", "jsonl"]),
     ("diff", &["json"]),

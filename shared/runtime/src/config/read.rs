@@ -49,6 +49,12 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
                     return Err(reader.unknown(&at, KEYS.iter().copied().chain(commands)));
                 };
                 config.flags.insert(command.to_owned(), reader.flags(&at, value, known)?);
+                for (key, value) in reader.table(&at, value)? {
+                    let at = reader.below(&at, key);
+                    if let Some(known) = flags::of(&at.key) {
+                        config.flags.insert(at.key.clone(), reader.flags(&at, value, known)?);
+                    }
+                }
             }
         }
     }
@@ -180,6 +186,10 @@ impl Reader<'_> {
         let mut flags = BTreeMap::new();
         for (key, value) in self.table(at, value)? {
             let at = self.below(at, key);
+            // A command within this one has a table of its own.
+            if flags::of(&at.key).is_some() {
+                continue;
+            }
             let name = key.get_ref().replace('_', "-");
             if !known.contains(&name.as_str()) {
                 return Err(self.unknown(&at, known.iter().copied()));

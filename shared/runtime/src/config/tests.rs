@@ -159,3 +159,19 @@ fn an_option_with_two_names_is_one_option_across_layers() {
             .is_err_and(|error| error.to_string().contains("one option"))
     );
 }
+
+#[test]
+fn a_command_within_a_command_has_a_table_within_its_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("c.toml");
+    let load = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        Config::load(&Sources { explicit: Some(file.clone()), repository: None, user: None })
+    };
+    let config = load("[runs]\njson = true\n[runs.prune]\nolder_than = '90d'\n").unwrap();
+    assert_eq!(config.flags["runs"]["json"], ["true"]);
+    assert_eq!(config.flags["runs.prune"]["older-than"], ["90d"]);
+    let error = load("[runs.prune]\nolder_then = '90d'\n").unwrap_err().to_string();
+    assert!(error.contains("runs.prune.older-than"), "{error}");
+    assert!(load("[runs.rmm]\nforce = true\n").is_err());
+}

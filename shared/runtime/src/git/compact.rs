@@ -1,4 +1,4 @@
-//! Keeping a repository that receives a pack per attempt fast: few packs, few loose refs. When to do it is the caller's.
+//! Keeping a repository that receives a pack per attempt fast and small: few packs, few loose refs, nothing that no ref reaches. When to do it is the caller's.
 
 use super::{Git, GitError};
 
@@ -21,6 +21,15 @@ impl Git {
     pub async fn compact(&self) -> Result<(), GitError> {
         self.invoke("repack").args(["-d", "-l", "-q", "--geometric=2"]).config("repack.writeBitmaps=false").long().run().await?;
         self.invoke("pack-refs").arg("--all").long().run().await?;
+        Ok(())
+    }
+
+    /// Throws away what no ref reaches, and packs the rest anew. The caller sees to it that nobody counts on an object without a ref, or is about to give it
+    /// one; only loose objects of the last minutes are spared.
+    pub async fn collect(&self) -> Result<(), GitError> {
+        self.invoke("pack-refs").arg("--all").long().run().await?;
+        self.invoke("repack").args(["-a", "-d", "-l", "-q"]).config("repack.writeBitmaps=false").long().run().await?;
+        self.invoke("prune").arg("--expire=10.minutes.ago").long().run().await?;
         Ok(())
     }
 }

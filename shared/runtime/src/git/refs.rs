@@ -30,6 +30,15 @@ impl Git {
     pub async fn list_refs(&self, prefix: &str) -> Result<Vec<(RefName, Oid)>, GitError> {
         let pattern = prefix.trim_end_matches('/');
         RefName::parse(&format!("{pattern}/x"))?;
+        self.refs_under(pattern).await
+    }
+
+    /// All refs there are, in order of name.
+    pub async fn all_refs(&self) -> Result<Vec<(RefName, Oid)>, GitError> {
+        self.refs_under("refs").await
+    }
+
+    async fn refs_under(&self, pattern: &str) -> Result<Vec<(RefName, Oid)>, GitError> {
         let answer = self.invoke("for-each-ref").args(["--format=%(objectname) %(refname)", pattern]).run().await?;
         let mut refs = Vec::new();
         for line in answer.stdout.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {

@@ -1,0 +1,31 @@
+//! An ended run's files are no longer wanted. Only the fact is decided here: from then on they may be gone, and the shell removes them.
+
+use roundtable_shared::RunId;
+
+use super::Deciding;
+use crate::change::Rejection;
+use crate::state::Remains;
+use crate::transition::Fact;
+
+/// Refuses what would lose something: a run under way, and with `force` left out a complete one whose commits are nowhere else yet.
+pub(super) fn remove(d: &mut Deciding<'_>, run: &RunId, force: bool, by: String) -> Result<(), Rejection> {
+    let now = d.run(run);
+    if now.removed.is_some() {
+        d.unchanged(format!("run {run} is removed already; its summary is kept"));
+        return Ok(());
+    }
+    let Some(ended) = &now.ended else {
+        return Err(Rejection::invalid(format!("run {run} has not ended; end it first with `orchctl cancel {run}`")));
+    };
+    if ended.exit == 0 && now.has_more_to_accept() && !force {
+        return Err(Rejection::invalid(format!(
+            "run {run} is complete and nobody has accepted its commits; accept them with `orchctl accept {run}`, or give --force to lose them"
+        )));
+    }
+    let attempts = u32::try_from(now.all_attempts().count()).unwrap_or(u32::MAX);
+    let events = now.all_attempts().map(|attempt| attempt.events).sum();
+    let remains = Remains { tip: now.tip.clone(), attempts, events };
+    d.emit(run, Fact::RunRemoved { by, remains: Box::new(remains) });
+    d.done(format!("run {run} is removed; its summary is kept"));
+    Ok(())
+}

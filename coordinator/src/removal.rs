@@ -1,0 +1,191 @@
+//! Removed runs: the log says so first, then their files go: events, prompts, refs, and once nobody can be counting on them the objects that only those kept.
+//! What a crash left in between goes at the next start. The rows of the log stay, so that summary, findings and attempts are told as before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use roundtable_core::Core;
+use roundtable_core::state::{Run, State};
+use roundtable_runtime::lock::FileLock;
+use roundtable_shared::view::{Operation, OperationAct, OperationReply};
+use roundtable_shared::{CommitId, RunId, text};
+use roundtable_store::segment::run_dir;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::disk::bytes_in;
+use crate::operate::{self, OperateError};
+use crate::parts::Parts;
+use crate::retention::{self, Retention};
+use crate::told::Told;
+
+/// How often what could not be removed is tried again, and repositories are looked through for what nobody keeps.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Events that are still being written, and others who remove files, are waited for so long.
+const SETTLED_WITHIN: Duration = Duration::from_secs(3);
+const SETTLED_EVERY: Duration = Duration::from_millis(50);
+/// Whoever copies the data directory's files shares it; whoever removes some has it alone.
+const LOCK: &str = "files.lock";
+
+/// Keeps runs' files where they are until it is dropped; `None` while some are being removed.
+pub(crate) fn keep_files(data_dir: &Path) -> std::io::Result<Option<FileLock>> {
+    FileLock::try_shared(&data_dir.join(LOCK))
+}
+
+/// A removed run, and what it takes along.
+struct Gone {
+    run: RunId,
+    repository: String,
+    /// Commits that people uploaded for it, and that no other run needs.
+    persons: Vec<CommitId>,
+}
+
+/// What went.
+#[derive(Default)]
+struct Cleared {
+    bytes: u64,
+    refs: usize,
+}
+
+/// Does an act of a person. The files of a run that it removes are gone when this returns, as far as nobody else is at work on them.
+pub async fn operate(parts: &Parts, operation: Operation, by: String) -> Result<OperationReply, OperateError> {
+    let removes = matches!(operation.act, OperationAct::Remove { .. });
+    let mut reply = operate::operate(&parts.links.handle, operation, by).await?;
+    if removes && !reply.unchanged {
+        let run = RunId::from(reply.run.as_str());
+        reply.text = match clear(parts, Some(&run), &BTreeSet::new()).await {
+            Ok((cleared, _)) => format!("{}: {} and {} refs went", reply.text, text::bytes(cleared.bytes), cleared.refs),
+            Err(why) => format!("{}; its files go later: {why}", reply.text),
+        };
+        collect(parts).await;
+    }
+    Ok(reply)
+}
+
+/// Looks after removed runs, and after those whose time is over, until the coordinator stops.
+pub(crate) async fn watch(parts: Parts, limits: Retention) {
+    if let Err(error) = parts.segments.clear_aside().await {
+        warn!(%error, "events of removed runs are still there");
+    }
+    let mut stop = parts.stop.subscribe();
+    let mut rhythm = tokio::time::interval(LOOK_EVERY);
+    rhythm.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut cleared = BTreeSet::new();
+    loop {
+        tokio::select! {
+            _ = rhythm.tick() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        retention::apply(&parts, limits).await;
+        match clear(&parts, None, &cleared).await {
+            Ok((_, runs)) => cleared.extend(runs),
+            Err(why) => info!(why, "files of removed runs stay for now"),
+        }
+        collect(&parts).await;
+    }
+}
+
+/// Removes the files of one removed run, or of all but `done`. Which they were; `Err` says why nothing can be removed now.
+async fn clear(parts: &Parts, only: Option<&RunId>, done: &BTreeSet<RunId>) -> Result<(Cleared, Vec<RunId>), String> {
+    let (only, done) = (only.cloned(), done.clone());
+    let wanted = move |run: &RunId| only.as_ref().is_none_or(|only| only == run) && !done.contains(run);
+    let gone = parts.links.handle.read(move |core: &Core, _| removed(&core.state, wanted)).await.map_err(|error| error.to_string())?;
+    let mut cleared = Cleared::default();
+    if gone.is_empty() {
+        return Ok((cleared, Vec::new()));
+    }
+    let _alone = alone(&parts.data_dir).await?;
+    let mut by_repository: BTreeMap<&str, Vec<&Gone>> = BTreeMap::new();
+    let mut went = Vec::new();
+    for each in &gone {
+        cleared.bytes += clear_files(parts, &each.run).await?;
+        by_repository.entry(&each.repository).or_default().push(each);
+    }
+    for (key, gone) in by_repository {
+        let runs: Vec<RunId> = gone.iter().map(|each| each.run.clone()).collect();
+        let persons: Vec<CommitId> = gone.iter().flat_map(|each| each.persons.iter().cloned()).collect();
+        let repository = parts.repositories.existing(key).await.map_err(|error| error.to_string())?;
+        if let Some(repository) = repository {
+            cleared.refs += repository.forget(&runs, &persons).await.map_err(|error| error.to_string())?;
+        }
+        went.extend(runs);
+    }
+    Ok((cleared, went))
+}
+
+/// The data directory's files for this process alone, waiting a moment for whoever removes some just now. A backup takes longer.
+async fn alone(data_dir: &Path) -> Result<FileLock, String> {
+    let deadline = Instant::now() + SETTLED_WITHIN;
+    loop {
+        match FileLock::try_alone(&data_dir.join(LOCK)) {
+            Ok(Some(lock)) => return Ok(lock),
+            Ok(None) if Instant::now() < deadline => tokio::time::sleep(SETTLED_EVERY).await,
+            Ok(None) => return Err("a backup is being made".to_owned()),
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}
+
+/// Removes what lies in folders of a run's own; how much that was.
+async fn clear_files(parts: &Parts, run: &RunId) -> Result<u64, String> {
+    let folders = ["segments", "prompts"].map(|kind| parts.data_dir.join(kind).join(run_dir(run)));
+    let measured = tokio::task::spawn_blocking(move || folders.iter().map(|folder| bytes_in(folder)).sum::<u64>());
+    let bytes = measured.await.map_err(|error| error.to_string())?;
+    let deadline = Instant::now() + SETTLED_WITHIN;
+    while !parts.segments.forget(run).await.map_err(|error| error.to_string())? {
+        if Instant::now() >= deadline {
+            return Err(format!("events of run {run} are still being written"));
+        }
+        tokio::time::sleep(SETTLED_EVERY).await;
+    }
+    Told::new(&parts.data_dir).forget(run).await.map_err(|error| format!("prompts of run {run}: {error}"))?;
+    parts.attachments.forget(run).await;
+    Ok(bytes)
+}
+
+/// Throws away objects that nobody keeps, in repositories in which no run is under way.
+async fn collect(parts: &Parts) {
+    let keys = match parts.repositories.to_collect().await {
+        Ok(keys) => keys,
+        Err(error) => return warn!(%error, "repositories could not be looked through"),
+    };
+    for key in keys {
+        let asked = key.clone();
+        let is_used = parts.links.handle.read(move |core: &Core, _| core.state.unfinished().any(|run| run.source.repository == asked));
+        if is_used.await.unwrap_or(true) {
+            continue;
+        }
+        let Ok(_alone) = alone(&parts.data_dir).await else { return };
+        match parts.repositories.existing(&key).await {
+            Ok(Some(repository)) => match repository.collect().await {
+                Ok(true) => info!(repository = key, "objects of removed runs are gone"),
+                Ok(false) => {}
+                Err(error) => warn!(repository = key, %error, "objects of removed runs could not be thrown away"),
+            },
+            Ok(None) => {}
+            Err(error) => warn!(repository = key, %error, "a repository cannot be opened"),
+        }
+    }
+}
+
+/// Removed runs that are wanted, each with what it takes along.
+fn removed(state: &State, wanted: impl Fn(&RunId) -> bool) -> Vec<Gone> {
+    let gone: Vec<&Run> = state.runs.values().map(|run| &**run).filter(|run| run.removed.is_some() && wanted(&run.id)).collect();
+    if gone.is_empty() {
+        return Vec::new();
+    }
+    let kept: BTreeSet<&CommitId> = state.runs.values().filter(|run| run.removed.is_none()).flat_map(|run| given_by_people(run)).collect();
+    let each = gone.into_iter().map(|run| Gone {
+        run: run.id.clone(),
+        repository: run.source.repository.clone(),
+        persons: given_by_people(run).filter(|commit| !kept.contains(commit)).cloned().collect(),
+    });
+    each.collect()
+}
+
+/// Commits of a run that a person may have uploaded: its base, and work that stands in for an attempt's.
+fn given_by_people(run: &Run) -> impl Iterator<Item = &CommitId> {
+    let works = run.units().flat_map(|unit| unit.accepted.iter().chain(&unit.last)).map(|work| &work.commit);
+    std::iter::once(&run.base).chain(works)
+}
