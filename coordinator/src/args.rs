@@ -33,6 +33,7 @@ Examples:
   coordinator revoke build-7             cut a worker or a person off
   coordinator audit                      who did what, and who was refused
   coordinator verify                     check log, events and repositories
+  coordinator backup /mnt/backup/monday  copy all of it, also while it is served
 
 Every flag can also come from the environment as ROUNDTABLE_<COMMAND>_<FLAG>
 (ROUNDTABLE_DATA_DIR, ROUNDTABLE_CONFIG and ROUNDTABLE_LOG_FORMAT for all
@@ -107,6 +108,26 @@ Examples:
 Each command of a person is recorded before it is done, each refusal before it
 is told. Looks are not. Every record bears the hash of all before it.";
 
+const BACKUP_EXAMPLES: &str = "\
+Examples:
+  coordinator backup /mnt/backup/monday
+  coordinator backup /mnt/backup/monday --data-dir /srv/roundtable
+  coordinator verify --data-dir /mnt/backup/monday
+
+The folder must not be there yet, or be empty. It holds the log, events,
+prompts, repositories, and the keys by which workers and people are known: keep
+it as safe as the data directory. What was copied is verified; exit 1 names
+what is bad.";
+
+const RESTORE_EXAMPLES: &str = "\
+Examples:
+  coordinator restore /mnt/backup/monday --data-dir /srv/roundtable
+  coordinator restore /mnt/backup/monday --replace     put aside what is there
+
+The restored log goes on under a new name, by which workers notice: they offer
+again what they delivered after the backup was made, and stop what it does not
+know of.";
+
 /// Log formats.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -140,6 +161,12 @@ pub enum Command {
     /// Check the integrity of a data directory
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
+    /// Copy a data directory into a folder, also while it is served
+    #[command(after_help = BACKUP_EXAMPLES)]
+    Backup(BackupArgs),
+    /// Make a data directory of a backup
+    #[command(after_help = RESTORE_EXAMPLES)]
+    Restore(RestoreArgs),
 }
 
 /// `coordinator serve`.
@@ -356,6 +383,37 @@ fn hostname(text: &str) -> Result<String, String> {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err("that is no name of a host, nor an address".to_owned()),
     }
+}
+
+/// `coordinator backup`.
+#[derive(Args, Debug, Clone)]
+pub struct BackupArgs {
+    /// Folder for the backup
+    #[arg(value_name = "DIR")]
+    pub to: PathBuf,
+    /// The data directory [default: that of `serve`]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// One JSON value
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `coordinator restore`.
+#[derive(Args, Debug, Clone)]
+pub struct RestoreArgs {
+    /// The backup
+    #[arg(value_name = "DIR")]
+    pub from: PathBuf,
+    /// The data directory to be made [default: that of `serve`]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Put aside what the data directory holds, in a folder `replaced-N` of it
+    #[arg(long)]
+    pub replace: bool,
+    /// One JSON value
+    #[arg(long)]
+    pub json: bool,
 }
 
 impl From<LogFormat> for roundtable_runtime::telemetry::LogFormat {

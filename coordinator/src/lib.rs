@@ -4,6 +4,7 @@ pub mod admission;
 pub mod args;
 pub mod attachments;
 pub mod audit;
+pub mod backup;
 pub mod disk;
 pub mod driver;
 mod ended;

@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
-use roundtable_coordinator::args::{AuditArgs, Cli, Command, RootCommand, ServeArgs, TokenCommand, VerifyArgs, WorkerCommand};
+use roundtable_coordinator::args::{
+    AuditArgs, BackupArgs, Cli, Command, RestoreArgs, RootCommand, ServeArgs, TokenCommand, VerifyArgs, WorkerCommand,
+};
 use roundtable_coordinator::audit::{self, ShowError};
+use roundtable_coordinator::backup::{self, BackupError};
 use roundtable_coordinator::enrol::{self, EnrolError};
 use roundtable_coordinator::retention::Retention;
 use roundtable_coordinator::serve::{self, ServeError, ServeOptions};
@@ -74,6 +77,8 @@ fn main() -> ExitCode {
         }
         Command::Audit(args) => runtime.block_on(show_audit(args, config.data_dir)),
         Command::Verify(args) => runtime.block_on(verify(args, config.data_dir)),
+        Command::Backup(args) => runtime.block_on(backup(args, config.data_dir)),
+        Command::Restore(args) => runtime.block_on(restore(args, config.data_dir)),
     };
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     ExitCode::from(code)
@@ -249,6 +254,62 @@ async fn manage(request: AccessRequest, command: &str, given: Option<PathBuf>, c
         }
         Err(error) => fail(exit::FAILED, &error.to_string()),
     }
+}
+
+async fn backup(args: BackupArgs, configured: Option<PathBuf>) -> u8 {
+    let data_dir = match data_dir(args.data_dir, configured) {
+        Ok(dir) => dir,
+        Err(error) => return fail(exit::USAGE, &error),
+    };
+    let taken = match backup::take(&data_dir, &args.to).await {
+        Ok(taken) => taken,
+        Err(error) => return fail(exit::FAILED, &error.to_string()),
+    };
+    // A backup that nobody has read is none.
+    let report = match roundtable_coordinator::verify::verify(&args.to).await {
+        Ok(report) => report,
+        Err(error) => return fail(exit::FAILED, &error.to_string()),
+    };
+    let (manifest, shown) = (&taken.manifest, args.to.display());
+    if args.json {
+        let told = serde_json::json!({
+            "backup": shown.to_string(), "store": manifest.store, "rows": manifest.rows, "files": manifest.files.len(), "bytes": taken.bytes, "ok": report.is_good(),
+        });
+        println!("{}", text::json(&told.to_string()));
+    } else {
+        println!("{} rows and {} files, {}, in {shown}", manifest.rows, manifest.files.len(), text::bytes(taken.bytes));
+        println!("{}", text::plain(&report.to_string()));
+    }
+    if report.is_good() { 0 } else { exit::FAILED }
+}
+
+async fn restore(args: RestoreArgs, configured: Option<PathBuf>) -> u8 {
+    let data_dir = match data_dir(args.data_dir, configured.clone()) {
+        Ok(dir) => dir,
+        Err(error) => return fail(exit::USAGE, &error),
+    };
+    let restored = match backup::restore(&args.from, &data_dir, args.replace).await {
+        Ok(restored) => restored,
+        Err(error) => {
+            let held = matches!(error, BackupError::Lock(LockError::Held { .. }));
+            return fail(if held { exit::HELD } else { exit::FAILED }, &error.to_string());
+        }
+    };
+    let manifest = &restored.manifest;
+    if args.json {
+        let told = serde_json::json!({
+            "data_dir": data_dir.display().to_string(), "store": restored.store, "from": manifest.store, "made_at": manifest.made_at, "rows": manifest.rows,
+            "replaced": restored.replaced,
+        });
+        println!("{}", text::json(&told.to_string()));
+        return 0;
+    }
+    println!("{} rows of {}, in {}", manifest.rows, manifest.made_at, data_dir.display());
+    if let Some(aside) = &restored.replaced {
+        println!("what was there lies in {}", data_dir.join(aside).display());
+    }
+    println!("serve it with: coordinator serve{}", data_dir_flag(&data_dir, configured));
+    0
 }
 
 fn fail(code: u8, error: &str) -> u8 {

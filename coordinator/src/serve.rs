@@ -24,6 +24,7 @@ use tracing::warn;
 use crate::admission::Admissions;
 use crate::attachments::Attachments;
 use crate::audit::Audit;
+use crate::backup;
 use crate::driver::{self, Driver, DriverError, Sessions};
 use crate::ended;
 use crate::grpc::{self, Authorise, Services};
@@ -120,6 +121,9 @@ pub enum ServeError {
     /// A sync of agent events failed: what is on the disk is unknown, and nothing more can be promised.
     #[error("agent events could not be made durable: {0}. What was acknowledged is safe; check the disk, then start again")]
     Events(String),
+    /// The folder is no whole data directory.
+    #[error("{0}")]
+    Unservable(String),
     /// A task is gone.
     #[error("{0}")]
     Broken(String),
@@ -140,6 +144,9 @@ pub struct Running {
 
 /// Starts serving; returns when it takes calls.
 pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
+    if let Some(why) = backup::unservable(&options.data_dir) {
+        return Err(ServeError::Unservable(why));
+    }
     let mut lock = DirLock::acquire(&options.data_dir, &options.command)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let program = GitProgram::find().await?;

@@ -15,6 +15,7 @@ use roundtable_store::{AuditReader, OpenError};
 use serde::Serialize;
 
 use crate::audit::dir_of;
+use crate::backup::Manifest;
 use crate::lost::Belongs;
 use crate::offline::{self, OfflineError};
 use crate::repository::{Repositories, Repository, RepositoryError};
@@ -89,6 +90,11 @@ pub async fn verify(data_dir: &Path) -> Result<Report, OpenError> {
     let checked = roundtable_store::verify(&crate::serve::store_path(data_dir), &segments).await?;
     let mut report = Report { store: checked, runs: 0, removed: 0, commits: 0, refs: 0, repositories: 0, audit: 0, beyond: Vec::new() };
     audit(data_dir, &mut report).await;
+    match Manifest::read(data_dir) {
+        Ok(None) => {}
+        Ok(Some(manifest)) => differences(data_dir, manifest, &mut report).await,
+        Err(error) => report.add(error.to_string()),
+    }
     if report.store.is_good()
         && let Err(error) = beyond(data_dir, &mut report).await
     {
@@ -116,6 +122,15 @@ async fn audit(data_dir: &Path, report: &mut Report) {
             problem.into_iter().for_each(|problem| report.add(problem));
         }
         Err(error) => report.add(format!("the audit log could not be read: {error}")),
+    }
+}
+
+/// A backup has all that its list names, as it was.
+async fn differences(folder: &Path, manifest: Manifest, report: &mut Report) {
+    let folder = folder.to_owned();
+    match tokio::task::spawn_blocking(move || manifest.differences(&folder)).await {
+        Ok(differences) => differences.into_iter().for_each(|difference| report.add(difference)),
+        Err(error) => report.add(error.to_string()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Once;
 use std::time::Duration;
 
+use roundtable_proto::protocol::{Speaker, negotiate};
 use roundtable_proto::v1::admission_client::AdmissionClient;
 use roundtable_proto::{PROTOCOL, v1};
 use roundtable_runtime::clock::{Clock, SystemClock};
@@ -176,18 +177,12 @@ async fn reachable(url: &str) -> Result<()> {
 
 async fn check_protocol(client: &Client) -> Result<()> {
     let info = client.info().await?;
-    let (oldest, newest) = (*PROTOCOL.start(), *PROTOCOL.end());
-    if info.protocol_max >= oldest && info.protocol_min <= newest {
-        return Ok(());
+    let ours = Speaker { name: "this orchctl".to_owned(), range: PROTOCOL };
+    let theirs = Speaker { name: format!("the coordinator at {}", client.url()), range: info.protocol_min..=info.protocol_max };
+    match negotiate(ours, theirs) {
+        Ok(_) => Ok(()),
+        Err(mismatch) => Err(Failure::failed(mismatch.to_string()).why(format!("the coordinator is version {}", info.version))),
     }
-    Err(Failure::failed(format!(
-        "the coordinator at {} speaks protocol {} to {}, this orchctl {oldest} to {newest}",
-        client.url(),
-        info.protocol_min,
-        info.protocol_max
-    ))
-    .why(format!("it is version {}", info.version))
-    .next("use orchctl and coordinator of the same release"))
 }
 
 pub fn not_connected(url: &str, error: ConnectError) -> Failure {

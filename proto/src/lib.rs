@@ -6,6 +6,9 @@
 
 #[cfg(not(feature = "regenerate"))]
 pub mod convert;
+pub mod protocol;
+
+pub use protocol::PROTOCOL;
 
 mod secret;
 
@@ -14,6 +17,3 @@ mod secret;
 pub mod v1 {
     include!("generated/roundtable.v1.rs");
 }
-
-/// Oldest and newest protocol this build speaks.
-pub const PROTOCOL: std::ops::RangeInclusive<u32> = 1..=1;

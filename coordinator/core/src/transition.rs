@@ -237,6 +237,9 @@ pub enum Fact {
     WorkerUndrained { worker: WorkerId, by: String },
     /// An assignment agent was asked before any run: the run that follows takes its answer.
     AssignmentKept { kept: Box<KeptAssignment> },
+    /// Everything before this was taken over from a backup of that store, which ended with that row, into a store of another name. Nothing follows for the
+    /// state: leases are lost or kept as their workers say.
+    StoreRestored { store: String, through_seq: u64, head: String },
 
     /// Somebody may come in by it.
     TokenCreated(Box<TokenCreated>),

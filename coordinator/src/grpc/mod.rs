@@ -59,6 +59,7 @@ pub(crate) fn services(parts: &Parts) -> Services {
             handle: parts.links.handle.clone(),
             sessions: parts.sessions.clone(),
             segments: parts.segments.clone(),
+            store: parts.log.incarnation().to_string(),
         },
         handle: parts.links.handle.clone(),
         leases: parts.links.leases.clone(),

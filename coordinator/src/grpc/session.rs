@@ -4,6 +4,7 @@ use roundtable_core::Reply;
 use roundtable_core::command::{Command, WorkerHello};
 use roundtable_core::fleet::SUSPECT_MS;
 use roundtable_proto::convert::{WireError, status_of};
+use roundtable_proto::protocol::{Speaker, negotiate};
 use roundtable_proto::{PROTOCOL, v1};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::{HeldLease, LeaseRef, WorkerId};
@@ -40,6 +41,8 @@ pub(super) struct SessionParts {
     pub sessions: Sessions,
     /// Says how far each lease's events are durable.
     pub segments: SegmentStore,
+    /// Names the store: another one has not got what a worker delivered to this one.
+    pub store: String,
 }
 
 /// A session the driver may know of and nobody reads yet: if its caller goes away, or it is refused for another reason than the driver's, the driver is
@@ -81,15 +84,9 @@ pub(super) async fn open(parts: SessionParts, worker: WorkerId, number: u64, mut
     let Some(v1::worker_frame::Frame::Hello(hello)) = first.frame else {
         return Err(status_of(ErrorCode::InvalidInput, "the first frame must be a hello"));
     };
-    if hello.protocol_max < *PROTOCOL.start() || hello.protocol_min > *PROTOCOL.end() {
-        let text = format!(
-            "this coordinator speaks protocol {}..{}, the worker {}..{}: use releases that are closer",
-            PROTOCOL.start(),
-            PROTOCOL.end(),
-            hello.protocol_min,
-            hello.protocol_max
-        );
-        return Err(status_of(ErrorCode::InvalidInput, text));
+    let protocol = speak(&worker, &hello)?;
+    if !hello.store.is_empty() && hello.store != parts.store {
+        return Ok(restored(&worker, &parts.store));
     }
     let introduction: roundtable_shared::Introduction = hello.try_into()?;
     let (offers, version, held) = (offers(&introduction), introduction.version.clone(), introduction.held.len());
@@ -110,12 +107,13 @@ pub(super) async fn open(parts: SessionParts, worker: WorkerId, number: u64, mut
         answers.push(v1::Reconciled::from(&each));
     }
     let welcome = v1::Welcome {
-        protocol: *PROTOCOL.end(),
+        protocol,
         session: number,
         coordinator_version: env!("CARGO_PKG_VERSION").to_owned(),
         reconciled: answers,
         heartbeat_ms: heartbeat_ms(workers),
         worker: worker.to_string(),
+        store: parts.store.clone(),
     };
     // The channel is new and has room.
     let _ = frames.try_send(Ok(frame(v1::coordinator_frame::Frame::Welcome(welcome))));
@@ -129,6 +127,23 @@ pub(super) async fn open(parts: SessionParts, worker: WorkerId, number: u64, mut
 fn heartbeat_ms(workers: usize) -> u32 {
     let shared = u64::try_from(workers).unwrap_or(u64::MAX).saturating_mul(1_000) / HEARTBEATS_PER_SECOND;
     u32::try_from(shared.clamp(*HEARTBEAT_MS.start(), *HEARTBEAT_MS.end())).unwrap_or(u32::MAX)
+}
+
+/// The protocol both speak.
+fn speak(worker: &WorkerId, hello: &v1::Hello) -> Result<u32, Status> {
+    let ours = Speaker { name: format!("this coordinator (version {})", env!("CARGO_PKG_VERSION")), range: PROTOCOL };
+    let version: String = hello.version.chars().filter(|c| !c.is_control()).take(40).collect();
+    let theirs = Speaker { name: format!("worker {worker} (version {version})"), range: hello.protocol_min..=hello.protocol_max };
+    negotiate(ours, theirs).map_err(|mismatch| status_of(ErrorCode::InvalidInput, mismatch.to_string()))
+}
+
+/// The store was restored since the worker was last here: it is to come again with what it has delivered since the backup. Nothing is known of this stream.
+fn restored(worker: &WorkerId, store: &str) -> Outgoing {
+    info!(%worker, "a worker that knows another store comes again");
+    let (frames, outgoing) = mpsc::channel(1);
+    // The channel is new and has room.
+    let _ = frames.try_send(Ok(frame(v1::coordinator_frame::Frame::Restored(v1::Restored { store: store.to_owned() }))));
+    outgoing
 }
 
 /// Reads frames until the stream ends, then says so.
@@ -253,7 +268,7 @@ mod tests {
         let log = Arc::new(MemoryLog::open(&MemoryDisk::default()));
         let (effects, _shell) = mpsc::channel(8);
         let (driver, links) = Driver::open(Parts { log, clock: Arc::new(SystemClock), seed: 1, effects }).await.unwrap();
-        let parts = SessionParts { handle: links.handle.clone(), sessions: Sessions::default(), segments };
+        let parts = SessionParts { handle: links.handle.clone(), sessions: Sessions::default(), segments, store: "s".to_owned() };
         let hello =
             v1::Hello { protocol_min: *PROTOCOL.start(), protocol_max: *PROTOCOL.end(), name: "w".to_owned(), ..Default::default() };
         let hello = v1::WorkerFrame { frame: Some(v1::worker_frame::Frame::Hello(hello)) };
@@ -272,5 +287,44 @@ mod tests {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), gone).await.expect("it counts as connected still");
+    }
+
+    async fn first_frame(hello: v1::Hello) -> Result<v1::coordinator_frame::Frame, Status> {
+        let dir = tempfile::tempdir().unwrap();
+        let segments = SegmentStore::open(dir.path(), SegmentOptions::default()).unwrap();
+        let log = Arc::new(MemoryLog::open(&MemoryDisk::default()));
+        let (effects, _shell) = mpsc::channel(8);
+        let (driver, links) = Driver::open(Parts { log, clock: Arc::new(SystemClock), seed: 1, effects }).await.unwrap();
+        let (_shutdown, ended) = watch::channel(false);
+        tokio::spawn(driver.run(ended));
+        let parts = SessionParts { handle: links.handle.clone(), sessions: Sessions::default(), segments, store: "this".to_owned() };
+        let hello = v1::WorkerFrame { frame: Some(v1::worker_frame::Frame::Hello(hello)) };
+        let mut outgoing = open(parts, "w".into(), 7, tokio_stream::once(Ok(hello)).chain(tokio_stream::pending())).await?;
+        Ok(outgoing.recv().await.unwrap().unwrap().frame.unwrap())
+    }
+
+    fn hello(protocol: std::ops::RangeInclusive<u32>, store: &str) -> v1::Hello {
+        let (protocol_min, protocol_max) = protocol.into_inner();
+        v1::Hello { protocol_min, protocol_max, name: "w".to_owned(), store: store.to_owned(), ..Default::default() }
+    }
+
+    #[tokio::test]
+    async fn a_worker_of_another_store_is_told_so_in_place_of_a_welcome() {
+        use v1::coordinator_frame::Frame;
+        for store in ["", "this"] {
+            let Frame::Welcome(welcome) = first_frame(hello(PROTOCOL, store)).await.unwrap() else { panic!("a welcome") };
+            assert_eq!((welcome.store.as_str(), welcome.protocol), ("this", *PROTOCOL.end()));
+        }
+        let Frame::Restored(restored) = first_frame(hello(PROTOCOL, "yesterday's")).await.unwrap() else { panic!("no welcome") };
+        assert_eq!(restored.store, "this");
+    }
+
+    #[tokio::test]
+    async fn a_worker_without_a_common_protocol_is_told_who_is_too_old() {
+        let newer = *PROTOCOL.end() + 1;
+        let refused = first_frame(hello(newer..=newer + 2, "")).await.unwrap_err();
+        assert!(refused.message().contains("this coordinator") && refused.message().contains("is too old"), "{refused:?}");
+        let spoken = first_frame(hello(*PROTOCOL.start()..=newer, "")).await.unwrap();
+        assert!(matches!(spoken, v1::coordinator_frame::Frame::Welcome(welcome) if welcome.protocol == *PROTOCOL.end()));
     }
 }

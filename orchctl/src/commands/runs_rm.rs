@@ -15,7 +15,8 @@ pub(super) async fn run(context: &Context, args: &RunsRmArgs) -> Result<Exit> {
     let done = async {
         let selector = Selector::new(&session.api, context.git_dir_here().await).await?;
         // All of them are known before the first goes.
-        let runs: Vec<String> = args.runs.iter().map(|word| selector.pick(Some(word)).map(|run| run.run.clone())).collect::<Result<_>>()?;
+        let runs: Vec<String> =
+            args.runs.iter().map(|word| selector.pick(Some(word.as_str())).map(|run| run.run.clone())).collect::<Result<_>>()?;
         let mut replies = Vec::new();
         for run in &runs {
             replies.push(remove(&session.api, run, args.force).await?);

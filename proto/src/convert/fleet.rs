@@ -105,6 +105,8 @@ impl From<&Introduction> for v1::Hello {
                 life: introduction.origin.life.clone(),
                 place: introduction.origin.place.clone(),
             }),
+            // The link's to say.
+            store: String::new(),
         }
     }
 }

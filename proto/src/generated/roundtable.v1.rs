@@ -67,7 +67,7 @@ pub mod worker_frame {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CoordinatorFrame {
-    #[prost(oneof = "coordinator_frame::Frame", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "coordinator_frame::Frame", tags = "1, 2, 3, 4, 5, 20")]
     pub frame: ::core::option::Option<coordinator_frame::Frame>,
 }
 /// Nested message and enum types in `CoordinatorFrame`.
@@ -84,6 +84,8 @@ pub mod coordinator_frame {
         Revoke(super::Revoke),
         #[prost(message, tag = "5")]
         Drain(super::Drain),
+        #[prost(message, tag = "20")]
+        Restored(super::Restored),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -115,6 +117,9 @@ pub struct Hello {
     /// Keys of repositories whose objects the worker keeps: what is in them need not be sent again.
     #[prost(string, repeated, tag = "20")]
     pub repositories: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The store the worker last spoke to, as its Welcome named it; empty = none yet.
+    #[prost(string, tag = "21")]
+    pub store: ::prost::alloc::string::String,
 }
 /// Which worker of its name it is.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -178,6 +183,16 @@ pub struct Welcome {
     /// The worker's id, as the coordinator reads it from the certificate.
     #[prost(string, tag = "6")]
     pub worker: ::prost::alloc::string::String,
+    /// Names the coordinator's store: drawn when it was made, and anew when it was restored from a backup.
+    #[prost(string, tag = "20")]
+    pub store: ::prost::alloc::string::String,
+}
+/// In place of a Welcome, as the last frame: this is another store than the worker's hello names. What was delivered to that one may be missing here; the
+/// worker is to come again, holding it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Restored {
+    #[prost(string, tag = "1")]
+    pub store: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Reconciled {

@@ -4,6 +4,7 @@ mod accepting;
 mod acts;
 mod again;
 mod auditing;
+mod backups;
 mod daemons;
 mod deciding;
 mod enrolling;

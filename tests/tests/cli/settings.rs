@@ -185,9 +185,15 @@ fn an_option_is_one_by_whatever_name_and_the_layer_that_goes_before_wins() {
 #[test]
 fn every_program_takes_the_flags_its_tables_have() {
     let sandbox = Sandbox::new();
-    for (program, command) in
-        [("coordinator", "serve"), ("coordinator", "audit"), ("coordinator", "verify"), ("worker", "join"), ("worker", "doctor")]
-    {
+    for (program, command) in [
+        ("coordinator", "serve"),
+        ("coordinator", "audit"),
+        ("coordinator", "verify"),
+        ("coordinator", "backup"),
+        ("coordinator", "restore"),
+        ("worker", "join"),
+        ("worker", "doctor"),
+    ] {
         let help = sandbox.program(program).args([command, "--help"]).run().expect(0).stdout;
         let (_, flags) = COMMANDS.iter().find(|(name, _)| *name == command).expect("it has a table");
         for flag in *flags {

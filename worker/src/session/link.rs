@@ -7,8 +7,9 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::FutureExt;
 use roundtable_proto::convert::{code_of, message_of};
-use roundtable_proto::v1;
+use roundtable_proto::protocol::{Speaker, negotiate};
 use roundtable_proto::v1::fleet_client::FleetClient;
+use roundtable_proto::{PROTOCOL, v1};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::limits::{BULK_MESSAGE_BYTES_MAX, RECONNECT_MAX_MS};
 use roundtable_shared::{Introduction, Lease, LeaseRef, Reconciled};
@@ -81,6 +82,12 @@ pub trait Frames: Send + Sync {
     fn broken(&self);
     /// What knows whether the coordinator is heard.
     fn fence(&self) -> &Fence;
+    /// The coordinator's store this worker last spoke to; empty if none is known.
+    fn store(&self) -> String;
+    /// It has another store now, restored from a backup: what was delivered lately may be missing there, and is held again.
+    fn restored(&self, store: &str) -> impl Future<Output = ()> + Send;
+    /// It has this store, and its welcome was taken.
+    fn remember_store(&self, store: &str);
 }
 
 /// Why the link ended for good.
@@ -170,7 +177,7 @@ async fn session(channel: Channel, bulk: Bulk, frames: &impl Frames, mut stop: w
     let mut client = client.max_decoding_message_size(BULK_MESSAGE_BYTES_MAX).max_encoding_message_size(BULK_MESSAGE_BYTES_MAX);
     let mut pulse = Pulse::begin(frames.fence().clone());
     let (out, queue) = mpsc::channel(OUT_MAX);
-    let hello = v1::Hello::from(&frames.introduce());
+    let hello = v1::Hello { store: frames.store(), ..v1::Hello::from(&frames.introduce()) };
     if out.send(frame(v1::worker_frame::Frame::Hello(hello))).await.is_err() {
         return SessionEnd::Broken { welcomed: false, why: "the link closed at once".to_owned() };
     }
@@ -209,8 +216,16 @@ async fn session(channel: Channel, bulk: Bulk, frames: &impl Frames, mut stop: w
             message = incoming.next() => match message {
                 None => return SessionEnd::Broken { welcomed: pulse.welcomed, why: "the coordinator closed the link".to_owned() },
                 Some(Err(status)) => return ended(&status, pulse.welcomed),
+                Some(Ok(v1::CoordinatorFrame { frame: Some(v1::coordinator_frame::Frame::Restored(restored)) })) => {
+                    warn!("the coordinator was restored from a backup; what was delivered lately is offered again");
+                    frames.restored(&restored.store).await;
+                    return SessionEnd::Broken { welcomed: pulse.welcomed, why: "the coordinator was restored from a backup".to_owned() };
+                }
                 Some(Ok(v1::CoordinatorFrame { frame: Some(message) })) => {
                     if let v1::coordinator_frame::Frame::Welcome(welcome) = &message {
+                        if let Err(mismatch) = understood(welcome) {
+                            return SessionEnd::Refused(mismatch);
+                        }
                         pulse.welcome(welcome.heartbeat_ms);
                         next_beat.as_mut().reset(tokio::time::Instant::now() + spread(pulse.interval));
                     }
@@ -262,6 +277,7 @@ fn receive(
     match message {
         Frame::Welcome(welcome) => {
             info!(worker = %welcome.worker, "welcome");
+            frames.remember_store(&welcome.store);
             let reconciled = welcome.reconciled.into_iter().filter_map(|each| each.try_into().ok()).collect();
             frames.welcome(&welcome.worker, reconciled, bulk.clone(), out.clone());
         }
@@ -278,7 +294,17 @@ fn receive(
         }
         Frame::Revoke(revoke) => receive_revoke(revoke, frames),
         Frame::Drain(_) => frames.drained(true),
+        // Dealt with where the stream is ended.
+        Frame::Restored(_) => {}
     }
+}
+
+/// Whether the coordinator chose a protocol that this worker speaks. It must: a hello names all of them.
+fn understood(welcome: &v1::Welcome) -> Result<(), String> {
+    let ours = Speaker { name: "this worker".to_owned(), range: PROTOCOL };
+    let name = format!("the coordinator (version {})", welcome.coordinator_version);
+    let theirs = Speaker { name, range: welcome.protocol..=welcome.protocol };
+    negotiate(ours, theirs).map(|_| ()).map_err(|mismatch| mismatch.to_string())
 }
 
 fn receive_revoke(revoke: v1::Revoke, frames: &impl Frames) {

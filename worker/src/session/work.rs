@@ -439,6 +439,18 @@ impl<R: Runner> Frames for Work<R> {
         &self.inner.fence
     }
 
+    fn store(&self) -> String {
+        self.inner.spool.store()
+    }
+
+    async fn restored(&self, store: &str) {
+        self.deliver_again(store).await;
+    }
+
+    fn remember_store(&self, store: &str) {
+        self.note_store(store);
+    }
+
     fn broken(&self) {
         self.table().out = None;
         self.inner.client.send_replace(None);

@@ -195,6 +195,15 @@ impl AttemptSpool {
         Ok(write_durably(&self.inner.dir, ACCEPTED, b"")?)
     }
 
+    /// The coordinator may not have it any more.
+    pub(super) fn unmark_accepted(&self) -> Result<(), SpoolError> {
+        match fs::remove_file(self.inner.dir.join(ACCEPTED)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        Ok(File::open(&self.inner.dir)?.sync_all()?)
+    }
+
     /// Gives it up: nothing of it is delivered.
     pub fn discard(&self) -> Result<(), SpoolError> {
         Ok(fs::remove_dir_all(&self.inner.dir)?)

@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use roundtable_runtime::fsx;
 use roundtable_shared::{AttemptKey, Lease};
 
 pub use attempt::{ATTEMPT_BYTES_MAX, AttemptSpool, Position, Reader};
@@ -91,6 +92,42 @@ impl Spool {
             prune(accepted, SystemTime::now(), self.keep);
         }
         Ok(())
+    }
+
+    /// The coordinator's store to which this was delivered last; empty before there was one.
+    pub fn store(&self) -> String {
+        fs::read_to_string(self.store_file()).map(|text| text.trim().to_owned()).unwrap_or_default()
+    }
+
+    /// Notes the coordinator's store; nothing is written where it is known.
+    pub fn remember_store(&self, store: &str) -> Result<(), SpoolError> {
+        if store.is_empty() || self.store() == store {
+            return Ok(());
+        }
+        Ok(fsx::write_atomic(&self.store_file(), format!("{store}\n").as_bytes(), fsx::PRIVATE)?)
+    }
+
+    /// Beside the attempts, not among them.
+    fn store_file(&self) -> PathBuf {
+        self.root.with_extension("store")
+    }
+
+    /// Attempts with an outcome that were delivered and are kept still: from here on they are owed again, as the coordinator may have lost them.
+    pub fn owe_again(&self) -> Result<Vec<AttemptSpool>, SpoolError> {
+        let mut again = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            let dir = entry?.path();
+            if attempt::accepted_at(&dir).is_none() {
+                continue;
+            }
+            if let Some(spool) = AttemptSpool::reopen(dir)?
+                && spool.outcome().is_some()
+            {
+                spool.unmark_accepted()?;
+                again.push(spool);
+            }
+        }
+        Ok(again)
     }
 
     /// Begins an attempt: its lease is durable when this returns.

@@ -210,3 +210,23 @@ fn subtasks_are_known_as_done_once_they_are_reported() {
     assert_eq!(owed[0].done(), ["2.1"]);
     assert_eq!(owed[0].finish(facts()).unwrap().done, [TaskId::new("2.1")]);
 }
+
+#[test]
+fn what_was_delivered_to_another_store_is_owed_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path().join("spool")).unwrap();
+    assert_eq!(spool.store(), "");
+    spool.remember_store("aa").unwrap();
+    spool.remember_store("").unwrap();
+    assert_eq!(Spool::open(dir.path().join("spool")).unwrap().store(), "aa");
+    let (delivered, handed_back) = (spool.begin(lease("1")).unwrap(), spool.begin(lease("2")).unwrap());
+    delivered.push(line("x")).unwrap();
+    delivered.finish(facts()).unwrap();
+    delivered.mark_accepted().unwrap();
+    handed_back.mark_accepted().unwrap();
+    assert!(spool.left_behind().unwrap().is_empty());
+    let again = spool.owe_again().unwrap();
+    assert_eq!(again.iter().map(|spool| spool.lease().lease.key.unit.clone()).collect::<Vec<_>>(), [Some("1".into())]);
+    assert_eq!(spool.left_behind().unwrap().len(), 1, "also after another start");
+    assert!(spool.owe_again().unwrap().is_empty());
+}

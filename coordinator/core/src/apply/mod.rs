@@ -82,6 +82,7 @@ impl State {
                 let excess = self.assignments.len().saturating_sub(ASSIGNMENTS_MAX);
                 self.assignments.drain(..excess);
             }
+            Fact::StoreRestored { .. } => {}
             other => {
                 let handled = access::apply(&mut self.access, transition.at, other);
                 debug_assert!(handled, "{} names no run", other.kind());

@@ -41,5 +41,6 @@ kinds! {
     DeferredFixAdded => "deferred_fix_added", LearningsAdded => "learnings_added", UnitImported => "unit_imported",
     BackendParked => "backend_parked", BackendAnswered => "backend_answered", BackendUnparked => "backend_unparked", AllPaused => "all_paused",
     AllResumed => "all_resumed", WorkerDrained => "worker_drained", WorkerUndrained => "worker_undrained", AssignmentKept => "assignment_kept",
-    TokenCreated => "token_created", TokenRevoked => "token_revoked", PeerJoined => "peer_joined", PeerRevoked => "peer_revoked",
+    StoreRestored => "store_restored", TokenCreated => "token_created", TokenRevoked => "token_revoked", PeerJoined => "peer_joined",
+    PeerRevoked => "peer_revoked",
 }

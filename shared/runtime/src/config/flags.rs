@@ -7,6 +7,8 @@ pub const COMMANDS: &[(&str, &[&str])] = &[
     ("serve", &["listen", "advertise", "hostname", "keep-runs", "keep-bytes"]),
     ("audit", &["follow", "json"]),
     ("verify", &["json"]),
+    ("backup", &["json"]),
+    ("restore", &["replace", "json"]),
     ("token", &["json"]),
     ("worker", &["json"]),
     ("revoke", &["json"]),

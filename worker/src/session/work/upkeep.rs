@@ -36,20 +36,65 @@ impl<R: Runner> Work<R> {
                     }
                 },
             };
-            let held = Held {
-                phase: LeasePhase::Reported,
-                pool: lease.pool.clone(),
-                spool: Some(spool.clone()),
-                waiting: String::new(),
-                cancel: watch::channel(None).0,
-            };
-            self.table().held.insert(lease.lease.clone(), held);
-            let work = self.clone();
-            tokio::spawn(async move {
-                // Its last words come before its outcome here too.
-                deliver::events(spool.clone(), work.inner.client.subscribe(), work.says_what_waits(&lease.lease)).await;
-                work.hand_in(&spool, &facts).await;
-            });
+            self.owe(spool, facts);
+        }
+    }
+
+    /// Holds an outcome until it is delivered.
+    fn owe(&self, spool: AttemptSpool, facts: AttemptFacts) {
+        let lease = spool.lease().clone();
+        let held = Held {
+            phase: LeasePhase::Reported,
+            pool: lease.pool.clone(),
+            spool: Some(spool.clone()),
+            waiting: String::new(),
+            cancel: watch::channel(None).0,
+        };
+        self.table().held.insert(lease.lease.clone(), held);
+        let work = self.clone();
+        tokio::spawn(async move {
+            // Its last words come before its outcome here too.
+            deliver::events(spool.clone(), work.inner.client.subscribe(), work.says_what_waits(&lease.lease)).await;
+            work.hand_in(&spool, &facts).await;
+        });
+    }
+
+    /// The coordinator has another store, restored from a backup: what was delivered since that was made is missing there. All that is kept is held again, as
+    /// far as its commit is still here; what the coordinator knows, or no longer wants, it says so.
+    pub(super) async fn deliver_again(&self, store: &str) {
+        let spool = self.inner.spool.clone();
+        let again = match tokio::task::spawn_blocking(move || spool.owe_again()).await {
+            Ok(Ok(again)) => again,
+            Ok(Err(error)) => return warn!(%error, "what was delivered cannot be offered again; tried with the next link"),
+            Err(error) => return warn!(%error, "what was delivered cannot be offered again; tried with the next link"),
+        };
+        for spool in again {
+            let Some(facts) = spool.outcome() else { continue };
+            if self.table().held.contains_key(&spool.lease().lease) {
+                continue;
+            }
+            if self.can_be_sent(spool.lease(), &facts).await {
+                info!(lease = %spool.lease().lease.key, "offered again");
+                self.owe(spool, facts);
+            } else if let Err(why) = blocking(spool, AttemptSpool::mark_accepted).await {
+                warn!(why, "an attempt whose commit is gone stays owed");
+            }
+        }
+        self.note_store(store);
+    }
+
+    async fn can_be_sent(&self, lease: &Lease, facts: &AttemptFacts) -> bool {
+        let Some(commit) = &facts.commit else { return true };
+        match self.inner.runner.pack(&lease.repository, commit, std::slice::from_ref(&lease.start)).await {
+            Ok(mut pieces) => matches!(pieces.recv().await, Some(Ok(_))),
+            Err(_) => false,
+        }
+    }
+
+    /// Notes the store that the coordinator has.
+    pub(super) fn note_store(&self, store: &str) {
+        if let Err(error) = self.inner.spool.remember_store(store) {
+            warn!(%error, "the coordinator's store could not be noted: a restore of it would not be noticed");
         }
     }
 

@@ -6,6 +6,7 @@ mod failure;
 mod query;
 mod reader;
 mod schema;
+mod snapshot;
 mod writer;
 
 use std::fmt;
@@ -22,6 +23,7 @@ use super::witness;
 use super::{Appended, Log, LogFuture, LogReader, check_bounds};
 
 pub use reader::SqliteReader;
+pub use snapshot::{Snapshot, snapshot};
 
 /// Appends waiting for the writer; more callers wait for room.
 const APPEND_QUEUE_MAX: usize = 1024;

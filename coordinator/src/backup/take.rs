@@ -1,0 +1,214 @@
+//! Making a backup, beside a coordinator that serves or of a data directory that nobody does. The log comes first: repositories and events are never behind
+//! it, and what they have beyond it is nobody's.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use roundtable_runtime::clock::{Clock, SystemClock};
+use roundtable_runtime::fsx;
+use roundtable_runtime::git::GitProgram;
+use roundtable_runtime::lock::FileLock;
+use roundtable_store::OpenError;
+use roundtable_store::log::{Snapshot, snapshot};
+use tokio::time::Instant;
+
+use super::copy::Copier;
+use super::{BackupError, FORMAT, MANIFEST, Manifest, REFS, unservable};
+use crate::removal;
+use crate::serve::store_path;
+
+/// Names at the top of a data directory that are of one machine or moment, or dealt with by themselves.
+const LEFT_OUT: [&str; 7] = ["lock", "files.lock", "client.json", "names", "workers", "ballast", "repos"];
+/// Beginnings of names that writers give for a moment; no id encodes to one.
+const PASSING: [&str; 3] = [".tmp-", ".trial", ".removed-"];
+/// Where a user's files are kept by their own names.
+const USERS: &str = "attachments";
+/// Whoever removes files is waited for so long.
+const ALONE_WITHIN: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often a repository is looked through again because it was packed anew meanwhile.
+const ROUNDS_MAX: usize = 20;
+
+/// A backup that was made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Taken {
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// All of it.
+    pub bytes: u64,
+}
+
+/// Makes a backup of a data directory in a folder that is absent or empty. Durable when this returns.
+pub async fn take(data_dir: &Path, to: &Path) -> Result<Taken, BackupError> {
+    if let Some(why) = unservable(data_dir) {
+        return Err(BackupError::Unfit(why));
+    }
+    let store = store_path(data_dir);
+    if !store.is_file() {
+        return Err(OpenError::Missing { path: store }.into());
+    }
+    expect_empty(to)?;
+    expect_outside(to, data_dir)?;
+    let _kept = keep_files(data_dir).await?;
+    let program = GitProgram::find().await?;
+    let copier = Copier::into(to).map_err(BackupError::io(to))?;
+    let (snapshot, mut copier) = blocking(data_dir, to, copier, copy_top).await?;
+    for entry in read_dir(&data_dir.join("repos"))? {
+        let Some(name) = entry.strip_suffix(".git").map(str::to_owned) else { continue };
+        let from = data_dir.join("repos").join(&entry);
+        // Refs first: whatever they name is there when objects are copied.
+        let refs = program.own(&from)?.all_refs().await?;
+        let packed: String = refs.iter().map(|(name, oid)| format!("{oid} {name}\n")).collect();
+        let below = format!("repos/{name}.git");
+        copier = tokio::task::spawn_blocking(move || copy_repository(copier, &from, &below, &packed))
+            .await
+            .map_err(io::Error::other)
+            .and_then(|copied| copied)
+            .map_err(BackupError::io(to))?;
+    }
+    let manifest = Manifest {
+        format: FORMAT,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        made_at: SystemClock.wall().rfc3339(),
+        store: snapshot.incarnation.to_string(),
+        rows: snapshot.head.seq,
+        head: snapshot.head.hash.to_string(),
+        files: copier.files,
+    };
+    let text = serde_json::to_vec_pretty(&manifest).map_err(|error| BackupError::Unfit(error.to_string()))?;
+    // What is listed is on the disk before the list is.
+    fsx::sync_file_system(to).and_then(|()| fsx::write_atomic(&to.join(MANIFEST), &text, fsx::PRIVATE)).map_err(BackupError::io(to))?;
+    let bytes = manifest.files.values().map(|file| file.bytes).sum();
+    Ok(Taken { manifest, bytes })
+}
+
+fn expect_empty(folder: &Path) -> Result<(), BackupError> {
+    match std::fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(false) => Err(BackupError::Unfit(format!("{} is not empty; name a folder that is not there yet", folder.display()))),
+        Err(error) => Err(BackupError::io(folder)(error)),
+    }
+}
+
+/// A backup in what it is a backup of would hold itself, and goes with it.
+fn expect_outside(folder: &Path, data_dir: &Path) -> Result<(), BackupError> {
+    let real = |path: &Path| std::path::absolute(path).map_err(BackupError::io(path));
+    if real(folder)?.starts_with(real(data_dir)?) {
+        return Err(BackupError::Unfit(format!(
+            "{} lies in the data directory; name a folder elsewhere, best on another disk",
+            folder.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Nothing is removed until the lock is dropped.
+async fn keep_files(data_dir: &Path) -> Result<FileLock, BackupError> {
+    let deadline = Instant::now() + ALONE_WITHIN;
+    loop {
+        match removal::keep_files(data_dir).map_err(BackupError::io(data_dir))? {
+            Some(lock) => return Ok(lock),
+            None if Instant::now() < deadline => tokio::time::sleep(LOOK_EVERY).await,
+            None => return Err(BackupError::Unfit("files of removed runs are being removed; try again in a moment".to_owned())),
+        }
+    }
+}
+
+async fn blocking(
+    data_dir: &Path,
+    to: &Path,
+    copier: Copier,
+    work: fn(&Path, &Path, Copier) -> Result<(Snapshot, Copier), BackupError>,
+) -> Result<(Snapshot, Copier), BackupError> {
+    let (data_dir, place) = (data_dir.to_owned(), to.to_owned());
+    let done = tokio::task::spawn_blocking(move || work(&data_dir, &place, copier)).await;
+    done.map_err(io::Error::other).map_err(BackupError::io(to))?
+}
+
+/// The log, then all else but repositories.
+fn copy_top(data_dir: &Path, to: &Path, mut copier: Copier) -> Result<(Snapshot, Copier), BackupError> {
+    let taken = snapshot(&store_path(data_dir), &store_path(to))?;
+    copier.list("store.db").map_err(BackupError::io(to))?;
+    for name in read_dir(data_dir)? {
+        let path = data_dir.join(&name);
+        let is_beside = name.contains(".db-") || name.starts_with("store.db");
+        if LEFT_OUT.contains(&name.as_str()) || is_beside || !is_lasting(&name) {
+            continue;
+        }
+        let takes: fn(&str) -> bool = if name == USERS { |_| true } else { is_lasting };
+        let copied = if path.is_dir() {
+            copier.tree(&path, &name, &takes)
+        } else if name.ends_with(".db") && snapshot(&path, &to.join(&name)).is_ok() {
+            // Another log of ours, which may be written just now.
+            copier.list(&name)
+        } else {
+            copier.file(&path, &name).map(|_| ())
+        };
+        copied.map_err(BackupError::io(&path))?;
+    }
+    Ok((taken, copier))
+}
+
+fn is_lasting(name: &str) -> bool {
+    !PASSING.iter().any(|passing| name.starts_with(passing))
+}
+
+/// A bare repository whose refs are known. Objects are files that never change: they are copied as they are, those that no ref reaches too, until none has gone
+/// while the others were copied.
+fn copy_repository(mut copier: Copier, from: &Path, below: &str, packed_refs: &str) -> io::Result<Copier> {
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for _ in 0..ROUNDS_MAX {
+        let (mut is_whole, mut found) = (true, Vec::new());
+        for folder in names_in(&from.join("objects"))?.into_iter().filter(|name| name.len() == 2 || name == "pack") {
+            let inside = names_in(&from.join("objects").join(&folder))?;
+            found.extend(inside.into_iter().map(|name| format!("objects/{folder}/{name}")));
+        }
+        for name in found.into_iter().filter(|name| is_object(name)) {
+            if seen.contains(&name) {
+                continue;
+            }
+            if copier.file(&from.join(&name), &format!("{below}/{name}"))? {
+                seen.insert(name);
+            } else {
+                // What was in it is in a new pack.
+                is_whole = false;
+            }
+        }
+        if is_whole {
+            for name in ["HEAD", "config", "shallow", "roundtable-collect"] {
+                copier.file(&from.join(name), &format!("{below}/{name}"))?;
+            }
+            copier.bytes(packed_refs.as_bytes(), &format!("{below}/packed-refs"))?;
+            copier.folder(&format!("{below}/{REFS}"))?;
+            return Ok(copier);
+        }
+    }
+    Err(io::Error::other(format!("{} does not come to rest; try again", from.display())))
+}
+
+fn is_object(name: &str) -> bool {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    !file.starts_with("tmp_")
+        && (!name.starts_with("objects/pack/") || [".pack", ".idx", ".rev", ".keep", ".mtimes"].iter().any(|end| file.ends_with(end)))
+}
+
+fn read_dir(folder: &Path) -> Result<Vec<String>, BackupError> {
+    names_in(folder).map_err(BackupError::io(folder))
+}
+
+/// Names in a folder, in order; none if it is not there.
+fn names_in(folder: &Path) -> io::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry?.file_name().into_string());
+    }
+    names.sort_unstable();
+    Ok(names)
+}

@@ -1,0 +1,113 @@
+//! `coordinator backup` and `restore`: what a backup holds, how damage shows, and how workers go on with a coordinator from yesterday.
+
+use std::path::Path;
+
+use roundtable_tests::harness::{Output, Playbook, SpecText, Turn, step, wait_for};
+
+use crate::world::{World, is_working, unit};
+
+fn coordinator(world: &World, args: &[&str]) -> Output {
+    world.sandbox.program("coordinator").args(args.iter().copied()).run()
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[test]
+fn a_restored_data_directory_tells_what_the_first_one_told() {
+    let world = World::new(&SpecText::parallel("login", 2), &Playbook::new());
+    let run = world.run(&["--json"]).run().expect(0).json()["run"].as_str().expect("an id").to_owned();
+    let (backup, restored) = (text(&world.sandbox.path("backup")), text(&world.sandbox.path("restored")));
+    let made = coordinator(&world, &["backup", &backup, "--json"]).expect(0).json();
+    assert!(made["ok"] == true && made["rows"].as_u64() > Some(10), "{made:#}");
+    coordinator(&world, &["verify", "--data-dir", &backup]).expect(0).out_has(&["all good", "1 read"]);
+    coordinator(&world, &["backup", &backup]).expect(1).err_has(&["empty"]);
+    let inside = text(&world.sandbox.data_dir().join("backup"));
+    coordinator(&world, &["backup", &inside]).expect(1).err_has(&["elsewhere"]);
+    coordinator(&world, &["serve", "--listen", "127.0.0.1:0", "--data-dir", &backup]).expect(1).err_has(&["backup", "restore"]);
+
+    let told = coordinator(&world, &["restore", &backup, "--data-dir", &restored, "--json"]).expect(0).json();
+    assert!(told["from"] == made["store"] && told["store"] != made["store"], "it has a name of its own: {told:#}");
+    coordinator(&world, &["verify", "--data-dir", &restored]).expect(0).out_has(&["all good", "1 read"]);
+    let both = |args: &[&str]| {
+        let there: Vec<&str> = args.iter().copied().chain(["--data-dir", restored.as_str()]).collect();
+        (world.orchctl(args).run().expect(0).stdout, world.orchctl(&there).run().expect(0).stdout)
+    };
+    for args in [["findings", run.as_str(), "--json"], ["diff", &run, "--json"], ["logs", &run, "--jsonl"], ["attempts", "1", "--json"]] {
+        let (before, after) = both(&args);
+        assert_eq!(before, after, "{args:?}");
+    }
+    let last = world.orchctl(&["events", "--jsonl", "--data-dir", &restored]).run().expect(0).jsonl();
+    assert!(last.iter().all(|line| line["kind"] != "store_restored"), "it belongs to no run");
+    world.orchctl(&["accept", &run, "--data-dir", &restored]).run().expect(0);
+    assert!(world.repo.has("part-1.txt"));
+}
+
+#[test]
+fn a_damaged_or_unfinished_backup_is_named_and_restores_nothing() {
+    let world = World::new(&SpecText::parallel("login", 1), &Playbook::new());
+    world.run(&[]).run().expect(0);
+    let (backup, restored) = (world.sandbox.path("backup"), world.sandbox.path("restored"));
+    coordinator(&world, &["backup", &text(&backup)]).expect(0);
+    let restore = || coordinator(&world, &["restore", &text(&backup), "--data-dir", &text(&restored)]);
+
+    let key = backup.join("ca/ca.pem");
+    let whole = std::fs::read(&key).expect("read");
+    std::fs::write(&key, &whole[1..]).expect("written");
+    coordinator(&world, &["verify", "--data-dir", &text(&backup)]).expect(1).out_has(&["BAD", "ca/ca.pem"]);
+    restore().expect(1).err_has(&["damaged"]);
+    assert!(!restored.join("store.db").exists());
+    std::fs::write(&key, &whole).expect("written");
+
+    let list = backup.join("backup.json");
+    let listed = std::fs::read_to_string(&list).expect("read");
+    std::fs::write(&list, listed.replacen("\"format\": 1", "\"format\": 2", 1)).expect("written");
+    restore().expect(1).err_has(&["newer"]);
+    std::fs::remove_file(&list).expect("removed");
+    restore().expect(1).err_has(&["whole"]);
+    std::fs::write(&list, listed).expect("written");
+
+    // A restore that was killed is no data directory, and is done again.
+    std::fs::create_dir_all(restored.join("segments")).expect("made");
+    std::fs::write(restored.join("restoring"), "").expect("written");
+    std::fs::write(restored.join("store.db"), "half").expect("written");
+    coordinator(&world, &["serve", "--listen", "127.0.0.1:0", "--data-dir", &text(&restored)]).expect(1).err_has(&["part"]);
+    restore().expect(0);
+    coordinator(&world, &["verify", "--data-dir", &text(&restored)]).expect(0);
+    restore().expect(1).err_has(&["holds", "store.db", "--replace"]);
+    coordinator(&world, &["restore", &text(&backup), "--data-dir", &text(&restored), "--replace"]).expect(0).out_has(&["replaced-1"]);
+}
+
+#[test]
+fn workers_go_on_with_a_coordinator_from_yesterday() {
+    let world = {
+        let sandbox = roundtable_tests::harness::Sandbox::new();
+        let go = sandbox.path("go").display().to_string();
+        let waits =
+            Turn::new().steps([step::run(&format!("while [ ! -e {go} ]; do sleep 0.05; done")), step::write("part-1.txt", "once\n")]);
+        let (repo, spec) = sandbox.project(&SpecText::parallel("login", 1));
+        let play = Playbook::new().unit("1", "implement", [waits]).write(&sandbox.path("play.json"));
+        World { sandbox, repo, spec, play }
+    };
+    let served = world.sandbox.serve();
+    let agents = world.agents(1);
+    let worker = world.sandbox.worker(["--backend", &agents]);
+    let run = world.run_without_workers(&["--mode", "deterministic"]).start();
+    world.wait_for_status("unit 1 is being implemented", &run, |status| is_working(status, "1"));
+    let backup = text(&world.sandbox.path("backup"));
+    coordinator(&world, &["backup", &backup]).expect(0);
+    std::fs::write(world.sandbox.path("go"), "").expect("written");
+    world.wait_for_status("the run is complete", &run, |status| status["status"] == "complete");
+    served.kill();
+    coordinator(&world, &["restore", &backup, "--replace"]).expect(0).out_has(&["replaced-1"]);
+
+    let again = world.sandbox.serve();
+    let done = world.wait_for_status("the run is complete once more", &worker, |status| status["status"] == "complete");
+    assert_eq!(unit(&done, "1")["status"], "completed", "{}\n{}", again.said(), worker.said());
+    let attempts = world.orchctl(&["attempts", "1", "--json"]).run().expect(0).json();
+    let implemented = attempts.as_array().expect("a list").iter().filter(|attempt| attempt["role"] == "implement").count();
+    assert_eq!(implemented, 1, "what the worker had delivered counts again: {attempts:#}\n{}", worker.said());
+    assert!(worker.stderr().contains("offered again"), "{}", worker.said());
+    coordinator(&world, &["verify"]).expect(0).out_has(&["all good"]);
+}
