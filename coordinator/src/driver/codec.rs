@@ -17,6 +17,14 @@ pub enum CodecError {
         /// Its version.
         found: u32,
     },
+    /// A later release wrote it, of a kind that this one has not.
+    #[error("row {seq} is a {kind}, which this release does not know: it was written by a newer release; use that one")]
+    UnknownKind {
+        /// The row.
+        seq: u64,
+        /// Its kind.
+        kind: String,
+    },
     /// The body is not what its kind says.
     #[error("row {seq} ({kind}) cannot be understood: {source}")]
     Unreadable {
@@ -50,7 +58,43 @@ pub fn decode_row(row: &Row) -> Result<Transition, CodecError> {
     if row.v > VERSION {
         return Err(CodecError::Newer { seq: row.seq, kind: row.kind.clone(), found: row.v });
     }
+    if !Fact::is_kind(&row.kind) {
+        return Err(CodecError::UnknownKind { seq: row.seq, kind: row.kind.clone() });
+    }
     let fact: Fact =
         serde_json::from_str(&row.body).map_err(|source| CodecError::Unreadable { seq: row.seq, kind: row.kind.clone(), source })?;
     Ok(Transition { run: row.run.clone().map(Into::into), at: WallMs(row.at_ms), fact })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use roundtable_store::RowHash;
+
+    use super::*;
+
+    fn row(kind: &str, v: u32, body: &str) -> Row {
+        Row { seq: 7, epoch: 1, at_ms: 1, run: None, kind: kind.to_owned(), v, body: body.to_owned(), hash: RowHash([0; 32]) }
+    }
+
+    #[test]
+    fn rows_of_newer_releases_are_refused_with_what_to_do() {
+        let newer = decode_row(&row("all_resumed", VERSION + 1, "{}")).unwrap_err();
+        let unknown = decode_row(&row("all_teleported", VERSION, r#"{"all_teleported":{}}"#)).unwrap_err();
+        for error in [newer, unknown] {
+            assert!(error.to_string().contains("newer release; use that one"), "{error}");
+        }
+        let damaged = decode_row(&row("all_resumed", VERSION, r#"{"all_resumed":{}}"#)).unwrap_err();
+        assert!(matches!(damaged, CodecError::Unreadable { .. }), "{damaged}");
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let fact = Fact::StoreRestored { store: "ab".to_owned(), through_seq: 3, head: "cd".to_owned() };
+        let transition = Transition { run: None, at: WallMs(5), fact };
+        let NewRow { at_ms, run, kind, v, body } = encode_transition(&transition).unwrap();
+        let row = Row { seq: 1, epoch: 1, at_ms, run, kind, v, body, hash: RowHash([0; 32]) };
+        assert_eq!(decode_row(&row).unwrap(), transition);
+    }
 }
