@@ -11,6 +11,7 @@ use crate::args::RunsPruneArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Result;
+use crate::mirror::forget_gone;
 use crate::output;
 
 pub(super) async fn run(context: &Context, args: &RunsPruneArgs) -> Result<Exit> {
@@ -33,6 +34,7 @@ pub(super) async fn run(context: &Context, args: &RunsPruneArgs) -> Result<Exit>
     };
     let done = done.await;
     session.end().await;
+    forget_gone(&context.data_dir);
     answer(args.json, &done?, |replies, _| if replies.is_empty() { "no run is old enough\n".to_owned() } else { told(replies) })?;
     Ok(Exit::Complete)
 }

@@ -8,6 +8,7 @@ use crate::args::RunsRmArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Result;
+use crate::mirror::forget_gone;
 use crate::select::{Selector, exactly};
 
 pub(super) async fn run(context: &Context, args: &RunsRmArgs) -> Result<Exit> {
@@ -25,6 +26,7 @@ pub(super) async fn run(context: &Context, args: &RunsRmArgs) -> Result<Exit> {
     };
     let done = done.await;
     session.end().await;
+    forget_gone(&context.data_dir);
     answer(args.json, &done?, |replies, _| told(replies))?;
     Ok(Exit::Complete)
 }

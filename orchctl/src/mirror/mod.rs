@@ -7,4 +7,5 @@ mod writer;
 
 pub use files::MirrorFiles;
 pub use location::{Location, MirrorPaths, locate};
+pub use record::forget_gone;
 pub use writer::{MirrorWriter, Report, note_read, was_written};

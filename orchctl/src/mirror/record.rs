@@ -108,6 +108,19 @@ impl Record {
     }
 }
 
+/// Removes records of mirror files whose folder is gone: they hold the files' last texts, and nobody writes there again. How many.
+pub fn forget_gone(data_dir: &Path) -> usize {
+    let mut gone = 0;
+    for entry in std::fs::read_dir(data_dir.join("mirrors")).into_iter().flatten().flatten() {
+        let file = entry.path();
+        let content = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Content>(&text).ok());
+        let is_gone = content.is_some_and(|content| !content.files_in.is_empty() && !Path::new(&content.files_in).exists());
+        // One that stays takes little room, and goes the next time.
+        gone += usize::from(is_gone && std::fs::remove_file(&file).is_ok());
+    }
+    gone
+}
+
 /// Of a data dir that can only be read no record is kept: what is written elsewhere counts as an edit the next time, and is kept aside.
 fn unless_read_only(done: io::Result<()>) -> io::Result<()> {
     match done {
@@ -125,4 +138,26 @@ fn push_bounded(list: &mut Vec<String>, item: String) {
 
 fn hash(text: &[u8]) -> String {
     blake3::hash(text).to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn records_go_with_the_folders_of_their_files() {
+        let home = tempfile::tempdir().unwrap();
+        let (data, stays, goes) = (home.path().join("data"), home.path().join("stays"), home.path().join("goes"));
+        for dir in [&stays, &goes] {
+            std::fs::create_dir(dir).unwrap();
+            Record::open(&data, dir).unwrap().note_read(&[("PROJECT_PULSE.md", b"text".as_slice())]).unwrap();
+        }
+        assert_eq!(forget_gone(&data), 0);
+        std::fs::remove_dir(&goes).unwrap();
+        assert_eq!(forget_gone(&data), 1);
+        assert!(Record::open(&data, &stays).unwrap().was_read("PROJECT_PULSE.md", b"text"));
+        assert!(!Record::open(&data, &goes).unwrap().was_read("PROJECT_PULSE.md", b"text"));
+        assert_eq!(forget_gone(&home.path().join("nothing")), 0);
+    }
 }

@@ -26,6 +26,7 @@ mod refusal;
 mod remove;
 mod rest;
 mod restart;
+mod restored;
 mod rounds;
 mod saved;
 mod schedule;

@@ -8,7 +8,7 @@ use roundtable_core::command::{
 use roundtable_core::effect::{Effect, Grant};
 use roundtable_core::invariants::{self, History};
 use roundtable_core::state::{Run, State, Unit};
-use roundtable_core::{Change, Core, Entropy, Rejection, Reply, Transition};
+use roundtable_core::{Change, Core, Entropy, Fact, Rejection, Reply, Transition};
 use roundtable_shared::answer::{ReviewAnswer, WorkAnswer, WorkStatus};
 use roundtable_shared::spec::Spec;
 use roundtable_shared::time::WallMs;
@@ -155,6 +155,29 @@ impl Table {
 
     /// A worker says hello: its start, and which of its name it is.
     pub fn hello(&mut self, id: &str, incarnation: u64, origin: Origin, backends: &[(&str, u32)]) -> Result<(), Rejection> {
+        self.hello_with(id, incarnation, origin, backends, Vec::new())
+    }
+
+    /// The same worker says hello again, with outcomes that it holds.
+    pub fn comes_again_with(&mut self, id: &str, backends: &[(&str, u32)], outcomes: &[&LeaseRef]) {
+        let held = outcomes.iter().map(|lease| HeldLease {
+            lease: (*lease).clone(),
+            phase: LeasePhase::Reported,
+            last_event_seq: 0,
+            waiting: String::new(),
+        });
+        let held = held.collect();
+        self.hello_with(id, 1, Origin::default(), backends, held).expect("the worker is let in");
+    }
+
+    fn hello_with(
+        &mut self,
+        id: &str,
+        incarnation: u64,
+        origin: Origin,
+        backends: &[(&str, u32)],
+        held: Vec<HeldLease>,
+    ) -> Result<(), Rejection> {
         self.sessions += 1;
         let (worker, session) = (WorkerId::from(id), self.sessions);
         let offer = |(name, slots): &(&str, u32)| BackendOffer {
@@ -173,7 +196,7 @@ impl Table {
             version: String::new(),
             labels: std::mem::take(&mut self.labels),
             backends: offers.clone(),
-            held: Vec::new(),
+            held,
             repositories: self.kept.clone(),
             origin,
         };
@@ -228,6 +251,17 @@ impl Table {
         self.log.iter().for_each(|transition| self.core.replay(transition));
         let change = self.core.recover(self.now);
         self.take(change);
+    }
+
+    /// The coordinator goes on from a backup that ends with that row of the log.
+    pub fn restore(&mut self, rows: usize) {
+        self.log.truncate(rows);
+        let fact = Fact::StoreRestored { store: "ab".repeat(16), through_seq: rows as u64, head: "cd".repeat(32) };
+        self.log.push(Transition { run: None, at: self.now.wall, fact });
+        self.durable = State::fold(&self.log);
+        self.history = History::default();
+        self.effects.clear();
+        self.restart();
     }
 
     pub fn decide(&mut self, id: &str, choice: Choice) {
