@@ -12,7 +12,8 @@ const RUNS_MAX: usize = 20;
 
 /// Runs by size, then repositories, workers and the rest.
 pub fn render(disk: &DiskView, paint: Paint) -> String {
-    let mut text = format!("{}  {}, {} free\n", paint.style(Style::Strong, &disk.data_dir), bytes(disk.bytes), bytes(disk.free_bytes));
+    let whole = format!("{} in {}, {} free", bytes(disk.bytes), disk.data_dir, bytes(disk.free_bytes));
+    let mut text = facts(&[("in all", whole)], paint);
     let mut runs: Vec<_> = disk.runs.iter().collect();
     runs.sort_by_key(|run| std::cmp::Reverse(run.bytes()));
     if !runs.is_empty() {
@@ -88,7 +89,7 @@ mod tests {
             other_bytes: 20 << 10,
         };
         insta::assert_snapshot!(render(&disk, Paint::plain()), @r"
-        /srv/roundtable  3.0 GiB, 90.0 GiB free
+        in all  3.0 GiB in /srv/roundtable, 90.0 GiB free
 
         run                 size  status
         search-k3f9qa  300.0 MiB  running

@@ -46,7 +46,7 @@ fn a_removed_run_leaves_its_summary_and_nothing_else() {
     assert!(disk["runs"][0]["events_bytes"].as_u64() > Some(0) && disk["repositories"][0]["runs"] == 1, "{disk:#}");
     expect_plain(&world.orchctl(&["du"]).run().expect(0).out_has(&[run, "not accepted", "free"]).stdout);
 
-    world.orchctl(&["runs", "rm", run]).run().expect(3).err_has(&["--force", "orchctl accept"]);
+    world.orchctl(&["runs", "rm", run]).run().expect(3).err_has(&["--force", "accepted"]);
     world.orchctl(&["runs", "rm", run, "nobody"]).run().expect(1).err_has(&["nobody"]);
     assert!(ended.folders().iter().all(|folder| folder.is_dir()), "nothing went");
     world.orchctl(&["accept", run]).run().expect(0);
@@ -59,7 +59,7 @@ fn a_removed_run_leaves_its_summary_and_nothing_else() {
     assert_eq!((&after["units"], &after["head"], &after["accepted"]), (&before["units"], &before["head"], &"main".into()));
     assert!(after["removed_at"].is_string() && ended.json(&["attempts", run, "1", "--json"])[0]["outcome"] == "completed");
     for gone in [["logs", run], ["diff", run], ["fetch", run]] {
-        world.orchctl(&gone).run().expect(1).err_has(&["removed", "orchctl summary"]);
+        world.orchctl(&gone).run().expect(1).err_has(&["removed", "summary"]);
     }
     world.orchctl(&["events", run, "--jsonl"]).run().expect(0).out_has(&["run_removed", "run_accepted"]);
     assert_eq!(ended.json(&["runs", "--json"]), serde_json::json!([]));
