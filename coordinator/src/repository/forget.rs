@@ -75,11 +75,15 @@ impl Repository {
         let folders: HashSet<String> = runs.iter().map(|run| RefName::component(run.as_str())).collect();
         let persons: HashSet<&str> = persons.iter().map(CommitId::as_str).collect();
         let is_theirs = |name: &str| {
-            let folder = |rest: &str| rest.split_once('/').is_some_and(|(run, _)| folders.contains(run));
-            name.strip_prefix("refs/heads/roundtable/").is_some_and(|run| branches.contains(run))
-                || name.strip_prefix("refs/roundtable/").is_some_and(folder)
-                || name.strip_prefix("refs/roundtable-start/").is_some_and(folder)
-                || name.strip_prefix("refs/roundtable-person/").is_some_and(|commit| persons.contains(commit))
+            if let Some(run) = name.strip_prefix("refs/heads/roundtable/") {
+                return branches.contains(run);
+            }
+            if let Some(commit) = name.strip_prefix("refs/roundtable-person/") {
+                return persons.contains(commit);
+            }
+            // Whatever is kept of an attempt: `refs/roundtable…/<run>/<unit>/<attempt>`.
+            let mut parts = name.strip_prefix("refs/roundtable").unwrap_or_default().split('/');
+            parts.nth(1).is_some_and(|run| folders.contains(run))
         };
         let all = self.git.all_refs().await?;
         let theirs: Vec<RefUpdate> = all
