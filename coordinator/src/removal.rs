@@ -152,13 +152,10 @@ async fn collect(parts: &Parts) {
     };
     for key in keys {
         let asked = key.clone();
-        let is_used = parts.links.handle.read(move |core: &Core, _| core.state.unfinished().any(|run| run.source.repository == asked));
-        if is_used.await.unwrap_or(true) {
-            continue;
-        }
+        let Ok(Some(needed)) = parts.links.handle.read(move |core: &Core, _| needed(&core.state, &asked)).await else { continue };
         let Ok(_alone) = alone(&parts.data_dir).await else { return };
         match parts.repositories.existing(&key).await {
-            Ok(Some(repository)) => match repository.collect().await {
+            Ok(Some(repository)) => match repository.collect(&needed).await {
                 Ok(true) => info!(repository = key, "objects of removed runs are gone"),
                 Ok(false) => {}
                 Err(error) => warn!(repository = key, %error, "objects of removed runs could not be thrown away"),
@@ -167,6 +164,13 @@ async fn collect(parts: &Parts) {
             Err(error) => warn!(repository = key, %error, "a repository cannot be opened"),
         }
     }
+}
+
+/// Commits of a repository that runs count on which are not removed; `None` while one of them is under way.
+fn needed(state: &State, repository: &str) -> Option<Vec<CommitId>> {
+    let runs = || state.runs.values().filter(|run| run.source.repository == repository && run.removed.is_none());
+    let is_quiet = runs().all(|run| run.is_ended());
+    is_quiet.then(|| runs().flat_map(|run| given_by_people(run)).cloned().collect())
 }
 
 /// Removed runs that are wanted, each with what it takes along.
@@ -184,7 +188,7 @@ fn removed(state: &State, wanted: impl Fn(&RunId) -> bool) -> Vec<Gone> {
     each.collect()
 }
 
-/// Commits of a run that a person may have uploaded: its base, and work that stands in for an attempt's.
+/// Commits of a run that no attempt may have handed in: its base, and work that stands in for an attempt's.
 fn given_by_people(run: &Run) -> impl Iterator<Item = &CommitId> {
     let works = run.units().flat_map(|unit| unit.accepted.iter().chain(&unit.last)).map(|work| &work.commit);
     std::iter::once(&run.base).chain(works)

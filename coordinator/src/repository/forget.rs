@@ -6,11 +6,11 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use roundtable_runtime::git::{GitError, RefName, RefUpdate};
+use roundtable_runtime::git::{GitError, Oid, RefName, RefUpdate};
 use roundtable_shared::{CommitId, RunId};
 use tokio::sync::{RwLock, RwLockReadGuard};
 
-use super::{Repositories, Repository, RepositoryError};
+use super::{Repositories, Repository, RepositoryError, person_ref};
 
 /// What an upload brings is counted on by this time without a ref, and so is what its sender was told is here.
 const QUIET: Duration = Duration::from_secs(30);
@@ -103,18 +103,40 @@ impl Repository {
         Ok(theirs.len())
     }
 
-    /// Throws away what no ref reaches, unless somebody has lately uploaded something: then it is not done, and false. The caller knows that no run is under
-    /// way here, whose merges and candidates have no refs.
-    pub async fn collect(&self) -> Result<bool, RepositoryError> {
+    /// Throws away what neither a ref nor one of `needed` reaches, unless somebody has lately uploaded something: then it is not done, and false. The caller knows
+    /// that no run is under way here, whose merges and candidates have no refs.
+    pub async fn collect(&self, needed: &[CommitId]) -> Result<bool, RepositoryError> {
         let Ok(_alone) = self.uploads.under_way.try_write() else { return Ok(false) };
         if !self.uploads.are_over() {
             return Ok(false);
         }
         self.memo.clear();
+        self.keep_needed(needed).await?;
         self.git.collect().await?;
         match tokio::fs::remove_file(self.git.git_dir().join(MARK)).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error).into()),
             _ => Ok(true),
         }
+    }
+
+    /// Gives a ref to those of the commits that are here and have none: work that was merged with the tip, which no attempt handed in.
+    async fn keep_needed(&self, needed: &[CommitId]) -> Result<(), RepositoryError> {
+        let kept: HashSet<Oid> = self.git.all_refs().await?.into_iter().map(|(_, oid)| oid).collect();
+        let mut bare: Vec<Oid> = Vec::new();
+        for commit in needed {
+            let oid = Oid::try_from(commit)?;
+            if !kept.contains(&oid) && !bare.contains(&oid) {
+                bare.push(oid);
+            }
+        }
+        for some in bare.chunks(REFS_AT_ONCE) {
+            let present = self.git.commits_present(some).await?;
+            let mut refs = Vec::with_capacity(present.len());
+            for oid in present {
+                refs.push(RefUpdate { name: person_ref(&oid.commit_id())?, from: None, to: Some(oid) });
+            }
+            self.git.update_refs(&refs).await?;
+        }
+        Ok(())
     }
 }

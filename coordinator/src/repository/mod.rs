@@ -292,8 +292,7 @@ impl Repository {
 
     /// Keeps a person's commit, so that it is not lost before it is used.
     pub async fn keep_person(&self, commit: &CommitId) -> Result<(), RepositoryError> {
-        let name = RefName::parse(&format!("refs/roundtable-person/{commit}"))?;
-        self.keep_under(name, commit).await
+        self.keep_under(person_ref(commit)?, commit).await
     }
 
     async fn keep_under(&self, name: RefName, commit: &CommitId) -> Result<(), RepositoryError> {
@@ -309,6 +308,11 @@ impl Repository {
 
 fn branch_of(run: &RunId) -> Result<RefName, RepositoryError> {
     Ok(RefName::branch(&format!("roundtable/{run}"))?)
+}
+
+/// Keeps a commit that is no attempt's: a person's, or one made of an attempt's and the tip.
+fn person_ref(commit: &CommitId) -> Result<RefName, RepositoryError> {
+    Ok(RefName::parse(&format!("refs/roundtable-person/{commit}"))?)
 }
 
 /// `refs/<space>/<run>/<unit or ->/<attempt>`, odd characters escaped.

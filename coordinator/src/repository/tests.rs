@@ -702,13 +702,16 @@ async fn a_forgotten_run_takes_what_only_it_kept_along() {
     assert_eq!(place.repository.branch(&run()).await.unwrap(), None);
     assert_eq!(place.repository.attempt(&key(Some("2"), 1)).await.unwrap(), None);
     assert_eq!(place.repository.branch(&other).await.unwrap(), Some(place.base.clone()));
-    assert!(!place.repository.collect().await.unwrap(), "what has just come is spared");
+    assert!(!place.repository.collect(&[]).await.unwrap(), "what has just come is spared");
 
     // Another life, in which nothing came yet.
     let repositories = Repositories::new(place.home.path().join("repos"), place.program.clone());
     assert_eq!(repositories.to_collect().await.unwrap(), [place.base.to_string()]);
     let repository = repositories.open(place.base.as_str()).await.unwrap();
-    assert!(repository.collect().await.unwrap());
+    assert!(repository.collect(std::slice::from_ref(&work)).await.unwrap());
+    assert!(repository.has_commit(&work).await.unwrap(), "another run counts on it");
+    assert_eq!(repository.forget(&[], std::slice::from_ref(&work)).await.unwrap(), 1);
+    assert!(repository.collect(std::slice::from_ref(&place.base)).await.unwrap());
     assert!(repositories.to_collect().await.unwrap().is_empty());
     assert!(!repository.has_commit(&work).await.unwrap() && repository.has_commit(&place.base).await.unwrap());
     assert!(repository.damage(10).await.unwrap().is_empty());
