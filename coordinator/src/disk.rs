@@ -56,6 +56,7 @@ fn walk(data_dir: &Path, runs: &[RunFacts]) -> io::Result<DiskView> {
             "attachments" => by_run.add(&path, |run, bytes| run.attached_bytes += bytes),
             "repos" => view.repositories = repositories(&path, runs),
             "workers" => view.workers = entries(&path).into_iter().map(|(name, path)| worker(name, &path)).collect(),
+            "mirrors" => view.mirrors_bytes = bytes_in(&path),
             "ballast" => view.ballast_bytes = bytes_in(&path),
             name if name.starts_with("store.db") => view.log_bytes += bytes_in(&path),
             _ => view.other_bytes += bytes_in(&path),
@@ -65,7 +66,7 @@ fn walk(data_dir: &Path, runs: &[RunFacts]) -> io::Result<DiskView> {
     let of_runs: u64 = view.runs.iter().map(RunDisk::bytes).sum();
     let of_repositories: u64 = view.repositories.iter().map(|each| each.bytes).sum();
     let of_workers: u64 = view.workers.iter().map(WorkerDisk::bytes).sum();
-    view.bytes = of_runs + of_repositories + of_workers + view.log_bytes + view.ballast_bytes + view.other_bytes;
+    view.bytes = of_runs + of_repositories + of_workers + view.log_bytes + view.ballast_bytes + view.mirrors_bytes + view.other_bytes;
     Ok(view)
 }
 

@@ -121,11 +121,11 @@ impl Repository {
 
     /// Gives a ref to those of the commits that are here and have none: work that was merged with the tip, which no attempt handed in.
     async fn keep_needed(&self, needed: &[CommitId]) -> Result<(), RepositoryError> {
-        let kept: HashSet<Oid> = self.git.all_refs().await?.into_iter().map(|(_, oid)| oid).collect();
+        let mut known: HashSet<Oid> = self.git.all_refs().await?.into_iter().map(|(_, oid)| oid).collect();
         let mut bare: Vec<Oid> = Vec::new();
         for commit in needed {
             let oid = Oid::try_from(commit)?;
-            if !kept.contains(&oid) && !bare.contains(&oid) {
+            if known.insert(oid.clone()) {
                 bare.push(oid);
             }
         }

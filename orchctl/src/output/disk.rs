@@ -45,15 +45,16 @@ fn rest(disk: &DiskView) -> Vec<(&'static str, String)> {
         rest.push(("repository", format!("{} in {}, of {runs}", bytes(each.bytes), short(&each.repository))));
     }
     for each in &disk.workers {
-        rest.push((
-            "worker",
-            format!("{} in {}: cache {}, spool {}", bytes(each.bytes()), each.worker, bytes(each.cache_bytes), bytes(each.spool_bytes)),
-        ));
+        let parts =
+            [("worktrees", each.trees_bytes), ("objects", each.cache_bytes), ("spool", each.spool_bytes), ("other", each.other_bytes)];
+        let parts = parts.map(|(part, size)| format!("{part} {}", bytes(size)));
+        rest.push(("worker", format!("{} in {}: {}", bytes(each.bytes()), each.worker, parts.join(", "))));
     }
     rest.push(("log", format!("{}, of all runs, also removed ones", bytes(disk.log_bytes))));
     if disk.ballast_bytes > 0 {
         rest.push(("ballast", format!("{} kept by the workers of this host for a full disk", bytes(disk.ballast_bytes))));
     }
+    rest.push(("mirrors", format!("{}, the last texts of mirror files", bytes(disk.mirrors_bytes))));
     rest.push(("other", bytes(disk.other_bytes)));
     rest
 }
@@ -86,6 +87,7 @@ mod tests {
             repositories: vec![RepositoryDisk { repository: "0123456789abcdef".into(), bytes: 1 << 30, runs: 2 }],
             workers: vec![WorkerDisk { worker: "host-1".into(), cache_bytes: 1 << 30, spool_bytes: 2 << 20, ..WorkerDisk::default() }],
             ballast_bytes: 64 << 20,
+            mirrors_bytes: 8 << 10,
             other_bytes: 20 << 10,
         };
         insta::assert_snapshot!(render(&disk, Paint::plain()), @r"
@@ -97,9 +99,11 @@ mod tests {
         old                512 B  no such run
 
         repository  1.0 GiB in 0123456789, of 2 runs
-        worker      1.0 GiB in host-1: cache 1.0 GiB, spool 2.0 MiB
+        worker      1.0 GiB in host-1: worktrees 0 B, objects 1.0 GiB, spool 2.0 MiB,
+                    other 0 B
         log         4.0 MiB, of all runs, also removed ones
         ballast     64.0 MiB kept by the workers of this host for a full disk
+        mirrors     8.0 KiB, the last texts of mirror files
         other       20.0 KiB
 
         next

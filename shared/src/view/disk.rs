@@ -21,7 +21,9 @@ pub struct DiskView {
     pub workers: Vec<WorkerDisk>,
     /// Room that the workers of this host keep for a full disk; shared by all of them, and given back by itself.
     pub ballast_bytes: u64,
-    /// Everything else: certificates, locks, records of mirror files.
+    /// The last texts of mirror files that this user's commands wrote, by which an edit is told from them.
+    pub mirrors_bytes: u64,
+    /// Everything else: certificates, locks.
     pub other_bytes: u64,
 }
 
