@@ -26,6 +26,8 @@ pub const MANIFEST: &str = "backup.json";
 const FORMAT: u32 = 1;
 /// In a data directory that is being restored; removed last, so that one that bears it is not whole.
 const UNFINISHED: &str = "restoring";
+/// Where `restore --replace` puts what is there; no part of the data directory any more.
+const ASIDE: &str = "replaced-";
 /// git takes a folder without this one for no repository, even where all refs are packed.
 const REFS: &str = "refs/heads";
 /// Differences that are named.

@@ -13,15 +13,13 @@ use roundtable_store::log::SqliteOptions;
 use roundtable_store::{Head, Incarnation, Log, LogReader, NewRow, SqliteLog, SqliteReader};
 
 use super::copy::Copier;
-use super::{BackupError, Manifest, REFS, UNFINISHED};
+use super::{ASIDE, BackupError, Manifest, REFS, UNFINISHED};
 use crate::driver::encode_transition;
 use crate::serve::store_path;
 use crate::verify;
 
 /// Rows taken over at once.
 const ROWS: usize = 1000;
-/// Where `--replace` puts what is there.
-const ASIDE: &str = "replaced";
 
 /// A data directory that was restored.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -83,10 +81,10 @@ fn make_way(manifest: &Manifest, data_dir: &Path, replace: bool) -> Result<Optio
         )));
     }
     let mut number = 1;
-    while data_dir.join(format!("{ASIDE}-{number}")).symlink_metadata().is_ok() {
+    while data_dir.join(format!("{ASIDE}{number}")).symlink_metadata().is_ok() {
         number += 1;
     }
-    let aside = format!("{ASIDE}-{number}");
+    let aside = format!("{ASIDE}{number}");
     fsx::create_private_dir(&data_dir.join(&aside)).map_err(io(&aside))?;
     for name in names {
         std::fs::rename(data_dir.join(name), data_dir.join(&aside).join(name)).map_err(io(name))?;

@@ -15,7 +15,7 @@ use roundtable_store::log::{Snapshot, snapshot};
 use tokio::time::Instant;
 
 use super::copy::Copier;
-use super::{BackupError, FORMAT, MANIFEST, Manifest, REFS, unservable};
+use super::{ASIDE, BackupError, FORMAT, MANIFEST, Manifest, REFS, unservable};
 use crate::removal;
 use crate::serve::store_path;
 
@@ -134,7 +134,7 @@ fn copy_top(data_dir: &Path, to: &Path, mut copier: Copier) -> Result<(Snapshot,
     copier.list("store.db").map_err(BackupError::io(to))?;
     for name in read_dir(data_dir)? {
         let path = data_dir.join(&name);
-        let is_beside = name.contains(".db-") || name.starts_with("store.db");
+        let is_beside = name.contains(".db-") || name.starts_with("store.db") || name.starts_with(ASIDE);
         if LEFT_OUT.contains(&name.as_str()) || is_beside || !is_lasting(&name) {
             continue;
         }

@@ -98,7 +98,7 @@ fn workers_go_on_with_a_coordinator_from_yesterday() {
     let backup = text(&world.sandbox.path("backup"));
     coordinator(&world, &["backup", &backup]).expect(0);
     std::fs::write(world.sandbox.path("go"), "").expect("written");
-    world.wait_for_status("the run is complete", &run, |status| status["status"] == "complete");
+    run.wait().expect(0);
     served.kill();
     coordinator(&world, &["restore", &backup, "--replace"]).expect(0).out_has(&["replaced-1"]);
 
