@@ -58,11 +58,10 @@ pub fn decode_row(row: &Row) -> Result<Transition, CodecError> {
     if row.v > VERSION {
         return Err(CodecError::Newer { seq: row.seq, kind: row.kind.clone(), found: row.v });
     }
-    if !Fact::is_kind(&row.kind) {
-        return Err(CodecError::UnknownKind { seq: row.seq, kind: row.kind.clone() });
-    }
-    let fact: Fact =
-        serde_json::from_str(&row.body).map_err(|source| CodecError::Unreadable { seq: row.seq, kind: row.kind.clone(), source })?;
+    let fact: Fact = serde_json::from_str(&row.body).map_err(|source| {
+        let (seq, kind) = (row.seq, row.kind.clone());
+        if Fact::is_kind(&kind) { CodecError::Unreadable { seq, kind, source } } else { CodecError::UnknownKind { seq, kind } }
+    })?;
     Ok(Transition { run: row.run.clone().map(Into::into), at: WallMs(row.at_ms), fact })
 }
 

@@ -327,4 +327,10 @@ mod tests {
         let spoken = first_frame(hello(*PROTOCOL.start()..=newer, "")).await.unwrap();
         assert!(matches!(spoken, v1::coordinator_frame::Frame::Welcome(welcome) if welcome.protocol == *PROTOCOL.end()));
     }
+
+    #[test]
+    fn what_version_tells_is_what_is_spoken() {
+        let spoken = format!("protocol {}..{})", PROTOCOL.start(), PROTOCOL.end());
+        assert!(crate::VERSION_LONG.ends_with(&spoken), "{} does not tell {spoken}", crate::VERSION_LONG);
+    }
 }
