@@ -33,6 +33,10 @@ pub(super) fn lose(d: &mut Deciding<'_>, key: &AttemptKey, cause: LostCause, rea
         _ => matches!(cost, Cost::Infra { .. }).then_some(OutcomeClass::Infra),
     };
     finish(d, key, cause, class, reason);
+    // The next attempt goes on from what was handed in on the way, also where we took the seat back.
+    if let Some(unit) = &key.unit {
+        work::close_saved(d, &key.run, unit, key.attempt);
+    }
     if matches!(cause, LostCause::Wedged | LostCause::NotAccepted | LostCause::Silent) {
         d.effect(Effect::Revoke { worker: worker.clone(), lease, reason: reason.to_owned() });
     }
@@ -80,7 +84,4 @@ fn finish(d: &mut Deciding<'_>, key: &AttemptKey, cause: LostCause, class: Optio
     d.fleet.leases.remove(key);
     let fact = Fact::AttemptLost { unit: key.unit.clone(), attempt: key.attempt, cause, class, reason: reason.to_owned() };
     d.emit(&key.run, fact);
-    if let Some(unit) = key.unit.as_ref().filter(|_| cause != LostCause::Revoked) {
-        work::close_saved(d, &key.run, unit, key.attempt);
-    }
 }

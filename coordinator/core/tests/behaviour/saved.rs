@@ -4,7 +4,7 @@ use roundtable_core::command::{Act, Command};
 use roundtable_core::effect::{Grant, Start};
 use roundtable_core::state::Saved;
 use roundtable_core::{Fact, Transition};
-use roundtable_shared::{AttemptNo, CommitId, FailureKind, SubtaskState, TaskId};
+use roundtable_shared::{AttemptNo, CommitId, FailureKind, RunOptions, SubtaskState, TaskId};
 
 use crate::table::{Table, options};
 
@@ -103,6 +103,19 @@ fn a_worker_that_could_not_commit_at_the_end_loses_what_came_after_the_last_save
     let (mut table, work) = working();
     let saved = saves(&mut table, &work, &[]);
     table.gives_back(&work);
+    assert_eq!(table.go_one("1").start, Start::Commit(saved));
+}
+
+#[test]
+fn the_seat_of_a_drained_worker_is_gone_on_with_likewise() {
+    let mut table = Table::with(STEPS, RunOptions { embedded: false, ..options() });
+    table.join("w", &[("codex", 2)]);
+    let work = table.go_one("1");
+    let saved = saves(&mut table, &work, &["1.1"]);
+    table.act(Act::Drain { worker: work.worker.clone() });
+    table.pass(3_610_000);
+    assert_eq!(open(&table), ["1.2", "1.3"], "its time was over");
+    table.join("v", &[("codex", 2)]);
     assert_eq!(table.go_one("1").start, Start::Commit(saved));
 }
 
