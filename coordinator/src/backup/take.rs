@@ -20,7 +20,8 @@ use crate::removal;
 use crate::serve::store_path;
 
 /// Names at the top of a data directory that are of one machine or moment, or dealt with by themselves.
-const LEFT_OUT: [&str; 7] = ["lock", "files.lock", "client.json", "names", "workers", "ballast", "repos"];
+const LEFT_OUT: [&str; 11] =
+    ["lock", "files.lock", "client.json", "reach", "profiles", "names", "workers", "worker-key.json", "ballast", "incoming", "repos"];
 /// Beginnings of names that writers give for a moment; no id encodes to one.
 const PASSING: [&str; 3] = [".tmp-", ".trial", ".removed-"];
 /// Where a user's files are kept by their own names.

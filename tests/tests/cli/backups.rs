@@ -19,8 +19,18 @@ fn a_restored_data_directory_tells_what_the_first_one_told() {
     let world = World::new(&SpecText::parallel("login", 2), &Playbook::new());
     let run = world.run(&["--json"]).run().expect(0).json()["run"].as_str().expect("an id").to_owned();
     let (backup, restored) = (text(&world.sandbox.path("backup")), text(&world.sandbox.path("restored")));
+    // What is of this machine or moment stays here.
+    let stays = ["incoming", "profiles"];
+    for name in stays {
+        let folder = world.sandbox.data_dir().join(name);
+        std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(folder.join("left"), "secret")).expect("written");
+    }
     let made = coordinator(&world, &["backup", &backup, "--json"]).expect(0).json();
     assert!(made["ok"] == true && made["rows"].as_u64() > Some(10), "{made:#}");
+    assert!(stays.iter().all(|name| !world.sandbox.path("backup").join(name).exists()));
+    for name in stays {
+        std::fs::remove_dir_all(world.sandbox.data_dir().join(name)).expect("removed");
+    }
     coordinator(&world, &["verify", "--data-dir", &backup]).expect(0).out_has(&["all good", "1 read"]);
     coordinator(&world, &["backup", &backup]).expect(1).err_has(&["empty"]);
     let inside = text(&world.sandbox.data_dir().join("backup"));

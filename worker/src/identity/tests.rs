@@ -103,6 +103,7 @@ impl Rig {
             max_idle: None,
             patience: None,
             park_probe: Duration::from_secs(1),
+            keep: Default::default(),
         }
     }
 
