@@ -50,6 +50,7 @@ Examples:
   coordinator serve --listen 0.0.0.0:7420         for other hosts too
   coordinator serve --listen 0.0.0.0:7420 --advertise rt.example:443
                                                   behind a forwarded port
+  coordinator serve --http 127.0.0.1:7421         /healthz, /readyz, /metrics
   ROUNDTABLE_SERVE_LISTEN=127.0.0.1:7500 coordinator serve
 
 In a configuration file:
@@ -182,6 +183,16 @@ pub struct ServeArgs {
     /// Name or address of this host, for the certificate; again for more
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = hostname)]
     pub hostname: Vec<String>,
+    /// Address for /healthz, /readyz and /metrics; plain HTTP on loopback, else
+    /// TLS, with /metrics for viewers' certificates [default: none]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub http: Option<SocketAddr>,
+    /// Certificate chain for --http, PEM
+    #[arg(long, value_name = "FILE", requires = "http")]
+    pub http_cert: Option<PathBuf>,
+    /// Key of that certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "http")]
+    pub http_key: Option<PathBuf>,
     /// Everything it keeps [default: $XDG_STATE_HOME/roundtable, else
     /// ~/.local/state/roundtable]
     #[arg(long, value_name = "DIR")]

@@ -11,6 +11,7 @@ mod ended;
 pub mod enrol;
 pub mod grpc;
 pub mod history;
+pub mod http;
 pub mod import;
 mod lost;
 pub mod mirror;

@@ -12,10 +12,12 @@ use roundtable_coordinator::args::{
 use roundtable_coordinator::audit::{self, ShowError};
 use roundtable_coordinator::backup::{self, BackupError};
 use roundtable_coordinator::enrol::{self, EnrolError};
+use roundtable_coordinator::http;
 use roundtable_coordinator::retention::Retention;
-use roundtable_coordinator::serve::{self, ServeError, ServeOptions};
+use roundtable_coordinator::serve::{self, Running, ServeError, ServeOptions};
 use roundtable_coordinator::tokens;
 use roundtable_runtime::lock::LockError;
+use roundtable_runtime::shutdown::Shutdown;
 use roundtable_runtime::{config, flags, shutdown, telemetry, terminal};
 use roundtable_shared::AccessRole;
 use roundtable_shared::error::ErrorCode;
@@ -93,9 +95,13 @@ fn data_dir(given: Option<PathBuf>, configured: Option<PathBuf>) -> Result<PathB
 }
 
 async fn serve(args: ServeArgs, configured: Option<PathBuf>) -> u8 {
-    let data_dir = match data_dir(args.data_dir, configured.clone()) {
+    let data_dir = match data_dir(args.data_dir.clone(), configured.clone()) {
         Ok(dir) => dir,
         Err(error) => return fail(exit::USAGE, &error),
+    };
+    let page = match page(&args).await {
+        Ok(page) => page,
+        Err(error) => return fail(if error.is_usage() { exit::USAGE } else { exit::FAILED }, &error.to_string()),
     };
     // Signals count from the first moment on.
     let (_trigger, asked) = match shutdown::on_signals() {
@@ -111,10 +117,18 @@ async fn serve(args: ServeArgs, configured: Option<PathBuf>) -> u8 {
         command: "coordinator serve".to_owned(),
         retention: Retention { keep_runs: args.keep_runs, keep_bytes: args.keep_bytes },
     };
-    let mut running = match serve::start(options).await {
+    let running = match serve::start(options).await {
         Ok(running) => running,
         Err(error) => return fail(code_of(&error), &error.to_string()),
     };
+    if let Some(page) = page {
+        let url = page.url();
+        if let Err(error) = page.serve(&running) {
+            let _ = running.stop().await;
+            return fail(exit::FAILED, &error.to_string());
+        }
+        eprintln!("coordinator: health and metrics on {url}");
+    }
     let places = &running.parts.places;
     eprintln!("coordinator: listening on {}, data in {}", places.listening(), data_dir.display());
     if !places.others().is_empty() {
@@ -128,6 +142,17 @@ async fn serve(args: ServeArgs, configured: Option<PathBuf>) -> u8 {
         }
     }
     eprintln!("ready");
+    until_ended(running, asked).await
+}
+
+/// Listens for health and metrics, if that is asked for.
+async fn page(args: &ServeArgs) -> Result<Option<http::Bound>, http::HttpError> {
+    let Some(listen) = args.http else { return Ok(None) };
+    let options = http::HttpOptions { listen, certificate: args.http_cert.clone(), key: args.http_key.clone() };
+    http::bind(options).await.map(Some)
+}
+
+async fn until_ended(mut running: Running, asked: Shutdown) -> u8 {
     let ended = tokio::select! {
         ended = running.ended() => ended,
         () = asked.draining() => Ok(()),

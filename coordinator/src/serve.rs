@@ -12,7 +12,7 @@ use roundtable_runtime::identity::{Ca, ClientFile, IdentityError, PeerIdentity};
 use roundtable_runtime::lock::{DirLock, LockError};
 use roundtable_runtime::tls::{AcceptLimits, Admission, Connections, Incoming};
 pub use roundtable_store::log::OpenError;
-use roundtable_store::log::SqliteOptions;
+use roundtable_store::log::{CommitTimes, SqliteOptions};
 use roundtable_store::segment::EventsError;
 use roundtable_store::{AuditError, Log, LogReader, SegmentOptions, SegmentStore, SqliteLog, SqliteReader, Trouble};
 use tokio::net::TcpListener;
@@ -25,7 +25,7 @@ use crate::admission::Admissions;
 use crate::attachments::Attachments;
 use crate::audit::Audit;
 use crate::backup;
-use crate::driver::{self, Driver, DriverError, Sessions};
+use crate::driver::{self, Driver, DriverError, Histogram, Sessions};
 use crate::ended;
 use crate::grpc::{self, Authorise, Services};
 use crate::lost;
@@ -135,6 +135,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Its parts.
     pub parts: Parts,
+    /// How long commits of its log take.
+    pub commits: Arc<Histogram>,
     data_dir: PathBuf,
     end_driver: watch::Sender<bool>,
     driver: JoinHandle<Result<(), DriverError>>,
@@ -152,7 +154,8 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
     let program = GitProgram::find().await?;
     let ca = Arc::new(Ca::open_or_create(&options.data_dir.join("ca"), clock.wall())?);
     let store = store_path(&options.data_dir);
-    let log: Arc<SqliteLog> = Arc::new(SqliteLog::open(&store, SqliteOptions::default())?);
+    let commits = Arc::new(Histogram::default());
+    let log: Arc<SqliteLog> = Arc::new(SqliteLog::open_timed(&store, SqliteOptions::default(), told_to(&commits))?);
     let segments = SegmentStore::open(&options.data_dir.join("segments"), SegmentOptions::default())?;
     let audit = Audit::open(&options.data_dir, log.incarnation(), Arc::clone(&clock))?;
     let (effects, queue) = mpsc::channel(shell::EFFECTS_MAX);
@@ -196,7 +199,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
     lock.set_address(&places.local().to_string())?;
     renewal.write_client_file()?;
     crate::tasks::spawn("renewal", renewal.keep(parts.stop.subscribe()));
-    Ok(Running { address, parts, data_dir: options.data_dir, end_driver, driver, server, _lock: lock })
+    Ok(Running { address, parts, commits, data_dir: options.data_dir, end_driver, driver, server, _lock: lock })
 }
 
 impl Running {
@@ -272,6 +275,11 @@ fn reach_of(options: &ServeOptions, places: &Places) -> String {
         warn!(%error, "the address for join lines could not be kept");
     }
     url
+}
+
+fn told_to(commits: &Arc<Histogram>) -> CommitTimes {
+    let commits = Arc::clone(commits);
+    Arc::new(move |took| commits.observe(took))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {

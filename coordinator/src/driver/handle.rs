@@ -51,6 +51,16 @@ impl Handle {
         Self { queue }
     }
 
+    /// Commands and reads that wait for the driver.
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
+    /// Whether the driver has ended.
+    pub fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+
     /// Carries out a command; returns when what it changed is durable.
     pub async fn command(&self, command: Command) -> Result<Reply, HandleError> {
         let (sender, receiver) = oneshot::channel();

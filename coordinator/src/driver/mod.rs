@@ -6,9 +6,10 @@ mod codec;
 mod handle;
 mod hold;
 mod leases;
+mod measures;
 mod sessions;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use roundtable_core::command::{Command, Now};
@@ -20,6 +21,7 @@ use roundtable_runtime::clock::Clock;
 use roundtable_shared::{AttemptKey, AttemptNo, LeaseRef, UnitId};
 use roundtable_store::{AppendError, Log, ReadError};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 pub use barred::{Barred, How, name_of};
@@ -28,6 +30,7 @@ pub use handle::{Handle, HandleError};
 use handle::{Message, QUEUE_MAX, Read};
 pub use hold::problem;
 pub use leases::{KnownLease, Leases};
+pub use measures::{Histogram, Measures, Tokens};
 pub use sessions::{SESSION_QUEUE_MAX, Sessions};
 
 /// Commands and reads of one batch, so that a flood of them still lets answers and the clock through.
@@ -82,6 +85,11 @@ pub struct Driver {
     kept: VecDeque<Message>,
     leases: Leases,
     barred: Barred,
+    measures: Arc<Measures>,
+    /// When the present batch began.
+    began: Instant,
+    /// Grants that no worker has taken yet, and when the batch began that made them. Only of live leases, so bounded by the fleet.
+    granted: HashMap<AttemptKey, Instant>,
 }
 
 /// What others get of a driver.
@@ -97,6 +105,8 @@ pub struct Links {
     pub leases: Leases,
     /// The published list of peers that are refused.
     pub barred: Barred,
+    /// What it measures of itself.
+    pub measures: Arc<Measures>,
 }
 
 /// Who waits for a command's answer, if anybody does.
@@ -116,10 +126,18 @@ impl Driver {
         let barred = Barred::default();
         barred.publish(&core.state.access);
         let (trouble, watched) = watch::channel(None);
-        let links =
-            Links { handle: Handle::new(sender), published: receiver, trouble: watched, leases: leases.clone(), barred: barred.clone() };
+        let measures = Arc::new(Measures::new(&parts.effects));
+        let links = Links {
+            handle: Handle::new(sender),
+            published: receiver,
+            trouble: watched,
+            leases: leases.clone(),
+            barred: barred.clone(),
+            measures: Arc::clone(&measures),
+        };
         let entropy = Entropy::new(parts.seed);
-        Ok((Self { core, parts, entropy, head, queue, published, trouble, kept: VecDeque::new(), leases, barred }, links))
+        let (kept, granted, began) = (VecDeque::new(), HashMap::new(), Instant::now());
+        Ok((Self { core, parts, entropy, head, queue, published, trouble, kept, leases, barred, measures, began, granted }, links))
     }
 
     /// Runs until `shutdown` is true and what was queued by then is done, or the log fails.
@@ -163,12 +181,14 @@ impl Driver {
 
     /// Decides everything that is queued and makes it durable at once. Reads of the batch are done after that, so that they see durable state only.
     async fn batch(&mut self, first: Message, grants: bool, shutdown: &mut watch::Receiver<bool>) -> Result<(), DriverError> {
+        self.began = Instant::now();
         let (mut batch, mut reads, mut is_decided) = (Batch::default(), Vec::<Read>::new(), false);
         let (mut next, mut room) = (Some(first), BATCH_MAX);
         while let Some(message) = next {
             match message {
                 Message::Command(command, waiting) => {
                     let now = self.now();
+                    self.measure_taken(&command);
                     batch.decide(&mut self.core, *command, waiting, now, &mut self.entropy);
                     is_decided = true;
                 }
@@ -194,13 +214,16 @@ impl Driver {
     async fn commit(&mut self, mut pending: Pending<Waiting>, shutdown: &mut watch::Receiver<bool>) -> Result<(), DriverError> {
         if !pending.transitions().is_empty() {
             self.examine()?;
+            let began = Instant::now();
             let appended = self.append(&mut pending, shutdown).await.inspect_err(|error| error!(%error, "the append failed; stopping"))?;
+            self.measures.append.observe(began.elapsed());
             self.head = appended.last_seq;
         }
         let released = pending.release(self.head).map_err(|_| DriverError::Broken("a batch is not all in the log".to_owned()))?;
         if !released.transitions.is_empty() {
             for transition in &released.transitions {
                 self.publish_lease(transition);
+                self.measure(transition);
             }
             // Before anybody is answered: who is told of a revocation can rely on it.
             if released.transitions.iter().any(|transition| matches!(transition.fact, Fact::PeerRevoked { .. })) {
@@ -257,6 +280,36 @@ impl Driver {
             Fact::AttemptEnded { unit, attempt, .. } | Fact::AttemptLost { unit, attempt, .. } => self.leases.ended(&key(unit, *attempt)),
             Fact::RunRemoved { .. } => self.leases.forget(run),
             _ => {}
+        }
+    }
+
+    /// A grant that its worker takes has been dispatched.
+    fn measure_taken(&mut self, command: &Command) {
+        if let Command::LeaseAccepted { lease, .. } = command
+            && let Some(began) = self.granted.remove(&lease.key)
+        {
+            self.measures.dispatch.observe(began.elapsed());
+        }
+    }
+
+    fn measure(&mut self, transition: &Transition) {
+        let Some(run) = &transition.run else { return };
+        let key = |unit: &Option<UnitId>, attempt: AttemptNo| AttemptKey { run: run.clone(), unit: unit.clone(), attempt };
+        let (ended, class, usage) = match &transition.fact {
+            Fact::LeaseGranted(granted) => {
+                self.granted.insert(key(&granted.unit, granted.attempt), self.began);
+                return;
+            }
+            Fact::AttemptEnded { unit, attempt, result } => (key(unit, *attempt), result.class, Some(&result.usage)),
+            Fact::AttemptLost { unit, attempt, class, .. } => (key(unit, *attempt), *class, None),
+            _ => return,
+        };
+        self.granted.remove(&ended);
+        if let Some(class) = class {
+            self.measures.failed(class);
+        }
+        if let (Some(usage), Some(attempt)) = (usage, self.core.state.attempt(&ended)) {
+            self.measures.used(&attempt.backend, usage);
         }
     }
 

@@ -56,6 +56,11 @@ impl Sessions {
         false
     }
 
+    /// Frames that wait for workers to read them, of all sessions.
+    pub fn waiting(&self) -> usize {
+        self.lock().values().map(|session| session.frames.max_capacity() - session.frames.capacity()).sum()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<WorkerId, Session>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -79,6 +84,7 @@ mod tests {
         sessions.open(worker.clone(), 2, sender);
         assert!(!sessions.send(&worker, Some(1), frame()), "an older session gets nothing");
         assert!(sessions.send(&worker, Some(2), frame()));
+        assert_eq!(sessions.waiting(), 1);
         assert!(!sessions.send(&worker, None, frame()), "the queue is full");
         assert!(receiver.try_recv().is_ok());
         assert!(!sessions.send(&worker, None, frame()), "and the session was ended");

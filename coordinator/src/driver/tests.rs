@@ -195,6 +195,18 @@ async fn reads_end_no_batch_and_see_what_is_durable() {
 }
 
 #[tokio::test]
+async fn each_append_is_measured_before_it_is_answered() {
+    let mut rig = Rig::new(FREELY).await;
+    let _running = rig.run();
+    for pauses in [true, false] {
+        within("an answer", rig.ask(toggle(pauses)).await).await.unwrap().unwrap();
+    }
+    let measures = &rig.links.measures;
+    assert_eq!((measures.append.cumulative()[Histogram::BOUNDS.len()], rig.appends()), (2, 2));
+    assert_eq!(rig.links.handle.waiting(), 0);
+}
+
+#[tokio::test]
 async fn what_changes_nothing_is_not_scheduled_for() {
     let mut rig = Rig::new(FREELY).await;
     let _running = rig.run();

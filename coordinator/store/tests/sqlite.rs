@@ -157,3 +157,18 @@ async fn a_snapshot_is_the_log_of_one_moment_whoever_writes() {
     assert!(matches!(snapshot(&path, &copy), Err(OpenError::Io { .. })), "nothing is written over");
     assert!(matches!(snapshot(&dir.path().join("absent.db"), &dir.path().join("x.db")), Err(OpenError::Missing { .. })));
 }
+
+#[tokio::test]
+async fn each_commit_of_rows_is_timed() {
+    let (_dir, path) = place();
+    let times = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let told = std::sync::Arc::clone(&times);
+    let log =
+        SqliteLog::open_timed(&path, SqliteOptions::default(), std::sync::Arc::new(move |took| told.lock().unwrap().push(took))).unwrap();
+    for n in 0..3 {
+        log.append(n, vec![new_row(n)]).await.unwrap();
+    }
+    log.append(3, Vec::new()).await.unwrap();
+    let times = times.lock().unwrap();
+    assert!(times.len() == 3 && times.iter().all(|took| !took.is_zero()), "{times:?}: what has no rows is no commit of rows");
+}

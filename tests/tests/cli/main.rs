@@ -15,6 +15,7 @@ mod journey;
 mod looking;
 mod manual;
 mod mirrors;
+mod pages;
 mod places;
 mod placing;
 mod planning;

@@ -2,6 +2,7 @@
 
 mod absent;
 mod backend;
+mod demand;
 mod explain;
 mod grant;
 mod place;
@@ -23,6 +24,7 @@ use crate::state::{Stage, State};
 pub use crate::decide::{Parked, parked, parked_account};
 pub use backend::{CHECK_BACKEND, lacks_labels};
 pub(crate) use backend::{Resolved, is_here};
+pub use demand::{Demand, demand};
 pub use explain::{WaitKind, Waiting, explain, goes_on};
 pub use plan::{PlanReason, Planned, PlannedUnit, PlannedWait, plan};
 pub use ready::is_ready;

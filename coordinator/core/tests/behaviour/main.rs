@@ -10,6 +10,7 @@ mod contend;
 mod converse;
 mod cordon;
 mod credit;
+mod demand;
 mod drain;
 mod end;
 mod import;

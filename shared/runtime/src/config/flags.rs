@@ -4,7 +4,7 @@
 /// Each command that has a table, with its flags as on the command line, without `--`. Flags of all commands are keys of the file itself, and `--config`
 /// names a file rather than standing in one.
 pub const COMMANDS: &[(&str, &[&str])] = &[
-    ("serve", &["listen", "advertise", "hostname", "keep-runs", "keep-bytes"]),
+    ("serve", &["listen", "advertise", "hostname", "http", "http-cert", "http-key", "keep-runs", "keep-bytes"]),
     ("audit", &["follow", "json"]),
     ("verify", &["json"]),
     ("backup", &["json"]),

@@ -1,9 +1,11 @@
-//! Connections: TLS 1.3 with certificates on both sides, always, on loopback too. Accepting is `accept.rs`, connecting is `connect.rs`.
+//! Connections: TLS 1.3 with certificates on both sides, always, on loopback too. Accepting is `accept.rs`, connecting is `connect.rs`,
+//! pages for other programs are `page.rs`.
 
 mod accept;
 mod connect;
 mod connections;
 mod handshakes;
+mod page;
 mod verify;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -20,6 +22,7 @@ use crate::identity::{Credentials, Pin};
 pub use accept::{AcceptLimits, Admission, Admit, Incoming, PeerInfo, Standing, TlsConnection};
 pub use connect::{ConnectError, authority, check_address, connect, connect_pinned, lazily, probe, reach};
 pub use connections::Connections;
+pub use page::{page_config, page_peer};
 use verify::{PeerVerifier, PinVerifier};
 
 /// Why TLS could not be set up.

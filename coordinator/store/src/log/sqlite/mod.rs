@@ -11,7 +11,9 @@ mod writer;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -35,6 +37,9 @@ pub struct SqliteOptions {
     pub bytes_max: Option<u64>,
 }
 
+/// Is told how long each commit took, its sync included; called on the writer's thread, so it must be short.
+pub type CommitTimes = Arc<dyn Fn(Duration) + Send + Sync>;
+
 /// A log in a SQLite file, open for appending. Dropping it waits for the writer thread to end.
 pub struct SqliteLog {
     /// This and the next two are `None` only while dropping.
@@ -52,6 +57,15 @@ impl SqliteLog {
     ///
     /// Checks the store's identity, its last row and that no acknowledged row is missing; the rows before are checked as they are read.
     pub fn open(path: &Path, options: SqliteOptions) -> Result<Self, OpenError> {
+        Self::open_with(path, options, None)
+    }
+
+    /// The same, telling how long each commit takes.
+    pub fn open_timed(path: &Path, options: SqliteOptions, commit_times: CommitTimes) -> Result<Self, OpenError> {
+        Self::open_with(path, options, Some(commit_times))
+    }
+
+    fn open_with(path: &Path, options: SqliteOptions, commit_times: Option<CommitTimes>) -> Result<Self, OpenError> {
         let (conn, opened) = open_writer(path, options).map_err(|failure| failure.on_open(path))?;
         let reader = SqliteReader::open(path)?;
         let io = |error: std::io::Error| OpenError::Io { path: path.to_owned(), detail: error.to_string() };
@@ -60,7 +74,7 @@ impl SqliteLog {
         let (requests, queue) = mpsc::channel(APPEND_QUEUE_MAX);
         let (publish, published) = watch::channel(opened.head);
         let Opened { incarnation, epoch, .. } = opened;
-        let writer = writer::Writer::new(conn, path.to_owned(), opened, witness, publish);
+        let writer = writer::Writer::new(conn, path.to_owned(), opened, witness, publish).timed(commit_times);
         let thread = std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || writer.run(queue)).map_err(io)?;
         Ok(Self {
             requests: Some(requests),

@@ -1,12 +1,13 @@
 //! The thread that owns the writing connection: group commit, compare-and-append, checkpoints. The only place that changes a log.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::failure::Failure;
-use super::{Opened, query, schema};
+use super::{CommitTimes, Opened, query, schema};
 use crate::log::Appended;
 use crate::log::error::{AppendError, Corruption};
 use crate::log::row::{Chain, Head, Incarnation, NewRow};
@@ -42,6 +43,7 @@ pub(super) struct Writer {
     /// Set by the first fatal failure; every later append gets it too. A failed sync in particular is never tried again: the kernel may have
     /// dropped the pages, and a second sync would report success for them.
     dead: Option<AppendError>,
+    commit_times: Option<CommitTimes>,
 }
 
 type Answers = Vec<Result<Appended, AppendError>>;
@@ -49,7 +51,12 @@ type Answers = Vec<Result<Appended, AppendError>>;
 impl Writer {
     pub(super) fn new(conn: Connection, path: PathBuf, opened: Opened, witness: Witness, publish: watch::Sender<Head>) -> Self {
         let Opened { incarnation, epoch, head } = opened;
-        Self { conn, path, incarnation, epoch, head, witness, publish, wal_bytes: 0, dead: None }
+        Self { conn, path, incarnation, epoch, head, witness, publish, wal_bytes: 0, dead: None, commit_times: None }
+    }
+
+    /// The same, telling how long each commit took.
+    pub(super) fn timed(self, commit_times: Option<CommitTimes>) -> Self {
+        Self { commit_times, ..self }
     }
 
     /// Serves appends until every handle is gone.
@@ -105,8 +112,12 @@ impl Writer {
             }
             answers.push(Ok(Appended { last_seq: chain.head().seq, head_hash: chain.head().hash }));
         }
+        let began = Instant::now();
         tx.commit()?;
         if chain.head() != self.head {
+            if let Some(tell) = &self.commit_times {
+                tell(began.elapsed());
+            }
             self.advance(chain.head(), bytes);
         }
         Ok(answers)
