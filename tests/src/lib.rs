@@ -5,3 +5,4 @@ pub mod harness;
 pub mod model_server;
 pub mod plans;
 pub mod rehearsal;
+pub mod sbom;
