@@ -129,6 +129,15 @@ The restored log goes on under a new name, by which workers notice: they offer
 again what they delivered after the backup was made, and stop what it does not
 know of.";
 
+const INSTALL_EXAMPLES: &str = "\
+Examples:
+  sudo coordinator install --user roundtable    from the boot on, as that user
+  coordinator install                           your own, while you are logged
+                                                in (or: loginctl enable-linger)
+  coordinator install --print                   only show the unit
+
+Its flags stand in coordinator.env, in /etc/roundtable or ~/.config/roundtable.";
+
 /// Log formats.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -168,6 +177,9 @@ pub enum Command {
     /// Make a data directory of a backup
     #[command(after_help = RESTORE_EXAMPLES)]
     Restore(RestoreArgs),
+    /// Write a systemd unit that keeps `serve` running, and enable it
+    #[command(after_help = INSTALL_EXAMPLES)]
+    Install(InstallArgs),
 }
 
 /// `coordinator serve`.
@@ -425,6 +437,21 @@ pub struct RestoreArgs {
     /// One JSON value
     #[arg(long)]
     pub json: bool,
+}
+
+/// `coordinator install`.
+#[derive(Args, Debug, Clone)]
+pub struct InstallArgs {
+    /// User it runs as; needed by root, and for root only
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Everything it keeps [default: /var/lib/roundtable, or that of `serve`
+    /// for a unit of your own]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Write the unit to standard output, and nothing else
+    #[arg(long)]
+    pub print: bool,
 }
 
 impl From<LogFormat> for roundtable_runtime::telemetry::LogFormat {

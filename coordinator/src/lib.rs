@@ -13,6 +13,7 @@ pub mod grpc;
 pub mod history;
 pub mod http;
 pub mod import;
+pub mod install;
 mod lost;
 pub mod mirror;
 pub mod offline;

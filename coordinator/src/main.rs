@@ -7,17 +7,17 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
 use roundtable_coordinator::args::{
-    AuditArgs, BackupArgs, Cli, Command, RestoreArgs, RootCommand, ServeArgs, TokenCommand, VerifyArgs, WorkerCommand,
+    AuditArgs, BackupArgs, Cli, Command, InstallArgs, RestoreArgs, RootCommand, ServeArgs, TokenCommand, VerifyArgs, WorkerCommand,
 };
 use roundtable_coordinator::audit::{self, ShowError};
 use roundtable_coordinator::backup::{self, BackupError};
 use roundtable_coordinator::enrol::{self, EnrolError};
-use roundtable_coordinator::http;
 use roundtable_coordinator::retention::Retention;
 use roundtable_coordinator::serve::{self, Running, ServeError, ServeOptions};
-use roundtable_coordinator::tokens;
+use roundtable_coordinator::{http, install, tokens};
 use roundtable_runtime::lock::LockError;
 use roundtable_runtime::shutdown::Shutdown;
+use roundtable_runtime::systemd::{self, Scope};
 use roundtable_runtime::{config, flags, shutdown, telemetry, terminal};
 use roundtable_shared::AccessRole;
 use roundtable_shared::error::ErrorCode;
@@ -81,6 +81,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => runtime.block_on(verify(args, config.data_dir)),
         Command::Backup(args) => runtime.block_on(backup(args, config.data_dir)),
         Command::Restore(args) => runtime.block_on(restore(args, config.data_dir)),
+        Command::Install(args) => install(args),
     };
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     ExitCode::from(code)
@@ -335,6 +336,32 @@ async fn restore(args: RestoreArgs, configured: Option<PathBuf>) -> u8 {
     }
     println!("serve it with: coordinator serve{}", data_dir_flag(&data_dir, configured));
     0
+}
+
+fn install(args: InstallArgs) -> u8 {
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return fail(exit::FAILED, &format!("this program's own file cannot be found: {error}")),
+    };
+    // A unit's words mean the same wherever systemd stands.
+    let data_dir = match args.data_dir.map(std::path::absolute).transpose() {
+        Ok(data_dir) => data_dir,
+        Err(error) => return fail(exit::USAGE, &format!("--data-dir: {error}")),
+    };
+    let done = Scope::of(args.user).and_then(|scope| {
+        let unit = install::unit(&program, &scope, data_dir.as_deref());
+        if args.print {
+            print!("{}", unit.text);
+            return Ok(());
+        }
+        let installed = systemd::install(&unit, &scope, &config::environment)?;
+        eprintln!("coordinator: {} is enabled and running; its flags: {}", installed.unit.display(), installed.environment.display());
+        Ok(())
+    });
+    match done {
+        Ok(()) => 0,
+        Err(error) => fail(if error.is_usage() { exit::USAGE } else { exit::FAILED }, &error.to_string()),
+    }
 }
 
 fn fail(code: u8, error: &str) -> u8 {

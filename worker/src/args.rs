@@ -75,6 +75,16 @@ Examples:
   worker doctor --offline                 program and version, no model asked
   worker doctor --backend mine --backend-path mine=/opt/mine/agent";
 
+const INSTALL_EXAMPLES: &str = "\
+Examples:
+  sudo worker install --user roundtable   from the boot on, as that user
+  worker install                          your own, while you are logged in
+                                          (or: loginctl enable-linger)
+  worker install --print                  only show the unit
+
+What it serves stands in worker.env, in /etc/roundtable or ~/.config/roundtable;
+where that file is new, the worker starts once you have looked at it.";
+
 /// Log formats.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -112,6 +122,9 @@ pub enum Command {
     /// prompt, what it may reach
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
+    /// Write a systemd unit that keeps `join` running, and enable it
+    #[command(after_help = INSTALL_EXAMPLES)]
+    Install(InstallArgs),
 }
 
 /// `worker join`.
@@ -207,6 +220,17 @@ pub struct DoctorArgs {
     /// One JSON value
     #[arg(long)]
     pub json: bool,
+}
+
+/// `worker install`.
+#[derive(Args, Debug, Clone)]
+pub struct InstallArgs {
+    /// User it runs as; needed by root, and for root only
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Write the unit to standard output, and nothing else
+    #[arg(long)]
+    pub print: bool,
 }
 
 /// A backend and how many slots it gets.

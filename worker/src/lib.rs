@@ -5,6 +5,7 @@ pub mod backend;
 pub mod doctor;
 pub mod host;
 pub mod identity;
+pub mod install;
 pub mod join;
 mod place;
 pub mod process;

@@ -11,11 +11,13 @@ use clap::{ArgMatches, FromArgMatches};
 use roundtable_runtime::config::{self, Config};
 use roundtable_runtime::identity::{JoinToken, Pin};
 use roundtable_runtime::lock::LockError;
+use roundtable_runtime::systemd::{self, Scope};
 use roundtable_runtime::{flags, fsx, shutdown, telemetry, terminal};
 use roundtable_shared::{RunLimits, text};
-use roundtable_worker::args::{self, Cli, Command, DoctorArgs, JoinArgs, KeygenArgs};
+use roundtable_worker::args::{self, Cli, Command, DoctorArgs, InstallArgs, JoinArgs, KeygenArgs};
 use roundtable_worker::backend::{self, Host};
 use roundtable_worker::identity::{self, Entry};
+use roundtable_worker::install;
 use roundtable_worker::join::{JoinError, JoinOptions, join};
 use roundtable_worker::spool::KeepLimits;
 use tokio::sync::watch;
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         }
         Command::Keygen(args) => run_keygen(args, &config),
         Command::Doctor(args) => runtime.block_on(run_doctor(args, &config)),
+        Command::Install(args) => run_install(args),
     };
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     ExitCode::from(code)
@@ -223,6 +226,33 @@ async fn run_doctor(args: DoctorArgs, config: &Config) -> u8 {
         println!("{}", roundtable_worker::doctor::nothing_installed());
     }
     if diagnosis.is_good() { 0 } else { exit::FAILED }
+}
+
+fn run_install(args: InstallArgs) -> u8 {
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return fail(exit::FAILED, &format!("this program's own file cannot be found: {error}")),
+    };
+    let done = Scope::of(args.user).and_then(|scope| {
+        let unit = install::unit(&program, &scope);
+        if args.print {
+            print!("{}", unit.text);
+            return Ok(());
+        }
+        let installed = systemd::install(&unit, &scope, &config::environment)?;
+        let (file, flags) = (installed.unit.display(), installed.environment.display());
+        if installed.is_started {
+            eprintln!("worker: {file} is enabled and running; its flags: {flags}");
+        } else {
+            let mine = if scope == Scope::User { "--user " } else { "" };
+            eprintln!("worker: {file} is enabled; say in {flags} what it serves, then: systemctl {mine}start {}", unit.name);
+        }
+        Ok(())
+    });
+    match done {
+        Ok(()) => 0,
+        Err(error) => fail(if error.is_usage() { exit::USAGE } else { exit::FAILED }, &error.to_string()),
+    }
 }
 
 fn fail(code: u8, error: &str) -> u8 {

@@ -14,6 +14,7 @@ pub mod identity;
 pub mod lock;
 pub mod shutdown;
 pub mod sweep;
+pub mod systemd;
 pub mod telemetry;
 pub mod terminal;
 pub mod tls;

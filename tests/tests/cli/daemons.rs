@@ -110,9 +110,11 @@ fn their_texts_fit_a_terminal() {
         ("coordinator", vec!["serve", "--help"]),
         ("coordinator", vec!["audit", "--help"]),
         ("coordinator", vec!["verify", "--help"]),
+        ("coordinator", vec!["install", "--help"]),
         ("worker", vec!["--help"]),
         ("worker", vec!["join", "--help"]),
         ("worker", vec!["doctor", "--help"]),
+        ("worker", vec!["install", "--help"]),
     ] {
         let help = it.program(program, &args).run().expect(0).out_has(&["Examples:"]);
         expect_plain(&help.stdout);

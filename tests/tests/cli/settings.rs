@@ -186,8 +186,10 @@ fn every_program_takes_the_flags_its_tables_have() {
         ("coordinator", "verify"),
         ("coordinator", "backup"),
         ("coordinator", "restore"),
+        ("coordinator", "install"),
         ("worker", "join"),
         ("worker", "doctor"),
+        ("worker", "install"),
     ] {
         let help = sandbox.program(program).args([command, "--help"]).run().expect(0).stdout;
         let (_, flags) = COMMANDS.iter().find(|(name, _)| *name == command).expect("it has a table");

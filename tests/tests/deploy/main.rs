@@ -1,7 +1,8 @@
-//! What `deploy/` holds, each in the way its own tool would read it: the install script against archives that are and are not what they should be.
+//! What `deploy/` holds, each in the way its own tool would read it, or started as it would be there.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod install;
+mod systemd;
 
 use std::path::PathBuf;
 

@@ -30,6 +30,8 @@ pub const COMMANDS: &[(&str, &[&str])] = &[
             "keep-bytes",
         ],
     ),
+    // Of `coordinator` and of `worker`.
+    ("install", &["user", "print"]),
     // Of `worker` and of `orchctl`.
     ("doctor", &["backend", "backend-path", "offline", "json"]),
     ("run", RUN),
