@@ -1,8 +1,14 @@
 //! What `deploy/` holds, each in the way its own tool would read it, or started as it would be there.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod commands;
+mod compose;
+mod containers;
 mod install;
+mod kubernetes;
+mod samples;
 mod systemd;
+mod yaml;
 
 use std::path::PathBuf;
 
