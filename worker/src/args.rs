@@ -163,6 +163,10 @@ pub struct JoinArgs {
     /// DATA-DIR/workers/NAME]
     #[arg(long, value_name = "DIR")]
     pub workspace: Option<PathBuf>,
+    /// Show attempts in this session of tmux: a window for each of the plan's, in
+    /// it a pane with the live log of each attempt
+    #[arg(long, value_name = "SESSION", value_parser = parse_session)]
+    pub tmux: Option<String>,
     /// End after one attempt
     #[arg(long)]
     pub once: bool,
@@ -273,6 +277,13 @@ pub fn parse_pair(text: &str) -> Result<(String, String), String> {
 fn parse_label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').unwrap_or((text, "true"));
     check_label(key, value).map(|()| (key.to_owned(), value.to_owned()))
+}
+
+fn parse_session(text: &str) -> Result<String, String> {
+    if crate::tmux::is_session_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err("a session's name is of letters, digits, `-` and `_`, at most 64, and begins with no `-`".to_owned())
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

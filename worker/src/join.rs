@@ -22,6 +22,7 @@ use crate::identity::{Entry, Identity};
 use crate::place::Place;
 use crate::session::{Dial, DialError, LinkEnd, Work, keep};
 use crate::spool::{KeepLimits, Spool, SpoolError};
+use crate::tmux::Tmux;
 
 /// After a second request to stop, everything ends within this.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -63,6 +64,8 @@ pub struct JoinOptions {
     pub park_probe: Duration,
     /// How long delivered attempts are kept.
     pub keep: KeepLimits,
+    /// Session of tmux in which attempts are shown.
+    pub tmux: Option<String>,
 }
 
 /// Why joining failed, or ended other than by being asked.
@@ -124,12 +127,17 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
     let place = Place::claim(&options)?;
     let workspace = place.workspace.clone();
     let identity = Arc::new(Identity::find(&options, &place.name, &workspace).await?);
+    let tmux = match &options.tmux {
+        Some(session) => Tmux::open(session, &identity.name, &workspace).await,
+        None => None,
+    };
     let host_options = HostOptions {
         workspace: workspace.clone(),
         shared: options.data_dir.clone(),
         host: Arc::clone(&options.host),
         backends: options.backends.clone(),
         park_probe: options.park_probe,
+        tmux: tmux.clone(),
     };
     let runner = Arc::new(AgentHost::open(host_options).await?);
     let spool = Spool::open(workspace.join("spool"))?.keeping(options.keep);
@@ -165,6 +173,9 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
         () = work.attend() => Ok(()),
         () = identity.look_after() => Ok(()),
     };
+    if let Some(tmux) = tmux {
+        tmux.close().await;
+    }
     match ended {
         Ok(()) => Ok(()),
         Err(LinkEnd::Unreachable(why)) => Err(JoinError::Unreachable(format!(

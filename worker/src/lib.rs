@@ -11,6 +11,7 @@ mod place;
 pub mod process;
 pub mod session;
 pub mod spool;
+pub mod tmux;
 
 use std::process::ExitCode;
 

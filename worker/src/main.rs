@@ -191,6 +191,7 @@ fn join_options(args: JoinArgs, config: &Config) -> Result<JoinOptions, String> 
         patience: None,
         park_probe: park_probe(config),
         keep: KeepLimits { time: args.keep_outcomes.unwrap_or(usual.time), bytes: args.keep_bytes.unwrap_or(usual.bytes) },
+        tmux: args.tmux,
     })
 }
 

@@ -200,6 +200,7 @@ mod tests {
             patience: None,
             park_probe: std::time::Duration::from_secs(1),
             keep: Default::default(),
+            tmux: None,
         }
     }
 

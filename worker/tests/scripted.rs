@@ -452,8 +452,8 @@ impl Worker {
         let stage = Stage::new(playbook);
         let place = |name: &str| stage.dir.path().join(name);
         let backends = vec![BackendSlots { name: stage.backend.name().to_string(), slots: Some(1) }];
-        let options =
-            HostOptions { workspace: place("workspace"), shared: place("."), host: host(), backends, park_probe: Duration::from_secs(900) };
+        let park_probe = Duration::from_secs(900);
+        let options = HostOptions { workspace: place("workspace"), shared: place("."), host: host(), backends, park_probe, tmux: None };
         let (host, spool) = (AgentHost::open(options).await.unwrap(), Spool::open(place("spool")).unwrap());
         std::fs::create_dir(place("user")).unwrap();
         std::fs::write(place("user/README.md"), "# Demo\n").unwrap();

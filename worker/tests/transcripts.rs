@@ -31,6 +31,7 @@ fn turn() -> Turn {
         reads: vec![],
         open_subtasks: vec![],
         units: vec![],
+        window: String::new(),
     };
     Turn {
         data,

@@ -200,6 +200,7 @@ fn join_options(
         patience: None,
         park_probe: park_probe(config),
         keep: KeepLimits::default(),
+        tmux: None,
     }
 }
 

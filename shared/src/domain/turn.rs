@@ -43,6 +43,9 @@ pub struct TurnData {
     /// The run's units, for assign and orchestrate.
     #[serde(default)]
     pub units: Vec<TurnUnit>,
+    /// The unit's target window; empty if it has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub window: String,
 }
 
 impl TurnData {
@@ -61,6 +64,7 @@ impl TurnData {
             reads: Vec::new(),
             open_subtasks: Vec::new(),
             units: Vec::new(),
+            window: String::new(),
         }
     }
 

@@ -26,6 +26,7 @@ mod removing;
 mod running;
 mod settings;
 mod terminal;
+mod tmux;
 mod train;
 mod verifying;
 mod which;

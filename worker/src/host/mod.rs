@@ -26,6 +26,7 @@ use crate::args::BackendSlots;
 use crate::backend::{Backend, BackendError, Host, doctor};
 use crate::process::{ProcessError, Supervisor, SupervisorOptions};
 use crate::session::{Job, Pieces, Runner, RunnerError};
+use crate::tmux::Tmux;
 
 use cache::Caches;
 use health::Health;
@@ -53,6 +54,8 @@ pub struct HostOptions {
     pub backends: Vec<BackendSlots>,
     /// A login that was refused is probed again after this.
     pub park_probe: Duration,
+    /// Where attempts are shown.
+    pub tmux: Option<Arc<Tmux>>,
 }
 
 /// Why a host cannot be opened.
@@ -91,6 +94,7 @@ pub struct AgentHost {
     sessions: PathBuf,
     room: Room,
     health: Health,
+    tmux: Option<Arc<Tmux>>,
 }
 
 impl AgentHost {
@@ -145,7 +149,7 @@ impl AgentHost {
         let health = Health::new(options.workspace.clone(), &["trees", "setups", "cache", "sessions", "spool"]);
         let room = Room::new(options.workspace, &options.shared);
         let offers = Offers::new(offers, options.park_probe);
-        Ok(Self { host: options.host, supervisor, backends, offers, caches, trees, setups, sessions, room, health })
+        Ok(Self { host: options.host, supervisor, backends, offers, caches, trees, setups, sessions, room, health, tmux: options.tmux })
     }
 
     fn backend(&self, name: &BackendName) -> Option<&Arc<dyn Backend>> {
@@ -275,6 +279,7 @@ impl Runner for AgentHost {
 
     async fn run(&self, job: Job) -> AttemptFacts {
         self.caches.hold(&job.lease.lease, &job.lease.repository);
+        let _shown = self.tmux.as_ref().map(|tmux| tmux.show(&job));
         turn::run(self, job).await
     }
 

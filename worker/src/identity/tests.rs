@@ -104,6 +104,7 @@ impl Rig {
             patience: None,
             park_probe: Duration::from_secs(1),
             keep: Default::default(),
+            tmux: None,
         }
     }
 

@@ -64,6 +64,7 @@ fn turn(run: &Run, unit: Option<&Unit>, grant: &Grant) -> TurnData {
         reads: unit.map(|unit| entries(unit.manifest.reads.entries())).unwrap_or_default(),
         open_subtasks: unit.map(open_subtasks).unwrap_or_default(),
         units: if unit.is_none() { turn_units(run) } else { Vec::new() },
+        window: unit.and_then(|unit| unit.window.clone()).unwrap_or_default(),
     }
 }
 

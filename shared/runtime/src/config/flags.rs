@@ -24,6 +24,7 @@ pub const COMMANDS: &[(&str, &[&str])] = &[
             "name",
             "label",
             "workspace",
+            "tmux",
             "once",
             "max-idle",
             "keep-outcomes",
