@@ -28,7 +28,7 @@ use tracing::{debug, warn};
 
 use certificate::Certificate;
 
-use crate::driver::Histogram;
+use crate::driver::{Barred, Histogram};
 use crate::parts::Parts;
 use crate::serve::Running;
 
@@ -213,12 +213,13 @@ enum Caller {
 }
 
 impl Caller {
-    /// Whether the figures, and why something is not well, are for them.
-    fn may_view(&self, cluster: &str) -> bool {
+    /// Whether the figures, and why something is not well, are for them. Who was revoked is nobody here too.
+    fn may_view(&self, cluster: &str, barred: &Barred) -> bool {
         match self {
             Self::Local => true,
             Self::Remote(peer) => peer.as_ref().is_some_and(|peer| {
-                peer.cluster == cluster && matches!(peer.role, PeerRole::Viewer | PeerRole::Operator | PeerRole::Admin)
+                let is_viewer = matches!(peer.role, PeerRole::Viewer | PeerRole::Operator | PeerRole::Admin);
+                peer.cluster == cluster && is_viewer && barred.refuses(peer).is_none()
             }),
         }
     }
@@ -242,7 +243,7 @@ impl Page {
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return answer;
         }
-        let may_view = caller.may_view(self.parts.ca.cluster());
+        let may_view = caller.may_view(self.parts.ca.cluster(), &self.parts.links.barred);
         match request.uri.path() {
             "/healthz" => said(self.health(), may_view),
             "/readyz" => said(self.readiness().await, may_view),

@@ -1,9 +1,12 @@
 //! The page as probes and scrapers see it: over a socket, plain and over TLS.
 #![allow(clippy::unwrap_used)]
 
+use roundtable_core::state::{self, Access};
 use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::identity::{Ca, Lifetime, SERVER_NAME};
 use roundtable_runtime::tls::client_config;
+use roundtable_shared::time::WallMs;
+use roundtable_shared::{AccessRole, PeerName};
 use rustls::client::ResolvesClientCert;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -122,6 +125,21 @@ async fn who_is_ending_is_healthy_and_not_ready() {
     let answer = it.get("/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("ending"), "{answer}");
     it.running.stop().await.unwrap();
+}
+
+#[test]
+fn who_was_revoked_sees_no_figures() {
+    let barred = Barred::default();
+    let peer = |not_before_s| {
+        let (cluster, id, serial) = ("c".to_owned(), "me".to_owned(), "1".to_owned());
+        Caller::Remote(Some(PeerIdentity { cluster, role: PeerRole::Viewer, id, serial, not_before_s, not_after_s: i64::MAX }))
+    };
+    assert!(peer(9).may_view("c", &barred) && !peer(9).may_view("other", &barred));
+    let mut access = Access::default();
+    let entry = state::Barred { until: WallMs(10_000), by: "ada".to_owned(), reason: String::new() };
+    access.barred.insert(PeerName { role: AccessRole::Viewer, id: "me".to_owned() }, entry);
+    barred.publish(&access);
+    assert!(!peer(9).may_view("c", &barred) && peer(10).may_view("c", &barred), "who came in anew does");
 }
 
 /// Shows nothing.

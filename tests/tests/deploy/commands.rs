@@ -2,8 +2,6 @@
 
 use roundtable_runtime::config::COMMANDS;
 
-/// Flags of the contract that these files already use, and that need not be there yet.
-const PROMISED: [&str; 1] = ["advertise"];
 /// Flags of all commands.
 const GLOBAL: [&str; 3] = ["data-dir", "log-format", "config"];
 
@@ -15,7 +13,7 @@ pub fn check_command(program: &str, command: &[&str]) {
     for word in &command[1..] {
         let Some(flag) = word.strip_prefix("--") else { continue };
         let flag = flag.split('=').next().unwrap_or_default();
-        let is_known = flags.contains(&flag) || GLOBAL.contains(&flag) || PROMISED.contains(&flag);
+        let is_known = flags.contains(&flag) || GLOBAL.contains(&flag);
         assert!(is_known, "{program} {name} has no --{flag}");
     }
 }
