@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use roundtable_tests::harness::{Output, Playbook, SpecText, Turn, step, wait_for};
+use roundtable_tests::harness::{Output, Playbook, SpecText, Turn, step};
 
 use crate::world::{World, is_working, unit};
 
