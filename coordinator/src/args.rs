@@ -219,10 +219,6 @@ pub struct ServeArgs {
     pub keep_bytes: Option<u64>,
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}; write e.g. 12h or 30d"))
-}
-
 /// `coordinator audit`.
 #[derive(Args, Debug, Clone)]
 pub struct AuditArgs {
@@ -379,7 +375,7 @@ fn parse_role(text: &str) -> Result<AccessRole, String> {
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}; write e.g. 30m, 1h or 24h"))
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write e.g. 30m, 24h or 30d"))
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {
