@@ -88,7 +88,11 @@ impl Again {
     pub(super) async fn pause(&mut self, client: &mut Client) -> bool {
         let bound = self.bound_ms();
         let pause = getrandom::u64().unwrap_or(bound) % (bound + 1);
-        client.mark_unchanged();
+        // It may have come while the other connection was still tried.
+        if client.has_changed().unwrap_or(false) {
+            client.mark_unchanged();
+            return true;
+        }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(pause)) => false,
             _ = client.changed() => true,
