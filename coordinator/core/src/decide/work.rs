@@ -263,7 +263,7 @@ pub(super) fn close_saved(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, atte
 /// The unit's subtasks among those tasks and below them.
 pub(super) fn leaves_among(run: &Run, unit: &Unit, tasks: &[TaskId]) -> Vec<TaskId> {
     let named: BTreeSet<TaskId> = tasks.iter().flat_map(|id| leaves_of(run, unit, id)).collect();
-    unit.subtasks.iter().map(|subtask| &subtask.id).filter(|id| named.contains(id)).cloned().collect()
+    unit.subtasks.iter().map(|subtask| &subtask.id).filter(|id| named.contains(*id)).cloned().collect()
 }
 
 /// Subtasks that an answer reports as done; a completed answer that names none closes all.

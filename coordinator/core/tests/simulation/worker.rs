@@ -77,9 +77,9 @@ pub struct Worker {
     pub cut_up_ms: u64,
     pub cut_down_ms: u64,
     /// When its last hello was sent.
-    dialled_ms: u64,
+    pub dialled_ms: u64,
     /// When what the coordinator answered last was sent.
-    heard_ms: u64,
+    pub heard_ms: u64,
 }
 
 impl Worker {

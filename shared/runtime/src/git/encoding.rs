@@ -61,7 +61,8 @@ impl Git {
         Ok(())
     }
 
-    async fn sizes(&self, oids: &[&Oid]) -> Result<Vec<usize>, GitError> {
+    /// Bytes of each object.
+    pub(super) async fn sizes(&self, oids: &[&Oid]) -> Result<Vec<usize>, GitError> {
         if oids.is_empty() {
             return Ok(Vec::new());
         }

@@ -38,29 +38,14 @@ impl Git {
         let changes = self.changed_paths(base, tree).await?;
         let files = changes.into_iter().filter(|change| matches!(change.after, EntryKind::File | EntryKind::Executable));
         let blobs: Vec<Oid> = files.filter_map(|change| change.after_oid).collect::<BTreeSet<_>>().into_iter().collect();
-        for (blob, bytes) in blobs.iter().zip(self.sizes(&blobs).await?) {
-            if withheld.iter().any(|file| file.has_telling_size(bytes)) {
-                let content = self.read_blob(blob, bytes).await?;
+        for (blob, bytes) in blobs.iter().zip(self.sizes(&blobs.iter().collect::<Vec<_>>()).await?) {
+            if withheld.iter().any(|file| file.has_telling_size(bytes as u64)) {
+                let content = self.read_blob(blob, bytes as u64).await?;
                 if withheld.iter().any(|file| file.is_content(&content)) {
                     return Ok(true);
                 }
             }
         }
         Ok(false)
-    }
-
-    /// Bytes of each object.
-    async fn sizes(&self, oids: &[Oid]) -> Result<Vec<u64>, GitError> {
-        if oids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let input: String = oids.iter().map(|oid| format!("{oid}\n")).collect();
-        let answer = self.invoke("cat-file").args(["--batch-check=%(objectsize)", "--buffer"]).input(input).run().await?;
-        let text = answer.text("cat-file")?;
-        let sizes: Result<Vec<u64>, _> = text.lines().map(str::parse).collect();
-        match sizes {
-            Ok(sizes) if sizes.len() == oids.len() => Ok(sizes),
-            _ => Err(GitError::unexpected("cat-file", "no size for each object")),
-        }
     }
 }
