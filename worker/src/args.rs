@@ -114,7 +114,7 @@ pub fn command(environment: Environment<'_>) -> clap::Command {
 pub enum Command {
     /// Join a coordinator and take work until stopped
     #[command(after_help = JOIN_EXAMPLES)]
-    Join(JoinArgs),
+    Join(Box<JoinArgs>),
     /// Make the key by which this host is admitted without a secret on the way
     #[command(after_help = KEYGEN_EXAMPLES)]
     Keygen(KeygenArgs),

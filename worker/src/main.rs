@@ -70,7 +70,7 @@ fn main() -> ExitCode {
             if is_token_typed {
                 eprintln!("worker: --token: others on this host can read the command line; use ROUNDTABLE_TOKEN or --token-file");
             }
-            runtime.block_on(run_join(args, &config))
+            runtime.block_on(run_join(*args, &config))
         }
         Command::Keygen(args) => run_keygen(args, &config),
         Command::Doctor(args) => runtime.block_on(run_doctor(args, &config)),

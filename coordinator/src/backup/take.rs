@@ -118,19 +118,17 @@ async fn keep_files(data_dir: &Path) -> Result<FileLock, BackupError> {
     }
 }
 
-async fn blocking(
-    data_dir: &Path,
-    to: &Path,
-    copier: Copier,
-    work: fn(&Path, &Path, Copier) -> Result<(Snapshot, Copier), BackupError>,
-) -> Result<(Snapshot, Copier), BackupError> {
+/// How the log stood, and what is copied by then.
+type Copied = Result<(Snapshot, Copier), BackupError>;
+
+async fn blocking(data_dir: &Path, to: &Path, copier: Copier, work: fn(&Path, &Path, Copier) -> Copied) -> Copied {
     let (data_dir, place) = (data_dir.to_owned(), to.to_owned());
     let done = tokio::task::spawn_blocking(move || work(&data_dir, &place, copier)).await;
     done.map_err(io::Error::other).map_err(BackupError::io(to))?
 }
 
 /// The log, then all else but repositories.
-fn copy_top(data_dir: &Path, to: &Path, mut copier: Copier) -> Result<(Snapshot, Copier), BackupError> {
+fn copy_top(data_dir: &Path, to: &Path, mut copier: Copier) -> Copied {
     let taken = snapshot(&store_path(data_dir), &store_path(to))?;
     copier.list("store.db").map_err(BackupError::io(to))?;
     for name in read_dir(data_dir)? {

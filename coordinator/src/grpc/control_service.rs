@@ -79,7 +79,7 @@ impl Control for ControlService {
         let is_look = *dry_run;
         let did = format!("submit spec={spec_path} base={base}{}", if *fresh { " fresh" } else { "" });
         let submitter = self.parts.submitter();
-        let submitted = async { submitter.submit(submission).await.map_err(|error| status_of(error.code(), error.to_string())) };
+        let submitted = Box::pin(async { submitter.submit(submission).await.map_err(|error| status_of(error.code(), error.to_string())) });
         let reply = if is_look {
             submitted.await?
         } else {

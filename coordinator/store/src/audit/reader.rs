@@ -80,7 +80,7 @@ impl AuditReader {
 
     /// Opens the next file, which must go on where this one ended, unless those between have gone meanwhile, and this one with them.
     fn follow(&self, next: u64, is_kept: bool) -> Result<Open, AuditError> {
-        let opened = Open::open(&self.dir, next)?;
+        let opened = Open::at(&self.dir, next)?;
         let Some(before) = &self.open else { return Ok(opened) };
         let corrupt = |line, detail: &str| Err(AuditError::Corrupt { place: place_of(next, line), detail: detail.to_owned() });
         if next != before.index + 1 {
@@ -99,18 +99,18 @@ impl AuditReader {
 
 impl Open {
     /// Opens a file and reads its header.
-    pub(super) fn open(dir: &Path, index: u64) -> Result<Self, AuditError> {
+    pub(super) fn at(dir: &Path, index: u64) -> Result<Self, AuditError> {
         let path = dir.join(file_name(index));
         let file = File::open(&path).map_err(|error| AuditError::Io { path: path.clone(), detail: error.to_string() })?;
         let nowhere = Header::first(Incarnation([0; 16]));
         let (file, chain) = (BufReader::new(file), Chain::after(nowhere.after));
-        let mut open = Self { path, index, file, store: nowhere.store, chain, lines: 0, bytes: 0, partial: Vec::new() };
+        let mut opened = Self { path, index, file, store: nowhere.store, chain, lines: 0, bytes: 0, partial: Vec::new() };
         let corrupt = |detail: String| AuditError::Corrupt { place: place_of(index, 1), detail };
-        let line = open.next_line()?.ok_or_else(|| corrupt("its header is missing".to_owned()))?;
+        let line = opened.next_line()?.ok_or_else(|| corrupt("its header is missing".to_owned()))?;
         let header = Header::read(&line).map_err(corrupt)?;
-        open.store = header.store;
-        open.chain = Chain::after(header.after);
-        Ok(open)
+        opened.store = header.store;
+        opened.chain = Chain::after(header.after);
+        Ok(opened)
     }
 
     /// The next row; `None` at the present end, and where a row is not whole.

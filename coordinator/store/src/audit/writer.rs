@@ -50,7 +50,7 @@ impl Writer {
                 1
             }
         };
-        let mut newest = Open::open(dir, index)?;
+        let mut newest = Open::at(dir, index)?;
         while newest.next_row()?.is_some() {}
         let file = OpenOptions::new().append(true).open(dir.join(file_name(index))).map_err(unusable)?;
         // What a crash left in the middle of a row was never acknowledged.

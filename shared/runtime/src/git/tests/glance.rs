@@ -9,8 +9,11 @@ async fn glance(place: &Place, checkout: &Checkout, withheld: &[Withheld]) -> Op
     place.store.glance(&request).await.unwrap()
 }
 
-/// Every file below a folder with its content and time, and every folder.
-fn lies(dir: &Path) -> Vec<(PathBuf, Option<(Vec<u8>, std::time::SystemTime)>)> {
+/// A path, and for a file its content and time.
+type Entry = (PathBuf, Option<(Vec<u8>, std::time::SystemTime)>);
+
+/// Every file and every folder below a folder.
+fn lies(dir: &Path) -> Vec<Entry> {
     let (mut found, mut waiting) = (Vec::new(), vec![dir.to_owned()]);
     while let Some(dir) = waiting.pop() {
         for entry in std::fs::read_dir(&dir).unwrap().map(Result::unwrap) {
