@@ -277,8 +277,8 @@ pub struct LogoutArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  orchctl drain host-2-1                         what runs there ends; no new work
-  orchctl drain host-2-1 --wait                  until nothing of it is left
+  orchctl drain host-2-1              what runs there ends; nothing new begins
+  orchctl drain host-2-1 --wait       until nothing of it is left
   orchctl undrain host-2-1")]
 pub struct DrainArgs {
     /// Name of the worker, as `orchctl workers` shows it
