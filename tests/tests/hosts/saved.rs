@@ -64,7 +64,7 @@ fn another_attempt_goes_on_from_what_a_lost_one_had_done() {
     let granted = lines.iter().rposition(|line| line.contains("lease_granted") && line.contains("\"implement\"")).unwrap();
     assert!(closed < granted, "what was done is closed before the next attempt begins: {log}");
     let left = stage.attempt_ref("1", works[1]["attempt"].as_u64().unwrap());
-    assert_eq!(stage.file(&left, "part-2.txt"), "by the first\n");
+    assert_eq!(stage.file(&left, "part-2.txt"), "by the first");
 }
 
 /// A host that is gone for good: nothing of it is ever heard again.
@@ -94,5 +94,5 @@ fn another_host_goes_on_from_what_a_lost_one_had_done() {
     assert_eq!((&first["outcome"], &second["resumed_from"]), (&"running".into(), &first["attempt"]), "{said}");
     assert_eq!(attempts[0]["outcome"], "lost", "{said}");
     let commit = stage.attempt_ref("1", second["attempt"].as_u64().unwrap());
-    assert_eq!(stage.file(&commit, "part-2.txt"), "by the first\n");
+    assert_eq!(stage.file(&commit, "part-2.txt"), "by the first");
 }
