@@ -77,10 +77,12 @@ impl Drop for Unread {
 
 /// Answers the hello and reads frames in the background until the stream ends.
 pub(super) async fn open(parts: SessionParts, worker: WorkerId, number: u64, mut incoming: impl Frames) -> Result<Outgoing, Status> {
+    // A slow link, or a host that stood still, is no reason for a worker to leave: it is to come again.
+    let not_yet = |why: &str| status_of(ErrorCode::Unreachable, why);
     let first = tokio::time::timeout(HELLO_WITHIN, incoming.next())
         .await
-        .map_err(|_| status_of(ErrorCode::InvalidInput, "no hello came within 10 s"))?
-        .ok_or_else(|| status_of(ErrorCode::InvalidInput, "the stream ended before its hello"))??;
+        .map_err(|_| not_yet("no hello came within 10 s"))?
+        .ok_or_else(|| not_yet("the stream ended before its hello"))??;
     let Some(v1::worker_frame::Frame::Hello(hello)) = first.frame else {
         return Err(status_of(ErrorCode::InvalidInput, "the first frame must be a hello"));
     };
@@ -249,6 +251,7 @@ mod tests {
     use std::time::Duration;
 
     use roundtable_core::Core;
+    use roundtable_proto::convert::code_of;
     use roundtable_runtime::clock::SystemClock;
     use roundtable_store::{MemoryDisk, MemoryLog, SegmentOptions};
     use tokio::sync::watch;
@@ -290,6 +293,11 @@ mod tests {
     }
 
     async fn first_frame(hello: v1::Hello) -> Result<v1::coordinator_frame::Frame, Status> {
+        let hello = v1::WorkerFrame { frame: Some(v1::worker_frame::Frame::Hello(hello)) };
+        first_frame_of(tokio_stream::once(Ok(hello)).chain(tokio_stream::pending())).await
+    }
+
+    async fn first_frame_of(frames: impl Frames) -> Result<v1::coordinator_frame::Frame, Status> {
         let dir = tempfile::tempdir().unwrap();
         let segments = SegmentStore::open(dir.path(), SegmentOptions::default()).unwrap();
         let log = Arc::new(MemoryLog::open(&MemoryDisk::default()));
@@ -298,8 +306,7 @@ mod tests {
         let (_shutdown, ended) = watch::channel(false);
         tokio::spawn(driver.run(ended));
         let parts = SessionParts { handle: links.handle.clone(), sessions: Sessions::default(), segments, store: "this".to_owned() };
-        let hello = v1::WorkerFrame { frame: Some(v1::worker_frame::Frame::Hello(hello)) };
-        let mut outgoing = open(parts, "w".into(), 7, tokio_stream::once(Ok(hello)).chain(tokio_stream::pending())).await?;
+        let mut outgoing = open(parts, "w".into(), 7, frames).await?;
         Ok(outgoing.recv().await.unwrap().unwrap().frame.unwrap())
     }
 
@@ -326,6 +333,12 @@ mod tests {
         assert!(refused.message().contains("this coordinator") && refused.message().contains("is too old"), "{refused:?}");
         let spoken = first_frame(hello(*PROTOCOL.start()..=newer, "")).await.unwrap();
         assert!(matches!(spoken, v1::coordinator_frame::Frame::Welcome(welcome) if welcome.protocol == *PROTOCOL.end()));
+    }
+
+    #[tokio::test]
+    async fn a_worker_whose_hello_was_cut_off_is_to_come_again() {
+        let refused = first_frame_of(tokio_stream::empty()).await.unwrap_err();
+        assert_eq!(code_of(&refused), ErrorCode::Unreachable, "{refused:?}");
     }
 
     #[test]
