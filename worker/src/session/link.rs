@@ -133,6 +133,13 @@ pub async fn keep<D: Dial + 'static>(
                     }
                     why
                 }
+                SessionEnd::Restored => {
+                    // It is there, however long it took to look for what it lacks.
+                    joined = true;
+                    alone_since = tokio::time::Instant::now();
+                    frames.broken();
+                    "the coordinator was restored from a backup".to_owned()
+                }
             },
             Err(DialError::Refused(why)) => return Err(LinkEnd::Refused(why)),
             Err(DialError::Unreachable(why)) => why,
@@ -167,7 +174,12 @@ fn bulk_of<D: Dial + 'static>(dial: &Arc<D>) -> Bulk {
 enum SessionEnd {
     Stopped,
     Refused(String),
-    Broken { welcomed: bool, why: String },
+    Broken {
+        welcomed: bool,
+        why: String,
+    },
+    /// The coordinator has another store: it is to be introduced to anew.
+    Restored,
 }
 
 /// One stream, from hello to its end.
@@ -219,7 +231,7 @@ async fn session(channel: Channel, bulk: Bulk, frames: &impl Frames, mut stop: w
                 Some(Ok(v1::CoordinatorFrame { frame: Some(v1::coordinator_frame::Frame::Restored(restored)) })) => {
                     warn!("the coordinator was restored from a backup; what was delivered lately is offered again");
                     frames.restored(&restored.store).await;
-                    return SessionEnd::Broken { welcomed: pulse.welcomed, why: "the coordinator was restored from a backup".to_owned() };
+                    return SessionEnd::Restored;
                 }
                 Some(Ok(v1::CoordinatorFrame { frame: Some(message) })) => {
                     if let v1::coordinator_frame::Frame::Welcome(welcome) = &message {
