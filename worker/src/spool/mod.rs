@@ -120,11 +120,10 @@ impl Spool {
             if attempt::accepted_at(&dir).is_none() {
                 continue;
             }
-            if let Some(spool) = AttemptSpool::reopen(dir)?
-                && spool.outcome().is_some()
-            {
-                spool.unmark_accepted()?;
-                again.push(spool);
+            match owed_again(&dir) {
+                Ok(spool) => again.extend(spool),
+                // It keeps the others from nobody, nor the worker from its coordinator.
+                Err(error) => tracing::warn!(dir = %dir.display(), %error, "a delivered attempt cannot be offered again"),
             }
         }
         Ok(again)
@@ -153,6 +152,13 @@ impl Spool {
         }
         Ok(owed)
     }
+}
+
+/// One of them; none if it has no outcome.
+fn owed_again(dir: &Path) -> Result<Option<AttemptSpool>, SpoolError> {
+    let Some(spool) = AttemptSpool::reopen(dir.to_owned())?.filter(|spool| spool.outcome().is_some()) else { return Ok(None) };
+    spool.unmark_accepted()?;
+    Ok(Some(spool))
 }
 
 /// Removes accepted attempts that are old or too many.

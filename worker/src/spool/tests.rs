@@ -224,6 +224,12 @@ fn what_was_delivered_to_another_store_is_owed_again() {
     delivered.finish(facts()).unwrap();
     delivered.mark_accepted().unwrap();
     handed_back.mark_accepted().unwrap();
+    // What cannot be read keeps nothing else back.
+    let broken = spool.begin(lease("3")).unwrap();
+    broken.finish(facts()).unwrap();
+    broken.mark_accepted().unwrap();
+    fs::remove_file(broken.dir().join("events")).unwrap();
+    fs::create_dir(broken.dir().join("events")).unwrap();
     assert!(spool.left_behind().unwrap().is_empty());
     let again = spool.owe_again().unwrap();
     assert_eq!(again.iter().map(|spool| spool.lease().lease.key.unit.clone()).collect::<Vec<_>>(), [Some("1".into())]);
