@@ -252,9 +252,13 @@ impl Runner for AgentHost {
 
     fn tidy(&self, owed: &[Lease], unfinished: &[Lease]) {
         self.trees.keep_only(unfinished);
-        owed.iter().for_each(|lease| self.caches.hold(&lease.lease, &lease.repository));
+        owed.iter().for_each(|lease| self.owes(lease));
         self.caches.keep_within(CACHE_BYTES_MAX);
         keep_newest(&self.sessions, SESSIONS_MAX);
+    }
+
+    fn owes(&self, lease: &Lease) {
+        self.caches.hold(&lease.lease, &lease.repository);
     }
 
     fn repositories(&self) -> Vec<String> {

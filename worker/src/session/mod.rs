@@ -97,6 +97,8 @@ pub trait Runner: Send + Sync + 'static {
     fn make_room(&self);
     /// An earlier life left what `owed` names, of which `unfinished` was being run: what else it left behind may go.
     fn tidy(&self, owed: &[Lease], unfinished: &[Lease]);
+    /// What a lease left is owed again, though it had been delivered: its commit stays until the lease is forgotten.
+    fn owes(&self, lease: &Lease);
     /// Keys of the repositories that have an object cache.
     fn repositories(&self) -> Vec<String>;
     /// Whether a commit is in the object cache.

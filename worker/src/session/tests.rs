@@ -175,6 +175,8 @@ impl Runner for Keeps {
 
     fn tidy(&self, _: &[Lease], _: &[Lease]) {}
 
+    fn owes(&self, _: &Lease) {}
+
     fn repositories(&self) -> Vec<String> {
         Vec::new()
     }

@@ -73,10 +73,15 @@ impl<R: Runner> Work<R> {
             if self.table().held.contains_key(&spool.lease().lease) {
                 continue;
             }
+            // Before the look: nothing of it goes between that and its delivery.
+            self.inner.runner.owes(spool.lease());
             if self.can_be_sent(spool.lease(), &facts).await {
                 info!(lease = %spool.lease().lease.key, "offered again");
                 self.owe(spool, facts);
-            } else if let Err(why) = blocking(spool, AttemptSpool::mark_accepted).await {
+                continue;
+            }
+            self.inner.runner.forget(spool.lease()).await;
+            if let Err(why) = blocking(spool, AttemptSpool::mark_accepted).await {
                 warn!(why, "an attempt whose commit is gone stays owed");
             }
         }
