@@ -28,6 +28,8 @@ const FORMAT: u32 = 1;
 const UNFINISHED: &str = "restoring";
 /// Where `restore --replace` puts what is there; no part of the data directory any more.
 const ASIDE: &str = "replaced-";
+/// In a data directory of which some is put aside already, and some not: names the folder that all of it goes to.
+const PUTTING_ASIDE: &str = "putting-aside";
 /// git takes a folder without this one for no repository, even where all refs are packed.
 const REFS: &str = "refs/heads";
 /// Differences that are named.
@@ -150,6 +152,6 @@ pub(crate) fn unservable(data_dir: &Path) -> Option<String> {
             "{shown} is a backup: make a data directory of it with `coordinator restore {shown} --data-dir DIR`, and serve that"
         ));
     }
-    let is_unfinished = data_dir.join(UNFINISHED).exists();
+    let is_unfinished = data_dir.join(UNFINISHED).exists() || data_dir.join(PUTTING_ASIDE).exists();
     is_unfinished.then(|| format!("{shown} was restored in part only: do it again with `coordinator restore BACKUP --data-dir {shown}`"))
 }

@@ -87,6 +87,18 @@ fn a_damaged_or_unfinished_backup_is_named_and_restores_nothing() {
     coordinator(&world, &["verify", "--data-dir", &text(&restored)]).expect(0);
     restore().expect(1).err_has(&["holds", "store.db", "--replace"]);
     coordinator(&world, &["restore", &text(&backup), "--data-dir", &text(&restored), "--replace"]).expect(0).out_has(&["replaced-1"]);
+
+    // One that was killed while it put aside what was there goes on with that, and loses nothing of it.
+    let half = world.sandbox.path("half");
+    std::fs::create_dir_all(half.join("replaced-1")).expect("made");
+    std::fs::write(half.join("putting-aside"), "replaced-1\n").expect("written");
+    std::fs::write(half.join("store.db"), "mine").expect("written");
+    coordinator(&world, &["serve", "--listen", "127.0.0.1:0", "--data-dir", &text(&half)]).expect(1).err_has(&["part"]);
+    coordinator(&world, &["restore", &text(&backup), "--data-dir", &text(&half)]).expect(0).out_has(&["replaced-1"]);
+    assert_eq!(std::fs::read(half.join("replaced-1/store.db")).expect("kept"), b"mine");
+    coordinator(&world, &["verify", "--data-dir", &text(&half)]).expect(0);
+    let onto_itself = coordinator(&world, &["restore", &text(&backup), "--data-dir", &text(&backup), "--replace"]);
+    onto_itself.expect(1).err_has(&["itself"]);
 }
 
 #[test]
