@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use roundtable_runtime::clock::{Clock, SystemClock};
@@ -94,9 +94,9 @@ fn expect_empty(folder: &Path) -> Result<(), BackupError> {
     }
 }
 
-/// A backup in what it is a backup of would hold itself, and goes with it.
+/// A backup in what it is a backup of would hold itself, and goes with it, by whatever way one comes there.
 fn expect_outside(folder: &Path, data_dir: &Path) -> Result<(), BackupError> {
-    let real = |path: &Path| std::path::absolute(path).map_err(BackupError::io(path));
+    let real = |path: &Path| real(path).map_err(BackupError::io(path));
     if real(folder)?.starts_with(real(data_dir)?) {
         return Err(BackupError::Unfit(format!(
             "{} lies in the data directory; name a folder elsewhere, best on another disk",
@@ -104,6 +104,17 @@ fn expect_outside(folder: &Path, data_dir: &Path) -> Result<(), BackupError> {
         )));
     }
     Ok(())
+}
+
+/// Where a path leads; what is not there yet lies where the folder that is leads.
+fn real(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    for there in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (there.canonicalize(), path.strip_prefix(there)) {
+            return Ok(real.join(rest));
+        }
+    }
+    Ok(path)
 }
 
 /// Nothing is removed until the lock is dropped.

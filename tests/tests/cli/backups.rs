@@ -35,6 +35,9 @@ fn a_restored_data_directory_tells_what_the_first_one_told() {
     coordinator(&world, &["backup", &backup]).expect(1).err_has(&["empty"]);
     let inside = text(&world.sandbox.data_dir().join("backup"));
     coordinator(&world, &["backup", &inside]).expect(1).err_has(&["elsewhere"]);
+    let link = world.sandbox.path("link");
+    std::os::unix::fs::symlink(world.sandbox.data_dir(), &link).expect("linked");
+    coordinator(&world, &["backup", &text(&link.join("backup"))]).expect(1).err_has(&["elsewhere"]);
     coordinator(&world, &["serve", "--listen", "127.0.0.1:0", "--data-dir", &backup]).expect(1).err_has(&["backup", "restore"]);
 
     let told = coordinator(&world, &["restore", &backup, "--data-dir", &restored, "--json"]).expect(0).json();
