@@ -36,6 +36,8 @@ pub(super) async fn join(desk: &Admissions, wish: Wish) -> Result<Given, Admissi
     let now = desk.clock.wall();
     clocks_agree(now, wish.now)?;
     check_id(&wish.name)?;
+    // It stands in answers, in the log and in the audit log, whoever sends it.
+    wish.token.as_ref().map_or(Ok(()), |(id, _)| check_id(id))?;
     let request = CheckedRequest::read(&wish.csr_pem)?;
     let token = wish.token.map(|(id, secret)| (TokenId::new(id), digest_of_secret(&secret)));
     let presented = Presented { token, key: request.fingerprint() };

@@ -169,6 +169,15 @@ async fn who_guesses_is_made_to_wait_and_others_are_not() {
 }
 
 #[tokio::test]
+async fn what_is_no_id_of_a_token_is_refused_and_not_repeated_at_length() {
+    let rig = Rig::new().await;
+    let (made, csr) = (rig.token(1).await, new_csr().unwrap());
+    let strange = Wish { token: Some(("\n".repeat(60_000), String::new())), ..rig.wish(&made.token, &csr, "w") };
+    let refused = rig.desk.join(strange, [10, 0, 0, 1].into()).await.unwrap_err();
+    assert!(refused.code() == ErrorCode::InvalidInput && refused.to_string().len() < 1_000, "{}", refused.to_string().len());
+}
+
+#[tokio::test]
 async fn a_certificate_is_renewed_for_another_key_until_its_bearer_is_revoked() {
     let rig = Rig::new().await;
     let made = rig.token(1).await;
