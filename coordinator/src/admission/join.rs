@@ -2,7 +2,7 @@
 
 use roundtable_core::command::{AccessCommand, Command, Joining, Presented};
 use roundtable_core::{Admission, Core, Rejection, Reply, admission, free_name};
-use roundtable_runtime::identity::{CheckedRequest, check_id, digest_of_secret};
+use roundtable_runtime::identity::{CheckedRequest, Credentials, check_id, digest_of_secret};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{AccessRole, PeerName, TokenId};
@@ -54,7 +54,10 @@ pub(super) async fn join(desk: &Admissions, wish: Wish) -> Result<Given, Admissi
     });
     let peer = match found.await?? {
         // What a read sees is durable.
-        Found::Again(peer, certificate) => return Ok(desk.given(peer, certificate)),
+        Found::Again(peer, certificate) => {
+            is_of_use(&peer, &certificate, now)?;
+            return Ok(desk.given(peer, certificate));
+        }
         Found::New(peer) => peer,
     };
     let certificate = desk.sign(&request, &peer)?;
@@ -63,6 +66,20 @@ pub(super) async fn join(desk: &Admissions, wish: Wish) -> Result<Given, Admissi
         Reply::Joined { peer, certificate } => Ok(desk.given(peer, certificate)),
         _ => Err(HandleError::Stopped.into()),
     }
+}
+
+/// A certificate that cannot even be renewed any more lets nobody in: given again, it would be refused at the next step, without a way out.
+fn is_of_use(peer: &PeerName, certificate: &str, now: WallMs) -> Result<(), AdmissionError> {
+    let given = Credentials { ca_pem: String::new(), certificate_pem: certificate.to_owned(), key_pem: String::new() };
+    if !given.is_past_renewal(now)? {
+        return Ok(());
+    }
+    let text = format!(
+        "{peer} came in with this before, and its certificate ended more than 30 days ago; ask for a token: `coordinator token create --role {}`; or have \
+         an admitted key admitted anew: `coordinator token revoke ID` (`coordinator token list` shows it), then `coordinator worker add --key KEY`",
+        peer.role
+    );
+    Err(Rejection::not_authorised(text).into())
 }
 
 /// A token that was pasted into the wrong program is not spent for that.

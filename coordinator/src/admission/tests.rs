@@ -226,6 +226,13 @@ async fn a_key_is_admitted_by_its_fingerprint() {
     let Ok(AccessReply::Done { text, .. }) = rig.desk.manage(add(&csr.fingerprint), "ada".to_owned()).await else { panic!("done") };
     assert!(text.contains("--pin ") && text.contains("https://host.example:7420"), "{text}");
     assert_eq!(rig.desk.join(wish(), [10, 0, 0, 1].into()).await.unwrap().peer, PeerName::worker("ci"));
+    // Its certificate is given again for as long as it is of any use.
+    let again = || Wish { now: rig.clock.wall(), ..wish() };
+    rig.clock.advance(30 * 24 * 3_600_000);
+    rig.desk.join(again(), [10, 0, 0, 1].into()).await.unwrap();
+    rig.clock.advance(2 * 24 * 3_600_000);
+    let refused = rig.desk.join(again(), [10, 0, 0, 1].into()).await.unwrap_err();
+    assert!(refused.code() == ErrorCode::NotAuthorised && refused.to_string().contains("token revoke"), "{refused}");
 }
 
 #[tokio::test]
