@@ -53,8 +53,7 @@ impl Renewal {
     /// Writes `client.json` with credentials made for it.
     pub(crate) fn write_client_file(&mut self) -> Result<(), RenewalError> {
         let now = self.clock.wall();
-        let user = std::env::var("USER").ok().filter(|user| !user.is_empty() && user.chars().all(|each| each.is_ascii_alphanumeric()));
-        let credentials = self.ca.mint_client(PeerRole::Admin, &user.unwrap_or_else(|| "local".to_owned()), now, Lifetime::CLIENT)?;
+        let credentials = self.ca.mint_client(PeerRole::Admin, &own_name(), now, Lifetime::CLIENT)?;
         let protocol = (*roundtable_proto::PROTOCOL.start(), *roundtable_proto::PROTOCOL.end());
         let mut file = ClientFile::of_this_process(&self.places.local().to_string(), credentials.clone(), protocol, now);
         file.advertised = self.places.others().to_vec();
@@ -99,6 +98,12 @@ impl Renewal {
         }
         Ok(is_client_due || is_own_due)
     }
+}
+
+/// The name of the admin whose certificate is in `client.json`: the coordinator's own user. It is nobody else's, or who revokes the other ends this one.
+pub(crate) fn own_name() -> String {
+    let user = std::env::var("USER").ok().filter(|user| !user.is_empty() && user.chars().all(|each| each.is_ascii_alphanumeric()));
+    user.unwrap_or_else(|| "local".to_owned())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use roundtable_shared::{AccessRole, PeerName, TokenId};
 
 use super::{AdmissionError, Admissions, CLOCKS_APART_MAX_MS, Given};
 use crate::driver::HandleError;
+use crate::renewal::own_name;
 
 /// What somebody says who wants in. Never in a log: it has no `Debug`.
 pub struct Wish {
@@ -48,7 +49,11 @@ pub(super) async fn join(desk: &Admissions, wish: Wish) -> Result<Given, Admissi
         Admission::New { token, role, name: laid_down } => {
             is_for(&token, role, is_worker)?;
             let is_exact = is_exact || laid_down.is_some();
-            let id = free_name(&core.state, &core.fleet, role, &laid_down.unwrap_or(name), is_exact)?;
+            let mut wanted = laid_down.unwrap_or(name);
+            if role == AccessRole::Admin && wanted == own_name() {
+                wanted.push_str("-1");
+            }
+            let id = free_name(&core.state, &core.fleet, role, &wanted, is_exact)?;
             Ok::<_, Rejection>(Found::New(PeerName { role, id }))
         }
     });

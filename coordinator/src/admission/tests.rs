@@ -139,6 +139,18 @@ async fn hosts_of_one_name_get_a_number_each_unless_they_insist() {
 }
 
 #[tokio::test]
+async fn the_coordinators_own_user_is_not_revoked_with_an_admin_from_elsewhere() {
+    let rig = Rig::new().await;
+    let own = crate::renewal::own_name();
+    let request =
+        AccessRequest::CreateToken { role: AccessRole::Admin, ttl_ms: 3_600_000, uses: 1, labels: BTreeMap::new(), ephemeral: false };
+    let AccessReply::Created(made) = rig.desk.manage(request, "ada".to_owned()).await.unwrap() else { panic!("a token") };
+    let wish = Wish { is_worker: false, ..rig.wish(&made.token, &new_csr().unwrap(), &own) };
+    let came_in = rig.desk.join(wish, [10, 0, 0, 1].into()).await.unwrap().peer;
+    assert_eq!((came_in.role, came_in.id.as_str()), (AccessRole::Admin, format!("{own}-1").as_str()));
+}
+
+#[tokio::test]
 async fn clocks_that_are_far_apart_are_named_before_anything_is_spent() {
     let rig = Rig::new().await;
     let made = rig.token(1).await;
