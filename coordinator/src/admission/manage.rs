@@ -43,7 +43,10 @@ impl Admissions {
             AccessRequest::AddWorker { key, name, labels } => self.add_worker(key, name, labels, by).await,
             AccessRequest::Revoke { id } => {
                 let (role, id) = match id.split_once('/') {
-                    Some((role, id)) => (Some(role_named(role)?), id.to_owned()),
+                    Some((role, id)) => {
+                        check_id(id)?;
+                        (Some(role_named(role)?), id.to_owned())
+                    }
                     None => (None, id),
                 };
                 self.act(AccessCommand::RevokePeer { role, id, by }).await

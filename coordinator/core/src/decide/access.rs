@@ -239,9 +239,18 @@ fn revoke_peer(d: &mut Deciding<'_>, role: Option<AccessRole>, id: &str, by: Str
             d.unchanged(format!("{id} was revoked, or has left, before"));
             Ok(())
         }
-        [] => Err(Rejection::not_found(format!(
-            "nobody here is called {id}; `orchctl workers` lists workers, `coordinator token list` who came in by which token"
-        ))),
+        // A worker of the coordinator's own user came in by no token, and is not known while it is away.
+        [] => match (role, &peers[..]) {
+            (Some(_), [peer]) => {
+                end(d, peer, by, "it was revoked".to_owned());
+                d.done(format!("{peer} is not known here; any certificates of that name are refused from now on"));
+                Ok(())
+            }
+            _ => Err(Rejection::not_found(format!(
+                "nobody here is called {id}; `orchctl workers` lists workers, `coordinator token list` who came in by which token; \
+                 `coordinator revoke worker/{id}` also refuses one that has not been here since the coordinator started"
+            ))),
+        },
     }
 }
 

@@ -193,6 +193,13 @@ fn a_revoked_worker_loses_what_it_holds_and_its_name_is_free_again() {
     assert_eq!(table.core.state.access.barred_until(&peer), Some(table.now.wall));
     assert!(matches!(revoke(&mut table, "w"), Ok(Reply::Done { unchanged: true, .. })));
     assert!(matches!(revoke(&mut table, "nobody"), Err(Rejection { code: ErrorCode::NotFound, .. })));
+    // Whose role is said may be away, and unknown since a restart.
+    let away = AccessCommand::RevokePeer { role: Some(AccessRole::Worker), id: "away".to_owned(), by: "ada".to_owned() };
+    for unchanged in [false, true] {
+        let revoked = table.ask(Command::Access(away.clone()));
+        assert!(matches!(&revoked, Ok(Reply::Done { unchanged: is, .. }) if *is == unchanged), "{revoked:?}");
+    }
+    assert_eq!(table.core.state.access.barred_until(&PeerName::worker("away")), Some(table.now.wall));
     refused(wants_in(&mut table, "digest", "one", "w"), "revoked");
     joined(wants_in(&mut table, "digest", "two", "w"));
     assert_eq!(table.core.state.access.barred_until(&peer), Some(table.now.wall), "its older certificates stay refused");
