@@ -3,7 +3,7 @@
 //! Joining is asked twice: first by the shell, to know for whom the certificate is to be made, then here with that certificate, where it counts.
 
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::{AccessRole, AttemptKey, PeerName, TokenId, WorkerId};
+use roundtable_shared::{AccessRole, AttemptKey, LABELS_MAX, PeerName, TokenId, WorkerId, check_label};
 
 use super::{Deciding, attempt};
 use crate::change::{Rejection, Reply};
@@ -21,10 +21,6 @@ pub const TOKEN_USES_MAX: u32 = 10_000;
 const TOKENS_MAX: usize = 10_000;
 /// Peers that are known at once.
 const PEERS_MAX: usize = 100_000;
-/// Labels of a token.
-const LABELS_MAX: usize = 64;
-/// Bytes of a label's key, and of its value.
-const LABEL_BYTES_MAX: usize = 256;
 /// Numbers that are tried behind a name that is taken.
 const NUMBERS_MAX: u32 = 100_000;
 
@@ -154,10 +150,15 @@ fn create(d: &mut Deciding<'_>, token: NewToken) -> Result<(), Rejection> {
     if token.role != AccessRole::Worker && (token.ephemeral || !token.labels.is_empty()) {
         return Err(Rejection::invalid(format!("--ephemeral and --label are for workers, not for the role {}", token.role)));
     }
-    let is_short = |text: &String| text.len() <= LABEL_BYTES_MAX;
-    if token.labels.len() > LABELS_MAX || !token.labels.iter().all(|(key, value)| is_short(key) && is_short(value)) {
-        return Err(Rejection::invalid(format!("--label: at most {LABELS_MAX} labels, of at most {LABEL_BYTES_MAX} bytes on each side")));
+    if token.labels.len() > LABELS_MAX {
+        return Err(Rejection::invalid(format!("--label: at most {LABELS_MAX} labels, not {}", token.labels.len())));
     }
+    // As workers say them of themselves: what no unit can ask for is no label.
+    token
+        .labels
+        .iter()
+        .try_for_each(|(key, value)| check_label(key, value))
+        .map_err(|why| Rejection::invalid(format!("--label: {why}")))?;
     let access = &d.state().access;
     if access.tokens.len() >= TOKENS_MAX {
         let text = format!("{TOKENS_MAX} tokens are remembered already; one is forgotten a day after its end");

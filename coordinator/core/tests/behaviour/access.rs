@@ -135,6 +135,7 @@ fn what_makes_no_sense_of_a_token_is_refused() {
         NewToken { role: AccessRole::Viewer, ..good.clone() },
         NewToken { role: AccessRole::Operator, labels: BTreeMap::new(), ephemeral: true, ..good.clone() },
         NewToken { labels: BTreeMap::from([("k".to_owned(), "v".repeat(1_000))]), ..good.clone() },
+        NewToken { labels: BTreeMap::from([("big gpu".to_owned(), "yes".to_owned())]), ..good.clone() },
     ];
     for token in bad {
         let refused = create(&mut table, token.clone());
