@@ -129,8 +129,9 @@ async fn named(url: &str, data_dir: &Path) -> Result<Client> {
     let Some(credentials) = known_credentials(data_dir)? else {
         reachable(url).await?;
         return Err(Failure::new(Exit::NotAuthorised, format!("there are no credentials for the coordinator at {url}"))
-            .why(format!("{} has no client.json", data_dir.display()))
-            .next("use the data dir of its own user on its host (--data-dir)"));
+            .why(format!("{} has no client.json, and no login is for that address", data_dir.display()))
+            .next(format!("log in with a token (coordinator token create --role operator): orchctl login {url}"))
+            .next("or use the data dir of its own user on its host (--data-dir)"));
     };
     let channel = connect(url, &credentials).await.map_err(|error| not_connected(url, error))?;
     let client = Client::new(channel, url);
