@@ -19,6 +19,9 @@ use crate::output::table::{Cell, Table};
 use crate::output::text::duration;
 use crate::settings::load;
 
+/// The flag whose value lets its bearer in.
+const SECRET: &str = "token";
+
 /// The configuration as a whole.
 #[derive(Serialize)]
 struct ConfigView {
@@ -135,7 +138,8 @@ fn flatten(config: &Config) -> BTreeMap<String, String> {
     }
     for (command, flags) in &config.flags {
         for (flag, given) in flags {
-            put(format!("{command}.{flag}"), Some(given.join(",")));
+            let shown = if flag == SECRET { "(not shown)".to_owned() } else { given.join(",") };
+            put(format!("{command}.{flag}"), Some(shown));
         }
     }
     values
@@ -159,6 +163,13 @@ fn text(view: &ConfigView, paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_in_a_file_is_named_and_not_shown() {
+        let mut config = Config::default();
+        config.flags.entry("join".to_owned()).or_default().insert("token".to_owned(), vec!["hush".to_owned()]);
+        assert_eq!(flatten(&config), BTreeMap::from([("join.token".to_owned(), "(not shown)".to_owned())]));
+    }
 
     #[test]
     fn each_value_says_where_it_comes_from() {
