@@ -119,9 +119,10 @@ impl Profiles {
         Ok(fitting.max_by_key(|profile| profile.logged_in_at))
     }
 
-    /// Removes one; whether there was one.
+    /// Removes one; whether there was one. The key of a login to it that was cut off goes too.
     pub fn remove(&self, name: &str) -> Result<bool, IdentityError> {
         check_id(name)?;
+        let _ = std::fs::remove_file(self.key_path(name));
         let path = self.path(name);
         match std::fs::remove_file(&path) {
             Ok(()) => Ok(true),
@@ -223,6 +224,9 @@ mod tests {
         assert!(profiles.names().unwrap().is_empty(), "a key is no profile");
         profiles.keep(&profile(&ca, "a", "https://a:1", 1)).unwrap();
         assert_ne!(profiles.key_for("a").unwrap().fingerprint, first.fingerprint, "the next login has a key of its own");
+        let begun = profiles.key_for("a").unwrap();
+        profiles.remove("a").unwrap();
+        assert_ne!(profiles.key_for("a").unwrap().fingerprint, begun.fingerprint, "nothing stays of one that was given up");
         assert!(profiles.key_for("../a").is_err());
     }
 
