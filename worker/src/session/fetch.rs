@@ -163,20 +163,40 @@ async fn over(sender: &mpsc::Sender<Result<Bytes, RunnerError>>, why: String) ->
     End::Over
 }
 
-/// The files under `copy`.
-pub(super) async fn attachments(client: &FleetClient<Channel>, lease: &Lease) -> Result<Vec<Attachment>, RunnerError> {
+/// The files under `copy`. They are small: over a link that is cut they come once more from the start.
+pub(super) async fn attachments(client: &mut Client, lease: &Lease) -> Result<Vec<Attachment>, RunnerError> {
     if !lease.has_attachments {
         return Ok(Vec::new());
     }
+    let (mut cuts, mut again) = (0, Again::default());
+    loop {
+        let link = deliver::lent(client).await.ok_or_else(|| RunnerError("the worker stops".to_owned()))?;
+        let why = match attached(&link.client(), lease).await {
+            Ok(files) => return Ok(files),
+            Err(Broken::Told(why)) => return Err(RunnerError(why)),
+            Err(Broken::Cut(why)) => why,
+        };
+        link.broke();
+        cuts += 1;
+        if cuts > CUTS_MAX {
+            return Err(RunnerError(why));
+        }
+        debug!(lease = %lease.lease.key, why, "fetching files under `copy` broke; once more with the next link");
+        again.pause(client).await;
+    }
+}
+
+/// The same over one link.
+async fn attached(client: &FleetClient<Channel>, lease: &Lease) -> Result<Vec<Attachment>, Broken> {
     let request = v1::LeaseRef::from(&lease.lease);
-    let mut pieces = client.clone().fetch_attachments(request).await.map_err(|status| RunnerError(message_of(&status)))?.into_inner();
+    let mut pieces = client.clone().fetch_attachments(request).await?.into_inner();
     let mut files: BTreeMap<String, Attachment> = BTreeMap::new();
     let mut bytes = 0;
     while let Some(piece) = pieces.next().await {
-        let mut piece = piece.map_err(|status| RunnerError(message_of(&status)))?;
+        let mut piece = piece?;
         bytes += piece.data.len();
         if bytes > ATTACHED_BYTES_MAX {
-            return Err(RunnerError("the files under `copy` are larger than 64 MiB together".to_owned()));
+            return Err(Broken::Told("the files under `copy` are larger than 64 MiB together".to_owned()));
         }
         let file = files.entry(piece.path.clone());
         let file = file.or_insert_with(|| Attachment { path: piece.path.into(), mode: piece.mode, data: Vec::new() });

@@ -97,7 +97,14 @@ impl Fleet for Coordinator {
     }
 
     async fn fetch_attachments(&self, _: Request<v1::LeaseRef>) -> Result<Response<Self::FetchAttachmentsStream>, Status> {
-        Err(Status::unimplemented("not here"))
+        let mut script = self.script();
+        if let Some(code) = script.refuses {
+            return Err(status_of(code, "it is over"));
+        }
+        let piece = |data: &[u8]| Ok::<_, Status>(v1::Attachment { path: ".env".to_owned(), data: data.to_vec(), mode: 0o600 });
+        let rest = script.cuts.pop_front().map_or_else(|| piece(b"B=2\n"), |_| Err(Status::unavailable("cut")));
+        let stream: Self::FetchAttachmentsStream = Box::pin(tokio_stream::iter(vec![piece(b"A=1\n"), rest]));
+        Ok(Response::new(stream))
     }
 
     async fn pack_received(&self, _: Request<v1::PackReceivedRequest>) -> Result<Response<v1::PackReceivedReply>, Status> {
@@ -299,6 +306,19 @@ async fn what_the_coordinator_refuses_is_not_asked_for_again() {
     let (end, taken) = fetched(&coordinator).await;
     assert!(end.unwrap_err().0.contains("it is gone") && taken.is_empty());
     assert_eq!(coordinator.script().asked.len(), 1);
+}
+
+#[tokio::test]
+async fn files_under_copy_come_whole_over_links_that_are_cut() {
+    let coordinator = Coordinator::default();
+    coordinator.script().cuts = [0, 0].into();
+    let (_up, mut client) = coordinator.link().await;
+    let lease = Lease { has_attachments: true, ..lease() };
+    let files = fetch::attachments(&mut client, &lease).await.unwrap();
+    assert_eq!(files, [Attachment { path: ".env".into(), mode: 0o600, data: b"A=1\nB=2\n".to_vec() }]);
+    coordinator.script().refuses = Some(ErrorCode::Stale);
+    let refused = fetch::attachments(&mut client, &lease).await.unwrap_err();
+    assert_eq!(refused.0, "it is over");
 }
 
 #[tokio::test]

@@ -21,8 +21,7 @@ impl<R: Runner> Work<R> {
         self.preparing(&lease.lease, "objects");
         let say = || self.preparing(&lease.lease, "objects");
         fetch::start_commit(&mut client, self.inner.runner.as_ref(), lease, say).await?;
-        let link = deliver::lent(&mut client).await.ok_or_else(stops)?;
-        let attachments = fetch::attachments(&link.client(), lease).await?;
+        let attachments = fetch::attachments(&mut client, lease).await?;
         self.heard().await;
         Ok(attachments)
     }
