@@ -164,7 +164,8 @@ fn make_room(dir: &Path, wanted: u64) -> Result<(), PartialError> {
     std::fs::create_dir_all(dir)?;
     let mut kept: Vec<(Duration, PathBuf, u64)> = Vec::new();
     for entry in std::fs::read_dir(dir)?.flatten() {
-        let facts = entry.metadata()?;
+        // One that has come whole, or is given up, goes at any time.
+        let Some(facts) = unless_gone(entry.metadata())? else { continue };
         let idle = SystemTime::now().duration_since(facts.modified()?).unwrap_or_default();
         kept.push((idle, entry.path(), facts.len()));
     }
@@ -176,10 +177,17 @@ fn make_room(dir: &Path, wanted: u64) -> Result<(), PartialError> {
         if !goes {
             return if is_full(bytes, kept.len() + 1) { Err(PartialError::Full) } else { Ok(()) };
         }
-        std::fs::remove_file(&path)?;
+        unless_gone(std::fs::remove_file(&path))?;
         bytes -= size;
     }
     if is_full(bytes, 0) { Err(PartialError::Full) } else { Ok(()) }
+}
+
+fn unless_gone<T>(done: io::Result<T>) -> io::Result<Option<T>> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        done => done.map(Some),
+    }
 }
 
 fn digest_of(path: &Path) -> io::Result<String> {
