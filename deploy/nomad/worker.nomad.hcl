@@ -1,5 +1,5 @@
-# A worker per allocation. The coordinator's address and a join token are variables of the job:
-#   nomad job run -var coordinator=https://coordinator.example.org:7420 -var token="$ROUNDTABLE_TOKEN" deploy/nomad/worker.nomad.hcl
+# A worker per allocation. The coordinator's address and a join token are variables of the job; the token is none of the command line, which others can read:
+#   NOMAD_VAR_token="$ROUNDTABLE_TOKEN" nomad job run -var coordinator=https://coordinator.example.org:7420 deploy/nomad/worker.nomad.hcl
 variable "coordinator" {
   type = string
 }
