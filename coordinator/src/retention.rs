@@ -1,6 +1,8 @@
 //! How long runs that are over keep their files: by age, and by what all of them take. Nothing goes by itself unless that was asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use roundtable_core::Core;
@@ -8,7 +10,7 @@ use roundtable_core::command::{Act, Command, Operate};
 use roundtable_core::state::State;
 use roundtable_shared::RunId;
 use roundtable_shared::time::WallMs;
-use roundtable_store::segment::run_dir;
+use roundtable_store::segment::{is_aside, run_dir};
 use tracing::{info, warn};
 
 use crate::disk::bytes_in;
@@ -38,9 +40,11 @@ pub(crate) async fn apply(parts: &Parts, limits: Retention) {
     if limits == Retention::default() {
         return;
     }
-    let Ok(candidates) = parts.links.handle.read(|core: &Core, _| candidates(&core.state)).await else { return };
+    let Ok((candidates, gone)) = parts.links.handle.read(|core: &Core, _| (candidates(&core.state), gone(&core.state))).await else {
+        return;
+    };
     let sizes = match limits.keep_bytes {
-        Some(_) => sizes(parts, &candidates).await,
+        Some(_) => sizes(parts, &candidates, gone).await,
         None => Sizes::default(),
     };
     for run in beyond(&candidates, limits, parts.clock.wall(), &sizes) {
@@ -65,23 +69,32 @@ fn candidates(state: &State) -> Vec<Candidate> {
     candidates
 }
 
+/// Folders of runs that are removed: what lies in them still, while a backup is made or a disk refuses, goes without anybody's help.
+fn gone(state: &State) -> BTreeSet<PathBuf> {
+    state.runs.values().filter(|run| run.removed.is_some()).map(|run| run_dir(&run.id)).collect()
+}
+
 /// What runs take.
 #[derive(Default)]
 struct Sizes {
+    /// Of all, but for what goes already.
     all: u64,
     by_run: BTreeMap<RunId, u64>,
 }
 
-async fn sizes(parts: &Parts, candidates: &[Candidate]) -> Sizes {
+async fn sizes(parts: &Parts, candidates: &[Candidate], gone: BTreeSet<PathBuf>) -> Sizes {
     let data_dir = parts.data_dir.to_path_buf();
     let runs: Vec<RunId> = candidates.iter().map(|candidate| candidate.run.clone()).collect();
-    let measured = tokio::task::spawn_blocking(move || {
-        let folders = ["segments", "prompts"].map(|kind| data_dir.join(kind));
-        let of = |run: &RunId| folders.iter().map(|folder| bytes_in(&folder.join(run_dir(run)))).sum::<u64>();
-        let by_run = runs.into_iter().map(|run| (run.clone(), of(&run))).collect();
-        Sizes { all: folders.iter().map(|folder| bytes_in(folder)).sum(), by_run }
-    });
-    measured.await.unwrap_or_default()
+    tokio::task::spawn_blocking(move || measure(&data_dir, runs, &gone)).await.unwrap_or_default()
+}
+
+fn measure(data_dir: &Path, runs: Vec<RunId>, gone: &BTreeSet<PathBuf>) -> Sizes {
+    let folders = ["segments", "prompts"].map(|kind| data_dir.join(kind));
+    let of = |run: &RunId| folders.iter().map(|folder| bytes_in(&folder.join(run_dir(run)))).sum::<u64>();
+    let stays = |name: &OsStr| !gone.contains(Path::new(name)) && !is_aside(name);
+    let entries = folders.iter().flat_map(std::fs::read_dir).flatten().flatten();
+    let all = entries.filter(|entry| stays(&entry.file_name())).map(|entry| bytes_in(&entry.path())).sum();
+    Sizes { all, by_run: runs.into_iter().map(|run| (run.clone(), of(&run))).collect() }
 }
 
 /// Runs that are beyond the limits; `candidates` come with the oldest end first.
@@ -102,7 +115,23 @@ fn beyond(candidates: &[Candidate], limits: Retention, now: WallMs, sizes: &Size
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+
+    #[test]
+    fn what_goes_already_takes_nobody_else_along() {
+        let home = tempfile::tempdir().unwrap();
+        for folder in ["segments/stays-abcdef", "segments/gone-abcdef", "segments/.removed-0-gone-abcdef", "prompts/gone-abcdef"] {
+            let folder = home.path().join(folder);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("file"), vec![1; 100_000]).unwrap();
+        }
+        let (stays, gone): (RunId, RunId) = ("stays-abcdef".into(), "gone-abcdef".into());
+        let sizes = measure(home.path(), vec![stays.clone()], &[run_dir(&gone)].into());
+        assert_eq!(sizes.all, sizes.by_run[&stays]);
+        assert!(sizes.all >= 100_000, "{}", sizes.all);
+    }
 
     const HOUR: u64 = 3_600_000;
 

@@ -23,9 +23,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 pub use cursor::{Batch, Cursor, check_events};
 pub use error::{ChunkError, EventsError};
 pub use follow::Follower;
-pub(crate) use place::is_aside;
 pub(crate) use place::relative_dir;
-pub use place::{has_events, relative_dir as attempt_dir, run_dir};
+pub use place::{has_events, is_aside, relative_dir as attempt_dir, run_dir};
 pub use reader::Reader;
 
 use self::sync::Syncer;

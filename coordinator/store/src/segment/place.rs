@@ -52,7 +52,7 @@ pub(super) fn list_aside(root: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Whether a directory of the store is one that was put aside.
-pub(crate) fn is_aside(name: &OsStr) -> bool {
+pub fn is_aside(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(ASIDE.as_bytes())
 }
 
