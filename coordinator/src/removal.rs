@@ -97,21 +97,43 @@ async fn clear(parts: &Parts, only: Option<&RunId>, done: &BTreeSet<RunId>) -> R
     }
     let _alone = alone(&parts.data_dir).await?;
     let mut by_repository: BTreeMap<&str, Vec<&Gone>> = BTreeMap::new();
-    let mut went = Vec::new();
+    let (mut went, mut stays) = (Vec::new(), None);
     for each in &gone {
-        cleared.bytes += clear_files(parts, &each.run).await?;
-        by_repository.entry(&each.repository).or_default().push(each);
+        match clear_files(parts, &each.run).await {
+            Ok(bytes) => {
+                cleared.bytes += bytes;
+                by_repository.entry(&each.repository).or_default().push(each);
+            }
+            Err(why) => stays = Some(why),
+        }
     }
     for (key, gone) in by_repository {
-        let runs: Vec<RunId> = gone.iter().map(|each| each.run.clone()).collect();
-        let persons: Vec<CommitId> = gone.iter().flat_map(|each| each.persons.iter().cloned()).collect();
-        let repository = parts.repositories.existing(key).await.map_err(|error| error.to_string())?;
-        if let Some(repository) = repository {
-            cleared.refs += repository.forget(&runs, &persons).await.map_err(|error| error.to_string())?;
+        match forget(parts, key, &gone).await {
+            Ok(refs) => {
+                cleared.refs += refs;
+                went.extend(gone.iter().map(|each| each.run.clone()));
+            }
+            Err(why) => stays = Some(why),
         }
-        went.extend(runs);
     }
-    Ok((cleared, went))
+    match stays {
+        Some(why) if went.is_empty() => Err(why),
+        // One that cannot go keeps no other.
+        stays => {
+            stays.into_iter().for_each(|why: String| info!(why, "files of some removed runs stay for now"));
+            Ok((cleared, went))
+        }
+    }
+}
+
+/// Removes the refs of removed runs of a repository; how many there were.
+async fn forget(parts: &Parts, key: &str, gone: &[&Gone]) -> Result<usize, String> {
+    let runs: Vec<RunId> = gone.iter().map(|each| each.run.clone()).collect();
+    let persons: Vec<CommitId> = gone.iter().flat_map(|each| each.persons.iter().cloned()).collect();
+    match parts.repositories.existing(key).await.map_err(|error| error.to_string())? {
+        Some(repository) => repository.forget(&runs, &persons).await.map_err(|error| error.to_string()),
+        None => Ok(0),
+    }
 }
 
 /// The data directory's files for this process alone, waiting a moment for whoever removes some just now. A backup takes longer.
