@@ -237,7 +237,8 @@ fn events(run: &Run, segments: &Path, report: &mut Report) {
     }
 }
 
-fn attempts(run: &Run) -> impl Iterator<Item = (Option<&UnitId>, &Attempt)> {
+/// All attempts of a run, each with its unit.
+pub(crate) fn attempts(run: &Run) -> impl Iterator<Item = (Option<&UnitId>, &Attempt)> {
     let of_units = run.units().flat_map(|unit| unit.attempts.iter().map(move |attempt| (Some(&unit.id), attempt)));
     run.attempts.iter().map(|attempt| (None, attempt)).chain(of_units)
 }

@@ -2,6 +2,7 @@
 //! data directory of one, `coordinator verify` checks one like any data directory. A backup is never served: restored, its log has a name of its own.
 
 mod copy;
+mod known;
 mod restore;
 mod take;
 

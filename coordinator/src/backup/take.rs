@@ -1,9 +1,10 @@
 //! Making a backup, beside a coordinator that serves or of a data directory that nobody does. The log comes first: repositories and events are never behind
-//! it, and what they have beyond it is nobody's.
+//! it, and of what they have beyond it nothing is taken that it does not know.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use roundtable_runtime::clock::{Clock, SystemClock};
@@ -15,7 +16,9 @@ use roundtable_store::log::{Snapshot, snapshot};
 use tokio::time::Instant;
 
 use super::copy::Copier;
+use super::known::Known;
 use super::{ASIDE, BackupError, FORMAT, MANIFEST, Manifest, REFS, unservable};
+use crate::offline;
 use crate::removal;
 use crate::serve::store_path;
 
@@ -26,6 +29,8 @@ const LEFT_OUT: [&str; 11] =
 const PASSING: [&str; 3] = [".tmp-", ".trial", ".removed-"];
 /// Where a user's files are kept by their own names.
 const USERS: &str = "attachments";
+/// Where events of attempts are kept.
+const EVENTS: &str = "segments";
 /// Whoever removes files is waited for so long.
 const ALONE_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -55,13 +60,20 @@ pub async fn take(data_dir: &Path, to: &Path) -> Result<Taken, BackupError> {
     let _kept = keep_files(data_dir).await?;
     let program = GitProgram::find().await?;
     let copier = Copier::into(to).map_err(BackupError::io(to))?;
-    let (snapshot, mut copier) = blocking(data_dir, to, copier, copy_top).await?;
+    let (from, place) = (data_dir.to_owned(), to.to_owned());
+    let (snapshot, copier) = blocking(to, move || copy_log(&from, &place, copier)).await?;
+    let copied = offline::fold(to).await;
+    let copied = copied.map_err(|error| BackupError::Unfit(format!("the log that was copied cannot be read: {error}")))?;
+    let known = Arc::new(Known::of(&copied.state));
+    let (from, place, of) = (data_dir.to_owned(), to.to_owned(), Arc::clone(&known));
+    let mut copier = blocking(to, move || copy_beside(&from, &place, copier, &of)).await?;
     for entry in read_dir(&data_dir.join("repos"))? {
         let Some(name) = entry.strip_suffix(".git").map(str::to_owned) else { continue };
         let from = data_dir.join("repos").join(&entry);
         // Refs first: whatever they name is there when objects are copied.
         let refs = program.own(&from)?.all_refs().await?;
-        let packed: String = refs.iter().map(|(name, oid)| format!("{oid} {name}\n")).collect();
+        let refs = refs.iter().map(|(name, oid)| (name.to_string(), oid.to_string()));
+        let packed: String = refs.filter_map(|(name, oid)| Some(format!("{} {name}\n", known.place_of(&name, &oid)?))).collect();
         let below = format!("repos/{name}.git");
         copier = tokio::task::spawn_blocking(move || copy_repository(copier, &from, &below, &packed))
             .await
@@ -129,19 +141,19 @@ async fn keep_files(data_dir: &Path) -> Result<FileLock, BackupError> {
     }
 }
 
-/// How the log stood, and what is copied by then.
-type Copied = Result<(Snapshot, Copier), BackupError>;
-
-async fn blocking(data_dir: &Path, to: &Path, copier: Copier, work: fn(&Path, &Path, Copier) -> Copied) -> Copied {
-    let (data_dir, place) = (data_dir.to_owned(), to.to_owned());
-    let done = tokio::task::spawn_blocking(move || work(&data_dir, &place, copier)).await;
-    done.map_err(io::Error::other).map_err(BackupError::io(to))?
+async fn blocking<T: Send + 'static>(to: &Path, work: impl FnOnce() -> Result<T, BackupError> + Send + 'static) -> Result<T, BackupError> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other).map_err(BackupError::io(to))?
 }
 
-/// The log, then all else but repositories.
-fn copy_top(data_dir: &Path, to: &Path, mut copier: Copier) -> Copied {
+/// The log, and how it stood.
+fn copy_log(data_dir: &Path, to: &Path, mut copier: Copier) -> Result<(Snapshot, Copier), BackupError> {
     let taken = snapshot(&store_path(data_dir), &store_path(to))?;
     copier.list("store.db").map_err(BackupError::io(to))?;
+    Ok((taken, copier))
+}
+
+/// All else but repositories.
+fn copy_beside(data_dir: &Path, to: &Path, mut copier: Copier, known: &Known) -> Result<Copier, BackupError> {
     for name in read_dir(data_dir)? {
         let path = data_dir.join(&name);
         let is_beside = name.contains(".db-") || name.starts_with("store.db") || name.starts_with(ASIDE);
@@ -149,7 +161,9 @@ fn copy_top(data_dir: &Path, to: &Path, mut copier: Copier) -> Copied {
             continue;
         }
         let takes: fn(&str) -> bool = if name == USERS { |_| true } else { is_lasting };
-        let copied = if path.is_dir() {
+        let copied = if name == EVENTS {
+            known.folders().iter().try_for_each(|folder| copier.tree(&path.join(folder), &format!("{name}/{}", folder.display()), &takes))
+        } else if path.is_dir() {
             copier.tree(&path, &name, &takes)
         } else if name.ends_with(".db") && snapshot(&path, &to.join(&name)).is_ok() {
             // Another log of ours, which may be written just now.
@@ -159,7 +173,7 @@ fn copy_top(data_dir: &Path, to: &Path, mut copier: Copier) -> Copied {
         };
         copied.map_err(BackupError::io(&path))?;
     }
-    Ok((taken, copier))
+    Ok(copier)
 }
 
 fn is_lasting(name: &str) -> bool {

@@ -315,11 +315,15 @@ fn person_ref(commit: &CommitId) -> Result<RefName, RepositoryError> {
     Ok(RefName::parse(&format!("refs/roundtable-person/{commit}"))?)
 }
 
-/// `refs/<space>/<run>/<unit or ->/<attempt>`, odd characters escaped.
+/// `refs/<space>/<run>/<unit or ->/<attempt>`.
 fn attempt_ref(space: &str, key: &AttemptKey) -> Result<RefName, RepositoryError> {
+    Ok(RefName::parse(&format!("refs/{space}/{}", attempt_path(key)))?)
+}
+
+/// How refs name an attempt: `<run>/<unit or ->/<attempt>`, odd characters escaped.
+pub(crate) fn attempt_path(key: &AttemptKey) -> String {
     let unit = key.unit.as_ref().map_or_else(|| "-".to_owned(), |unit| RefName::component(unit.as_str()));
-    let run = RefName::component(key.run.as_str());
-    Ok(RefName::parse(&format!("refs/{space}/{run}/{unit}/{}", key.attempt))?)
+    format!("{}/{unit}/{}", RefName::component(key.run.as_str()), key.attempt)
 }
 
 #[cfg(test)]

@@ -14,6 +14,49 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
+/// What comes between the copy of the log and that of all else: a branch that moves on, an attempt that is granted, says something and hands in its commit.
+struct Later {
+    branch: String,
+    tip: String,
+    attempt: String,
+    events: std::path::PathBuf,
+}
+
+impl Later {
+    fn of(world: &World, run: &str) -> Self {
+        let (data, branch) = (world.sandbox.data_dir().to_owned(), format!("refs/heads/roundtable/{run}"));
+        let tip = refs(world, &data, &["rev-parse", &branch]);
+        let (attempt, events) = (format!("refs/roundtable/{run}/1/99"), data.join(format!("segments/{run}/1/99")));
+        refs(world, &data, &["update-ref", &branch, &format!("{tip}~1")]);
+        refs(world, &data, &["update-ref", &attempt, &tip]);
+        std::fs::create_dir(&events).and_then(|()| std::fs::write(events.join("said"), "later")).expect("written");
+        Self { branch, tip, attempt, events }
+    }
+
+    fn undo(&self, world: &World) {
+        let data = world.sandbox.data_dir();
+        refs(world, data, &["update-ref", &self.branch, &self.tip]);
+        refs(world, data, &["update-ref", "-d", &self.attempt]);
+        std::fs::remove_dir_all(&self.events).expect("removed");
+    }
+
+    #[track_caller]
+    fn is_not_in(&self, world: &World, restored: &Path) {
+        assert_eq!(refs(world, restored, &["rev-parse", &self.branch]), self.tip);
+        let all = refs(world, restored, &["for-each-ref"]);
+        assert!(!all.contains(&self.attempt), "{all}");
+        let events = restored.join(self.events.strip_prefix(world.sandbox.data_dir()).expect("below it"));
+        assert!(!events.exists() && events.parent().is_some_and(Path::is_dir));
+    }
+}
+
+/// Asks git in the one repository of a data directory.
+fn refs(world: &World, data_dir: &Path, args: &[&str]) -> String {
+    let repository = std::fs::read_dir(data_dir.join("repos")).expect("a folder").flatten().next().expect("a repository");
+    let git_dir = text(&repository.path());
+    world.repo.git(&[&["--git-dir", git_dir.as_str()][..], args].concat()).trim().to_owned()
+}
+
 #[test]
 fn a_restored_data_directory_tells_what_the_first_one_told() {
     let world = World::new(&SpecText::parallel("login", 2), &Playbook::new());
@@ -25,7 +68,9 @@ fn a_restored_data_directory_tells_what_the_first_one_told() {
         let folder = world.sandbox.data_dir().join(name);
         std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(folder.join("left"), "secret")).expect("written");
     }
+    let later = Later::of(&world, &run);
     let made = coordinator(&world, &["backup", &backup, "--json"]).expect(0).json();
+    later.undo(&world);
     assert!(made["ok"] == true && made["rows"].as_u64() > Some(10), "{made:#}");
     assert!(stays.iter().all(|name| !world.sandbox.path("backup").join(name).exists()));
     for name in stays {
@@ -43,6 +88,7 @@ fn a_restored_data_directory_tells_what_the_first_one_told() {
     let told = coordinator(&world, &["restore", &backup, "--data-dir", &restored, "--json"]).expect(0).json();
     assert!(told["from"] == made["store"] && told["store"] != made["store"], "it has a name of its own: {told:#}");
     coordinator(&world, &["verify", "--data-dir", &restored]).expect(0).out_has(&["all good", "1 read"]);
+    later.is_not_in(&world, &world.sandbox.path("restored"));
     let both = |args: &[&str]| {
         let there: Vec<&str> = args.iter().copied().chain(["--data-dir", restored.as_str()]).collect();
         (world.orchctl(args).run().expect(0).stdout, world.orchctl(&there).run().expect(0).stdout)
