@@ -257,11 +257,15 @@ fn revoke_peer(d: &mut Deciding<'_>, role: Option<AccessRole>, id: &str, by: Str
 
 /// From here on certificates of that name are refused; what a worker holds is given to others.
 fn end(d: &mut Deciding<'_>, peer: &PeerName, by: String, reason: String) {
-    d.emit_fleet(Fact::PeerRevoked { peer: peer.clone(), by, reason: reason.clone() });
+    d.emit_fleet(Fact::PeerRevoked { peer: peer.clone(), by: by.clone(), reason: reason.clone() });
     if peer.role != AccessRole::Worker {
         return;
     }
     let worker = WorkerId::new(peer.id.as_str());
+    // Who gets the name next is another, of whom nobody has said anything.
+    if d.state().drained.contains_key(&worker) {
+        d.emit_fleet(Fact::WorkerUndrained { worker: worker.clone(), by });
+    }
     let held: Vec<AttemptKey> = d.state().live_of(&worker).map(|(key, _)| key.clone()).collect();
     for key in held {
         attempt::lose(d, &key, LostCause::HandedBack, &format!("its worker's identity ended: {reason}"));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use roundtable_core::command::{AccessCommand, Command, Joining, NewToken, Presented};
+use roundtable_core::command::{AccessCommand, Act, Command, Joining, NewToken, Operate, Presented};
 use roundtable_core::effect::Effect;
 use roundtable_core::fleet::LOST_MS;
 use roundtable_core::state::{Admits, BARRED_KEPT_MS, TOKEN_KEPT_MS};
@@ -211,6 +211,23 @@ fn a_revoked_worker_loses_what_it_holds_and_its_name_is_free_again() {
     table.now.wall.0 += BARRED_KEPT_MS + 1;
     revoke(&mut table, "w").unwrap();
     assert_eq!(table.core.state.access.barred.len(), 1);
+}
+
+#[test]
+fn the_word_that_drains_a_worker_ends_with_its_identity() {
+    let mut table = Table::new();
+    let made = token(&table, 2);
+    create(&mut table, made).unwrap();
+    joined(wants_in(&mut table, "digest", "one", "w"));
+    table.join("w", &[("codex", 1)]);
+    let drain = Operate { run: None, by: "ada".to_owned(), act: Act::Drain { worker: "w".into() } };
+    table.ask(Command::Operate(drain)).unwrap();
+    assert_eq!(table.core.state.drained.len(), 1);
+    revoke(&mut table, "w").unwrap();
+    joined(wants_in(&mut table, "digest", "two", "w"));
+    table.join("w", &[("codex", 1)]);
+    assert!(table.core.state.drained.is_empty(), "another worker bears the name");
+    assert_eq!(table.core.fleet.workers[&WorkerId::from("w")].drained_ms, None);
 }
 
 #[test]
