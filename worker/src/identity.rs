@@ -354,7 +354,8 @@ async fn enrol(options: &JoinOptions, name: &str, client: &ClientFile, path: &Pa
 
 fn refusal(status: &tonic::Status) -> JoinError {
     match code_of(status) {
-        ErrorCode::Unreachable => JoinError::Unreachable(message_of(status)),
+        // A full disk there, or a word to wait, is no last word: it is tried again, also by whoever keeps this worker running.
+        ErrorCode::Unreachable | ErrorCode::Exhausted => JoinError::Unreachable(message_of(status)),
         ErrorCode::Stale => JoinError::Ended(message_of(status)),
         _ => JoinError::Refused(message_of(status)),
     }
