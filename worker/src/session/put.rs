@@ -61,7 +61,7 @@ pub(super) async fn put_pack(
         (None, None) => return Err(PutError::Runner(RunnerError("a pack is neither small nor large".to_owned()))),
     };
     let (frames, stream) = mpsc::channel(FRAMES_MAX);
-    let put = put(client.put_pack(ReceiverStream::new(stream)), header, pieces, frames).await;
+    let put = put(client.put_pack(ReceiverStream::new(stream)), header, pieces, frames).await.map(|_| ());
     if let Err(PutError::Status(status)) = &put
         && told_code_of(status) == Some(ErrorCode::Conflict)
     {
@@ -71,7 +71,7 @@ pub(super) async fn put_pack(
     put
 }
 
-/// Sends what an attempt has done so far, to a coordinator that has `before` of it.
+/// Sends what an attempt has done so far, to a coordinator that has `before` of it; how many bytes that took.
 pub(super) async fn save_work(
     client: &FleetClient<Channel>,
     runner: &impl Runner,
@@ -79,7 +79,7 @@ pub(super) async fn save_work(
     commit: &CommitId,
     done: Vec<String>,
     before: Option<&CommitId>,
-) -> Result<(), PutError> {
+) -> Result<u64, PutError> {
     let haves: Vec<CommitId> = before.into_iter().chain([&lease.start]).cloned().collect();
     let pieces = runner.pack(&lease.repository, commit, &haves).await.map_err(PutError::Runner)?;
     let header = v1::PutPackHeader { lease: Some((&lease.lease).into()), commit: commit.to_string(), done, ..Default::default() };
@@ -88,34 +88,36 @@ pub(super) async fn save_work(
     put(client.save_work(ReceiverStream::new(stream)), header, pieces, frames).await
 }
 
-/// Sends the header and the pieces while the call is being answered.
+/// Sends the header and the pieces while the call is being answered; how many bytes these have.
 async fn put(
     call: impl Future<Output = Result<tonic::Response<v1::PutPackReply>, tonic::Status>>,
     header: v1::PutPackHeader,
     mut pieces: Pieces,
     frames: mpsc::Sender<v1::PutPackFrame>,
-) -> Result<(), PutError> {
+) -> Result<u64, PutError> {
     let send = async move {
+        let mut bytes = 0;
         let header = v1::PutPackFrame { frame: Some(v1::put_pack_frame::Frame::Header(header)) };
         if frames.send(header).await.is_err() {
-            return Ok(());
+            return Ok(bytes);
         }
         while let Some(piece) = pieces.recv().await {
             for part in piece?.chunks(CHUNK_BYTES_MAX) {
+                bytes += part.len() as u64;
                 let chunk = v1::Chunk { data: part.to_vec(), pack: String::new() };
                 let frame = v1::PutPackFrame { frame: Some(v1::put_pack_frame::Frame::Chunk(chunk)) };
                 if frames.send(frame).await.is_err() {
-                    return Ok(());
+                    return Ok(bytes);
                 }
             }
         }
-        Ok(())
+        Ok(bytes)
     };
-    let (sent, put): (Result<(), RunnerError>, _) = tokio::join!(send, call);
+    let (sent, put): (Result<u64, RunnerError>, _) = tokio::join!(send, call);
     // Where our side stopped in the middle, what the other says of the rest is no word on the whole.
-    sent.map_err(PutError::Runner)?;
+    let bytes = sent.map_err(PutError::Runner)?;
     put.map_err(PutError::Status)?;
-    Ok(())
+    Ok(bytes)
 }
 
 /// Why a commit could not be sent.

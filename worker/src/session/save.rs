@@ -18,6 +18,8 @@ use crate::spool::AttemptSpool;
 const EVERY: Duration = Duration::from_secs(40);
 /// Not more often than that, whatever a lease says.
 const EVERY_MIN: Duration = Duration::from_millis(250);
+/// What all of it may come to, bytes a second: the coordinator keeps what was replaced for as long as the run. Large ones come less often for that.
+const BYTES_PER_SECOND: u64 = 512 << 10;
 
 /// Hands in what an attempt has done so far, in a rhythm, for as long as it is polled.
 pub(super) async fn keep_up(spool: AttemptSpool, runner: &impl Runner, mut client: Client) {
@@ -28,10 +30,12 @@ pub(super) async fn keep_up(spool: AttemptSpool, runner: &impl Runner, mut clien
         let mut saved = None;
         loop {
             rhythm.tick().await;
-            match round(&spool, runner, &mut client, saved.as_ref()).await {
+            let mut bytes = 0;
+            match round(&spool, runner, &mut client, saved.as_ref(), &mut bytes).await {
                 Ok(now) => saved = now,
                 Err(End) => break,
             }
+            tokio::time::sleep(rest_after(bytes)).await;
         }
     }
     std::future::pending().await
@@ -47,8 +51,14 @@ struct Saved {
 /// There is nobody to hand anything in to, or nobody who wants it.
 struct End;
 
-/// One round; what the coordinator has after it, as far as is known.
-async fn round(spool: &AttemptSpool, runner: &impl Runner, client: &mut Client, before: Option<&Saved>) -> Result<Option<Saved>, End> {
+/// One round; what the coordinator has after it, as far as is known, and what was sent for that.
+async fn round(
+    spool: &AttemptSpool,
+    runner: &impl Runner,
+    client: &mut Client,
+    before: Option<&Saved>,
+    bytes: &mut u64,
+) -> Result<Option<Saved>, End> {
     let lease = spool.lease();
     let Some(bulk) = deliver::connected(client).await else { return Err(End) };
     // Asked before the look: what was reported by now is in what is found.
@@ -73,7 +83,10 @@ async fn round(spool: &AttemptSpool, runner: &impl Runner, client: &mut Client, 
         }
     };
     match put::save_work(&link.client(), runner, lease, &now.commit, now.done.clone(), before.map(|before| &before.commit)).await {
-        Ok(()) => Ok(Some(now)),
+        Ok(sent) => {
+            *bytes = sent;
+            Ok(Some(now))
+        }
         Err(PutError::Status(status)) if status.code() == Code::Unimplemented => {
             info!("the coordinator is of an older release and keeps no work in progress");
             Err(End)
@@ -97,9 +110,20 @@ fn every(save_ms: u64) -> Duration {
     if save_ms == 0 { EVERY } else { Duration::from_millis(save_ms).max(EVERY_MIN) }
 }
 
+/// How long nothing more is sent after so much.
+fn rest_after(bytes: u64) -> Duration {
+    Duration::from_millis(bytes.saturating_mul(1_000) / BYTES_PER_SECOND)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_work_comes_less_often() {
+        assert!(rest_after(0).is_zero() && rest_after(2 << 20) < EVERY);
+        assert_eq!(rest_after(256 << 20), Duration::from_secs(512));
+    }
 
     #[test]
     fn a_lease_that_says_nothing_is_saved_at_least_once_a_minute() {
