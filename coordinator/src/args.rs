@@ -116,9 +116,9 @@ Examples:
   coordinator verify --data-dir /mnt/backup/monday
 
 The folder must not be there yet, or be empty. It holds the log, events,
-prompts, repositories, and the keys by which workers and people are known: keep
-it as safe as the data directory. What was copied is verified; exit 1 names
-what is bad.";
+prompts, repositories, files under `copy` of runs that have not ended, and the
+keys by which workers and people are known: keep it as safe as the data
+directory. What was copied is verified; exit 1 names what is bad.";
 
 const RESTORE_EXAMPLES: &str = "\
 Examples:
