@@ -114,7 +114,9 @@ pub fn forget_gone(data_dir: &Path) -> usize {
     for entry in std::fs::read_dir(data_dir.join("mirrors")).into_iter().flatten().flatten() {
         let file = entry.path();
         let content = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Content>(&text).ok());
-        let is_gone = content.is_some_and(|content| !content.files_in.is_empty() && !Path::new(&content.files_in).exists());
+        // What cannot be looked at is not gone.
+        let is_gone = |folder: &Path| matches!(folder.try_exists(), Ok(false));
+        let is_gone = content.is_some_and(|content| !content.files_in.is_empty() && is_gone(Path::new(&content.files_in)));
         // One that stays takes little room, and goes the next time.
         gone += usize::from(is_gone && std::fs::remove_file(&file).is_ok());
     }
