@@ -245,11 +245,8 @@ impl Desk {
             (Standing::Member, Some((listed, cut))) => Lives::UntilCut { cut, _listed: listed },
             _ => match self.guests.try_acquire_owned() {
                 Ok(guest) => Lives::Briefly { end: Box::pin(tokio::time::sleep(self.guest_max)), _guest: guest },
-                Err(_) => {
-                    tracing::warn!(%address, "refused: too many that want to join or renew at once");
-                    let _ = tokio::time::timeout(GOODBYE_MAX, close(stream)).await;
-                    return;
-                }
+                // Without a goodbye: that would say that the peer has no business here, and it is only to come again.
+                Err(_) => return tracing::warn!(%address, "refused: too many that want to join or renew at once"),
             },
         };
         let peer = PeerInfo { identity, standing, address };

@@ -272,6 +272,14 @@ async fn who_is_not_admitted_is_closed() {
 }
 
 #[tokio::test]
+async fn who_may_only_renew_and_finds_no_room_is_to_come_again() {
+    let server = serve(AcceptLimits { guests_max: 0, ..AcceptLimits::default() }, everyone()).await;
+    let expired = server.credentials(PeerRole::Worker, WallMs(SystemClock.wall().0 - 29 * 86_400_000));
+    let refused = probe(&server.address.to_string(), &expired).await;
+    assert!(matches!(refused, Err(ConnectError::Unreachable { .. })), "{refused:?}");
+}
+
+#[tokio::test]
 async fn idle_connections_are_ended_and_do_not_keep_others_out() {
     let limits = AcceptLimits { handshakes_max: 2, handshake_max: Duration::from_millis(200), ..AcceptLimits::default() };
     let server = serve(limits, everyone()).await;
