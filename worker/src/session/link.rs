@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::FutureExt;
-use roundtable_proto::convert::{code_of, message_of};
+use roundtable_proto::convert::{message_of, told_code_of};
 use roundtable_proto::protocol::{Speaker, negotiate};
 use roundtable_proto::v1::fleet_client::FleetClient;
 use roundtable_proto::{PROTOCOL, v1};
@@ -326,10 +326,11 @@ fn receive_revoke(revoke: v1::Revoke, frames: &impl Frames) {
     }
 }
 
+/// Only the coordinator's own word ends a worker: a status that something on the way made up, or a frame that was too large, is nobody's refusal.
 fn ended(status: &tonic::Status, welcomed: bool) -> SessionEnd {
-    match code_of(status) {
+    match told_code_of(status) {
         // A conflict does not end by itself either: another worker bears this one's name.
-        ErrorCode::NotAuthorised | ErrorCode::InvalidInput | ErrorCode::Conflict => SessionEnd::Refused(message_of(status)),
+        Some(ErrorCode::NotAuthorised | ErrorCode::InvalidInput | ErrorCode::Conflict) => SessionEnd::Refused(message_of(status)),
         _ => SessionEnd::Broken { welcomed, why: message_of(status) },
     }
 }
@@ -344,4 +345,25 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 fn frame(frame: v1::worker_frame::Frame) -> v1::WorkerFrame {
     v1::WorkerFrame { frame: Some(frame) }
+}
+
+#[cfg(test)]
+mod tests {
+    use roundtable_proto::convert::status_of;
+    use tonic::{Code, Status};
+
+    use super::*;
+
+    #[test]
+    fn only_the_coordinators_own_word_ends_a_worker() {
+        for code in (0..=16).map(Code::from_i32) {
+            assert!(matches!(ended(&Status::new(code, "why"), true), SessionEnd::Broken { welcomed: true, .. }), "{code:?}");
+        }
+        for code in [ErrorCode::NotAuthorised, ErrorCode::InvalidInput, ErrorCode::Conflict] {
+            assert!(matches!(ended(&status_of(code, "why"), true), SessionEnd::Refused(_)), "{code:?}");
+        }
+        for code in [ErrorCode::Unreachable, ErrorCode::Exhausted, ErrorCode::Internal, ErrorCode::Stale, ErrorCode::NotFound] {
+            assert!(matches!(ended(&status_of(code, "why"), true), SessionEnd::Broken { .. }), "{code:?}");
+        }
+    }
 }
