@@ -128,7 +128,7 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
     let workspace = place.workspace.clone();
     let identity = Arc::new(Identity::find(&options, &place.name, &workspace).await?);
     let tmux = match &options.tmux {
-        Some(session) => Tmux::open(session, &identity.name, &workspace).await,
+        Some(session) => Tmux::open(session, &workspace).await,
         None => None,
     };
     let host_options = HostOptions {

@@ -58,7 +58,7 @@ pub fn is_session_name(name: &str) -> bool {
 
 impl Tmux {
     /// Looks for tmux, and takes away what an earlier life of this worker left there. Without tmux that is said, and there is nothing.
-    pub async fn open(session: &str, owner: &str, workspace: &Path) -> Option<Arc<Self>> {
+    pub async fn open(session: &str, workspace: &Path) -> Option<Arc<Self>> {
         let folder = workspace.join("panes");
         let made = async {
             call(&["-V"]).await?;
@@ -72,7 +72,9 @@ impl Tmux {
             warn!("--tmux: attempts are not shown in windows, for tmux cannot be used here ({why}); nothing else changes");
             return None;
         }
-        let tmux = Self { session: session.to_owned(), owner: owner.to_owned(), folder, windows: Mutex::default() };
+        // Workers of several coordinators may bear one name on one host.
+        let owner = std::path::absolute(workspace).unwrap_or_else(|_| workspace.to_owned()).display().to_string();
+        let tmux = Self { session: session.to_owned(), owner, folder, windows: Mutex::default() };
         tmux.clear().await;
         Some(Arc::new(tmux))
     }
