@@ -60,7 +60,7 @@ fn systemd_finds_no_fault_in_the_units() {
 #[ignore = "needs systemd-analyze"]
 fn nor_in_those_that_are_installed() {
     let sandbox = Sandbox::new();
-    let user: &[&str] = if rustix::process::geteuid().is_root() { &["--user", "nobody"] } else { &[] };
+    let user: &[&str] = if rustix::process::geteuid().is_root() { &["--user", "daemon"] } else { &[] };
     let is_users = user.is_empty();
     let tries: [(&str, &[&str]); 3] = [("coordinator", &["--data-dir", "/srv/round table"]), ("coordinator", &[]), ("worker", &[])];
     for (program, more) in tries {
