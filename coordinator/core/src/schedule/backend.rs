@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 pub use roundtable_shared::CHECK_BACKEND;
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{BackendName, Decision, DecisionId, DecisionKind, RunId, Seat, UnitId, UnitType};
+use roundtable_shared::{BackendName, Decision, DecisionId, DecisionKind, Mode, RunId, Seat, UnitId, UnitType};
 
 use super::absent;
 use super::place::{has_labels, plays, requirements};
@@ -259,7 +259,15 @@ pub(super) fn settle_missing(d: &mut Deciding<'_>, run: &RunId, missing: &BTreeS
     }
     let needs: Vec<Need> = missing.iter().filter(|(of, _)| of == run).map(|(_, need)| need.clone()).collect();
     let mono = d.now.mono_ms;
-    d.fleet.missing.retain(|(of, need), _| of != run || needs.contains(need));
+    // Between two steps of a person nothing is needed, and what nobody offers is missing no less: its time goes on.
+    let is_by_hand = now.options.mode == Mode::Manual;
+    let is_missing =
+        |need: &Need| needs.contains(need) || (is_by_hand && resolve(d.state(), d.fleet, now, need, d.now) == Resolved::Missing);
+    let known = d.fleet.missing.keys().filter(|(of, _)| of == run);
+    let met: Vec<(RunId, Need)> = known.filter(|(_, need)| !is_missing(need)).cloned().collect();
+    for known in &met {
+        d.fleet.missing.remove(known);
+    }
     for need in &needs {
         d.fleet.missing.entry((run.clone(), need.clone())).or_insert(mono);
     }

@@ -1,6 +1,7 @@
 //! A backend nobody can be given: what is asked, and what is offered in its place.
 
-use roundtable_shared::{BackendName, Decision, FailureKind, RunOptions, WorkerId};
+use roundtable_core::command::{Act, Phase};
+use roundtable_shared::{BackendName, Decision, FailureKind, Mode, RunOptions, WorkerId};
 
 use crate::table::{Table, options};
 
@@ -75,4 +76,22 @@ fn a_model_that_the_run_asks_for_is_named_where_it_is_refused() {
     table.breaks(&work, FailureKind::Misconfigured);
     let text = "codex cannot be used on worker w: no; correct the model its run asks for (gpt-wrong) and run again";
     assert!(table.run().notices.iter().any(|notice| notice.text.starts_with(text)), "{:?}", table.run().notices);
+}
+
+/// Who closes a step and begins it again is asked all the same once the backend has been missing for long.
+#[test]
+fn steps_of_a_person_do_not_begin_the_wait_anew() {
+    let mut table = Table::with(ONE, RunOptions { mode: Mode::Manual, embedded: false, ..options() });
+    table.act(Act::Step { phase: Phase::Assign });
+    let half_ms = table.run().options.limits.no_worker_ms / 2 + 1_000;
+    for _ in 0..2 {
+        table.act(Act::Step { phase: Phase::Dispatch });
+        table.schedule();
+        assert!(table.run().decisions.is_empty());
+        table.pass(half_ms);
+        table.act(Act::Step { phase: Phase::Consolidate });
+    }
+    table.act(Act::Step { phase: Phase::Dispatch });
+    table.schedule();
+    assert!(table.run().decisions.keys().any(|id| id.as_str() == "no-worker-codex"), "{:?}", table.run().decisions);
 }
