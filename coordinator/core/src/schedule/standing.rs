@@ -134,9 +134,10 @@ fn waits_for_any(run: &Run, unit: &Unit, stuck: &BTreeSet<usize>) -> bool {
     if takes_hold && run.hold_conflicts(unit).any(holds) {
         return true;
     }
-    // In the train it waits for whoever is ahead, and to join it for all.
+    // In the train it waits for whoever is ahead, and to join it for all. While its check is due that can still show it red, which moves it.
     let ahead = run.train.flights.iter().take_while(|flight| flight.unit != unit.id);
-    if unit.state == UnitState::FinalReview && ahead.filter_map(|flight| run.unit(&flight.unit)).any(holds) {
+    let is_checked = unit.state == UnitState::FinalReview && due_seats(run, unit).is_empty();
+    if is_checked && ahead.filter_map(|flight| run.unit(&flight.unit)).any(holds) {
         return true;
     }
     if !wants_work(unit) {
