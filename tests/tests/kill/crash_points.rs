@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use roundtable_tests::harness::{Process, Signal, binary, wait_for};
 use rustix::process::{Pid, kill_process};
@@ -12,6 +13,8 @@ use crate::world::{RUN_WITHIN, World, end};
 /// What makes things durable; and how often within a thread, which is how strace counts. Threads of a run of four units seldom come further.
 const CALLS: [&str; 2] = ["fdatasync", "fsync"];
 const TIMES: usize = 10;
+/// Pause between two looks at who still runs.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// So many of them must have been met.
 const DEATHS_MIN: usize = 5;
 
@@ -28,16 +31,24 @@ fn a_run_survives_its_coordinators_death_at_any_sync() {
         if !was_ready {
             served = world.sandbox.serve();
         }
-        let workers: Vec<Process> =
-            (0..2).map(|at| world.sandbox.worker(["--backend", &world.backend(), "--name", &format!("w{at}")])).collect();
-        let mut run = world.run(&[]);
-        while was_ready && run.is_running() && served.is_running() {
-            std::thread::sleep(std::time::Duration::from_millis(10));
+        let mut workers: Vec<Process> = (0..2).map(|at| joining(&world, at)).collect();
+        let are_in = |workers: &[Process]| workers.iter().all(|worker| worker.said().contains("joined"));
+        while was_ready && served.is_running() && workers.iter_mut().all(Process::is_running) && !are_in(&workers) {
+            std::thread::sleep(LOOK_EVERY);
         }
-        let struck = !was_ready || !served.is_running();
+        let died_first = was_ready && !served.is_running();
+        if died_first {
+            served = world.sandbox.serve();
+        }
+        workers.iter_mut().for_each(|worker| worker.wait_for_stderr("joined"));
+        let mut run = world.run(&[]);
+        while was_ready && !died_first && run.is_running() && served.is_running() {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        let struck = !was_ready || died_first || !served.is_running();
         println!("{call} {when}: {}", if struck { "died" } else { "came to its end" });
         died += usize::from(struck);
-        if was_ready && struck {
+        if was_ready && struck && !died_first {
             served = world.sandbox.serve();
         }
         let summary = run.wait_within(RUN_WITHIN).expect(0).json();
@@ -51,6 +62,11 @@ fn a_run_survives_its_coordinators_death_at_any_sync() {
         check::at_rest(&world);
     }
     assert!(died >= DEATHS_MIN, "only {died} of them met a sync");
+}
+
+/// A worker that is about to come in: the coordinator may die of it.
+fn joining(world: &World, at: usize) -> Process {
+    world.sandbox.program("worker").args(["join", "--backend", &world.backend(), "--name", &format!("w{at}")]).start()
 }
 
 fn traced(world: &World, strace: &PathBuf, call: &str, when: usize) -> Process {
@@ -74,7 +90,7 @@ fn traced(world: &World, strace: &PathBuf, call: &str, when: usize) -> Process {
 /// Whether it was ready before it died.
 fn comes_up(served: &mut Process) -> bool {
     while served.is_running() && !served.stderr().contains("ready") {
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(LOOK_EVERY);
     }
     served.stderr().contains("ready")
 }
