@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use roundtable_proto::convert::{code_of, message_of};
+use roundtable_proto::convert::{code_of, message_of, told_code_of};
 use roundtable_proto::v1;
 use roundtable_proto::v1::admission_client::AdmissionClient;
 use roundtable_proto::v1::control_client::ControlClient;
@@ -374,6 +374,10 @@ fn refusal(status: &tonic::Status) -> JoinError {
         // A full disk there, or a word to wait, is no last word: it is tried again, also by whoever keeps this worker running.
         ErrorCode::Unreachable | ErrorCode::Exhausted => JoinError::Unreachable(message_of(status)),
         ErrorCode::Stale => JoinError::Ended(message_of(status)),
+        // Not its word: it ended in the middle, or the link did.
+        ErrorCode::Internal if told_code_of(status).is_none() => {
+            JoinError::Unreachable(format!("the connection to the coordinator broke: {}", message_of(status)))
+        }
         _ => JoinError::Refused(message_of(status)),
     }
 }
