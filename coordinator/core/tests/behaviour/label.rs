@@ -134,3 +134,37 @@ fn a_person_who_waits_is_not_asked_again_at_once() {
     table.schedule();
     assert!(table.run().decisions.is_empty());
 }
+
+/// The head of the train waits for a person, and the check of the one behind it may still come back red.
+#[test]
+fn a_check_that_is_due_behind_one_that_nobody_can_run_moves_the_run() {
+    let tasks = "- [ ] 1. Train\n  - _writes: a.rs_\n  - _requires: gpu_\n- [ ] 2. Write b\n  - _writes: b.rs_\n";
+    let mut table = Table::with(tasks, RunOptions { check: Some("make test".to_owned()), ..served() });
+    table.join_with("right", &[("gpu", "true")], &[("codex", 2)]);
+    table.join("plain", &[("codex-review", 4), ("check", 1)]);
+    let mut last = None;
+    for _ in 0..8 {
+        for grant in table.go() {
+            match (grant.role, grant.lease.key.unit.as_ref().map(UnitId::as_str)) {
+                (roundtable_shared::Role::Review, Some("2")) => last = Some(grant),
+                (roundtable_shared::Role::Review, _) => table.reviews(&grant, Severity::None),
+                (roundtable_shared::Role::Check, _) => table.report(&grant, None, &[], Ok(roundtable_core::command::RoleAnswer::None)),
+                (_, Some("1")) => table.works(&grant, &["a.rs"]),
+                _ => table.works(&grant, &["b.rs"]),
+            }
+        }
+        table.integrate();
+    }
+    table.pass(table.run().options.limits.no_worker_ms + 2_000);
+    table.schedule();
+    assert_eq!(asked(&table).id.as_str(), "no-worker-check-gpu");
+    table.reviews(&last.expect("unit 2 is reviewed"), Severity::None);
+    table.integrate();
+    let stands = |table: &Table| standing(&table.core.state, table.run());
+    assert!(!table.run().has_live_attempts());
+    assert_eq!(stands(&table), Standing::Running, "its check is due");
+    let check = table.go_one("2");
+    table.report(&check, None, &[], Ok(roundtable_core::command::RoleAnswer::None));
+    table.integrate();
+    assert_eq!(stands(&table), Standing::Waiting, "it is green, and waits for the one ahead");
+}
