@@ -17,6 +17,7 @@ use tonic::transport::Channel;
 use crate::admission::AdmissionError;
 use crate::audit::{Act, Caller, access_words};
 use crate::parts::Parts;
+use crate::renewal::own_name;
 use crate::serve::{self, ServeError, ServeOptions};
 
 /// How long another holder is waited for: one that starts, or ends.
@@ -67,8 +68,7 @@ pub async fn ask(data_dir: &Path, request: AccessRequest, command: &str) -> Resu
     // Taken and given back at once: it only waits; the server takes its own.
     drop(DirLock::acquire_within(data_dir, command, LOCK_WITHIN).await?);
     let running = serve::start(ServeOptions::embedded(data_dir, command)).await?;
-    let by = std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or_else(|| "local".to_owned());
-    let done = manage_here(&running.parts, request, &by).await;
+    let done = manage_here(&running.parts, request, &own_name()).await;
     // What was done is durable, and a token is told this once.
     if let Err(error) = running.stop().await {
         tracing::warn!(%error, "the data directory was not left in order; the next start sees to that");

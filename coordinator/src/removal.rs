@@ -120,7 +120,9 @@ async fn clear(parts: &Parts, only: Option<&RunId>, done: &BTreeSet<RunId>) -> R
         Some(why) if went.is_empty() => Err(why),
         // One that cannot go keeps no other.
         stays => {
-            stays.into_iter().for_each(|why: String| info!(why, "files of some removed runs stay for now"));
+            if let Some(why) = stays {
+                info!(why, "files of some removed runs could not be removed; they are tried again");
+            }
             Ok((cleared, went))
         }
     }
