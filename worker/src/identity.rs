@@ -18,6 +18,7 @@ use roundtable_shared::error::ErrorCode;
 use roundtable_shared::time::WallMs;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+use tonic::transport::Channel;
 use tracing::{info, warn};
 
 use crate::join::{JoinError, JoinOptions};
@@ -143,10 +144,10 @@ async fn find(options: &JoinOptions, name: &str, workspace: &Path, path: &Path) 
             Err(_) => come_in(options, entry, name, workspace, path, known).await,
         },
         (Some(kept), None, Some(client)) if kept.credentials.ca_pem != client.credentials.ca_pem => {
-            enrol_soon(options, name, client, path).await
+            enrol_anew(options, name, client, path).await
         }
         (Some(kept), None, _) => young(options, kept, path).await,
-        (None, None, Some(client)) => enrol_soon(options, name, client, path).await,
+        (None, None, Some(client)) => enrol_anew(options, name, client, path).await,
         (None, None, None) => Err(no_credentials(options, path).await),
     }
 }
@@ -339,14 +340,28 @@ fn name_clocks(theirs: WallMs, ours: WallMs) {
     }
 }
 
-/// The same for a worker that has no other to go on with: a coordinator that ends while it is asked may be back in a moment, under another address.
-async fn enrol_soon(options: &JoinOptions, name: &str, mut client: ClientFile, path: &Path) -> Result<Kept, JoinError> {
-    // One that was not there to begin with is said to be away at once.
-    connect(&address_of(options, &client), &client.credentials).await.map_err(connect_error)?;
+/// A certificate through `client.json`.
+async fn enrol(options: &JoinOptions, name: &str, client: &ClientFile, path: &Path) -> Result<Kept, JoinError> {
+    let channel = connect(&address_of(options, client), &client.credentials).await.map_err(connect_error)?;
+    enrol_over(channel, name, path).await
+}
+
+/// The same for a worker that has none to go on with. A coordinator that ends while it is asked may be back in a moment, under another address; one that was
+/// not there to begin with is said to be away at once.
+async fn enrol_anew(options: &JoinOptions, name: &str, mut client: ClientFile, path: &Path) -> Result<Kept, JoinError> {
     let deadline = tokio::time::Instant::now() + FIRST_CONTACT;
+    let mut was_there = false;
     loop {
-        match enrol(options, name, &client, path).await {
-            Err(JoinError::Unreachable(_)) if tokio::time::Instant::now() + TRY_AGAIN < deadline => tokio::time::sleep(TRY_AGAIN).await,
+        let done = match connect(&address_of(options, &client), &client.credentials).await {
+            Ok(channel) => {
+                was_there = true;
+                enrol_over(channel, name, path).await
+            }
+            Err(error) => Err(connect_error(error)),
+        };
+        let is_again = was_there && tokio::time::Instant::now() + TRY_AGAIN < deadline;
+        match done {
+            Err(JoinError::Unreachable(_)) if is_again => tokio::time::sleep(TRY_AGAIN).await,
             done => return done,
         }
         client = ClientFile::read(&options.data_dir)?.unwrap_or(client);
@@ -357,9 +372,7 @@ fn address_of(options: &JoinOptions, client: &ClientFile) -> String {
     options.coordinator.clone().unwrap_or_else(|| client.address.clone())
 }
 
-/// A certificate through `client.json`.
-async fn enrol(options: &JoinOptions, name: &str, client: &ClientFile, path: &Path) -> Result<Kept, JoinError> {
-    let channel = connect(&address_of(options, client), &client.credentials).await.map_err(connect_error)?;
+async fn enrol_over(channel: Channel, name: &str, path: &Path) -> Result<Kept, JoinError> {
     let csr = new_csr()?;
     let request = v1::EnrolWorkerRequest { name: name.to_owned(), csr_pem: csr.request_pem.clone() };
     let reply = ControlClient::new(channel).enrol_worker(request).await.map_err(|status| refusal(&status))?.into_inner();

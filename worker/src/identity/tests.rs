@@ -232,3 +232,12 @@ async fn a_key_that_was_made_here_is_shown_instead_of_a_secret() {
         assert_eq!(CheckedRequest::read(&asked.csr_pem).unwrap().fingerprint(), fingerprint);
     });
 }
+
+#[test]
+fn a_connection_that_breaks_is_no_refusal() {
+    for broke in [tonic::Status::unknown("transport error"), tonic::Status::unavailable("closed"), tonic::Status::cancelled("cut")] {
+        assert!(matches!(refusal(&broke), JoinError::Unreachable(_)), "{broke:?}");
+    }
+    assert!(matches!(refusal(&status_of(ErrorCode::Internal, "a bug")), JoinError::Refused(_)));
+    assert!(matches!(refusal(&status_of(ErrorCode::NotAuthorised, "no")), JoinError::Refused(_)));
+}
