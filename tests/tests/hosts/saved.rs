@@ -46,8 +46,11 @@ fn another_attempt_goes_on_from_what_a_lost_one_had_done() {
     worker.kill();
 
     // All the worker knew of it is gone; what it plays next needs what was done, and does the second step alone.
+    // Moved, not removed: a git of its last attempt may still be writing there.
+    let gone = stage.sandbox.path("gone");
+    std::fs::create_dir(&gone).unwrap();
     for folder in ["spool", "trees", "cache"] {
-        std::fs::remove_dir_all(workspace.join(folder)).unwrap();
+        std::fs::rename(workspace.join(folder), gone.join(folder)).unwrap();
     }
     stage.backend("play.json", &goes_on());
     let worker = stage.sandbox.worker(join);
