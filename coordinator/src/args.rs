@@ -33,7 +33,8 @@ Examples:
   coordinator revoke build-7             cut a worker or a person off
   coordinator audit                      who did what, and who was refused
   coordinator verify                     check log, events and repositories
-  coordinator backup /mnt/backup/monday  copy all of it, also while it is served
+  coordinator backup /mnt/monday.tar     all of it in one file, also while it
+                                         is served
 
 Every flag can also come from the environment as ROUNDTABLE_<COMMAND>_<FLAG>
 (ROUNDTABLE_DATA_DIR, ROUNDTABLE_CONFIG and ROUNDTABLE_LOG_FORMAT for all
@@ -63,6 +64,7 @@ const VERIFY_EXAMPLES: &str = "\
 Examples:
   coordinator verify                              exit 1 names what is bad
   coordinator verify --data-dir /srv/roundtable --json
+  coordinator verify /mnt/monday.tar              a backup: every byte of it
 
 Every row of the log, every event, and every object of the repositories is read;
 nothing is changed. Beside one who serves it, what is being written may show as missing.";
@@ -111,23 +113,25 @@ is told. Looks are not. Every record bears the hash of all before it.";
 
 const BACKUP_EXAMPLES: &str = "\
 Examples:
-  coordinator backup /mnt/backup/monday
-  coordinator backup /mnt/backup/monday --data-dir /srv/roundtable
-  coordinator verify --data-dir /mnt/backup/monday
+  coordinator backup /mnt/monday.tar
+  coordinator backup /mnt/monday.tar --data-dir /srv/roundtable
+  coordinator verify /mnt/monday.tar
 
-The folder must not be there yet, or be empty. It holds the log, events,
-prompts, repositories, files under `copy` of runs that have not ended, and the
-keys by which workers and people are known: keep it as safe as the data
-directory. What was copied is verified; exit 1 names what is bad.";
+The file must not be there yet; it is made in a folder FILE.making beside it. It
+holds the log, events, prompts, repositories, files under `copy` of runs that
+have not ended, and the keys by which workers and people are known: keep it as
+safe as the data directory. What was copied is verified before it is packed, and
+read again afterwards; exit 1 names what is bad, and leaves no file.";
 
 const RESTORE_EXAMPLES: &str = "\
 Examples:
-  coordinator restore /mnt/backup/monday --data-dir /srv/roundtable
-  coordinator restore /mnt/backup/monday --replace     put aside what is there
+  coordinator restore /mnt/monday.tar --data-dir /srv/roundtable
+  coordinator restore /mnt/monday.tar --replace     put aside what is there
 
 The restored log goes on under a new name, by which workers notice: they offer
 again what they delivered after the backup was made, and stop what it does not
-know of.";
+know of. It does not know of revocations since then either: what to do about
+that is printed.";
 
 const INSTALL_EXAMPLES: &str = "\
 Examples:
@@ -171,7 +175,7 @@ pub enum Command {
     /// Check the integrity of a data directory
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
-    /// Copy a data directory into a folder, also while it is served
+    /// Copy a data directory into one file, also while it is served
     #[command(after_help = BACKUP_EXAMPLES)]
     Backup(BackupArgs),
     /// Make a data directory of a backup
@@ -236,6 +240,9 @@ pub struct AuditArgs {
 /// `coordinator verify`.
 #[derive(Args, Debug, Clone)]
 pub struct VerifyArgs {
+    /// A backup, instead of a data directory
+    #[arg(value_name = "FILE")]
+    pub backup: Option<PathBuf>,
     /// The data directory [default: that of `serve`]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -407,8 +414,8 @@ fn hostname(text: &str) -> Result<String, String> {
 /// `coordinator backup`.
 #[derive(Args, Debug, Clone)]
 pub struct BackupArgs {
-    /// Folder for the backup
-    #[arg(value_name = "DIR")]
+    /// File for the backup, a tar
+    #[arg(value_name = "FILE")]
     pub to: PathBuf,
     /// The data directory [default: that of `serve`]
     #[arg(long, value_name = "DIR")]
@@ -422,7 +429,7 @@ pub struct BackupArgs {
 #[derive(Args, Debug, Clone)]
 pub struct RestoreArgs {
     /// The backup
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "FILE")]
     pub from: PathBuf,
     /// The data directory to be made [default: that of `serve`]
     #[arg(long, value_name = "DIR")]

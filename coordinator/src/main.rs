@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
@@ -10,7 +10,7 @@ use roundtable_coordinator::args::{
     AuditArgs, BackupArgs, Cli, Command, InstallArgs, RestoreArgs, RootCommand, ServeArgs, TokenCommand, VerifyArgs, WorkerCommand,
 };
 use roundtable_coordinator::audit::{self, ShowError};
-use roundtable_coordinator::backup::{self, BackupError};
+use roundtable_coordinator::backup::{self, BackupError, Restored};
 use roundtable_coordinator::enrol::{self, EnrolError};
 use roundtable_coordinator::retention::Retention;
 use roundtable_coordinator::serve::{self, Running, ServeError, ServeOptions};
@@ -209,6 +209,9 @@ async fn show_audit(args: AuditArgs, configured: Option<PathBuf>) -> u8 {
 }
 
 async fn verify(args: VerifyArgs, configured: Option<PathBuf>) -> u8 {
+    if let Some(file) = args.backup {
+        return verify_backup(&file, args.json).await;
+    }
     let data_dir = match data_dir(args.data_dir, configured) {
         Ok(dir) => dir,
         Err(error) => return fail(exit::USAGE, &error),
@@ -224,6 +227,28 @@ async fn verify(args: VerifyArgs, configured: Option<PathBuf>) -> u8 {
         }
         Err(error) => fail(exit::FAILED, &error.to_string()),
     }
+}
+
+async fn verify_backup(file: &Path, json: bool) -> u8 {
+    let read = match backup::check(file).await {
+        Ok(read) => read,
+        Err(error) => return fail(exit::FAILED, &error.to_string()),
+    };
+    let (manifest, is_good) = (&read.manifest, read.differences.is_empty());
+    if json {
+        let told = serde_json::json!({
+            "backup": file.display().to_string(), "made_at": manifest.made_at, "store": manifest.store, "rows": manifest.rows,
+            "files": manifest.files.len(), "problems": read.differences, "ok": is_good,
+        });
+        println!("{}", text::json(&told.to_string()));
+    } else {
+        for difference in &read.differences {
+            println!("BAD  {}", text::plain(difference));
+        }
+        println!("backup of {}: {} rows, {} files", text::plain(&manifest.made_at), manifest.rows, manifest.files.len());
+        println!("{}", if is_good { "all good" } else { "damaged: use another backup" });
+    }
+    if is_good { 0 } else { exit::FAILED }
 }
 
 fn token_request(command: TokenCommand) -> AccessRequest {
@@ -289,24 +314,27 @@ async fn backup(args: BackupArgs, configured: Option<PathBuf>) -> u8 {
     };
     let taken = match backup::take(&data_dir, &args.to).await {
         Ok(taken) => taken,
-        Err(error) => return fail(exit::FAILED, &error.to_string()),
+        Err(error) => {
+            let held = matches!(error, BackupError::Lock(LockError::Held { .. }));
+            return fail(if held { exit::HELD } else { exit::FAILED }, &error.to_string());
+        }
     };
-    // A backup that nobody has read is none.
-    let report = match roundtable_coordinator::verify::verify(&args.to).await {
-        Ok(report) => report,
-        Err(error) => return fail(exit::FAILED, &error.to_string()),
-    };
-    let (manifest, shown) = (&taken.manifest, args.to.display());
+    let (manifest, shown, is_good) = (&taken.manifest, args.to.display(), taken.report.is_good());
     if args.json {
         let told = serde_json::json!({
-            "backup": shown.to_string(), "store": manifest.store, "rows": manifest.rows, "files": manifest.files.len(), "bytes": taken.bytes, "ok": report.is_good(),
+            "backup": shown.to_string(), "store": manifest.store, "rows": manifest.rows, "files": manifest.files.len(), "bytes": taken.bytes, "ok": is_good,
         });
         println!("{}", text::json(&told.to_string()));
     } else {
-        println!("{} rows and {} files, {}, in {shown}", manifest.rows, manifest.files.len(), text::bytes(taken.bytes));
-        println!("{}", text::plain(&report.to_string()));
+        if is_good {
+            println!("{} rows and {} files, {}, in {shown}", manifest.rows, manifest.files.len(), text::bytes(taken.bytes));
+        }
+        println!("{}", text::plain(&taken.report.to_string()));
     }
-    if report.is_good() { 0 } else { exit::FAILED }
+    if is_good {
+        return 0;
+    }
+    fail(exit::FAILED, &format!("{} is damaged as said above; no backup of it was made", data_dir.display()))
 }
 
 async fn restore(args: RestoreArgs, configured: Option<PathBuf>) -> u8 {
@@ -325,17 +353,42 @@ async fn restore(args: RestoreArgs, configured: Option<PathBuf>) -> u8 {
     if args.json {
         let told = serde_json::json!({
             "data_dir": data_dir.display().to_string(), "store": restored.store, "from": manifest.store, "made_at": manifest.made_at, "rows": manifest.rows,
-            "replaced": restored.replaced,
+            "replaced": restored.replaced, "revoked_since": restored.revoked,
         });
         println!("{}", text::json(&told.to_string()));
         return 0;
     }
     println!("{} rows of {}, in {}", manifest.rows, manifest.made_at, data_dir.display());
-    if let Some(aside) = &restored.replaced {
-        println!("what was there lies in {}", data_dir.join(aside).display());
+    let aside = restored.replaced.as_ref().map(|aside| data_dir.join(aside));
+    if let Some(aside) = &aside {
+        println!("what was there lies in {}", aside.display());
     }
-    println!("serve it with: coordinator serve{}", data_dir_flag(&data_dir, configured));
+    let flag = data_dir_flag(&data_dir, configured);
+    println!("{}", text::plain(&about_revocations(&restored, aside.as_deref(), &flag)));
+    println!("serve it with: coordinator serve{flag}");
     0
+}
+
+/// Whoever was refused after the backup was made comes in again: what to do about that.
+fn about_revocations(restored: &Restored, aside: Option<&Path>, flag: &str) -> String {
+    let since = &restored.manifest.made_at;
+    match &restored.revoked {
+        Some(commands) if commands.is_empty() => format!("nobody was revoked since {since}"),
+        Some(commands) => {
+            let commands: Vec<String> = commands.iter().map(|command| format!("\n  {command}{flag}")).collect();
+            format!("whom somebody revoked since {since} this does not know of; before you serve it:{}", commands.concat())
+        }
+        None => {
+            let look = match aside {
+                Some(aside) => format!("\n`coordinator audit --data-dir {}` may tell whom", aside.display()),
+                None => String::new(),
+            };
+            let words = format!(
+                "whoever was revoked since {since} comes in again: before you serve it, revoke each anew with `coordinator revoke ROLE/ID{flag}`, and tokens with `coordinator token revoke ID{flag}`"
+            );
+            format!("{}{look}", terminal::wrap(&words, terminal::WIDTH).join("\n"))
+        }
+    }
 }
 
 fn install(args: InstallArgs) -> u8 {

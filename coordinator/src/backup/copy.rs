@@ -1,9 +1,9 @@
 //! Copies of files, counted and hashed on the way. What goes while it is copied is left out, and said.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use roundtable_runtime::fsx;
@@ -11,9 +11,19 @@ use roundtable_runtime::fsx;
 use super::FileFacts;
 
 /// Bytes copied at once.
-const PIECE_BYTES: usize = 1 << 20;
+pub(super) const PIECE_BYTES: usize = 1 << 20;
 /// How deep folders are followed.
 const DEPTH_MAX: usize = 32;
+/// How often a folder is copied again because it changed meanwhile.
+const ROUNDS_MAX: usize = 20;
+
+/// What tells that a file has been replaced.
+pub(super) type Mark = fn(&Metadata) -> [u64; 3];
+
+/// Its name alone: it is only ever written on.
+pub(super) const GROWS: Mark = |_| [0; 3];
+/// Another file, or another time of writing.
+pub(super) const REPLACED: Mark = |found| [found.ino(), found.mtime().cast_unsigned(), found.mtime_nsec().cast_unsigned()];
 
 /// Copies into a folder.
 pub(super) struct Copier {
@@ -75,6 +85,32 @@ impl Copier {
         self.tree_at(from, name, takes, 0)
     }
 
+    /// A flat folder whose files belong together: copied again until none came, went or was replaced meanwhile. In the order of their names, so that what the
+    /// last one has to do with those before it holds in the copy.
+    pub(super) fn at_rest(&mut self, from: &Path, name: &str, takes: &dyn Fn(&str) -> bool, by: Mark) -> io::Result<()> {
+        for _ in 0..ROUNDS_MAX {
+            let before = listing(from, takes, by)?;
+            self.forget(name)?;
+            for own in before.keys() {
+                self.file(&from.join(own), &format!("{name}/{own}"))?;
+            }
+            if listing(from, takes, by)? == before {
+                return Ok(());
+            }
+        }
+        Err(io::Error::other(format!("{} does not come to rest; try again", from.display())))
+    }
+
+    /// Takes a folder out again.
+    fn forget(&mut self, name: &str) -> io::Result<()> {
+        let below = format!("{name}/");
+        self.files.retain(|file, _| !file.starts_with(&below));
+        match std::fs::remove_dir_all(self.to.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     fn tree_at(&mut self, from: &Path, name: &str, takes: &dyn Fn(&str) -> bool, depth: usize) -> io::Result<()> {
         if depth > DEPTH_MAX {
             return Err(io::Error::other(format!("{} is nested too deep", from.display())));
@@ -103,12 +139,35 @@ impl Copier {
     }
 }
 
+/// The files of a folder that are taken, with what tells them from others of the same name; none if it is not there.
+fn listing(folder: &Path, takes: &dyn Fn(&str) -> bool, by: Mark) -> io::Result<BTreeMap<String, [u64; 3]>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        entries => entries?,
+    };
+    let mut found = BTreeMap::new();
+    for entry in entries {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        match entry.metadata() {
+            Ok(facts) if facts.is_file() && takes(&name) => {
+                found.insert(name, by(&facts));
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            // Gone, or none of the files.
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
 /// Size and hash of a file.
 pub(super) fn hash_file(path: &Path) -> io::Result<FileFacts> {
     pump(&mut File::open(path)?, &mut io::sink())
 }
 
-fn pump(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<FileFacts> {
+/// Copies to the end; what it was.
+pub(super) fn pump(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<FileFacts> {
     let (mut hasher, mut bytes, mut piece) = (blake3::Hasher::new(), 0, vec![0; PIECE_BYTES]);
     loop {
         let count = match from.read(&mut piece) {
@@ -121,5 +180,60 @@ fn pump(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<FileFacts> {
         hasher.update(&piece[..count]);
         to.write_all(&piece[..count])?;
         bytes += count as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_that_changes_while_it_is_copied_is_copied_again() {
+        let home = tempfile::tempdir().unwrap();
+        let (from, to) = (home.path().join("audit"), home.path().join("to"));
+        std::fs::create_dir(&from).unwrap();
+        for name in ["1", "2"] {
+            std::fs::write(from.join(name), "row\n").unwrap();
+        }
+        // Between the look and the copy the newest file grows, and another begins; the oldest goes.
+        let looks = Cell::new(0);
+        let rotating = |name: &str| {
+            looks.set(looks.get() + 1);
+            if looks.get() == 2 {
+                std::fs::write(from.join("2"), "row\nrow\n").unwrap();
+                std::fs::write(from.join("3"), "row\n").unwrap();
+                std::fs::remove_file(from.join("1")).unwrap();
+            }
+            name != "draft"
+        };
+        std::fs::write(from.join("draft"), "half").unwrap();
+        let mut copier = Copier::into(&to).unwrap();
+        copier.at_rest(&from, "audit", &rotating, GROWS).unwrap();
+        assert_eq!(copier.files.keys().collect::<Vec<_>>(), ["audit/2", "audit/3"]);
+        assert_eq!(std::fs::read_to_string(to.join("audit/2")).unwrap(), "row\nrow\n");
+        assert!(!to.join("audit/1").exists() && !to.join("audit/draft").exists());
+    }
+
+    #[test]
+    fn what_is_replaced_without_end_is_said() {
+        let home = tempfile::tempdir().unwrap();
+        let (from, to) = (home.path().join("ca"), home.path().join("to"));
+        std::fs::create_dir(&from).unwrap();
+        std::fs::write(from.join("ca.pem"), "0").unwrap();
+        let turn = Cell::new(0);
+        let replacing = |_: &str| {
+            turn.set(turn.get() + 1);
+            std::fs::write(from.join("new"), turn.get().to_string()).unwrap();
+            std::fs::rename(from.join("new"), from.join("ca.pem")).unwrap();
+            true
+        };
+        let mut copier = Copier::into(&to).unwrap();
+        let said = copier.at_rest(&from, "ca", &replacing, REPLACED).unwrap_err().to_string();
+        assert!(said.contains("rest"), "{said}");
+        copier.at_rest(&from, "ca", &|_| true, REPLACED).unwrap();
+        assert_eq!(std::fs::read_to_string(to.join("ca/ca.pem")).unwrap(), turn.get().to_string());
     }
 }

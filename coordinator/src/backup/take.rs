@@ -1,5 +1,5 @@
 //! Making a backup, beside a coordinator that serves or of a data directory that nobody does. The log comes first: repositories and events are never behind
-//! it, and of what they have beyond it nothing is taken that it does not know.
+//! it, and of what they have beyond it nothing is taken that it does not know. All is copied into a folder beside the file, verified there, and packed.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -10,21 +10,36 @@ use std::time::Duration;
 use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::fsx;
 use roundtable_runtime::git::GitProgram;
-use roundtable_runtime::lock::FileLock;
+use roundtable_runtime::lock::{DirLock, FileLock};
 use roundtable_store::OpenError;
 use roundtable_store::log::{Snapshot, snapshot};
 use tokio::time::Instant;
 
-use super::copy::Copier;
+use super::copy::{Copier, GROWS, REPLACED};
 use super::known::Known;
-use super::{ASIDE, BackupError, FORMAT, MANIFEST, Manifest, REFS, unservable};
+use super::{ASIDE, BackupError, FORMAT, MANIFEST, Manifest, REFS, UNPACKED, archive, unservable};
 use crate::offline;
 use crate::removal;
 use crate::serve::store_path;
+use crate::verify::{self, Report};
 
 /// Names at the top of a data directory that are of one machine or moment, or dealt with by themselves.
-const LEFT_OUT: [&str; 11] =
-    ["lock", "files.lock", "client.json", "reach", "profiles", "names", "workers", "worker-key.json", "ballast", "incoming", "repos"];
+const LEFT_OUT: [&str; 12] = [
+    "lock",
+    "files.lock",
+    "client.json",
+    "reach",
+    "profiles",
+    "names",
+    "workers",
+    "worker-key.json",
+    "ballast",
+    "incoming",
+    "repos",
+    UNPACKED,
+];
+/// In the audit log, a file that is not yet one of it.
+const DRAFT: &str = ".new";
 /// Beginnings of names that writers give for a moment; no id encodes to one.
 const PASSING: [&str; 3] = [".tmp-", ".trial", ".removed-"];
 /// Where a user's files are kept by their own names.
@@ -37,16 +52,18 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often a repository is looked through again because it was packed anew meanwhile.
 const ROUNDS_MAX: usize = 20;
 
-/// A backup that was made.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A backup that was made; none if what was copied is damaged.
+#[derive(Debug)]
 pub struct Taken {
     /// What it says of itself.
     pub manifest: Manifest,
-    /// All of it.
+    /// All that is in it.
     pub bytes: u64,
+    /// What was found in the copy.
+    pub report: Report,
 }
 
-/// Makes a backup of a data directory in a folder that is absent or empty. Durable when this returns.
+/// Makes a backup of a data directory in a file that is not there yet. Whole and durable when it is there. What is damaged is not packed.
 pub async fn take(data_dir: &Path, to: &Path) -> Result<Taken, BackupError> {
     if let Some(why) = unservable(data_dir) {
         return Err(BackupError::Unfit(why));
@@ -55,8 +72,97 @@ pub async fn take(data_dir: &Path, to: &Path) -> Result<Taken, BackupError> {
     if !store.is_file() {
         return Err(OpenError::Missing { path: store }.into());
     }
-    expect_empty(to)?;
     expect_outside(to, data_dir)?;
+    let workshop = Workshop::beside(to)?;
+    let manifest = copy_all(data_dir, &workshop.files()).await?;
+    let report = verify::verify(&workshop.files()).await?;
+    let bytes = manifest.files.values().map(|file| file.bytes).sum();
+    if !report.is_good() {
+        return Ok(Taken { manifest, bytes, report });
+    }
+    let (folder, packed, target, listed) = (workshop.files(), workshop.packed(), to.to_owned(), manifest.clone());
+    let done = tokio::task::spawn_blocking(move || finish(&folder, &packed, &target, &listed)).await;
+    done.map_err(io::Error::other).map_err(BackupError::io(to))??;
+    Ok(Taken { manifest, bytes, report })
+}
+
+/// Packs what was copied, reads it once more, and gives it its name.
+fn finish(folder: &Path, packed: &Path, to: &Path, manifest: &Manifest) -> Result<(), BackupError> {
+    archive::pack(folder, manifest, packed)?;
+    // A backup that nobody has read is none.
+    let read = archive::walk(packed, None)?;
+    if let Some(difference) = read.differences.first() {
+        return Err(BackupError::Unfit(format!(
+            "what was written could not be read again ({difference}); check the disk of {}",
+            to.display()
+        )));
+    }
+    let io = || BackupError::io(to);
+    if to.symlink_metadata().is_ok() {
+        return Err(BackupError::Unfit(is_there(to)));
+    }
+    std::fs::rename(packed, to).map_err(io())?;
+    fsx::sync_dir(&folder_of(to)).map_err(io())
+}
+
+/// Where a backup is made: a folder beside its file, for one process at a time, gone with this.
+struct Workshop {
+    dir: PathBuf,
+    _lock: DirLock,
+}
+
+impl Workshop {
+    fn beside(file: &Path) -> Result<Self, BackupError> {
+        if file.symlink_metadata().is_ok() {
+            return Err(BackupError::Unfit(is_there(file)));
+        }
+        let (folder, Some(name)) = (folder_of(file), file.file_name()) else {
+            return Err(BackupError::Unfit(format!("{} names no file", file.display())));
+        };
+        // Not made: a disk that is not mounted has no such folder.
+        if !folder.is_dir() {
+            return Err(BackupError::Unfit(format!("there is no folder {}; make it, or name another", folder.display())));
+        }
+        let mut making = name.to_owned();
+        making.push(".making");
+        let dir = folder.join(making);
+        let lock = DirLock::acquire(&dir, "coordinator backup")?;
+        let workshop = Self { dir, _lock: lock };
+        fsx::create_private_dir(&workshop.dir).map_err(BackupError::io(&workshop.dir))?;
+        // What one that was killed has left.
+        for left in [workshop.files(), workshop.packed()] {
+            super::discard(&left).map_err(BackupError::io(&left))?;
+        }
+        Ok(workshop)
+    }
+
+    fn files(&self) -> PathBuf {
+        self.dir.join("files")
+    }
+
+    fn packed(&self) -> PathBuf {
+        self.dir.join("packed")
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.dir) {
+            tracing::warn!(folder = %self.dir.display(), %error, "what the backup was made in could not be removed");
+        }
+    }
+}
+
+fn folder_of(file: &Path) -> PathBuf {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
+fn is_there(file: &Path) -> String {
+    format!("{} is there already; name a file that is not", file.display())
+}
+
+/// Copies a data directory into a folder, with the list of what is in it.
+async fn copy_all(data_dir: &Path, to: &Path) -> Result<Manifest, BackupError> {
     let _kept = keep_files(data_dir).await?;
     let program = GitProgram::find().await?;
     let copier = Copier::into(to).map_err(BackupError::io(to))?;
@@ -91,28 +197,17 @@ pub async fn take(data_dir: &Path, to: &Path) -> Result<Taken, BackupError> {
         files: copier.files,
     };
     let text = serde_json::to_vec_pretty(&manifest).map_err(|error| BackupError::Unfit(error.to_string()))?;
-    // What is listed is on the disk before the list is.
-    fsx::sync_file_system(to).and_then(|()| fsx::write_atomic(&to.join(MANIFEST), &text, fsx::PRIVATE)).map_err(BackupError::io(to))?;
-    let bytes = manifest.files.values().map(|file| file.bytes).sum();
-    Ok(Taken { manifest, bytes })
-}
-
-fn expect_empty(folder: &Path) -> Result<(), BackupError> {
-    match std::fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Ok(false) => Err(BackupError::Unfit(format!("{} is not empty; name a folder that is not there yet", folder.display()))),
-        Err(error) => Err(BackupError::io(folder)(error)),
-    }
+    std::fs::write(to.join(MANIFEST), &text).map_err(BackupError::io(to))?;
+    Ok(manifest)
 }
 
 /// A backup in what it is a backup of would hold itself, and goes with it, by whatever way one comes there.
-fn expect_outside(folder: &Path, data_dir: &Path) -> Result<(), BackupError> {
+fn expect_outside(file: &Path, data_dir: &Path) -> Result<(), BackupError> {
     let real = |path: &Path| real(path).map_err(BackupError::io(path));
-    if real(folder)?.starts_with(real(data_dir)?) {
+    if real(file)?.starts_with(real(data_dir)?) {
         return Err(BackupError::Unfit(format!(
-            "{} lies in the data directory; name a folder elsewhere, best on another disk",
-            folder.display()
+            "{} lies in the data directory; name a file elsewhere, best on another disk",
+            file.display()
         )));
     }
     Ok(())
@@ -163,6 +258,12 @@ fn copy_beside(data_dir: &Path, to: &Path, mut copier: Copier, known: &Known) ->
         let takes: fn(&str) -> bool = if name == USERS { |_| true } else { is_lasting };
         let copied = if name == EVENTS {
             known.folders().iter().try_for_each(|folder| copier.tree(&path.join(folder), &format!("{name}/{}", folder.display()), &takes))
+        } else if name == "audit" {
+            // Its files are chained: a new one may begin, and an old one go, meanwhile.
+            copier.at_rest(&path, &name, &|file| is_lasting(file) && !file.ends_with(DRAFT), GROWS)
+        } else if name == "ca" {
+            // A step of a rotation moves a root from one file to the other.
+            copier.at_rest(&path, &name, &is_lasting, REPLACED)
         } else if path.is_dir() {
             copier.tree(&path, &name, &takes)
         } else if name.ends_with(".db") && snapshot(&path, &to.join(&name)).is_ok() {

@@ -61,7 +61,8 @@ fn refs(world: &World, data_dir: &Path, args: &[&str]) -> String {
 fn a_restored_data_directory_tells_what_the_first_one_told() {
     let world = World::new(&SpecText::parallel("login", 2), &Playbook::new());
     let run = world.run(&["--json"]).run().expect(0).json()["run"].as_str().expect("an id").to_owned();
-    let (backup, restored) = (text(&world.sandbox.path("backup")), text(&world.sandbox.path("restored")));
+    let (file, restored) = (world.sandbox.path("backup.tar"), text(&world.sandbox.path("restored")));
+    let backup = text(&file);
     // What is of this machine or moment stays here.
     let stays = ["incoming", "profiles"];
     for name in stays {
@@ -72,21 +73,23 @@ fn a_restored_data_directory_tells_what_the_first_one_told() {
     let made = coordinator(&world, &["backup", &backup, "--json"]).expect(0).json();
     later.undo(&world);
     assert!(made["ok"] == true && made["rows"].as_u64() > Some(10), "{made:#}");
-    assert!(stays.iter().all(|name| !world.sandbox.path("backup").join(name).exists()));
     for name in stays {
         std::fs::remove_dir_all(world.sandbox.data_dir().join(name)).expect("removed");
     }
-    coordinator(&world, &["verify", "--data-dir", &backup]).expect(0).out_has(&["all good", "1 read"]);
-    coordinator(&world, &["backup", &backup]).expect(1).err_has(&["empty"]);
-    let inside = text(&world.sandbox.data_dir().join("backup"));
+    assert!(file.is_file() && !world.sandbox.path("backup.tar.making").exists());
+    coordinator(&world, &["verify", &backup]).expect(0).out_has(&["all good", "rows"]);
+    coordinator(&world, &["backup", &backup]).expect(1).err_has(&["there already"]);
+    let inside = text(&world.sandbox.data_dir().join("backup.tar"));
     coordinator(&world, &["backup", &inside]).expect(1).err_has(&["elsewhere"]);
     let link = world.sandbox.path("link");
     std::os::unix::fs::symlink(world.sandbox.data_dir(), &link).expect("linked");
-    coordinator(&world, &["backup", &text(&link.join("backup"))]).expect(1).err_has(&["elsewhere"]);
-    coordinator(&world, &["serve", "--listen", "127.0.0.1:0", "--data-dir", &backup]).expect(1).err_has(&["backup", "restore"]);
+    coordinator(&world, &["backup", &text(&link.join("backup.tar"))]).expect(1).err_has(&["elsewhere"]);
+    let nowhere = text(&world.sandbox.path("not-mounted").join("backup.tar"));
+    coordinator(&world, &["backup", &nowhere]).expect(1).err_has(&["no folder"]);
 
     let told = coordinator(&world, &["restore", &backup, "--data-dir", &restored, "--json"]).expect(0).json();
     assert!(told["from"] == made["store"] && told["store"] != made["store"], "it has a name of its own: {told:#}");
+    assert!(stays.iter().chain(&["restoring", "restoring.files"]).all(|name| !Path::new(&restored).join(name).exists()));
     coordinator(&world, &["verify", "--data-dir", &restored]).expect(0).out_has(&["all good", "1 read"]);
     later.is_not_in(&world, &world.sandbox.path("restored"));
     let both = |args: &[&str]| {
@@ -107,25 +110,26 @@ fn a_restored_data_directory_tells_what_the_first_one_told() {
 fn a_damaged_or_unfinished_backup_is_named_and_restores_nothing() {
     let world = World::new(&SpecText::parallel("login", 1), &Playbook::new());
     world.run(&[]).run().expect(0);
-    let (backup, restored) = (world.sandbox.path("backup"), world.sandbox.path("restored"));
+    let (backup, restored) = (world.sandbox.path("backup.tar"), world.sandbox.path("restored"));
     coordinator(&world, &["backup", &text(&backup)]).expect(0);
     let restore = || coordinator(&world, &["restore", &text(&backup), "--data-dir", &text(&restored)]);
 
-    let key = backup.join("ca/ca.pem");
-    let whole = std::fs::read(&key).expect("read");
-    std::fs::write(&key, &whole[1..]).expect("written");
-    coordinator(&world, &["verify", "--data-dir", &text(&backup)]).expect(1).out_has(&["BAD", "ca/ca.pem"]);
+    let whole = std::fs::read(&backup).expect("read");
+    let mut damaged = whole.clone();
+    let pem = whole.windows(11).position(|bytes| bytes == b"-----BEGIN ").expect("a certificate is in it");
+    damaged[pem + 40] ^= 1;
+    std::fs::write(&backup, &damaged).expect("written");
+    coordinator(&world, &["verify", &text(&backup)]).expect(1).out_has(&["BAD", "ca/", "damaged"]);
+    restore().expect(1).err_has(&["damaged", "ca/"]);
+    std::fs::write(&backup, &whole[..whole.len() / 2]).expect("written");
+    coordinator(&world, &["verify", &text(&backup)]).expect(1).out_has(&["BAD"]);
     restore().expect(1).err_has(&["damaged"]);
-    assert!(!restored.join("store.db").exists());
-    std::fs::write(&key, &whole).expect("written");
-
-    let list = backup.join("backup.json");
-    let listed = std::fs::read_to_string(&list).expect("read");
-    std::fs::write(&list, listed.replacen("\"format\": 1", "\"format\": 2", 1)).expect("written");
-    restore().expect(1).err_has(&["newer"]);
-    std::fs::remove_file(&list).expect("removed");
-    restore().expect(1).err_has(&["whole"]);
-    std::fs::write(&list, listed).expect("written");
+    std::fs::write(&backup, "something else").expect("written");
+    restore().expect(1).err_has(&["no backup"]);
+    for left in ["store.db", "restoring", "restoring.files"] {
+        assert!(!restored.join(left).exists(), "{left}");
+    }
+    std::fs::write(&backup, &whole).expect("written");
 
     // A restore that was killed is no data directory, and is done again.
     std::fs::create_dir_all(restored.join("segments")).expect("made");
@@ -146,8 +150,25 @@ fn a_damaged_or_unfinished_backup_is_named_and_restores_nothing() {
     coordinator(&world, &["restore", &text(&backup), "--data-dir", &text(&half)]).expect(0).out_has(&["replaced-1"]);
     assert_eq!(std::fs::read(half.join("replaced-1/store.db")).expect("kept"), b"mine");
     coordinator(&world, &["verify", "--data-dir", &text(&half)]).expect(0);
-    let onto_itself = coordinator(&world, &["restore", &text(&backup), "--data-dir", &text(&backup), "--replace"]);
-    onto_itself.expect(1).err_has(&["itself"]);
+    // What somebody took apart by hand is neither served nor restored into.
+    let apart = world.sandbox.path("apart");
+    std::fs::create_dir(&apart).and_then(|()| std::fs::write(apart.join("backup.json"), "{}")).expect("written");
+    coordinator(&world, &["serve", "--listen", "127.0.0.1:0", "--data-dir", &text(&apart)]).expect(1).err_has(&["backup", "restore"]);
+    coordinator(&world, &["restore", &text(&backup), "--data-dir", &text(&apart), "--replace"]).expect(1).err_has(&["taken apart"]);
+}
+
+#[test]
+fn who_was_revoked_since_is_named_by_a_restore() {
+    let world = World::new(&SpecText::parallel("login", 1), &Playbook::new());
+    world.run(&[]).run().expect(0);
+    let backup = text(&world.sandbox.path("backup.tar"));
+    coordinator(&world, &["backup", &backup]).expect(0);
+    coordinator(&world, &["revoke", "operator/ada"]).expect(0).out_has(&["operator ada", "refused"]);
+    coordinator(&world, &["restore", &backup, "--replace"]).expect(0).out_has(&["before you serve it", "coordinator revoke operator/ada"]);
+    coordinator(&world, &["revoke", "operator/ada"]).expect(0);
+    // Where nothing tells, the reader is told what to do.
+    let other = text(&world.sandbox.path("other"));
+    coordinator(&world, &["restore", &backup, "--data-dir", &other]).expect(0).out_has(&["anew", "token revoke"]);
 }
 
 #[test]
@@ -166,7 +187,7 @@ fn workers_go_on_with_a_coordinator_from_yesterday() {
     let worker = world.sandbox.worker(["--backend", &agents]);
     let run = world.run_without_workers(&["--mode", "deterministic"]).start();
     world.wait_for_status("unit 1 is being implemented", &run, |status| is_working(status, "1"));
-    let backup = text(&world.sandbox.path("backup"));
+    let backup = text(&world.sandbox.path("backup.tar"));
     coordinator(&world, &["backup", &backup]).expect(0);
     std::fs::write(world.sandbox.path("go"), "").expect("written");
     run.wait().expect(0);
