@@ -138,6 +138,12 @@ impl Admissions {
         if let Some(next) = pins.get(1) {
             text.push_str(&format!("\nnext:  {next}"));
         }
+        if let Some(until) = self.ca.signs_until() {
+            text.push_str(&format!(
+                "\ncertificates can be made without the root's key until {}, the coordinator's own until a week before",
+                until.rfc3339()
+            ));
+        }
         Ok(AccessReply::Done { text, unchanged: step.is_some() && !is_new })
     }
 

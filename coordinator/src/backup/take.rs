@@ -10,6 +10,7 @@ use std::time::Duration;
 use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::fsx;
 use roundtable_runtime::git::GitProgram;
+use roundtable_runtime::identity::INTERMEDIATE_FILE;
 use roundtable_runtime::lock::{DirLock, FileLock};
 use roundtable_store::OpenError;
 use roundtable_store::log::{Snapshot, snapshot};
@@ -262,8 +263,8 @@ fn copy_beside(data_dir: &Path, to: &Path, mut copier: Copier, known: &Known) ->
             // Its files are chained: a new one may begin, and an old one go, meanwhile.
             copier.at_rest(&path, &name, &|file| is_lasting(file) && !file.ends_with(DRAFT), GROWS)
         } else if name == "ca" {
-            // A step of a rotation moves a root from one file to the other.
-            copier.at_rest(&path, &name, &is_lasting, REPLACED)
+            // A step of a rotation moves a root from one file to the other. What signs is this coordinator's alone: a restored one makes its own.
+            copier.at_rest(&path, &name, &|file| is_lasting(file) && file != INTERMEDIATE_FILE, REPLACED)
         } else if path.is_dir() {
             copier.tree(&path, &name, &takes)
         } else if name.ends_with(".db") && snapshot(&path, &to.join(&name)).is_ok() {

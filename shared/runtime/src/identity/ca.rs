@@ -1,8 +1,9 @@
-//! The built-in certificate authority: made at a coordinator's first start, it names coordinators, workers and people. Who may ask is decided elsewhere.
+//! The built-in certificate authority: made at a coordinator's first start, it names coordinators, workers and people. A root vouches for an intermediate of
+//! this coordinator, and that signs. Who may ask is decided elsewhere.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rcgen::string::Ia5String;
 use rcgen::{
@@ -15,6 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use time::{Duration, OffsetDateTime};
 use tokio::sync::watch;
 
+use super::intermediate::Intermediate;
 use super::roots::{self, RootStep, Roots};
 use super::token::{random_hex, sha256_hex};
 use super::{Credentials, IdentityError, PeerRole, Pin, check_id, uri_of};
@@ -28,8 +30,10 @@ pub const SERVER_NAME: &str = "coordinator.roundtable.internal";
 pub struct Lifetime(pub Duration);
 
 impl Lifetime {
-    /// The CA itself.
+    /// A root.
     pub const CA: Self = Self(Duration::days(3650));
+    /// What a root lets sign; made anew at half time, which is longer than any certificate lasts.
+    pub(super) const INTERMEDIATE: Self = Self(Duration::days(90));
     /// A coordinator; made anew at every start and at half time.
     pub const COORDINATOR: Self = Self(Duration::days(7));
     /// A worker; renewed at about half time.
@@ -63,6 +67,8 @@ pub struct Ca {
     cluster: String,
     /// Replaced by the steps of a rotation.
     roots: RwLock<Arc<Roots>>,
+    /// What signs; `None` until something is to be signed. Taken after `roots` where both are.
+    intermediate: Mutex<Option<Arc<Intermediate>>>,
     changed: watch::Sender<()>,
 }
 
@@ -126,13 +132,18 @@ impl Ca {
     pub fn open_or_create(dir: &Path, now: WallMs) -> Result<Self, IdentityError> {
         fsx::create_private_dir(dir).map_err(IdentityError::io(dir))?;
         let [cluster, certificate, key] = files(dir);
-        // The key is written last: with it, all is there.
-        if !key.try_exists().map_err(IdentityError::io(&key))? {
-            let id = random_hex::<8>()?;
-            let (certificate_pem, key_pair) = new_root(&id, now)?;
-            for (path, text) in [(&cluster, &id), (&certificate, &certificate_pem), (&key, &key_pair.serialize_pem())] {
-                fsx::write_atomic(path, text.as_bytes(), fsx::PRIVATE).map_err(IdentityError::io(path))?;
+        let is_there = |path: &Path| path.try_exists().map_err(IdentityError::io(path));
+        // The certificate is written last: with it, all was there once, and the key may lie elsewhere since. What an interrupted start has left counts.
+        if !is_there(&certificate)? {
+            let write = |path: &Path, text: &str| fsx::write_atomic(path, text.as_bytes(), fsx::PRIVATE).map_err(IdentityError::io(path));
+            if !is_there(&cluster)? {
+                write(&cluster, &random_hex::<8>()?)?;
             }
+            if !is_there(&key)? {
+                write(&key, &new_key()?.serialize_pem())?;
+            }
+            let pair = KeyPair::from_pem(&read(&key)?).map_err(|error| bad_file(&key, error))?;
+            write(&certificate, &root_of(read(&cluster)?.trim(), &pair, now)?)?;
         }
         Self::open(dir)
     }
@@ -143,7 +154,12 @@ impl Ca {
         let roots = RwLock::new(Arc::new(Roots::open(dir)?));
         let cluster_id = read(&cluster)?.trim().to_owned();
         check_id(&cluster_id).map_err(|error| bad_file(&cluster, error))?;
-        Ok(Self { dir: dir.to_owned(), cluster: cluster_id, roots, changed: watch::channel(()).0 })
+        let intermediate = Intermediate::open(dir).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the intermediate cannot be used; another is made");
+            None
+        });
+        let intermediate = Mutex::new(intermediate.map(Arc::new));
+        Ok(Self { dir: dir.to_owned(), cluster: cluster_id, roots, intermediate, changed: watch::channel(()).0 })
     }
 
     /// The cluster's id.
@@ -151,7 +167,7 @@ impl Ca {
         &self.cluster
     }
 
-    /// The certificate of the root that signs, PEM.
+    /// The certificate of the root that vouches for what signs, PEM.
     pub fn certificate_pem(&self) -> String {
         self.roots().certificate_pem.clone()
     }
@@ -161,7 +177,7 @@ impl Ca {
         self.roots().bundle_pem()
     }
 
-    /// SHA-256 of the public key of the root that signs.
+    /// SHA-256 of that root's public key.
     pub fn pin(&self) -> Result<Pin, IdentityError> {
         let der = CertificateDer::from_pem_slice(self.certificate_pem().as_bytes()).map_err(crypto)?;
         Pin::of_certificate(&der)
@@ -188,6 +204,11 @@ impl Ca {
         self.changed.subscribe()
     }
 
+    /// Until when certificates can be made without the root's key, if anything was signed yet.
+    pub fn signs_until(&self) -> Option<WallMs> {
+        self.intermediate.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|held| held.ends_at())
+    }
+
     fn roots(&self) -> Arc<Roots> {
         Arc::clone(&self.roots.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -203,8 +224,8 @@ impl Ca {
             });
         }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let made = self.finish(&params, &key, key.serialize_pem())?;
-        // With the authority behind it, so that who knows no more of it than its digest can tell whether this is the right one.
+        let made = self.finish(&params, &key, key.serialize_pem(), now)?;
+        // With the root behind it, so that who knows no more of it than its digest can tell whether this is the right one.
         Ok(Credentials { certificate_pem: format!("{}{}", made.certificate_pem, self.certificate_pem()), ..made })
     }
 
@@ -212,10 +233,10 @@ impl Ca {
     pub fn mint_client(&self, role: PeerRole, id: &str, now: WallMs, lifetime: Lifetime) -> Result<Credentials, IdentityError> {
         let key = new_key()?;
         let params = self.params(role, id, now, lifetime)?;
-        self.finish(&params, &key, key.serialize_pem())
+        self.finish(&params, &key, key.serialize_pem(), now)
     }
 
-    /// Certifies a key. The names are ours to give. The certificate does not begin before the second of `after`, if one is named:
+    /// Certifies a key, PEM, the intermediate behind it. The names are ours to give. The certificate does not begin before the second of `after`, if one is named:
     /// earlier ones of that name are refused.
     pub fn sign(
         &self,
@@ -230,7 +251,7 @@ impl Ca {
             let first = instant(WallMs(after.0 / 1000 * 1000))?;
             params.not_before = params.not_before.max(first);
         }
-        Ok(params.signed_by(&request.key, &self.roots().issuer).map_err(crypto)?.pem())
+        self.issue(&params, &request.key, now)
     }
 
     fn params(&self, role: PeerRole, id: &str, now: WallMs, lifetime: Lifetime) -> Result<CertificateParams, IdentityError> {
@@ -249,10 +270,47 @@ impl Ca {
         Ok(params)
     }
 
-    fn finish(&self, params: &CertificateParams, key: &impl PublicKeyData, key_pem: String) -> Result<Credentials, IdentityError> {
-        let roots = self.roots();
-        let certificate_pem = params.signed_by(key, &roots.issuer).map_err(crypto)?.pem();
-        Ok(Credentials { ca_pem: roots.bundle_pem(), certificate_pem, key_pem })
+    fn finish(
+        &self,
+        params: &CertificateParams,
+        key: &impl PublicKeyData,
+        key_pem: String,
+        now: WallMs,
+    ) -> Result<Credentials, IdentityError> {
+        let certificate_pem = self.issue(params, key, now)?;
+        Ok(Credentials { ca_pem: self.bundle_pem(), certificate_pem, key_pem })
+    }
+
+    /// A certificate with the intermediate that signed it behind it, PEM: who believes in the root can go from one to the other.
+    fn issue(&self, params: &CertificateParams, key: &impl PublicKeyData, now: WallMs) -> Result<String, IdentityError> {
+        let signer = self.signer(params, now)?;
+        let certificate = params.signed_by(key, &signer.issuer).map_err(crypto)?;
+        Ok(format!("{}{}", certificate.pem(), signer.certificate_pem))
+    }
+
+    /// The intermediate: the one there is, unless it is half over, is by another root, or would end before what it signs.
+    fn signer(&self, params: &CertificateParams, now: WallMs) -> Result<Arc<Intermediate>, IdentityError> {
+        // Held all the while: no step of a rotation comes in between certificate and key of the root.
+        let roots = self.roots.read().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.intermediate.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |one: &&Arc<Intermediate>| one.is_by(&roots.certificate_pem) && one.covers(params.not_before, params.not_after);
+        let fitting = held.as_ref().filter(fits).cloned();
+        if let Some(fitting) = fitting.clone().filter(|one| !one.is_past_half(now)) {
+            return Ok(fitting);
+        }
+        match (Intermediate::make(&self.dir, &self.cluster, &roots.certificate_pem, now), fitting) {
+            (Ok(made), _) => {
+                let made = Arc::new(made);
+                *held = Some(Arc::clone(&made));
+                Ok(made)
+            }
+            // There is time to put the root's key back, or to make room.
+            (Err(error), Some(fitting)) => {
+                tracing::warn!(%error, until = fitting.ends_at().rfc3339(), "the next intermediate cannot be made; the present one signs on");
+                Ok(fitting)
+            }
+            (Err(error), None) => Err(error),
+        }
     }
 }
 
@@ -263,18 +321,29 @@ pub fn new_csr() -> Result<Csr, IdentityError> {
 
 /// A root's certificate, PEM, and its key.
 pub(super) fn new_root(cluster: &str, now: WallMs) -> Result<(String, KeyPair), IdentityError> {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, format!("roundtable {cluster}"));
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    set_validity(&mut params, now, Lifetime::CA)?;
-    params.serial_number = Some(random_serial()?);
     let key = new_key()?;
-    Ok((params.self_signed(&key).map_err(crypto)?.pem(), key))
+    Ok((root_of(cluster, &key, now)?, key))
 }
 
-fn new_key() -> Result<KeyPair, IdentityError> {
+fn root_of(cluster: &str, key: &KeyPair, now: WallMs) -> Result<String, IdentityError> {
+    // One below it: roots of earlier releases say none, which nobody asks of what is believed in without proof.
+    let params = authority(&format!("roundtable {cluster}"), 1, now, Lifetime::CA)?;
+    Ok(params.self_signed(key).map_err(crypto)?.pem())
+}
+
+/// What a root and an intermediate have in common.
+pub(super) fn authority(name: &str, below: u8, now: WallMs, lifetime: Lifetime) -> Result<CertificateParams, IdentityError> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(below));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    set_validity(&mut params, now, lifetime)?;
+    params.serial_number = Some(random_serial()?);
+    Ok(params)
+}
+
+pub(super) fn new_key() -> Result<KeyPair, IdentityError> {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(crypto)
 }
 
@@ -291,7 +360,7 @@ fn instant(at: WallMs) -> Result<OffsetDateTime, IdentityError> {
 }
 
 /// SHA-256 of a public key as certificates hold it, lower-case hex.
-fn fingerprint(key: &impl PublicKeyData) -> String {
+pub(super) fn fingerprint(key: &impl PublicKeyData) -> String {
     sha256_hex(&key.subject_public_key_info())
 }
 

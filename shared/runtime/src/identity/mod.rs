@@ -3,6 +3,7 @@
 
 mod ca;
 mod files;
+mod intermediate;
 mod profiles;
 mod roots;
 mod token;
@@ -18,6 +19,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub use ca::{Ca, CheckedRequest, Csr, Lifetime, RENEWABLE_FOR, SERVER_NAME, new_csr};
 pub use files::{ClientFile, Credentials, read_private, write_private};
+pub use intermediate::INTERMEDIATE_FILE;
 pub use profiles::{Profile, Profiles};
 pub use roots::RootStep;
 pub use token::{JoinToken, Pin, digest_of_secret};
@@ -115,6 +117,15 @@ pub enum IdentityError {
     BadRequest {
         /// Why.
         why: String,
+    },
+    /// The root's key lies elsewhere, and is needed now.
+    #[error(
+        "certificates cannot be made any more without the root's key: put it at {} until the coordinator runs again (`coordinator root show` tells until when \
+         it is then not needed)", path.display()
+    )]
+    RootAway {
+        /// Where it belongs.
+        path: std::path::PathBuf,
     },
     /// A step of a rotation that cannot be taken now.
     #[error("the root is not changed: {why}")]

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{Issuer, KeyPair};
+use rcgen::KeyPair;
 use roundtable_shared::time::WallMs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -32,7 +32,6 @@ pub enum RootStep {
 /// The roots as they are now.
 pub(super) struct Roots {
     pub(super) certificate_pem: String,
-    pub(super) issuer: Issuer<'static, KeyPair>,
     next_pem: Option<String>,
     former_pem: Option<String>,
 }
@@ -44,12 +43,15 @@ impl Roots {
         if files.has_next()? && read(&files.certificate)? == read(&files.next)? {
             files.finish_switch()?;
         }
-        let key = KeyPair::from_pem(&read(&files.key)?).map_err(|error| bad_file(&files.key, error))?;
+        // It may lie elsewhere; garbage in its place is somebody's mistake.
+        if exists(&files.key)? {
+            KeyPair::from_pem(&read(&files.key)?).map_err(|error| bad_file(&files.key, error))?;
+        }
         let certificate_pem = read(&files.certificate)?;
-        let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key).map_err(|error| bad_file(&files.certificate, error))?;
+        pin_of(&certificate_pem).map_err(|error| bad_file(&files.certificate, error))?;
         let next_pem = if files.has_next()? { Some(read(&files.next)?) } else { None };
         let former_pem = if exists(&files.former)? { Some(read(&files.former)?) } else { None };
-        Ok(Self { certificate_pem, issuer, next_pem, former_pem })
+        Ok(Self { certificate_pem, next_pem, former_pem })
     }
 
     /// All that are believed in, PEM, the one that signs first.
@@ -65,7 +67,7 @@ impl Roots {
     }
 }
 
-fn pin_of(pem: &str) -> Result<Pin, IdentityError> {
+pub(super) fn pin_of(pem: &str) -> Result<Pin, IdentityError> {
     Pin::of_certificate(&CertificateDer::from_pem_slice(pem.as_bytes()).map_err(crypto)?)
 }
 

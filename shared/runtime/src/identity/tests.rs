@@ -93,7 +93,81 @@ fn the_authority_is_found_behind_a_coordinators_certificate() {
     let server = ca.mint_coordinator("c", &[], NOW).unwrap();
     let chain: Vec<_> = CertificateDer::pem_slice_iter(server.certificate_pem.as_bytes()).map(Result::unwrap).collect();
     let pins: Vec<Pin> = chain.iter().map(|each| Pin::of_certificate(each).unwrap()).collect();
-    assert!(pins.len() == 2 && pins[0] != pins[1] && pins[1] == ca.pin().unwrap());
+    // Its own, the intermediate's, the root's.
+    assert!(pins.len() == 3 && pins[0] != pins[1] && pins[1] != pins[2] && pins[2] == ca.pin().unwrap());
+}
+
+/// The one that signed, by what stands behind a certificate.
+fn signer(certificate_pem: &str) -> Pin {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate_pem.as_bytes()).map(Result::unwrap).collect();
+    Pin::of_certificate(&chain[1]).unwrap()
+}
+
+fn after(days: u64) -> WallMs {
+    WallMs(NOW.0 + days * 86_400_000)
+}
+
+#[test]
+fn what_signs_is_made_anew_in_time_and_outlives_all_it_signs() {
+    let home = tempfile::tempdir().unwrap();
+    let ca = Ca::open_or_create(home.path(), NOW).unwrap();
+    assert_eq!(ca.signs_until(), None);
+    let made = |ca: &Ca, at: WallMs| signer(&ca.mint_coordinator("c", &[], at).unwrap().certificate_pem);
+    let first = made(&ca, NOW);
+    let file = home.path().join(INTERMEDIATE_FILE);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let client = ca.mint_client(PeerRole::Admin, "me", NOW, Lifetime::CLIENT).unwrap();
+    assert_eq!((signer(&client.certificate_pem), client.authorities().unwrap()), (first.clone(), vec![ca.pin().unwrap()]));
+    // The same over a restart; another from half time on, long before a certificate could end after it.
+    let again = Ca::open_or_create(home.path(), after(1)).unwrap();
+    assert_eq!((made(&again, after(44)), again.signs_until()), (first.clone(), Some(after(90))));
+    let second = made(&again, after(46));
+    assert!(second != first && again.signs_until() == Some(after(136)));
+    // One that was off for a year, and one whose clock was put back.
+    assert_ne!(made(&again, after(400)), second);
+    let back = made(&again, NOW);
+    assert!(back != first && again.signs_until() == Some(after(90)));
+    std::fs::write(&file, "garbage").unwrap();
+    assert_ne!(made(&Ca::open_or_create(home.path(), NOW).unwrap(), NOW), back, "the root makes another");
+    // By the root that signs: a switch makes it anew.
+    again.step(RootStep::Next, NOW).unwrap();
+    again.step(RootStep::Switch { early: true }, NOW).unwrap();
+    assert_ne!(made(&again, NOW), back);
+}
+
+#[test]
+fn the_roots_key_may_lie_elsewhere_for_weeks() {
+    let home = tempfile::tempdir().unwrap();
+    let ca = Ca::open_or_create(home.path(), NOW).unwrap();
+    ca.mint_coordinator("c", &[], NOW).unwrap();
+    let (here, safe) = (home.path().join("ca.key"), home.path().join("safe"));
+    std::fs::rename(&here, &safe).unwrap();
+    let pin = ca.pin().unwrap();
+    let ca = Ca::open_or_create(home.path(), after(60)).unwrap();
+    assert_eq!(ca.pin().unwrap(), pin, "no new authority is begun");
+    ca.mint_coordinator("c", &[], after(60)).unwrap();
+    let away = ca.mint_coordinator("c", &[], after(84)).unwrap_err();
+    assert!(matches!(&away, IdentityError::RootAway { .. }) && away.to_string().contains("ca.key"), "it would end too early: {away}");
+    ca.mint_client(PeerRole::Admin, "me", after(84), Lifetime::CLIENT).expect("that ends earlier");
+    let other = Ca::open_or_create(&home.path().join("other"), NOW).unwrap();
+    std::fs::copy(home.path().join("other/ca.key"), &here).unwrap();
+    let wrong = ca.mint_coordinator("c", &[], after(84)).unwrap_err().to_string();
+    assert!(wrong.contains("not the key of ca.pem") && other.pin().unwrap() != pin, "{wrong}");
+    std::fs::rename(&safe, &here).unwrap();
+    ca.mint_coordinator("c", &[], after(84)).unwrap();
+    assert_eq!(ca.signs_until(), Some(after(84 + 90)));
+}
+
+#[test]
+fn an_interrupted_first_start_is_finished_with_the_key_it_made() {
+    let home = tempfile::tempdir().unwrap();
+    let ca = Ca::open_or_create(home.path(), NOW).unwrap();
+    std::fs::remove_file(home.path().join("ca.pem")).unwrap();
+    let again = Ca::open_or_create(home.path(), NOW).unwrap();
+    assert_eq!((again.pin().unwrap(), again.cluster()), (ca.pin().unwrap(), ca.cluster()));
+    std::fs::remove_file(home.path().join("ca.pem")).unwrap();
+    std::fs::remove_file(home.path().join("ca.key")).unwrap();
+    Ca::open_or_create(home.path(), NOW).unwrap().mint_coordinator("c", &[], NOW).unwrap();
 }
 
 #[test]

@@ -19,12 +19,16 @@ struct Server {
     address: SocketAddr,
     tls: ServerTls,
     connections: Connections,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// An authority and a loop that answers each connection's first bytes with the peer's name.
 async fn serve(limits: AcceptLimits, admit: Admit) -> Server {
-    let dir = tempfile::tempdir().unwrap();
+    serve_of(tempfile::tempdir().unwrap(), limits, admit).await
+}
+
+/// The same with the authority that is in a folder, or is made there.
+async fn serve_of(dir: tempfile::TempDir, limits: AcceptLimits, admit: Admit) -> Server {
     let ca = Ca::open_or_create(dir.path(), SystemClock.wall()).unwrap();
     let tls = ServerTls::new(&ca.mint_coordinator("c", &[], SystemClock.wall()).unwrap()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -44,7 +48,7 @@ async fn serve(limits: AcceptLimits, admit: Admit) -> Server {
             });
         }
     });
-    Server { ca, address, tls, connections, _dir: dir }
+    Server { ca, address, tls, connections, dir }
 }
 
 fn everyone() -> Admit {
@@ -85,6 +89,49 @@ async fn a_peer_is_who_its_certificate_says() {
     }
     server.tls.renew(&server.ca.mint_coordinator("c", &[], SystemClock.wall()).unwrap()).unwrap();
     probe(&server.address.to_string(), &server.credentials(PeerRole::Viewer, SystemClock.wall())).await.unwrap();
+}
+
+/// As earlier releases made them: a root that says that none is below it, and certificates straight from it.
+fn of_the_root(dir: &std::path::Path, cluster: &str, role: PeerRole) -> Credentials {
+    let file = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
+    let root = rcgen::Issuer::from_ca_cert_pem(&file("ca.pem"), rcgen::KeyPair::from_pem(&file("ca.key")).unwrap()).unwrap();
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    let uri = rcgen::string::Ia5String::try_from(format!("spiffe://{cluster}/{role}/old")).unwrap();
+    params.subject_alt_names = vec![rcgen::SanType::URI(uri)];
+    params.is_ca = rcgen::IsCa::ExplicitNoCa;
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let certificate_pem = params.signed_by(&key, &root).unwrap().pem();
+    Credentials { ca_pem: file("ca.pem"), certificate_pem, key_pem: key.serialize_pem() }
+}
+
+#[tokio::test]
+async fn a_data_directory_of_before_the_intermediate_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "roundtable 0123456789abcdef");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
+    for (name, text) in
+        [("cluster", "0123456789abcdef".to_owned()), ("ca.pem", params.self_signed(&key).unwrap().pem()), ("ca.key", key.serialize_pem())]
+    {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    let server = serve_of(dir, AcceptLimits::default(), everyone()).await;
+    let old = of_the_root(server.dir.path(), server.ca.cluster(), PeerRole::Worker);
+    assert_eq!(server.greet(client_config(&old).unwrap()).await.unwrap(), "worker old");
+    let young = server.credentials(PeerRole::Worker, SystemClock.wall());
+    assert_eq!(server.greet(client_config(&young).unwrap()).await.unwrap(), "worker me");
+    let address = server.address.to_string();
+    connect_pinned(&address, &[server.ca.pin().unwrap()]).await.expect("a token names the root");
+    assert!(server.dir.path().join(crate::identity::INTERMEDIATE_FILE).is_file());
+    // What lacks the intermediate leads nowhere.
+    let end = "-----END CERTIFICATE-----\n";
+    let alone = young.certificate_pem.split_inclusive(end).next().unwrap().to_owned();
+    let refused = probe(&address, &Credentials { certificate_pem: alone, ..young }).await;
+    assert!(matches!(refused, Err(ConnectError::NotTrusted { .. })), "{refused:?}");
 }
 
 #[tokio::test]
