@@ -9,6 +9,8 @@ use roundtable_runtime::tls;
 use roundtable_shared::{AccessRole, text};
 use rustls::pki_types::ServerName;
 
+use crate::limits::ServeLimits;
+
 /// Owns the state of runs: plans, grants, reviews, integrates.
 #[derive(Parser, Debug)]
 #[command(name = "coordinator", version = crate::VERSION_LONG, about, long_about = None, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 80)]
@@ -221,6 +223,27 @@ pub struct ServeArgs {
     /// e.g. 20GiB [default: keep them]
     #[arg(long, value_name = "SIZE", value_parser = text::parse_bytes)]
     pub keep_bytes: Option<u64>,
+    /// Largest pack taken from a worker or a person [default: 4GiB]
+    #[arg(long, value_name = "SIZE", value_parser = text::parse_bytes)]
+    pub pack_bytes: Option<u64>,
+    /// Keep at most so much of large packs that are on their way [default: 16GiB]
+    #[arg(long, value_name = "SIZE", value_parser = text::parse_bytes)]
+    pub incoming_bytes: Option<u64>,
+    /// What runs on a drained worker may go on so long [default: 1h]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub drain_limit: Option<Duration>,
+}
+
+impl ServeArgs {
+    /// The bounds that are asked for.
+    pub fn limits(&self) -> ServeLimits {
+        let usual = ServeLimits::default();
+        ServeLimits {
+            pack_bytes: self.pack_bytes.unwrap_or(usual.pack_bytes),
+            incoming_bytes: self.incoming_bytes.unwrap_or(usual.incoming_bytes),
+            drain: self.drain_limit.unwrap_or(usual.drain),
+        }
+    }
 }
 
 /// `coordinator audit`.

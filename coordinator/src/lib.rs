@@ -14,6 +14,7 @@ pub mod history;
 pub mod http;
 pub mod import;
 pub mod install;
+pub mod limits;
 mod lost;
 pub mod mirror;
 pub mod offline;

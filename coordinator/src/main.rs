@@ -109,6 +109,7 @@ async fn serve(args: ServeArgs, configured: Option<PathBuf>) -> u8 {
         Ok(signals) => signals,
         Err(error) => return fail(exit::FAILED, &error.to_string()),
     };
+    let limits = args.limits();
     let options = ServeOptions {
         listen: args.listen,
         advertise: args.advertise,
@@ -116,6 +117,7 @@ async fn serve(args: ServeArgs, configured: Option<PathBuf>) -> u8 {
         data_dir: data_dir.clone(),
         embedded: false,
         command: "coordinator serve".to_owned(),
+        limits,
         retention: Retention { keep_runs: args.keep_runs, keep_bytes: args.keep_bytes },
     };
     let running = match serve::start(options).await {
@@ -181,7 +183,7 @@ async fn tell_others(running: &serve::Running) {
 fn code_of(error: &ServeError) -> u8 {
     match error {
         ServeError::Lock(LockError::Held { .. }) => exit::HELD,
-        ServeError::Places(_) => exit::USAGE,
+        ServeError::Places(_) | ServeError::Limits(_) => exit::USAGE,
         _ => exit::FAILED,
     }
 }

@@ -12,6 +12,7 @@ use crate::admission::Admissions;
 use crate::attachments::Attachments;
 use crate::audit::Audit;
 use crate::driver::{self, Links, Sessions};
+use crate::limits::ServeLimits;
 use crate::places::Places;
 use crate::repository::Repositories;
 use crate::submit::Submitter;
@@ -41,6 +42,8 @@ pub struct Parts {
     pub ca: Arc<Ca>,
     /// Where peers come in.
     pub admissions: Admissions,
+    /// Bounds of what it takes.
+    pub limits: ServeLimits,
     /// Where it is reached.
     pub places: Arc<Places>,
     /// The clock.

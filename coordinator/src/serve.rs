@@ -28,6 +28,7 @@ use crate::backup;
 use crate::driver::{self, Driver, DriverError, Histogram, Sessions};
 use crate::ended;
 use crate::grpc::{self, Authorise, Services};
+use crate::limits::ServeLimits;
 use crate::lost;
 use crate::parts::Parts;
 use crate::places::{Places, PlacesError};
@@ -58,6 +59,8 @@ pub struct ServeOptions {
     pub command: String,
     /// How long ended runs keep their files.
     pub retention: Retention,
+    /// Bounds of what it takes from others.
+    pub limits: ServeLimits,
 }
 
 impl ServeOptions {
@@ -72,6 +75,7 @@ impl ServeOptions {
             command: command.to_owned(),
             // Beside a person, nothing goes by itself.
             retention: Retention::default(),
+            limits: ServeLimits::default(),
         }
     }
 }
@@ -121,6 +125,9 @@ pub enum ServeError {
     /// A sync of agent events failed: what is on the disk is unknown, and nothing more can be promised.
     #[error("agent events could not be made durable: {0}. What was acknowledged is safe; check the disk, then start again")]
     Events(String),
+    /// Bounds that cannot be, or contradict each other.
+    #[error("{0}")]
+    Limits(String),
     /// The folder is no whole data directory.
     #[error("{0}")]
     Unservable(String),
@@ -146,6 +153,7 @@ pub struct Running {
 
 /// Starts serving; returns when it takes calls.
 pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
+    options.limits.check().map_err(ServeError::Limits)?;
     if let Some(why) = backup::unservable(&options.data_dir) {
         return Err(ServeError::Unservable(why));
     }
@@ -162,6 +170,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
     let seed = getrandom::u64().unwrap_or_else(|_| clock.boot_ms());
     let driver_parts = driver::Parts { log: Arc::clone(&log) as Arc<dyn Log>, clock: Arc::clone(&clock), seed, effects };
     let (driver, links) = Driver::open(driver_parts).await?;
+    let driver = driver.waiting(options.limits.waits());
     let admissions = Admissions::new(links.handle.clone(), links.barred.clone(), Arc::clone(&ca), Arc::clone(&clock));
     let listener = bind(options.listen).await?;
     let address = listener.local_addr().map_err(|source| ServeError::Listen { address: options.listen, source })?;
@@ -174,10 +183,11 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
         sessions: Sessions::default(),
         segments,
         log: log as Arc<dyn LogReader>,
-        repositories: Repositories::new(options.data_dir.join("repos"), program).held(),
+        repositories: Repositories::new(options.data_dir.join("repos"), program).held().within(options.limits.receive()),
         attachments: Attachments::new(options.data_dir.join("attachments")),
         audit,
         ca,
+        limits: options.limits,
         places: Arc::clone(&places),
         clock,
         asked_to_end: Arc::new(watch::channel(false).0),

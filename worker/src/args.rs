@@ -103,6 +103,16 @@ impl From<LogFormat> for roundtable_runtime::telemetry::LogFormat {
     }
 }
 
+/// What becomes of agents while no coordinator is heard.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnPartition {
+    /// They go on; what they come to is handed in once one is heard, if it is still wanted.
+    #[default]
+    GoOn,
+    /// They are stopped, their work saved.
+    Stop,
+}
+
 /// The command line, to be read with what environment and files add.
 pub fn command(environment: Environment<'_>) -> clap::Command {
     let command = <Cli as clap::CommandFactory>::command();
@@ -176,6 +186,10 @@ pub struct JoinArgs {
     /// Data directory shared with the coordinator of this host
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Where no coordinator has been heard for 20 s: `go-on` lets agents work on,
+    /// `stop` ends them, their work saved [default: go-on]
+    #[arg(long, value_name = "WHAT", value_enum, hide_possible_values = true)]
+    pub on_partition: Option<OnPartition>,
     /// Keep what was delivered so long, for a coordinator that is restored from a
     /// backup [default: 24h]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -183,6 +197,17 @@ pub struct JoinArgs {
     /// Keep at most so much of it, e.g. 2GiB; the oldest goes first [default: 2GiB]
     #[arg(long, value_name = "SIZE", value_parser = roundtable_shared::text::parse_bytes)]
     pub keep_bytes: Option<u64>,
+    /// Keep at most so much of the objects of repositories; those used longest ago
+    /// go first [default: 16GiB]
+    #[arg(long, value_name = "SIZE", value_parser = roundtable_shared::text::parse_bytes)]
+    pub cache_bytes: Option<u64>,
+    /// Keep at most so much of worktrees that lie idle, to be used again
+    /// [default: 8GiB]
+    #[arg(long, value_name = "SIZE", value_parser = roundtable_shared::text::parse_bytes)]
+    pub worktree_bytes: Option<u64>,
+    /// Largest pack taken from the coordinator [default: 4GiB]
+    #[arg(long, value_name = "SIZE", value_parser = roundtable_shared::text::parse_bytes)]
+    pub pack_bytes: Option<u64>,
 }
 
 /// A token as it was typed: it does not show itself.

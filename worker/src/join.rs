@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use roundtable_runtime::clock::SystemClock;
 use roundtable_runtime::identity::{ClientFile, Credentials, IdentityError};
 use roundtable_runtime::lock::LockError;
 use roundtable_runtime::shutdown::Shutdown;
@@ -15,12 +16,12 @@ use tokio::sync::watch;
 use tonic::transport::Channel;
 use tracing::{info, warn};
 
-use crate::args::BackendSlots;
+use crate::args::{BackendSlots, OnPartition};
 use crate::backend::{BackendError, Host};
-use crate::host::{AgentHost, HostError, HostOptions};
+use crate::host::{AgentHost, HostError, HostOptions, Quotas};
 use crate::identity::{Entry, Identity};
 use crate::place::Place;
-use crate::session::{Dial, DialError, LinkEnd, Work, keep};
+use crate::session::{Dial, DialError, Fence, LinkEnd, Work, keep};
 use crate::spool::{KeepLimits, Spool, SpoolError};
 use crate::tmux::Tmux;
 
@@ -64,6 +65,10 @@ pub struct JoinOptions {
     pub park_probe: Duration,
     /// How long delivered attempts are kept.
     pub keep: KeepLimits,
+    /// What becomes of agents while no coordinator is heard.
+    pub on_partition: OnPartition,
+    /// What may be kept of objects and worktrees, and taken at once.
+    pub quotas: Quotas,
     /// Session of tmux in which attempts are shown.
     pub tmux: Option<String>,
 }
@@ -124,6 +129,7 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
     if let Some(address) = &options.coordinator {
         check_address(address).map_err(|error| JoinError::Usage(error.to_string()))?;
     }
+    options.quotas.check().map_err(JoinError::Usage)?;
     let place = Place::claim(&options)?;
     let workspace = place.workspace.clone();
     let identity = Arc::new(Identity::find(&options, &place.name, &workspace).await?);
@@ -138,6 +144,7 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
         backends: options.backends.clone(),
         park_probe: options.park_probe,
         tmux: tmux.clone(),
+        quotas: options.quotas,
     };
     let runner = Arc::new(AgentHost::open(host_options).await?);
     let spool = Spool::open(workspace.join("spool"))?.keeping(options.keep);
@@ -152,7 +159,7 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
         origin: place.origin()?,
     };
     let left = spool.left_behind()?;
-    let work = Work::new(runner, spool, introduction, joined, options.once);
+    let work = Work::new(runner, spool, introduction, joined, options.once, Fence::new(Arc::new(SystemClock)));
     work.take_up(left).await;
     let dial = Arc::new(ClientDial {
         options: options.clone(),
@@ -172,6 +179,7 @@ pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sende
         // Neither ends by itself.
         () = work.attend() => Ok(()),
         () = identity.look_after() => Ok(()),
+        () = work.stop_when_cut_off(), if options.on_partition == OnPartition::Stop => Ok(()),
     };
     if let Some(tmux) = tmux {
         tmux.close().await;

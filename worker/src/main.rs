@@ -16,6 +16,7 @@ use roundtable_runtime::{flags, fsx, shutdown, telemetry, terminal};
 use roundtable_shared::{RunLimits, text};
 use roundtable_worker::args::{self, Cli, Command, DoctorArgs, InstallArgs, JoinArgs, KeygenArgs};
 use roundtable_worker::backend::{self, Host};
+use roundtable_worker::host::Quotas;
 use roundtable_worker::identity::{self, Entry};
 use roundtable_worker::install;
 use roundtable_worker::join::{JoinError, JoinOptions, join};
@@ -176,7 +177,7 @@ async fn run_join(args: JoinArgs, config: &Config) -> u8 {
 fn join_options(args: JoinArgs, config: &Config) -> Result<JoinOptions, String> {
     let entry = entry(&args)?;
     let data_dir = data_dir(args.data_dir, config)?;
-    let usual = KeepLimits::default();
+    let (usual, quotas) = (KeepLimits::default(), Quotas::default());
     Ok(JoinOptions {
         entry,
         coordinator: args.url.or_else(|| config.coordinator.clone()),
@@ -190,6 +191,12 @@ fn join_options(args: JoinArgs, config: &Config) -> Result<JoinOptions, String> 
         max_idle: args.max_idle,
         patience: None,
         park_probe: park_probe(config),
+        on_partition: args.on_partition.unwrap_or_default(),
+        quotas: Quotas {
+            cache_bytes: args.cache_bytes.unwrap_or(quotas.cache_bytes),
+            worktree_bytes: args.worktree_bytes.unwrap_or(quotas.worktree_bytes),
+            pack_bytes: args.pack_bytes.unwrap_or(quotas.pack_bytes),
+        },
         keep: KeepLimits { time: args.keep_outcomes.unwrap_or(usual.time), bytes: args.keep_bytes.unwrap_or(usual.bytes) },
         tmux: args.tmux,
     })

@@ -200,6 +200,8 @@ mod tests {
             patience: None,
             park_probe: std::time::Duration::from_secs(1),
             keep: Default::default(),
+            quotas: Default::default(),
+            on_partition: Default::default(),
             tmux: None,
         }
     }

@@ -17,7 +17,7 @@ use roundtable_shared::{
 };
 use roundtable_worker::args::BackendSlots;
 use roundtable_worker::backend::{Backend, ExitFacts, Host, Invocation, SessionRecord, Turn, TurnEnd, doctor, play_main};
-use roundtable_worker::host::{AgentHost, HostOptions};
+use roundtable_worker::host::{AgentHost, HostOptions, Quotas};
 use roundtable_worker::process::{Supervisor, SupervisorOptions, dispatch_exec_in};
 use roundtable_worker::session::{Job, Pieces, Progress, Runner};
 use roundtable_worker::spool::Spool;
@@ -453,7 +453,8 @@ impl Worker {
         let place = |name: &str| stage.dir.path().join(name);
         let backends = vec![BackendSlots { name: stage.backend.name().to_string(), slots: Some(1) }];
         let park_probe = Duration::from_secs(900);
-        let options = HostOptions { workspace: place("workspace"), shared: place("."), host: host(), backends, park_probe, tmux: None };
+        let (workspace, shared, quotas) = (place("workspace"), place("."), Quotas::default());
+        let options = HostOptions { workspace, shared, host: host(), backends, park_probe, tmux: None, quotas };
         let (host, spool) = (AgentHost::open(options).await.unwrap(), Spool::open(place("spool")).unwrap());
         std::fs::create_dir(place("user")).unwrap();
         std::fs::write(place("user/README.md"), "# Demo\n").unwrap();

@@ -68,7 +68,7 @@ impl Core {
 
     /// To be called once after the log is folded, before anything else: owed effects, and a grace for every lease.
     pub fn recover(&mut self, now: Now) -> Change {
-        self.fleet = Fleet::recovered(&self.state, now);
+        self.fleet = Fleet { waits: self.fleet.waits, ..Fleet::recovered(&self.state, now) };
         Change { effects: outstanding(&self.state), ..Change::default() }
     }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use roundtable_core::command::{Command, Now};
 use roundtable_core::effect::Effect;
+use roundtable_core::fleet::Waits;
 use roundtable_core::state::{Attempt, Run};
 use roundtable_core::transition::{Fact, Transition};
 use roundtable_core::{Batch, Core, Entropy, Pending, Rejection, Reply, invariants};
@@ -138,6 +139,13 @@ impl Driver {
         let entropy = Entropy::new(parts.seed);
         let (kept, granted, began) = (VecDeque::new(), HashMap::new(), Instant::now());
         Ok((Self { core, parts, entropy, head, queue, published, trouble, kept, leases, barred, measures, began, granted }, links))
+    }
+
+    /// With these waiting times.
+    #[must_use]
+    pub fn waiting(mut self, waits: Waits) -> Self {
+        self.core.fleet.waits = waits;
+        self
     }
 
     /// Runs until `shutdown` is true and what was queued by then is done, or the log fails.

@@ -65,7 +65,7 @@ pub(crate) fn services(parts: &Parts) -> Services {
         leases: parts.links.leases.clone(),
         repositories: parts.repositories.clone(),
         attachments: parts.attachments.clone(),
-        partials: Partials::new(parts.data_dir.join("incoming")),
+        partials: Partials::new(parts.data_dir.join("incoming"), parts.limits.incoming_bytes),
         next_session: Arc::new(AtomicU64::new(parts.clock.wall().0)),
     };
     let control = ControlService { parts: parts.clone() };

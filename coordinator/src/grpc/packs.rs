@@ -6,8 +6,9 @@ use roundtable_core::state::Saved;
 use roundtable_proto::convert::status_of;
 use roundtable_proto::v1;
 use roundtable_proto::v1::put_pack_frame::Frame;
-use roundtable_runtime::git::{ReceiveLimits, Sender};
+use roundtable_runtime::git::Sender;
 use roundtable_shared::error::ErrorCode;
+use roundtable_shared::text;
 use roundtable_shared::{CommitId, LeaseRef, TaskId, WorkerId};
 use tokio_stream::StreamExt;
 use tonic::{Response, Status, Streaming};
@@ -59,8 +60,7 @@ pub(super) async fn save(service: &FleetService, worker: WorkerId, mut frames: F
     let commit = CommitId::from(header.commit);
     let refused = |error| repository_status(&error);
     let repository = service.repositories.open(&known.repository).await.map_err(refused)?;
-    let limits = ReceiveLimits { pack_bytes_max: SAVED_PACK_BYTES_MAX, ..ReceiveLimits::default() };
-    take(repository.receive_within(&commit, Sender::Peer, limits).map_err(refused)?, &mut frames).await?;
+    take(repository.receive_small(&commit, Sender::Peer, SAVED_PACK_BYTES_MAX).map_err(refused)?, &mut frames).await?;
     let key = lease.key.clone();
     let base = service.handle.read(move |core: &Core, _| core.state.attempt(&key).map(|attempt| attempt.base.clone()));
     let base = base.await.map_err(|error| status(&error))?;
@@ -111,9 +111,10 @@ async fn take_part(
     frames: &mut Frames,
     (repository, commit): (&Repository, &CommitId),
 ) -> Result<(), Status> {
-    let bytes_max = ReceiveLimits::default().pack_bytes_max;
+    let bytes_max = repository.pack_bytes_max();
     if whole.bytes > bytes_max {
-        let why = format!("a pack of {} bytes is not taken; the bound is {bytes_max}", whole.bytes);
+        let (found, max) = (text::bytes(whole.bytes), text::bytes(bytes_max));
+        let why = format!("a pack of {found} is not taken; the coordinator takes {max} at most (`coordinator serve --pack-bytes`)");
         return Err(status_of(ErrorCode::InvalidInput, why));
     }
     let not_now = |error| partial_status(&error);

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use roundtable_runtime::git::{DiffText, EntryMode, Git, GitError, GitProgram, ObjectFormat, Oid, RefName};
+use roundtable_runtime::git::{DiffText, EntryMode, Git, GitError, GitProgram, ObjectFormat, Oid, ReceiveLimits, RefName};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::{AttemptKey, CommitId, RunId};
 
@@ -68,6 +68,8 @@ pub struct Repositories {
     program: GitProgram,
     open: Arc<Mutex<HashMap<String, Repository>>>,
     outgoing: Outgoing,
+    /// Bounds of a pack that comes in.
+    limits: ReceiveLimits,
     /// Nobody else works in them: what a killed git left locked may be removed. One at a time, or one's opening would meet the other's work.
     held: Option<Arc<tokio::sync::Mutex<()>>>,
 }
@@ -75,13 +77,19 @@ pub struct Repositories {
 impl Repositories {
     /// Those under `root` (`<data-dir>/repos`), which need not exist yet.
     pub fn new(root: PathBuf, program: GitProgram) -> Self {
-        Self { root, program, open: Arc::default(), outgoing: Outgoing::default(), held: None }
+        Self { root, program, open: Arc::default(), outgoing: Outgoing::default(), limits: ReceiveLimits::default(), held: None }
     }
 
     /// Those of a data directory whose lock this process holds.
     #[must_use]
     pub fn held(self) -> Self {
         Self { held: Some(Arc::default()), ..self }
+    }
+
+    /// The same with other bounds of packs that come in.
+    #[must_use]
+    pub fn within(self, limits: ReceiveLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// The repository of that key, made if it is not there.
@@ -105,7 +113,8 @@ impl Repositories {
             }
         }
         let packs = Arc::new(AtomicU32::new(PACKS_MAX / 2));
-        let repository = Repository { git, memo: Memo::default(), packs, outgoing: self.outgoing.clone(), uploads: Uploads::default() };
+        let (outgoing, uploads) = (self.outgoing.clone(), Uploads::default());
+        let repository = Repository { git, memo: Memo::default(), packs, limits: self.limits, outgoing, uploads };
         // Two may have opened it at once: the first counts.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(open.entry(key.to_owned()).or_insert(repository).clone())
@@ -146,6 +155,7 @@ pub struct Repository {
     memo: Memo,
     /// Packs received since they were rolled up.
     packs: Arc<AtomicU32>,
+    limits: ReceiveLimits,
     outgoing: Outgoing,
     uploads: Uploads,
 }

@@ -11,8 +11,6 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use super::Incoming;
 
-/// All that is kept of packs on their way, bytes.
-const KEPT_BYTES_MAX: u64 = 16 << 30;
 /// Packs on their way.
 const KEPT_MAX: usize = 256;
 /// One that nothing was added to for so long makes room for others.
@@ -64,6 +62,8 @@ impl PartialError {
 #[derive(Clone)]
 pub struct Partials {
     dir: PathBuf,
+    /// All that is kept of them, bytes.
+    bytes_max: u64,
 }
 
 /// One of them, being added to.
@@ -76,8 +76,8 @@ pub struct Partial {
 
 impl Partials {
     /// Those in that folder, which need not exist yet.
-    pub fn new(dir: PathBuf) -> Self {
-        Self { dir }
+    pub fn new(dir: PathBuf, bytes_max: u64) -> Self {
+        Self { dir, bytes_max }
     }
 
     /// How much of a pack is here.
@@ -96,8 +96,8 @@ impl Partials {
             return Err(PartialError::Gap { here, offset });
         }
         if here == 0 {
-            let dir = self.dir.clone();
-            tokio::task::spawn_blocking(move || make_room(&dir, bytes)).await.map_err(io::Error::other)??;
+            let (dir, bytes_max) = (self.dir.clone(), self.bytes_max);
+            tokio::task::spawn_blocking(move || make_room(&dir, bytes, bytes_max)).await.map_err(io::Error::other)??;
         }
         let path = self.dir.join(name);
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).await?;
@@ -160,7 +160,7 @@ impl Partial {
 }
 
 /// Removes what nobody goes on with, and for want of room what nobody has gone on with for a while.
-fn make_room(dir: &Path, wanted: u64) -> Result<(), PartialError> {
+fn make_room(dir: &Path, wanted: u64, bytes_max: u64) -> Result<(), PartialError> {
     std::fs::create_dir_all(dir)?;
     let mut kept: Vec<(Duration, PathBuf, u64)> = Vec::new();
     for entry in std::fs::read_dir(dir)?.flatten() {
@@ -171,7 +171,7 @@ fn make_room(dir: &Path, wanted: u64) -> Result<(), PartialError> {
     }
     kept.sort();
     let mut bytes: u64 = kept.iter().map(|(_, _, bytes)| bytes).sum();
-    let is_full = |bytes: u64, count: usize| bytes.saturating_add(wanted) > KEPT_BYTES_MAX || count >= KEPT_MAX;
+    let is_full = |bytes: u64, count: usize| bytes.saturating_add(wanted) > bytes_max || count >= KEPT_MAX;
     while let Some((idle, path, size)) = kept.pop() {
         let goes = idle >= KEPT_FOR || (idle >= IDLE_AFTER && is_full(bytes, kept.len() + 1));
         if !goes {
@@ -208,6 +208,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    const BYTES_MAX: u64 = 16 << 30;
+
     fn digest(bytes: &[u8]) -> String {
         blake3::hash(bytes).to_hex().to_string()
     }
@@ -215,7 +217,7 @@ mod tests {
     #[tokio::test]
     async fn what_came_before_a_cut_is_not_sent_again() {
         let dir = tempfile::tempdir().unwrap();
-        let partials = Partials::new(dir.path().join("incoming"));
+        let partials = Partials::new(dir.path().join("incoming"), BYTES_MAX);
         assert_eq!(partials.received("a").await.unwrap(), 0);
         let mut first = partials.go_on("a", 0, 10).await.unwrap();
         first.push(b"01234").await.unwrap();
@@ -234,7 +236,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_what_was_announced_is_forgotten() {
         let dir = tempfile::tempdir().unwrap();
-        let partials = Partials::new(dir.path().to_owned());
+        let partials = Partials::new(dir.path().to_owned(), BYTES_MAX);
         let mut other = partials.go_on("a", 0, 3).await.unwrap();
         other.push(b"xyz").await.unwrap();
         assert!(matches!(other.check(&digest(b"abc")).await, Err(PartialError::Other)));
@@ -259,13 +261,13 @@ mod tests {
             names
         };
         put("dead", 1, KEPT_FOR + IDLE_AFTER);
-        put("idle", KEPT_BYTES_MAX / 2, IDLE_AFTER * 2);
-        put("moves", KEPT_BYTES_MAX / 2 - 1, Duration::ZERO);
-        make_room(dir.path(), 1).unwrap();
+        put("idle", BYTES_MAX / 2, IDLE_AFTER * 2);
+        put("moves", BYTES_MAX / 2 - 1, Duration::ZERO);
+        make_room(dir.path(), 1, BYTES_MAX).unwrap();
         assert_eq!(left(), ["idle", "moves"]);
-        make_room(dir.path(), 2).unwrap();
+        make_room(dir.path(), 2, BYTES_MAX).unwrap();
         assert_eq!(left(), ["moves"]);
-        assert!(matches!(make_room(dir.path(), KEPT_BYTES_MAX), Err(PartialError::Full)));
+        assert!(matches!(make_room(dir.path(), BYTES_MAX, BYTES_MAX), Err(PartialError::Full)));
         assert_eq!(left(), ["moves"], "what moves is not taken from under its sender");
     }
 }

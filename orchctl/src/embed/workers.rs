@@ -9,9 +9,10 @@ use roundtable_runtime::config::{Config, Home};
 use roundtable_runtime::lock::DirLock;
 use roundtable_runtime::shutdown::{self, Cause, Trigger};
 use roundtable_shared::{CHECK_BACKEND, RunLimits};
-use roundtable_worker::args::{BackendSlots, parse_backend, parse_pair};
+use roundtable_worker::args::{BackendSlots, OnPartition, parse_backend, parse_pair};
 use roundtable_worker::backend::scripted::Playbook;
 use roundtable_worker::backend::{BackendConfig, Home as AgentHome, Host};
+use roundtable_worker::host::Quotas;
 use roundtable_worker::join::{JoinError, JoinOptions, join};
 use roundtable_worker::spool::{KeepLimits, Spool};
 use tokio::sync::watch;
@@ -200,6 +201,8 @@ fn join_options(
         patience: None,
         park_probe: park_probe(config),
         keep: KeepLimits::default(),
+        quotas: Quotas::default(),
+        on_partition: OnPartition::default(),
         tmux: None,
     }
 }

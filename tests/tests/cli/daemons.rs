@@ -35,6 +35,21 @@ impl Configured {
 }
 
 #[test]
+fn bounds_that_contradict_each_other_are_refused_at_the_start() {
+    let it = Configured::new();
+    it.user("[serve]\nincoming-bytes = \"1GiB\"\n[join]\ncache-bytes = \"1GiB\"\n");
+    let data = it.path("data");
+    let serve = it.program("coordinator", &["serve", "--listen", "127.0.0.1:0", "--data-dir", &data]).run().expect(3);
+    serve.err_has(&["--incoming-bytes", "--pack-bytes"]);
+    assert!(!it.world.sandbox.path("data/store.db").exists());
+    let backend = it.world.agents(1);
+    it.program("worker", &["join", "--backend", &backend, "--data-dir", &data]).run().expect(3).err_has(&["--cache-bytes", "--pack-bytes"]);
+    let said = it.program("worker", &["join", "--backend", &backend, "--on-partition", "perhaps"]).run().expect(3);
+    said.err_has(&["go-on", "stop"]);
+    it.program("worker", &["join", "--backend", &backend, "--data-dir", &data, "--pack-bytes", "1GiB"]).run().expect(4);
+}
+
+#[test]
 fn files_count_for_the_daemons_as_for_orchctl() {
     let it = Configured::new();
     let (elsewhere, third) = (it.path("elsewhere"), it.path("third"));

@@ -33,6 +33,7 @@ const PIECES_MAX: usize = 8;
 pub(super) struct Caches {
     root: PathBuf,
     program: GitProgram,
+    limits: ReceiveLimits,
     open: Mutex<HashMap<String, Arc<Cache>>>,
     /// Leases and the repositories they need.
     held: Mutex<BTreeMap<LeaseRef, String>>,
@@ -79,10 +80,11 @@ impl Cache {
 }
 
 impl Caches {
-    pub(super) fn new(root: PathBuf, program: GitProgram) -> Self {
+    pub(super) fn new(root: PathBuf, program: GitProgram, limits: ReceiveLimits) -> Self {
         Self {
             root,
             program,
+            limits,
             open: Mutex::default(),
             held: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
@@ -232,7 +234,7 @@ impl Caches {
         };
         let tips = [oid.clone()];
         let take = async {
-            let received = git.receive_pack(&mut reader, &tips, Sender::Coordinator, ReceiveLimits::default()).await?;
+            let received = git.receive_pack(&mut reader, &tips, Sender::Coordinator, self.limits).await?;
             received.keep().await
         };
         let (fed, taken): (Result<(), RunnerError>, Result<(), GitError>) = tokio::join!(feed, take);
@@ -288,7 +290,7 @@ mod tests {
     #[tokio::test]
     async fn the_caches_unused_for_longest_go_first() {
         let home = tempfile::tempdir().unwrap();
-        let caches = Caches::new(home.path().to_owned(), GitProgram::find().await.unwrap());
+        let caches = Caches::new(home.path().to_owned(), GitProgram::find().await.unwrap(), ReceiveLimits::default());
         let names: Vec<String> = ["a1", "b2", "c3"].iter().map(|part| part.repeat(20)).collect();
         for (age_s, name) in [(3_000, &names[0]), (1_000, &names[1]), (2_000, &names[2])] {
             let git = caches.open(name).await.unwrap();
@@ -310,7 +312,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_lease_needs_and_what_was_used_a_moment_ago_stays() {
         let home = tempfile::tempdir().unwrap();
-        let caches = Caches::new(home.path().to_owned(), GitProgram::find().await.unwrap());
+        let caches = Caches::new(home.path().to_owned(), GitProgram::find().await.unwrap(), ReceiveLimits::default());
         let names: Vec<String> = ["a1", "b2"].iter().map(|part| part.repeat(20)).collect();
         let age = |name: &str| {
             let used = std::fs::File::options().write(true).open(home.path().join(format!("{name}.git")).join(USED)).unwrap();

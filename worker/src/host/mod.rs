@@ -3,6 +3,7 @@
 mod cache;
 mod health;
 mod offers;
+mod quotas;
 mod report;
 mod room;
 mod setup;
@@ -31,13 +32,12 @@ use crate::tmux::Tmux;
 use cache::Caches;
 use health::Health;
 use offers::Offers;
+pub use quotas::Quotas;
 use room::{Level, Room};
 use setup::Setups;
 use tree::Trees;
 
-/// Most bytes of objects that are kept.
-const CACHE_BYTES_MAX: u64 = 16 << 30;
-/// How often that is looked at.
+/// How often it is looked at what the object caches hold.
 const CACHES_EVERY: Duration = Duration::from_secs(600);
 /// Most conversations that are kept for resuming.
 const SESSIONS_MAX: usize = 2000;
@@ -56,6 +56,8 @@ pub struct HostOptions {
     pub park_probe: Duration,
     /// Where attempts are shown.
     pub tmux: Option<Arc<Tmux>>,
+    /// What it may keep, and take at once.
+    pub quotas: Quotas,
 }
 
 /// Why a host cannot be opened.
@@ -95,6 +97,7 @@ pub struct AgentHost {
     room: Room,
     health: Health,
     tmux: Option<Arc<Tmux>>,
+    quotas: Quotas,
 }
 
 impl AgentHost {
@@ -143,13 +146,14 @@ impl AgentHost {
             unavailable: String::new(),
         });
         let program = GitProgram::find().await?;
-        let trees = Trees::open(options.workspace.join("trees")).map_err(io(&options.workspace))?;
+        let trees = Trees::open(options.workspace.join("trees"), options.quotas.worktree_bytes).map_err(io(&options.workspace))?;
         let setups = Setups::open(options.workspace.join("setups")).map_err(io(&options.workspace))?;
-        let caches = Arc::new(Caches::new(options.workspace.join("cache"), program));
+        let caches = Arc::new(Caches::new(options.workspace.join("cache"), program, options.quotas.receive()));
         let health = Health::new(options.workspace.clone(), &["trees", "setups", "cache", "sessions", "spool"]);
-        let room = Room::new(options.workspace, &options.shared);
+        let room = Room::new(options.workspace.clone(), &options.shared);
         let offers = Offers::new(offers, options.park_probe);
-        Ok(Self { host: options.host, supervisor, backends, offers, caches, trees, setups, sessions, room, health, tmux: options.tmux })
+        let HostOptions { host, tmux, quotas, .. } = options;
+        Ok(Self { host, supervisor, backends, offers, caches, trees, setups, sessions, room, health, tmux, quotas })
     }
 
     fn backend(&self, name: &BackendName) -> Option<&Arc<dyn Backend>> {
@@ -191,7 +195,7 @@ impl AgentHost {
         let mut rhythm = tokio::time::interval(CACHES_EVERY);
         loop {
             rhythm.tick().await;
-            self.bound_caches(CACHE_BYTES_MAX).await;
+            self.bound_caches(self.quotas.cache_bytes).await;
         }
     }
 
@@ -253,7 +257,7 @@ impl Runner for AgentHost {
     fn tidy(&self, owed: &[Lease], unfinished: &[Lease]) {
         self.trees.keep_only(unfinished);
         owed.iter().for_each(|lease| self.owes(lease));
-        self.caches.keep_within(CACHE_BYTES_MAX);
+        self.caches.keep_within(self.quotas.cache_bytes);
         keep_newest(&self.sessions, SESSIONS_MAX);
     }
 

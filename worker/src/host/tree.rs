@@ -14,7 +14,7 @@ use roundtable_runtime::sweep;
 use roundtable_shared::{CommitId, FailureKind, Lease, LeftOut};
 
 use super::cache::failed;
-use super::yard::{IDLE_BYTES_MAX, Yard};
+use super::yard::Yard;
 use super::{Held, InUse};
 use crate::session::{Attachment, RunnerError};
 
@@ -98,9 +98,10 @@ impl Tree {
 }
 
 impl Trees {
-    pub(super) fn open(root: PathBuf) -> std::io::Result<Self> {
+    /// Those in that folder; what lies idle of them takes at most so much.
+    pub(super) fn open(root: PathBuf, idle_bytes_max: u64) -> std::io::Result<Self> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
-        Ok(Self { yard: Arc::new(Yard::new(root.clone(), IDLE_BYTES_MAX)), root, in_use: InUse::default(), held: Mutex::default() })
+        Ok(Self { yard: Arc::new(Yard::new(root.clone(), idle_bytes_max)), root, in_use: InUse::default(), held: Mutex::default() })
     }
 
     /// What an earlier life left: the folders of `owed` stay, and are nobody else's until they are removed; all others go, in the background.

@@ -10,8 +10,6 @@ use super::size::bytes_in;
 
 /// Worktrees that lie idle at most, less those that are stuck.
 const IDLE_MAX: usize = 8;
-/// What idle ones hold together, bytes.
-pub(super) const IDLE_BYTES_MAX: u64 = 8 << 30;
 /// Stuck ones that are tried again at once.
 const RETRIES_MAX: usize = 32;
 /// How names of folders that are nobody's begin: idle ones or such as are being removed, and what could not be.

@@ -104,6 +104,8 @@ impl Rig {
             patience: None,
             park_probe: Duration::from_secs(1),
             keep: Default::default(),
+            quotas: Default::default(),
+            on_partition: Default::default(),
             tmux: None,
         }
     }

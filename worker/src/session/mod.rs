@@ -18,6 +18,7 @@ use roundtable_shared::view::EventLine;
 use roundtable_shared::{AttemptFacts, BackendOffer, CommitId, Lease};
 use tokio::sync::{mpsc, watch};
 
+pub use fence::Fence;
 pub use link::{Dial, DialError, LinkEnd, keep};
 pub use work::Work;
 

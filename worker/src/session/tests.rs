@@ -11,15 +11,20 @@ use roundtable_proto::convert::status_of;
 use roundtable_proto::v1;
 use roundtable_proto::v1::fleet_server::{Fleet, FleetServer};
 use roundtable_proto::v1::put_pack_frame::Frame;
+use roundtable_runtime::clock::ManualClock;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{AgentEvent, AttemptKey, AttemptNo, LeaseId, LeaseRef, Role, Seat, Switches};
+use roundtable_shared::{
+    AgentEvent, AttemptKey, AttemptNo, Failure, FailureKind, HeldLease, Introduction, LeaseId, LeasePhase, LeaseRef, LeftOut, Role, Seat,
+    Switches, Usage,
+};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::transport::{Endpoint, Server};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::bulk::Bulk;
+use super::link::Frames;
 use super::put::PutError;
 use super::*;
 use crate::spool::Spool;
@@ -161,6 +166,8 @@ struct Keeps {
     taken: Mutex<Vec<Vec<u8>>>,
     /// What lies in the worktree at each look; the last stays.
     done: Mutex<VecDeque<Option<CommitId>>>,
+    /// Why what ran was stopped.
+    stopped: Mutex<Vec<String>>,
 }
 
 impl Runner for Keeps {
@@ -213,8 +220,22 @@ impl Runner for Keeps {
         Ok(receiver)
     }
 
-    async fn run(&self, _: Job) -> AttemptFacts {
-        panic!("nothing runs here")
+    /// Runs until it is stopped.
+    async fn run(&self, mut job: Job) -> AttemptFacts {
+        job.progress.send(Progress::Started).await.unwrap();
+        let reason = job.cancel.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+        self.stopped.lock().unwrap().push(reason.clone());
+        AttemptFacts {
+            failure: Some(Failure { kind: FailureKind::Interrupted, message: reason }),
+            exit_code: None,
+            answer: String::new(),
+            commit: None,
+            left_out: LeftOut::default(),
+            done: Vec::new(),
+            agent_session: None,
+            usage: Usage::default(),
+            last_event_seq: 0,
+        }
     }
 
     async fn in_progress(&self, _: &Lease) -> Result<Option<CommitId>, RunnerError> {
@@ -361,6 +382,61 @@ async fn small_commits_and_old_coordinators_need_no_questions() {
         assert!(script.received == runner.pack && script.headers.len() == 1);
         assert_eq!((script.headers[0].digest.as_str(), script.headers[0].offset), ("", 0));
     }
+}
+
+/// A worker with one running attempt, heard at the clock's zero.
+async fn working(coordinator: &Coordinator, home: &std::path::Path) -> (Work<Keeps>, Arc<Keeps>, ManualClock, watch::Sender<Option<Bulk>>) {
+    *coordinator.script() = Script { pack: bytes(10), ..Script::default() };
+    let (link, client) = coordinator.link().await;
+    let clock = ManualClock::new(1_000_000, WallMs(0));
+    let (runner, fence) = (Arc::new(Keeps::default()), Fence::new(Arc::new(clock.clone())));
+    fence.heard(fence.now_ms());
+    let spool = Spool::open(home.join("spool")).unwrap();
+    let introduction = Introduction {
+        incarnation: 1,
+        name: "w".to_owned(),
+        version: String::new(),
+        labels: Default::default(),
+        backends: Vec::new(),
+        held: Vec::new(),
+        repositories: Vec::new(),
+        origin: Default::default(),
+    };
+    let work = Work::new(Arc::clone(&runner), spool, introduction, watch::channel(false).0, false, fence);
+    let (out, mut said) = mpsc::channel(64);
+    tokio::spawn(async move { while said.recv().await.is_some() {} });
+    let bulk = client.borrow().clone().unwrap();
+    work.welcome("w", Vec::new(), bulk, out);
+    work.lease(lease());
+    let runs = |held: &HeldLease| held.phase == LeasePhase::Running;
+    while !work.introduce().held.iter().any(runs) {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    (work, runner, clock, link)
+}
+
+#[tokio::test]
+async fn agents_are_stopped_when_no_coordinator_is_heard_where_that_was_asked_for() {
+    let home = tempfile::tempdir().unwrap();
+    let coordinator = Coordinator::default();
+    let within = std::time::Duration::from_secs(20);
+    let (work, runner, clock, _link) = tokio::time::timeout(within, working(&coordinator, home.path())).await.unwrap();
+    let stopped = || runner.stopped.lock().unwrap().clone();
+    let ends = async {
+        // It is heard: nothing is stopped, however often it is looked.
+        tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
+        assert!(stopped().is_empty());
+        clock.advance(20_001);
+        while work.introduce().held.iter().any(|held| held.phase != LeasePhase::Reported) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = work.stop_when_cut_off() => panic!("it looks for as long as it is asked to"),
+        ended = tokio::time::timeout(within, ends) => ended.unwrap(),
+    }
+    assert_eq!(stopped(), ["the worker is cut off from its coordinator"]);
+    assert_eq!(work.count(), 1, "what it came to is owed");
 }
 
 #[tokio::test]

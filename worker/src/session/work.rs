@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use roundtable_proto::v1;
 use roundtable_proto::v1::worker_frame::Frame;
-use roundtable_runtime::clock::SystemClock;
 use roundtable_shared::{
     AttemptFacts, Failure, FailureKind, HeldLease, Introduction, Lease, LeasePhase, LeaseRef, LeftOut, Reconciled, Usage,
 };
@@ -72,14 +71,13 @@ struct Held {
 
 impl<R: Runner> Work<R> {
     /// With nothing held. `introduction` says who we are; what is held and offered is filled in at each hello. `joined` is true while the
-    /// coordinator knows us. `once`: takes one lease and no more.
-    pub fn new(runner: Arc<R>, spool: Spool, introduction: Introduction, joined: watch::Sender<bool>, once: bool) -> Self {
+    /// coordinator knows us. `once`: takes one lease and no more. `fence` knows whether the coordinator is heard.
+    pub fn new(runner: Arc<R>, spool: Spool, introduction: Introduction, joined: watch::Sender<bool>, once: bool, fence: Fence) -> Self {
         let table = Table { held: BTreeMap::new(), out: None, draining: false, drained: false, done: 0, idle_since: Instant::now() };
         let (client, _) = watch::channel(None);
         let (changed, _) = watch::channel(0);
         let env: Vec<_> = std::env::vars_os().collect();
         let redactor = Redactor::from_env(env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())));
-        let fence = Fence::new(Arc::new(SystemClock));
         let table = Mutex::new(table);
         Self { inner: Arc::new(Inner { runner, spool, introduction, redactor, table, client, fence, changed, joined, once }) }
     }

@@ -7,8 +7,6 @@ use super::{Deciding, attempt};
 use crate::change::Rejection;
 use crate::transition::Fact;
 
-/// How long what runs on a drained worker may go on; then it is taken back, at nobody's cost. After a restart of the coordinator it counts anew.
-const END_WITHIN_MS: u64 = 3_600_000;
 /// Workers that may be drained at once: names of such as never come back must not pile up for ever.
 const DRAINED_MAX: usize = 4096;
 /// Workers that are named where one is not known.
@@ -38,10 +36,11 @@ pub(super) fn drain(d: &mut Deciding<'_>, id: &WorkerId, by: String) -> Result<(
         attempt::take_back(d, key, "its worker was drained before it started");
     }
     let running = d.state().live_of(id).count();
+    let within = span(d.fleet.waits.drain_ms);
     let rest = match running {
         0 => "it is empty".to_owned(),
-        1 => "the attempt it runs may end within an hour".to_owned(),
-        more => format!("the {more} attempts it runs may end within an hour"),
+        1 => format!("the attempt it runs may end within {within}"),
+        more => format!("the {more} attempts it runs may end within {within}"),
     };
     d.done(format!("worker {id} gets nothing more until `orchctl undrain {id}`; {rest}"));
     Ok(())
@@ -64,14 +63,15 @@ pub(super) fn undrain(d: &mut Deciding<'_>, id: &WorkerId, by: String) -> Result
     Ok(())
 }
 
-/// What still runs on workers that were drained long ago is taken back; what is being handed in may be.
+/// What still runs on workers that were drained long ago is taken back; what is being handed in may be. After a restart of the coordinator it counts anew.
 pub(super) fn hand_back_due(d: &mut Deciding<'_>) {
-    let now = d.now.mono_ms;
-    let due = d.fleet.workers.values().filter(|worker| worker.drained_ms.is_some_and(|since| now.saturating_sub(since) >= END_WITHIN_MS));
+    let (now, within) = (d.now.mono_ms, d.fleet.waits.drain_ms);
+    let due = d.fleet.workers.values().filter(|worker| worker.drained_ms.is_some_and(|since| now.saturating_sub(since) >= within));
     let due: Vec<WorkerId> = due.map(|worker| worker.id.clone()).collect();
+    let why = format!("its worker was drained {} ago", span(within));
     for id in due {
         for key in live(d, &id, LeasePhase::Ending) {
-            attempt::take_back(d, &key, "its worker was drained an hour ago");
+            attempt::take_back(d, &key, &why);
         }
     }
 }
@@ -84,6 +84,16 @@ fn live(d: &Deciding<'_>, id: &WorkerId, before: LeasePhase) -> Vec<AttemptKey> 
         !is_running && phase(*key) < Some(before)
     });
     live.map(|(key, _)| key.clone()).collect()
+}
+
+/// A time as people say it.
+fn span(ms: u64) -> String {
+    match ms {
+        3_600_000 => "an hour".to_owned(),
+        ms if ms % 3_600_000 == 0 => format!("{} hours", ms / 3_600_000),
+        ms if ms % 60_000 == 0 => format!("{} minutes", ms / 60_000),
+        ms => format!("{} s", ms.div_ceil(1_000)),
+    }
 }
 
 fn unknown(d: &Deciding<'_>, id: &WorkerId) -> Rejection {

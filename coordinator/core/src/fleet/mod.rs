@@ -23,9 +23,24 @@ const _: () = assert!(GRACE_MS >= LOST_MS);
 /// A tick later than this after the one before means that this process was not running: nobody is blamed for that time.
 pub const TICK_GAP_MS: u64 = 2_000;
 
+/// Waiting times that are the fleet's and not a run's: whoever serves may set them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Waits {
+    /// How long what runs on a drained worker may go on; then it is taken back, at nobody's cost.
+    pub drain_ms: u64,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self { drain_ms: 3_600_000 }
+    }
+}
+
 /// Volatile facts about workers, leases and owed effects.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Fleet {
+    /// How long is waited for what.
+    pub waits: Waits,
     /// Workers known to this process.
     pub workers: BTreeMap<WorkerId, Worker>,
     /// Deadlines of live leases.

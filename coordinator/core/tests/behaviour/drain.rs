@@ -104,6 +104,19 @@ fn after_an_hour_what_still_runs_is_taken_back() {
 }
 
 #[test]
+fn how_long_it_may_go_on_is_for_whoever_serves_to_say() {
+    let mut table = Table::with(TWO, served());
+    table.core.fleet.waits.drain_ms = 120_000;
+    table.join("w", &[("codex", 1)]);
+    table.go_one("1");
+    drain(&mut table, "w");
+    table.pass(110_000);
+    assert_eq!(table.unit("1").state, UnitState::InProgress);
+    table.pass(20_000);
+    assert_eq!(table.unit("1").state, UnitState::NotStarted);
+}
+
+#[test]
 fn a_backend_of_drained_workers_counts_as_not_offered() {
     let mut table = Table::with(TWO, served());
     table.join("w", &[("codex", 1)]);

@@ -4,7 +4,22 @@
 /// Each command that has a table, with its flags as on the command line, without `--`. Flags of all commands are keys of the file itself, and `--config`
 /// names a file rather than standing in one.
 pub const COMMANDS: &[(&str, &[&str])] = &[
-    ("serve", &["listen", "advertise", "hostname", "http", "http-cert", "http-key", "keep-runs", "keep-bytes"]),
+    (
+        "serve",
+        &[
+            "listen",
+            "advertise",
+            "hostname",
+            "http",
+            "http-cert",
+            "http-key",
+            "keep-runs",
+            "keep-bytes",
+            "pack-bytes",
+            "incoming-bytes",
+            "drain-limit",
+        ],
+    ),
     ("audit", &["follow", "json"]),
     ("verify", &["json"]),
     ("backup", &["json"]),
@@ -27,8 +42,12 @@ pub const COMMANDS: &[(&str, &[&str])] = &[
             "tmux",
             "once",
             "max-idle",
+            "on-partition",
             "keep-outcomes",
             "keep-bytes",
+            "cache-bytes",
+            "worktree-bytes",
+            "pack-bytes",
         ],
     ),
     // Of `coordinator` and of `worker`.

@@ -27,13 +27,13 @@ impl Place {
         program.create_repository(&user, "main", &Signature::roundtable(1), "base\n").await.unwrap();
         let git = program.own(user.join(".git")).unwrap();
         let base = git.resolve_commit("HEAD").await.unwrap();
-        let trees = Trees::open(home.path().join("trees")).unwrap();
+        let trees = Trees::open(home.path().join("trees"), u64::MAX).unwrap();
         Self { home, git, base, trees }
     }
 
     /// The same folder after the worker was started again.
     fn restarted(&self) -> Trees {
-        Trees::open(self.home.path().join("trees")).unwrap()
+        Trees::open(self.home.path().join("trees"), u64::MAX).unwrap()
     }
 
     fn lease(&self, unit: &str, attempt: u32) -> Lease {

@@ -10,6 +10,8 @@ use super::{Held, Work, blocking, deliver, failed_facts};
 use crate::session::Runner;
 use crate::spool::AttemptSpool;
 
+/// How often it is looked whether the coordinator is heard, where agents are stopped when it is not.
+const LISTEN_EVERY: Duration = Duration::from_millis(500);
 /// How often what was delivered long ago is removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
@@ -86,6 +88,28 @@ impl<R: Runner> Work<R> {
             }
         }
         self.note_store(store);
+    }
+
+    /// Ends what runs, its work saved, whenever no coordinator has been heard for so long that its leases may be others' by now; for as long as it is polled.
+    pub async fn stop_when_cut_off(&self) {
+        let mut look = tokio::time::interval(LISTEN_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            if !self.inner.fence.is_cut_off() {
+                continue;
+            }
+            for (lease, held) in self.table().held.iter().filter(|(_, held)| held.phase < LeasePhase::Ending) {
+                let is_first = held.cancel.send_if_modified(|cancel| {
+                    let is_first = cancel.is_none();
+                    cancel.get_or_insert_with(|| "the worker is cut off from its coordinator".to_owned());
+                    is_first
+                });
+                if is_first {
+                    warn!(lease = %lease.key, "stopped: no coordinator has been heard for 20 s");
+                }
+            }
+        }
     }
 
     async fn can_be_sent(&self, lease: &Lease, facts: &AttemptFacts) -> bool {
