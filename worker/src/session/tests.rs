@@ -168,6 +168,14 @@ struct Keeps {
     done: Mutex<VecDeque<Option<CommitId>>>,
     /// Why what ran was stopped.
     stopped: Mutex<Vec<String>>,
+    /// What was asked for of each lease: `owes`, `pack`, `forget`.
+    asked: Mutex<Vec<&'static str>>,
+}
+
+impl Keeps {
+    fn note(&self, what: &'static str) {
+        self.asked.lock().unwrap().push(what);
+    }
 }
 
 impl Runner for Keeps {
@@ -189,7 +197,9 @@ impl Runner for Keeps {
 
     fn tidy(&self, _: &[Lease], _: &[Lease]) {}
 
-    fn owes(&self, _: &Lease) {}
+    fn owes(&self, _: &Lease) {
+        self.note("owes");
+    }
 
     fn repositories(&self) -> Vec<String> {
         Vec::new()
@@ -214,6 +224,7 @@ impl Runner for Keeps {
 
     async fn pack(&self, _: &str, _: &CommitId, _: &[CommitId]) -> Result<Pieces, RunnerError> {
         self.packed.fetch_add(1, Ordering::Relaxed);
+        self.note("pack");
         let pieces: Vec<_> = self.pack.chunks(100_000).map(Bytes::copy_from_slice).collect();
         let (sender, receiver) = mpsc::channel(pieces.len().max(1));
         pieces.into_iter().for_each(|piece| sender.try_send(Ok(piece)).unwrap());
@@ -225,17 +236,7 @@ impl Runner for Keeps {
         job.progress.send(Progress::Started).await.unwrap();
         let reason = job.cancel.wait_for(Option::is_some).await.unwrap().clone().unwrap();
         self.stopped.lock().unwrap().push(reason.clone());
-        AttemptFacts {
-            failure: Some(Failure { kind: FailureKind::Interrupted, message: reason }),
-            exit_code: None,
-            answer: String::new(),
-            commit: None,
-            left_out: LeftOut::default(),
-            done: Vec::new(),
-            agent_session: None,
-            usage: Usage::default(),
-            last_event_seq: 0,
-        }
+        interrupted(&reason, None)
     }
 
     async fn in_progress(&self, _: &Lease) -> Result<Option<CommitId>, RunnerError> {
@@ -247,7 +248,36 @@ impl Runner for Keeps {
         None
     }
 
-    async fn forget(&self, _: &Lease) {}
+    async fn forget(&self, _: &Lease) {
+        self.note("forget");
+    }
+}
+
+fn interrupted(why: &str, commit: Option<CommitId>) -> AttemptFacts {
+    AttemptFacts {
+        failure: Some(Failure { kind: FailureKind::Interrupted, message: why.to_owned() }),
+        exit_code: None,
+        answer: String::new(),
+        commit,
+        left_out: LeftOut::default(),
+        done: Vec::new(),
+        agent_session: None,
+        usage: Usage::default(),
+        last_event_seq: 0,
+    }
+}
+
+fn introduction() -> Introduction {
+    Introduction {
+        incarnation: 1,
+        name: "w".to_owned(),
+        version: String::new(),
+        labels: Default::default(),
+        backends: Vec::new(),
+        held: Vec::new(),
+        repositories: Vec::new(),
+        origin: Default::default(),
+    }
 }
 
 fn lease() -> Lease {
@@ -392,17 +422,7 @@ async fn working(coordinator: &Coordinator, home: &std::path::Path) -> (Work<Kee
     let (runner, fence) = (Arc::new(Keeps::default()), Fence::new(Arc::new(clock.clone())));
     fence.heard(fence.now_ms());
     let spool = Spool::open(home.join("spool")).unwrap();
-    let introduction = Introduction {
-        incarnation: 1,
-        name: "w".to_owned(),
-        version: String::new(),
-        labels: Default::default(),
-        backends: Vec::new(),
-        held: Vec::new(),
-        repositories: Vec::new(),
-        origin: Default::default(),
-    };
-    let work = Work::new(Arc::clone(&runner), spool, introduction, watch::channel(false).0, false, fence);
+    let work = Work::new(Arc::clone(&runner), spool, introduction(), watch::channel(false).0, false, fence);
     let (out, mut said) = mpsc::channel(64);
     tokio::spawn(async move { while said.recv().await.is_some() {} });
     let bulk = client.borrow().clone().unwrap();
@@ -437,6 +457,25 @@ async fn agents_are_stopped_when_no_coordinator_is_heard_where_that_was_asked_fo
     }
     assert_eq!(stopped(), ["the worker is cut off from its coordinator"]);
     assert_eq!(work.count(), 1, "what it came to is owed");
+}
+
+/// What was delivered, and is missing at a coordinator that was restored: no quota takes away what it is made of before it is sent again.
+#[tokio::test]
+async fn what_is_owed_again_is_held_before_it_is_looked_at() {
+    for (pack, asked, count) in [(bytes(10), vec!["owes", "pack"], 1), (Vec::new(), vec!["owes", "pack", "forget"], 0)] {
+        let home = tempfile::tempdir().unwrap();
+        let spool = Spool::open(home.path().join("spool")).unwrap();
+        let delivered = spool.begin(lease()).unwrap();
+        delivered.finish(interrupted("once", Some(CommitId::new("02".repeat(20))))).unwrap();
+        delivered.mark_accepted().unwrap();
+        drop(delivered);
+        let runner = Arc::new(Keeps { pack, ..Keeps::default() });
+        let fence = Fence::new(Arc::new(ManualClock::new(1_000_000, WallMs(0))));
+        let work = Work::new(Arc::clone(&runner), spool, introduction(), watch::channel(false).0, false, fence);
+        work.restored("another").await;
+        assert_eq!((runner.asked.lock().unwrap().clone(), work.count()), (asked, count));
+        assert_eq!(work.store(), "another");
+    }
 }
 
 #[tokio::test]

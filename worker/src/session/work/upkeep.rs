@@ -70,13 +70,13 @@ impl<R: Runner> Work<R> {
             Ok(Err(error)) => return warn!(%error, "what was delivered cannot be offered again; tried with the next link"),
             Err(error) => return warn!(%error, "what was delivered cannot be offered again; tried with the next link"),
         };
+        // All of them, before the first is looked at: no quota takes away meanwhile what the last one is made of.
+        again.iter().for_each(|spool| self.inner.runner.owes(spool.lease()));
         for spool in again {
             let Some(facts) = spool.outcome() else { continue };
             if self.table().held.contains_key(&spool.lease().lease) {
                 continue;
             }
-            // Before the look: nothing of it goes between that and its delivery.
-            self.inner.runner.owes(spool.lease());
             if self.can_be_sent(spool.lease(), &facts).await {
                 info!(lease = %spool.lease().lease.key, "offered again");
                 self.owe(spool, facts);
