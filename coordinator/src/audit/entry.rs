@@ -1,5 +1,7 @@
 //! One record: who, by which certificate, from where, did what; or why not. Bounded, and without what a document or an attached file holds.
 
+use std::net::SocketAddr;
+
 use roundtable_runtime::identity::{PeerIdentity, PeerRole};
 use roundtable_runtime::tls::PeerInfo;
 use roundtable_shared::error::ErrorCode;
@@ -27,8 +29,13 @@ pub struct Caller {
 impl Caller {
     /// Of a connection.
     pub fn of(info: &PeerInfo) -> Self {
-        let from = info.address.to_string();
-        match &info.identity {
+        Self::at(info.identity.as_ref(), info.address)
+    }
+
+    /// Of whoever the certificate names, if there is one, at that address.
+    pub fn at(identity: Option<&PeerIdentity>, address: SocketAddr) -> Self {
+        let from = address.to_string();
+        match identity {
             Some(PeerIdentity { role, id, serial, .. }) => Self { who: id.clone(), role: role.to_string(), serial: serial.clone(), from },
             None => Self { from, ..Self::default() },
         }

@@ -28,6 +28,7 @@ use tracing::{debug, warn};
 
 use certificate::Certificate;
 
+use crate::audit;
 use crate::driver::{Barred, Histogram};
 use crate::parts::Parts;
 use crate::serve::Running;
@@ -44,6 +45,9 @@ const HEADERS_WITHIN: Duration = Duration::from_secs(5);
 const REQUEST_WITHIN: Duration = Duration::from_secs(15);
 /// The driver answers within this, or the coordinator is not ready.
 const DRIVER_WITHIN: Duration = Duration::from_secs(2);
+
+/// Where the figures are; also what their refusals are recorded as.
+const METRICS: &str = "/metrics";
 
 /// Where to listen, and with what.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -165,7 +169,7 @@ async fn accept(listener: TcpListener, page: Arc<Page>, mut certificate: Option<
         let acceptor = certificate.as_mut().map(Certificate::acceptor);
         let page = Arc::clone(&page);
         tokio::spawn(async move {
-            if tokio::time::timeout(REQUEST_WITHIN, connection(page, stream, acceptor)).await.is_err() {
+            if tokio::time::timeout(REQUEST_WITHIN, connection(page, stream, address, acceptor)).await.is_err() {
                 debug!(%address, "a request for health or metrics took too long");
             }
             drop(place);
@@ -173,11 +177,11 @@ async fn accept(listener: TcpListener, page: Arc<Page>, mut certificate: Option<
     }
 }
 
-async fn connection(page: Arc<Page>, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
+async fn connection(page: Arc<Page>, stream: TcpStream, address: SocketAddr, acceptor: Option<TlsAcceptor>) {
     let Some(acceptor) = acceptor else { return talk(page, stream, Caller::Local).await };
     match tokio::time::timeout(HEADERS_WITHIN, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
-            let caller = Caller::Remote(page_peer(stream.get_ref().1));
+            let caller = Caller::Remote { peer: page_peer(stream.get_ref().1), address };
             talk(page, stream, caller).await;
         }
         Ok(Err(error)) => debug!(%error, "a handshake for health or metrics failed"),
@@ -208,19 +212,33 @@ async fn talk(page: Arc<Page>, stream: impl AsyncRead + AsyncWrite + Unpin, call
 enum Caller {
     /// Somebody on this host, over loopback without TLS.
     Local,
-    /// Anybody over TLS, and who they are if they have shown a certificate of ours.
-    Remote(Option<PeerIdentity>),
+    /// Anybody over TLS.
+    Remote {
+        /// Who they are, if they have shown a certificate of ours.
+        peer: Option<PeerIdentity>,
+        /// From where.
+        address: SocketAddr,
+    },
 }
 
 impl Caller {
-    /// Whether the figures, and why something is not well, are for them. Who was revoked is nobody here too.
-    fn may_view(&self, cluster: &str, barred: &Barred) -> bool {
+    /// Why the figures, and why something is not well, are not for them; `None` if they are. Who was revoked is nobody here too.
+    fn refusal(&self, cluster: &str, barred: &Barred) -> Option<&'static str> {
+        let Self::Remote { peer, .. } = self else { return None };
+        match peer {
+            None => Some("no certificate was shown"),
+            Some(peer) if peer.cluster != cluster => Some("the certificate is of another cluster"),
+            Some(peer) if barred.refuses(peer).is_some() => Some("the identity was revoked, or has ended"),
+            Some(peer) if matches!(peer.role, PeerRole::Viewer | PeerRole::Operator | PeerRole::Admin) => None,
+            Some(_) => Some("it takes the role viewer, operator or admin"),
+        }
+    }
+
+    /// As the audit log names them.
+    fn named(&self) -> audit::Caller {
         match self {
-            Self::Local => true,
-            Self::Remote(peer) => peer.as_ref().is_some_and(|peer| {
-                let is_viewer = matches!(peer.role, PeerRole::Viewer | PeerRole::Operator | PeerRole::Admin);
-                peer.cluster == cluster && is_viewer && barred.refuses(peer).is_none()
-            }),
+            Self::Local => audit::Caller::default(),
+            Self::Remote { peer, address } => audit::Caller::at(peer.as_ref(), *address),
         }
     }
 }
@@ -243,14 +261,15 @@ impl Page {
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return answer;
         }
-        let may_view = caller.may_view(self.parts.ca.cluster(), &self.parts.links.barred);
-        match request.uri.path() {
-            "/healthz" => said(self.health(), may_view),
-            "/readyz" => said(self.readiness().await, may_view),
-            "/metrics" if !may_view => {
+        let refusal = caller.refusal(self.parts.ca.cluster(), &self.parts.links.barred);
+        match (request.uri.path(), refusal) {
+            ("/healthz", _) => said(self.health(), refusal.is_none()),
+            ("/readyz", _) => said(self.readiness().await, refusal.is_none()),
+            (METRICS, Some(why)) => {
+                self.parts.audit.denied(&caller.named(), METRICS, why).await;
                 text(StatusCode::FORBIDDEN, "figures are for viewers: show a certificate that `coordinator` has given out\n".to_owned())
             }
-            "/metrics" => match metrics::gather(&self.parts, DRIVER_WITHIN).await {
+            (METRICS, None) => match metrics::gather(&self.parts, DRIVER_WITHIN).await {
                 Ok(gauges) => text(StatusCode::OK, metrics::render(&self.parts, &self.commits, &gauges)),
                 Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
             },

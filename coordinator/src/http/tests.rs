@@ -132,14 +132,17 @@ fn who_was_revoked_sees_no_figures() {
     let barred = Barred::default();
     let peer = |not_before_s| {
         let (cluster, id, serial) = ("c".to_owned(), "me".to_owned(), "1".to_owned());
-        Caller::Remote(Some(PeerIdentity { cluster, role: PeerRole::Viewer, id, serial, not_before_s, not_after_s: i64::MAX }))
+        let peer = Some(PeerIdentity { cluster, role: PeerRole::Viewer, id, serial, not_before_s, not_after_s: i64::MAX });
+        Caller::Remote { peer, address: ([10, 0, 0, 1], 1).into() }
     };
-    assert!(peer(9).may_view("c", &barred) && !peer(9).may_view("other", &barred));
+    assert_eq!(peer(9).refusal("c", &barred), None);
+    assert_eq!(peer(9).refusal("other", &barred), Some("the certificate is of another cluster"));
     let mut access = Access::default();
     let entry = state::Barred { until: WallMs(10_000), by: "ada".to_owned(), reason: String::new() };
     access.barred.insert(PeerName { role: AccessRole::Viewer, id: "me".to_owned() }, entry);
     barred.publish(&access);
-    assert!(!peer(9).may_view("c", &barred) && peer(10).may_view("c", &barred), "who came in anew does");
+    assert_eq!(peer(9).refusal("c", &barred), Some("the identity was revoked, or has ended"));
+    assert_eq!(peer(10).refusal("c", &barred), None, "who came in anew does");
 }
 
 /// Shows nothing.
@@ -201,6 +204,14 @@ async fn off_loopback_it_takes_a_certificate_to_see_figures_and_none_to_see_heal
     for role in [PeerRole::Viewer, PeerRole::Operator, PeerRole::Admin] {
         assert_eq!(ask(config(role), "/metrics").await, "200");
     }
+    // Each refusal is in the audit log when it is told; looks are not.
+    let mut told = Vec::new();
+    audit::show(&dir.path().join("data"), audit::Form::Json, false, &mut told).await.unwrap();
+    let told: Vec<serde_json::Value> = serde_json::from_slice(&told).unwrap();
+    let told: Vec<[&str; 4]> =
+        told.iter().map(|entry| ["kind", "method", "role", "why"].map(|key| entry[key].as_str().unwrap_or_default())).collect();
+    let denied = |role, why| ["denied", "/metrics", role, why];
+    assert_eq!(told, [denied("", "no certificate was shown"), denied("worker", "it takes the role viewer, operator or admin")]);
     // Renewed by whoever renews it: no restart. Files that cannot be used change nothing.
     std::fs::write(&chain, "no certificate").unwrap();
     assert_eq!(ask(anonymous.clone(), "/healthz").await, "200");
