@@ -1,14 +1,12 @@
-//! A data directory nobody serves: read without a lock, or acted on after taking it.
+//! A data directory nobody serves, read without a lock.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::time::Duration;
 
 use roundtable_core::Core;
 use roundtable_core::command::Now;
 use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::git::GitProgram;
-use roundtable_runtime::lock::{DirLock, LockError};
 use roundtable_shared::RunId;
 use roundtable_shared::view::{Query, SubmitReply, SubmitRequest};
 use roundtable_store::{LogReader, SegmentOptions, SegmentStore, SqliteReader};
@@ -19,7 +17,7 @@ use crate::driver::{CodecError, decode_row};
 use crate::history::{History, HistoryError, Wanted, attempt_by_attempt};
 use crate::query::{self, QueryError};
 use crate::repository::Repositories;
-use crate::serve::{self, Running, ServeError, ServeOptions};
+use crate::serve;
 use crate::submit;
 use crate::told::Told;
 use crate::view::attempt_keys;
@@ -28,8 +26,6 @@ use crate::view::attempt_keys;
 const FOLD_ROWS: usize = 10_000;
 /// Lines that wait for a slow reader.
 const LINES_MAX: usize = 256;
-/// How long another holder is waited for before a write.
-const LOCK_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why it could not be read or acted on.
 #[derive(Debug, thiserror::Error)]
@@ -53,12 +49,6 @@ pub enum OfflineError {
     /// The question has no answer.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// Another process holds it.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    /// It could not be served for the moment of the act.
-    #[error(transparent)]
-    Serve(#[from] ServeError),
 }
 
 /// The fold of a data directory's log.
@@ -132,11 +122,4 @@ pub async fn lines(data_dir: &Path, request: WatchRequest) -> Result<ReceiverStr
 pub async fn foresee(data_dir: &Path, request: &SubmitRequest, files: &BTreeMap<String, Vec<u8>>) -> Result<SubmitReply, OfflineError> {
     let core = if serve::store_path(data_dir).is_file() { fold(data_dir).await? } else { Core::default() };
     Ok(submit::foresee(&core.state, request, files))
-}
-
-/// Serves a data directory on a free loopback port, waiting a little for another holder to end.
-pub async fn serve_for_a_moment(data_dir: &Path) -> Result<Running, OfflineError> {
-    // Taken and given back at once: it only waits; the server takes its own.
-    drop(DirLock::acquire_within(data_dir, "orchctl", LOCK_WITHIN).await?);
-    Ok(serve::start(ServeOptions::embedded(data_dir, "orchctl")).await?)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use roundtable_shared::{LeasePhase, LeaseRef, WorkerId};
+use roundtable_shared::{LeasePhase, WorkerId};
 
 use crate::change::{Change, Rejection};
 use crate::command::{Command, Now};
@@ -47,17 +47,6 @@ struct Capacity {
     /// Attempts whose slot may be filled again.
     ending: usize,
     credits: BTreeMap<String, u32>,
-}
-
-/// A lease that is live.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LiveLease {
-    /// The lease.
-    pub lease: LeaseRef,
-    /// Whose it is.
-    pub worker: WorkerId,
-    /// Key of its run's repository.
-    pub repository: String,
 }
 
 impl Core {
@@ -134,14 +123,6 @@ impl Core {
             ending,
             credits: known.map(|known| known.credits.clone()).unwrap_or_default(),
         }
-    }
-
-    /// All live leases.
-    pub fn live_leases(&self) -> impl Iterator<Item = LiveLease> {
-        self.state.live_attempts().filter_map(|(key, attempt)| {
-            let repository = self.state.run(&key.run)?.source.repository.clone();
-            Some(LiveLease { lease: LeaseRef { key: key.clone(), lease_id: attempt.lease_id }, worker: attempt.worker.clone(), repository })
-        })
     }
 }
 

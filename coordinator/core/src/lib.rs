@@ -19,7 +19,7 @@ pub mod transition;
 
 pub use batch::{Answer, Batch, Pending, Released};
 pub use change::{Change, Refused, Rejection, Reply, Verdict};
-pub use core::{Core, LiveLease, outstanding};
+pub use core::{Core, outstanding};
 pub use decide::{Admission, TOKEN_TTL_MS_MAX, TOKEN_USES_MAX, admission, free_name};
 pub use entropy::Entropy;
 pub use transition::{Fact, Transition};

@@ -198,11 +198,6 @@ impl GitError {
             _ => false,
         }
     }
-
-    /// Whether the same call may succeed later without anything else changing.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::TimedOut { .. } | Self::Spawn { .. } | Self::Io { .. })
-    }
 }
 
 /// Whether a path is not what it was taken for, which says nothing about the machine.
