@@ -120,7 +120,7 @@ pub fn parse(text: &str, plan: &Plan, place: &Place) -> Result<Imported, ImportE
     if units.is_empty() && !state.tasks.is_empty() {
         return Err(ImportError::OtherPlan { ids: state.tasks.iter().take(5).map(|task| task.task_id.clone()).collect() });
     }
-    let mut notices = carried::assignments(&mut units, plan, &tasks);
+    let mut notices = carried::assignments(&mut units, &state, plan, &tasks);
     let session_name = Some(state.session_name.clone()).filter(|name| !name.is_empty());
     let decisions = carried::decisions(&state, plan, &mut notices);
     Ok(Imported { units, session_name, deferred: carried::deferred(&state, plan), decisions, notices, digest: digest(text) })

@@ -12,6 +12,9 @@ pub struct CrewOptions {
     pub backend_paths: Vec<String>,
     /// Most slots in all, if bounded.
     pub slots_max: Option<u32>,
+    /// `KEY` or `KEY=VALUE`, beside those that the configuration gives.
+    #[serde(default)]
+    pub labels: Vec<String>,
 }
 
 impl CrewOptions {
@@ -50,7 +53,7 @@ mod tests {
     fn only_scripted_agents_are_free() {
         let options = |workers: &[&str], paths: &[&str]| {
             let own = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-            CrewOptions { workers: own(workers), backend_paths: own(paths), slots_max: None }
+            CrewOptions { workers: own(workers), backend_paths: own(paths), slots_max: None, labels: Vec::new() }
         };
         assert!(options(&["scripted:play.json=4"], &[]).is_scripted());
         assert!(options(&["codex=2", "codex-review"], &["codex=scripted:p.json", "codex-review=scripted:p.json"]).is_scripted());

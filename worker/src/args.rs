@@ -299,7 +299,7 @@ pub fn parse_pair(text: &str) -> Result<(String, String), String> {
 }
 
 /// Reads `KEY=VALUE` of a label; `KEY` alone is one too.
-fn parse_label(text: &str) -> Result<(String, String), String> {
+pub fn parse_label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').unwrap_or((text, "true"));
     check_label(key, value).map(|()| (key.to_owned(), value.to_owned()))
 }

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use roundtable_core::command::{ImportedDecision, ImportedUnit};
 use roundtable_core::state::WorkReport;
-use roundtable_shared::answer::AssignAnswer;
+use roundtable_shared::answer::{AssignAnswer, Proposal};
 use roundtable_shared::spec::{Plan, Unit};
 use roundtable_shared::{
     DecisionId, DecisionKind, DeferredFix, FinalReport, HistoryFinding, Priority, ReviewHistoryEntry, Severity, TaskId, UnitId,
+    read_requirements,
 };
 use serde_json::{Map, Value, json};
 
@@ -20,7 +21,7 @@ const DECISIONS_MAX: usize = 1000;
 const OPTIONS_MAX: usize = 20;
 
 /// Lays what an earlier assignment said over the units; gives what of it is refused.
-pub(super) fn assignments(units: &mut BTreeMap<UnitId, ImportedUnit>, plan: &Plan, tasks: &Tasks<'_>) -> Vec<String> {
+pub(super) fn assignments(units: &mut BTreeMap<UnitId, ImportedUnit>, state: &AgentState, plan: &Plan, tasks: &Tasks<'_>) -> Vec<String> {
     let assigned = plan.units.iter().filter_map(|unit| assigned(unit, tasks)).collect();
     let checked = AssignAnswer { dispatch_units: assigned, window_mapping: BTreeMap::new() }.check(&plan.units, &[]);
     for proposal in checked.accepted {
@@ -28,7 +29,16 @@ pub(super) fn assignments(units: &mut BTreeMap<UnitId, ImportedUnit>, plan: &Pla
             unit.assignment = Some(proposal);
         }
     }
-    checked.refused.iter().map(|refusal| format!("AGENT_STATE.json, {refusal}; not used")).collect()
+    let mut told: Vec<String> = checked.refused.iter().map(|refusal| format!("AGENT_STATE.json, {refusal}; not used")).collect();
+    // Only our own files say what is asked of workers.
+    for (id, typed) in state.roundtable.iter().flat_map(|extra| &extra.requires) {
+        let Some(imported) = units.get_mut(id.as_str()) else { continue };
+        match read_requirements(typed) {
+            Ok(labels) => imported.assignment.get_or_insert_with(|| Proposal::keep(UnitId::from(id.as_str()))).requires = Some(labels),
+            Err(why) => told.push(format!("AGENT_STATE.json, unit {id}, requires: {why}; not used")),
+        }
+    }
+    told
 }
 
 /// In the words of an assignment agent. A unit's manifest is the sum of its tasks', as in a plan.

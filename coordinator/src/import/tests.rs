@@ -158,6 +158,19 @@ fn an_earlier_assignment_is_carried_and_what_is_wrong_in_it_is_said() {
 }
 
 #[test]
+fn labels_that_our_own_files_list_are_carried() {
+    let imported = parse_value(&json!({
+        "tasks": [{ "task_id": "1" }, { "task_id": "2" }, { "task_id": "3" }],
+        "roundtable": { "requires": { "1": ["gpu", "zone=eu"], "2": [], "3": ["a big one"], "9": ["gpu"] } },
+    }))
+    .unwrap();
+    let of = |id: &str| unit(&imported, id).assignment.and_then(|said| said.requires);
+    assert_eq!((of("1"), of("2"), of("3")), (Some(vec!["gpu".to_owned(), "zone=eu".to_owned()]), Some(Vec::new()), None));
+    let said = imported.notices.join("\n");
+    assert!(said.contains("unit 3, requires") && said.contains("is no label") && !said.contains('9'), "{said}");
+}
+
+#[test]
 fn what_was_found_said_and_left_for_later_is_carried() {
     let at = "2026-01-02T03:04:05Z";
     let imported = parse_value(&json!({

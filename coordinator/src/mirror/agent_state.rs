@@ -277,6 +277,8 @@ fn deferred(run: &Run) -> Vec<MirrorDeferred> {
 }
 
 fn extra(state: &State, run: &Run) -> MirrorExtra {
+    // None is said too where the plan asks for some: else it would be asked for again by whoever goes on from here.
+    let asks = |unit: &Unit| !unit.requires.is_empty() || run.outline.unit(unit.id.as_str()).is_some_and(|own| !own.requires.is_empty());
     let in_state = |state: UnitState| run.units().filter(|unit| unit.state == state).map(|unit| unit.id.to_string()).collect();
     MirrorExtra {
         run: run.id.to_string(),
@@ -290,5 +292,6 @@ fn extra(state: &State, run: &Run) -> MirrorExtra {
         cancelled: in_state(UnitState::Cancelled),
         not_running: run.units().filter(|unit| !unit.runs && unit.state != UnitState::Completed).map(|unit| unit.id.to_string()).collect(),
         commits: run.units().filter_map(|unit| Some((unit.id.to_string(), unit.commit.as_ref()?.to_string()))).collect(),
+        requires: run.units().filter(|unit| asks(unit)).map(|unit| (unit.id.to_string(), unit.requires.clone())).collect(),
     }
 }

@@ -417,6 +417,8 @@ pub struct MirrorExtra {
     pub not_running: Vec<String>,
     /// Integrated commit of each unit that has one.
     pub commits: BTreeMap<String, String>,
+    /// Labels that a unit asks of its worker: of each that does, or for which the plan did.
+    pub requires: BTreeMap<String, Vec<String>>,
 }
 
 /// Null and missing are the default.

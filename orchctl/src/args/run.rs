@@ -146,6 +146,10 @@ pub struct FleetOptions {
     /// Program of a backend, or scripted:FILE to play it from a playbook
     #[arg(long, value_name = "NAME=FILE", value_delimiter = ',')]
     pub backend_path: Vec<String>,
+    /// Label of the workers started here, that units can ask for [default: those of
+    /// [join] label in your configuration]
+    #[arg(long, value_name = "KEY=VALUE", value_delimiter = ',')]
+    pub label: Vec<String>,
     /// On a served coordinator: how long a missing backend is waited for [default: 2m]
     #[arg(long, value_name = "DUR", value_parser = super::duration)]
     pub wait_worker: Option<Duration>,

@@ -61,7 +61,7 @@ async fn prepared(context: &Context, args: &PlanArgs) -> Result<Prepared> {
             strict: args.strict,
             ..PlanOptions::default()
         },
-        fleet: FleetOptions { workers: args.workers.clone(), backend_path: args.backend_path.clone(), wait_worker: None },
+        fleet: FleetOptions { workers: args.workers.clone(), backend_path: args.backend_path.clone(), ..FleetOptions::default() },
         ..RunArgs::default()
     };
     let mut prepared = Prepared::new(context, &run_args).await?;

@@ -121,7 +121,7 @@ async fn write_views(context: &Context, api: &Api, line: &RunLine, status: Statu
 /// Workers for what the phase grants: agents, or where there is a check its slot alone, which needs no agent on this machine.
 async fn bring(context: &Context, args: &StepArgs, phase: &str, has_check: bool) -> Result<Option<Crew>> {
     let (data_dir, coordinator, config) = (&context.data_dir, context.coordinator.as_deref(), &context.config);
-    let fleet = FleetOptions { workers: args.workers.clone(), backend_path: args.backend_path.clone(), wait_worker: None };
+    let fleet = FleetOptions { workers: args.workers.clone(), backend_path: args.backend_path.clone(), ..FleetOptions::default() };
     let options = crew_options(&fleet, Aliases::read(&environment).parallel_max);
     let crew = match phase {
         "assign" | "dispatch" | "reviews" => Crew::join(data_dir, coordinator, config, &options).await?,

@@ -9,7 +9,7 @@ use roundtable_runtime::config::{Config, Home};
 use roundtable_runtime::lock::DirLock;
 use roundtable_runtime::shutdown::{self, Cause, Trigger};
 use roundtable_shared::{CHECK_BACKEND, RunLimits};
-use roundtable_worker::args::{BackendSlots, OnPartition, parse_backend, parse_pair};
+use roundtable_worker::args::{BackendSlots, OnPartition, parse_backend, parse_label, parse_pair};
 use roundtable_worker::backend::scripted::Playbook;
 use roundtable_worker::backend::{BackendConfig, Home as AgentHome, Host};
 use roundtable_worker::host::Quotas;
@@ -115,6 +115,15 @@ pub(super) fn host(config: &Config, options: &CrewOptions) -> Result<Arc<Host>> 
     Host::current(configs, paths).map(Arc::new).map_err(|error| Failure::failed("this program cannot find itself").why(error))
 }
 
+/// What workers of this process say of themselves: as `worker join` of this host would, and what was asked for beside that.
+fn labels(config: &Config, options: &CrewOptions) -> Result<BTreeMap<String, String>> {
+    let configured = config.flags.get("join").and_then(|flags| flags.get("label"));
+    let configured = configured.into_iter().flatten().flat_map(|values| values.split(',')).map(|text| ("[join] label", text));
+    let typed = options.labels.iter().map(|text| ("--label", text.as_str()));
+    let all = configured.chain(typed).map(|(flag, text)| (flag, text.trim())).filter(|(_, text)| !text.is_empty());
+    all.map(|(flag, text)| parse_label(text).map_err(|why| Failure::usage(format!("{flag}: {why}")))).collect()
+}
+
 fn backend_config(config: &roundtable_runtime::config::BackendConfig) -> BackendConfig {
     BackendConfig {
         command: config.command.clone(),
@@ -131,13 +140,15 @@ impl Crew {
     pub async fn join(data_dir: &Path, coordinator: Option<&str>, config: &Config, options: &CrewOptions) -> Result<Self> {
         let host = host(config, options)?;
         let backends = backends(&host, options)?;
-        Self::join_as(join_options(data_dir, coordinator, None, backends, host, config)).await
+        let labels = labels(config, options)?;
+        Self::join_as(JoinOptions { labels, ..join_options(data_dir, coordinator, None, backends, host, config) }).await
     }
 
     /// Joins without any agent: every worker runs check commands.
     pub async fn join_for_checks(data_dir: &Path, coordinator: Option<&str>, config: &Config) -> Result<Self> {
-        let host = host(config, &CrewOptions::default())?;
-        Self::join_as(join_options(data_dir, coordinator, None, Vec::new(), host, config)).await
+        let options = CrewOptions::default();
+        let (host, labels) = (host(config, &options)?, labels(config, &options)?);
+        Self::join_as(JoinOptions { labels, ..join_options(data_dir, coordinator, None, Vec::new(), host, config) }).await
     }
 
     async fn join_as(join_options: JoinOptions) -> Result<Self> {

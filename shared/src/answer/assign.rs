@@ -51,6 +51,9 @@ pub struct Proposal {
     /// Units it depends on beside those of the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<UnitId>,
+    /// Labels its worker must have, instead of those before; a person's word only, agents are not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requires: Option<Vec<String>>,
 }
 
 impl Proposal {
@@ -65,6 +68,7 @@ impl Proposal {
             writes: None,
             reads: None,
             depends_on: Vec::new(),
+            requires: None,
         }
     }
 }

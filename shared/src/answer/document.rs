@@ -2,16 +2,17 @@
 
 use serde_json::Value;
 
-use super::assign::{AssignAnswer, Refusal};
+use super::assign::{AssignAnswer, Proposal, Refusal};
 use super::fields::{self, Object};
 use super::{AnswerError, CheckedAssignment};
+use crate::domain::read_requirements;
 use crate::ids::BackendName;
 use crate::spec::Unit;
 
 /// Keys of an entry of `dispatch_units`.
-const KEYS: [&str; 8] = ["task_id", "type", "owner_agent", "target_window", "criticality", "writes", "reads", "depends_on"];
+const KEYS: [&str; 9] = ["task_id", "type", "owner_agent", "target_window", "criticality", "writes", "reads", "depends_on", "requires"];
 /// Those whose value is a list of texts.
-const LISTS: [&str; 3] = ["writes", "reads", "depends_on"];
+const LISTS: [&str; 4] = ["writes", "reads", "depends_on", "requires"];
 
 impl AssignAnswer {
     /// Reads a document and judges it whole against the plan: what is of the wrong kind or unknown is a problem, nothing is passed over.
@@ -41,7 +42,23 @@ impl AssignAnswer {
         let mut checked = Self::parse(text)?.check(units, backends);
         // What is of the wrong kind has been named; the lenient reading may have made something of it.
         refused.extend(std::mem::take(&mut checked.refused));
+        for entry in entries.iter().filter_map(Value::as_object) {
+            require(entry, &mut checked.accepted, &mut refused);
+        }
         Ok(CheckedAssignment { refused, ..checked })
+    }
+}
+
+/// What an entry asks of its unit's worker: an agent's answer has no such field, so it is read here alone.
+fn require(entry: &Object, accepted: &mut [Proposal], refused: &mut Vec<Refusal>) {
+    let (Some(id), Some(Value::Array(typed))) = (entry.get("task_id").and_then(fields::text), entry.get("requires")) else { return };
+    let typed: Vec<&str> = typed.iter().filter_map(Value::as_str).collect();
+    let labels = match read_requirements(&typed) {
+        Ok(labels) => labels,
+        Err(why) => return refused.push(refusal(&id, "requires", why)),
+    };
+    if let Some(proposal) = accepted.iter_mut().find(|proposal| proposal.unit.as_str() == id) {
+        proposal.requires = Some(labels);
     }
 }
 
@@ -102,6 +119,21 @@ mod tests {
         assert!(checked.refused.is_empty(), "{:?}", checked.refused);
         assert_eq!(checked.accepted[0].writes.as_deref(), Some(&["src/a.rs".to_owned()][..]));
         assert_eq!(checked.accepted[1].depends_on, ["2".into()]);
+    }
+
+    #[test]
+    fn labels_are_asked_for_in_a_document_and_not_in_an_answer() {
+        let text = r#"{"dispatch_units":[{"task_id":"1","requires":["gpu","zone = eu","gpu"]},{"task_id":"2","requires":["none"]},{"task_id":"3"}]}"#;
+        let checked = read(text).unwrap();
+        assert!(checked.refused.is_empty(), "{:?}", checked.refused);
+        let asked: Vec<Option<Vec<String>>> = checked.accepted.iter().map(|said| said.requires.clone()).collect();
+        assert_eq!(asked, [Some(vec!["gpu".to_owned(), "zone=eu".to_owned()]), Some(Vec::new()), None]);
+        let told = problems(r#"{"dispatch_units":[{"task_id":"1","requires":["a big one"]},{"task_id":"2","requires":"gpu"}]}"#);
+        assert!(told.iter().any(|problem| problem.starts_with("unit 1, requires: `a big one` is no label")), "{told:?}");
+        assert!(told.iter().any(|problem| problem.starts_with("unit 2, requires: `\"gpu\"` is not a list")), "{told:?}");
+        let plan = parse_tasks(b"- [ ] 1. A\n", "tasks.md");
+        let answer = AssignAnswer::parse(r#"{"dispatch_units":[{"task_id":"1","requires":["gpu"]}]}"#).unwrap();
+        assert_eq!(answer.check(&plan.units, &[]).accepted[0].requires, None);
     }
 
     #[test]

@@ -19,6 +19,21 @@ pub fn read_requirement(text: &str) -> Result<String, String> {
     }
 }
 
+/// Reads all that is asked of a worker, as it is typed: each once, in that order; `none` is none. `Err`: why it cannot be.
+pub fn read_requirements<T: AsRef<str>>(typed: &[T]) -> Result<Vec<String>, String> {
+    let mut labels: Vec<String> = Vec::new();
+    for text in typed.iter().map(|text| text.as_ref().trim()).filter(|text| !text.is_empty() && !text.eq_ignore_ascii_case("none")) {
+        let label = read_requirement(text)?;
+        if !labels.contains(&label) {
+            labels.push(label);
+        }
+    }
+    if labels.len() > LABELS_MAX {
+        return Err(format!("a unit can ask for {LABELS_MAX} labels, not for {}", labels.len()));
+    }
+    Ok(labels)
+}
+
 /// Whether these can be a label's key and value; `Err`: why not.
 pub fn check_label(key: &str, value: &str) -> Result<(), String> {
     let is_word = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
@@ -57,6 +72,9 @@ mod tests {
             assert!(read_requirement(wrong).is_err(), "{wrong}");
         }
         assert!(read_requirement("1.2").unwrap_err().starts_with("`1.2` is no label"));
+        assert_eq!(read_requirements(&["gpu", " none ", "", "zone=eu", "gpu"]).unwrap(), ["gpu", "zone=eu"]);
+        let many: Vec<String> = (0..=LABELS_MAX).map(|n| format!("l{n}")).collect();
+        assert!(read_requirements(&many).unwrap_err().contains("64 labels"));
     }
 
     #[test]

@@ -39,6 +39,17 @@ fn a_unit_waits_for_a_worker_with_its_labels_and_goes_there() {
 }
 
 #[test]
+fn workers_that_a_run_starts_have_labels_too() {
+    let world = world();
+    world.run(&["--label", "a big one"]).run().expect(3).err_has(&["--label", "is no label"]);
+    world.run(&["--label", "gpu"]).run().expect(0);
+    assert_eq!(unit(&world.status(), "2")["status"], "completed");
+    let state = std::fs::read_to_string(world.spec.join("../AGENT_STATE.json")).expect("it is written");
+    let state: serde_json::Value = serde_json::from_str(&state).expect("JSON");
+    assert_eq!(state["roundtable"]["requires"], json!({ "2": ["gpu", "linux"] }));
+}
+
+#[test]
 fn what_a_unit_asks_for_is_changed_while_it_waits() {
     let world = world();
     let _served = world.sandbox.serve();

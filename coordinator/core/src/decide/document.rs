@@ -33,6 +33,11 @@ pub(super) fn assign_all(d: &mut Deciding<'_>, run: &RunId, proposals: &[Proposa
         d.emit(run, Fact::UnitsPlanned { source, assignments: assignments.clone(), order });
         park::forget_missing(d, run);
     }
+    for said in proposals {
+        if let Some(requires) = said.requires.clone() {
+            d.emit(run, Fact::RequirementsSet { unit: said.unit.clone(), requires, by: by.to_owned() });
+        }
+    }
     let count = assignments.len();
     for assignment in assignments {
         operate::reassign(d, run, Assignment { depends_on: Vec::new(), ..assignment }, by.to_owned());

@@ -171,7 +171,11 @@ fn carry_assignment(d: &mut Deciding<'_>, run: &RunId, id: &UnitId, from: &Impor
         reads,
         depends_on: Vec::new(),
     };
+    let requires = said.requires.clone().filter(|requires| *requires != unit.requires);
     d.emit(run, Fact::UnitReassigned { assignment: Box::new(assignment), by: "import".to_owned() });
+    if let Some(requires) = requires {
+        d.emit(run, Fact::RequirementsSet { unit: id.clone(), requires, by: "import".to_owned() });
+    }
 }
 
 /// Imported units that only a person can move: fixes without an owner, fixes used up.

@@ -1,9 +1,7 @@
 //! Acts of a person on a run: assignments, pauses, halts, steps. Drains of workers are in `drain`, decisions are in `answer`, endings of units in `cancel`.
 
 use roundtable_shared::manifest::Manifest;
-use roundtable_shared::{
-    Assignment, BackendName, Criticality, DecisionId, DecisionKind, LABELS_MAX, RunId, UnitId, UnitState, read_requirement,
-};
+use roundtable_shared::{Assignment, BackendName, Criticality, DecisionId, DecisionKind, RunId, UnitId, UnitState, read_requirements};
 
 use super::{Deciding, answer, attach, cancel, close, document, drain, remove, step};
 use crate::change::Rejection;
@@ -96,7 +94,7 @@ fn assign(d: &mut Deciding<'_>, run: &RunId, id: &UnitId, changes: Changes, by: 
             unit.state
         )));
     }
-    let requires = changes.requires.as_deref().map(labels).transpose()?;
+    let requires = changes.requires.as_deref().map(read_requirements).transpose().map_err(Rejection::invalid)?;
     let is_assignment = changes.is_assignment();
     let writes = changes.writes.unwrap_or_else(|| unit.manifest.writes.entries().to_vec());
     let reads = changes.reads.unwrap_or_else(|| unit.manifest.reads.entries().to_vec());
@@ -120,17 +118,6 @@ fn assign(d: &mut Deciding<'_>, run: &RunId, id: &UnitId, changes: Changes, by: 
     }
     d.done(format!("unit {id} is assigned anew"));
     Ok(())
-}
-
-/// Labels as they are typed; `none` is none.
-fn labels(typed: &[String]) -> Result<Vec<String>, Rejection> {
-    let named = typed.iter().map(|label| label.trim()).filter(|label| !label.is_empty() && !label.eq_ignore_ascii_case("none"));
-    let mut labels = named.map(read_requirement).collect::<Result<Vec<_>, _>>().map_err(Rejection::invalid)?;
-    labels.dedup();
-    if labels.len() > LABELS_MAX {
-        return Err(Rejection::invalid(format!("a unit can ask for {LABELS_MAX} labels, not for {}", labels.len())));
-    }
-    Ok(labels)
 }
 
 /// What a person says stands; a unit that waited for an owner goes on.

@@ -122,6 +122,21 @@ fn an_earlier_assignment_stands_over_rules_and_spec() {
 }
 
 #[test]
+fn what_was_asked_of_workers_is_asked_again() {
+    let of = |requires: &[&str]| ImportedUnit {
+        status: "not_started".to_owned(),
+        assignment: Some(Proposal { requires: Some(requires.iter().map(ToString::to_string).collect()), ..Proposal::keep("1".into()) }),
+        ..ImportedUnit::default()
+    };
+    let plan = "- [ ] 1. Train\n  - _requires: gpu_\n- [ ] 2. Tell\n";
+    let asks = |left: &[(&str, ImportedUnit)]| Table::with_units(plan, options(), left).unit("1").requires.clone();
+    assert_eq!(asks(&[("1", of(&["zone=eu"]))]), ["zone=eu"]);
+    assert!(asks(&[("1", of(&[]))]).is_empty(), "none, though the plan asks for one");
+    let said_nothing = ImportedUnit { status: "not_started".to_owned(), ..ImportedUnit::default() };
+    assert_eq!(asks(&[("1", said_nothing)]), ["gpu"]);
+}
+
+#[test]
 fn what_a_person_ended_stays_ended() {
     let mut table = Table::with_units(TWO, options(), &[("1", imported("skipped", &[], &[])), ("2", imported("cancelled", &[], &[]))]);
     assert_eq!((table.unit("1").state, table.unit("2").state), (UnitState::Skipped, UnitState::Cancelled));

@@ -2,6 +2,7 @@
 
 use roundtable_core::command::Act;
 use roundtable_core::schedule::{Standing, WaitKind, explain, standing};
+use roundtable_shared::answer::Proposal;
 use roundtable_shared::{BackendName, Choice, Decision, RunOptions, Severity, UnitId, UnitState};
 
 use crate::table::{Table, options, run_id};
@@ -40,6 +41,22 @@ fn a_unit_goes_to_a_worker_that_has_all_it_asks_for_and_to_no_other() {
     assert_eq!((kind, text.as_str()), (WaitKind::Label, "no worker that offers codex has the labels gpu, zone=eu"));
     table.join_with("right", &GPU, &[("codex", 1)]);
     assert_eq!(table.go_one("1").worker.as_str(), "right");
+}
+
+#[test]
+fn a_document_asks_for_labels_too() {
+    let mut table = Table::with(TWO, served());
+    let said = |unit: &str, requires: &[&str]| Proposal {
+        requires: Some(requires.iter().map(|label| (*label).to_owned()).collect()),
+        ..Proposal::keep(unit.into())
+    };
+    table.act(Act::AssignAll { proposals: vec![said("1", &[]), said("2", &["gpu"])] });
+    assert_eq!((table.unit("1").requires.len(), table.unit("2").requires.clone()), (0, vec!["gpu".to_owned()]));
+    table.join("plain", &[("codex", 2)]);
+    table.go_one("1");
+    assert!(table.go().is_empty(), "unit 2 waits for a worker with a gpu");
+    table.join_with("right", &GPU, &[("codex", 1)]);
+    assert_eq!(table.go_one("2").worker.as_str(), "right");
 }
 
 #[test]

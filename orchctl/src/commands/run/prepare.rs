@@ -219,7 +219,8 @@ pub(in crate::commands) fn crew_options(fleet: &FleetOptions, slots_max: Option<
         Some((name, file)) => format!("{name}={}", if file.contains('/') { absolute_path(file) } else { absolute_playbook(file) }),
         None => pair.clone(),
     };
-    CrewOptions { workers, backend_paths: trimmed(&fleet.backend_path).iter().map(pair).collect(), slots_max }
+    let backend_paths = trimmed(&fleet.backend_path).iter().map(pair).collect();
+    CrewOptions { workers, backend_paths, slots_max, labels: trimmed(&fleet.label) }
 }
 
 fn absolute_path(file: &str) -> String {
@@ -283,6 +284,7 @@ mod tests {
                 "opencode=opencode".into(),
                 "x=scripted:/abs/p".into(),
             ],
+            label: vec![" gpu ".into(), String::new()],
             wait_worker: None,
         };
         let crew = crew_options(&fleet, Some(3));
@@ -296,6 +298,6 @@ mod tests {
                 "x=scripted:/abs/p".into()
             ]
         );
-        assert_eq!(crew.slots_max, Some(3));
+        assert_eq!((crew.slots_max, crew.labels), (Some(3), vec!["gpu".to_owned()]));
     }
 }

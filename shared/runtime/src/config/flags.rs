@@ -123,6 +123,7 @@ const RUN: &[&str] = &[
     "strict",
     "workers",
     "backend-path",
+    "label",
     "wait-worker",
     "fresh",
     "accept",
