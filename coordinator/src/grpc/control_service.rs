@@ -6,6 +6,7 @@ use roundtable_proto::convert::status_of;
 use roundtable_proto::v1::control_server::Control;
 use roundtable_proto::{PROTOCOL, v1};
 use roundtable_runtime::git::Sender;
+use roundtable_runtime::identity::PeerIdentity;
 use roundtable_shared::CommitId;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::limits::{CHUNK_BYTES_MAX, SPEC_FILE_BYTES_MAX};
@@ -13,6 +14,7 @@ use roundtable_shared::view::{Operation, Query, SubmitRequest};
 use tokio_stream::StreamExt;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::incoming::{self, Target, Whole};
 use super::recorded::{self, caller, record};
 use super::{ChunkStream, from_json, peer, repository_status, stream_of_pack, to_json, watch};
 use crate::attachments::{ATTACHED_BYTES_MAX, Attached};
@@ -20,12 +22,14 @@ use crate::audit::{Act, operation_words};
 use crate::parts::Parts;
 use crate::query;
 use crate::removal;
+use crate::repository::Partials;
 use crate::submit::Submission;
 use crate::told::Told;
 
 /// The service.
 pub struct ControlService {
     pub(super) parts: Parts,
+    pub(super) partials: Partials,
 }
 
 type FrameStream<T> = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;
@@ -50,10 +54,12 @@ impl Control for ControlService {
     }
 
     async fn open_repository(&self, request: Request<v1::OpenRepositoryRequest>) -> Result<Response<v1::OpenRepositoryReply>, Status> {
-        let key = request.into_inner().repository;
+        let who = peer(&request)?;
+        let v1::OpenRepositoryRequest { repository: key, digest } = request.into_inner();
         let repository = self.parts.repositories.open(&key).await.map_err(|error| repository_status(&error))?;
         let tips = repository.tips().await.map_err(|error| repository_status(&error))?;
-        Ok(Response::new(v1::OpenRepositoryReply { tips: tips.into_iter().map(|tip| tip.to_string()).collect() }))
+        let received = if digest.is_empty() { 0 } else { incoming::received(&self.partials, &name_of(&who, &key, &digest)).await? };
+        Ok(Response::new(v1::OpenRepositoryReply { tips: tips.into_iter().map(|tip| tip.to_string()).collect(), received }))
     }
 
     async fn put_repository_pack(
@@ -61,14 +67,14 @@ impl Control for ControlService {
         request: Request<Streaming<v1::PutRepositoryFrame>>,
     ) -> Result<Response<v1::PutRepositoryReply>, Status> {
         use v1::put_repository_frame::Frame;
-        let who = caller(&request)?;
+        let (who, peer) = (caller(&request)?, peer(&request)?);
         let mut frames = request.into_inner();
         let Some(Frame::Header(header)) = frames.next().await.transpose()?.and_then(|first| first.frame) else {
             return Err(status_of(ErrorCode::InvalidInput, "the first frame must be the header"));
         };
         let did = format!("upload commit={} repository={}", header.commit, header.repository);
         let act = Act { method: recorded::UPLOAD, run: None, did };
-        let commit = record(&self.parts.audit, &who, act, self.receive(header, frames)).await?;
+        let commit = record(&self.parts.audit, &who, act, self.receive(&peer, header, frames)).await?;
         Ok(Response::new(v1::PutRepositoryReply { commit: commit.to_string() }))
     }
 
@@ -155,22 +161,33 @@ impl Control for ControlService {
 
 impl ControlService {
     /// Takes what is in the pack.
-    async fn receive(&self, header: v1::PutRepositoryHeader, mut frames: Streaming<v1::PutRepositoryFrame>) -> Result<CommitId, Status> {
+    async fn receive(
+        &self,
+        peer: &PeerIdentity,
+        header: v1::PutRepositoryHeader,
+        frames: Streaming<v1::PutRepositoryFrame>,
+    ) -> Result<CommitId, Status> {
         use v1::put_repository_frame::Frame;
         let refused = |error| repository_status(&error);
+        let name = name_of(peer, &header.repository, &header.digest);
+        let whole = Whole { name, digest: header.digest, bytes: header.bytes, offset: header.offset };
         let commit = CommitId::from(header.commit);
         let repository = self.parts.repositories.open(&header.repository).await.map_err(refused)?;
-        let mut incoming = repository.receive(&commit, Sender::Owner).map_err(refused)?;
-        while let Some(frame) = frames.next().await {
-            match frame?.frame {
-                Some(Frame::Chunk(chunk)) => incoming.push(&chunk.data).await.map_err(refused)?,
-                _ => return Err(status_of(ErrorCode::InvalidInput, "only chunks follow the header")),
-            }
-        }
-        incoming.finish().await.map_err(refused)?;
+        let target = Target { repository: &repository, commit: &commit, sender: Sender::Owner, bytes_max: repository.pack_bytes_max() };
+        let mut pieces = frames.map(|frame| match frame?.frame {
+            Some(Frame::Chunk(chunk)) => Ok(chunk.data),
+            _ => Err(status_of(ErrorCode::InvalidInput, "only chunks follow the header")),
+        });
+        incoming::take(&self.partials, &whole, target, &mut pieces).await?;
         repository.keep_person(&commit).await.map_err(refused)?;
         Ok(commit)
     }
+}
+
+/// What a person's upload is kept as while it comes.
+fn name_of(peer: &PeerIdentity, repository: &str, digest: &str) -> String {
+    let what = format!("{}\0{}\0{repository}\0{digest}", peer.role, peer.id);
+    blake3::hash(what.as_bytes()).to_hex().to_string()
 }
 
 /// Header, spec files and attached files of a submission, within their bounds.

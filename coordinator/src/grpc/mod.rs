@@ -5,6 +5,7 @@ mod authorise;
 mod control_service;
 mod events;
 mod fleet_service;
+mod incoming;
 mod packs;
 mod recorded;
 mod session;
@@ -54,6 +55,7 @@ pub(crate) struct Services {
 
 /// Makes them.
 pub(crate) fn services(parts: &Parts) -> Services {
+    let partials = Partials::new(parts.data_dir.join("incoming"), parts.limits.incoming_bytes);
     let fleet = FleetService {
         session: session::SessionParts {
             handle: parts.links.handle.clone(),
@@ -65,10 +67,10 @@ pub(crate) fn services(parts: &Parts) -> Services {
         leases: parts.links.leases.clone(),
         repositories: parts.repositories.clone(),
         attachments: parts.attachments.clone(),
-        partials: Partials::new(parts.data_dir.join("incoming"), parts.limits.incoming_bytes),
+        partials: partials.clone(),
         next_session: Arc::new(AtomicU64::new(parts.clock.wall().0)),
     };
-    let control = ControlService { parts: parts.clone() };
+    let control = ControlService { parts: parts.clone(), partials };
     let admission = AdmissionService { desk: parts.admissions.clone(), audit: parts.audit.clone(), clock: Arc::clone(&parts.clock) };
     let admission = AdmissionServer::new(admission)
         .max_decoding_message_size(ADMISSION_REQUEST_BYTES_MAX)

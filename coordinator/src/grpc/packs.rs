@@ -8,15 +8,14 @@ use roundtable_proto::v1;
 use roundtable_proto::v1::put_pack_frame::Frame;
 use roundtable_runtime::git::Sender;
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::text;
 use roundtable_shared::{CommitId, LeaseRef, TaskId, WorkerId};
-use tokio_stream::StreamExt;
+use tokio_stream::{Stream, StreamExt};
 use tonic::{Response, Status, Streaming};
 
 use super::fleet_service::FleetService;
+use super::incoming::{self, Target, Whole};
 use super::{repository_status, status};
 use crate::report::{self, ReportError};
-use crate::repository::{Incoming, PartialError, Repository};
 
 /// Largest pack of work in progress, bytes: it comes again and again, and the whole comes at the end.
 const SAVED_PACK_BYTES_MAX: u64 = 256 << 20;
@@ -27,16 +26,13 @@ type Put = Result<Response<v1::PutPackReply>, Status>;
 /// What an attempt left. The same commit again is fine.
 pub(super) async fn put(service: &FleetService, worker: WorkerId, mut frames: Frames) -> Put {
     let header = header(&mut frames).await?;
-    let (lease, known) = service.known(&worker, header.lease)?;
+    let (lease, known) = service.known(&worker, header.lease.clone())?;
+    let whole = whole(&worker, &lease, &header);
     let commit = CommitId::from(header.commit);
     let refused = |error| repository_status(&error);
     let repository = service.repositories.open(&known.repository).await.map_err(refused)?;
-    let whole = Whole { digest: header.digest, bytes: header.bytes, offset: header.offset };
-    if whole.digest.is_empty() {
-        take(repository.receive(&commit, Sender::Peer).map_err(refused)?, &mut frames).await?;
-    } else {
-        take_part(service, &name_of(&worker, &lease, &whole.digest), &whole, &mut frames, (&repository, &commit)).await?;
-    }
+    let target = Target { repository: &repository, commit: &commit, sender: Sender::Peer, bytes_max: repository.pack_bytes_max() };
+    incoming::take(&service.partials, &whole, target, &mut pieces_of(frames)).await?;
     repository.keep_attempt(&lease.key, &commit).await.map_err(refused)?;
     // Of one that was lost, the next attempt may have begun with what was saved.
     let key = lease.key.clone();
@@ -53,14 +49,17 @@ pub(super) async fn put(service: &FleetService, worker: WorkerId, mut frames: Fr
 /// What a running attempt has done so far, in place of what it had done before.
 pub(super) async fn save(service: &FleetService, worker: WorkerId, mut frames: Frames) -> Put {
     let header = header(&mut frames).await?;
-    let (lease, known) = service.known(&worker, header.lease)?;
+    let (lease, known) = service.known(&worker, header.lease.clone())?;
     if !known.live {
         return Err(status_of(ErrorCode::Stale, "the attempt is over"));
     }
+    let whole = whole(&worker, &lease, &header);
     let commit = CommitId::from(header.commit);
     let refused = |error| repository_status(&error);
     let repository = service.repositories.open(&known.repository).await.map_err(refused)?;
-    take(repository.receive_small(&commit, Sender::Peer, SAVED_PACK_BYTES_MAX).map_err(refused)?, &mut frames).await?;
+    let bytes_max = SAVED_PACK_BYTES_MAX.min(repository.pack_bytes_max());
+    let target = Target { repository: &repository, commit: &commit, sender: Sender::Peer, bytes_max };
+    incoming::take(&service.partials, &whole, target, &mut pieces_of(frames)).await?;
     let key = lease.key.clone();
     let base = service.handle.read(move |core: &Core, _| core.state.attempt(&key).map(|attempt| attempt.base.clone()));
     let base = base.await.map_err(|error| status(&error))?;
@@ -85,69 +84,19 @@ pub(super) async fn received(
     asked: v1::PackReceivedRequest,
 ) -> Result<Response<v1::PackReceivedReply>, Status> {
     let (lease, _) = service.known(worker, asked.lease)?;
-    let bytes = service.partials.received(&name_of(worker, &lease, &asked.digest)).await;
-    let bytes = bytes.map_err(|error| partial_status(&PartialError::Io(error)))?;
+    let bytes = incoming::received(&service.partials, &name_of(worker, &lease, &asked.digest)).await?;
     Ok(Response::new(v1::PackReceivedReply { bytes }))
 }
 
-/// What a pack is as a whole that comes over more than one link.
-struct Whole {
-    digest: String,
-    bytes: u64,
-    offset: u64,
+/// What a header says of the pack that follows it.
+fn whole(worker: &WorkerId, lease: &LeaseRef, header: &v1::PutPackHeader) -> Whole {
+    let v1::PutPackHeader { digest, bytes, offset, .. } = header;
+    Whole { name: name_of(worker, lease, digest), digest: digest.clone(), bytes: *bytes, offset: *offset }
 }
 
-/// What such a pack is kept as: nobody can guess another's, and what is in it is no path.
 fn name_of(worker: &WorkerId, lease: &LeaseRef, digest: &str) -> String {
     let what = format!("{worker}\0{}\0{}\0{digest}", lease.key, lease.lease_id);
     blake3::hash(what.as_bytes()).to_hex().to_string()
-}
-
-/// Takes what comes over this link, and the whole once it is here.
-async fn take_part(
-    service: &FleetService,
-    name: &str,
-    whole: &Whole,
-    frames: &mut Frames,
-    (repository, commit): (&Repository, &CommitId),
-) -> Result<(), Status> {
-    let bytes_max = repository.pack_bytes_max();
-    if whole.bytes > bytes_max {
-        let (found, max) = (text::bytes(whole.bytes), text::bytes(bytes_max));
-        let why = format!("a pack of {found} is not taken; the coordinator takes {max} at most (`coordinator serve --pack-bytes`)");
-        return Err(status_of(ErrorCode::InvalidInput, why));
-    }
-    let not_now = |error| partial_status(&error);
-    let refused = |error| repository_status(&error);
-    let mut part = service.partials.go_on(name, whole.offset, whole.bytes).await.map_err(not_now)?;
-    while let Some(frame) = frames.next().await {
-        match frame?.frame {
-            Some(Frame::Chunk(chunk)) => part.push(&chunk.data).await.map_err(not_now)?,
-            _ => return Err(status_of(ErrorCode::InvalidInput, "only chunks follow the header")),
-        }
-    }
-    part.check(&whole.digest).await.map_err(not_now)?;
-    let mut incoming = repository.receive(commit, Sender::Peer).map_err(refused)?;
-    part.give(&mut incoming).await.map_err(|error| partial_status(&PartialError::Io(error)))?;
-    match incoming.finish().await {
-        Ok(()) => part.forget().await,
-        Err(error) => {
-            // What git says no to is no better the next time; what our machine failed at may be.
-            if error.code() == ErrorCode::InvalidInput {
-                part.forget().await;
-            }
-            return Err(repository_status(&error));
-        }
-    }
-    Ok(())
-}
-
-fn partial_status(error: &PartialError) -> Status {
-    if let PartialError::Io(error) = error {
-        tracing::error!(%error, "a pack that comes in pieces could not be kept");
-        return status_of(ErrorCode::Exhausted, "the coordinator's disk failed or is full; its log says why");
-    }
-    status_of(error.code(), error.to_string())
 }
 
 async fn header(frames: &mut Frames) -> Result<v1::PutPackHeader, Status> {
@@ -157,13 +106,10 @@ async fn header(frames: &mut Frames) -> Result<v1::PutPackHeader, Status> {
     }
 }
 
-async fn take(mut incoming: Incoming, frames: &mut Frames) -> Result<(), Status> {
-    let refused = |error| repository_status(&error);
-    while let Some(frame) = frames.next().await {
-        match frame?.frame {
-            Some(Frame::Chunk(chunk)) => incoming.push(&chunk.data).await.map_err(refused)?,
-            _ => return Err(status_of(ErrorCode::InvalidInput, "only chunks follow the header")),
-        }
-    }
-    incoming.finish().await.map_err(refused)
+/// What follows the header.
+fn pieces_of(frames: Frames) -> impl Stream<Item = Result<Vec<u8>, Status>> + Unpin {
+    frames.map(|frame| match frame?.frame {
+        Some(Frame::Chunk(chunk)) => Ok(chunk.data),
+        _ => Err(status_of(ErrorCode::InvalidInput, "only chunks follow the header")),
+    })
 }

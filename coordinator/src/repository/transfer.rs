@@ -60,7 +60,7 @@ impl Repository {
 
     /// Begins to receive a pack that shall bring `commit`.
     pub fn receive(&self, commit: &CommitId, sender: Sender) -> Result<Incoming, RepositoryError> {
-        self.receive_within(commit, sender, self.limits)
+        self.receive_within(commit, sender, self.limits.pack_bytes_max)
     }
 
     /// Largest pack that is taken, bytes.
@@ -69,12 +69,8 @@ impl Repository {
     }
 
     /// The same, of at most so many bytes.
-    pub fn receive_small(&self, commit: &CommitId, sender: Sender, bytes_max: u64) -> Result<Incoming, RepositoryError> {
-        let pack_bytes_max = bytes_max.min(self.limits.pack_bytes_max);
-        self.receive_within(commit, sender, ReceiveLimits { pack_bytes_max, ..self.limits })
-    }
-
-    fn receive_within(&self, commit: &CommitId, sender: Sender, limits: ReceiveLimits) -> Result<Incoming, RepositoryError> {
+    pub fn receive_within(&self, commit: &CommitId, sender: Sender, bytes_max: u64) -> Result<Incoming, RepositoryError> {
+        let limits = ReceiveLimits { pack_bytes_max: bytes_max, ..self.limits };
         let tips = [Oid::try_from(commit)?];
         let (pipe, mut reader) = tokio::io::duplex(CHUNK_BYTES_MAX);
         let (git, uploads) = (self.git.clone(), self.uploads.clone());

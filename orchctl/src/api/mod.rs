@@ -3,6 +3,7 @@
 //! Finding one is `connect`'s; errors leave here as failures with their exit codes.
 
 mod live;
+mod packed;
 mod transfer;
 mod watch;
 

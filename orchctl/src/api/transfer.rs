@@ -1,5 +1,7 @@
 //! Commits to and from a coordinator, as packs that carry only what the other side lacks.
 
+use std::time::Duration;
+
 use roundtable_proto::v1;
 use roundtable_runtime::git::{Git, Oid, PackRequest, ReceiveLimits, Sender};
 use roundtable_shared::limits::CHUNK_BYTES_MAX;
@@ -9,12 +11,19 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::live::Client;
+use super::packed::Packed;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::workdir::refusal;
 
 /// Chunks on their way at once.
 const CHUNKS_MAX: usize = 16;
+/// A pack that is no larger is sent whole again after a cut, bytes.
+const SMALL_BYTES: u64 = 1 << 20;
+/// Cuts in a row without a byte between them, after which the coordinator counts as gone.
+const CUTS_MAX: u32 = 5;
+/// Before the first try after a cut it is twice this, then twice as long each time.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What was fetched.
 pub struct Fetched {
@@ -24,10 +33,9 @@ pub struct Fetched {
     pub base: Option<Oid>,
 }
 
-/// Brings a commit with its history to the coordinator, unless it has it.
+/// Brings a commit with its history to the coordinator, unless it has it. A large pack goes on where a link was cut.
 pub async fn upload(client: &Client, git: &Git, repository: &Oid, commit: &Oid) -> Result<()> {
-    let request = v1::OpenRepositoryRequest { repository: repository.to_string() };
-    let tips = client.control().open_repository(request).await.map_err(|status| client.refusal(status))?.into_inner().tips;
+    let tips = open(client, repository.as_str(), "").await?.tips;
     if tips.iter().any(|tip| tip == commit.as_str()) {
         return Ok(());
     }
@@ -38,7 +46,75 @@ pub async fn upload(client: &Client, git: &Git, repository: &Oid, commit: &Oid) 
         repository: repository.to_string(),
         commit: commit.to_string(),
         shallow: git.boundaries().await.map_err(refusal)?.iter().map(Oid::to_string).collect(),
+        ..Default::default()
     };
+    match Packed::make(git, &request).await? {
+        Some(packed) => send_kept(client, header, packed).await,
+        None => send_once(client, git, request, header).await,
+    }
+}
+
+async fn open(client: &Client, repository: &str, digest: &str) -> Result<v1::OpenRepositoryReply> {
+    let request = v1::OpenRepositoryRequest { repository: repository.to_owned(), digest: digest.to_owned() };
+    Ok(client.control().open_repository(request).await.map_err(|status| client.refusal(status))?.into_inner())
+}
+
+/// Sends a pack, again where the link was cut, and a large one from where that was.
+async fn send_kept(client: &Client, mut header: v1::PutRepositoryHeader, mut packed: Packed) -> Result<()> {
+    let is_large = packed.bytes > SMALL_BYTES;
+    if is_large {
+        (header.digest, header.bytes) = (packed.digest.clone(), packed.bytes);
+    }
+    let mut cuts = 0;
+    loop {
+        let sent = async {
+            if is_large {
+                let received = open(client, &header.repository, &header.digest).await?.received.min(packed.bytes);
+                if received > header.offset {
+                    cuts = 0;
+                }
+                header.offset = received;
+            }
+            send_rest(client, &header, &mut packed).await
+        };
+        match sent.await {
+            Err(failure) if failure.exit() == Exit::Unreachable && cuts < CUTS_MAX => {
+                cuts += 1;
+                tracing::debug!(what = failure.what(), cuts, "the repository is sent on once the coordinator answers again");
+                tokio::time::sleep(PAUSE * 2_u32.pow(cuts)).await;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+/// Sends the pack from the header's offset on.
+async fn send_rest(client: &Client, header: &v1::PutRepositoryHeader, packed: &mut Packed) -> Result<()> {
+    use v1::put_repository_frame::Frame;
+    packed.seek(header.offset).await?;
+    let (frames, stream) = mpsc::channel(CHUNKS_MAX);
+    let sending = async move {
+        let frame = |frame| v1::PutRepositoryFrame { frame: Some(frame) };
+        // Whoever listens no more says why itself.
+        if frames.send(frame(Frame::Header(header.clone()))).await.is_err() {
+            return Ok::<(), Failure>(());
+        }
+        loop {
+            let data = packed.piece().await?;
+            if data.is_empty() || frames.send(frame(Frame::Chunk(v1::Chunk { data, pack: String::new() }))).await.is_err() {
+                return Ok(());
+            }
+        }
+    };
+    let mut control = client.control();
+    let (read, sent) = tokio::join!(sending, control.put_repository_pack(ReceiverStream::new(stream)));
+    // Where our side stopped in the middle, what the other says of the rest is no word on the whole.
+    read?;
+    sent.map(drop).map_err(|status| client.refusal(status))
+}
+
+/// Sends a pack while it is made: there is no place to keep it.
+async fn send_once(client: &Client, git: &Git, request: PackRequest, header: v1::PutRepositoryHeader) -> Result<()> {
     let (frames, stream) = mpsc::channel(CHUNKS_MAX);
     let call = async {
         let sent = client.control().put_repository_pack(ReceiverStream::new(stream)).await;
@@ -123,4 +199,159 @@ pub async fn fetch(client: &Client, git: &Git, run: &str, unit: Option<&str>, ha
     };
     tokio::try_join!(taking, receiving)?;
     Ok(Fetched { commit, base })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::VecDeque;
+    use std::pin::Pin;
+    use std::sync::{Arc, Mutex, MutexGuard};
+
+    use roundtable_proto::v1::control_server::{Control, ControlServer};
+    use roundtable_runtime::git::{GitProgram, Signature};
+    use tokio_stream::Stream;
+    use tokio_stream::wrappers::TcpListenerStream;
+    use tonic::transport::{Endpoint, Server};
+    use tonic::{Request, Response, Status, Streaming};
+
+    use super::*;
+
+    type Out<T> = Pin<Box<dyn Stream<Item = std::result::Result<T, Status>> + Send>>;
+    type Answer<T> = std::result::Result<Response<T>, Status>;
+
+    /// What came, and what cuts it.
+    #[derive(Default)]
+    struct Script {
+        received: Vec<u8>,
+        headers: Vec<v1::PutRepositoryHeader>,
+        /// Bytes that pass over each link before it is cut; links beyond these are whole.
+        cuts: VecDeque<usize>,
+    }
+
+    /// A coordinator that is good for uploads alone.
+    #[derive(Clone, Default)]
+    struct Coordinator(Arc<Mutex<Script>>);
+
+    impl Coordinator {
+        fn script(&self) -> MutexGuard<'_, Script> {
+            self.0.lock().unwrap()
+        }
+    }
+
+    fn elsewhere<T>() -> Answer<T> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    #[tonic::async_trait]
+    impl Control for Coordinator {
+        type QueryStream = Out<v1::Chunk>;
+        type WatchStream = Out<v1::WatchFrame>;
+        type FetchRunStream = Out<v1::FetchRunFrame>;
+
+        async fn info(&self, _: Request<v1::InfoRequest>) -> Answer<v1::InfoReply> {
+            elsewhere()
+        }
+
+        async fn open_repository(&self, request: Request<v1::OpenRepositoryRequest>) -> Answer<v1::OpenRepositoryReply> {
+            let received = if request.into_inner().digest.is_empty() { 0 } else { self.script().received.len() as u64 };
+            Ok(Response::new(v1::OpenRepositoryReply { tips: Vec::new(), received }))
+        }
+
+        async fn put_repository_pack(&self, request: Request<Streaming<v1::PutRepositoryFrame>>) -> Answer<v1::PutRepositoryReply> {
+            use v1::put_repository_frame::Frame;
+            let mut frames = request.into_inner();
+            let Some(Frame::Header(header)) = frames.next().await.unwrap()?.frame else { panic!("no header") };
+            let commit = header.commit.clone();
+            let mut left = {
+                let mut script = self.script();
+                script.received.truncate(usize::try_from(header.offset).unwrap());
+                script.headers.push(header);
+                script.cuts.pop_front().unwrap_or(usize::MAX)
+            };
+            while let Some(frame) = frames.next().await {
+                let Some(Frame::Chunk(chunk)) = frame?.frame else { panic!("no chunk") };
+                let passes = chunk.data.len().min(left);
+                self.script().received.extend_from_slice(&chunk.data[..passes]);
+                left -= passes;
+                if passes < chunk.data.len() {
+                    return Err(Status::unavailable("cut"));
+                }
+            }
+            Ok(Response::new(v1::PutRepositoryReply { commit }))
+        }
+
+        async fn submit(&self, _: Request<Streaming<v1::SubmitFrame>>) -> Answer<v1::SubmitReply> {
+            elsewhere()
+        }
+
+        async fn query(&self, _: Request<v1::QueryRequest>) -> Answer<Self::QueryStream> {
+            elsewhere()
+        }
+
+        async fn watch(&self, _: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
+            elsewhere()
+        }
+
+        async fn operate(&self, _: Request<v1::OperateRequest>) -> Answer<v1::OperateReply> {
+            elsewhere()
+        }
+
+        async fn fetch_run(&self, _: Request<v1::FetchRunRequest>) -> Answer<Self::FetchRunStream> {
+            elsewhere()
+        }
+
+        async fn enrol_worker(&self, _: Request<v1::EnrolWorkerRequest>) -> Answer<v1::EnrolWorkerReply> {
+            elsewhere()
+        }
+
+        async fn shutdown(&self, _: Request<v1::ShutdownRequest>) -> Answer<v1::ShutdownReply> {
+            elsewhere()
+        }
+    }
+
+    /// Uploads a repository with a file of so many bytes that do not get smaller.
+    async fn uploaded(coordinator: &Coordinator, bytes: usize) -> Result<()> {
+        let home = tempfile::tempdir().unwrap();
+        let mut content = vec![0_u8; bytes];
+        blake3::Hasher::new().finalize_xof().fill(&mut content);
+        std::fs::write(home.path().join("file"), content).unwrap();
+        let program = GitProgram::find().await.unwrap();
+        program.create_repository(home.path(), "main", &Signature::roundtable(1), "base\n").await.unwrap();
+        let git = program.own(home.path().join(".git")).unwrap();
+        let commit = git.resolve_commit("HEAD").await.unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = ControlServer::new(coordinator.clone()).max_decoding_message_size(4 << 20);
+        tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
+        let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+        upload(&Client::new(channel, "https://test:1"), &git, &commit, &commit).await
+    }
+
+    #[tokio::test]
+    async fn a_large_upload_goes_on_where_its_link_was_cut() {
+        let coordinator = Coordinator::default();
+        coordinator.script().cuts = [700_000, 0].into();
+        uploaded(&coordinator, 2 << 20).await.unwrap();
+        let script = coordinator.script();
+        assert_eq!(script.headers.iter().map(|header| header.offset).collect::<Vec<_>>(), [0, 700_000, 700_000]);
+        let whole = (blake3::hash(&script.received).to_hex().to_string(), script.received.len() as u64);
+        assert!(whole.1 > 2 << 20 && script.headers.iter().all(|header| (header.digest.clone(), header.bytes) == whole));
+    }
+
+    #[tokio::test]
+    async fn a_small_upload_comes_whole_again_and_one_that_never_passes_is_given_up() {
+        let coordinator = Coordinator::default();
+        coordinator.script().cuts = [100].into();
+        uploaded(&coordinator, 4096).await.unwrap();
+        {
+            let script = coordinator.script();
+            assert_eq!(script.headers.iter().map(|header| (header.offset, header.digest.as_str())).collect::<Vec<_>>(), [(0, ""), (0, "")]);
+            assert!(script.received.starts_with(b"PACK"));
+        }
+        let coordinator = Coordinator::default();
+        coordinator.script().cuts = vec![0; 100].into();
+        assert_eq!(uploaded(&coordinator, 4096).await.unwrap_err().exit(), Exit::Unreachable);
+        assert_eq!(coordinator.script().headers.len(), 6);
+    }
 }

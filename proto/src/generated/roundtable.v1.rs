@@ -1429,11 +1429,17 @@ pub struct OpenRepositoryRequest {
     /// Key of the repository (its root commit).
     #[prost(string, tag = "1")]
     pub repository: ::prost::alloc::string::String,
+    /// blake3 of a whole pack that was begun to be sent, hex; empty: none is gone on with.
+    #[prost(string, tag = "2")]
+    pub digest: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OpenRepositoryReply {
     #[prost(string, repeated, tag = "1")]
     pub tips: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Bytes of that pack that are here.
+    #[prost(uint64, tag = "2")]
+    pub received: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PutRepositoryFrame {
@@ -1459,6 +1465,13 @@ pub struct PutRepositoryHeader {
     /// Set for a shallow clone: its boundary commits.
     #[prost(string, repeated, tag = "3")]
     pub shallow: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// As in PutPackHeader: of a pack that is gone on with after a cut.
+    #[prost(string, tag = "4")]
+    pub digest: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "5")]
+    pub bytes: u64,
+    #[prost(uint64, tag = "6")]
+    pub offset: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PutRepositoryReply {

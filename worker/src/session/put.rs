@@ -3,9 +3,9 @@
 use roundtable_proto::convert::told_code_of;
 use roundtable_proto::v1;
 use roundtable_proto::v1::fleet_client::FleetClient;
+use roundtable_shared::CommitId;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::limits::CHUNK_BYTES_MAX;
-use roundtable_shared::{CommitId, Lease};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
@@ -28,7 +28,29 @@ pub(super) async fn put_pack(
     large: &mut Option<LargePack>,
 ) -> Result<(), PutError> {
     let lease = spool.lease();
-    let haves = std::slice::from_ref(&lease.start);
+    let header = v1::PutPackHeader { lease: Some((&lease.lease).into()), commit: commit.to_string(), ..Default::default() };
+    send(client, runner, spool, Sending { header, haves: std::slice::from_ref(&lease.start), is_end: true }, large).await.map(drop)
+}
+
+/// What is sent.
+struct Sending<'a> {
+    header: v1::PutPackHeader,
+    /// What the coordinator has.
+    haves: &'a [CommitId],
+    /// An attempt's end, and not what it has done so far.
+    is_end: bool,
+}
+
+/// Sends it; how many bytes went over this link.
+async fn send(
+    client: &FleetClient<Channel>,
+    runner: &impl Runner,
+    spool: &AttemptSpool,
+    Sending { mut header, haves, is_end }: Sending<'_>,
+    large: &mut Option<LargePack>,
+) -> Result<u64, PutError> {
+    let lease = spool.lease();
+    let commit = &CommitId::new(header.commit.as_str());
     let mut pieces = None;
     if large.is_none() {
         let made = runner.pack(&lease.repository, commit, haves).await.map_err(PutError::Runner)?;
@@ -41,7 +63,6 @@ pub(super) async fn put_pack(
             }
         }
     }
-    let mut header = v1::PutPackHeader { lease: Some((&lease.lease).into()), commit: commit.to_string(), ..Default::default() };
     let mut client = client.clone();
     let pieces = match (pieces, large.as_ref()) {
         (Some(pieces), _) => pieces,
@@ -61,7 +82,11 @@ pub(super) async fn put_pack(
         (None, None) => return Err(PutError::Runner(RunnerError("a pack is neither small nor large".to_owned()))),
     };
     let (frames, stream) = mpsc::channel(FRAMES_MAX);
-    let put = put(client.put_pack(ReceiverStream::new(stream)), header, pieces, frames).await.map(|_| ());
+    let stream = ReceiverStream::new(stream);
+    let put = match is_end {
+        true => put(client.put_pack(stream), header, pieces, frames).await,
+        false => put(client.save_work(stream), header, pieces, frames).await,
+    };
     if let Err(PutError::Status(status)) = &put
         && told_code_of(status) == Some(ErrorCode::Conflict)
     {
@@ -71,21 +96,20 @@ pub(super) async fn put_pack(
     put
 }
 
-/// Sends what an attempt has done so far, to a coordinator that has `before` of it; how many bytes that took.
+/// Sends what an attempt has done so far, to a coordinator that has `before` of it; how many bytes that took. A large pack is kept in `large` as that of an
+/// attempt's commit is.
 pub(super) async fn save_work(
     client: &FleetClient<Channel>,
     runner: &impl Runner,
-    lease: &Lease,
-    commit: &CommitId,
-    done: Vec<String>,
+    spool: &AttemptSpool,
+    (commit, done): (&CommitId, Vec<String>),
     before: Option<&CommitId>,
+    large: &mut Option<LargePack>,
 ) -> Result<u64, PutError> {
+    let lease = spool.lease();
     let haves: Vec<CommitId> = before.into_iter().chain([&lease.start]).cloned().collect();
-    let pieces = runner.pack(&lease.repository, commit, &haves).await.map_err(PutError::Runner)?;
     let header = v1::PutPackHeader { lease: Some((&lease.lease).into()), commit: commit.to_string(), done, ..Default::default() };
-    let (frames, stream) = mpsc::channel(FRAMES_MAX);
-    let mut client = client.clone();
-    put(client.save_work(ReceiverStream::new(stream)), header, pieces, frames).await
+    send(client, runner, spool, Sending { header, haves: &haves, is_end: false }, large).await
 }
 
 /// Sends the header and the pieces while the call is being answered; how many bytes these have.

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use roundtable_proto::convert::{message_of, told_code_of};
 use roundtable_shared::CommitId;
+use roundtable_shared::error::ErrorCode;
 use tokio::time::MissedTickBehavior;
 use tonic::Code;
 use tracing::{debug, info};
 
+use super::bulk::Bulk;
 use super::deliver::{self, Client};
+use super::large::LargePack;
 use super::put::{self, PutError};
 use super::{Runner, RunnerError};
 use crate::spool::AttemptSpool;
@@ -27,81 +30,111 @@ pub(super) async fn keep_up(spool: AttemptSpool, runner: &impl Runner, mut clien
     if spool.lease().role.writes() {
         let mut rhythm = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut saved = None;
+        let mut known = Known::default();
         loop {
             rhythm.tick().await;
-            let mut bytes = 0;
-            match round(&spool, runner, &mut client, saved.as_ref(), &mut bytes).await {
-                Ok(now) => saved = now,
-                Err(End) => break,
+            if let Err(End) = round(&spool, runner, &mut client, &mut known).await {
+                break;
             }
-            tokio::time::sleep(rest_after(bytes)).await;
+            tokio::time::sleep(rest_after(std::mem::take(&mut known.sent))).await;
         }
     }
     std::future::pending().await
 }
 
-/// What the coordinator has of it.
+/// A state of the work, and what had been reported as done by then.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Saved {
     commit: CommitId,
     done: Vec<String>,
 }
 
+/// What is known from one round to the next.
+#[derive(Default)]
+struct Known {
+    /// What the coordinator has, as far as is known.
+    saved: Option<Saved>,
+    /// What a cut has interrupted: its rest goes before anything newer.
+    interrupted: Option<(Saved, LargePack)>,
+    /// Bytes that this round has sent.
+    sent: u64,
+}
+
 /// There is nobody to hand anything in to, or nobody who wants it.
 struct End;
 
-/// One round; what the coordinator has after it, as far as is known, and what was sent for that.
-async fn round(
-    spool: &AttemptSpool,
-    runner: &impl Runner,
-    client: &mut Client,
-    before: Option<&Saved>,
-    bytes: &mut u64,
-) -> Result<Option<Saved>, End> {
+/// One round.
+async fn round(spool: &AttemptSpool, runner: &impl Runner, client: &mut Client, known: &mut Known) -> Result<(), End> {
     let lease = spool.lease();
     let Some(bulk) = deliver::connected(client).await else { return Err(End) };
+    if let Some((saved, rest)) = known.interrupted.take()
+        && !hand_in(spool, runner, &bulk, saved, Some(rest), known).await?
+    {
+        return Ok(());
+    }
     // Asked before the look: what was reported by now is in what is found.
     let done = spool.done();
     let commit = match runner.in_progress(lease).await {
         Ok(Some(commit)) => commit,
-        Ok(None) => return Ok(before.cloned()),
+        Ok(None) => return Ok(()),
         Err(RunnerError(why)) => {
             debug!(lease = %lease.lease.key, why, "what is done so far could not be committed; with the next round");
-            return Ok(before.cloned());
+            return Ok(());
         }
     };
     let now = Saved { commit, done };
-    if before == Some(&now) {
-        return Ok(Some(now));
+    if known.saved.as_ref() != Some(&now) {
+        hand_in(spool, runner, &bulk, now, None, known).await?;
     }
+    Ok(())
+}
+
+/// Sends it, or the rest of it; whether it is there now.
+async fn hand_in(
+    spool: &AttemptSpool,
+    runner: &impl Runner,
+    bulk: &Bulk,
+    now: Saved,
+    mut large: Option<LargePack>,
+    known: &mut Known,
+) -> Result<bool, End> {
+    let lease = spool.lease();
     let link = match bulk.lend().await {
         Ok(link) => link,
         Err(error) => {
             debug!(lease = %lease.lease.key, %error, "what is done so far could not be sent; with the next round");
-            return Ok(before.cloned());
+            known.interrupted = large.map(|pack| (now, pack));
+            return Ok(false);
         }
     };
-    match put::save_work(&link.client(), runner, lease, &now.commit, now.done.clone(), before.map(|before| &before.commit)).await {
+    // It may have lost what it had: unless this comes, nothing is counted on.
+    let before = known.saved.take();
+    let what = (&now.commit, now.done.clone());
+    match put::save_work(&link.client(), runner, spool, what, before.as_ref().map(|before| &before.commit), &mut large).await {
         Ok(sent) => {
-            *bytes = sent;
-            Ok(Some(now))
+            known.sent = known.sent.saturating_add(sent);
+            known.saved = Some(now);
+            Ok(true)
         }
         Err(PutError::Status(status)) if status.code() == Code::Unimplemented => {
             info!("the coordinator is of an older release and keeps no work in progress");
             Err(End)
         }
         Err(PutError::Status(status)) => {
-            if told_code_of(&status).is_none() {
+            let told = told_code_of(&status);
+            if told.is_none() {
                 link.broke();
             }
+            // What it refused is refused again; what a cut or want of room stopped is gone on with.
+            if matches!(told, None | Some(ErrorCode::Exhausted)) {
+                known.interrupted = large.map(|pack| (now, pack));
+            }
             debug!(lease = %lease.lease.key, why = message_of(&status), "what is done so far was not taken; with the next round");
-            // It may have lost what it had.
-            Ok(None)
+            Ok(false)
         }
         Err(PutError::Runner(RunnerError(why))) => {
             debug!(lease = %lease.lease.key, why, "what is done so far could not be sent; with the next round");
-            Ok(None)
+            Ok(false)
         }
     }
 }

@@ -144,11 +144,22 @@ impl Fleet for Coordinator {
     async fn save_work(&self, request: Request<Streaming<v1::PutPackFrame>>) -> Result<Response<v1::PutPackReply>, Status> {
         let mut frames = request.into_inner();
         let Some(Frame::Header(header)) = frames.next().await.unwrap()?.frame else { panic!("no header") };
+        let mut left = {
+            let mut script = self.script();
+            script.received.truncate(usize::try_from(header.offset).unwrap());
+            script.saves.push(header);
+            script.cuts.pop_front().unwrap_or(usize::MAX)
+        };
         while let Some(frame) = frames.next().await {
-            frame?;
+            let Some(Frame::Chunk(chunk)) = frame?.frame else { panic!("no chunk") };
+            let passes = chunk.data.len().min(left);
+            self.script().received.extend_from_slice(&chunk.data[..passes]);
+            left -= passes;
+            if passes < chunk.data.len() {
+                return Err(Status::unavailable("cut"));
+            }
         }
-        let mut script = self.script();
-        script.saves.push(header);
+        let script = self.script();
         // The first one is lost on its way back.
         if script.saves.len() == 1 { Err(Status::unavailable("cut")) } else { Ok(Response::new(v1::PutPackReply::default())) }
     }
@@ -516,4 +527,31 @@ async fn what_is_done_so_far_is_handed_in_once_and_with_what_was_reported_by_the
     let id = |n: u32| format!("{n:040}");
     let expected = [(id(1), "1.1"), (id(1), "1.1"), (id(2), "1.1"), (id(2), "1.1 1.2")];
     assert_eq!(saves, expected.map(|(commit, done)| (commit, done.to_owned())), "what was cut comes again, what came does not");
+}
+
+/// What a cut has interrupted goes on where it was, and comes before anything newer.
+#[tokio::test]
+async fn large_work_in_progress_goes_on_where_its_link_was_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path().join("spool")).unwrap().begin(Lease { save_ms: 1, ..lease() }).unwrap();
+    let commit = |n: u32| Some(CommitId::new(format!("{n:040}")));
+    let runner = Keeps { pack: bytes(3 << 20), done: Mutex::new([commit(1), commit(2)].into()), ..Keeps::default() };
+    let coordinator = Coordinator::default();
+    coordinator.script().cuts = [1_500_000].into();
+    let (_link, client) = coordinator.link().await;
+    let played = async {
+        while coordinator.script().saves.len() < 3 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = save::keep_up(spool.clone(), &runner, client) => panic!("it ends with its attempt alone"),
+        played = tokio::time::timeout(std::time::Duration::from_secs(20), played) => played.unwrap(),
+    }
+    let script = coordinator.script();
+    let saves: Vec<(String, u64)> = script.saves.iter().map(|header| (header.commit.clone(), header.offset)).collect();
+    let id = |n: u32| format!("{n:040}");
+    assert_eq!(saves[..2], [(id(1), 0), (id(1), 1_500_000)]);
+    assert_eq!(saves[2].0, id(2), "what came after it");
+    assert!(script.saves[0].digest == script.saves[1].digest && !script.saves[0].digest.is_empty());
 }
