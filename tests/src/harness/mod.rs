@@ -1,9 +1,11 @@
-//! Runs the real `coordinator`, `worker` and `orchctl` in a world of their own: home, data dir, repository, spec, playbook, processes, leftovers.
+//! Runs the real `coordinator`, `worker` and `orchctl` in a world of their own: home, data dir, repository, spec, playbook, processes, leftovers; or on hosts
+//! of a network, which share nothing.
 //!
 //! Everything panics with what the programs said: this is test equipment. Nothing sleeps for a condition; every wait has [`DEADLINE`].
 
 mod binaries;
 mod leftovers;
+mod network;
 mod playbook;
 mod process;
 mod repository;
@@ -12,6 +14,7 @@ mod spec;
 
 pub use binaries::binary;
 pub use leftovers::{Leftover, leftovers};
+pub use network::{Host, Network};
 pub use playbook::{Playbook, Turn, step};
 pub use process::{Output, Process, Signal};
 pub use repository::Repository;

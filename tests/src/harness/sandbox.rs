@@ -35,19 +35,8 @@ impl Sandbox {
     pub fn new() -> Self {
         let root = tempfile::Builder::new().prefix("rt-").tempdir().expect("a folder for the test can be made");
         let data_dir = root.path().join("data");
-        for folder in ["home", "tmp", "bin"] {
-            std::fs::create_dir(root.path().join(folder)).expect("a folder for the test can be made");
-        }
-        let sandbox = Self { root, data_dir };
-        TOOLS.iter().for_each(|tool| sandbox.offer(tool));
-        sandbox
-    }
-
-    fn offer(&self, tool: &str) {
-        let search = std::env::var_os("PATH").unwrap_or_default();
-        if let Some(file) = std::env::split_paths(&search).map(|dir| dir.join(tool)).find(|file| file.is_file()) {
-            symlink(file, self.path("bin").join(tool)).expect("a link can be made");
-        }
+        furnish(root.path());
+        Self { root, data_dir }
     }
 
     /// A path within.
@@ -62,11 +51,7 @@ impl Sandbox {
 
     /// Puts a shell script on the programs' PATH, such as one that plays an agent CLI.
     pub fn executable(&self, name: &str, script: &str) -> PathBuf {
-        use std::os::unix::fs::PermissionsExt;
-        let file = self.path("bin").join(name);
-        std::fs::write(&file, script).expect("a script can be written");
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("a script can be made executable");
-        file
+        put_script(self.root.path(), name, script)
     }
 
     /// A repository with one commit on `main`.
@@ -94,12 +79,12 @@ impl Sandbox {
 
     /// A program, to be given arguments.
     pub fn program(&self, name: &str) -> Program {
-        Program { command: self.command(&binary(name)), name: name.to_owned(), stdin: Stdio::null() }
+        Program::new(self.command(&binary(name)), name)
     }
 
     /// A program that is not ours, in this world's environment.
     pub fn foreign(&self, file: &Path) -> Program {
-        Program { command: self.command(file), name: file.display().to_string(), stdin: Stdio::null() }
+        Program::new(self.command(file), &file.display().to_string())
     }
 
     /// `orchctl` with arguments, in a folder.
@@ -136,13 +121,12 @@ impl Sandbox {
     /// A command with nothing but this world in its environment.
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        command.env_clear().current_dir(self.root.path());
-        command.env("PATH", self.path("bin")).env("HOME", self.path("home")).env("TMPDIR", self.path("tmp"));
+        command.current_dir(self.root.path());
+        clear(&mut command, self.root.path());
         for (name, folder) in [("STATE", "state"), ("CONFIG", "config"), ("CACHE", "cache"), ("DATA", "share")] {
             command.env(format!("XDG_{name}_HOME"), self.path("home").join(folder));
         }
-        command.env("ROUNDTABLE_DATA_DIR", &self.data_dir).env("LANG", "C.UTF-8").env("NO_COLOR", "1");
-        command.env("GIT_CONFIG_NOSYSTEM", "1");
+        command.env("ROUNDTABLE_DATA_DIR", &self.data_dir);
         command
     }
 }
@@ -160,6 +144,36 @@ impl Drop for Sandbox {
     }
 }
 
+/// Makes home, temporary folder and PATH of a world or a host, with the system's tools on it.
+pub(super) fn furnish(root: &Path) {
+    for folder in ["home", "tmp", "bin"] {
+        std::fs::create_dir_all(root.join(folder)).expect("a folder for the test can be made");
+    }
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    for tool in TOOLS {
+        if let Some(file) = std::env::split_paths(&search).map(|dir| dir.join(tool)).find(|file| file.is_file()) {
+            symlink(file, root.join("bin").join(tool)).expect("a link can be made");
+        }
+    }
+}
+
+/// Puts a shell script on that PATH.
+pub(super) fn put_script(root: &Path, name: &str, script: &str) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let file = root.join("bin").join(name);
+    // It may be a link to a tool of the system.
+    let _ = std::fs::remove_file(&file);
+    std::fs::write(&file, script).expect("a script can be written");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("a script can be made executable");
+    file
+}
+
+/// Leaves nothing in a command's environment but what such a world has.
+pub(super) fn clear(command: &mut Command, root: &Path) {
+    command.env_clear().env("PATH", root.join("bin")).env("HOME", root.join("home")).env("TMPDIR", root.join("tmp"));
+    command.env("LANG", "C.UTF-8").env("NO_COLOR", "1").env("GIT_CONFIG_NOSYSTEM", "1");
+}
+
 /// A program about to be started.
 #[derive(Debug)]
 pub struct Program {
@@ -169,6 +183,10 @@ pub struct Program {
 }
 
 impl Program {
+    pub(super) fn new(command: Command, name: &str) -> Self {
+        Self { command, name: name.to_owned(), stdin: Stdio::null() }
+    }
+
     /// Adds arguments.
     #[must_use]
     pub fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {

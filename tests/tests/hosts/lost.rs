@@ -1,0 +1,36 @@
+//! A host whose power is cut in the middle of a unit: nothing of it is ever heard again, and another one goes on from what it had handed in.
+
+use std::time::Duration;
+
+use roundtable_tests::harness::wait_for;
+
+use crate::fleet::Fleet;
+use crate::saved;
+
+#[test]
+#[ignore = "makes network namespaces, and takes over a minute, the time after which a silent worker is lost"]
+fn another_host_goes_on_from_what_a_lost_one_had_done() {
+    let fleet = Fleet::new(["first", "second", "third"], &saved::spec(), |repo| repo.write("roundtable.toml", saved::SAVES_OFTEN));
+    let line = fleet.line("--role worker --uses 2");
+    let workers = ["second", "third"].map(|name| (name, fleet.join(name, &line, &saved::begins())));
+    let said = || workers.iter().map(|(_, worker)| worker.said()).chain([fleet.said()]).collect::<Vec<_>>().join("\n");
+    let run = fleet.run();
+    wait_for("its work to be saved", said, || saved::is_told(&fleet.events()));
+    let first = wait_for("the attempt", said, || fleet.works("1").pop());
+    let lost = if first["worker"] == "second-1" { "second" } else { "third" };
+    let left = if lost == "second" { "third" } else { "second" };
+    assert_eq!(first["worker"], format!("{lost}-1"), "{first:#}");
+    // Of what the lost one had, the other has nothing but what comes from the coordinator.
+    saved::goes_on().write(&fleet.host(left).path("play.json"));
+    fleet.network.cut_power(lost);
+
+    let done = run.wait_within(Duration::from_secs(300)).expect(0);
+    let attempts = fleet.attempts("1");
+    let said = format!("{attempts:#?}\n{}\n{}", done.said(), said());
+    let works = fleet.works("1");
+    assert_eq!((works.len(), &works[0]["outcome"], &works[1]["worker"]), (2, &"lost".into(), &format!("{left}-1").into()), "{said}");
+    assert_eq!(works[1]["resumed_from"], works[0]["attempt"], "{said}");
+    saved::is_closed_before_the_last_grant(&fleet.events());
+    let branch = fleet.repo.run_branches().remove(0);
+    assert_eq!(fleet.repo.show(&branch, "part-2.txt"), "by the first", "{said}");
+}
