@@ -250,8 +250,8 @@ fn program_of(starter: u32) -> Option<u32> {
 
 /// A process whose parent that is.
 fn child_of(parent: u32) -> Option<u32> {
-    let processes = std::fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    processes.into_iter().find(|pid| parent_of(*pid) == Some(parent))
+    let mut processes = std::fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    processes.find(|pid| parent_of(*pid) == Some(parent))
 }
 
 /// The second field after the name, which may itself hold anything.

@@ -112,8 +112,8 @@ fn a_git_that_is_too_old_is_named_on_the_host_that_has_it_and_others_work() {
 
 /// The library that plays another clock to a program.
 fn another_clock() -> String {
-    let folders = std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path().join("faketime/libfaketime.so.1"));
-    let found = folders.into_iter().find(|file| file.is_file());
+    let mut files = std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path().join("faketime/libfaketime.so.1"));
+    let found = files.find(|file| file.is_file());
     found.expect("this test needs libfaketime").display().to_string()
 }
 

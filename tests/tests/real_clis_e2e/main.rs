@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod doctor;
+mod hosts;
 mod login;
 mod show;
 mod told;

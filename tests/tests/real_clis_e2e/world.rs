@@ -13,10 +13,10 @@ use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 
 /// Longer than anything here takes on a busy machine: a run is some twenty starts of large programs.
-const WITHIN: Duration = Duration::from_secs(300);
+pub const WITHIN: Duration = Duration::from_secs(300);
 
 /// The CLIs are large and the machine may have two cores: one world at a time.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+pub static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Everything of a test.
 pub struct World {
@@ -180,7 +180,7 @@ impl Drop for World {
 }
 
 /// Where a CLI is: named by the environment, else installed by `.ci/install-clis`.
-fn program_of(cli: &str) -> PathBuf {
+pub fn program_of(cli: &str) -> PathBuf {
     let variable = if cli == "gemini" { "GEMINI_JS".to_owned() } else { format!("{}_BIN", cli.to_uppercase()) };
     let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../build/clis/node_modules/.bin").join(cli);
     let program = std::env::var_os(&variable).map_or(installed, PathBuf::from);
