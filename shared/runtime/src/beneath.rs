@@ -162,4 +162,42 @@ mod tests {
         assert_eq!(found, ["deep"]);
         assert_eq!(std::fs::read_dir(outside.join("deep")).unwrap().count(), 0);
     }
+
+    /// Somebody swaps the folder for a link out of the tree, and back, all the while.
+    #[test]
+    fn a_link_that_is_swapped_in_meanwhile_leads_nowhere() {
+        let home = tempfile::tempdir().unwrap();
+        let (dir, outside) = (home.path().join("dir"), home.path().join("outside"));
+        for made in [dir.join("sub"), outside.clone()] {
+            std::fs::create_dir_all(made).unwrap();
+        }
+        symlink("../outside", dir.join("link")).unwrap();
+        let over = std::sync::atomic::AtomicBool::new(false);
+        let swap = |a: &str, b: &str| {
+            let flags = rustix::fs::RenameFlags::EXCHANGE;
+            rustix::fs::renameat_with(rustix::fs::CWD, dir.join(a), rustix::fs::CWD, dir.join(b), flags).unwrap();
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    swap("sub", "link");
+                }
+            });
+            let (mut written, mut refused, mut odd) = (0, 0, None);
+            for nth in 0..200_000 {
+                match write_new(&dir, &Path::new("sub").join(format!("{nth}")), b"s", 0o600) {
+                    Ok(_) => written += 1,
+                    Err(BeneathError::NotADirectory { .. }) => refused += 1,
+                    Err(error) => odd = Some(error),
+                }
+                if written > 200 && refused > 200 || odd.is_some() {
+                    break;
+                }
+            }
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            // Not before: who swaps would go on for ever.
+            assert!(written > 0 && refused > 0 && odd.is_none(), "both were met: {written} and {refused}, {odd:?}");
+        });
+        assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+    }
 }

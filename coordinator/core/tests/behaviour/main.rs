@@ -23,6 +23,7 @@ mod merge;
 mod missing;
 mod names;
 mod park;
+mod poison;
 mod refusal;
 mod remove;
 mod rest;

@@ -193,3 +193,19 @@ fn folders_that_lack_files() {
     assert!(report.has_errors() && report.plan.units.len() == 1);
     assert!(report.into_result().is_err());
 }
+
+#[test]
+fn plans_beyond_the_limits_say_which() {
+    let units: String = (1..=crate::limits::UNITS_MAX + 1).map(|n| format!("- [ ] {n}. U\n")).collect();
+    let errors: Vec<String> = problems(&units).into_iter().filter(|said| said.starts_with("E ")).collect();
+    assert_eq!(errors, ["E tasks.md:1: the plan has 100001 units, more than 100000; split the spec"]);
+    // Each unit names all before it: after some fourteen hundred a whole row is more than is left of a million, and of a longer one the ends alone count.
+    let dense: String = (1..=2_500)
+        .map(|n| if n == 1 { "- [ ] 1. U\n".to_owned() } else { format!("- [ ] {n}. U\n  - Depends on: 1-{}\n", n - 1) })
+        .collect();
+    let said = problems(&dense);
+    assert!(
+        said.iter().any(|said| said.ends_with("the plan has more than 1000000 dependencies; name parents instead of all their subtasks")),
+        "{said:?}"
+    );
+}
