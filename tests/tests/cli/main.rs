@@ -25,6 +25,7 @@ mod refusals;
 mod removing;
 mod running;
 mod settings;
+mod slow_peers;
 mod terminal;
 mod tmux;
 mod train;

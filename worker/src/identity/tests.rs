@@ -9,7 +9,9 @@ use roundtable_proto::convert::status_of;
 use roundtable_proto::v1::admission_server::{Admission as Service, AdmissionServer};
 use roundtable_runtime::identity::{Ca, CheckedRequest, PeerIdentity};
 use roundtable_runtime::tls::{AcceptLimits, Admission, Incoming, ServerTls};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
+use tokio_stream::StreamExt;
 use tonic::{Request, Response, Status};
 
 use super::*;
@@ -172,6 +174,37 @@ async fn nothing_is_said_to_another_authority() {
     assert_eq!(rig.seen(|seen| seen.joins.len()), 0);
     let nowhere = JoinOptions { coordinator: None, ..rig.options(Some(rig.token())) };
     assert!(matches!(Identity::find(&nowhere, "w", &rig.dir.path().join("workspace")).await, Err(JoinError::Usage(_))));
+}
+
+/// One that shows the right authority behind a certificate which that did not make. Whatever is said to it, it can read.
+#[tokio::test]
+async fn not_a_byte_is_said_to_who_poses_as_the_coordinator() {
+    let rig = Rig::new().await;
+    let evil = Ca::open_or_create(&rig.dir.path().join("evil"), SystemClock.wall()).unwrap();
+    let made = evil.mint_coordinator("c", &[], SystemClock.wall()).unwrap();
+    let chain = format!("{}{}{}", made.certificate_pem, rig.ca.certificate_pem(), evil.certificate_pem());
+    let tls = ServerTls::new(&Credentials { certificate_pem: chain, ..made }).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("https://{}", listener.local_addr().unwrap());
+    let mut incoming = Incoming::start(listener, &tls, AcceptLimits::default(), Arc::new(|_: &PeerIdentity| Admission::Admitted));
+    let (shaken, mut hands) = tokio::sync::watch::channel((0, Vec::new()));
+    tokio::spawn(async move {
+        while let Some(Ok(mut connection)) = incoming.next().await {
+            shaken.send_modify(|(hands, _)| *hands += 1);
+            let mut heard = Vec::new();
+            let _ = connection.read_to_end(&mut heard).await;
+            shaken.send_modify(|(_, all)| all.extend(heard));
+        }
+    });
+    let options = JoinOptions { coordinator: Some(address.clone()), ..rig.options(Some(rig.token())) };
+    let Err(JoinError::Refused(why)) = Identity::find(&options, "host-1", &rig.dir.path().join("workspace")).await else {
+        panic!("refused")
+    };
+    assert!(why.contains("is not the one that is meant") && why.contains("nothing was sent"), "{why}");
+    // Whoever means this one shakes hands with it: the first that does.
+    let _meant = connect_pinned(&address, &[evil.pin().unwrap()]).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), hands.wait_for(|(hands, _)| *hands > 0)).await.unwrap().unwrap();
+    assert_eq!(*hands.borrow(), (1, Vec::<u8>::new()));
 }
 
 #[tokio::test]

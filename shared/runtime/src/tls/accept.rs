@@ -23,6 +23,9 @@ use super::connections::{Connections, Listed};
 use super::handshakes::Handshakes;
 use crate::identity::{PeerIdentity, peer_identity};
 
+/// Bytes with which a client of HTTP/2 begins.
+const PREFACE_BYTES: usize = 24;
+
 /// How long a peer that is not admitted is given to take the goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
@@ -66,6 +69,8 @@ pub struct AcceptLimits {
     pub handshakes_per_address_max: usize,
     /// Longest handshake.
     pub handshake_max: Duration,
+    /// Longest wait after it for the bytes with which a client of HTTP/2 begins; from then on its keep-alive tells who is there.
+    pub preface_max: Duration,
     /// Connections at once of those that are no members.
     pub guests_max: usize,
     /// How long each of those lasts.
@@ -80,6 +85,7 @@ impl Default for AcceptLimits {
             handshakes_max: 256,
             handshakes_per_address_max: 128,
             handshake_max: Duration::from_secs(5),
+            preface_max: Duration::from_secs(10),
             guests_max: 256,
             guest_max: Duration::from_secs(20),
         }
@@ -187,6 +193,7 @@ impl Gate {
             admit: Arc::clone(&self.admit),
             guests: Arc::clone(&self.guests),
             guest_max: self.limits.guest_max,
+            preface_max: self.limits.preface_max,
             listed: self.listed.clone(),
             sender: self.sender.clone(),
         };
@@ -220,6 +227,7 @@ struct Desk {
     admit: Admit,
     guests: Arc<Semaphore>,
     guest_max: Duration,
+    preface_max: Duration,
     listed: Connections,
     sender: mpsc::Sender<TlsConnection>,
 }
@@ -250,7 +258,8 @@ impl Desk {
             },
         };
         let peer = PeerInfo { identity, standing, address };
-        let _ = self.sender.send(TlsConnection { stream, peer, lives, _held: held }).await;
+        let preface = Some(Preface { left: PREFACE_BYTES, by: Box::pin(tokio::time::sleep(self.preface_max)) });
+        let _ = self.sender.send(TlsConnection { stream, peer, lives, preface, _held: held }).await;
     }
 }
 
@@ -330,12 +339,21 @@ impl Lives {
     }
 }
 
+/// What a client has to say before anything else, and by when.
+#[derive(Debug)]
+struct Preface {
+    left: usize,
+    by: Pin<Box<Sleep>>,
+}
+
 /// A connection with what is known of the peer.
 #[derive(Debug)]
 pub struct TlsConnection {
     stream: TlsStream<TcpStream>,
     peer: PeerInfo,
     lives: Lives,
+    /// Until it is there.
+    preface: Option<Preface>,
     _held: Held,
 }
 
@@ -344,6 +362,20 @@ impl TlsConnection {
     fn poll_cut(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         match self.lives.poll_end(context) {
             Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection is cut")),
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Counts what has come, and ends a connection that has not even begun in time, however slowly it goes on.
+    fn poll_preface(&mut self, context: &mut Context<'_>, came: usize) -> io::Result<()> {
+        let Some(preface) = &mut self.preface else { return Ok(()) };
+        preface.left = preface.left.saturating_sub(came);
+        if preface.left == 0 {
+            self.preface = None;
+            return Ok(());
+        }
+        match preface.by.as_mut().poll(context) {
+            Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::TimedOut, "the peer has not begun to speak HTTP/2")),
             Poll::Pending => Ok(()),
         }
     }
@@ -360,7 +392,10 @@ impl Connected for TlsConnection {
 impl AsyncRead for TlsConnection {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.poll_cut(context)?;
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.poll_preface(context, buffer.filled().len() - before)?;
+        read
     }
 }
 

@@ -308,6 +308,36 @@ async fn a_fleet_goes_over_to_another_root() {
     probe(&address, &young).await.unwrap();
 }
 
+/// Neither who says nothing after the handshake, nor who says it one byte at a time; who has begun may be silent for as long as it likes.
+#[tokio::test]
+async fn who_does_not_begin_to_speak_in_time_is_cut() {
+    let limits = AcceptLimits { preface_max: Duration::from_secs(1), ..AcceptLimits::default() };
+    let server = serve(limits, everyone()).await;
+    let open = || async {
+        let member = client_config(&server.credentials(PeerRole::Worker, SystemClock.wall())).unwrap();
+        server.open(member).await.unwrap()
+    };
+    let (mut silent, mut slow, mut speaks) = (open().await, open().await, open().await);
+    speaks.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    let mut buffer = [0_u8; 64];
+    assert!(speaks.read(&mut buffer).await.unwrap() > 0);
+    let ends = async |stream: &mut tokio_rustls::client::TlsStream<TcpStream>, says: &[u8]| {
+        let began = tokio::time::Instant::now();
+        while stream.write_all(says).await.is_ok() {
+            let mut buffer = [0_u8; 64];
+            let reads = async { while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {} };
+            if tokio::time::timeout(Duration::from_millis(100), reads).await.is_ok() {
+                break;
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "it is still there");
+        }
+    };
+    ends(&mut silent, b"").await;
+    ends(&mut slow, b"P").await;
+    speaks.write_all(b"hello").await.unwrap();
+    assert!(speaks.read(&mut buffer).await.unwrap() > 0, "the one that has begun is");
+}
+
 #[tokio::test]
 async fn who_is_not_admitted_is_closed() {
     let admit: Admit = Arc::new(|peer| if peer.role == PeerRole::Viewer { Admission::Stranger } else { Admission::Admitted });
