@@ -7,6 +7,8 @@
 mod allow;
 #[path = "tidy/documents.rs"]
 mod documents;
+#[path = "tidy/faults.rs"]
+mod faults;
 #[path = "tidy/manifests.rs"]
 mod manifests;
 #[path = "tidy/rust.rs"]
@@ -120,6 +122,11 @@ fn files_are_small() {
 fn links_lead_somewhere() {
     let files = files();
     report("a relative link leads nowhere", documents::dead_links(&files));
+}
+
+#[test]
+fn every_fault_has_its_tests() {
+    report("docs/faults.md and the tests do not agree", faults::violations(&files()));
 }
 
 #[test]

@@ -133,6 +133,18 @@ async fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// The kernel looks for the highest score where memory runs out.
+#[tokio::test]
+async fn a_program_goes_before_its_worker_where_memory_runs_out() {
+    let own: i32 = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap().trim().parse().unwrap();
+    // The way is the same under every strategy; only in this one it sees the host's own /proc for certain.
+    let rig = rig(Some(Strategy::Subreaper)).await.unwrap();
+    let (ended, output) = rig.sh("cat /proc/self/oom_score_adj").await;
+    assert_eq!(ended.exit, Exit::Code(0));
+    let its: i32 = output.stdout()[0].trim().parse().unwrap();
+    assert!(its > own, "{its} against {own}");
+}
+
 #[tokio::test]
 async fn a_program_gets_what_it_was_given_and_nothing_else() {
     for rig in rigs().await {

@@ -47,6 +47,26 @@ fn a_finished_run_answers_again_without_workers_and_new_units_are_a_new_run() {
     assert_eq!(world.orchctl(&["runs", "--json"]).run().expect(0).json().as_array().map(Vec::len), Some(2));
 }
 
+/// Impatience, a script that tries again, two people: whoever asks for the same is told of the same run.
+#[test]
+fn the_same_command_many_times_at_once_is_one_run() {
+    let world = gated_world(2);
+    let _served = world.sandbox.serve();
+    let agents = world.agents(2);
+    let _worker = world.sandbox.worker(["--backend", &agents]);
+    let same = || world.run_without_workers(&["--mode", "deterministic", "--json", "--detach"]);
+    let all: Vec<_> = (0..12).map(|_| same().start()).collect();
+    let runs: Vec<String> = all.into_iter().map(|one| one.wait().expect(0).json()["run"].as_str().expect("an id").to_owned()).collect();
+    assert!(runs.iter().all(|run| *run == runs[0]), "{runs:?}");
+    open(&world);
+    let done = world.run_without_workers(&["--mode", "deterministic", "--json"]).run().expect(0).json();
+    assert_eq!(done["run"], runs[0]);
+    assert_eq!(world.orchctl(&["runs", "--json"]).run().expect(0).json().as_array().map(Vec::len), Some(1));
+    let mut units = world.repo.trailers(&format!("main..{}", done["branch"].as_str().expect("a branch")), "Unit-Id");
+    units.sort();
+    assert_eq!(units, ["1", "2"], "each is integrated once");
+}
+
 #[test]
 fn a_changed_plan_is_refused_until_fresh_which_keeps_the_old_run() {
     let world = World::new(&SpecText::parallel("login", 1), &Playbook::new().unit("1", "implement", [Turn::fails()]));

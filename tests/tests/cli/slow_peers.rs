@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 
 /// Connections.
 const IDLE: usize = 2_000;
-/// Longest wait for somebody who has business here, on a busy machine.
-const SERVED_WITHIN: Duration = Duration::from_secs(2);
+/// Longest wait for somebody who has business here, on a busy machine: it may have to wait a moment until one of the idle makes way.
+const SERVED_WITHIN: Duration = Duration::from_secs(4);
 /// Longest life of a connection that comes to nothing: its handshake has 5 s.
 const ENDED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -45,7 +45,7 @@ fn thousands_that_say_nothing_or_half_a_word_keep_nobody_waiting_and_do_not_last
                 let _ = stream.write_all(&HALF_A_WORD).await;
             }
             idle.push(stream);
-            if nth % 100 == 99 {
+            if nth % 250 == 249 {
                 let began = Instant::now();
                 probe(&known.address, &known.credentials).await.unwrap_or_else(|error| panic!("beside {nth}: {error}\n{}", served.said()));
                 assert!(began.elapsed() < SERVED_WITHIN, "beside {nth} it took {:?}\n{}", began.elapsed(), served.said());

@@ -34,8 +34,7 @@ impl Source {
     pub fn functions(&self) -> Vec<(Range<usize>, Function)> {
         let mut found = Vec::new();
         for at in words(&self.code, "fn") {
-            let rest = self.code[at + 2..].trim_start();
-            let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let name = identifier(&self.code[at + 2..]);
             let Some(end) = self.item_end(at).filter(|_| !name.is_empty()) else { continue };
             if self.code.as_bytes()[end - 1] != b'}' {
                 continue;
@@ -44,6 +43,25 @@ impl Source {
             found.push((at..end, Function { name, line, lines: self.line_of(end - 1) - line + 1 }));
         }
         found
+    }
+
+    /// The tests of the file, each with the modules of the file that it lies in: `tests::name`.
+    pub fn test_names(&self) -> Vec<String> {
+        let modules: Vec<(Range<usize>, String)> = words(&self.code, "mod")
+            .filter_map(|at| {
+                let end = self.item_end(at)?;
+                let is_inline = self.code.as_bytes()[end - 1] == b'}';
+                is_inline.then(|| (at..end, identifier(&self.code[at + 3..])))
+            })
+            .collect();
+        let functions: Vec<usize> = words(&self.code, "fn").collect();
+        let marks = ["#[test]", "#[tokio::test"].iter().flat_map(|mark| self.code.match_indices(mark));
+        let of_mark = marks.filter_map(|(mark, _)| {
+            let at = *functions.get(functions.partition_point(|at| *at < mark))?;
+            let within = modules.iter().filter(|(range, _)| range.contains(&at)).map(|(_, name)| name.clone());
+            Some(within.chain([identifier(&self.code[at + 2..])]).collect::<Vec<_>>().join("::"))
+        });
+        of_mark.collect()
     }
 
     /// Bytes of items marked `#[cfg(test)]` or `#[test]`, attribute included.
@@ -89,6 +107,11 @@ impl Source {
         }
         None
     }
+}
+
+/// The name that a text begins with.
+fn identifier(text: &str) -> String {
+    text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
 
 /// Where `word` stands as a word of its own.
@@ -208,4 +231,13 @@ fn test_code_is_found() {
     let lines: Vec<(usize, usize)> =
         source.tests().iter().map(|range| (source.line_of(range.start), source.line_of(range.end - 1))).collect();
     assert_eq!(lines, [(2, 3), (4, 8), (6, 7), (9, 10)]);
+}
+
+#[test]
+fn tests_are_called_as_their_crate_calls_them() {
+    let text = "fn helper() {}\n#[test]\nfn top() {}\nmod other;\nmod tests {\n  fn no() {}\n  #[tokio::test(flavor = \"x\")]\n  #[ignore = \"fn b()\"]\n  async fn deep() {}\n  \
+                mod more { #[test] fn most() {} }\n}\n// #[test]\nfn last() {}\n";
+    let mut names = Source::new(text).test_names();
+    names.sort();
+    assert_eq!(names, ["tests::deep", "tests::more::most", "top"]);
 }
