@@ -4,6 +4,7 @@
 mod commands;
 mod compose;
 mod containers;
+mod fresh_user;
 mod install;
 mod kubernetes;
 mod samples;

@@ -14,12 +14,12 @@ const UNITS: [(&str, &str); 4] = [
     ("worker", "deploy/systemd/user/roundtable-worker.service"),
 ];
 
-fn read(path: &str) -> String {
+pub fn read(path: &str) -> String {
     std::fs::read_to_string(repository(path)).unwrap()
 }
 
 /// The value of a key in a unit.
-fn value<'t>(unit: &'t str, key: &str) -> &'t str {
+pub fn value<'t>(unit: &'t str, key: &str) -> &'t str {
     let line = unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     line.unwrap_or_else(|| panic!("the unit has no {key}: {unit}"))
 }
@@ -88,7 +88,7 @@ fn who_may_install_for_whom_is_said() {
 }
 
 /// Variables of a file as `EnvironmentFile=` reads it.
-fn variables(text: &str) -> BTreeMap<String, String> {
+pub fn variables(text: &str) -> BTreeMap<String, String> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| line.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
