@@ -15,6 +15,7 @@ mod login;
 mod lost;
 mod output;
 mod places;
+mod readme;
 mod report;
 mod saved;
 mod secrets;
