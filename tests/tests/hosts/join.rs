@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::fleet::{Fleet, URL, end};
 
 /// Works once it may, and refuses unit 3 as saying too little.
-fn waits(host: &Host) -> Playbook {
+pub fn waits(host: &Host) -> Playbook {
     let waits = format!("until test -e '{}'; do sleep 0.05; done; echo {{unit}} > part-{{unit}}.txt", gate(host).display());
     let refuses = json!({"status": "failed", "refusal": "underspecified", "error": "which of the two formats?"});
     Playbook::new().role("implement", [Turn::new().steps([step::run(&waits)])]).unit(
@@ -18,7 +18,8 @@ fn waits(host: &Host) -> Playbook {
     )
 }
 
-fn gate(host: &Host) -> std::path::PathBuf {
+/// What it waits for.
+pub fn gate(host: &Host) -> std::path::PathBuf {
     host.path("go")
 }
 
