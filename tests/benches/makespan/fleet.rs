@@ -1,10 +1,8 @@
 //! The processes of a benchmark run: started, watched for what they cost, ended; and the events they leave.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
-use roundtable_tests::harness::{Process, Sandbox, SpecText};
+use roundtable_tests::harness::{Cost, Process, Sandbox, SpecText, machine_ms};
 use roundtable_tests::plans::Plan;
 
 /// A run that takes longer than so many times its floor, and this, hangs.
@@ -69,46 +67,9 @@ pub fn run(plan: &Plan, workers: usize, show: bool) -> anyhow::Result<Ran> {
         coordinator_children_ms: cost.children_ms,
         workers_ms: costs.iter().map(|cost| cost.own_ms + cost.children_ms).sum(),
         machine_ms,
-        coordinator_rss_bytes: cost.rss_bytes,
-        worker_rss_bytes: costs.iter().map(|cost| cost.rss_bytes).max().unwrap_or(0),
+        coordinator_rss_bytes: cost.peak_bytes,
+        worker_rss_bytes: costs.iter().map(|cost| cost.peak_bytes).max().unwrap_or(0),
     })
-}
-
-/// What a process has used.
-struct Cost {
-    own_ms: u64,
-    children_ms: u64,
-    rss_bytes: u64,
-}
-
-impl Cost {
-    fn of(process: &Process) -> anyhow::Result<Self> {
-        let folder = PathBuf::from(format!("/proc/{}", process.pid()));
-        let stat = std::fs::read_to_string(folder.join("stat"))?;
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        ensure!(fields.len() > 14, "{} has another form than expected", folder.join("stat").display());
-        let ticks = |at: usize| fields[at].parse::<u64>().unwrap_or(0);
-        let status = std::fs::read_to_string(folder.join("status"))?;
-        let peak_kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<u64>().ok());
-        Ok(Self {
-            own_ms: ticks_ms(ticks(11) + ticks(12)),
-            children_ms: ticks_ms(ticks(13) + ticks(14)),
-            rss_bytes: peak_kib.context("no VmHWM")? * 1024,
-        })
-    }
-}
-
-/// CPU time all processes of the machine have used so far.
-fn machine_ms() -> anyhow::Result<u64> {
-    let stat = std::fs::read_to_string("/proc/stat")?;
-    let fields: Vec<u64> = stat.lines().next().unwrap_or_default().split_whitespace().filter_map(|field| field.parse().ok()).collect();
-    ensure!(fields.len() > 7, "/proc/stat has another form than expected");
-    // user, nice, system; then idle, iowait, irq, softirq.
-    Ok(ticks_ms(fields[..3].iter().sum::<u64>() + fields[5] + fields[6]))
-}
-
-fn ticks_ms(ticks: u64) -> u64 {
-    ticks * 1000 / rustix::param::clock_ticks_per_second().max(1)
 }
 
 fn ms(time: Duration) -> u64 {

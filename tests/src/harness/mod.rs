@@ -4,6 +4,7 @@
 //! Everything panics with what the programs said: this is test equipment. Nothing sleeps for a condition; every wait has [`DEADLINE`].
 
 mod binaries;
+mod cost;
 mod leftovers;
 mod network;
 mod playbook;
@@ -13,6 +14,7 @@ mod sandbox;
 mod spec;
 
 pub use binaries::binary;
+pub use cost::{Cost, machine_ms};
 pub use leftovers::{Leftover, leftovers};
 pub use network::{Host, Network};
 pub use playbook::{Playbook, Turn, step};
