@@ -65,7 +65,13 @@ fn wait_for_start(control: &mut UnixStream, cgroup_stem: Option<&Path>) -> io::R
             break (Duration::from_millis(kill_wait_ms), body);
         }
     };
-    let started = start(Program::from_body(&body)?);
+    let mut started = start(Program::from_body(&body)?);
+    // Leaving a cgroup takes the kernel milliseconds, and what the program is to do need not wait for that.
+    if let Ok((_, feed)) = &mut started
+        && feed.as_mut().is_some_and(|feed| !feed.write())
+    {
+        *feed = None;
+    }
     // The supervisor's own copies would keep the pipes open after the program's end.
     let null = File::options().write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdout(&null)?;
