@@ -23,14 +23,25 @@ impl Git {
     pub(super) async fn reusable(&self, new: &Checkout, before: Option<Oid>) -> Result<Vec<u8>, GitError> {
         let before = before.filter(|before| before.as_str().len() == new.commit.as_str().len());
         let Some(before) = before else { return Ok(Vec::new()) };
-        if new.is_plain().await? || !self.has_same_attributes(&before, &new.commit).await {
+        if new.is_plain().await? {
             return Ok(Vec::new());
         }
-        let first = self.listed(new, &new.index_file()).await?;
-        let last = match fs::try_exists(new.last_index_file()).await {
-            Ok(true) => self.listed(new, &new.last_index_file()).await?,
-            _ => return Ok(first),
+        let (index_file, last_file) = (new.index_file(), new.last_index_file());
+        let has_last = matches!(fs::try_exists(&last_file).await, Ok(true));
+        let last = async {
+            match has_last {
+                true => self.listed(new, &last_file).await.map(Some),
+                false => Ok(None),
+            }
         };
+        // Side by side: an attempt waits for all three.
+        let is_same = self.has_same_attributes(&before, &new.commit);
+        let (is_same, first, last) = tokio::join!(is_same, self.listed(new, &index_file), last);
+        if !is_same {
+            return Ok(Vec::new());
+        }
+        let first = first?;
+        let Some(last) = last? else { return Ok(first) };
         // The last commit's index knows more of what lies there, and knows it since a time that git's coarse file times can tell from later edits. But
         // what it knows of files the agent wrote, it knows by the attributes the agent left: those files are as the commit has them only if there are none.
         let (dir, listed) = (new.dir.clone(), last.clone());
