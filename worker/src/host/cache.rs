@@ -240,9 +240,15 @@ impl Caches {
         let (fed, taken): (Result<(), RunnerError>, Result<(), GitError>) = tokio::join!(feed, take);
         fed?;
         taken.map_err(failed)?;
-        git.move_ref(&have_ref(&oid)?, None, &oid).await.map_err(failed)?;
-        cache.add(oid);
+        cache.add(oid.clone());
         cache.received();
+        // For the next life of this worker: the attempt does not wait for it, and nothing goes meanwhile that no ref reaches.
+        let (git, name) = (git.clone(), have_ref(&oid)?);
+        tokio::spawn(async move {
+            if let Err(error) = git.move_ref(&name, None, &oid).await {
+                tracing::warn!(commit = %oid, %error, "what was fetched cannot be remembered; it is fetched again after the next start");
+            }
+        });
         Ok(())
     }
 
