@@ -3,6 +3,7 @@
 use roundtable_core::Core;
 use roundtable_core::effect::Grant;
 use roundtable_shared::Role;
+use roundtable_shared::manifest::Manifest;
 
 use super::ShellError;
 use crate::driver::decode_row;
@@ -21,13 +22,18 @@ const CONVENTIONS_MAX: usize = 8;
 /// Rows of the log looked through for a run's last transitions.
 const ROWS_BACK: u64 = 2_000;
 
-/// What the role of this grant needs.
-pub(super) async fn gather(parts: &Parts, repository: &Repository, grant: &Grant) -> Result<PromptFacts, ShellError> {
+/// What of a unit's manifest says where conventions that concern it lie.
+pub(super) fn paths_of(manifest: &Manifest) -> Vec<String> {
+    manifest.writes.entries().iter().chain(manifest.reads.entries()).cloned().collect()
+}
+
+/// What the role of this grant needs. `paths`: those of its unit's manifest.
+pub(super) async fn gather(parts: &Parts, repository: &Repository, grant: &Grant, paths: &[String]) -> Result<PromptFacts, ShellError> {
     let mut facts = PromptFacts::default();
     match grant.role {
-        Role::Implement | Role::Fix => facts.conventions = conventions(parts, repository, grant).await?,
+        Role::Implement | Role::Fix => facts.conventions = conventions(repository, grant, paths).await?,
         Role::Review => {
-            facts.conventions = conventions(parts, repository, grant).await?;
+            facts.conventions = conventions(repository, grant, paths).await?;
             review(repository, grant, &mut facts).await?;
         }
         Role::Assign => {
@@ -54,14 +60,8 @@ async fn review(repository: &Repository, grant: &Grant, facts: &mut PromptFacts)
 }
 
 /// `AGENTS.md` at the top and in the folders above the unit's paths, nearest last.
-async fn conventions(parts: &Parts, repository: &Repository, grant: &Grant) -> Result<Vec<ConventionBrief>, ShellError> {
-    let (run, unit) = (grant.lease.key.run.clone(), grant.lease.key.unit.clone());
-    let paths = parts.links.handle.read(move |core: &Core, _| {
-        let unit = unit.and_then(|unit| core.state.unit(&run, &unit).cloned());
-        unit.map(|unit| (unit.manifest.writes.entries().to_vec(), unit.manifest.reads.entries().to_vec())).unwrap_or_default()
-    });
-    let (writes, reads) = paths.await?;
-    let found = repository.read_files(&grant.base, &candidates(writes.iter().chain(reads.iter()))).await?;
+async fn conventions(repository: &Repository, grant: &Grant, paths: &[String]) -> Result<Vec<ConventionBrief>, ShellError> {
+    let found = repository.read_files(&grant.base, &candidates(paths.iter())).await?;
     let brief = |(path, bytes): (String, Vec<u8>)| {
         let text = String::from_utf8_lossy(&bytes[..bytes.len().min(CONVENTIONS_BYTES_MAX)]).into_owned();
         ConventionBrief { path, text }

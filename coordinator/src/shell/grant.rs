@@ -8,7 +8,7 @@ use roundtable_shared::limits::OUTPUT_KILL_BYTES;
 use roundtable_shared::{CommitId, Lease, Role, RunOptions};
 use tracing::warn;
 
-use super::{ShellError, answer, facts, repository_of, send};
+use super::{ShellError, answer, facts, send};
 use crate::lost;
 use crate::parts::Parts;
 use crate::prompt::{self, Prompt, PromptInput};
@@ -26,17 +26,25 @@ pub(super) async fn carry_out(parts: Parts, grant: Grant) {
 }
 
 async fn try_carry_out(parts: &Parts, grant: Grant) -> Result<(), ShellError> {
-    let repository = repository_of(parts, &grant.lease.key.run).await?;
+    let gone = || ShellError::Gone(format!("{} is not there any more", grant.lease.key));
+    let key = grant.lease.key.clone();
+    // In one look: each waits for the append that is under way.
+    let known = parts.links.handle.read(move |core: &Core, _| {
+        let repository = core.state.run(&key.run)?.source.repository.clone();
+        let unit = key.unit.as_ref().and_then(|unit| core.state.unit(&key.run, unit));
+        Some((repository, unit.map(|unit| facts::paths_of(&unit.manifest)).unwrap_or_default()))
+    });
+    let (key, paths) = known.await?.ok_or_else(gone)?;
+    let repository = parts.repositories.open(&key).await?;
     let start = start_of(&repository, &grant).await?;
-    let facts = facts::gather(parts, &repository, &grant).await?;
+    let facts = facts::gather(parts, &repository, &grant, &paths).await?;
     let asked = grant.clone();
     let composed = parts.links.handle.read(move |core: &Core, now| {
         let run = core.state.run(&asked.lease.key.run)?;
         let input = PromptInput::for_grant(core, now, &asked, &facts)?;
-        Some((prompt::compose(&input), run.options.clone(), run.source.repository.clone()))
+        Some((prompt::compose(&input), run.options.clone()))
     });
-    let gone = || ShellError::Gone(format!("{} is not there any more", grant.lease.key));
-    let (prompt, options, key) = composed.await?.ok_or_else(gone)?;
+    let (prompt, options) = composed.await?.ok_or_else(gone)?;
     if !prompt.text.is_empty()
         && let Err(error) = Told::new(&parts.data_dir).keep(&grant.lease.key, prompt.text.clone()).await
     {
