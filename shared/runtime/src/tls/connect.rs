@@ -1,7 +1,7 @@
 //! Connecting to a coordinator: known by its authority, not by its address, so tunnels and port forwards work. What is called over it is the caller's.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
@@ -13,6 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
+use super::begun::Begun;
 use super::{TlsError, client_config, joiner_config};
 use crate::identity::{Credentials, PeerRole, Pin, SERVER_NAME, peer_identity};
 
@@ -67,14 +68,17 @@ const KEEPALIVE_MAX: Duration = Duration::from_secs(5);
 
 /// Connects once, now. The channel connects again by itself when it is used after a loss.
 pub async fn connect(address: &str, credentials: &Credentials) -> Result<Channel, ConnectError> {
-    // A first connection of our own tells apart who does not answer and who is not trusted; the channel's errors do not.
-    probe(address, credentials).await?;
-    lazily(address, credentials)
+    let authority = authority(address)?;
+    let connector = TlsConnector::from(Arc::new(client_config(credentials)?));
+    // A first connection of our own tells apart who does not answer and who is not trusted; the channel's errors do not. The channel goes on with it: where a
+    // fleet comes back at once, each handshake counts.
+    let begun = begin(&connector, &authority, NOTHING).await?;
+    channel(address, authority, connector, Some(begun))
 }
 
 /// The same without trying first, where another connection stands already. It is made when it is first used.
 pub fn lazily(address: &str, credentials: &Credentials) -> Result<Channel, ConnectError> {
-    channel(address, authority(address)?, TlsConnector::from(Arc::new(client_config(credentials)?)))
+    channel(address, authority(address)?, TlsConnector::from(Arc::new(client_config(credentials)?)), None)
 }
 
 /// Connects without a certificate, to the coordinator whose authority has one of these digests: that is looked at before anything is said, at each connection.
@@ -89,15 +93,23 @@ pub async fn connect_pinned(address: &str, pins: &[Pin]) -> Result<Channel, Conn
         }
         Err(DialError::Tls(error)) => return Err(ConnectError::WrongAuthority { address: authority, why: why_not(&error) }),
     }
-    channel(address, authority, connector)
+    channel(address, authority, connector, None)
 }
 
-fn channel(address: &str, authority: String, connector: TlsConnector) -> Result<Channel, ConnectError> {
+/// A channel, perhaps with a connection to begin with.
+fn channel(address: &str, authority: String, connector: TlsConnector, begun: Option<Begun>) -> Result<Channel, ConnectError> {
     let bad_address = |_| ConnectError::BadAddress { address: address.to_owned() };
     let endpoint = Endpoint::from_shared(format!("http://{authority}")).map_err(bad_address)?;
+    let begun = Arc::new(Mutex::new(begun));
     let dial = tower::service_fn(move |_: Uri| {
         let (connector, authority) = (connector.clone(), authority.clone());
-        async move { dial(&connector, &authority).await.map(TokioIo::new).map_err(DialError::into_io) }
+        let begun = begun.lock().unwrap_or_else(PoisonError::into_inner).take().filter(Begun::is_fresh);
+        async move {
+            match begun {
+                Some(begun) => Ok(TokioIo::new(begun)),
+                None => dial(&connector, &authority).await.map(|stream| TokioIo::new(Begun::new(stream))).map_err(DialError::into_io),
+            }
+        }
     });
     let endpoint = endpoint
         .connect_timeout(CONNECT_MAX * 2)
@@ -147,27 +159,35 @@ fn late(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("{what} took longer than {} s", CONNECT_MAX.as_secs()))
 }
 
+/// The client's preface of HTTP/2 and an empty SETTINGS frame.
+const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+/// A server of HTTP/2 sends its settings without being asked.
+const NOTHING: &[u8] = b"";
+
 /// Tries whether the coordinator is there and trusts these credentials.
 pub async fn probe(address: &str, credentials: &Credentials) -> Result<(), ConnectError> {
     let authority = authority(address)?;
     let connector = TlsConnector::from(Arc::new(client_config(credentials)?));
-    let mut stream = match dial(&connector, &authority).await {
+    begin(&connector, &authority, HELLO).await.map(drop)
+}
+
+/// A connection on which the other side has spoken.
+async fn begin(connector: &TlsConnector, authority: &str, hello: &[u8]) -> Result<Begun, ConnectError> {
+    let unreachable = |error: io::Error| ConnectError::Unreachable { address: authority.to_owned(), why: error.to_string() };
+    let refused = |why: String| ConnectError::NotTrusted { address: authority.to_owned(), why };
+    let mut stream = match dial(connector, authority).await {
         Ok(stream) => stream,
-        Err(DialError::Tcp(error)) => return Err(ConnectError::Unreachable { address: authority, why: error.to_string() }),
-        Err(DialError::Tls(error)) if is_loss(&error) => {
-            return Err(ConnectError::Unreachable { address: authority, why: error.to_string() });
-        }
-        Err(DialError::Tls(error)) => return Err(ConnectError::NotTrusted { address: authority, why: why_not(&error) }),
+        Err(DialError::Tcp(error)) => return Err(unreachable(error)),
+        Err(DialError::Tls(error)) if is_loss(&error) => return Err(unreachable(error)),
+        Err(DialError::Tls(error)) => return Err(refused(why_not(&error))),
     };
     // In TLS 1.3 the server's refusal of our certificate comes after the handshake: its first bytes are settings or an alert.
-    let first = tokio::time::timeout(CONNECT_MAX, first_bytes(&mut stream)).await;
-    let refused = |why: String| ConnectError::NotTrusted { address: authority.clone(), why };
-    match first {
-        Ok(Ok(true)) => Ok(()),
-        Ok(Ok(false)) => Err(refused("it closed the connection".to_owned())),
-        Ok(Err(error)) if is_loss(&error) => Err(ConnectError::Unreachable { address: authority, why: error.to_string() }),
+    match tokio::time::timeout(CONNECT_MAX, first_byte(&mut stream, hello)).await {
+        Ok(Ok(Some(first))) => Ok(Begun::after(first, stream)),
+        Ok(Ok(None)) => Err(refused("it closed the connection".to_owned())),
+        Ok(Err(error)) if is_loss(&error) => Err(unreachable(error)),
         Ok(Err(error)) => Err(refused(error.to_string())),
-        Err(_) => Err(ConnectError::Unreachable { address: authority, why: "it does not speak".to_owned() }),
+        Err(_) => Err(unreachable(io::Error::other("it does not speak"))),
     }
 }
 
@@ -178,19 +198,14 @@ fn is_loss(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut | UnexpectedEof)
 }
 
-/// Says hello in HTTP/2 and waits for whatever comes back.
-async fn first_bytes(stream: &mut TlsStream<TcpStream>) -> io::Result<bool> {
+/// Says something and waits for whatever comes back.
+async fn first_byte(stream: &mut TlsStream<TcpStream>, hello: &[u8]) -> io::Result<Option<u8>> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    // The client's preface and an empty SETTINGS frame.
-    let hello = stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00").await;
-    let hello = match hello {
-        Ok(()) => stream.flush().await,
-        failed => failed,
-    };
+    let said = stream.write_all(hello).await;
     // Whoever refused us may have closed already; what it said is still there to read.
     let mut first = [0_u8; 1];
-    match (stream.read(&mut first).await, hello) {
-        (Ok(read), _) => Ok(read == 1),
+    match (stream.read(&mut first).await, said) {
+        (Ok(read), _) => Ok((read == 1).then_some(first[0])),
         (Err(error), Ok(())) => Err(error),
         (Err(read), Err(written)) => Err(if is_loss(&read) { written } else { read }),
     }

@@ -2,6 +2,7 @@
 //! pages for other programs are `page.rs`.
 
 mod accept;
+mod begun;
 mod connect;
 mod connections;
 mod handshakes;

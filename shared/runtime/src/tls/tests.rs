@@ -169,6 +169,33 @@ async fn certificates_of_others_expired_early_or_of_the_wrong_kind_do_not_get_in
 }
 
 #[tokio::test]
+async fn the_connection_that_was_tried_is_the_channels_first() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tonic::codegen::http;
+    use tower::ServiceExt;
+    let (dir, now) = (tempfile::tempdir().unwrap(), SystemClock.wall());
+    let ca = Ca::open_or_create(dir.path(), now).unwrap();
+    let tls = ServerTls::new(&ca.mint_coordinator("c", &[], now).unwrap()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&accepted);
+    let incoming = Incoming::start(listener, &tls, AcceptLimits::default(), everyone()).map(move |connection| {
+        count.fetch_add(1, Ordering::SeqCst);
+        connection
+    });
+    let routes = tonic::service::Routes::default();
+    tokio::spawn(tonic::transport::Server::builder().add_routes(routes).serve_with_incoming(incoming));
+    let channel = connect(&address, &ca.mint_client(PeerRole::Worker, "me", now, Lifetime::WORKER).unwrap()).await.unwrap();
+    for _ in 0..2 {
+        let asked = http::Request::post(format!("http://{address}/nobody.Here/Ask")).body(tonic::body::Body::empty()).unwrap();
+        let answered = channel.clone().oneshot(asked).await.unwrap();
+        assert_eq!(answered.headers().get("grpc-status").and_then(|code| code.to_str().ok()), Some("12"), "nobody serves that");
+    }
+    assert_eq!(accepted.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn a_worker_cannot_pose_as_coordinator() {
     let dir = tempfile::tempdir().unwrap();
     let now = SystemClock.wall();
@@ -420,5 +447,5 @@ async fn nobody_there_is_told_apart() {
     let address = free.local_addr().unwrap().to_string();
     drop(free);
     assert!(matches!(connect(&address, &credentials).await, Err(ConnectError::Unreachable { .. })));
-    connect(&server.address.to_string(), &credentials).await.unwrap();
+    probe(&server.address.to_string(), &credentials).await.unwrap();
 }
