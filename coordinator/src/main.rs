@@ -18,7 +18,7 @@ use roundtable_coordinator::{http, install, tokens};
 use roundtable_runtime::lock::LockError;
 use roundtable_runtime::shutdown::Shutdown;
 use roundtable_runtime::systemd::{self, Scope};
-use roundtable_runtime::{config, flags, shutdown, telemetry, terminal};
+use roundtable_runtime::{config, flags, open_files, shutdown, telemetry, terminal};
 use roundtable_shared::AccessRole;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::text;
@@ -100,6 +100,9 @@ async fn serve(args: ServeArgs, configured: Option<PathBuf>) -> u8 {
         Ok(dir) => dir,
         Err(error) => return fail(exit::USAGE, &error),
     };
+    if let Err(error) = open_files::allow_most() {
+        tracing::warn!(%error, "no more files may be open than this process began with");
+    }
     let page = match page(&args).await {
         Ok(page) => page,
         Err(error) => return fail(if error.is_usage() { exit::USAGE } else { exit::FAILED }, &error.to_string()),

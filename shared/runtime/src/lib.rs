@@ -1,5 +1,5 @@
-//! What every binary stands on and the core must never see: git, TLS and identities, configuration, telemetry, shutdown, clocks, locks, files, flags,
-//! addresses.
+//! What every binary stands on and the core must never see: git, TLS and identities, configuration, telemetry, shutdown, clocks, locks, files and how many
+//! may be open, flags, addresses.
 //!
 //! Nothing here knows of gRPC messages, runs or units.
 
@@ -12,6 +12,7 @@ pub mod fsx;
 pub mod git;
 pub mod identity;
 pub mod lock;
+pub mod open_files;
 pub mod shutdown;
 pub mod sweep;
 pub mod systemd;
