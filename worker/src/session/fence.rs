@@ -42,7 +42,7 @@ impl Fence {
 }
 
 /// The heartbeats of one session.
-pub(super) struct Beats {
+pub struct Beats {
     fence: Fence,
     number: u64,
     /// Number and time of those that were not answered yet, oldest first.
@@ -51,13 +51,13 @@ pub(super) struct Beats {
 
 impl Beats {
     /// The session's hello is being sent: it stands for a heartbeat, number 0.
-    pub(super) fn begin(fence: Fence) -> Self {
+    pub fn begin(fence: Fence) -> Self {
         let unanswered = VecDeque::from([(0, fence.now_ms())]);
         Self { fence, number: 0, unanswered }
     }
 
     /// One more is being sent; its number.
-    pub(super) fn sending(&mut self) -> u64 {
+    pub fn sending(&mut self) -> u64 {
         self.number += 1;
         if self.unanswered.len() == UNANSWERED_MAX {
             self.unanswered.pop_front();
@@ -67,7 +67,7 @@ impl Beats {
     }
 
     /// That one was answered, and with it all before it.
-    pub(super) fn answered(&mut self, number: u64) {
+    pub fn answered(&mut self, number: u64) {
         while let Some((sent, at_ms)) = self.unanswered.front().copied().filter(|(sent, _)| *sent <= number) {
             self.unanswered.pop_front();
             if sent == number {

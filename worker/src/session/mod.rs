@@ -18,8 +18,9 @@ use roundtable_shared::view::EventLine;
 use roundtable_shared::{AttemptFacts, BackendOffer, CommitId, Lease};
 use tokio::sync::{mpsc, watch};
 
-pub use fence::Fence;
-pub use link::{Dial, DialError, LinkEnd, keep};
+pub use bulk::Bulk;
+pub use fence::{Beats, Fence};
+pub use link::{Dial, DialError, Frames, LinkEnd, keep};
 pub use work::Work;
 
 use crate::spool::AttemptSpool;
