@@ -109,7 +109,7 @@ impl Crowd {
             let (client, stop) = (Arc::clone(client), self.stop.subscribe());
             self.tasks.spawn(async move {
                 // Who has never reached the coordinator gives up after a while: here it begins again.
-                while let Err(LinkEnd::Unreachable(_)) = Box::pin(keep(&client, client.as_ref(), stop.clone(), None)).await {}
+                while let Err(LinkEnd::Unreachable(_)) = Box::pin(keep(&client, &*client, stop.clone(), None)).await {}
             });
         }
     }

@@ -41,7 +41,7 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
     let mut crowd = runtime.block_on(async { Crowd::begin(&clients) });
     until(&runtime, &crowd, |here| *here == count)?;
     report.tell("all of them join for the first time, all at once", format!("{:.2} s", began.elapsed().as_secs_f64()));
-    back_after_a_restart(report, &runtime, &mut site, &crowd, (&address, count, floor))?;
+    back_after_a_restart(report, &runtime, &mut site, &crowd, (address.as_str(), count, floor))?;
     let peak = Cost::of(&site.coordinator)?.peak_bytes;
     report.tell("the coordinator's largest resident set", format!("{} MiB", peak >> 20));
     dispatch(report, &runtime, &site, &mut crowd, count)
