@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use roundtable_core::Core;
 use roundtable_core::command::{Now, Report, RoleAnswer};
+use roundtable_core::effect::Start;
 use roundtable_core::schedule::CHECK_BACKEND;
 use roundtable_shared::answer::{AssignAnswer, OrchestrateAnswer, ReviewAnswer, WorkAnswer};
 use roundtable_shared::limits::LEARNINGS_MAX;
@@ -37,6 +38,7 @@ pub enum ReportError {
 struct Asked {
     role: Role,
     base: CommitId,
+    start: Option<CommitId>,
     outline: Arc<Outline>,
     manifest: Option<Manifest>,
     backends: Vec<BackendName>,
@@ -58,7 +60,14 @@ pub async fn examine(
             let run = core.state.run(&key.run)?;
             let manifest = key.unit.as_ref().and_then(|unit| run.unit(unit)).map(|unit| unit.manifest.clone());
             let backends = nameable_backends(core, now);
-            Some(Asked { role: attempt.role, base: attempt.base.clone(), outline: Arc::clone(&run.outline), manifest, backends })
+            Some(Asked {
+                role: attempt.role,
+                base: attempt.base.clone(),
+                start: named(&attempt.start),
+                outline: Arc::clone(&run.outline),
+                manifest,
+                backends,
+            })
         })
         .await?
         .ok_or_else(|| ReportError::Unbelievable(format!("there is no attempt {}", lease.key)))?;
@@ -72,7 +81,7 @@ async fn changed(repository: &Repository, lease: &LeaseRef, asked: &Asked, facts
     let Some(commit) = facts.commit.as_ref().filter(|_| asked.role.writes()) else { return Ok(Vec::new()) };
     match repository.attempt(&lease.key).await? {
         Some(kept) if kept == *commit => {
-            comes_of_its_start(repository, &lease.key, &asked.base, commit).await?;
+            comes_of_its_start(repository, &lease.key, asked.start.as_ref(), &asked.base, commit).await?;
             Ok(repository.changed(&asked.base, commit).await?)
         }
         Some(kept) => Err(ReportError::Unbelievable(format!("the outcome names commit {commit}, but {kept} was uploaded"))),
@@ -80,14 +89,26 @@ async fn changed(repository: &Repository, lease: &LeaseRef, asked: &Asked, facts
     }
 }
 
+/// What an attempt's worktree was made of, if its grant names it: a merge is made afterwards, and kept under a ref.
+pub(crate) fn named(start: &Start) -> Option<CommitId> {
+    match start {
+        Start::Commit(commit) => Some(commit.clone()),
+        Start::MergeWithTip { .. } => None,
+    }
+}
+
 /// An attempt's commit comes of what its worktree was made of: what it changes is told against the base, and merged as if it came of that.
 pub(crate) async fn comes_of_its_start(
     repository: &Repository,
     key: &AttemptKey,
+    named: Option<&CommitId>,
     base: &CommitId,
     commit: &CommitId,
 ) -> Result<(), ReportError> {
-    let start = repository.start(key).await?.unwrap_or_else(|| base.clone());
+    let start = match named {
+        Some(start) => start.clone(),
+        None => repository.start(key).await?.unwrap_or_else(|| base.clone()),
+    };
     if repository.descends(commit, &start).await? || repository.descends(commit, base).await? {
         return Ok(());
     }

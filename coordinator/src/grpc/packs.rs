@@ -61,10 +61,13 @@ pub(super) async fn save(service: &FleetService, worker: WorkerId, mut frames: F
     let target = Target { repository: &repository, commit: &commit, sender: Sender::Peer, bytes_max };
     incoming::take(&service.partials, &whole, target, &mut pieces_of(frames)).await?;
     let key = lease.key.clone();
-    let base = service.handle.read(move |core: &Core, _| core.state.attempt(&key).map(|attempt| attempt.base.clone()));
-    let base = base.await.map_err(|error| status(&error))?;
-    let base = base.ok_or_else(|| status_of(ErrorCode::Stale, format!("there is no attempt {}", lease.key)))?;
-    report::comes_of_its_start(&repository, &lease.key, &base, &commit).await.map_err(|error| match error {
+    let began = service.handle.read(move |core: &Core, _| {
+        let attempt = core.state.attempt(&key)?;
+        Some((report::named(&attempt.start), attempt.base.clone()))
+    });
+    let began = began.await.map_err(|error| status(&error))?;
+    let (start, base) = began.ok_or_else(|| status_of(ErrorCode::Stale, format!("there is no attempt {}", lease.key)))?;
+    report::comes_of_its_start(&repository, &lease.key, start.as_ref(), &base, &commit).await.map_err(|error| match error {
         ReportError::Unbelievable(why) => status_of(ErrorCode::InvalidInput, why),
         ReportError::Driver(error) => status(&error),
         ReportError::Repository(error) => repository_status(&error),

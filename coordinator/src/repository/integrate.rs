@@ -51,7 +51,11 @@ impl Repository {
         }
         let tree = self.ticked(&merge.tree, request.tick_path.as_deref(), &asked.ticks).await?;
         let by = Signature::roundtable(asked.date_ms / 1000);
-        let commit = self.git.commit_tree(&tree, &[tip], &by, &message(asked)).await?;
+        let commit = self.git.commit_tree(&tree, std::slice::from_ref(&tip), &by, &message(asked)).await?;
+        // What is asked next: for the one behind it, and for whoever begins on it.
+        self.memo.note_tree(&commit, &tree);
+        self.memo.note_present(&commit);
+        self.memo.carry_files(&tip, &commit, &changed, request.tick_path.as_deref());
         Ok(Prepared::Clean { commit: commit.commit_id(), changed })
     }
 

@@ -69,6 +69,21 @@ impl Memo {
         }
     }
 
+    /// One commit was made on another: what is known of the files of that is known of this one's too, but for those that are changed.
+    pub(super) fn carry_files(&self, from: &Oid, to: &Oid, changed: &[ChangedPath], but: Option<&str>) {
+        // What cannot be named may be anything.
+        if changed.iter().any(|change| change.unreadable) {
+            return;
+        }
+        let is_same = |path: &str| but != Some(path) && changed.iter().all(|change| change.path != path);
+        let mut files = self.inner.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = files.known.iter().filter(|((commit, path), _)| commit == from && is_same(path));
+        let carried: Vec<(String, Option<Vec<u8>>)> = known.map(|((_, path), bytes)| (path.clone(), bytes.clone())).collect();
+        for (path, bytes) in carried {
+            files.put((to.clone(), path), bytes);
+        }
+    }
+
     pub(super) fn tree(&self, commit: &Oid) -> Option<Oid> {
         get(&self.inner.trees, commit)
     }
@@ -145,7 +160,31 @@ fn clear<K, V>(of: &Mutex<Recent<K, V>>) {
 
 #[cfg(test)]
 mod tests {
+    use roundtable_shared::{ChangeKind, EntryKind};
+
     use super::*;
+
+    #[test]
+    fn what_is_known_of_a_commits_files_is_known_of_the_next_ones_but_for_what_it_changes() {
+        let memo = Memo::default();
+        let oid = |digit: char| Oid::parse(&digit.to_string().repeat(40)).expect("an id");
+        let (one, two, three) = (oid('1'), oid('2'), oid('3'));
+        for (path, bytes) in [("AGENTS.md", Some(b"top".to_vec())), ("a/AGENTS.md", None), ("b/AGENTS.md", None), ("tasks.md", None)] {
+            memo.note_file(&one, path, bytes.as_ref());
+        }
+        let change = |path: &str, unreadable| ChangedPath {
+            path: path.to_owned(),
+            change: ChangeKind::Added,
+            entry: EntryKind::File,
+            unreadable,
+            reencoded: false,
+        };
+        memo.carry_files(&one, &two, &[change("a/AGENTS.md", false)], Some("tasks.md"));
+        let known = |commit: &Oid| ["AGENTS.md", "a/AGENTS.md", "b/AGENTS.md", "tasks.md"].map(|path| memo.file(commit, path));
+        assert_eq!(known(&two), [Some(Some(b"top".to_vec())), None, Some(None), None]);
+        memo.carry_files(&one, &three, &[change("\u{fffd}", true)], None);
+        assert_eq!(known(&three), [None, None, None, None]);
+    }
 
     #[test]
     fn the_oldest_answer_goes_first_and_the_same_again_takes_no_room() {

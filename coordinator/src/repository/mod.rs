@@ -275,6 +275,7 @@ impl Repository {
     pub async fn keep_attempt(&self, key: &AttemptKey, commit: &CommitId) -> Result<(), RepositoryError> {
         self.keep_under(attempt_ref("roundtable", key)?, commit).await?;
         self.memo.note_attempt(key, commit);
+        self.memo.note_present(&Oid::try_from(commit)?);
         Ok(())
     }
 

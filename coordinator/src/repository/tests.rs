@@ -577,15 +577,15 @@ async fn an_attempt_comes_of_its_start_or_is_refused() {
     let orphan = store.commit_tree(&tree, &[], &Signature::roundtable(9), "attempt\n").await.unwrap().commit_id();
     let foreign = place.attempt(&orphan, &[("d", Some("2\n"))]).await;
     let key = AttemptKey { run: run(), unit: Some("2".into()), attempt: AttemptNo(3) };
-    for kept in [false, true] {
+    for (kept, named) in [(false, None), (false, Some(&started)), (true, None)] {
         if kept {
             place.repository.keep_start(&key, &started).await.unwrap();
         }
         for taken in [&worked, &started, &beside, &place.base] {
-            crate::report::comes_of_its_start(&place.repository, &key, &place.base, taken).await.unwrap();
+            crate::report::comes_of_its_start(&place.repository, &key, named, &place.base, taken).await.unwrap();
         }
         for refused in [&orphan, &foreign] {
-            let error = crate::report::comes_of_its_start(&place.repository, &key, &place.base, refused).await.unwrap_err();
+            let error = crate::report::comes_of_its_start(&place.repository, &key, named, &place.base, refused).await.unwrap_err();
             assert!(
                 matches!(error, crate::report::ReportError::Unbelievable(_)) && error.to_string().contains("does not come of"),
                 "{error}"
