@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use roundtable_shared::{AttemptKey, LeaseRef, RunId, WorkerId};
+use roundtable_core::effect::Start;
+use roundtable_shared::{AttemptKey, CommitId, LeaseRef, RunId, WorkerId};
 
 /// Ended leases that are remembered, so that a late result can still be stored under its ref.
 const ENDED_MAX: usize = 50_000;
@@ -18,6 +19,8 @@ pub struct KnownLease {
     pub live: bool,
     /// Key of the run's repository.
     pub repository: String,
+    /// What its worktree is made of, where the grant names it: a merge is made afterwards.
+    pub start: Option<CommitId>,
 }
 
 /// The view.
@@ -35,10 +38,14 @@ struct Table {
 
 impl Leases {
     /// A lease was granted.
-    pub(crate) fn granted(&self, lease: LeaseRef, worker: WorkerId, repository: String) {
+    pub(crate) fn granted(&self, lease: LeaseRef, worker: WorkerId, repository: String, start: &Start) {
+        let start = match start {
+            Start::Commit(commit) => Some(commit.clone()),
+            Start::MergeWithTip { .. } => None,
+        };
         let mut table = self.known.write().unwrap_or_else(PoisonError::into_inner);
         table.by_key.insert(lease.key.clone(), lease.clone());
-        table.leases.insert(lease, KnownLease { worker, live: true, repository });
+        table.leases.insert(lease, KnownLease { worker, live: true, repository, start });
     }
 
     /// An attempt is over: ended, lost or revoked.
@@ -91,8 +98,8 @@ mod tests {
         let leases = Leases::default();
         let key = AttemptKey { run: "r-1".into(), unit: Some("2".into()), attempt: AttemptNo(1) };
         let lease = LeaseRef { key: key.clone(), lease_id: LeaseId(9) };
-        leases.granted(lease.clone(), "w-1".into(), "repo".into());
-        assert!(leases.of(&"w-1".into(), &lease).is_some_and(|known| known.live));
+        leases.granted(lease.clone(), "w-1".into(), "repo".into(), &Start::Commit("abc".into()));
+        assert!(leases.of(&"w-1".into(), &lease).is_some_and(|known| known.live && known.start == Some("abc".into())));
         assert_eq!(leases.of(&"w-2".into(), &lease), None, "another worker's lease does not exist for it");
         assert_eq!(leases.of(&"w-1".into(), &LeaseRef { key: key.clone(), lease_id: LeaseId(8) }), None, "nor does another lease id");
         leases.ended(&key);

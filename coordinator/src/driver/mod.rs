@@ -282,7 +282,7 @@ impl Driver {
             Fact::LeaseGranted(granted) => {
                 if let Some(known) = self.core.state.run(run) {
                     let lease = LeaseRef { key: key(&granted.unit, granted.attempt), lease_id: granted.lease_id };
-                    self.leases.granted(lease, granted.worker.clone(), known.source.repository.clone());
+                    self.leases.granted(lease, granted.worker.clone(), known.source.repository.clone(), &granted.start);
                 }
             }
             Fact::AttemptEnded { unit, attempt, .. } | Fact::AttemptLost { unit, attempt, .. } => self.leases.ended(&key(unit, *attempt)),
@@ -343,7 +343,8 @@ async fn fold(log: &dyn Log) -> Result<(Core, u64), DriverError> {
 fn publish_known(leases: &Leases, run: &Run) {
     let publish = |unit: Option<&UnitId>, attempt: &Attempt| {
         let key = AttemptKey { run: run.id.clone(), unit: unit.cloned(), attempt: attempt.no };
-        leases.granted(LeaseRef { key: key.clone(), lease_id: attempt.lease_id }, attempt.worker.clone(), run.source.repository.clone());
+        let lease = LeaseRef { key: key.clone(), lease_id: attempt.lease_id };
+        leases.granted(lease, attempt.worker.clone(), run.source.repository.clone(), &attempt.start);
         if !attempt.is_live() {
             leases.ended(&key);
         }

@@ -231,7 +231,7 @@ mod tests {
         let key = AttemptKey { run: "r-1".into(), unit: Some("2".into()), attempt: AttemptNo(1) };
         let lease = LeaseRef { key, lease_id: LeaseId(9) };
         let leases = Leases::default();
-        leases.granted(lease.clone(), "w-1".into(), "repo".into());
+        leases.granted(lease.clone(), "w-1".into(), "repo".into(), &roundtable_core::effect::Start::Commit("abc".into()));
         let (chunks, stream) = mpsc::channel(1);
         let acks = receive(segments, leases, None, "w-1".into(), ReceiverStream::new(stream));
         Rig { chunks, acks, lease, _dir: dir }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use roundtable_core::command::{Command, Report};
-use roundtable_core::effect::Start;
 use roundtable_core::{Reply, Verdict as Judged};
 use roundtable_proto::convert::status_of;
 use roundtable_proto::v1;
@@ -44,13 +43,8 @@ impl FleetService {
     }
 
     /// What a lease's worktree is made of: named by the grant, or the merge that was made for it.
-    async fn start_of(&self, lease: &LeaseRef, repository: &Repository) -> Result<CommitId, Status> {
-        let key = lease.key.clone();
-        let named = self.handle.read(move |core, _| match core.state.attempt(&key)?.start.clone() {
-            Start::Commit(commit) => Some(commit),
-            Start::MergeWithTip { .. } => None,
-        });
-        if let Some(commit) = named.await.map_err(|error| status(&error))? {
+    async fn start_of(lease: &LeaseRef, known: KnownLease, repository: &Repository) -> Result<CommitId, Status> {
+        if let Some(commit) = known.start {
             return Ok(commit);
         }
         let merged = repository.start(&lease.key).await.map_err(|error| super::repository_status(&error))?;
@@ -84,7 +78,7 @@ impl Fleet for FleetService {
         let request = request.into_inner();
         let (lease, known) = self.known(&worker, request.lease)?;
         let repository = self.repositories.open(&known.repository).await.map_err(|error| super::repository_status(&error))?;
-        let start = self.start_of(&lease, &repository).await?;
+        let start = Self::start_of(&lease, known, &repository).await?;
         let haves: Vec<CommitId> = request.haves.into_iter().map(CommitId::from).collect();
         let cut = (!request.pack.is_empty()).then_some(Cut { pack: request.pack, offset: request.offset });
         let sent = repository.send_kept(&start, &haves, cut).await.map_err(|error| super::repository_status(&error))?;
