@@ -225,11 +225,19 @@ impl Supervise {
     }
 
     fn kill_from_now(&mut self) {
-        if !matches!(self.stage, Stage::Killing { .. }) {
-            self.feed = None;
-            self.stage = Stage::Killing { give_up_at: Instant::now() + self.kill_wait };
+        if self.begin_killing() {
             self.tree.kill();
         }
+    }
+
+    /// From now on whatever is left is killed, with each look; whether that is new.
+    fn begin_killing(&mut self) -> bool {
+        let is_new = !matches!(self.stage, Stage::Killing { .. });
+        if is_new {
+            self.feed = None;
+            self.stage = Stage::Killing { give_up_at: Instant::now() + self.kill_wait };
+        }
+        is_new
     }
 
     /// Waits for the worker, the program's end, room in its stdin, or the time to look again; deals with the first and third.
@@ -302,7 +310,8 @@ impl Supervise {
                 Ok(Some((pid, status))) if pid == self.leader.pid && !self.leader.exited => {
                     self.leader.exited = true;
                     self.report(&Report::Exited { code: status.exit_status(), signal: status.terminating_signal() });
-                    self.kill_from_now();
+                    // Most leave nothing behind, and looking for it among all processes of the host takes longer than to see that.
+                    self.begin_killing();
                 }
                 Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
                 Ok(None) => return false,
