@@ -20,7 +20,7 @@ use tonic::transport::server::Connected;
 
 use super::ServerTls;
 use super::connections::{Connections, Listed};
-use super::handshakes::Handshakes;
+use super::handshakes::{Bounds, Handshakes};
 use crate::identity::{PeerIdentity, peer_identity};
 
 /// Bytes with which a client of HTTP/2 begins.
@@ -63,10 +63,14 @@ pub struct AcceptLimits {
     pub connections_max: usize,
     /// Of those, from one address. Loopback is exempt: a whole fleet may live on this host.
     pub per_address_max: usize,
-    /// Handshakes at once. Beyond that the one that has taken longest gives way, of the address that has most.
+    /// Handshakes at once. Who comes beyond that waits.
     pub handshakes_max: usize,
     /// Of those, from one address, loopback too.
     pub handshakes_per_address_max: usize,
+    /// A handshake that has taken this long makes way for one that waits, the oldest first, of the address that has most.
+    pub handshake_fair: Duration,
+    /// How long a connection waits to begin its handshake.
+    pub handshake_wait: Duration,
     /// Longest handshake.
     pub handshake_max: Duration,
     /// Longest wait after it for the bytes with which a client of HTTP/2 begins; from then on its keep-alive tells who is there.
@@ -84,6 +88,8 @@ impl Default for AcceptLimits {
             per_address_max: 64,
             handshakes_max: 256,
             handshakes_per_address_max: 128,
+            handshake_fair: Duration::from_secs(1),
+            handshake_wait: Duration::from_secs(3),
             handshake_max: Duration::from_secs(5),
             preface_max: Duration::from_secs(10),
             guests_max: 256,
@@ -116,6 +122,12 @@ impl Incoming {
     pub fn start(listener: TcpListener, tls: &ServerTls, limits: AcceptLimits, admit: Admit) -> Self {
         let (sender, ready) = mpsc::channel(64);
         let connections = Connections::new(Arc::clone(&admit));
+        let bounds = Bounds {
+            max: limits.handshakes_max,
+            per_address_max: limits.handshakes_per_address_max,
+            fair: limits.handshake_fair,
+            wait_max: limits.handshake_wait,
+        };
         let gate = Gate {
             acceptor: TlsAcceptor::from(tls.config()),
             limits,
@@ -123,7 +135,7 @@ impl Incoming {
             connections: Arc::new(Semaphore::new(limits.connections_max)),
             guests: Arc::new(Semaphore::new(limits.guests_max)),
             listed: connections.clone(),
-            handshakes: Handshakes::new(limits.handshakes_max, limits.handshakes_per_address_max),
+            handshakes: Handshakes::new(bounds),
             addresses: Arc::default(),
             sender,
         };
@@ -176,9 +188,8 @@ impl Gate {
         }
     }
 
-    /// Starts a handshake, or closes the connection where a bound is reached. Waits for nobody: who is slow makes way.
+    /// Has a handshake begin as soon as there is room for it, or closes the connection where a bound is reached. Nobody else waits for it.
     fn receive(&self, stream: TcpStream, address: SocketAddr) {
-        let (handshake, made_way) = self.handshakes.begin(address.ip());
         let Ok(connection) = Arc::clone(&self.connections).try_acquire_owned() else {
             tracing::warn!(%address, "refused: too many connections");
             return;
@@ -188,7 +199,7 @@ impl Gate {
             return;
         };
         let held = Held { _connection: connection, _slot: slot };
-        let (acceptor, limit) = (self.acceptor.clone(), self.limits.handshake_max);
+        let (acceptor, handshakes, limit) = (self.acceptor.clone(), self.handshakes.clone(), self.limits.handshake_max);
         let desk = Desk {
             admit: Arc::clone(&self.admit),
             guests: Arc::clone(&self.guests),
@@ -198,6 +209,9 @@ impl Gate {
             sender: self.sender.clone(),
         };
         tokio::spawn(async move {
+            let Some((handshake, made_way)) = handshakes.begin(address.ip()).await else {
+                return tracing::debug!(%address, "no room for another handshake came free in time");
+            };
             let shaken = tokio::select! {
                 shaken = tokio::time::timeout(limit, shake_hands(&acceptor, stream)) => shaken,
                 _ = made_way => return tracing::debug!(%address, "an unfinished handshake made way for another"),

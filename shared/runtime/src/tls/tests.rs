@@ -400,7 +400,7 @@ async fn idle_connections_are_ended_and_do_not_keep_others_out() {
     }
 }
 
-/// Without deadlines to help: whoever shakes hands gets in however many others on this host do not.
+/// Without deadlines to help: whoever shakes hands gets in, after a moment, however many others on this host do not.
 #[tokio::test]
 async fn unfinished_handshakes_make_way_from_loopback_too() {
     let long = Duration::from_secs(600);
@@ -417,6 +417,29 @@ async fn unfinished_handshakes_make_way_from_loopback_too() {
     let mut buffer = [0_u8; 16];
     let read = tokio::time::timeout(Duration::from_secs(30), idle[0].read(&mut buffer)).await.expect("it was closed");
     assert!(matches!(read, Ok(0) | Err(_)));
+}
+
+/// A fleet after a restart: nobody's handshake is given up for another's.
+#[tokio::test]
+async fn many_that_come_at_once_all_get_in_at_the_first_try() {
+    let long = Duration::from_secs(600);
+    let limits = AcceptLimits {
+        handshakes_per_address_max: 4,
+        handshake_fair: long,
+        handshake_wait: long,
+        handshake_max: long,
+        ..AcceptLimits::default()
+    };
+    let server = Arc::new(serve(limits, everyone()).await);
+    let config = client_config(&server.credentials(PeerRole::Worker, SystemClock.wall())).unwrap();
+    let mut coming = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let (server, config) = (Arc::clone(&server), config.clone());
+        coming.spawn(async move { server.greet(config).await });
+    }
+    while let Some(greeted) = coming.join_next().await {
+        assert_eq!(greeted.unwrap().unwrap(), "worker me");
+    }
 }
 
 #[tokio::test]
