@@ -58,7 +58,7 @@ impl Fleet {
         let (uses, backend) = (hosts.to_string(), format!("scripted:{}", playbook.display()));
         let token =
             place.near("coordinator").args(["token", "create", "--role", "worker", "--uses", &uses, "--json"]).run().expect(0).json();
-        let text = |key: &str| token[key].as_str().map(str::to_owned).with_context(|| format!("{key} in {token}"));
+        let text = |key: &str| token[key].as_str().map(str::to_owned).with_context(|| format!("the token that was made says no {key}"));
         let (secret, url) = (text("token")?, text("url")?);
         let started: Vec<Process> = (1..=hosts).map(|host| place.join(host, &secret, &url, &backend)).collect();
         let workers = started.into_iter().map(|mut worker| {
