@@ -39,3 +39,4 @@ mod step;
 mod table;
 mod train;
 mod warm;
+mod zombies;
