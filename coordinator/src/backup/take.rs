@@ -41,8 +41,8 @@ const LEFT_OUT: [&str; 12] = [
 ];
 /// In the audit log, a file that is not yet one of it.
 const DRAFT: &str = ".new";
-/// Beginnings of names that writers give for a moment; no id encodes to one.
-const PASSING: [&str; 3] = [".tmp-", ".trial", ".removed-"];
+/// Beginnings of names that writers give for a moment, and of the witness of where the audit log ends at this one; no id encodes to one.
+const PASSING: [&str; 4] = [".tmp-", ".trial", ".removed-", ".rows-head"];
 /// Where a user's files are kept by their own names.
 const USERS: &str = "attachments";
 /// Where events of attempts are kept.

@@ -98,6 +98,11 @@ impl AuditLog {
     }
 }
 
+/// What the witness of the log's end is named after; a backup takes its file for one of the moment.
+fn witnessed(dir: &Path) -> PathBuf {
+    dir.join(".rows")
+}
+
 /// How a file is called in reports.
 fn place_of(index: u64, line: u64) -> String {
     format!("audit/{} line {line}", file_name(index))

@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::line::{Header, LINE_BYTES_MAX, read_row};
-use super::{AuditError, file_name, indices, place_of};
-use crate::log::{Chain, Head, Incarnation, Row};
+use super::{AuditError, file_name, indices, place_of, witnessed};
+use crate::log::{Chain, Head, Incarnation, Row, witness};
 
 /// Where a walk is.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct AuditReader {
     open: Option<Open>,
     /// Told once the good rows before it have been.
     broken: Option<AuditError>,
+    /// The last row that was acknowledged when the walk began, as far as that is known.
+    seen: Option<Head>,
 }
 
 /// A file that is being read.
@@ -36,7 +38,8 @@ pub(super) struct Open {
 impl AuditReader {
     /// From the first row that is kept.
     pub fn open(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), open: None, broken: None }
+        // Before any row: there can only be more of them by then.
+        Self { dir: dir.to_owned(), open: None, broken: None, seen: seen(dir) }
     }
 
     /// Up to `limit` rows more. An empty answer is the present end; later there may be more. After an error nothing more is to be believed.
@@ -63,18 +66,43 @@ impl AuditReader {
             if let Some(open) = &mut self.open
                 && let Some(row) = open.next_row()?
             {
-                return Ok(Some(row));
+                return self.believed(row);
             }
             let at = self.open.as_ref().map_or(0, |open| open.index);
             let kept = indices(&self.dir)?;
-            let Some(next) = kept.iter().copied().find(|index| *index > at) else { return Ok(None) };
+            let Some(next) = kept.iter().copied().find(|index| *index > at) else { return self.ended() };
             // It may have got its last rows between our look at it and the next file's beginning.
             if let Some(open) = &mut self.open
                 && let Some(row) = open.next_row()?
             {
-                return Ok(Some(row));
+                return self.believed(row);
             }
             self.open = Some(self.follow(next, kept.contains(&at))?);
+        }
+    }
+
+    /// The row that was the last one is the one that was acknowledged.
+    fn believed(&self, row: Row) -> Result<Option<Row>, AuditError> {
+        match (&self.open, self.seen) {
+            (Some(open), Some(seen)) if row.seq == seen.seq && row.hash != seen.hash => {
+                let detail = format!("row {}: it is not the row that was acknowledged", row.seq);
+                Err(AuditError::Corrupt { place: place_of(open.index, open.lines), detail })
+            }
+            _ => Ok(Some(row)),
+        }
+    }
+
+    /// The present end, to which everything has come that was acknowledged.
+    fn ended(&self) -> Result<Option<Row>, AuditError> {
+        match &self.open {
+            Some(open) => open.ends_after(self.seen).map(|()| None),
+            None => match self.seen {
+                Some(seen) => {
+                    let detail = format!("its files are gone, but {} rows were acknowledged", seen.seq);
+                    Err(AuditError::Corrupt { place: "audit".to_owned(), detail })
+                }
+                None => Ok(None),
+            },
         }
     }
 
@@ -97,7 +125,20 @@ impl AuditReader {
     }
 }
 
+/// The last row of which the folder knows that it was acknowledged. A witness that cannot be read says nothing.
+pub(super) fn seen(dir: &Path) -> Option<Head> {
+    let (_, head) = witness::read(&witnessed(dir)).ok().flatten()?;
+    (head.seq > 0).then_some(head)
+}
+
 impl Open {
+    /// Whether the rows that were read go as far as those that were acknowledged.
+    pub(super) fn ends_after(&self, seen: Option<Head>) -> Result<(), AuditError> {
+        let Some(seen) = seen.filter(|seen| seen.seq > self.chain.head().seq) else { return Ok(()) };
+        let detail = format!("missing: the log ends here, but {} rows were acknowledged", seen.seq);
+        Err(AuditError::Corrupt { place: place_of(self.index, self.lines + 1), detail })
+    }
+
     /// Opens a file and reads its header.
     pub(super) fn at(dir: &Path, index: u64) -> Result<Self, AuditError> {
         let path = dir.join(file_name(index));

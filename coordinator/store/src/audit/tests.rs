@@ -108,9 +108,7 @@ async fn every_change_of_a_byte_is_noticed() {
     for index in &files {
         let path = dir.path().join(file_name(*index));
         let bytes = fs::read(&path).unwrap();
-        // The end of the last row alone cannot be told from a row that is being written.
-        let until = bytes.len() - usize::from(Some(index) == files.last());
-        for at in 0..until {
+        for at in 0..bytes.len() {
             let mut bad = bytes.clone();
             bad[at] ^= 0x01;
             fs::write(&path, &bad).unwrap();
@@ -158,8 +156,43 @@ async fn what_a_crash_left_of_a_row_is_cut_off() {
         assert_eq!(fs::read(&path).unwrap(), whole);
         assert_eq!(write(&log, &["two"]).await.unwrap(), 2);
         assert_eq!(seqs(&read(dir.path()).unwrap()), [1, 2]);
+        // As it was before, in all its files.
         fs::write(&path, &whole).unwrap();
+        fs::remove_file(dir.path().join(".rows-head")).unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_log_that_was_cut_short_or_written_anew_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), rolling(9)).unwrap();
+    for text in ["one", "two", "three"] {
+        write(&log, &[text]).await.unwrap();
+    }
+    drop(log);
+    let last = dir.path().join(file_name(*indices(dir.path()).unwrap().last().unwrap()));
+    let (bytes, good) = (fs::read(&last).unwrap(), read(dir.path()).unwrap());
+    let header = bytes.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    for short in [header, bytes.len() - 1] {
+        fs::write(&last, &bytes[..short]).unwrap();
+        for found in [read(dir.path()).map(|_| ()), open(dir.path(), rolling(9)).map(|_| ())] {
+            assert!(matches!(&found, Err(AuditError::Corrupt { detail, .. }) if detail.contains("3 rows were acknowledged")), "{found:?}");
+        }
+    }
+    fs::remove_file(&last).unwrap();
+    assert!(read(dir.path()).is_err() && open(dir.path(), rolling(9)).is_err(), "its newest file is gone");
+    fs::write(&last, &bytes).unwrap();
+    assert_eq!(read(dir.path()).unwrap(), good);
+    // Another log of as many rows, each of which follows the one before it.
+    let other = tempfile::tempdir().unwrap();
+    write(&open(other.path(), rolling(9)).unwrap(), &["x", "y", "z"]).await.unwrap();
+    for index in indices(dir.path()).unwrap() {
+        fs::remove_file(dir.path().join(file_name(index))).unwrap();
+    }
+    for index in indices(other.path()).unwrap() {
+        fs::copy(other.path().join(file_name(index)), dir.path().join(file_name(index))).unwrap();
+    }
+    assert!(matches!(read(dir.path()), Err(AuditError::Corrupt { detail, .. }) if detail.contains("not the row that was acknowledged")));
 }
 
 #[tokio::test]

@@ -9,8 +9,9 @@ use rustix::fs::{FallocateFlags, fallocate};
 use tokio::sync::watch;
 
 use super::line::{Header, LINE_BYTES_MAX, of_row};
-use super::reader::Open;
-use super::{AUDIT_BODY_BYTES_MAX, AuditError, AuditOptions, file_name, indices};
+use super::reader::{Open, seen};
+use super::{AUDIT_BODY_BYTES_MAX, AuditError, AuditOptions, file_name, indices, witnessed};
+use crate::log::witness::Witness;
 use crate::log::{Chain, Incarnation, NewRow, ROW_NAME_BYTES_MAX};
 use crate::trouble::{is_refusal, words};
 
@@ -31,6 +32,8 @@ pub(super) struct Writer {
     chain: Chain,
     /// A refused write has left something behind `bytes`.
     is_torn: bool,
+    /// Notices a log that was cut short; one that cannot be written notices less.
+    witness: Option<Witness>,
     failed: watch::Sender<Option<String>>,
 }
 
@@ -52,18 +55,22 @@ impl Writer {
         };
         let mut newest = Open::at(dir, index)?;
         while newest.next_row()?.is_some() {}
+        newest.ends_after(seen(dir))?;
         let file = OpenOptions::new().append(true).open(dir.join(file_name(index))).map_err(unusable)?;
         // What a crash left in the middle of a row was never acknowledged.
         let is_torn = file.metadata().map_err(unusable)?.len() > newest.bytes();
         let chain = Chain::after(newest.head());
         let (store, bytes) = (newest.store(), newest.bytes());
-        let mut writer = Self { dir: dir.to_owned(), options, store, file, index, bytes, chain, is_torn, failed };
+        let witness = Witness::open(&witnessed(dir), store);
+        let witness = witness.inspect_err(|error| tracing::warn!(%error, "the end of the audit log is not witnessed")).ok();
+        let mut writer = Self { dir: dir.to_owned(), options, store, file, index, bytes, chain, is_torn, witness, failed };
         match writer.mend() {
             // It is tried again before the first append.
             Ok(()) | Err(AuditError::Refused { .. }) => {}
             Err(error) => return Err(error),
         }
         writer.reserve();
+        writer.bear_witness();
         Ok(writer)
     }
 
@@ -73,6 +80,16 @@ impl Writer {
         if let Err(error) = fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, room) {
             // Not every file system can; then a full one refuses commands.
             tracing::debug!(%error, "no room could be reserved for the audit log");
+        }
+    }
+
+    /// What was acknowledged is noted where a cut of the log does not reach.
+    fn bear_witness(&mut self) {
+        let head = self.chain.head();
+        if let Some(witness) = &mut self.witness
+            && let Err(error) = witness.record(head)
+        {
+            tracing::warn!(%error, seq = head.seq, "the witness of the audit log's end cannot be written");
         }
     }
 
@@ -102,6 +119,7 @@ impl Writer {
         }
         self.chain = chain;
         self.bytes += lines.len() as u64;
+        self.bear_witness();
         Ok(self.chain.head().seq)
     }
 

@@ -6,7 +6,7 @@ mod error;
 mod memory;
 mod row;
 mod sqlite;
-mod witness;
+pub(crate) mod witness;
 
 use std::future::Future;
 use std::pin::Pin;

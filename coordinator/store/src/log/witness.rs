@@ -1,5 +1,6 @@
-//! A small file beside the store that names the last acknowledged row, so that a log cut short is noticed: a hash chain vouches for what is there, not
-//! for what is missing. It is written after each commit and never synced: it may lag behind the log, it cannot be ahead of it.
+//! A small file beside the store (and one in the folder of the audit log) that names the last acknowledged row, so that a log cut short is noticed: a hash
+//! chain vouches for what is there, not for what is missing. It is written after each commit and never synced: it may lag behind the log, it cannot be
+//! ahead of it.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -17,7 +18,7 @@ const SLOT_STRIDE: u64 = 512;
 
 /// The writing side.
 #[derive(Debug)]
-pub(super) struct Witness {
+pub(crate) struct Witness {
     file: File,
     incarnation: Incarnation,
     slot: u64,
@@ -25,20 +26,20 @@ pub(super) struct Witness {
 
 impl Witness {
     /// Opens or creates the file beside the store.
-    pub(super) fn open(store: &Path, incarnation: Incarnation) -> io::Result<Self> {
+    pub(crate) fn open(store: &Path, incarnation: Incarnation) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path_of(store))?;
         Ok(Self { file, incarnation, slot: 0 })
     }
 
     /// Records an acknowledged head.
-    pub(super) fn record(&mut self, head: Head) -> io::Result<()> {
+    pub(crate) fn record(&mut self, head: Head) -> io::Result<()> {
         self.slot ^= 1;
         self.file.write_all_at(&encode(&self.incarnation, head), self.slot * SLOT_STRIDE)
     }
 }
 
 /// What the file says; `None` if there is no file, or no whole slot in it. Read it before the log: then a log that is being written can only be further on.
-pub(super) fn read(store: &Path) -> io::Result<Option<(Incarnation, Head)>> {
+pub(crate) fn read(store: &Path) -> io::Result<Option<(Incarnation, Head)>> {
     let bytes = match std::fs::read(path_of(store)) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
