@@ -136,9 +136,10 @@ impl fmt::Display for AttemptNo {
 pub struct LeaseId(pub u128);
 
 impl LeaseId {
-    /// Reads 32 hex digits.
+    /// Reads 32 lower-case hex digits: one id has one spelling.
     pub fn parse(text: &str) -> Option<Self> {
-        if text.len() != 32 {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() != 32 || !text.bytes().all(is_digit) {
             return None;
         }
         u128::from_str_radix(text, 16).ok().map(Self)
@@ -197,4 +198,18 @@ pub struct LeaseRef {
     pub key: AttemptKey,
     /// The lease.
     pub lease_id: LeaseId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_id_is_read_as_it_is_written_and_in_no_other_way() {
+        let id = LeaseId(0xab << 64);
+        assert_eq!(LeaseId::parse(&id.to_string()), Some(id));
+        for other in [id.to_string().to_uppercase(), format!("+{}", "1".repeat(31)), "ab".to_owned(), "g".repeat(32)] {
+            assert_eq!(LeaseId::parse(&other), None, "{other}");
+        }
+    }
 }

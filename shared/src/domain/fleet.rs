@@ -204,7 +204,26 @@ impl Seat {
             "check" => Self::Check,
             "assign" => Self::Assign,
             "orchestrate" => Self::Orchestrate,
-            other => Self::Review(other.strip_prefix("review-")?.parse().ok()?),
+            other => {
+                let seat = Self::Review(other.strip_prefix("review-")?.parse().ok()?);
+                // `review-+2` is no word of ours.
+                return (seat.to_string() == other).then_some(seat);
+            }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seat_is_read_as_it_is_written_and_in_no_other_way() {
+        for seat in [Seat::Work, Seat::Review(2), Seat::Review(u32::MAX), Seat::Check, Seat::Assign, Seat::Orchestrate] {
+            assert_eq!(Seat::parse(&seat.to_string()), Some(seat));
+        }
+        for other in ["review-+2", "review-02", "review-", "review", "Work", ""] {
+            assert_eq!(Seat::parse(other), None, "{other}");
+        }
     }
 }

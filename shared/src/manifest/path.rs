@@ -54,6 +54,8 @@ pub enum PathError {
 
 /// Brings an entry to its one spelling: `/` between segments, no `./` or `//`, NFC, a trailing `/` kept where it names a directory.
 /// The repository's top folder itself (`.`, `./`) becomes `**`.
+///
+/// What is accepted is accepted again as it is: it is kept in the log, and read from there by these same rules.
 pub fn normalise_entry(entry: &str) -> Result<String, PathError> {
     let trimmed = entry.trim();
     if trimmed.len() > PATH_BYTES_MAX {
@@ -71,6 +73,8 @@ pub fn normalise_entry(entry: &str) -> Result<String, PathError> {
     }
     let mut out = String::with_capacity(text.len());
     for segment in text.split('/') {
+        // What comes to stand at the front is judged as if it had stood there: `./~/x`, `./ /x`.
+        let segment = if out.is_empty() { segment.trim_start() } else { segment };
         match segment {
             "" | "." => continue,
             ".." => return Err(PathError::Parent { entry: trimmed.to_owned() }),
@@ -85,10 +89,17 @@ pub fn normalise_entry(entry: &str) -> Result<String, PathError> {
     if out.is_empty() {
         return Ok("**".to_owned());
     }
+    if is_absolute(&out) {
+        return Err(PathError::Absolute { entry: trimmed.to_owned() });
+    }
     if (text.ends_with('/') || text.ends_with("/.")) && !out.ends_with("**") {
         out.push('/');
     }
-    Ok(nfc(out))
+    let spelt = nfc(out);
+    if spelt.len() > PATH_BYTES_MAX {
+        return Err(PathError::TooLong { entry: trimmed.chars().take(40).collect(), bytes: spelt.len() });
+    }
+    Ok(spelt)
 }
 
 /// Files without an extension whose names say that they are files.
@@ -211,6 +222,8 @@ mod tests {
             (".github/workflows/ci.yml", ".github/workflows/ci.yml"),
             (".gitignore", ".gitignore"),
             ("a~/b", "a~/b"),
+            ("./ /x", "x"),
+            ("./ / a /b", "a /b"),
         ] {
             assert_eq!(normalise_entry(from).unwrap(), to, "{from}");
             assert_eq!(normalise_entry(to).unwrap(), to, "{to} is stable");
@@ -243,9 +256,14 @@ mod tests {
             (".git/config", "`.git/config` is inside `.git`, which no unit may touch; remove it"),
             ("sub/.GIT/hooks/x", "`sub/.GIT/hooks/x` is inside `.git`, which no unit may touch; remove it"),
             ("sub/.git. /x", "`sub/.git. /x` is inside `.git`, which no unit may touch; remove it"),
+            ("./~/x", "`./~/x` is absolute; write it relative to the repository's top folder"),
+            ("./C:/x", "`./C:/x` is absolute; write it relative to the repository's top folder"),
+            ("./ .git/x", "`./ .git/x` is inside `.git`, which no unit may touch; remove it"),
         ] {
             assert_eq!(normalise_entry(entry).unwrap_err().to_string(), message, "{entry}");
         }
         assert!(matches!(normalise_entry(&"a/".repeat(4000)), Err(PathError::TooLong { bytes: 8000, .. })));
+        // Composed anew, it is longer than it was.
+        assert!(matches!(normalise_entry(&"\u{958}".repeat(1300)), Err(PathError::TooLong { bytes: 7800, .. })));
     }
 }
