@@ -11,10 +11,12 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKey, PublicKeyData, SanType, SerialNumber,
 };
 use roundtable_shared::time::WallMs;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 use time::{Duration, OffsetDateTime};
 use tokio::sync::watch;
+use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::prelude::FromDer;
 
 use super::intermediate::Intermediate;
 use super::roots::{self, RootStep, Roots};
@@ -113,10 +115,18 @@ impl CheckedRequest {
         if request_pem.len() > REQUEST_BYTES_MAX {
             return Err(IdentityError::BadRequest { why: format!("it has more than {REQUEST_BYTES_MAX} bytes") });
         }
-        let bad = |error: rcgen::Error| IdentityError::BadRequest { why: error.to_string() };
-        let request = CertificateSigningRequestParams::from_pem(request_pem).map_err(bad)?;
-        if *request.public_key.algorithm() != PKCS_ECDSA_P256_SHA256 {
-            return Err(IdentityError::BadRequest { why: "its key is not of the kind ECDSA P-256".to_owned() });
+        let bad = |why: String| IdentityError::BadRequest { why };
+        let der = CertificateSigningRequestDer::from_pem_slice(request_pem.as_bytes()).map_err(|error| bad(error.to_string()))?;
+        let request = CertificateSigningRequestParams::from_der(&der).map_err(|error| bad(error.to_string()))?;
+        // Of the key it was told by the signature alone: one of another curve, signed with the same digest, would be certified as what it is not.
+        let shown = X509CertificationRequest::from_der(&der).map_err(|error| bad(error.to_string()))?;
+        let (rest, shown) = (shown.0, shown.1.certification_request_info.subject_pki.raw);
+        let is_p256 = *request.public_key.algorithm() == PKCS_ECDSA_P256_SHA256 && request.public_key.subject_public_key_info() == shown;
+        if !is_p256 {
+            return Err(bad("its key is not of the kind ECDSA P-256".to_owned()));
+        }
+        if !rest.is_empty() {
+            return Err(bad("something follows it".to_owned()));
         }
         Ok(Self { key: request.public_key })
     }

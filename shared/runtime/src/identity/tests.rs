@@ -86,6 +86,22 @@ fn of_a_request_only_the_key_counts() {
     assert!(matches!(CheckedRequest::read(&"x".repeat(1 << 20)), Err(IdentityError::BadRequest { .. })));
 }
 
+/// A key of P-384 that has signed with SHA-256: by the name of its signature, it is one of P-256.
+const OTHER_CURVE: &str = "-----BEGIN CERTIFICATE REQUEST-----\n\
+    MIH2MH8CAQAwADB2MBAGByqGSM49AgEGBSuBBAAiA2IABJd7UGi1WTQdUrh6aT/4\n\
+    1gTYKfAanXU9MyAvBRvNGYRU6RdyOBM5NPHLkK+P/rBBfWKKhGS5YGQfG6LFfv6x\n\
+    pdyBsmOSEIrtiIaURhPYySvKehvGiYYtn5ZXNJ+L5uL8TKAAMAoGCCqGSM49BAMC\n\
+    A2cAMGQCMGojHmsIRg4XgvyeFTC0MhwRkbiJL38Uou5m6yjX4vYKpzS+ntYEtM0n\n\
+    W8IbJQGKQgIweaxMEMWf2Ym31xD4BJr4/SgIUsEk2Nf8+ubfT/llH/EXscdb0LsY\n\
+    nl4U1rj0JV+U\n\
+    -----END CERTIFICATE REQUEST-----\n";
+
+#[test]
+fn a_request_of_another_curve_is_not_taken_for_one_of_ours() {
+    let refused = CheckedRequest::read(OTHER_CURVE).map(|request| request.fingerprint());
+    assert!(matches!(&refused, Err(IdentityError::BadRequest { why }) if why.contains("P-256")), "{refused:?}");
+}
+
 #[test]
 fn the_authority_is_found_behind_a_coordinators_certificate() {
     let home = tempfile::tempdir().unwrap();
