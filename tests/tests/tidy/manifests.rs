@@ -38,13 +38,16 @@ pub fn member_violations(root: &Path, files: &[File]) -> Vec<String> {
     let workspace = load(root, "Cargo.toml");
     let members: BTreeSet<String> =
         workspace["workspace"]["members"].as_array().unwrap().iter().map(|member| member.as_str().unwrap().to_owned()).collect();
+    let excluded: BTreeSet<&str> =
+        workspace["workspace"].get("exclude").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let mut found = Vec::new();
     for file in files {
         let Some(dir) = file.path.strip_suffix("/Cargo.toml") else { continue };
-        if !members.contains(dir) {
-            found.push(format!("{dir}: not a member of the workspace"));
+        if !members.contains(dir) && !excluded.contains(dir) {
+            found.push(format!("{dir}: neither a member of the workspace nor excluded from it"));
         }
     }
+    found.extend(excluded.iter().flat_map(|dir| apart_violations(root, dir)));
     for member in &members {
         found.extend(manifest_violations(&load(root, &format!("{member}/Cargo.toml"))).into_iter().map(|what| format!("{member}: {what}")));
         if !TABLE.iter().any(|(_, path, ..)| path == member) {
@@ -52,6 +55,22 @@ pub fn member_violations(root: &Path, files: &[File]) -> Vec<String> {
         }
     }
     found
+}
+
+/// A workspace of its own takes what ours has in the same versions: it is built from the code that is shipped.
+fn apart_violations(root: &Path, dir: &str) -> Vec<String> {
+    let locked = |path: &str| -> BTreeSet<(String, String)> {
+        let lock = load(root, path);
+        let packages = lock["package"].as_array().into_iter().flatten();
+        packages.map(|each| (each["name"].as_str().unwrap().to_owned(), each["version"].as_str().unwrap().to_owned())).collect()
+    };
+    let ours = locked("Cargo.lock");
+    let other = |(name, version): &(String, String)| {
+        let known: Vec<&str> = ours.iter().filter(|(known, _)| known == name).map(|(_, version)| version.as_str()).collect();
+        (!known.is_empty() && !known.contains(&version.as_str()))
+            .then(|| format!("{dir}: {name} is {version} in its Cargo.lock, and {} in ours; copy ours over it", known.join(", ")))
+    };
+    locked(&format!("{dir}/Cargo.lock")).iter().filter_map(other).collect()
 }
 
 /// Violations of the table between the crates.

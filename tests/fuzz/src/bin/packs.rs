@@ -1,0 +1,5 @@
+//! The fuzzer's entry to `packs`.
+#![no_main]
+#![forbid(unsafe_code)]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| roundtable_fuzz::packs::check(data));
