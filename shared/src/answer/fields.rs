@@ -47,7 +47,17 @@ pub(super) fn field(object: &Object, keys: &[&str]) -> Option<String> {
 
 /// Like [`field`], but the words by which people say "nothing" are nothing.
 pub(super) fn meaningful(object: &Object, keys: &[&str]) -> Option<String> {
-    field(object, keys).filter(|text| !["none", "null", "n/a", "-", "nil"].iter().any(|word| text.eq_ignore_ascii_case(word)))
+    field(object, keys).filter(|text| says_something(text))
+}
+
+/// Whether a text is none of the words by which people say "nothing".
+pub(super) fn says_something(text: &str) -> bool {
+    !["none", "null", "n/a", "-", "nil"].iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+/// The beginning of a text, without the blank at which it may have been cut.
+pub(super) fn cut(text: &str, chars_max: usize) -> String {
+    text.chars().take(chars_max).collect::<String>().trim_end().to_owned()
 }
 
 /// A list; a lone value is a list of one, a text with commas one of several.

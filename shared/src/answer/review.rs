@@ -69,7 +69,7 @@ fn reproduced(value: &Value) -> Option<Reproduced> {
     let Value::Object(object) = value else {
         let Value::String(command) = value else { return None };
         let command = command.trim().to_owned();
-        return (!command.is_empty()).then_some(Reproduced { command, exit_code: None });
+        return (!command.is_empty() && fields::says_something(&command)).then_some(Reproduced { command, exit_code: None });
     };
     let command = fields::meaningful(object, &["command", "cmd"])?;
     let exit_code =

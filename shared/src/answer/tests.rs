@@ -292,3 +292,19 @@ fn answers_to_findings_and_verdicts_on_them_are_read_leniently_and_need_not_be_t
     let old = ReviewAnswer::parse(r#"{"severity":"minor","summary":"x","issues":[{"description":"d","severity":"minor"}]}"#).unwrap();
     assert!(old.earlier.is_empty() && !old.issues[0].is_grounded());
 }
+
+#[test]
+fn words_for_nothing_are_nothing_wherever_they_stand() {
+    let (long, nines) = ("a".repeat(199), "9".repeat(99));
+    let learnings = format!(r#"["none","{long} y"," b",{{"text":"c","path":"none\nfoo"}}]"#);
+    let text = format!(r#"{{"status":"completed","learnings":{learnings},"coverage":"{nines} x"}}"#);
+    let answer = WorkAnswer::parse(&text).unwrap();
+    let learnt: Vec<(&str, Option<&str>)> =
+        answer.learnings.iter().map(|learning| (learning.text.as_str(), learning.path.as_deref())).collect();
+    assert_eq!(learnt, [(long.as_str(), None), ("b", None), ("c", None)]);
+    assert_eq!(answer.coverage.as_ref(), Some(&nines), "cut before the blank, not after it");
+    let again = serde_json::to_string(&answer).unwrap();
+    assert_eq!(WorkAnswer::parse(&again).unwrap(), answer);
+    let review = ReviewAnswer::parse(r#"{"severity":"minor","summary":"s","issues":[{"description":"d","reproduced":"none"}]}"#).unwrap();
+    assert_eq!(review.issues[0].reproduced, None);
+}

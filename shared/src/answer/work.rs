@@ -137,7 +137,7 @@ impl WorkAnswer {
             files_changed: fields::texts(&object, &["files_changed"]),
             tests_passed: fields::get(&object, &["tests_passed"]).and_then(fields::count),
             tests_failed: fields::get(&object, &["tests_failed"]).and_then(fields::count),
-            coverage: fields::meaningful(&object, &["coverage"]).map(|text| text.chars().take(COVERAGE_CHARS_MAX).collect()),
+            coverage: fields::meaningful(&object, &["coverage"]).map(|text| fields::cut(&text, COVERAGE_CHARS_MAX)),
             learnings: learnings(&object),
             evidence: evidence(&object),
             refusal,
@@ -189,7 +189,7 @@ fn evidence(object: &Object) -> Vec<Evidence> {
             }
             other => (fields::text(other)?, None),
         };
-        let command: String = command.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(COMMAND_CHARS_MAX).collect();
+        let command = fields::cut(&command.split_whitespace().collect::<Vec<_>>().join(" "), COMMAND_CHARS_MAX);
         Some(Evidence { command, exit_code })
     };
     fields::list(object, &["evidence"]).iter().filter_map(read).take(EVIDENCE_MAX).collect()
@@ -197,8 +197,7 @@ fn evidence(object: &Object) -> Vec<Evidence> {
 
 /// Answers to findings; one that says neither what was done nor why not says nothing.
 fn answers(object: &Object) -> Vec<FindingAnswer> {
-    let text =
-        |entry: &Object, keys: &[&str]| fields::meaningful(entry, keys).map(|text| text.chars().take(ANSWER_CHARS_MAX).collect::<String>());
+    let text = |entry: &Object, keys: &[&str]| fields::meaningful(entry, keys).map(|text| fields::cut(&text, ANSWER_CHARS_MAX));
     let answer = |item: &serde_json::Value| {
         let entry = item.as_object()?;
         let finding = fields::get(entry, &["finding", "id"]).and_then(fields::finding_id)?;
@@ -225,13 +224,14 @@ fn learnings(object: &Object) -> Vec<Learning> {
             serde_json::Value::Object(entry) => {
                 (fields::meaningful(entry, &["text", "learning", "description"]), fields::meaningful(entry, &["path", "file", "files"]))
             }
-            other => (fields::text(other), None),
+            other => (fields::text(other).filter(|text| fields::says_something(text)), None),
         };
         let Some(text) = text else { continue };
-        let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(LEARNING_CHARS_MAX).collect();
+        let text = fields::cut(&text.split_whitespace().collect::<Vec<_>>().join(" "), LEARNING_CHARS_MAX);
         let known = out.iter().any(|learning| learning.text.to_lowercase() == text.to_lowercase());
         if !known && out.len() < LEARNINGS_MAX {
-            out.push(Learning { text, path: path.map(|path| path.lines().next().unwrap_or_default().to_owned()) });
+            let path = path.map(|path| path.lines().next().unwrap_or_default().trim_end().to_owned());
+            out.push(Learning { text, path: path.filter(|path| fields::says_something(path)) });
         }
     }
     out
