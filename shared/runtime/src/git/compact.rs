@@ -20,6 +20,11 @@ impl Git {
     /// meanwhile. Its cost is that of the small packs, not of the whole.
     pub async fn compact(&self) -> Result<(), GitError> {
         self.invoke("repack").args(["-d", "-l", "-q", "--geometric=2"]).config("repack.writeBitmaps=false").long().run().await?;
+        self.pack_refs().await
+    }
+
+    async fn pack_refs(&self) -> Result<(), GitError> {
+        let _moving = self.moving.read().await;
         self.invoke("pack-refs").arg("--all").long().run().await?;
         Ok(())
     }
@@ -27,7 +32,7 @@ impl Git {
     /// Throws away what no ref reaches, and packs the rest anew. The caller sees to it that nobody counts on an object without a ref, or is about to give it
     /// one; only loose objects of the last minutes are spared.
     pub async fn collect(&self) -> Result<(), GitError> {
-        self.invoke("pack-refs").arg("--all").long().run().await?;
+        self.pack_refs().await?;
         self.invoke("repack").args(["-a", "-d", "-l", "-q"]).config("repack.writeBitmaps=false").long().run().await?;
         self.invoke("prune").arg("--expire=10.minutes.ago").long().run().await?;
         Ok(())

@@ -1,8 +1,10 @@
-//! Lock files that a killed git left in a repository of our own. Whoever asks holds the folder alone, so that no git of ours can be at work in it.
+//! Lock files that a killed git left in a repository of our own: all of them before it is used, and one that is met later. Whoever asks holds the folder alone, so
+//! that no git but our own can be at work in it.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::program::Trust;
 use super::{Git, GitError};
 
 /// A git that outlived its caller may take so long to end; a lock older than that is nobody's.
@@ -22,6 +24,41 @@ impl Git {
         let io = GitError::io("clear-locks");
         tokio::task::spawn_blocking(move || clear(&dir)).await.map_err(std::io::Error::other).and_then(|cleared| cleared).map_err(io)
     }
+
+    /// Removes the lock on which a move of refs failed, by its words, if no git of ours can have it. Whether it is worth another try.
+    pub(super) async fn clear_lock_met(&self, stderr: &str) -> Result<bool, GitError> {
+        let Some(lock) = lock_met(stderr).filter(|lock| self.trust == Trust::Own && lock.starts_with(&self.git_dir)) else {
+            return Ok(false);
+        };
+        // Who had it has ended by now, or was killed and has left it.
+        let _alone = self.moving.write().await;
+        let cleared = tokio::task::spawn_blocking(move || remove_abandoned(&lock).map(|removed| removed.then_some(lock))).await;
+        let cleared = cleared.map_err(std::io::Error::other).and_then(|cleared| cleared).map_err(GitError::io("clear-locks"))?;
+        if let Some(lock) = cleared {
+            tracing::warn!(lock = %lock.display(), "a git that was killed had left this lock; removed");
+        }
+        Ok(true)
+    }
+}
+
+/// The lock file that git says it could not make.
+fn lock_met(stderr: &str) -> Option<PathBuf> {
+    let (_, rest) = stderr.split_once("Unable to create '")?;
+    let (lock, _) = rest.split_once("': File exists")?;
+    lock.ends_with(".lock").then(|| PathBuf::from(lock))
+}
+
+/// Removes a lock once it is no longer young; whether it was there.
+fn remove_abandoned(lock: &Path) -> std::io::Result<bool> {
+    let deadline = Instant::now() + ABANDONED_AFTER;
+    while Instant::now() < deadline && is_young(lock) {
+        std::thread::sleep(LOOK_EVERY);
+    }
+    match std::fs::remove_file(lock) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn clear(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
@@ -32,14 +69,8 @@ fn clear(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     locks_in(&dir.join("refs"), DEPTH_MAX, &mut found)?;
     let mut removed = Vec::new();
     for lock in found {
-        let deadline = Instant::now() + ABANDONED_AFTER;
-        while Instant::now() < deadline && is_young(&lock) {
-            std::thread::sleep(LOOK_EVERY);
-        }
-        match std::fs::remove_file(&lock) {
-            Ok(()) => removed.push(lock),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        if remove_abandoned(&lock)? {
+            removed.push(lock);
         }
     }
     Ok(removed)

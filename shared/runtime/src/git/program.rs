@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{RwLock, Semaphore, SemaphorePermit};
 
 use super::command::Invocation;
 use super::{GitError, GitVersion, ObjectFormat};
@@ -126,6 +126,8 @@ pub struct Git {
     pub(crate) object_dir: Option<PathBuf>,
     pub(crate) shallow_file: Option<PathBuf>,
     pub(crate) durable: bool,
+    /// Held by each command of ours that locks refs there; alone by who clears a lock that none of them can have.
+    pub(crate) moving: Arc<RwLock<()>>,
 }
 
 impl Git {
@@ -140,6 +142,7 @@ impl Git {
             object_dir: None,
             shallow_file: None,
             durable: true,
+            moving: Arc::default(),
         }
     }
 

@@ -51,7 +51,8 @@ impl Git {
 
     /// Moves refs, all or none, each only from where the caller believes it is. If one has moved, [`GitError::RefMoved`] says where it is.
     ///
-    /// A ref that is already at its goal while the caller believed it elsewhere is also an error here; [`Git::move_ref`] forgives that.
+    /// A ref that is already at its goal while the caller believed it elsewhere is also an error here; [`Git::move_ref`] forgives that. In a repository of our
+    /// own, which nobody else writes to, a lock that a killed git has left is cleared when it is met.
     pub async fn update_refs(&self, updates: &[RefUpdate]) -> Result<(), GitError> {
         let Some(some_oid) = updates.iter().find_map(|u| u.from.as_ref().or(u.to.as_ref())) else { return Ok(()) };
         let zero = some_oid.zero();
@@ -62,8 +63,16 @@ impl Git {
             script.push_str(&format!("update {} {to} {from}\n", update.name));
         }
         script.push_str("prepare\ncommit\n");
-        let answer = self.invoke("update-ref").args(["--no-deref", "--stdin"]).input(script).codes_ok(&[0, 1, 128]).run().await?;
+        let mut answer = self.run_moves(&script).await?;
+        if answer.code != 0 && self.clear_lock_met(&answer.stderr).await? {
+            answer = self.run_moves(&script).await?;
+        }
         if answer.code == 0 { Ok(()) } else { Err(self.why_not_moved(updates, answer).await) }
+    }
+
+    async fn run_moves(&self, script: &str) -> Result<Answer, GitError> {
+        let _moving = self.moving.read().await;
+        self.invoke("update-ref").args(["--no-deref", "--stdin"]).input(script).codes_ok(&[0, 1, 128]).run().await
     }
 
     /// Moves one ref by compare-and-swap. Already being at the goal counts as moved, so that a repetition after a crash succeeds.

@@ -287,9 +287,40 @@ async fn locks_of_a_killed_git_are_cleared_and_nothing_else() {
         std::fs::create_dir_all(store.join(lock).parent().unwrap()).unwrap();
         std::fs::write(store.join(lock), "").unwrap();
     }
-    assert!(place.store.move_ref(&name, None, &tip).await.is_err(), "locked");
     assert_eq!(place.store.clear_abandoned_locks().await.unwrap().len(), 5);
     place.store.move_ref(&name, None, &tip).await.unwrap();
     assert_eq!(place.store.clear_abandoned_locks().await.unwrap(), Vec::<PathBuf>::new());
     assert_eq!(place.git("store.git", &["rev-parse", "refs/heads/kept"]), packed);
+}
+
+#[tokio::test]
+async fn a_lock_that_a_killed_git_left_is_cleared_when_it_is_met() {
+    let place = Place::new().await;
+    let tip = place.user_commit(&[("a", "1\n")]);
+    place.git("store.git", &["fetch", "--quiet", "../user", "main:refs/heads/kept"]);
+    let store = place.path("store.git");
+    let lock = store.join("refs/heads/roundtable/x.lock");
+    std::fs::create_dir_all(lock.parent().unwrap()).unwrap();
+    std::fs::write(&lock, "").unwrap();
+    let name = RefName::parse("refs/heads/roundtable/x").unwrap();
+    place.store.move_ref(&name, None, &tip).await.unwrap();
+    assert!(!lock.exists());
+    // What a command of ours may have is waited for.
+    std::fs::write(&lock, "").unwrap();
+    let at_work = place.store.moving.read().await;
+    let other = RefName::parse("refs/heads/roundtable/y").unwrap();
+    let delete = [RefUpdate { name: name.clone(), from: Some(tip.clone()), to: None }];
+    let deleted = place.store.update_refs(&delete);
+    tokio::pin!(deleted);
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(2_500), &mut deleted).await.is_err());
+    assert!(lock.exists());
+    drop(at_work);
+    deleted.await.unwrap();
+    place.store.move_ref(&other, None, &tip).await.unwrap();
+    // A person's repository is nobody's to clear.
+    let theirs = place.path("user/.git/refs/heads/main.lock");
+    std::fs::write(&theirs, "").unwrap();
+    let main = RefName::parse("refs/heads/main").unwrap();
+    assert!(place.user().await.git().update_refs(&[RefUpdate { name: main, from: Some(tip), to: None }]).await.is_err());
+    assert!(theirs.exists());
 }
