@@ -25,6 +25,8 @@ const QUIET: Duration = Duration::from_secs(1);
 const QUIET_AFTER: Duration = Duration::from_secs(30);
 /// A look may take this share of the time: large runs are looked at less often.
 const SHARE: u32 = 10;
+/// But not less often than that: one look that was slow, as over a link that was cut for a moment, says nothing of the next.
+const SELDOM: Duration = Duration::from_secs(5);
 /// Nothing more is expected of a step after so long without change.
 const SETTLED_AFTER: Duration = Duration::from_millis(1500);
 /// Least time between two fetches while the run goes on.
@@ -184,8 +186,7 @@ impl<'a> Follower<'a> {
     }
 
     fn pause(&self, took: Duration, deadline: Option<Instant>) -> Duration {
-        let base = if self.changed_at.elapsed() > QUIET_AFTER { QUIET } else { LIVELY };
-        let pause = base.max(took.saturating_mul(SHARE));
+        let pause = pause_after(took, self.changed_at.elapsed() > QUIET_AFTER);
         deadline.map_or(pause, |deadline| pause.min(deadline.saturating_duration_since(Instant::now())))
     }
 
@@ -236,6 +237,12 @@ impl<'a> Follower<'a> {
             self.told.push(text.to_owned());
         }
     }
+}
+
+/// The pause after a look that took so long.
+fn pause_after(took: Duration, is_quiet: bool) -> Duration {
+    let base = if is_quiet { QUIET } else { LIVELY };
+    base.max(took.saturating_mul(SHARE).min(SELDOM))
 }
 
 /// Nothing is granted, and nothing will be by itself.
@@ -308,6 +315,14 @@ mod tests {
         assert!(is_same(&one, &other));
         other.units[2].status = "pending_review".into();
         assert!(!is_same(&one, &other));
+    }
+
+    #[test]
+    fn slow_looks_are_seldom_and_a_very_slow_one_is_no_reason_to_look_away() {
+        let pause = |ms, is_quiet| pause_after(Duration::from_millis(ms), is_quiet).as_millis();
+        assert_eq!((pause(5, false), pause(5, true)), (200, 1000));
+        assert_eq!((pause(300, false), pause(300, true)), (3000, 3000));
+        assert_eq!((pause(3_500, false), pause(60_000, true)), (5000, 5000));
     }
 
     #[test]
