@@ -1,0 +1,58 @@
+//! A small file system of a host's own: an image that is mounted through a loop device, so that it can be filled to its last block.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+
+use super::tools::{attempt, run, text};
+
+/// Room for everything that hours of runs keep, and for what programs hold in reserve. It is taken only as it is written to.
+const BYTES: u64 = 1 << 30;
+/// The file that fills it.
+const FILLER: &str = "filler";
+/// Filling goes in steps down to this size.
+const STEP_MIN: u64 = 4096;
+
+/// A mounted image; dropped, it is unmounted.
+#[derive(Debug)]
+pub(super) struct Disk {
+    at: PathBuf,
+}
+
+impl Disk {
+    /// Mounts a new one there. The image lies beside it.
+    pub(super) fn mount(at: &Path) -> Self {
+        let image = at.with_extension("img");
+        let made = File::create(&image).and_then(|file| file.set_len(BYTES)).and_then(|()| std::fs::create_dir_all(at));
+        made.unwrap_or_else(|error| panic!("{}: {error}", image.display()));
+        run("mkfs.ext4", &["-q", "-m", "0", "-E", "lazy_itable_init=1,lazy_journal_init=1", text(&image)]);
+        run("mount", &["-o", "loop", text(&image), text(at)]);
+        Self { at: at.to_owned() }
+    }
+
+    /// Takes all the room there is.
+    pub(super) fn fill(&self) {
+        let file = OpenOptions::new().create(true).append(true).open(self.at.join(FILLER));
+        let Ok(file) = file else { return };
+        let mut length = file.metadata().map_or(0, |meta| meta.len());
+        let mut step = statvfs(&self.at).map_or(BYTES, |found| (found.f_bavail * found.f_frsize).max(STEP_MIN));
+        while step >= STEP_MIN {
+            match fallocate(&file, FallocateFlags::empty(), length, step) {
+                Ok(()) => length += step,
+                Err(_) => step /= 2,
+            }
+        }
+    }
+
+    /// Gives it back.
+    pub(super) fn free(&self) {
+        let _ = std::fs::remove_file(self.at.join(FILLER));
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = attempt("umount", &["-l", text(&self.at)], "");
+    }
+}
