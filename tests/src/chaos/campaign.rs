@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::daemon::Daemon;
 use super::faults;
 use super::load::Done;
 use super::plan::{Fault, Plan, Trouble};
@@ -16,6 +17,8 @@ use super::world::{Size, World};
 
 /// How often programs are looked after.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long programs may take to be back when nothing goes wrong any more.
+const BACK_WITHIN: Duration = Duration::from_secs(60);
 /// How often a long one says how far it is.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
@@ -217,7 +220,7 @@ fn failed(plan: &Plan, world: &World, panic: Box<dyn std::any::Any + Send>) -> !
 fn look_after(world: &World, is_over: &AtomicBool, began: Instant) {
     let mut said = began;
     while !is_over.load(Ordering::SeqCst) {
-        world.daemons().for_each(super::daemon::Daemon::look);
+        world.daemons().for_each(Daemon::look);
         if said.elapsed() >= SAY_EVERY {
             said = Instant::now();
             println!("after {} s: {} runs", began.elapsed().as_secs(), world.load.done());
@@ -226,10 +229,11 @@ fn look_after(world: &World, is_over: &AtomicBool, began: Instant) {
     }
 }
 
-/// Waits until every program runs again, so that each can be asked to end.
+/// Waits until every program is at its work again, so that each can be asked to end: one that has only just been started ends otherwise.
 fn all_run(world: &World) {
-    let until = Instant::now() + Duration::from_secs(30);
-    while !world.daemons().all(|daemon| daemon.pid().is_some()) && Instant::now() < until {
+    let is_there = |daemon: &Daemon| daemon.pid().is_some() && (daemon.has_said("joined") || daemon.has_said("ready"));
+    let until = Instant::now() + BACK_WITHIN;
+    while !world.daemons().all(is_there) && Instant::now() < until {
         thread::sleep(LOOK_EVERY);
     }
 }
