@@ -55,7 +55,9 @@ impl Night {
         let backend = format!("{}=3", world.backend());
         let workers = (0..WORKERS).map(|at| world.sandbox.worker(["--backend", &backend, "--name", &format!("w{at}")])).collect();
         let mut run = world.run(&[]);
+        let until = Instant::now() + RUN_WITHIN;
         while run.is_running() && !run.stderr().contains(" unit") {
+            assert!(Instant::now() < until, "it has not begun\n{}", run.said());
             std::thread::sleep(Duration::from_millis(5));
         }
         served.kill();
@@ -154,7 +156,9 @@ fn traced(world: &World, strace: &Path, point: Point) -> Process {
 /// A signal to the tracer would let go of the traced. It may still meet its point while it ends.
 fn stop_traced(world: &World, mut served: Process) {
     // Before it is ready, the lock may name one that is dead.
+    let until = Instant::now() + RUN_WITHIN;
     while served.is_running() && !served.stderr().contains("ready") {
+        assert!(Instant::now() < until, "it is not ready\n{}", served.said());
         std::thread::sleep(Duration::from_millis(10));
     }
     let held = std::fs::read_to_string(world.sandbox.data_dir().join("lock")).unwrap();
@@ -166,9 +170,7 @@ fn stop_traced(world: &World, mut served: Process) {
         || served.said(),
         || std::fs::metadata(format!("/proc/{}", pid.as_raw_nonzero())).is_err().then_some(()),
     );
-    while served.is_running() {
-        std::thread::yield_now();
-    }
+    served.wait_within(RUN_WITHIN);
 }
 
 fn in_path(name: &str) -> Option<PathBuf> {
