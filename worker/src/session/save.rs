@@ -128,6 +128,11 @@ async fn hand_in(
             // What it refused is refused again; what a cut or want of room stopped is gone on with.
             if matches!(told, None | Some(ErrorCode::Exhausted)) {
                 known.interrupted = large.map(|pack| (now, pack));
+            } else if told == Some(ErrorCode::InvalidInput)
+                && let Some(pack) = large
+            {
+                // It is too large, and the next one is no smaller: making it took this disk as much as sending it takes the link.
+                known.sent = known.sent.saturating_add(pack.bytes);
             }
             debug!(lease = %lease.lease.key, why = message_of(&status), "what is done so far was not taken; with the next round");
             Ok(false)

@@ -150,6 +150,9 @@ impl Fleet for Coordinator {
             script.saves.push(header);
             script.cuts.pop_front().unwrap_or(usize::MAX)
         };
+        if let Some(code) = self.script().refuses {
+            return Err(status_of(code, "it is too large"));
+        }
         while let Some(frame) = frames.next().await {
             let Some(Frame::Chunk(chunk)) = frame?.frame else { panic!("no chunk") };
             let passes = chunk.data.len().min(left);
@@ -554,4 +557,28 @@ async fn large_work_in_progress_goes_on_where_its_link_was_cut() {
     assert_eq!(saves[..2], [(id(1), 0), (id(1), 1_500_000)]);
     assert_eq!(saves[2].0, id(2), "what came after it");
     assert!(script.saves[0].digest == script.saves[1].digest && !script.saves[0].digest.is_empty());
+}
+
+/// What is refused for its size is made again no more often than it could be sent.
+#[tokio::test]
+async fn large_work_that_is_refused_is_not_made_again_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path().join("spool")).unwrap().begin(Lease { save_ms: 1, ..lease() }).unwrap();
+    let commit = Some(CommitId::new(format!("{:040}", 1)));
+    let runner = Keeps { pack: bytes(3 << 20), done: Mutex::new([commit].into()), ..Keeps::default() };
+    let coordinator = Coordinator::default();
+    coordinator.script().refuses = Some(ErrorCode::InvalidInput);
+    let (_link, client) = coordinator.link().await;
+    let played = async {
+        while coordinator.script().saves.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        // Some rounds, if it were not for its size.
+        tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
+    };
+    tokio::select! {
+        () = save::keep_up(spool.clone(), &runner, client) => panic!("it ends with its attempt alone"),
+        played = tokio::time::timeout(std::time::Duration::from_secs(20), played) => played.unwrap(),
+    }
+    assert_eq!((coordinator.script().saves.len(), runner.packed.load(Ordering::Relaxed)), (1, 1));
 }
