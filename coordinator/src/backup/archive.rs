@@ -2,9 +2,9 @@
 //! takes one apart too. Nothing but the list is held in memory.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, IntoInnerError, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path};
 
 use tar::{Archive, Builder, Entries, Entry, EntryType, Header};
@@ -83,7 +83,7 @@ pub(super) fn walk(file: &Path, into: Option<&Path>) -> Result<Checked, BackupEr
     if let Some(folder) = into {
         for repository in manifest.repositories() {
             let refs = folder.join(repository).join(REFS);
-            std::fs::create_dir_all(&refs).map_err(BackupError::io(&refs))?;
+            make_folder(&refs).map_err(BackupError::io(&refs))?;
         }
     }
     Ok(Checked { manifest, differences })
@@ -176,9 +176,14 @@ impl Walk<'_> {
     }
 }
 
+/// Folders are their owner's alone, as those of a data directory are: in a tar there are files only.
+fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 fn make(path: &Path, mode: u32) -> io::Result<File> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        make_folder(folder)?;
     }
     OpenOptions::new().write(true).create_new(true).mode((mode & 0o777) | 0o600).open(path)
 }
@@ -255,6 +260,8 @@ mod tests {
         assert!(all.iter().all(|(name, _)| !home.path().join("files").join(name).exists()), "it is not there twice");
         let into = home.path().join("into");
         assert!(is_taken(&file, &into) && holds(&into, &all) && into.join("repos/x.git/refs/heads").is_dir());
+        let modes = ["ca", "repos/x.git/refs"].map(|folder| std::fs::metadata(into.join(folder)).unwrap().mode() & 0o777);
+        assert_eq!(modes, [0o700; 2]);
         assert_eq!(list(&file).unwrap().files.len(), all.len());
         assert_eq!(walk(&file, None).unwrap().differences, Vec::<String>::new());
     }
