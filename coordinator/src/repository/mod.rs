@@ -228,8 +228,14 @@ impl Repository {
     /// Those of the paths that are files of a commit, with their content, in the order asked for.
     pub async fn read_files(&self, commit: &CommitId, paths: &[String]) -> Result<Vec<(String, Vec<u8>)>, RepositoryError> {
         let commit = Oid::try_from(commit)?;
-        let unknown: Vec<String> = paths.iter().filter(|path| self.memo.file(&commit, path).is_none()).cloned().collect();
-        let mut read: HashMap<String, Vec<u8>> = HashMap::new();
+        // Taken now: while the others are read, it may be forgotten for what comes of other commits.
+        let (mut read, mut unknown): (HashMap<String, Vec<u8>>, Vec<String>) = (HashMap::new(), Vec::new());
+        for path in paths {
+            match self.memo.file(&commit, path) {
+                Some(known) => read.extend(known.map(|bytes| (path.clone(), bytes))),
+                None => unknown.push(path.clone()),
+            }
+        }
         for entry in self.git.entries(&commit, &unknown).await? {
             if entry.mode != EntryMode::Submodule {
                 read.insert(entry.path, self.git.read_blob(&entry.oid, FILE_BYTES_MAX).await?);
@@ -238,11 +244,7 @@ impl Repository {
         for path in &unknown {
             self.memo.note_file(&commit, path, read.get(path));
         }
-        let found = paths.iter().filter_map(|path| {
-            let bytes = read.remove(path).or_else(|| self.memo.file(&commit, path).flatten())?;
-            Some((path.clone(), bytes))
-        });
-        Ok(found.collect())
+        Ok(paths.iter().filter_map(|path| Some((path.clone(), read.get(path)?.clone()))).collect())
     }
 
     /// Paths of a commit's files, at most so many, and whether there are more.
