@@ -112,7 +112,10 @@ impl Repository {
         }
         self.memo.clear();
         self.keep_needed(needed).await?;
-        self.git.collect().await?;
+        let collected = self.git.collect().await;
+        // Once more: somebody may have looked, meanwhile, at what is gone now.
+        self.memo.clear();
+        collected?;
         match tokio::fs::remove_file(self.git.git_dir().join(MARK)).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error).into()),
             _ => Ok(true),
