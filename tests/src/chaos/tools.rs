@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 /// Each with the package that brings it.
 const NEEDED: [(&str, &str); 8] = [
@@ -45,13 +46,17 @@ pub(super) fn faketime() -> Option<PathBuf> {
     folders.chain([PathBuf::from("/usr/lib")]).map(|folder| folder.join("faketime/libfaketime.so.1")).find(|file| file.is_file())
 }
 
-/// The root of the cgroups of version 2, where one can be made.
+/// The root of the cgroups of version 2, where one can be made. Looked for once: worlds that are made side by side would be in each other's way.
 pub(super) fn cgroups() -> Option<PathBuf> {
-    let roots = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(PathBuf::from);
-    roots.into_iter().filter(|root| root.join("cgroup.procs").is_file()).find(|root| {
-        let probe = root.join(format!("rt-chaos-probe-{}", std::process::id()));
-        std::fs::create_dir(&probe).and_then(|()| std::fs::remove_dir(&probe)).is_ok()
-    })
+    static ROOT: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let find = || {
+        let roots = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(PathBuf::from);
+        roots.into_iter().filter(|root| root.join("cgroup.procs").is_file()).find(|root| {
+            let probe = root.join(format!("rt-chaos-probe-{}", std::process::id()));
+            std::fs::create_dir(&probe).and_then(|()| std::fs::remove_dir(&probe)).is_ok()
+        })
+    };
+    ROOT.get_or_init(find).clone()
 }
 
 fn find(name: &str) -> Option<PathBuf> {
