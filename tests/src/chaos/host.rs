@@ -36,8 +36,7 @@ impl Host {
             std::fs::create_dir_all(folder.join(part)).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         }
         let space = network.host(name, number);
-        let root = tools::cgroups().expect("cgroups can be made where chaos is");
-        let cgroup = root.join(format!("roundtable-chaos-{}", space.file().file_name().unwrap_or_default().to_string_lossy()));
+        let cgroup = cgroup_of(&space.name).expect("cgroups can be made where chaos is");
         std::fs::create_dir(&cgroup).unwrap_or_else(|error| panic!("{}: {error}", cgroup.display()));
         let disk = has_disk.then(|| Disk::mount(&folder.join("data")));
         let (tools, nsenter) = (sandbox.path("bin"), tools::tool("nsenter"));
@@ -121,21 +120,42 @@ impl Host {
 
     /// Whether anything runs on it.
     pub(super) fn is_empty(&self) -> bool {
-        let events = std::fs::read_to_string(self.cgroup.join("cgroup.events")).unwrap_or_default();
-        !events.lines().any(|line| line == "populated 1")
+        is_empty(&self.cgroup)
     }
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
-        let _ = std::fs::write(self.cgroup.join("cgroup.freeze"), "0");
-        let _ = std::fs::write(self.cgroup.join("cgroup.kill"), "1");
-        let began = Instant::now();
-        while !self.is_empty() && began.elapsed() < EMPTY_WITHIN {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        remove(&self.cgroup);
+        end(&self.cgroup);
     }
+}
+
+/// The cgroup of the host with that network.
+fn cgroup_of(space: &str) -> Option<PathBuf> {
+    Some(tools::cgroups()?.join(format!("roundtable-chaos-{space}")))
+}
+
+/// Ends what a killed maker left running on the host with that network.
+pub(super) fn end_left(space: &str) {
+    if let Some(cgroup) = cgroup_of(space).filter(|cgroup| cgroup.is_dir()) {
+        end(&cgroup);
+    }
+}
+
+/// Kills everything in a cgroup, and takes it away.
+fn end(cgroup: &Path) {
+    let _ = std::fs::write(cgroup.join("cgroup.freeze"), "0");
+    let _ = std::fs::write(cgroup.join("cgroup.kill"), "1");
+    let began = Instant::now();
+    while !is_empty(cgroup) && began.elapsed() < EMPTY_WITHIN {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    remove(cgroup);
+}
+
+fn is_empty(cgroup: &Path) -> bool {
+    let events = std::fs::read_to_string(cgroup.join("cgroup.events")).unwrap_or_default();
+    !events.lines().any(|line| line == "populated 1")
 }
 
 /// Removes an empty cgroup and those below it.

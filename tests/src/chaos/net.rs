@@ -59,7 +59,8 @@ impl Drop for Network {
 /// A host's network.
 #[derive(Debug)]
 pub(super) struct Space {
-    name: String,
+    /// How `ip` knows it.
+    pub(super) name: String,
     /// Its address.
     pub(super) address: Ipv4Addr,
 }
@@ -93,12 +94,13 @@ impl Drop for Space {
     }
 }
 
-/// Removes namespaces whose maker is gone.
+/// Removes namespaces whose maker is gone, with what still runs on their hosts.
 fn sweep() {
     for entry in std::fs::read_dir(FOLDER).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let maker = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix('-')).and_then(|rest| rest.split('-').next());
         if maker.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
+            super::host::end_left(&name);
             let _ = attempt("ip", &["netns", "delete", &name], "");
         }
     }
