@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use crate::disk::bytes_in;
 use crate::operate::{self, OperateError};
 use crate::parts::Parts;
+use crate::repository::Partials;
 use crate::retention::{self, Retention};
 use crate::told::Told;
 
@@ -63,7 +64,7 @@ pub async fn operate(parts: &Parts, operation: Operation, by: String) -> Result<
     Ok(reply)
 }
 
-/// Looks after removed runs, and after those whose time is over, until the coordinator stops.
+/// Looks after removed runs, after those whose time is over, and after parts of packs that were given up, until the coordinator stops.
 pub(crate) async fn watch(parts: Parts, limits: Retention) {
     if let Err(error) = parts.segments.clear_aside().await {
         warn!(%error, "events of removed runs are still there");
@@ -72,10 +73,14 @@ pub(crate) async fn watch(parts: Parts, limits: Retention) {
     let mut rhythm = tokio::time::interval(LOOK_EVERY);
     rhythm.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut cleared = BTreeSet::new();
+    let partials = Partials::new(parts.data_dir.join("incoming"), parts.limits.incoming_bytes);
     loop {
         tokio::select! {
             _ = rhythm.tick() => {}
             _ = stop.wait_for(|stop| *stop) => return,
+        }
+        if let Err(error) = partials.tidy().await {
+            warn!(%error, "parts of packs that nobody goes on with could not be removed");
         }
         retention::apply(&parts, limits).await;
         match clear(&parts, None, &cleared).await {

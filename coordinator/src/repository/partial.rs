@@ -89,6 +89,17 @@ impl Partials {
         }
     }
 
+    /// Removes what nobody goes on with any more: nothing new need come for that.
+    pub async fn tidy(&self) -> io::Result<()> {
+        let (dir, bytes_max) = (self.dir.clone(), self.bytes_max);
+        let tidied = tokio::task::spawn_blocking(move || if dir.is_dir() { make_room(&dir, 0, bytes_max) } else { Ok(()) });
+        match tidied.await.map_err(io::Error::other)? {
+            Err(PartialError::Io(error)) => Err(error),
+            // There may be no room: nobody asks for any.
+            _ => Ok(()),
+        }
+    }
+
     /// Goes on with a pack of `bytes` at `offset`. Who adds to it beside this one writes the same.
     pub async fn go_on(&self, name: &str, offset: u64, bytes: u64) -> Result<Partial, PartialError> {
         let here = self.received(name).await?;
@@ -245,6 +256,23 @@ mod tests {
         longer.push(b"ab").await.unwrap();
         assert!(matches!(longer.push(b"cd").await, Err(PartialError::Other)));
         assert_eq!(partials.received("b").await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_goes_also_where_nothing_new_comes() {
+        let home = tempfile::tempdir().unwrap();
+        let partials = Partials::new(home.path().join("incoming"), BYTES_MAX);
+        partials.tidy().await.unwrap();
+        assert!(!home.path().join("incoming").exists(), "nothing is made for it");
+        for (name, idle) in [("cut", IDLE_AFTER), ("dead", KEPT_FOR)] {
+            let mut part = partials.go_on(name, 0, 10).await.unwrap();
+            part.push(b"01234").await.unwrap();
+            assert!(part.check("").await.is_err());
+            let file = std::fs::File::options().write(true).open(home.path().join("incoming").join(name)).unwrap();
+            file.set_modified(SystemTime::now() - idle - Duration::from_secs(1)).unwrap();
+        }
+        partials.tidy().await.unwrap();
+        assert_eq!((partials.received("dead").await.unwrap(), partials.received("cut").await.unwrap()), (0, 5));
     }
 
     #[test]
