@@ -4,6 +4,8 @@
 mod branch;
 mod ledger;
 mod log;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
