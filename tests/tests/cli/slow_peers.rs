@@ -20,12 +20,12 @@ const ENDED_WITHIN: Duration = Duration::from_secs(30);
 /// A record of TLS that announces five hundred bytes, and two of them.
 const HALF_A_WORD: [u8; 7] = [0x16, 0x03, 0x01, 0x01, 0xf4, 0x01, 0x00];
 
-/// As many files as this process may have open at all; how many connections that leaves.
+/// As many files as this process may have open at all; how many connections that leaves. A coordinator takes as many, and half of them for connections.
 fn make_room() -> usize {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).expect("up to the maximum anybody may");
-    let room = limit.maximum.map_or(IDLE, |maximum| usize::try_from(maximum).unwrap_or(IDLE));
-    room.saturating_sub(200).min(IDLE)
+    let room = limit.maximum.map_or(usize::MAX, |maximum| usize::try_from(maximum).unwrap_or(usize::MAX));
+    (room / 2).saturating_sub(100).min(IDLE)
 }
 
 #[test]
