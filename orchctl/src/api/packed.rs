@@ -20,9 +20,11 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    /// Makes it; `None` where there is no place for it.
+    /// Makes it; `None` where there is no place for it. Beside the objects it is made of, rather than in the system's temporary folder, which often lies in memory.
     pub(super) async fn make(git: &Git, request: &PackRequest) -> Result<Option<Self>> {
-        let Ok(Ok(file)) = tokio::task::spawn_blocking(tempfile::tempfile).await else { return Ok(None) };
+        let beside = git.git_dir().to_owned();
+        let made = tokio::task::spawn_blocking(move || tempfile::tempfile_in(beside).or_else(|_| tempfile::tempfile())).await;
+        let Ok(Ok(file)) = made else { return Ok(None) };
         let mut file = File::from_std(file);
         let (mut output, input) = tokio::io::duplex(CHUNK_BYTES_MAX);
         let packing = async {
