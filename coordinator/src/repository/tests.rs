@@ -1,6 +1,7 @@
 //! The repository against real git: what comes in, what is made of it, and that a redo makes the same.
 #![allow(clippy::unwrap_used)]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -175,7 +176,9 @@ async fn keys_are_commit_ids() {
     }
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
     repositories.open(&"a".repeat(40)).await.unwrap();
-    assert!(home.path().join(format!("{}.git/HEAD", "a".repeat(40))).exists());
+    let made = home.path().join(format!("{}.git", "a".repeat(40)));
+    assert!(made.join("HEAD").exists());
+    assert_eq!(std::fs::metadata(made).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
 #[tokio::test]
@@ -326,7 +329,7 @@ async fn a_branch_belongs_where_a_move_of_ours_has_brought_it_before_the_log_say
 
 #[tokio::test]
 async fn facts_for_the_manifest_check() {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
     let place = Place::new(&[("mode", "1"), ("old", "some text"), ("gone", "1")]).await;
     let user = place.user();
     std::fs::set_permissions(user.join("mode"), std::fs::Permissions::from_mode(0o755)).unwrap();
