@@ -5,24 +5,20 @@ use std::path::Path;
 use std::sync::Once;
 use std::time::Duration;
 
+use roundtable_proto::PROTOCOL;
 use roundtable_proto::protocol::{Speaker, negotiate};
-use roundtable_proto::v1::admission_client::AdmissionClient;
-use roundtable_proto::{PROTOCOL, v1};
-use roundtable_runtime::clock::{Clock, SystemClock};
-use roundtable_runtime::identity::{ClientFile, Credentials, IdentityError, Profile, Profiles, new_csr};
+use roundtable_runtime::identity::{ClientFile, Credentials, IdentityError, Profile, Profiles};
 use roundtable_runtime::lock::holder_of;
-use roundtable_runtime::tls::{ConnectError, connect};
+use roundtable_runtime::tls::{ConnectError, connect, connect_asking};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::text::one_line;
 use tokio::net::TcpStream;
 
 use crate::api::Client;
 use crate::context::{Context, Named};
+use crate::credentials::{kept_fresh, of_client_file, of_profile};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-
-/// Longest wait for a younger certificate.
-const RENEW_WITHIN: Duration = Duration::from_secs(10);
 
 /// Finds the coordinator: `None` if none was named, none is alive here, and nobody has logged in to one.
 pub async fn find(context: &Context) -> Result<Option<Client>> {
@@ -54,8 +50,9 @@ pub async fn find(context: &Context) -> Result<Option<Client>> {
 /// A coordinator that was logged in to. Which one it is, is said: a command must not be done elsewhere than was thought.
 async fn by_profile(context: &Context, profile: &Profile, url: &str) -> Result<Client> {
     announce(profile, url);
-    let credentials = kept_fresh(context, profile, url).await;
-    let channel = connect(url, &credentials).await.map_err(|error| match not_connected(url, error) {
+    let credentials = kept_fresh(&context.data_dir, profile, url).await;
+    let source = of_profile(&context.data_dir, &profile.name, url);
+    let channel = connect_asking(url, &credentials, source).await.map_err(|error| match not_connected(url, error) {
         failure if failure.exit() == Exit::Unreachable => failure.next(format!(
             "this is profile {}; name another with --profile, or log out of it to work on this machine: {}",
             profile.name,
@@ -72,34 +69,6 @@ async fn by_profile(context: &Context, profile: &Profile, url: &str) -> Result<C
 pub async fn try_profile(profile: &Profile) -> Result<()> {
     let channel = connect(&profile.url, &profile.credentials).await.map_err(|error| not_connected(&profile.url, error))?;
     check_protocol(&Client::new(channel, profile.url.as_str())).await
-}
-
-/// What to show: a younger certificate for another key once half of the time is over. If it cannot be had now, the old one may still do.
-async fn kept_fresh(context: &Context, profile: &Profile, url: &str) -> Credentials {
-    let now = SystemClock.wall();
-    if !profile.credentials.is_past_half(now).unwrap_or(false) {
-        return profile.credentials.clone();
-    }
-    match renewed(profile, url).await {
-        Some(credentials) => {
-            let renewed = Profile { credentials: credentials.clone(), ..profile.clone() };
-            if let Err(error) = Profiles::of(&context.data_dir).keep(&renewed) {
-                tracing::warn!(%error, "the renewed certificate could not be kept");
-            }
-            credentials
-        }
-        None => profile.credentials.clone(),
-    }
-}
-
-async fn renewed(profile: &Profile, url: &str) -> Option<Credentials> {
-    let csr = new_csr().ok()?;
-    let channel = connect(url, &profile.credentials).await.ok()?;
-    let mut request = tonic::Request::new(v1::RenewRequest { csr_pem: csr.request_pem });
-    request.set_timeout(RENEW_WITHIN);
-    let reply = AdmissionClient::new(channel).renew(request).await;
-    let reply = reply.inspect_err(|status| tracing::warn!(%status, "the profile's certificate could not be renewed")).ok()?.into_inner();
-    Some(Credentials { ca_pem: reply.ca_pem, certificate_pem: reply.certificate_pem, key_pem: csr.key_pem })
 }
 
 fn logout(profile: &Profile) -> String {
@@ -133,7 +102,7 @@ async fn named(url: &str, data_dir: &Path) -> Result<Client> {
             .next(format!("log in with a token (coordinator token create --role operator): orchctl login {url}"))
             .next("or use the data dir of its own user on its host (--data-dir)"));
     };
-    let channel = connect(url, &credentials).await.map_err(|error| not_connected(url, error))?;
+    let channel = connect_asking(url, &credentials, of_client_file(data_dir)).await.map_err(|error| not_connected(url, error))?;
     let client = Client::new(channel, url);
     check_protocol(&client).await?;
     Ok(client)
@@ -147,7 +116,7 @@ async fn alive(data_dir: &Path) -> Result<Option<Client>> {
     if !file.process_runs() {
         return Ok(None);
     }
-    let channel = match connect(&file.address, &file.credentials).await {
+    let channel = match connect_asking(&file.address, &file.credentials, of_client_file(data_dir)).await {
         // It is starting, ending or hangs; who needs it alive takes the lock and names the holder.
         Err(ConnectError::Unreachable { .. }) => return Ok(None),
         other => other.map_err(|error| not_connected(&file.address, error))?,
@@ -213,6 +182,7 @@ fn unusable(error: IdentityError) -> Failure {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use roundtable_runtime::clock::{Clock, SystemClock};
     use roundtable_runtime::identity::{Ca, Lifetime, PeerRole};
 
     use super::*;

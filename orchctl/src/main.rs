@@ -8,6 +8,7 @@ mod candidates;
 mod commands;
 mod connect;
 mod context;
+mod credentials;
 mod crew;
 #[cfg_attr(not(feature = "embedded"), path = "embed/absent.rs")]
 mod embed;

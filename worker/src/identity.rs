@@ -2,7 +2,7 @@
 //! same user), and how it stays young. Connecting with it is the caller's.
 
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use roundtable_proto::convert::{code_of, message_of, told_code_of};
@@ -13,11 +13,11 @@ use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::identity::{
     ClientFile, Credentials, Csr, IdentityError, JoinToken, PeerRole, Pin, new_csr, read_private, write_private,
 };
-use roundtable_runtime::tls::{ConnectError, connect, connect_pinned, reach};
+use roundtable_runtime::tls::{Asked, ConnectError, Source, connect, connect_pinned, reach};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::time::WallMs;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tonic::transport::Channel;
 use tracing::{info, warn};
 
@@ -66,6 +66,8 @@ pub(crate) struct Identity {
     /// The id in its certificate.
     pub name: String,
     kept: Mutex<Kept>,
+    /// What is kept, for whoever must not wait while it is renewed.
+    shown: watch::Sender<Credentials>,
     /// The part of its life after which a certificate is renewed, in thousandths: not the same for all, so that a fleet does not come at once.
     renewed_at: u16,
     /// What was last said of a renewal that failed: not said again while it is the same.
@@ -82,7 +84,8 @@ impl Identity {
         if options.name.as_ref().is_some_and(|wanted| *wanted != name) {
             warn!(name, "the identity in this workspace bears another name than --name says, and goes before it");
         }
-        Ok(Self { options: options.clone(), path, name, kept: Mutex::new(kept), renewed_at, said: std::sync::Mutex::default() })
+        let shown = watch::Sender::new(kept.credentials.clone());
+        Ok(Self { options: options.clone(), path, name, kept: Mutex::new(kept), shown, renewed_at, said: std::sync::Mutex::default() })
     }
 
     /// Where it came in, if it did so by itself.
@@ -96,12 +99,24 @@ impl Identity {
         let now = SystemClock.wall();
         if kept.credentials.is_past(self.renewed_at, now).unwrap_or(true) {
             match renewed(&self.options, &kept, &self.path).await {
-                Ok(younger) => *kept = younger,
+                Ok(younger) => {
+                    *kept = younger;
+                    self.shown.send_replace(kept.credentials.clone());
+                }
                 Err(error) if kept.credentials.is_past(1000, now).unwrap_or(true) => return Err(error),
                 Err(error) => self.say(&error),
             }
         }
         Ok(kept.credentials.clone())
+    }
+
+    /// Gives a channel what is kept whenever it dials, without going anywhere for it.
+    pub(crate) fn source(&self) -> Source {
+        let shown = self.shown.subscribe();
+        Arc::new(move || -> Asked {
+            let credentials = shown.borrow().clone();
+            Box::pin(async move { Some(credentials) })
+        })
     }
 
     /// Renews the certificate while the worker works; what runs is not disturbed. Never ends.

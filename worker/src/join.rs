@@ -10,7 +10,7 @@ use roundtable_runtime::clock::SystemClock;
 use roundtable_runtime::identity::{ClientFile, Credentials, IdentityError};
 use roundtable_runtime::lock::LockError;
 use roundtable_runtime::shutdown::Shutdown;
-use roundtable_runtime::tls::{ConnectError, check_address, connect, lazily};
+use roundtable_runtime::tls::{ConnectError, check_address, connect_asking, lazily_asking};
 use roundtable_shared::{Introduction, OWN_LABELS};
 use tokio::sync::watch;
 use tonic::transport::Channel;
@@ -295,7 +295,7 @@ impl ClientDial {
 impl Dial for ClientDial {
     async fn dial(&self) -> Result<Channel, DialError> {
         let address = self.address().await?;
-        match connect(&address, &self.credentials().await?).await {
+        match connect_asking(&address, &self.credentials().await?, self.identity.source()).await {
             Ok(channel) => {
                 self.refusals.store(0, Ordering::Relaxed);
                 Ok(channel)
@@ -320,7 +320,8 @@ impl Dial for ClientDial {
             None => self.identity.coordinator().await.or_else(file),
         };
         let address = address.ok_or_else(|| DialError::Unreachable("no coordinator of this user is running".to_owned()))?;
-        lazily(&address, &self.credentials().await?).map_err(|error| DialError::Unreachable(error.to_string()))
+        let credentials = self.credentials().await?;
+        lazily_asking(&address, &credentials, self.identity.source()).map_err(|error| DialError::Unreachable(error.to_string()))
     }
 
     async fn news(&self) {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use roundtable_coordinator::serve::{self, Running, ServeError, ServeOptions};
 use roundtable_runtime::identity::ClientFile;
 use roundtable_runtime::lock::{DirLock, LockError};
-use roundtable_runtime::tls::connect;
+use roundtable_runtime::tls::connect_asking;
 
 use crate::api::Client;
+use crate::credentials::of_client_file;
 use crate::failure::{Failure, Result};
 
 /// A coordinator that ends with this process.
@@ -92,6 +93,7 @@ async fn client_of(data_dir: &Path) -> Result<Client> {
     let unreachable = |why: String| Failure::failed("the coordinator just started cannot be reached").why(why);
     let file = ClientFile::read(data_dir).map_err(|error| unreachable(error.to_string()))?;
     let file = file.ok_or_else(|| unreachable("client.json is gone".to_owned()))?;
-    let channel = connect(&file.address, &file.credentials).await.map_err(|error| unreachable(error.to_string()))?;
+    let channel = connect_asking(&file.address, &file.credentials, of_client_file(data_dir)).await;
+    let channel = channel.map_err(|error| unreachable(error.to_string()))?;
     Ok(Client::new(channel, format!("https://{}", file.address)))
 }

@@ -66,19 +66,47 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 /// A probe without an answer in this ends the connection.
 const KEEPALIVE_MAX: Duration = Duration::from_secs(5);
 
-/// Connects once, now. The channel connects again by itself when it is used after a loss.
+/// Longest wait for the credentials of a dial: those of the last one do while there are no younger ones.
+const ASK_MAX: Duration = Duration::from_secs(10);
+
+/// Asked for the credentials to show, at each dial: a channel may last longer than a certificate.
+pub type Source = Arc<dyn Fn() -> Asked + Send + Sync>;
+
+/// Its answer; `None`: there are none to be had now.
+pub type Asked = std::pin::Pin<Box<dyn Future<Output = Option<Credentials>> + Send>>;
+
+/// Connects once, now. The channel connects again by itself when it is used after a loss, with the same credentials.
 pub async fn connect(address: &str, credentials: &Credentials) -> Result<Channel, ConnectError> {
+    begun(address, credentials, None).await
+}
+
+/// The same for a channel that may last longer than its certificate: whenever it connects again, it shows what the source gives then.
+pub async fn connect_asking(address: &str, credentials: &Credentials, source: Source) -> Result<Channel, ConnectError> {
+    begun(address, credentials, Some(source)).await
+}
+
+async fn begun(address: &str, credentials: &Credentials, source: Option<Source>) -> Result<Channel, ConnectError> {
     let authority = authority(address)?;
     let connector = TlsConnector::from(Arc::new(client_config(credentials)?));
     // A first connection of our own tells apart who does not answer and who is not trusted; the channel's errors do not. The channel goes on with it: where a
     // fleet comes back at once, each handshake counts.
     let begun = begin(&connector, &authority, NOTHING).await?;
-    channel(address, authority, connector, Some(begun))
+    channel(address, authority, Shown { connector: Mutex::new(connector), source }, Some(begun))
 }
 
-/// The same without trying first, where another connection stands already. It is made when it is first used.
+/// The same as [`connect`] without trying first, where another connection stands already. It is made when it is first used.
 pub fn lazily(address: &str, credentials: &Credentials) -> Result<Channel, ConnectError> {
-    channel(address, authority(address)?, TlsConnector::from(Arc::new(client_config(credentials)?)), None)
+    lazily_showing(address, credentials, None)
+}
+
+/// The same as [`connect_asking`] without trying first. The source is asked for the first connection too.
+pub fn lazily_asking(address: &str, credentials: &Credentials, source: Source) -> Result<Channel, ConnectError> {
+    lazily_showing(address, credentials, Some(source))
+}
+
+fn lazily_showing(address: &str, credentials: &Credentials, source: Option<Source>) -> Result<Channel, ConnectError> {
+    let connector = TlsConnector::from(Arc::new(client_config(credentials)?));
+    channel(address, authority(address)?, Shown { connector: Mutex::new(connector), source }, None)
 }
 
 /// Connects without a certificate, to the coordinator whose authority has one of these digests: that is looked at before anything is said, at each connection.
@@ -93,26 +121,53 @@ pub async fn connect_pinned(address: &str, pins: &[Pin]) -> Result<Channel, Conn
         }
         Err(DialError::Tls(error)) => return Err(ConnectError::WrongAuthority { address: authority, why: why_not(&error) }),
     }
-    channel(address, authority, connector, None)
+    channel(address, authority, Shown { connector: Mutex::new(connector), source: None }, None)
+}
+
+/// What a channel shows of itself.
+struct Shown {
+    /// At the last dial.
+    connector: Mutex<TlsConnector>,
+    /// Asked before the next.
+    source: Option<Source>,
+}
+
+impl Shown {
+    async fn now(&self) -> TlsConnector {
+        if let Some(source) = &self.source
+            && let Ok(Some(credentials)) = tokio::time::timeout(ASK_MAX, source()).await
+        {
+            match client_config(&credentials) {
+                Ok(config) => *self.last() = TlsConnector::from(Arc::new(config)),
+                Err(error) => tracing::warn!(%error, "the credentials of before are shown once more"),
+            }
+        }
+        self.last().clone()
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, TlsConnector> {
+        self.connector.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A channel, perhaps with a connection to begin with.
-fn channel(address: &str, authority: String, connector: TlsConnector, begun: Option<Begun>) -> Result<Channel, ConnectError> {
+fn channel(address: &str, authority: String, shown: Shown, begun: Option<Begun>) -> Result<Channel, ConnectError> {
     let bad_address = |_| ConnectError::BadAddress { address: address.to_owned() };
     let endpoint = Endpoint::from_shared(format!("http://{authority}")).map_err(bad_address)?;
-    let begun = Arc::new(Mutex::new(begun));
+    let (shown, begun) = (Arc::new(shown), Arc::new(Mutex::new(begun)));
     let dial = tower::service_fn(move |_: Uri| {
-        let (connector, authority) = (connector.clone(), authority.clone());
+        let (shown, authority) = (Arc::clone(&shown), authority.clone());
         let begun = begun.lock().unwrap_or_else(PoisonError::into_inner).take().filter(Begun::is_fresh);
         async move {
-            match begun {
-                Some(begun) => Ok(TokioIo::new(begun)),
-                None => dial(&connector, &authority).await.map(|stream| TokioIo::new(Begun::new(stream))).map_err(DialError::into_io),
+            if let Some(begun) = begun {
+                return Ok(TokioIo::new(begun));
             }
+            let connector = shown.now().await;
+            dial(&connector, &authority).await.map(|stream| TokioIo::new(Begun::new(stream))).map_err(DialError::into_io)
         }
     });
     let endpoint = endpoint
-        .connect_timeout(CONNECT_MAX * 2)
+        .connect_timeout(CONNECT_MAX * 2 + ASK_MAX)
         .http2_keep_alive_interval(KEEPALIVE_EVERY)
         .keep_alive_timeout(KEEPALIVE_MAX)
         .keep_alive_while_idle(true);

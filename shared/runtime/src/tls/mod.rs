@@ -21,7 +21,9 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use crate::identity::{Credentials, Pin};
 
 pub use accept::{AcceptLimits, Admission, Admit, Incoming, PeerInfo, Standing, TlsConnection};
-pub use connect::{ConnectError, authority, check_address, connect, connect_pinned, lazily, probe, reach};
+pub use connect::{
+    Asked, ConnectError, Source, authority, check_address, connect, connect_asking, connect_pinned, lazily, lazily_asking, probe, reach,
+};
 pub use connections::Connections;
 pub use page::{page_config, page_peer};
 use verify::{PeerVerifier, PinVerifier};

@@ -196,6 +196,43 @@ async fn the_connection_that_was_tried_is_the_channels_first() {
 }
 
 #[tokio::test]
+async fn each_dial_shows_the_credentials_that_there_are_then() {
+    use tonic::codegen::http;
+    use tower::ServiceExt;
+    let (dir, now) = (tempfile::tempdir().unwrap(), SystemClock.wall());
+    let ca = Ca::open_or_create(dir.path(), now).unwrap();
+    let tls = ServerTls::new(&ca.mint_coordinator("c", &[], now).unwrap()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut incoming = Incoming::start(listener, &tls, AcceptLimits::default(), everyone());
+    let minted = |id: &str| ca.mint_client(PeerRole::Operator, id, now, Lifetime::CLIENT).unwrap();
+    let given = Arc::new(std::sync::Mutex::new(None));
+    let gives = Arc::clone(&given);
+    let source: Source = Arc::new(move || -> Asked {
+        let gives: Option<Credentials> = gives.lock().unwrap().clone();
+        Box::pin(async move { gives })
+    });
+    let channel = lazily_asking(&address, &minted("first"), source).unwrap();
+    // Without an answer, what was shown last is shown once more.
+    for (gives, wanted) in [(None, "first"), (Some(minted("second")), "second"), (None, "second"), (Some(minted("third")), "third")] {
+        *given.lock().unwrap() = gives;
+        let calls = async {
+            // Each is cut as it comes in, so that the next call dials again.
+            for _ in 0..10_000 {
+                let asked = http::Request::post(format!("http://{address}/nobody.Here/Ask")).body(tonic::body::Body::empty()).unwrap();
+                let _ = channel.clone().oneshot(asked).await;
+                tokio::task::yield_now().await;
+            }
+        };
+        let connection = tokio::select! {
+            connection = incoming.next() => connection.unwrap().unwrap(),
+            () = calls => panic!("nobody dials"),
+        };
+        assert_eq!(connection.connect_info().identity.unwrap().id, wanted);
+    }
+}
+
+#[tokio::test]
 async fn a_worker_cannot_pose_as_coordinator() {
     let dir = tempfile::tempdir().unwrap();
     let now = SystemClock.wall();
