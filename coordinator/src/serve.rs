@@ -317,7 +317,7 @@ fn listen(parts: &Parts, listener: TcpListener) -> Result<(JoinHandle<Result<(),
         let _ = stop.wait_for(|stop| *stop).await;
     };
     let server = Server::builder()
-        .layer(Authorise::new(parts.links.barred.clone(), parts.audit.clone()))
+        .layer(Authorise::new(parts.links.barred.clone(), parts.audit.clone(), Arc::clone(&parts.clock)))
         .tcp_nodelay(true)
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use roundtable_coordinator::admission::{Given, Wish};
@@ -16,7 +17,7 @@ use roundtable_proto::v1::control_client::ControlClient;
 use roundtable_proto::v1::{JoinRequest, OperateRequest};
 use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::identity::{Ca, Credentials, Csr, JoinToken, Lifetime, PeerRole, new_csr};
-use roundtable_runtime::tls::{connect, connect_pinned, lazily};
+use roundtable_runtime::tls::{Asked, Source, connect, connect_asking, connect_pinned, lazily};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::view::{AccessReply, AccessRequest};
 use roundtable_shared::{AccessRole, Introduction, Origin, WorkerId};
@@ -287,5 +288,39 @@ async fn every_method_is_closed_to_whoever_is_no_member_but_for_the_one_way_in()
     assert!(found.iter().all(|each| each.kind == "denied"), "{found:?}");
     assert!(found.iter().all(|each| !["long-ended", "early", "strange", "posing"].contains(&each.who.as_str())), "they never spoke");
     assert!(told > 0 && told <= refused as u64, "{told} of {refused} are told");
+    running.stop().await.unwrap();
+}
+
+/// A certificate bounds what was begun with it: a call on a connection that is open, a stream that would go on for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_certificate_began_ends_with_it_and_goes_on_with_a_younger_one() {
+    const INFO: &str = "/roundtable.v1.Control/Info";
+    let home = tempfile::tempdir().unwrap();
+    let running = start(ServeOptions::embedded(home.path(), "test")).await.unwrap();
+    let (address, ca) = (running.address.to_string(), Arc::clone(&running.parts.ca));
+    let minted = move |seconds: i64| {
+        let lifetime = Lifetime(time::Duration::seconds(seconds));
+        ca.mint_client(Viewer, "me", SystemClock.wall(), lifetime).unwrap()
+    };
+    let short = minted(6);
+    let ends = connect(&address, &short).await.unwrap();
+    let source: Source = Arc::new(move || -> Asked {
+        let young = minted(3_600);
+        Box::pin(async move { Some(young) })
+    });
+    let goes_on = connect_asking(&address, &short, source).await.unwrap();
+    for channel in [&ends, &goes_on] {
+        assert_ne!(status_of_call(channel, INFO).await, Some(DENIED), "it is good");
+    }
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    // Refused as it ends, then dialled anew with the same: refused once more.
+    while try_call(&ends, INFO).await.ok().flatten() != Some(DENIED) {
+        assert!(tokio::time::Instant::now() < deadline, "it is heard still");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    while !matches!(try_call(&goes_on, INFO).await, Ok(status) if status != Some(DENIED)) {
+        assert!(tokio::time::Instant::now() < deadline, "the younger one is not shown");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     running.stop().await.unwrap();
 }

@@ -119,6 +119,12 @@ impl Identity {
         })
     }
 
+    /// Returns once there is a younger certificate than when this began.
+    pub(crate) async fn outlived(&self) {
+        // Whoever sends lives as long as this.
+        let _ = self.shown.subscribe().changed().await;
+    }
+
     /// Renews the certificate while the worker works; what runs is not disturbed. Never ends.
     pub(crate) async fn look_after(&self) {
         loop {

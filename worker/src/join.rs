@@ -324,6 +324,10 @@ impl Dial for ClientDial {
         lazily_asking(&address, &credentials, self.identity.source()).map_err(|error| DialError::Unreachable(error.to_string()))
     }
 
+    async fn outlived(&self) {
+        self.identity.outlived().await;
+    }
+
     async fn news(&self) {
         if self.options.coordinator.is_some() || self.identity.coordinator().await.is_some() {
             return std::future::pending().await;

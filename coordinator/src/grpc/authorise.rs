@@ -2,12 +2,15 @@
 //! method of the services has its row.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use roundtable_proto::convert::status_of;
+use roundtable_runtime::clock::Clock;
 use roundtable_runtime::identity::PeerRole;
 use roundtable_runtime::tls::{PeerInfo, Standing};
 use roundtable_shared::error::ErrorCode;
+use roundtable_shared::time::WallMs;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tower::{Layer, Service};
@@ -48,6 +51,9 @@ pub const POLICY: &[(&str, &[PeerRole])] = &[
     ("/roundtable.v1.Control/Shutdown", &[Admin]),
 ];
 
+/// What is told to those.
+const ENDED: &str = "this certificate has ended; it can still be renewed, and nothing else";
+
 /// What a method is called that is not there. Its own name is the caller's to make up: recorded one by one, such names would push what others did out of
 /// the audit log, and nobody would need a certificate for that.
 const UNKNOWN: &str = "a method that is not there";
@@ -59,8 +65,8 @@ fn named(method: &str) -> &'static str {
 /// Why a call is denied.
 type Denial = (ErrorCode, Cow<'static, str>);
 
-/// Whether a peer may call a method.
-fn allowed(method: &str, peer: Option<&PeerInfo>, barred: &Barred) -> Result<(), Denial> {
+/// Whether a peer may call a method now: what was right at the handshake may have ended since.
+fn allowed(method: &str, peer: Option<&PeerInfo>, barred: &Barred, now: WallMs) -> Result<(), Denial> {
     let denied = |why: &'static str| Err((ErrorCode::NotAuthorised, why.into()));
     let Some(peer) = peer else { return denied("this connection has no identity") };
     let Some(identity) = peer.identity.as_ref().filter(|_| peer.standing != Standing::Nobody) else {
@@ -71,9 +77,11 @@ fn allowed(method: &str, peer: Option<&PeerInfo>, barred: &Barred) -> Result<(),
         // Whoever renews can tell the two apart and come in anew; a session is over either way.
         return Err((if method == RENEW { told.code } else { ErrorCode::NotAuthorised }, told.text.into()));
     }
+    let has_ended = identity.not_after_s < i64::try_from(now.0 / 1000).unwrap_or(i64::MAX);
     match peer.standing {
+        Standing::Member if has_ended && method != RENEW => return denied(ENDED),
         Standing::Revoked | Standing::Nobody => return denied("it was revoked"),
-        Standing::Expired if method != RENEW => return denied("this certificate has ended; it can still be renewed, and nothing else"),
+        Standing::Expired if method != RENEW => return denied(ENDED),
         Standing::Expired | Standing::Member => {}
     }
     let roles = POLICY.iter().find(|(name, _)| *name == method).map(|(_, roles)| *roles);
@@ -94,12 +102,13 @@ fn allowed(method: &str, peer: Option<&PeerInfo>, barred: &Barred) -> Result<(),
 pub struct Authorise {
     barred: Barred,
     audit: Audit,
+    clock: Arc<dyn Clock>,
 }
 
 impl Authorise {
-    /// With the list of those who are refused; denials are recorded.
-    pub fn new(barred: Barred, audit: Audit) -> Self {
-        Self { barred, audit }
+    /// With the list of those who are refused, and the clock that certificates are made by; denials are recorded.
+    pub fn new(barred: Barred, audit: Audit, clock: Arc<dyn Clock>) -> Self {
+        Self { barred, audit, clock }
     }
 }
 
@@ -107,7 +116,7 @@ impl<S> Layer<S> for Authorise {
     type Service = Authorised<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Authorised { inner, barred: self.barred.clone(), audit: self.audit.clone() }
+        Authorised { inner, barred: self.barred.clone(), audit: self.audit.clone(), clock: Arc::clone(&self.clock) }
     }
 }
 
@@ -117,6 +126,7 @@ pub struct Authorised<S> {
     inner: S,
     barred: Barred,
     audit: Audit,
+    clock: Arc<dyn Clock>,
 }
 
 impl<S, B> Service<Request<B>> for Authorised<S>
@@ -136,7 +146,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let peer = request.extensions().get::<PeerInfo>();
         let method = request.uri().path();
-        match allowed(method, peer, &self.barred) {
+        match allowed(method, peer, &self.barred, self.clock.wall()) {
             Ok(()) => Box::pin(self.inner.call(request)),
             Err((code, why)) => {
                 let (caller, method) = (peer.map(Caller::of).unwrap_or_default(), named(method));
@@ -159,9 +169,11 @@ mod tests {
     use roundtable_core::state::{Access, Barred as Entry};
     use roundtable_runtime::identity::PeerIdentity;
     use roundtable_shared::PeerName;
-    use roundtable_shared::time::WallMs;
 
     use super::*;
+
+    /// While the certificates of these tests are good.
+    const NOW: WallMs = WallMs(15_000);
 
     fn peer(role: PeerRole, standing: Standing) -> PeerInfo {
         let identity = PeerIdentity { cluster: "c".into(), role, id: "x".into(), serial: "1".into(), not_before_s: 10, not_after_s: 20 };
@@ -170,7 +182,7 @@ mod tests {
     }
 
     fn may(method: &str, role: PeerRole, standing: Standing) -> bool {
-        allowed(method, Some(&peer(role, standing)), &Barred::default()).is_ok()
+        allowed(method, Some(&peer(role, standing)), &Barred::default(), NOW).is_ok()
     }
 
     /// Every method of every service, from the descriptors of all files there are.
@@ -199,10 +211,10 @@ mod tests {
     fn what_is_not_in_the_table_is_denied() {
         assert!(!may("/roundtable.v1.Control/Nothing", Admin, Standing::Member));
         assert!(!may("", Admin, Standing::Member));
-        assert!(allowed("/roundtable.v1.Control/Query", None, &Barred::default()).is_err());
+        assert!(allowed("/roundtable.v1.Control/Query", None, &Barred::default(), NOW).is_err());
         assert!(may("/roundtable.v1.Control/Query", Admin, Standing::Member));
         let worker = peer(Worker, Standing::Member);
-        let (_, refused) = allowed("/roundtable.v1.Control/Operate", Some(&worker), &Barred::default()).unwrap_err();
+        let (_, refused) = allowed("/roundtable.v1.Control/Operate", Some(&worker), &Barred::default(), NOW).unwrap_err();
         assert_eq!(refused, "worker x may not do that: it takes the role operator or admin");
     }
 
@@ -225,11 +237,22 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_that_ends_under_way_is_good_for_renewing_alone() {
+        for method in methods() {
+            for role in [Worker, Viewer, Operator, Admin] {
+                let at = |now: WallMs| allowed(&method, Some(&peer(role, Standing::Member)), &Barred::default(), now).is_ok();
+                assert_eq!(at(WallMs(20_999)), may(&method, role, Standing::Member), "{method} {role}");
+                assert_eq!(at(WallMs(21_000)), method == RENEW, "{method} {role}");
+            }
+        }
+    }
+
+    #[test]
     fn who_is_revoked_is_refused_at_the_next_call_and_told_so() {
         let (barred, mut access) = (Barred::default(), Access::default());
         access.barred.insert(PeerName::worker("x"), Entry { until: WallMs(11_000), by: String::new(), reason: String::new() });
         barred.publish(&access);
-        let denied = |method: &str, barred: &Barred| allowed(method, Some(&peer(Worker, Standing::Member)), barred).unwrap_err();
+        let denied = |method: &str, barred: &Barred| allowed(method, Some(&peer(Worker, Standing::Member)), barred, NOW).unwrap_err();
         let (code, why) = denied("/roundtable.v1.Fleet/Report", &barred);
         assert!(code == ErrorCode::NotAuthorised && why.contains("was lent"), "{why}");
         assert_eq!(denied(RENEW, &barred).0, ErrorCode::Stale, "it may come in anew");

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use roundtable_proto::convert::{code_of, message_of};
+use roundtable_proto::convert::{code_of, message_of, told_code_of};
 use roundtable_proto::v1;
 use roundtable_proto::v1::control_client::ControlClient;
 use roundtable_shared::error::ErrorCode;
@@ -49,16 +49,25 @@ impl Client {
     /// One read model as JSON.
     pub async fn query(&self, query: &Query) -> Result<Vec<u8>> {
         let request = v1::QueryRequest { query: to_json(query)? };
-        let mut pieces = self.control.clone().query(request).await.map_err(|status| self.refusal(status))?.into_inner();
+        let answer = match self.answer(request.clone()).await {
+            // A connection ends with the certificate it has shown, whatever is under way: whether the coordinator is gone, dialling it anew tells.
+            Err(status) if is_cut(&status) => self.answer(request).await,
+            answer => answer,
+        };
+        answer.map_err(|status| self.refusal(status))?
+    }
+
+    async fn answer(&self, request: v1::QueryRequest) -> std::result::Result<Result<Vec<u8>>, Status> {
+        let mut pieces = self.control.clone().query(request).await?.into_inner();
         let mut text = Vec::new();
         while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|status| self.refusal(status))?;
+            let piece = piece?;
             if text.len() + piece.data.len() > ANSWER_BYTES_MAX {
-                return Err(Failure::failed("the coordinator's answer is larger than 1 GiB"));
+                return Ok(Err(Failure::failed("the coordinator's answer is larger than 1 GiB")));
             }
             text.extend_from_slice(&piece.data);
         }
-        Ok(text)
+        Ok(Ok(text))
     }
 
     /// An act of a person.
@@ -129,6 +138,11 @@ fn failure_code(status: &Status) -> ErrorCode {
     if broken { ErrorCode::Unreachable } else { code_of(status) }
 }
 
+/// Whether a call was cut off on its way: nobody has said anything.
+fn is_cut(status: &Status) -> bool {
+    told_code_of(status).is_none() && failure_code(status) == ErrorCode::Unreachable
+}
+
 /// Pieces of a file; at least one, so that an empty file is one too.
 fn pieces(data: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     let empty = data.is_empty().then(Vec::new);
@@ -164,6 +178,9 @@ mod tests {
         let broken = Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)));
         assert_eq!(exit(broken), Exit::Unreachable);
         assert_eq!(exit(status_of(ErrorCode::Internal, "bug")), Exit::Failed);
+        let cut = Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)));
+        assert!(is_cut(&cut) && is_cut(&Status::unavailable("tcp connect error")));
+        assert!(!is_cut(&status_of(ErrorCode::Unreachable, "come again")) && !is_cut(&Status::internal("bug")));
     }
 
     #[test]

@@ -216,7 +216,12 @@ async fn a_certificate_is_renewed_with_a_new_key_also_after_its_end() {
         let identity = rig.find(Some(rig.token())).await.unwrap();
         let old = identity.kept.lock().await.credentials.clone();
         rig.seen(|seen| seen.ago_ms = 0);
-        let young = identity.credentials().await.unwrap();
+        let source = identity.source();
+        assert_eq!(source().await, Some(old.clone()));
+        let (outlived, young) = tokio::join!(tokio::time::timeout(Duration::from_secs(20), identity.outlived()), identity.credentials());
+        outlived.expect("connections made before are to be made anew");
+        let young = young.unwrap();
+        assert_eq!(source().await.as_ref(), Some(&young));
         assert!(young.key_pem != old.key_pem && !young.is_past_half(SystemClock.wall()).unwrap());
         assert_eq!(identity.credentials().await.unwrap(), young, "it is young");
         assert_eq!(rig.find(None).await.unwrap().credentials().await.unwrap(), young, "and kept");

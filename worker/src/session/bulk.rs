@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use roundtable_proto::v1::fleet_client::FleetClient;
+use roundtable_shared::error::ErrorCode;
 use roundtable_shared::limits::BULK_MESSAGE_BYTES_MAX;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tonic::transport::Channel;
@@ -89,6 +90,14 @@ impl Lent {
     /// To call over it.
     pub fn client(&self) -> FleetClient<Channel> {
         self.client.clone()
+    }
+
+    /// What ended a call over it. Where the connection is the reason, whoever comes next gets another: it was cut, or the certificate it was opened with is not
+    /// taken any more.
+    pub fn failed(&self, told: Option<ErrorCode>) {
+        if matches!(told, None | Some(ErrorCode::NotAuthorised)) {
+            self.broke();
+        }
     }
 
     /// It did not hold: whoever comes next gets another.
@@ -189,6 +198,17 @@ mod tests {
         bulk.lend().await.unwrap();
         bulk.lend().await.unwrap();
         assert_eq!(opened.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_word_on_what_was_sent_leaves_it_open_and_one_on_the_certificate_does_not() {
+        let (bulk, opened) = counted(Duration::from_secs(3_600));
+        let told = [Some(ErrorCode::Stale), Some(ErrorCode::Exhausted), Some(ErrorCode::NotAuthorised), Some(ErrorCode::Internal), None];
+        for (told, wanted) in told.into_iter().zip([1, 1, 2, 2, 3]) {
+            bulk.lend().await.unwrap().failed(told);
+            bulk.lend().await.unwrap();
+            assert_eq!(opened.load(Ordering::SeqCst), wanted, "{told:?}");
+        }
     }
 
     #[tokio::test]

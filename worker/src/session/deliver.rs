@@ -150,8 +150,10 @@ enum StreamError {
 impl StreamError {
     /// A connection that did not hold is not used again.
     fn tell(&self, link: &Lent) {
-        if matches!(self, Self::Told(None, _) | Self::Link(_)) {
-            link.broke();
+        match self {
+            Self::Told(told, _) => link.failed(*told),
+            Self::Link(_) => link.broke(),
+            Self::Spool(_) => {}
         }
     }
 }
@@ -264,9 +266,7 @@ async fn try_outcome(
 ) -> Result<Verdict, String> {
     let word = |status: &tonic::Status| {
         let (told, why) = (told_code_of(status), message_of(status));
-        if told.is_none() {
-            link.broke();
-        }
+        link.failed(told);
         last_word(told, &why).ok_or(why)
     };
     let lease = spool.lease();

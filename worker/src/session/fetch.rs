@@ -8,6 +8,7 @@ use roundtable_proto::convert::{message_of, told_code_of};
 use roundtable_proto::v1;
 use roundtable_proto::v1::fleet_client::FleetClient;
 use roundtable_shared::Lease;
+use roundtable_shared::error::ErrorCode;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tonic::transport::Channel;
@@ -151,8 +152,9 @@ enum Broken {
 impl From<tonic::Status> for Broken {
     fn from(status: tonic::Status) -> Self {
         match told_code_of(&status) {
+            // The certificate that the connection was opened with has ended: another is opened with a younger one.
+            None | Some(ErrorCode::NotAuthorised) => Self::Cut(message_of(&status)),
             Some(_) => Self::Told(message_of(&status)),
-            None => Self::Cut(message_of(&status)),
         }
     }
 }

@@ -45,6 +45,11 @@ pub trait Dial: Send + Sync {
         self.dial()
     }
 
+    /// Returns when the connections made so far are to be made anew, because there is a younger certificate than theirs: they end with the one they have shown.
+    fn outlived(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
     /// Returns when there is news of where the coordinator is since the last try: the pause before the next one need not be waited out.
     fn news(&self) -> impl Future<Output = ()> + Send {
         std::future::pending()
@@ -121,7 +126,7 @@ pub async fn keep<D: Dial + 'static>(
             () = stopped(&mut stop) => return Ok(()),
         };
         let broke = match dialled {
-            Ok(channel) => match session(channel, bulk_of(dial), frames, stop.clone()).await {
+            Ok(channel) => match session(channel, bulk_of(dial), frames, stop.clone(), dial.outlived()).await {
                 SessionEnd::Stopped => return Ok(()),
                 SessionEnd::Refused(why) => return Err(LinkEnd::Refused(why)),
                 SessionEnd::Broken { welcomed, why } => {
@@ -133,12 +138,12 @@ pub async fn keep<D: Dial + 'static>(
                     }
                     why
                 }
-                SessionEnd::Restored => {
+                SessionEnd::Anew(why) => {
                     // It is there, however long it took to look for what it lacks.
                     joined = true;
                     alone_since = tokio::time::Instant::now();
                     frames.broken();
-                    "the coordinator was restored from a backup".to_owned()
+                    why.to_owned()
                 }
             },
             Err(DialError::Refused(why)) => return Err(LinkEnd::Refused(why)),
@@ -178,12 +183,19 @@ enum SessionEnd {
         welcomed: bool,
         why: String,
     },
-    /// The coordinator has another store: it is to be introduced to anew.
-    Restored,
+    /// Nothing is wrong with it, and it is to be introduced to anew all the same.
+    Anew(&'static str),
 }
 
 /// One stream, from hello to its end.
-async fn session(channel: Channel, bulk: Bulk, frames: &impl Frames, mut stop: watch::Receiver<bool>) -> SessionEnd {
+async fn session(
+    channel: Channel,
+    bulk: Bulk,
+    frames: &impl Frames,
+    mut stop: watch::Receiver<bool>,
+    outlived: impl Future<Output = ()>,
+) -> SessionEnd {
+    tokio::pin!(outlived);
     // Prompts come this way too.
     let client = FleetClient::new(channel);
     let mut client = client.max_decoding_message_size(BULK_MESSAGE_BYTES_MAX).max_encoding_message_size(BULK_MESSAGE_BYTES_MAX);
@@ -206,11 +218,7 @@ async fn session(channel: Channel, bulk: Bulk, frames: &impl Frames, mut stop: w
     loop {
         tokio::select! {
             () = stopped(&mut stop) => {
-                let goodbye = v1::worker_frame::Frame::Goodbye(v1::Goodbye { reason: "stopped".to_owned() });
-                let _ = out.try_send(frame(goodbye));
-                // The stream is closed from our side; what the coordinator still says no longer matters.
-                drop(out);
-                let _ = tokio::time::timeout(Duration::from_secs(1), async { while incoming.next().await.is_some() {} }).await;
+                say_goodbye(out, &mut incoming).await;
                 return SessionEnd::Stopped;
             }
             () = &mut next_beat, if pulse.welcomed => {
@@ -225,13 +233,15 @@ async fn session(channel: Channel, bulk: Bulk, frames: &impl Frames, mut stop: w
                 }
                 frames.want();
             }
+            // At its end it would be cut, in the middle of whatever is being said.
+            () = &mut outlived, if pulse.welcomed => return SessionEnd::Anew("this worker has a younger certificate"),
             message = incoming.next() => match message {
                 None => return SessionEnd::Broken { welcomed: pulse.welcomed, why: "the coordinator closed the link".to_owned() },
                 Some(Err(status)) => return ended(&status, pulse.welcomed),
                 Some(Ok(v1::CoordinatorFrame { frame: Some(v1::coordinator_frame::Frame::Restored(restored)) })) => {
                     warn!("the coordinator was restored from a backup; what was delivered lately is offered again");
                     frames.restored(&restored.store).await;
-                    return SessionEnd::Restored;
+                    return SessionEnd::Anew("the coordinator was restored from a backup");
                 }
                 Some(Ok(v1::CoordinatorFrame { frame: Some(message) })) => {
                     if let v1::coordinator_frame::Frame::Welcome(welcome) = &message {
@@ -247,6 +257,14 @@ async fn session(channel: Channel, bulk: Bulk, frames: &impl Frames, mut stop: w
             },
         }
     }
+}
+
+/// The last word. The stream is closed from our side; what the coordinator still says no longer matters.
+async fn say_goodbye(out: mpsc::Sender<v1::WorkerFrame>, incoming: &mut tonic::Streaming<v1::CoordinatorFrame>) {
+    let goodbye = v1::worker_frame::Frame::Goodbye(v1::Goodbye { reason: "stopped".to_owned() });
+    let _ = out.try_send(frame(goodbye));
+    drop(out);
+    let _ = tokio::time::timeout(Duration::from_secs(1), async { while incoming.next().await.is_some() {} }).await;
 }
 
 /// The rhythm of a session.

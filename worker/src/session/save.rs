@@ -122,11 +122,9 @@ async fn hand_in(
         }
         Err(PutError::Status(status)) => {
             let told = told_code_of(&status);
-            if told.is_none() {
-                link.broke();
-            }
-            // What it refused is refused again; what a cut or want of room stopped is gone on with.
-            if matches!(told, None | Some(ErrorCode::Exhausted)) {
+            link.failed(told);
+            // What it refused is refused again; what a cut, a certificate that ended or want of room stopped is gone on with.
+            if matches!(told, None | Some(ErrorCode::Exhausted | ErrorCode::NotAuthorised)) {
                 known.interrupted = large.map(|pack| (now, pack));
             } else if told == Some(ErrorCode::InvalidInput)
                 && let Some(pack) = large

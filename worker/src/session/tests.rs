@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::FutureExt;
 use roundtable_proto::convert::status_of;
-use roundtable_proto::v1;
 use roundtable_proto::v1::fleet_server::{Fleet, FleetServer};
 use roundtable_proto::v1::put_pack_frame::Frame;
+use roundtable_proto::{PROTOCOL, v1};
 use roundtable_runtime::clock::ManualClock;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::time::WallMs;
@@ -45,6 +45,7 @@ struct Script {
     received: Vec<u8>,
     headers: Vec<v1::PutPackHeader>,
     saves: Vec<v1::PutPackHeader>,
+    sessions: u32,
 }
 
 #[derive(Clone, Default)]
@@ -55,13 +56,18 @@ impl Coordinator {
         self.0.lock().unwrap()
     }
 
-    /// A link to it.
-    async fn link(&self) -> (watch::Sender<Option<Bulk>>, deliver::Client) {
+    /// A connection to it.
+    async fn channel(&self) -> tonic::transport::Channel {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let service = FleetServer::new(self.clone());
         tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
-        let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+        Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
+    }
+
+    /// A link to it.
+    async fn link(&self) -> (watch::Sender<Option<Bulk>>, deliver::Client) {
+        let channel = self.channel().await;
         let bulk = Bulk::new(move || std::future::ready(Ok(channel.clone())).boxed());
         watch::channel(Some(bulk))
     }
@@ -74,8 +80,12 @@ impl Fleet for Coordinator {
     type FetchPackStream = Out<v1::Chunk>;
     type FetchAttachmentsStream = Out<v1::Attachment>;
 
-    async fn session(&self, _: Request<Streaming<v1::WorkerFrame>>) -> Result<Response<Self::SessionStream>, Status> {
-        Err(Status::unimplemented("not here"))
+    async fn session(&self, request: Request<Streaming<v1::WorkerFrame>>) -> Result<Response<Self::SessionStream>, Status> {
+        self.script().sessions += 1;
+        let welcome = v1::Welcome { protocol: *PROTOCOL.end(), worker: "w".to_owned(), ..v1::Welcome::default() };
+        let welcome = v1::CoordinatorFrame { frame: Some(v1::coordinator_frame::Frame::Welcome(welcome)) };
+        let stream: Self::SessionStream = Box::pin(tokio_stream::once(Ok(welcome)).chain(request.into_inner().filter_map(|_| None)));
+        Ok(Response::new(stream))
     }
 
     async fn put_events(&self, _: Request<Streaming<v1::EventChunk>>) -> Result<Response<Self::PutEventsStream>, Status> {
@@ -87,6 +97,8 @@ impl Fleet for Coordinator {
         let mut script = self.script();
         script.asked.push((request.pack.clone(), request.offset));
         if let Some(code) = script.refuses {
+            // A certificate that has ended is refused once: the next one is younger.
+            script.refuses = script.refuses.filter(|code| *code != ErrorCode::NotAuthorised);
             return Err(status_of(code, "it is gone"));
         }
         let name =
@@ -371,6 +383,56 @@ async fn what_the_coordinator_refuses_is_not_asked_for_again() {
     let (end, taken) = fetched(&coordinator).await;
     assert!(end.unwrap_err().0.contains("it is gone") && taken.is_empty());
     assert_eq!(coordinator.script().asked.len(), 1);
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_ended_is_no_word_on_what_was_asked_for() {
+    let coordinator = Coordinator::default();
+    *coordinator.script() = Script { pack: bytes(9_000), refuses: Some(ErrorCode::NotAuthorised), ..Script::default() };
+    let (end, taken) = fetched(&coordinator).await;
+    end.unwrap();
+    assert!(taken == [bytes(9_000)] && coordinator.script().asked.len() == 2);
+}
+
+/// Dials that coordinator, and has another certificate whenever it is told so.
+struct Renewing {
+    channel: tonic::transport::Channel,
+    younger: watch::Sender<()>,
+}
+
+impl Dial for Renewing {
+    async fn dial(&self) -> Result<tonic::transport::Channel, DialError> {
+        Ok(self.channel.clone())
+    }
+
+    async fn outlived(&self) {
+        let _ = self.younger.subscribe().changed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_made_anew_once_there_is_a_younger_certificate() {
+    let home = tempfile::tempdir().unwrap();
+    let coordinator = Coordinator::default();
+    let dial = Arc::new(Renewing { channel: coordinator.channel().await, younger: watch::Sender::new(()) });
+    let fence = Fence::new(Arc::new(ManualClock::new(1_000_000, WallMs(0))));
+    let spool = Spool::open(home.path().join("spool")).unwrap();
+    let work = Work::new(Arc::new(Keeps::default()), spool, introduction(), watch::channel(false).0, false, fence);
+    let (stop, stopped) = watch::channel(false);
+    let played = async {
+        while coordinator.script().sessions < 1 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        assert_eq!(coordinator.script().sessions, 1, "it lasts");
+        while coordinator.script().sessions < 2 {
+            dial.younger.send_replace(());
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        stop.send_replace(true);
+    };
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(20), async { tokio::join!(keep(&dial, &work, stopped, None), played) });
+    ended.await.unwrap().0.unwrap();
 }
 
 #[tokio::test]

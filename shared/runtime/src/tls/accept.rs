@@ -1,5 +1,5 @@
 //! The accept loop: bounded connections in all and per address, a deadline for handshakes, and the peer's identity on every connection that is let in.
-//! Who may only join or renew gets a connection too, but few at once and for a few seconds.
+//! Who may only join or renew gets a connection too, but few at once and for a few seconds; a member's lasts no longer than the certificate it has shown.
 
 use std::collections::HashMap;
 use std::io;
@@ -264,7 +264,10 @@ impl Desk {
             },
         };
         let lives = match (standing, listing) {
-            (Standing::Member, Some((listed, cut))) => Lives::UntilCut { cut, _listed: listed },
+            (Standing::Member, Some((listed, cut))) => {
+                let rest = identity.as_ref().map_or(Duration::ZERO, until_end);
+                Lives::UntilCut { cut, end: Box::pin(tokio::time::sleep(rest)), _listed: listed }
+            }
             _ => match self.guests.try_acquire_owned() {
                 Ok(guest) => Lives::Briefly { end: Box::pin(tokio::time::sleep(self.guest_max)), _guest: guest },
                 // Without a goodbye: that would say that the peer has no business here, and it is only to come again.
@@ -280,6 +283,12 @@ impl Desk {
 fn now_s() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// How long a certificate is still good, by the clock that this is measured with: it is made here, and whoever sets this host's clock ends no connections.
+fn until_end(identity: &PeerIdentity) -> Duration {
+    let left_s = identity.not_after_s.saturating_sub(now_s()).saturating_add(1);
+    Duration::from_secs(u64::try_from(left_s).unwrap_or(0))
 }
 
 /// Closes in order, so that the peer can tell a refusal from a loss.
@@ -331,8 +340,8 @@ impl Drop for AddressSlot {
 /// How long a connection may live.
 #[derive(Debug)]
 enum Lives {
-    /// A member's: until it is not one any more.
-    UntilCut { cut: oneshot::Receiver<()>, _listed: Listed },
+    /// A member's: until it is not one any more, or its certificate has ended.
+    UntilCut { cut: oneshot::Receiver<()>, end: Pin<Box<Sleep>>, _listed: Listed },
     /// A guest's.
     Briefly { end: Pin<Box<Sleep>>, _guest: OwnedSemaphorePermit },
     /// It is over.
@@ -342,7 +351,10 @@ enum Lives {
 impl Lives {
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let ended = match self {
-            Self::UntilCut { cut, .. } => Pin::new(cut).poll(context).map(drop),
+            Self::UntilCut { cut, end, .. } => match Pin::new(cut).poll(context) {
+                Poll::Ready(_) => Poll::Ready(()),
+                Poll::Pending => end.as_mut().poll(context),
+            },
             Self::Briefly { end, .. } => end.as_mut().poll(context),
             Self::Over => return Poll::Ready(()),
         };

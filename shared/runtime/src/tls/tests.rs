@@ -312,6 +312,27 @@ async fn connections_of_whom_is_not_welcome_any_more_are_cut_and_no_others() {
     assert!(streams[1].read(&mut buffer).await.unwrap() > 0, "the other goes on");
 }
 
+#[tokio::test]
+async fn a_connection_ends_with_its_certificate_and_no_other_does() {
+    let server = serve(AcceptLimits::default(), everyone()).await;
+    let now = SystemClock.wall();
+    let short = server.ca.mint_client(PeerRole::Operator, "short", now, Lifetime(time::Duration::seconds(5))).unwrap();
+    let mut streams = Vec::new();
+    for credentials in [short, server.credentials(PeerRole::Operator, now)] {
+        let mut stream = server.open(client_config(&credentials).unwrap()).await.unwrap();
+        stream.write_all(b"hello").await.unwrap();
+        let mut buffer = [0_u8; 64];
+        let read = stream.read(&mut buffer).await.unwrap();
+        assert!(read > 0 && !String::from_utf8_lossy(&buffer[..read]).contains("Expired"));
+        streams.push(stream);
+    }
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(30), streams[0].read_to_end(&mut rest)).await.expect("it is cut");
+    streams[1].write_all(b"hello").await.unwrap();
+    let mut buffer = [0_u8; 64];
+    assert!(streams[1].read(&mut buffer).await.unwrap() > 0, "the other goes on");
+}
+
 /// A coordinator of another authority hears nothing but a handshake that fails.
 #[tokio::test]
 async fn who_joins_looks_at_the_authority_before_it_speaks() {
