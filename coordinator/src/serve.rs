@@ -12,6 +12,7 @@ use roundtable_runtime::identity::{Ca, ClientFile, IdentityError, PeerIdentity};
 use roundtable_runtime::lock::{DirLock, LockError};
 use roundtable_runtime::open_files;
 use roundtable_runtime::tls::{AcceptLimits, Admission, Connections, Incoming};
+use roundtable_shared::limits::STREAMS_MAX;
 pub use roundtable_store::log::OpenError;
 use roundtable_store::log::{CommitTimes, SqliteOptions};
 use roundtable_store::segment::EventsError;
@@ -321,7 +322,7 @@ fn listen(parts: &Parts, listener: TcpListener) -> Result<(JoinHandle<Result<(),
         .tcp_nodelay(true)
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
-        .max_concurrent_streams(256)
+        .max_concurrent_streams(STREAMS_MAX)
         .add_service(fleet)
         .add_service(control)
         .add_service(admission);

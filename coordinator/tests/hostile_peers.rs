@@ -12,6 +12,7 @@ use roundtable_proto::v1::{InfoRequest, QueryRequest};
 use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::identity::{Lifetime, PeerRole, SERVER_NAME};
 use roundtable_runtime::tls::client_config;
+use roundtable_shared::limits::STREAMS_MAX;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -153,10 +154,13 @@ async fn who_takes_nothing_of_what_it_asked_for_delays_nobody_and_not_the_end() 
     let (_home, running) = served().await;
     let mut lazy = Builder::new();
     lazy.initial_window_size(0);
-    let sender = connection(&running, &lazy).await;
-    let mut held = Vec::new();
-    for _ in 0..200 {
-        held.push(send(&sender, request(QUERY, &[]), query(r#"{"query":"runs"}"#)).await.unwrap());
+    let (mut senders, mut held) = (Vec::new(), Vec::new());
+    for _ in 0..8 {
+        let sender = connection(&running, &lazy).await;
+        for _ in 0..25 {
+            held.push(send(&sender, request(QUERY, &[]), query(r#"{"query":"runs"}"#)).await.unwrap());
+        }
+        senders.push(sender);
     }
     let others = connection(&running, &Builder::new()).await;
     for _ in 0..100 {
@@ -167,5 +171,20 @@ async fn who_takes_nothing_of_what_it_asked_for_delays_nobody_and_not_the_end() 
     let began = Instant::now();
     running.stop().await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
-    drop(held);
+    drop((held, senders));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_has_few_calls_at_once_and_none_that_is_never_said_to_its_end() {
+    let (_home, running) = served().await;
+    let sender = connection(&running, &Builder::new()).await;
+    serves(&sender).await;
+    assert_eq!(sender.current_max_send_streams(), STREAMS_MAX as usize);
+    let mut ready = sender.clone().ready().await.unwrap();
+    let (answer, _unsaid) = ready.send_request(request(INFO, &[]), false).unwrap();
+    let given_up = tokio::time::timeout(Duration::from_secs(60), answer).await.expect("it is given up");
+    // By its status, unless the end of the stream that comes right after it is seen first.
+    assert!(given_up.map_or(true, |answer| answer.headers()["grpc-status"] == "14"));
+    serves(&sender).await;
+    running.stop().await.unwrap();
 }

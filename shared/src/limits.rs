@@ -14,6 +14,8 @@ pub const MANIFEST_ENTRIES_MAX: usize = 10_000;
 pub const CONTROL_MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Largest bulk message, bytes.
 pub const BULK_MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Calls at once on one connection.
+pub const STREAMS_MAX: u32 = 32;
 /// Largest chunk of agent events or pack data, bytes.
 pub const CHUNK_BYTES_MAX: usize = 256 << 10;
 /// Longest answer of an agent that is interpreted, bytes; longer ones keep their tail.

@@ -1,5 +1,5 @@
 //! Who may call what: one table, default deny, by the certificate alone, applied before any handler; who is denied is recorded. A test checks that every
-//! method of the services has its row.
+//! method of the services has its row. Who may is held to the bounds of its method (`bounds.rs`).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tower::{Layer, Service};
 
+use super::bounds::{Joins, answered, deadline};
 use crate::admission;
 use crate::audit::{Audit, Caller};
 use crate::driver::{Barred, name_of};
@@ -103,12 +104,13 @@ pub struct Authorise {
     barred: Barred,
     audit: Audit,
     clock: Arc<dyn Clock>,
+    joins: Joins,
 }
 
 impl Authorise {
     /// With the list of those who are refused, and the clock that certificates are made by; denials are recorded.
     pub fn new(barred: Barred, audit: Audit, clock: Arc<dyn Clock>) -> Self {
-        Self { barred, audit, clock }
+        Self { barred, audit, clock, joins: Joins::default() }
     }
 }
 
@@ -116,7 +118,8 @@ impl<S> Layer<S> for Authorise {
     type Service = Authorised<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Authorised { inner, barred: self.barred.clone(), audit: self.audit.clone(), clock: Arc::clone(&self.clock) }
+        let (barred, audit, clock, joins) = (self.barred.clone(), self.audit.clone(), Arc::clone(&self.clock), self.joins.clone());
+        Authorised { inner, barred, audit, clock, joins }
     }
 }
 
@@ -127,6 +130,7 @@ pub struct Authorised<S> {
     barred: Barred,
     audit: Audit,
     clock: Arc<dyn Clock>,
+    joins: Joins,
 }
 
 impl<S, B> Service<Request<B>> for Authorised<S>
@@ -147,7 +151,11 @@ where
         let peer = request.extensions().get::<PeerInfo>();
         let method = request.uri().path();
         match allowed(method, peer, &self.barred, self.clock.wall()) {
-            Ok(()) => Box::pin(self.inner.call(request)),
+            Ok(()) => {
+                let joins = peer.filter(|_| method == JOIN).map(|peer| (self.joins.clone(), peer.address.ip()));
+                let within = deadline(method);
+                Box::pin(answered(self.inner.call(request), within, joins))
+            }
             Err((code, why)) => {
                 let (caller, method) = (peer.map(Caller::of).unwrap_or_default(), named(method));
                 tracing::warn!(method, who = caller.name(), %why, "denied");

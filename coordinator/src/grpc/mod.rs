@@ -2,6 +2,7 @@
 
 mod admission_service;
 mod authorise;
+mod bounds;
 mod control_service;
 mod events;
 mod fleet_service;

@@ -28,6 +28,18 @@ pub fn of_this_host() -> io::Result<Vec<IpAddr>> {
     Ok(of_tables(&table("fib_trie")?, &table("route")?, &table("if_inet6")?))
 }
 
+/// Whom something is counted of that comes from this address: of an IPv6 address its network of 64 bits, all of which one host may have to itself.
+pub fn source_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) if !address.is_loopback() => {
+            let mut octets = address.octets();
+            octets[8..].fill(0);
+            octets.into()
+        }
+        address => address,
+    }
+}
+
 /// Whether who listens on `[::]` is reached by IPv4 too.
 pub fn is_dual_stack() -> bool {
     let only = fsx::read_bounded(Path::new("/proc/sys/net/ipv6/bindv6only"), 64);
@@ -110,6 +122,21 @@ fn global_v6(line: &str) -> Option<Ipv6Addr> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn what_one_host_may_have_to_itself_is_one_source() {
+        let of = |text: &str| source_of(text.parse().unwrap()).to_string();
+        for (address, wanted) in [
+            ("10.0.0.1", "10.0.0.1"),
+            ("::ffff:10.0.0.1", "10.0.0.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2::", "2001:db8:1:2::"),
+            ("::1", "::1"),
+            ("127.0.0.1", "127.0.0.1"),
+        ] {
+            assert_eq!(of(address), wanted, "{address}");
+        }
+    }
 
     const TRIE: &str = "\
 Main:

@@ -1,5 +1,5 @@
 //! The second connection of a link: logs, packs and outcomes go over it, so that none of them ever stands before a heartbeat. It is opened when there is
-//! something to send or fetch, and closed once there has been nothing for a while.
+//! something to send or fetch, and closed once there has been nothing for a while. Beyond what one connection takes there is another.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use roundtable_proto::v1::fleet_client::FleetClient;
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::limits::BULK_MESSAGE_BYTES_MAX;
+use roundtable_shared::limits::{BULK_MESSAGE_BYTES_MAX, STREAMS_MAX};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tonic::transport::Channel;
 
@@ -18,8 +18,11 @@ use super::link::DialError;
 const IDLE: Duration = Duration::from_secs(10);
 /// Chunks of events in flight on one link, of all its attempts: 32 MiB.
 const WINDOW: usize = 128;
+/// Users of one connection, each of which has one call at a time. A call more than the coordinator takes would wait for the end of another's, and a report behind
+/// the events of an attempt that runs for hours. Some are left for calls whose end has not been noticed yet.
+const USERS_MAX: usize = STREAMS_MAX as usize - 8;
 
-/// Opens the connection.
+/// Opens a connection.
 type Open = dyn Fn() -> BoxFuture<'static, Result<Channel, DialError>> + Send + Sync;
 
 /// The connection, open or not. Cheap to clone.
@@ -31,13 +34,18 @@ pub struct Bulk {
 struct Inner {
     open: Box<Open>,
     idle: Duration,
-    channel: Mutex<Option<Channel>>,
-    /// The present one broke: the next to use it opens another, with whatever credentials there are then.
+    lines: Mutex<Vec<Arc<Line>>>,
+    window: Arc<Semaphore>,
+}
+
+/// One connection that is open.
+struct Line {
+    channel: Channel,
+    /// The next to come opens another, with whatever credentials there are then.
     is_broken: AtomicBool,
     users: AtomicUsize,
     /// How often it was lent.
     lent: AtomicU64,
-    window: Arc<Semaphore>,
 }
 
 /// The connection in use.
@@ -53,36 +61,32 @@ impl Bulk {
     }
 
     fn closing_after(idle: Duration, open: impl Fn() -> BoxFuture<'static, Result<Channel, DialError>> + Send + Sync + 'static) -> Self {
-        let inner = Inner {
-            open: Box::new(open),
-            idle,
-            channel: Mutex::new(None),
-            is_broken: AtomicBool::new(false),
-            users: AtomicUsize::new(0),
-            lent: AtomicU64::new(0),
-            window: Arc::new(Semaphore::new(WINDOW)),
-        };
+        let inner = Inner { open: Box::new(open), idle, lines: Mutex::new(Vec::new()), window: Arc::new(Semaphore::new(WINDOW)) };
         Self { inner: Arc::new(inner) }
     }
 
     /// The connection, which stays open for as long as what this gives is kept.
     pub async fn lend(&self) -> Result<Lent, DialError> {
-        let user = User::new(self.clone());
-        let mut kept = self.inner.channel.lock().await;
-        if self.inner.is_broken.swap(false, Ordering::SeqCst) {
-            *kept = None;
-        }
-        let channel = match kept.as_ref() {
-            Some(channel) => channel.clone(),
+        let mut lines = self.inner.lines.lock().await;
+        // Who uses one that broke keeps it until it notices.
+        lines.retain(|line| !line.is_broken.load(Ordering::SeqCst));
+        let line = match lines.iter().find(|line| line.users.load(Ordering::SeqCst) < USERS_MAX) {
+            Some(line) => Arc::clone(line),
             None => {
-                let opened = (self.inner.open)().await?;
-                *kept = Some(opened.clone());
-                opened
+                let line = Arc::new(Line::new((self.inner.open)().await?));
+                lines.push(Arc::clone(&line));
+                line
             }
         };
-        let client = FleetClient::new(channel);
+        let client = FleetClient::new(line.channel.clone());
         let client = client.max_decoding_message_size(BULK_MESSAGE_BYTES_MAX).max_encoding_message_size(BULK_MESSAGE_BYTES_MAX);
-        Ok(Lent { client, user })
+        Ok(Lent { client, user: User::new(self.clone(), line) })
+    }
+}
+
+impl Line {
+    fn new(channel: Channel) -> Self {
+        Self { channel, is_broken: AtomicBool::new(false), users: AtomicUsize::new(0), lent: AtomicU64::new(0) }
     }
 }
 
@@ -102,7 +106,7 @@ impl Lent {
 
     /// It did not hold: whoever comes next gets another.
     pub fn broke(&self) {
-        self.user.bulk.inner.is_broken.store(true, Ordering::SeqCst);
+        self.user.line.is_broken.store(true, Ordering::SeqCst);
     }
 
     /// Waits for room for one more chunk of events, among all attempts.
@@ -111,36 +115,37 @@ impl Lent {
     }
 }
 
-/// Somebody uses the connection.
+/// Somebody uses a connection.
 struct User {
     bulk: Bulk,
+    line: Arc<Line>,
 }
 
 impl User {
-    fn new(bulk: Bulk) -> Self {
-        bulk.inner.users.fetch_add(1, Ordering::SeqCst);
-        bulk.inner.lent.fetch_add(1, Ordering::SeqCst);
-        Self { bulk }
+    fn new(bulk: Bulk, line: Arc<Line>) -> Self {
+        line.users.fetch_add(1, Ordering::SeqCst);
+        line.lent.fetch_add(1, Ordering::SeqCst);
+        Self { bulk, line }
     }
 }
 
 impl Drop for User {
     /// The last one out sees to it that it is closed, if nobody comes meanwhile.
     fn drop(&mut self) {
-        if self.bulk.inner.users.fetch_sub(1, Ordering::SeqCst) > 1 {
+        if self.line.users.fetch_sub(1, Ordering::SeqCst) > 1 {
             return;
         }
         // Where the runtime has ended, so has the connection.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (idle, lent) = (self.bulk.inner.idle, self.bulk.inner.lent.load(Ordering::SeqCst));
+        let (idle, lent) = (self.bulk.inner.idle, self.line.lent.load(Ordering::SeqCst));
         // With the last of its users, the link itself, it goes at once.
-        let inner = Arc::downgrade(&self.bulk.inner);
+        let (inner, line) = (Arc::downgrade(&self.bulk.inner), Arc::downgrade(&self.line));
         runtime.spawn(async move {
             tokio::time::sleep(idle).await;
-            let Some(inner) = inner.upgrade() else { return };
-            let mut kept = inner.channel.lock().await;
-            if inner.users.load(Ordering::SeqCst) == 0 && inner.lent.load(Ordering::SeqCst) == lent {
-                *kept = None;
+            let (Some(inner), Some(line)) = (inner.upgrade(), line.upgrade()) else { return };
+            let mut lines = inner.lines.lock().await;
+            if line.users.load(Ordering::SeqCst) == 0 && line.lent.load(Ordering::SeqCst) == lent {
+                lines.retain(|each| !Arc::ptr_eq(each, &line));
             }
         });
     }
@@ -168,7 +173,7 @@ mod tests {
 
     async fn closed(bulk: &Bulk) {
         let closed = async {
-            while bulk.inner.channel.lock().await.is_some() {
+            while !bulk.inner.lines.lock().await.is_empty() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -183,7 +188,7 @@ mod tests {
         assert_eq!(opened.load(Ordering::SeqCst), 1);
         drop(one);
         tokio::time::sleep(Duration::from_millis(60)).await;
-        assert!(bulk.inner.channel.lock().await.is_some(), "the other still uses it");
+        assert!(!bulk.inner.lines.lock().await.is_empty(), "the other still uses it");
         drop(two);
         closed(&bulk).await;
         bulk.lend().await.unwrap();
@@ -215,7 +220,24 @@ mod tests {
     async fn a_connection_that_cannot_be_made_is_tried_again_by_the_next() {
         let bulk = Bulk::new(|| async { Err(DialError::Unreachable("nobody".to_owned())) }.boxed());
         assert!(bulk.lend().await.is_err() && bulk.lend().await.is_err());
-        assert_eq!(bulk.inner.users.load(Ordering::SeqCst), 0);
+        assert!(bulk.inner.lines.lock().await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn more_than_one_connection_takes_go_over_another() {
+        let (bulk, opened) = counted(Duration::from_secs(3_600));
+        let mut lent = Vec::new();
+        for _ in 0..2 * USERS_MAX {
+            lent.push(bulk.lend().await.unwrap());
+        }
+        assert_eq!(opened.load(Ordering::SeqCst), 2);
+        // One that leaves makes room on its own; what breaks is one of the two.
+        lent.pop();
+        lent.push(bulk.lend().await.unwrap());
+        assert_eq!(opened.load(Ordering::SeqCst), 2);
+        lent[0].broke();
+        let _third = bulk.lend().await.unwrap();
+        assert_eq!((opened.load(Ordering::SeqCst), bulk.inner.lines.lock().await.len()), (3, 2));
     }
 
     #[tokio::test]
