@@ -1,7 +1,5 @@
 //! The Control service: what users' commands call. Thin: convert, call the handle or the parts.
 
-use std::collections::BTreeMap;
-
 use roundtable_proto::convert::status_of;
 use roundtable_proto::v1::control_server::Control;
 use roundtable_proto::{PROTOCOL, v1};
@@ -9,27 +7,27 @@ use roundtable_runtime::git::Sender;
 use roundtable_runtime::identity::PeerIdentity;
 use roundtable_shared::CommitId;
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::limits::{CHUNK_BYTES_MAX, SPEC_FILE_BYTES_MAX};
+use roundtable_shared::limits::CHUNK_BYTES_MAX;
 use roundtable_shared::view::{Operation, Query, SubmitRequest};
 use tokio_stream::StreamExt;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::collect::Turns;
 use super::incoming::{self, Target, Whole};
 use super::recorded::{self, caller, record};
 use super::{ChunkStream, from_json, peer, repository_status, stream_of_pack, to_json, watch};
-use crate::attachments::{ATTACHED_BYTES_MAX, Attached};
 use crate::audit::{Act, operation_words};
 use crate::parts::Parts;
 use crate::query;
 use crate::removal;
 use crate::repository::Partials;
-use crate::submit::Submission;
 use crate::told::Told;
 
 /// The service.
 pub struct ControlService {
     pub(super) parts: Parts,
     pub(super) partials: Partials,
+    pub(super) turns: Turns,
 }
 
 type FrameStream<T> = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;
@@ -80,7 +78,7 @@ impl Control for ControlService {
 
     async fn submit(&self, request: Request<Streaming<v1::SubmitFrame>>) -> Result<Response<v1::SubmitReply>, Status> {
         let who = caller(&request)?;
-        let submission = collect(request.into_inner(), who.name().to_owned()).await?;
+        let (submission, _turn) = self.turns.collect(request.into_inner(), who.name().to_owned()).await?;
         let SubmitRequest { dry_run, spec_path, base, fresh, .. } = &submission.request;
         let is_look = *dry_run;
         let did = format!("submit spec={spec_path} base={base}{}", if *fresh { " fresh" } else { "" });
@@ -188,40 +186,4 @@ impl ControlService {
 fn name_of(peer: &PeerIdentity, repository: &str, digest: &str) -> String {
     let what = format!("{}\0{}\0{repository}\0{digest}", peer.role, peer.id);
     blake3::hash(what.as_bytes()).to_hex().to_string()
-}
-
-/// Header, spec files and attached files of a submission, within their bounds.
-async fn collect(mut frames: Streaming<v1::SubmitFrame>, by: String) -> Result<Submission, Status> {
-    use v1::submit_frame::Frame;
-    let invalid = |text: &str| status_of(ErrorCode::InvalidInput, text);
-    let Some(Frame::Header(header)) = frames.next().await.transpose()?.and_then(|first| first.frame) else {
-        return Err(invalid("the first frame must be the header"));
-    };
-    let request: SubmitRequest = from_json("request", &header.request)?;
-    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    let mut attachments: Vec<Attached> = Vec::new();
-    let mut attached = 0;
-    while let Some(frame) = frames.next().await {
-        match frame?.frame {
-            Some(Frame::SpecFile(mut file)) => {
-                let whole = files.entry(file.name).or_default();
-                if whole.len() + file.data.len() > SPEC_FILE_BYTES_MAX {
-                    return Err(invalid("a file of the spec is larger than 64 MiB"));
-                }
-                whole.append(&mut file.data);
-            }
-            Some(Frame::Attachment(mut file)) => {
-                attached += file.data.len();
-                if attached > ATTACHED_BYTES_MAX {
-                    return Err(invalid("the files under `copy` are larger than 64 MiB together"));
-                }
-                match attachments.last_mut() {
-                    Some(last) if last.path == file.path => last.data.append(&mut file.data),
-                    _ => attachments.push(Attached { path: file.path, mode: file.mode, data: file.data }),
-                }
-            }
-            _ => return Err(invalid("only files follow the header")),
-        }
-    }
-    Ok(Submission { request, files, attachments, by })
 }

@@ -3,6 +3,7 @@
 mod admission_service;
 mod authorise;
 mod bounds;
+mod collect;
 mod control_service;
 mod events;
 mod fleet_service;
@@ -33,6 +34,7 @@ use tonic::{Request, Status};
 
 use admission_service::AdmissionService;
 pub use authorise::{Authorise, POLICY};
+use collect::Turns;
 use control_service::ControlService;
 use fleet_service::FleetService;
 pub(crate) use session::frame;
@@ -71,7 +73,7 @@ pub(crate) fn services(parts: &Parts) -> Services {
         partials: partials.clone(),
         next_session: Arc::new(AtomicU64::new(parts.clock.wall().0)),
     };
-    let control = ControlService { parts: parts.clone(), partials };
+    let control = ControlService { parts: parts.clone(), partials, turns: Turns::default() };
     let admission = AdmissionService { desk: parts.admissions.clone(), audit: parts.audit.clone(), clock: Arc::clone(&parts.clock) };
     let admission = AdmissionServer::new(admission)
         .max_decoding_message_size(ADMISSION_REQUEST_BYTES_MAX)
