@@ -1,14 +1,18 @@
-//! What a data directory takes on the disk, by what it is for. Measured from its folders alone; what comes and goes meanwhile is counted or not.
+//! What a data directory takes on the disk, by what it is for. Measured from its folders alone; what comes and goes meanwhile is counted or not. A coordinator
+//! that serves walks through them once at a time, however many ask.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use roundtable_core::state::State;
 use roundtable_shared::RunId;
 use roundtable_shared::view::{DiskView, RepositoryDisk, RunDisk, WorkerDisk};
 use roundtable_store::segment::run_dir;
+use tokio::sync::Mutex;
 
 use crate::view;
 
@@ -39,7 +43,42 @@ impl RunFacts {
     }
 }
 
-/// Walks through a data directory.
+/// A walk may take this share of the time: what the last one found is told for as many times as long as it took.
+const SHARE: u32 = 4;
+/// But not for longer than that.
+const KEPT_MAX: Duration = Duration::from_secs(60);
+
+/// The last walk. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Measured(Arc<Mutex<Option<Walk>>>);
+
+struct Walk {
+    began: Instant,
+    good_until: Instant,
+    view: DiskView,
+}
+
+impl Measured {
+    /// What the last walk found if it still does, or was begun since this was asked; else what the next one finds.
+    pub async fn view(&self, data_dir: &Path, runs: Vec<RunFacts>) -> io::Result<DiskView> {
+        let (asked, data_dir) = (Instant::now(), data_dir.to_owned());
+        let mut last = Arc::clone(&self.0).lock_owned().await;
+        if let Some(walk) = last.as_ref().filter(|walk| walk.began >= asked || Instant::now() < walk.good_until) {
+            return Ok(walk.view.clone());
+        }
+        // The walk goes on where whoever asked for it has gone, and nobody begins another beside it.
+        let walked = tokio::task::spawn_blocking(move || {
+            let began = Instant::now();
+            let view = walk(&data_dir, &runs)?;
+            let good_until = Instant::now() + (began.elapsed() * SHARE).min(KEPT_MAX);
+            *last = Some(Walk { began, good_until, view: view.clone() });
+            Ok(view)
+        });
+        walked.await.map_err(io::Error::other)?
+    }
+}
+
+/// Walks through a data directory that nobody serves.
 pub async fn measure(data_dir: &Path, runs: Vec<RunFacts>) -> io::Result<DiskView> {
     let data_dir = data_dir.to_owned();
     tokio::task::spawn_blocking(move || walk(&data_dir, &runs)).await.map_err(io::Error::other)?
@@ -157,6 +196,31 @@ mod tests {
     fn put(path: &Path, bytes: usize) {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, vec![7; bytes]).unwrap();
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_during_a_walk_is_told_what_the_next_one_finds_and_a_long_one_is_told_for_a_while() {
+        let dir = tempfile::tempdir().unwrap();
+        let measured = Measured::default();
+        let bytes = || async { measured.view(dir.path(), Vec::new()).await.unwrap().ballast_bytes };
+        // A walk is under way; whoever asked for it has gone.
+        let under_way = Arc::clone(&measured.0).lock_owned().await;
+        let (one, other) = (bytes(), bytes());
+        let both = async { tokio::join!(one, other) };
+        tokio::pin!(both);
+        assert!(tokio::time::timeout(Duration::from_millis(50), &mut both).await.is_err(), "none is begun beside it");
+        drop(under_way);
+        assert_eq!(both.await, (0, 0));
+        assert_eq!(bytes().await, 0);
+        {
+            let mut last = measured.0.lock().await;
+            let walk = last.as_mut().unwrap();
+            walk.good_until = Instant::now() + Duration::from_secs(60);
+        }
+        put(&dir.path().join("ballast"), 70_000);
+        assert_eq!(bytes().await, 0, "as the last one found it");
+        measured.0.lock().await.as_mut().unwrap().good_until = Instant::now();
+        assert!(bytes().await >= 70_000);
     }
 
     #[tokio::test]

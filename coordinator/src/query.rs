@@ -7,7 +7,7 @@ use roundtable_shared::error::ErrorCode;
 use roundtable_shared::view::{DiffView, PromptView, Query, RunSelector};
 use roundtable_shared::{AttemptKey, CommitId, Role, UnitId};
 
-use crate::disk;
+use crate::disk::{self, Measured};
 use crate::driver::{Handle, HandleError};
 use crate::repository::{Repositories, RepositoryError};
 use crate::told::Told;
@@ -71,6 +71,7 @@ pub async fn answer(
     handle: &Handle,
     repositories: &Repositories,
     told: &Told,
+    measured: &Measured,
     problems: Vec<String>,
     query: Query,
 ) -> Result<serde_json::Value, QueryError> {
@@ -84,7 +85,7 @@ pub async fn answer(
     }
     if matches!(query, Query::Disk) {
         let runs = handle.read(|core: &Core, _| disk::RunFacts::of(&core.state)).await?;
-        return Ok(serde_json::to_value(disk::measure(repositories.data_dir(), runs).await?)?);
+        return Ok(serde_json::to_value(measured.view(repositories.data_dir(), runs).await?)?);
     }
     let has_problems = matches!(query, Query::Status { .. }) && !problems.is_empty();
     let mut answer = handle.read(move |core: &Core, now| view::answer(core, now, &query)).await??;

@@ -17,6 +17,7 @@ use super::incoming::{self, Target, Whole};
 use super::recorded::{self, caller, record};
 use super::{ChunkStream, from_json, peer, repository_status, stream_of_pack, to_json, watch};
 use crate::audit::{Act, operation_words};
+use crate::disk::Measured;
 use crate::parts::Parts;
 use crate::query;
 use crate::removal;
@@ -28,6 +29,7 @@ pub struct ControlService {
     pub(super) parts: Parts,
     pub(super) partials: Partials,
     pub(super) turns: Turns,
+    pub(super) measured: Measured,
 }
 
 type FrameStream<T> = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;
@@ -95,7 +97,8 @@ impl Control for ControlService {
     async fn query(&self, request: Request<v1::QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
         let query: Query = from_json("query", &request.into_inner().query)?;
         let told = Told::new(&self.parts.data_dir);
-        let answer = query::answer(&self.parts.links.handle, &self.parts.repositories, &told, self.parts.problems(), query).await;
+        let answer =
+            query::answer(&self.parts.links.handle, &self.parts.repositories, &told, &self.measured, self.parts.problems(), query).await;
         let text = answer.map_err(|error| status_of(error.code(), error.to_string()))?.to_string();
         let pieces: Vec<Result<v1::Chunk, Status>> =
             text.into_bytes().chunks(CHUNK_BYTES_MAX).map(|piece| Ok(v1::Chunk { data: piece.to_vec(), pack: String::new() })).collect();

@@ -39,6 +39,7 @@ use control_service::ControlService;
 use fleet_service::FleetService;
 pub(crate) use session::frame;
 
+use crate::disk::Measured;
 use crate::driver::HandleError;
 use crate::parts::Parts;
 use crate::repository::{PackStream, Partials, RepositoryError, Sent};
@@ -73,7 +74,7 @@ pub(crate) fn services(parts: &Parts) -> Services {
         partials: partials.clone(),
         next_session: Arc::new(AtomicU64::new(parts.clock.wall().0)),
     };
-    let control = ControlService { parts: parts.clone(), partials, turns: Turns::default() };
+    let control = ControlService { parts: parts.clone(), partials, turns: Turns::default(), measured: Measured::default() };
     let admission = AdmissionService { desk: parts.admissions.clone(), audit: parts.audit.clone(), clock: Arc::clone(&parts.clock) };
     let admission = AdmissionServer::new(admission)
         .max_decoding_message_size(ADMISSION_REQUEST_BYTES_MAX)
