@@ -21,6 +21,7 @@ use tonic::transport::server::Connected;
 use super::ServerTls;
 use super::connections::{Connections, Listed};
 use super::handshakes::{Bounds, Handshakes};
+use crate::addresses::source_of;
 use crate::identity::{PeerIdentity, peer_identity};
 
 /// Bytes with which a client of HTTP/2 begins.
@@ -61,7 +62,7 @@ pub enum Standing {
 pub struct AcceptLimits {
     /// Connections at once, those shaking hands included.
     pub connections_max: usize,
-    /// Of those, from one address. Loopback is exempt: a whole fleet may live on this host.
+    /// Of those, from one address (of IPv6: one network of 64 bits). Loopback is exempt: a whole fleet may live on this host.
     pub per_address_max: usize,
     /// Handshakes at once. Who comes beyond that waits.
     pub handshakes_max: usize,
@@ -194,7 +195,8 @@ impl Gate {
             tracing::warn!(%address, "refused: too many connections");
             return;
         };
-        let Some(slot) = AddressSlot::take(&self.addresses, address.ip(), self.limits.per_address_max) else {
+        let source = source_of(address.ip());
+        let Some(slot) = AddressSlot::take(&self.addresses, source, self.limits.per_address_max) else {
             tracing::warn!(%address, "refused: too many connections from there");
             return;
         };
@@ -209,7 +211,7 @@ impl Gate {
             sender: self.sender.clone(),
         };
         tokio::spawn(async move {
-            let Some((handshake, made_way)) = handshakes.begin(address.ip()).await else {
+            let Some((handshake, made_way)) = handshakes.begin(source).await else {
                 return tracing::debug!(%address, "no room for another handshake came free in time");
             };
             let shaken = tokio::select! {
