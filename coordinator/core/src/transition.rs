@@ -247,6 +247,8 @@ pub enum Fact {
     TokenRevoked { id: TokenId, by: String },
     /// Somebody came in; one use of the token is spent with this.
     PeerJoined(Box<PeerJoined>),
+    /// A worker of the coordinator's own user has this name from here on, whether it is there or not.
+    PeerEnrolled { peer: PeerName },
     /// Certificates that this name has so far are refused from here on. `by` is empty where an identity was to end with its worker.
     PeerRevoked { peer: PeerName, by: String, reason: String },
 }

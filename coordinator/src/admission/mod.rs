@@ -8,10 +8,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use roundtable_core::Rejection;
+use roundtable_core::command::{AccessCommand, Command};
 use roundtable_runtime::clock::Clock;
-use roundtable_runtime::identity::{Ca, CheckedRequest, IdentityError, PeerIdentity, PeerRole};
+use roundtable_runtime::identity::{Ca, CheckedRequest, IdentityError, PeerIdentity, PeerRole, check_id};
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::{AccessRole, PeerName};
+use roundtable_shared::{AccessRole, PeerName, WorkerId};
 
 pub use join::Wish;
 
@@ -128,12 +129,10 @@ impl Admissions {
     /// A certificate for a worker of this coordinator's own user, who may read its files anyway.
     pub async fn enrol_own(&self, name: &str, csr_pem: &str) -> Result<Given, AdmissionError> {
         let request = CheckedRequest::read(csr_pem)?;
+        check_id(name)?;
         let peer = PeerName::worker(name);
-        let asked = peer.clone();
-        if self.handle.read(move |core, _| core.state.access.peers.contains_key(&asked)).await? {
-            let text = format!("a worker that came in by a token bears the name {name}; choose another with --name");
-            return Err(Rejection::conflict(text).into());
-        }
+        // Recorded before anything is given, and once for each name.
+        self.handle.command(Command::Access(AccessCommand::Enrol { worker: WorkerId::new(name) })).await?;
         let certificate_pem = self.sign(&request, &peer)?;
         Ok(self.given(peer, certificate_pem))
     }

@@ -135,7 +135,12 @@ async fn hosts_of_one_name_get_a_number_each_unless_they_insist() {
     // Nor does this host's own user take the name of one that came from elsewhere.
     let refused = rig.desk.enrol_own("host-1", &csr.request_pem).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::Conflict);
-    rig.desk.enrol_own("host-3", &csr.request_pem).await.unwrap();
+    for _ in 0..2 {
+        rig.desk.enrol_own("host-3", &csr.request_pem).await.unwrap();
+    }
+    // And the other way round, though it has never been here.
+    assert_eq!(rig.join(&made.token, &new_csr().unwrap(), "host-3").await.unwrap().peer.id, "host-4");
+    assert_eq!(rig.desk.enrol_own("../x", &csr.request_pem).await.unwrap_err().code(), ErrorCode::InvalidInput);
 }
 
 #[tokio::test]

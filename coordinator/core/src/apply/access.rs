@@ -34,8 +34,12 @@ pub(super) fn apply(access: &mut Access, at: WallMs, fact: &Fact) -> bool {
             let Some(token) = access.tokens.get_mut(&joined.token) else { return true };
             let used = Use { peer: joined.peer.clone(), certificate: joined.certificate.clone() };
             token.used.insert(joined.key.clone(), used);
-            let peer = Peer { token: token.id.clone(), labels: token.labels.clone(), ephemeral: token.ephemeral, since: at };
+            let peer = Peer { token: Some(token.id.clone()), labels: token.labels.clone(), ephemeral: token.ephemeral, since: at };
             access.peers.insert(joined.peer.clone(), peer);
+        }
+        Fact::PeerEnrolled { peer } => {
+            let own = Peer { token: None, labels: Default::default(), ephemeral: false, since: at };
+            access.peers.insert(peer.clone(), own);
         }
         Fact::PeerRevoked { peer, by, reason } => {
             access.peers.remove(peer);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{AccessRole, PeerName, TokenId};
+use roundtable_shared::{AccessRole, PeerName, TokenId, WorkerId};
 
 use crate::state::Admits;
 
@@ -21,6 +21,11 @@ pub enum AccessCommand {
     },
     /// Somebody wants in.
     Join(Box<Joining>),
+    /// A worker of the coordinator's own user is to have its name.
+    Enrol {
+        /// It.
+        worker: WorkerId,
+    },
     /// Refuse a peer from now on.
     RevokePeer {
         /// Its role, where the id alone is not clear.

@@ -53,7 +53,7 @@ pub fn admission(access: &Access, shown: &Presented, now: Now) -> Result<Admissi
         return Err(Rejection::not_authorised(format!("token {} was revoked; {ask_anew}", token.id)));
     }
     if let Some(used) = token.used.get(&shown.key) {
-        let is_still_in = access.peers.get(&used.peer).is_some_and(|peer| peer.token == token.id);
+        let is_still_in = access.peers.get(&used.peer).is_some_and(|peer| peer.token.as_ref() == Some(&token.id));
         return if is_still_in {
             Ok(Admission::Again { peer: used.peer.clone(), certificate: used.certificate.clone() })
         } else {
@@ -134,6 +134,7 @@ pub(super) fn access(d: &mut Deciding<'_>, command: AccessCommand) -> Result<(),
         AccessCommand::Create(token) => create(d, *token),
         AccessCommand::RevokeToken { id, by } => revoke_token(d, id, by),
         AccessCommand::Join(joining) => join(d, *joining),
+        AccessCommand::Enrol { worker } => enrol(d, &worker),
         AccessCommand::RevokePeer { role, id, by } => revoke_peer(d, role, &id, by),
     }
 }
@@ -209,16 +210,38 @@ fn join(d: &mut Deciding<'_>, joining: Joining) -> Result<(), Rejection> {
                 return Err(Rejection::invalid(format!("token {token} is for the role {role}, not for {}", peer.role)));
             }
             free_name(d.state(), d.fleet, role, &peer.id, true)?;
-            if d.state().access.peers.len() >= PEERS_MAX {
-                let text = format!("{PEERS_MAX} peers are known already; revoke those that are gone");
-                return Err(Rejection { code: ErrorCode::Exhausted, text });
-            }
+            has_room(&d.state().access)?;
             let joined = PeerJoined { token, key: presented.key, peer: peer.clone(), certificate: certificate.clone() };
             d.emit_fleet(Fact::PeerJoined(Box::new(joined)));
             d.reply(Reply::Joined { peer, certificate });
         }
     }
     Ok(())
+}
+
+fn has_room(access: &Access) -> Result<(), Rejection> {
+    if access.peers.len() < PEERS_MAX {
+        return Ok(());
+    }
+    let text = format!("{PEERS_MAX} peers are known already; revoke those that are gone");
+    Err(Rejection { code: ErrorCode::Exhausted, text })
+}
+
+/// A worker of the coordinator's own user keeps its name while it is away: nobody who comes in by a token is to bear the same one, with a certificate of its own.
+fn enrol(d: &mut Deciding<'_>, worker: &WorkerId) -> Result<(), Rejection> {
+    let peer = PeerName::worker(worker.as_str());
+    match d.state().access.peers.get(&peer) {
+        Some(known) if known.token.is_none() => Ok(()),
+        Some(_) => {
+            let text = format!("a worker that came in by a token bears the name {worker}; choose another with --name");
+            Err(Rejection::conflict(text))
+        }
+        None => {
+            has_room(&d.state().access)?;
+            d.emit_fleet(Fact::PeerEnrolled { peer });
+            Ok(())
+        }
+    }
 }
 
 fn revoke_peer(d: &mut Deciding<'_>, role: Option<AccessRole>, id: &str, by: String) -> Result<(), Rejection> {
@@ -240,7 +263,7 @@ fn revoke_peer(d: &mut Deciding<'_>, role: Option<AccessRole>, id: &str, by: Str
             d.unchanged(format!("{id} was revoked, or has left, before"));
             Ok(())
         }
-        // A worker of the coordinator's own user came in by no token, and is not known while it is away.
+        // A worker of the coordinator's own user that came in to an earlier release is not known while it is away.
         [] => match (role, &peers[..]) {
             (Some(_), [peer]) => {
                 end(d, peer, by, "it was revoked".to_owned());

@@ -1,8 +1,8 @@
-//! Who came in: no token admitted more keys than it may, and whoever is in came by a token of the same role that says so.
+//! Who came in: no token admitted more keys than it may, and whoever is in came by a token of the same role that says so, or is a worker of the own user.
 
 use std::collections::BTreeSet;
 
-use roundtable_shared::{PeerName, TokenId};
+use roundtable_shared::{AccessRole, PeerName, TokenId};
 
 use super::Found;
 use crate::state::Access;
@@ -22,10 +22,12 @@ pub(super) fn of(found: &mut Found<'_>, access: &Access) {
         }
     }
     for (name, peer) in &access.peers {
+        let Some(token) = &peer.token else {
+            found.unless(name.role == AccessRole::Worker, "I9", || format!("{name} is in by no token, and is no worker"));
+            continue;
+        };
         // A token is forgotten a while after its end.
-        let is_known = access.tokens.contains_key(&peer.token);
-        found.unless(!is_known || came.contains(&(&peer.token, name)), "I9", || {
-            format!("{name} is in, and token {} does not say so", peer.token)
-        });
+        let is_known = access.tokens.contains_key(token);
+        found.unless(!is_known || came.contains(&(token, name)), "I9", || format!("{name} is in, and token {token} does not say so"));
     }
 }

@@ -17,7 +17,7 @@ pub const BARRED_KEPT_MS: u64 = 32 * 24 * 3_600_000;
 pub struct Access {
     /// Tokens and admitted keys, for a day after their end too.
     pub tokens: BTreeMap<TokenId, Token>,
-    /// Peers that came in by one, and were not revoked.
+    /// Peers that came in by one, or are workers of the coordinator's own user, and were not revoked.
     pub peers: BTreeMap<PeerName, Peer>,
     /// Names whose certificates of before that time are refused. The name itself may be given again.
     pub barred: BTreeMap<PeerName, Barred>,
@@ -71,11 +71,11 @@ pub struct Use {
     pub certificate: String,
 }
 
-/// A peer that came in by a token.
+/// A peer that came in.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Peer {
-    /// By which.
-    pub token: TokenId,
+    /// By which token; none = it is a worker of the coordinator's own user, who may read its files anyway.
+    pub token: Option<TokenId>,
     /// Labels it has from there.
     pub labels: BTreeMap<String, String>,
     /// Its identity ends when it leaves or is lost.

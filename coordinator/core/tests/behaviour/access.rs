@@ -95,7 +95,7 @@ fn of_many_at_once_as_many_come_in_as_the_token_admits() {
     assert!(invariants::of_state(&table.core.state).is_empty());
     let mut wrong = table.core.state.clone();
     wrong.access.tokens.values_mut().for_each(|token| token.uses = 2);
-    wrong.access.peers.values_mut().take(1).for_each(|peer| peer.token = "t2".into());
+    wrong.access.peers.values_mut().take(1).for_each(|peer| peer.token = Some("t2".into()));
     assert_eq!(invariants::of_state(&wrong).len(), 1, "it let more in than it may");
     let mut wrong = table.core.state.clone();
     wrong.access.tokens.values_mut().for_each(|token| token.used.clear());
@@ -211,6 +211,34 @@ fn a_revoked_worker_loses_what_it_holds_and_its_name_is_free_again() {
     table.now.wall.0 += BARRED_KEPT_MS + 1;
     revoke(&mut table, "w").unwrap();
     assert_eq!(table.core.state.access.barred.len(), 1);
+}
+
+#[test]
+fn a_worker_of_the_own_user_keeps_its_name_while_it_is_away_and_over_a_restart() {
+    let mut table = Table::new();
+    let made = token(&table, 3);
+    create(&mut table, made).unwrap();
+    let enrol = |table: &mut Table, id: &str| table.ask(Command::Access(AccessCommand::Enrol { worker: id.into() }));
+    let since = |table: &Table| table.core.state.access.peers[&PeerName::worker("w")].since;
+    enrol(&mut table, "w").unwrap();
+    let first = since(&table);
+    table.pass(5_000);
+    table.restart();
+    let taken = wants_in(&mut table, "digest", "key", "w").unwrap_err();
+    assert_eq!(taken.code, ErrorCode::Conflict);
+    assert_eq!(free_name(&table.core.state, &table.core.fleet, AccessRole::Worker, "w", false).unwrap(), "w-1");
+    enrol(&mut table, "w").unwrap();
+    assert_eq!(since(&table), first, "it is recorded once");
+    joined(wants_in(&mut table, "digest", "key", "v"));
+    assert_eq!(enrol(&mut table, "v").unwrap_err().code, ErrorCode::Conflict);
+    assert!(invariants::of_state(&table.core.state).is_empty());
+    let mut wrong = table.core.state.clone();
+    let own = wrong.access.peers.remove(&PeerName::worker("w")).unwrap();
+    wrong.access.peers.insert(PeerName { role: AccessRole::Admin, id: "w".to_owned() }, own);
+    assert_eq!(invariants::of_state(&wrong).len(), 1, "an admin that came by no token");
+    revoke(&mut table, "w").unwrap();
+    enrol(&mut table, "w").unwrap();
+    assert!(table.core.state.access.barred_until(&PeerName::worker("w")).is_some(), "its certificates of before stay refused");
 }
 
 #[test]
