@@ -239,9 +239,7 @@ async fn session(
                 None => return SessionEnd::Broken { welcomed: pulse.welcomed, why: "the coordinator closed the link".to_owned() },
                 Some(Err(status)) => return ended(&status, pulse.welcomed),
                 Some(Ok(v1::CoordinatorFrame { frame: Some(v1::coordinator_frame::Frame::Restored(restored)) })) => {
-                    warn!("the coordinator was restored from a backup; what was delivered lately is offered again");
-                    frames.restored(&restored.store).await;
-                    return SessionEnd::Anew("the coordinator was restored from a backup");
+                    return begin_anew(frames, &restored.store, &mut stop).await;
                 }
                 Some(Ok(v1::CoordinatorFrame { frame: Some(message) })) => {
                     if let v1::coordinator_frame::Frame::Welcome(welcome) = &message {
@@ -256,6 +254,15 @@ async fn session(
                 Some(Ok(v1::CoordinatorFrame { frame: None })) => warn!("a frame of a kind this release does not know was ignored"),
             },
         }
+    }
+}
+
+/// Before the coordinator is introduced to anew, what it may have lost is held again.
+async fn begin_anew(frames: &impl Frames, store: &str, stop: &mut watch::Receiver<bool>) -> SessionEnd {
+    warn!("the coordinator was restored from a backup; what was delivered lately is offered again");
+    tokio::select! {
+        () = frames.restored(store) => SessionEnd::Anew("the coordinator was restored from a backup"),
+        () = stopped(stop) => SessionEnd::Stopped,
     }
 }
 

@@ -549,9 +549,44 @@ async fn what_is_owed_again_is_held_before_it_is_looked_at() {
         let fence = Fence::new(Arc::new(ManualClock::new(1_000_000, WallMs(0))));
         let work = Work::new(Arc::clone(&runner), spool, introduction(), watch::channel(false).0, false, fence);
         work.restored("another").await;
-        assert_eq!((runner.asked.lock().unwrap().clone(), work.count()), (asked, count));
+        assert_eq!(work.introduce().held.len(), 1, "the next hello says so");
         assert_eq!(work.store(), "another");
+        let looked = async {
+            while (runner.asked.lock().unwrap().clone(), work.count()) != (asked.clone(), count) {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        let looked = tokio::time::timeout(std::time::Duration::from_secs(20), looked).await;
+        looked.unwrap_or_else(|_| panic!("{asked:?}: {:?}", runner.asked.lock().unwrap()));
     }
+}
+
+#[tokio::test]
+async fn of_many_that_are_owed_again_all_are_held_and_few_are_on_their_way() {
+    let home = tempfile::tempdir().unwrap();
+    let spool = Spool::open(home.path().join("spool")).unwrap();
+    for unit in 0..40_u64 {
+        let mut lease = lease();
+        (lease.lease.key.unit, lease.lease.lease_id) = (Some(unit.to_string().as_str().into()), LeaseId(unit));
+        let delivered = spool.begin(lease).unwrap();
+        delivered.finish(interrupted("once", Some(CommitId::new("02".repeat(20))))).unwrap();
+        delivered.mark_accepted().unwrap();
+    }
+    let runner = Arc::new(Keeps { pack: bytes(10), ..Keeps::default() });
+    let fence = Fence::new(Arc::new(ManualClock::new(1_000_000, WallMs(0))));
+    let work = Work::new(Arc::clone(&runner), spool, introduction(), watch::channel(false).0, false, fence);
+    work.restored("another").await;
+    assert_eq!(work.introduce().held.len(), 40);
+    let looked = || runner.packed.load(Ordering::Relaxed);
+    let under_way = async {
+        while looked() < 32 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), under_way).await.unwrap();
+    // There is no link: none of them ends, and no other begins.
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert_eq!((looked(), work.count()), (32, 40));
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use roundtable_proto::v1::worker_frame::Frame;
 use roundtable_shared::{
     AttemptFacts, Failure, FailureKind, HeldLease, Introduction, Lease, LeasePhase, LeaseRef, LeftOut, Reconciled, Usage,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{info, warn};
 
 use super::bulk::Bulk;
@@ -44,6 +44,9 @@ struct Inner<R> {
     table: Mutex<Table>,
     client: watch::Sender<Option<Bulk>>,
     fence: Fence,
+    /// Of what an earlier life left, or a coordinator has lost: looks at once, and deliveries.
+    looks: Semaphore,
+    deliveries: Arc<Semaphore>,
     changed: watch::Sender<u64>,
     joined: watch::Sender<bool>,
     once: bool,
@@ -79,7 +82,9 @@ impl<R: Runner> Work<R> {
         let env: Vec<_> = std::env::vars_os().collect();
         let redactor = Redactor::from_env(env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())));
         let table = Mutex::new(table);
-        Self { inner: Arc::new(Inner { runner, spool, introduction, redactor, table, client, fence, changed, joined, once }) }
+        let (looks, deliveries) = (Semaphore::new(upkeep::LOOKS_MAX), Arc::new(Semaphore::new(upkeep::DELIVERIES_MAX)));
+        let inner = Inner { runner, spool, introduction, redactor, table, client, fence, looks, deliveries, changed, joined, once };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Changes whenever a lease comes or goes.

@@ -60,7 +60,8 @@ struct Inner {
 }
 
 struct Events {
-    file: File,
+    /// None once all is written: what waits to be delivered holds no file open.
+    file: Option<File>,
     last_seq: u64,
     bytes: u64,
     dirty: bool,
@@ -94,6 +95,7 @@ impl AttemptSpool {
         file.set_len(end)?;
         file.seek(SeekFrom::Start(end))?;
         let ended = dir.join(OUTCOME).exists();
+        let file = (!ended).then_some(file);
         let events = Events { file, last_seq, bytes: end, dirty: false, raw_bytes: 0, tail: Tail::default(), ended };
         let (position, _) = watch::channel(Position { written_seq: last_seq, ended });
         let (lost, _) = watch::channel(false);
@@ -177,7 +179,7 @@ impl AttemptSpool {
         facts.done = self.done().into_iter().map(TaskId::new).collect();
         let text = serde_json::to_vec(&facts).map_err(io::Error::other)?;
         write_durably(&self.inner.dir, OUTCOME, &text)?;
-        events.ended = true;
+        (events.ended, events.file) = (true, None);
         let written_seq = events.last_seq;
         drop(events);
         self.inner.position.send_replace(Position { written_seq, ended: true });
@@ -269,10 +271,11 @@ impl Events {
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let record = record::encode(self.last_seq + 1, bytes);
-        if let Err(error) = self.file.write_all(&record) {
+        let Some(file) = &mut self.file else { return Err(io::Error::other("the attempt has ended")) };
+        if let Err(error) = file.write_all(&record) {
             // Half a record must not stay in front of the next one.
-            self.file.set_len(self.bytes)?;
-            self.file.seek(SeekFrom::Start(self.bytes))?;
+            file.set_len(self.bytes)?;
+            file.seek(SeekFrom::Start(self.bytes))?;
             return Err(error);
         }
         self.last_seq += 1;
@@ -282,8 +285,10 @@ impl Events {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        if self.dirty {
-            self.file.sync_data()?;
+        if self.dirty
+            && let Some(file) = &self.file
+        {
+            file.sync_data()?;
             self.dirty = false;
         }
         Ok(())

@@ -112,14 +112,16 @@ impl Spool {
         self.root.with_extension("store")
     }
 
-    /// Attempts with an outcome that were delivered and are kept still: from here on they are owed again, as the coordinator may have lost them.
+    /// Attempts with an outcome that were delivered and are kept still: from here on they are owed again, as the coordinator may have lost them. The one that
+    /// was delivered last comes first: it is the likeliest to be missing.
     pub fn owe_again(&self) -> Result<Vec<AttemptSpool>, SpoolError> {
-        let mut again = Vec::new();
+        let (mut accepted, mut again) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.root)? {
             let dir = entry?.path();
-            if attempt::accepted_at(&dir).is_none() {
-                continue;
-            }
+            accepted.extend(attempt::accepted_at(&dir).map(|at| (at, dir)));
+        }
+        accepted.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        for (_, dir) in accepted {
             match owed_again(&dir) {
                 Ok(spool) => again.extend(spool),
                 // It keeps the others from nobody, nor the worker from its coordinator.

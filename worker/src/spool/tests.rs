@@ -236,3 +236,23 @@ fn what_was_delivered_to_another_store_is_owed_again() {
     assert_eq!(spool.left_behind().unwrap().len(), 1, "also after another start");
     assert!(spool.owe_again().unwrap().is_empty());
 }
+
+#[test]
+fn what_was_delivered_last_is_owed_again_first_and_holds_no_file_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path().join("spool")).unwrap();
+    for (unit, ago_s) in [("1", 30), ("2", 10), ("3", 20)] {
+        let delivered = spool.begin(lease(unit)).unwrap();
+        delivered.push(line("x")).unwrap();
+        delivered.finish(facts()).unwrap();
+        delivered.mark_accepted().unwrap();
+        let mark = fs::File::options().write(true).open(delivered.dir().join("accepted")).unwrap();
+        mark.set_modified(SystemTime::now() - Duration::from_secs(ago_s)).unwrap();
+    }
+    let again = spool.owe_again().unwrap();
+    let units: Vec<_> = again.iter().map(|spool| spool.lease().lease.key.unit.as_ref().unwrap().to_string()).collect();
+    assert_eq!(units, ["2", "3", "1"]);
+    let open = fs::read_dir("/proc/self/fd").unwrap().flatten().filter_map(|fd| fs::read_link(fd.path()).ok());
+    assert_eq!(open.filter(|path| path.starts_with(dir.path())).count(), 0);
+    assert_eq!(again[0].reader(1).unwrap().read(1).unwrap().len(), 1);
+}

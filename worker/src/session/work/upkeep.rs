@@ -1,27 +1,42 @@
 //! What is not one lease's: taking up what an earlier life left, saying when an offer changes, letting go of what was delivered long ago.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use roundtable_shared::{AttemptFacts, FailureKind, Lease, LeasePhase};
+use roundtable_shared::{AttemptFacts, FailureKind, Lease, LeasePhase, LeaseRef};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::{Held, Work, blocking, deliver, failed_facts};
 use crate::session::Runner;
-use crate::spool::AttemptSpool;
+use crate::spool::{AttemptSpool, SpoolError};
 
 /// How often it is looked whether the coordinator is heard, where agents are stopped when it is not.
 const LISTEN_EVERY: Duration = Duration::from_millis(500);
 /// How often what was delivered long ago is removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
+/// Commits that are looked for at once.
+pub(super) const LOOKS_MAX: usize = 4;
+/// Outcomes of before that are on their way at once.
+pub(super) const DELIVERIES_MAX: usize = 32;
+
+/// An outcome that is held and not delivered.
+struct Owed {
+    spool: AttemptSpool,
+    facts: AttemptFacts,
+    /// It was delivered once: its commit may have gone since.
+    is_doubtful: bool,
+}
+
 impl<R: Runner> Work<R> {
     /// Takes up what an earlier life left, before anything new is taken: what was unfinished is given up with its work saved, and then all of it is
     /// held and delivered like every other outcome. Nothing of it runs any more.
     pub async fn take_up(&self, left: Vec<AttemptSpool>) {
         let leases = |all: bool| left.iter().filter(|spool| all || spool.outcome().is_none()).map(|spool| spool.lease().clone()).collect();
-        let (owed, unfinished): (Vec<Lease>, Vec<Lease>) = (leases(true), leases(false));
-        self.inner.runner.tidy(&owed, &unfinished);
+        let (all, unfinished): (Vec<Lease>, Vec<Lease>) = (leases(true), leases(false));
+        self.inner.runner.tidy(&all, &unfinished);
+        let mut owed = Vec::with_capacity(left.len());
         for spool in left {
             let lease = spool.lease().clone();
             let facts = match spool.outcome() {
@@ -38,55 +53,83 @@ impl<R: Runner> Work<R> {
                     }
                 },
             };
-            self.owe(spool, facts);
+            self.owe(&spool);
+            owed.push(Owed { spool, facts, is_doubtful: false });
         }
+        self.deliver_all(owed);
     }
 
     /// Holds an outcome until it is delivered.
-    fn owe(&self, spool: AttemptSpool, facts: AttemptFacts) {
-        let lease = spool.lease().clone();
+    fn owe(&self, spool: &AttemptSpool) {
+        let lease = spool.lease();
         let held = Held {
             phase: LeasePhase::Reported,
             pool: lease.pool.clone(),
             spool: Some(spool.clone()),
-            waiting: String::new(),
+            waiting: "it waits for what is handed in before it".to_owned(),
             cancel: watch::channel(None).0,
         };
         self.table().held.insert(lease.lease.clone(), held);
+    }
+
+    /// Delivers what is owed, in this order, so many at once: each has a stream and a file open meanwhile.
+    fn deliver_all(&self, owed: Vec<Owed>) {
         let work = self.clone();
         tokio::spawn(async move {
-            // Its last words come before its outcome here too.
-            deliver::events(spool.clone(), work.inner.client.subscribe(), work.says_what_waits(&lease.lease)).await;
-            work.hand_in(&spool, &facts).await;
+            for owed in owed {
+                let Ok(turn) = Arc::clone(&work.inner.deliveries).acquire_owned().await else { return };
+                let work = work.clone();
+                tokio::spawn(async move {
+                    work.deliver(owed).await;
+                    drop(turn);
+                });
+            }
         });
     }
 
-    /// The coordinator has another store, restored from a backup: what was delivered since that was made is missing there. All that is kept is held again, as
-    /// far as its commit is still here; what the coordinator knows, or no longer wants, it says so.
+    async fn deliver(&self, Owed { spool, facts, is_doubtful }: Owed) {
+        let lease = spool.lease().clone();
+        self.update(&lease.lease, |held| held.waiting.clear());
+        if is_doubtful && !self.can_be_sent(&lease, &facts).await {
+            self.inner.runner.forget(&lease).await;
+            if let Err(why) = blocking(spool, AttemptSpool::mark_accepted).await {
+                warn!(lease = %lease.lease.key, why, "an attempt whose commit is gone stays owed");
+            }
+            return self.hold_no_more(&lease.lease);
+        }
+        // Its last words come before its outcome here too.
+        deliver::events(spool.clone(), self.inner.client.subscribe(), self.says_what_waits(&lease.lease)).await;
+        self.hand_in(&spool, &facts).await;
+    }
+
+    /// It came to no verdict of this life's.
+    fn hold_no_more(&self, lease: &LeaseRef) {
+        self.table().held.remove(lease);
+        self.inner.changed.send_modify(|count| *count += 1);
+    }
+
+    /// The coordinator has another store, restored from a backup: what was delivered since that was made is missing there. All that is kept is held again, so
+    /// that the next hello says so; it is looked at and delivered once there is a link. What the coordinator knows, or no longer wants, it says then.
     pub(super) async fn deliver_again(&self, store: &str) {
         let spool = self.inner.spool.clone();
-        let again = match tokio::task::spawn_blocking(move || spool.owe_again()).await {
+        let again = tokio::task::spawn_blocking(move || {
+            let again = spool.owe_again()?;
+            let owed = again.into_iter().filter_map(|spool| spool.outcome().map(|facts| Owed { spool, facts, is_doubtful: true }));
+            Ok::<Vec<Owed>, SpoolError>(owed.collect())
+        });
+        let mut again = match again.await {
             Ok(Ok(again)) => again,
             Ok(Err(error)) => return warn!(%error, "what was delivered cannot be offered again; tried with the next link"),
             Err(error) => return warn!(%error, "what was delivered cannot be offered again; tried with the next link"),
         };
         // All of them, before the first is looked at: no quota takes away meanwhile what the last one is made of.
-        again.iter().for_each(|spool| self.inner.runner.owes(spool.lease()));
-        for spool in again {
-            let Some(facts) = spool.outcome() else { continue };
-            if self.table().held.contains_key(&spool.lease().lease) {
-                continue;
-            }
-            if self.can_be_sent(spool.lease(), &facts).await {
-                info!(lease = %spool.lease().lease.key, "offered again");
-                self.owe(spool, facts);
-                continue;
-            }
-            self.inner.runner.forget(spool.lease()).await;
-            if let Err(why) = blocking(spool, AttemptSpool::mark_accepted).await {
-                warn!(why, "an attempt whose commit is gone stays owed");
-            }
+        again.iter().for_each(|owed| self.inner.runner.owes(owed.spool.lease()));
+        again.retain(|owed| !self.table().held.contains_key(&owed.spool.lease().lease));
+        again.iter().for_each(|owed| self.owe(&owed.spool));
+        if !again.is_empty() {
+            info!(attempts = again.len(), "offered again");
         }
+        self.deliver_all(again);
         self.note_store(store);
     }
 
@@ -112,8 +155,11 @@ impl<R: Runner> Work<R> {
         }
     }
 
+    /// Whether its commit is still here.
     async fn can_be_sent(&self, lease: &Lease, facts: &AttemptFacts) -> bool {
         let Some(commit) = &facts.commit else { return true };
+        // Each look is a git of its own.
+        let Ok(_look) = self.inner.looks.acquire().await else { return false };
         match self.inner.runner.pack(&lease.repository, commit, std::slice::from_ref(&lease.start)).await {
             Ok(mut pieces) => matches!(pieces.recv().await, Some(Ok(_))),
             Err(_) => false,
