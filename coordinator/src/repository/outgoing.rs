@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use super::{PackStream, Repository, RepositoryError};
 
 /// A pack that is no larger is sent from memory, bytes. It is made anew if it is wanted again.
 const SMALL_BYTES: usize = 1 << 20;
-/// Largest pack that is kept, and all that are kept together, bytes.
+/// Largest pack that is kept, and all together that take room, also while they grow or are only read to their end, bytes.
 const KEPT_BYTES_MAX: u64 = 4 << 30;
 /// Packs that are kept.
 const KEPT_MAX: usize = 64;
@@ -47,9 +48,18 @@ pub struct Sent {
 }
 
 /// The packs that are kept, of all repositories. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Outgoing {
     kept: Arc<Mutex<Vec<Arc<Pack>>>>,
+    /// What all files take that there are, bytes.
+    taken: Arc<AtomicU64>,
+    bytes_max: u64,
+}
+
+impl Default for Outgoing {
+    fn default() -> Self {
+        Self { kept: Arc::default(), taken: Arc::default(), bytes_max: KEPT_BYTES_MAX }
+    }
 }
 
 /// What a pack is made for.
@@ -67,6 +77,15 @@ struct Pack {
     file: File,
     grown: watch::Sender<Grown>,
     read_at: Mutex<Instant>,
+    /// What of the room of all is this one's: the file goes with this, and its room with it.
+    reserved: AtomicU64,
+    taken: Arc<AtomicU64>,
+}
+
+impl Drop for Pack {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(self.reserved.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
 }
 
 /// How far it is.
@@ -117,7 +136,7 @@ impl Repository {
             ended(packed).await?;
             return Ok(Sent { name: String::new(), pieces: pieces_of(head) });
         }
-        let pack = match Pack::begin(wanted, &head).await {
+        let pack = match self.outgoing.begin(wanted, &head).await {
             Ok(pack) => pack,
             Err(error) => {
                 tracing::warn!(%error, "a pack cannot be kept; it is sent as it is made");
@@ -144,7 +163,7 @@ impl Outgoing {
         if let Some(other) = packs.iter().find(|other| other.wanted == pack.wanted && !other.has_failed()) {
             return Arc::clone(other);
         }
-        while packs.len() >= KEPT_MAX || packs.iter().map(|pack| pack.grown.borrow().bytes).sum::<u64>() > KEPT_BYTES_MAX {
+        while packs.len() >= KEPT_MAX {
             let ended = packs.iter().enumerate().filter(|(_, pack)| pack.grown.borrow().end.is_some());
             let Some((oldest, _)) = ended.max_by_key(|(_, pack)| pack.unread_for()) else { break };
             packs.remove(oldest);
@@ -153,9 +172,49 @@ impl Outgoing {
         Arc::clone(pack)
     }
 
+    /// A new pack with its first bytes.
+    async fn begin(&self, wanted: Wanted, head: &[u8]) -> io::Result<Arc<Pack>> {
+        let pack = Pack::begin(wanted, Arc::clone(&self.taken)).await?;
+        self.append(&pack, head.to_vec()).await?;
+        Ok(pack)
+    }
+
+    /// Adds to a pack, within the room there is.
+    async fn append(&self, pack: &Arc<Pack>, block: Vec<u8>) -> io::Result<()> {
+        self.make_room(block.len() as u64)?;
+        pack.append(block).await
+    }
+
+    /// Reserves room for so much more. What nobody reads goes for it, the longest unread first: only that gives back its room at once.
+    fn make_room(&self, more: u64) -> io::Result<()> {
+        let mut packs = self.packs();
+        while self.taken.load(Ordering::SeqCst).saturating_add(more) > self.bytes_max {
+            let idle = packs.iter().enumerate().filter(|(_, pack)| Arc::strong_count(pack) == 1 && pack.grown.borrow().end.is_some());
+            let Some((oldest, _)) = idle.max_by_key(|(_, pack)| pack.unread_for()) else {
+                let all = self.bytes_max >> 20;
+                return Err(io::Error::other(format!("packs on their way to workers take {all} MiB already, and more is not kept")));
+            };
+            packs.remove(oldest);
+        }
+        self.taken.fetch_add(more, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn fill(&self, pack: &Arc<Pack>, reader: &mut DuplexStream) -> io::Result<()> {
+        loop {
+            let mut block = vec![0; CHUNK_BYTES_MAX];
+            let count = reader.read(&mut block).await?;
+            if count == 0 {
+                return Ok(());
+            }
+            block.truncate(count);
+            self.append(pack, block).await?;
+        }
+    }
+
     /// Fills a pack, and lets go of it when nobody has read it for a while.
     async fn grow(self, pack: Arc<Pack>, mut reader: DuplexStream, packed: Packed) {
-        let filled = pack.fill(&mut reader).await;
+        let filled = self.fill(&pack, &mut reader).await;
         drop(reader);
         let end = match filled {
             Ok(()) => ended(packed).await.map_err(|error| error.to_string()),
@@ -163,14 +222,18 @@ impl Outgoing {
         };
         let is_whole = end.is_ok();
         pack.grown.send_modify(|grown| grown.end = Some(end));
-        loop {
-            let left = KEPT_FOR.saturating_sub(pack.unread_for());
-            if !is_whole || left.is_zero() {
+        let name = pack.name.clone();
+        // From here on it is the list's, which may let go of it for want of room.
+        let kept = Arc::downgrade(&pack);
+        drop(pack);
+        while is_whole {
+            let left = kept.upgrade().map_or(Duration::ZERO, |pack| KEPT_FOR.saturating_sub(pack.unread_for()));
+            if left.is_zero() {
                 break;
             }
             tokio::time::sleep(left).await;
         }
-        self.packs().retain(|kept| kept.name != pack.name);
+        self.packs().retain(|kept| kept.name != name);
     }
 
     fn packs(&self) -> MutexGuard<'_, Vec<Arc<Pack>>> {
@@ -179,36 +242,22 @@ impl Outgoing {
 }
 
 impl Pack {
-    /// A new one with its first bytes.
-    async fn begin(wanted: Wanted, head: &[u8]) -> io::Result<Arc<Self>> {
+    /// A new one, empty.
+    async fn begin(wanted: Wanted, taken: Arc<AtomicU64>) -> io::Result<Arc<Self>> {
         let dir = wanted.repository.clone();
         let file = tokio::task::spawn_blocking(move || tempfile::tempfile_in(dir)).await.map_err(io::Error::other)??;
         let random = || getrandom::u64().map_err(|error| io::Error::other(error.to_string()));
         let name = format!("{:016x}{:016x}", random()?, random()?);
         let (grown, _) = watch::channel(Grown::default());
-        let pack = Arc::new(Self { name, wanted, file, grown, read_at: Mutex::new(Instant::now()) });
-        pack.append(head.to_vec()).await?;
-        Ok(pack)
+        Ok(Arc::new(Self { name, wanted, file, grown, read_at: Mutex::new(Instant::now()), reserved: AtomicU64::new(0), taken }))
     }
 
-    async fn fill(self: &Arc<Self>, reader: &mut DuplexStream) -> io::Result<()> {
-        loop {
-            let mut block = vec![0; CHUNK_BYTES_MAX];
-            let count = reader.read(&mut block).await?;
-            if count == 0 {
-                return Ok(());
-            }
-            block.truncate(count);
-            self.append(block).await?;
-        }
-    }
-
+    /// Adds what there is room for.
     async fn append(self: &Arc<Self>, block: Vec<u8>) -> io::Result<()> {
         let at = self.grown.borrow().bytes;
         let bytes = at + block.len() as u64;
-        if bytes > KEPT_BYTES_MAX {
-            return Err(io::Error::other(format!("it is larger than {} GiB", KEPT_BYTES_MAX >> 30)));
-        }
+        // Counted from here on, written or not: the file may have it.
+        self.reserved.fetch_add(block.len() as u64, Ordering::SeqCst);
         let pack = Arc::clone(self);
         tokio::task::spawn_blocking(move || pack.file.write_all_at(&block, at)).await.map_err(io::Error::other)??;
         self.grown.send_modify(|grown| grown.bytes = bytes);
@@ -315,5 +364,39 @@ async fn ended(packed: Packed) -> Result<(), RepositoryError> {
             Ok(())
         }
         Ok(None) | Err(_) => Err(GitError::Unexpected { verb: "pack-objects", what: "its making broke".to_owned() }.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn wanted(dir: &std::path::Path, commit: u32) -> Wanted {
+        Wanted { repository: dir.to_owned(), commit: Oid::parse(&format!("{commit:040}")).unwrap(), haves: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn all_that_take_room_are_counted_while_they_grow_and_while_they_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let outgoing = Outgoing { bytes_max: 3_000, ..Outgoing::default() };
+        let taken = || outgoing.taken.load(Ordering::SeqCst);
+        let one = outgoing.begin(wanted(dir.path(), 1), &[1; 1_000]).await.unwrap();
+        let two = outgoing.begin(wanted(dir.path(), 2), &[2; 1_000]).await.unwrap();
+        outgoing.keep(&one);
+        outgoing.keep(&two);
+        // Both grow: there is no room that could be made.
+        outgoing.append(&one, vec![1; 1_000]).await.unwrap();
+        assert!(outgoing.append(&two, vec![2; 1]).await.is_err());
+        assert_eq!(taken(), 3_000);
+        // It is whole, and read still.
+        one.grown.send_modify(|grown| grown.end = Some(Ok(())));
+        assert!(outgoing.append(&two, vec![2; 1]).await.is_err());
+        drop(one);
+        outgoing.append(&two, vec![2; 1]).await.unwrap();
+        assert_eq!((taken(), outgoing.packs().len()), (1_001, 1), "what nobody reads has gone");
+        drop(two);
+        outgoing.packs().clear();
+        assert_eq!(taken(), 0);
     }
 }

@@ -1,13 +1,16 @@
 //! Large packs that come in over more than one link: each is kept in a file until it is whole. Bounded together; what nobody goes on with is removed.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::limits::CHUNK_BYTES_MAX;
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::sync::Mutex;
 
 use super::Incoming;
 
@@ -64,6 +67,8 @@ pub struct Partials {
     dir: PathBuf,
     /// All that is kept of them, bytes.
     bytes_max: u64,
+    /// What each is to become: as much is kept free for it, however little of it has come. Known of those that this process has heard of.
+    announced: Arc<Mutex<HashMap<String, u64>>>,
 }
 
 /// One of them, being added to.
@@ -77,7 +82,7 @@ pub struct Partial {
 impl Partials {
     /// Those in that folder, which need not exist yet.
     pub fn new(dir: PathBuf, bytes_max: u64) -> Self {
-        Self { dir, bytes_max }
+        Self { dir, bytes_max, announced: Arc::default() }
     }
 
     /// How much of a pack is here.
@@ -102,18 +107,30 @@ impl Partials {
 
     /// Goes on with a pack of `bytes` at `offset`. Who adds to it beside this one writes the same.
     pub async fn go_on(&self, name: &str, offset: u64, bytes: u64) -> Result<Partial, PartialError> {
+        let path = self.dir.join(name);
+        // One after the other: two that begin at once are not to find the same room.
+        let mut announced = Arc::clone(&self.announced).lock_owned().await;
         let here = self.received(name).await?;
         if offset > here {
             return Err(PartialError::Gap { here, offset });
         }
-        if here == 0 {
-            let (dir, bytes_max) = (self.dir.clone(), self.bytes_max);
-            tokio::task::spawn_blocking(move || make_room(&dir, bytes, bytes_max)).await.map_err(io::Error::other)??;
+        if here == 0 || announced.get(name).is_none_or(|known| *known < bytes) {
+            let (dir, name, bytes_max) = (self.dir.clone(), name.to_owned(), self.bytes_max);
+            let made = tokio::task::spawn_blocking(move || {
+                let made = make_room(&dir, (&name, bytes), &mut announced, bytes_max);
+                (announced, made)
+            });
+            let (_announced, made) = made.await.map_err(io::Error::other)?;
+            made?;
+            return self.open(&path, offset, bytes).await;
         }
-        let path = self.dir.join(name);
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).await?;
+        self.open(&path, offset, bytes).await
+    }
+
+    async fn open(&self, path: &Path, offset: u64, bytes: u64) -> Result<Partial, PartialError> {
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).await?;
         file.seek(io::SeekFrom::Start(offset)).await?;
-        Ok(Partial { path, file, at: offset, bytes })
+        Ok(Partial { path: path.to_owned(), file, at: offset, bytes })
     }
 }
 
@@ -170,28 +187,38 @@ impl Partial {
     }
 }
 
-/// Removes what nobody goes on with, and for want of room what nobody has gone on with for a while.
-fn make_room(dir: &Path, wanted: u64, bytes_max: u64) -> Result<(), PartialError> {
+/// Removes what nobody goes on with, and for want of room what nobody has gone on with for a while; then the room is this one's.
+fn make_room(dir: &Path, (name, wanted): (&str, u64), announced: &mut HashMap<String, u64>, bytes_max: u64) -> Result<(), PartialError> {
     std::fs::create_dir_all(dir)?;
     let mut kept: Vec<(Duration, PathBuf, u64)> = Vec::new();
     for entry in std::fs::read_dir(dir)?.flatten() {
         // One that has come whole, or is given up, goes at any time.
         let Some(facts) = unless_gone(entry.metadata())? else { continue };
+        let of = entry.file_name().to_string_lossy().into_owned();
+        if of == name {
+            continue;
+        }
         let idle = SystemTime::now().duration_since(facts.modified()?).unwrap_or_default();
-        kept.push((idle, entry.path(), facts.len()));
+        kept.push((idle, entry.path(), announced.get(&of).map_or(facts.len(), |bytes| facts.len().max(*bytes))));
     }
+    announced.retain(|name, _| dir.join(name).exists());
     kept.sort();
     let mut bytes: u64 = kept.iter().map(|(_, _, bytes)| bytes).sum();
     let is_full = |bytes: u64, count: usize| bytes.saturating_add(wanted) > bytes_max || count >= KEPT_MAX;
     while let Some((idle, path, size)) = kept.pop() {
         let goes = idle >= KEPT_FOR || (idle >= IDLE_AFTER && is_full(bytes, kept.len() + 1));
         if !goes {
-            return if is_full(bytes, kept.len() + 1) { Err(PartialError::Full) } else { Ok(()) };
+            kept.push((idle, path, size));
+            break;
         }
         unless_gone(std::fs::remove_file(&path))?;
         bytes -= size;
     }
-    if is_full(bytes, 0) { Err(PartialError::Full) } else { Ok(()) }
+    if is_full(bytes, kept.len()) {
+        return Err(PartialError::Full);
+    }
+    announced.insert(name.to_owned(), wanted);
+    Ok(())
 }
 
 fn unless_gone<T>(done: io::Result<T>) -> io::Result<Option<T>> {
@@ -291,11 +318,33 @@ mod tests {
         put("dead", 1, KEPT_FOR + IDLE_AFTER);
         put("idle", BYTES_MAX / 2, IDLE_AFTER * 2);
         put("moves", BYTES_MAX / 2 - 1, Duration::ZERO);
-        make_room(dir.path(), 1, BYTES_MAX).unwrap();
+        let mut announced = HashMap::new();
+        let mut make_room = |wanted: u64| super::make_room(dir.path(), ("new", wanted), &mut announced, BYTES_MAX);
+        make_room(1).unwrap();
         assert_eq!(left(), ["idle", "moves"]);
-        make_room(dir.path(), 2, BYTES_MAX).unwrap();
+        make_room(2).unwrap();
         assert_eq!(left(), ["moves"]);
-        assert!(matches!(make_room(dir.path(), BYTES_MAX, BYTES_MAX), Err(PartialError::Full)));
+        assert!(matches!(make_room(BYTES_MAX), Err(PartialError::Full)));
         assert_eq!(left(), ["moves"], "what moves is not taken from under its sender");
+    }
+
+    #[tokio::test]
+    async fn room_is_kept_for_what_was_announced_however_little_of_it_has_come() {
+        let dir = tempfile::tempdir().unwrap();
+        let partials = Partials::new(dir.path().join("incoming"), 1_000);
+        let both = tokio::join!(partials.go_on("a", 0, 600), partials.go_on("b", 0, 600));
+        assert!(matches!(both, (Ok(_), Err(PartialError::Full)) | (Err(PartialError::Full), Ok(_))), "two at once");
+        let name = if both.0.is_ok() { "a" } else { "b" };
+        let mut one = partials.go_on(name, 0, 600).await.unwrap();
+        one.push(b"0123").await.unwrap();
+        one.file.flush().await.unwrap();
+        partials.go_on("c", 0, 400).await.unwrap();
+        assert!(matches!(partials.go_on("d", 0, 1).await, Err(PartialError::Full)));
+        // A process that has not heard of any of them yet counts what has come, until it is gone on with.
+        let later = Partials::new(dir.path().join("incoming"), 1_000);
+        let _on = later.go_on(name, 4, 600).await.unwrap();
+        assert!(matches!(later.go_on("d", 0, 401).await, Err(PartialError::Full)));
+        one.forget().await;
+        partials.go_on("d", 0, 600).await.unwrap();
     }
 }
