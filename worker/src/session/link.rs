@@ -218,7 +218,7 @@ async fn session(
     loop {
         tokio::select! {
             () = stopped(&mut stop) => {
-                say_goodbye(out, &mut incoming).await;
+                leave(out, &mut incoming, frames.held().is_empty()).await;
                 return SessionEnd::Stopped;
             }
             () = &mut next_beat, if pulse.welcomed => {
@@ -266,10 +266,13 @@ async fn begin_anew(frames: &impl Frames, store: &str, stop: &mut watch::Receive
     }
 }
 
-/// The last word. The stream is closed from our side; what the coordinator still says no longer matters.
-async fn say_goodbye(out: mpsc::Sender<v1::WorkerFrame>, incoming: &mut tonic::Streaming<v1::CoordinatorFrame>) {
-    let goodbye = v1::worker_frame::Frame::Goodbye(v1::Goodbye { reason: "stopped".to_owned() });
-    let _ = out.try_send(frame(goodbye));
+/// The last word. The stream is closed from our side; what the coordinator still says no longer matters. Whoever holds something still goes without a goodbye:
+/// that would give its leases to others, and end an identity that was lent, while the next start could hand in what there is.
+async fn leave(out: mpsc::Sender<v1::WorkerFrame>, incoming: &mut tonic::Streaming<v1::CoordinatorFrame>, is_for_good: bool) {
+    if is_for_good {
+        let goodbye = v1::worker_frame::Frame::Goodbye(v1::Goodbye { reason: "stopped".to_owned() });
+        let _ = out.try_send(frame(goodbye));
+    }
     drop(out);
     let _ = tokio::time::timeout(Duration::from_secs(1), async { while incoming.next().await.is_some() {} }).await;
 }

@@ -46,6 +46,7 @@ struct Script {
     headers: Vec<v1::PutPackHeader>,
     saves: Vec<v1::PutPackHeader>,
     sessions: u32,
+    goodbyes: u32,
 }
 
 #[derive(Clone, Default)]
@@ -84,7 +85,13 @@ impl Fleet for Coordinator {
         self.script().sessions += 1;
         let welcome = v1::Welcome { protocol: *PROTOCOL.end(), worker: "w".to_owned(), ..v1::Welcome::default() };
         let welcome = v1::CoordinatorFrame { frame: Some(v1::coordinator_frame::Frame::Welcome(welcome)) };
-        let stream: Self::SessionStream = Box::pin(tokio_stream::once(Ok(welcome)).chain(request.into_inner().filter_map(|_| None)));
+        let coordinator = self.clone();
+        let heard = request.into_inner().filter_map(move |frame| {
+            let is_goodbye = matches!(frame, Ok(v1::WorkerFrame { frame: Some(v1::worker_frame::Frame::Goodbye(_)) }));
+            coordinator.script().goodbyes += u32::from(is_goodbye);
+            None
+        });
+        let stream: Self::SessionStream = Box::pin(tokio_stream::once(Ok(welcome)).chain(heard));
         Ok(Response::new(stream))
     }
 
@@ -433,6 +440,33 @@ async fn a_session_is_made_anew_once_there_is_a_younger_certificate() {
     };
     let ended = tokio::time::timeout(std::time::Duration::from_secs(20), async { tokio::join!(keep(&dial, &work, stopped, None), played) });
     ended.await.unwrap().0.unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_that_owes_an_outcome_goes_without_a_goodbye() {
+    for (owes, goodbyes) in [(false, 1), (true, 0)] {
+        let home = tempfile::tempdir().unwrap();
+        let coordinator = Coordinator::default();
+        let dial = Arc::new(Renewing { channel: coordinator.channel().await, younger: watch::Sender::new(()) });
+        let spool = Spool::open(home.path().join("spool")).unwrap();
+        if owes {
+            spool.begin(lease()).unwrap().finish(interrupted("once", None)).unwrap();
+        }
+        let left = spool.left_behind().unwrap();
+        let fence = Fence::new(Arc::new(ManualClock::new(1_000_000, WallMs(0))));
+        let (joined, mut is_joined) = watch::channel(false);
+        let work = Work::new(Arc::new(Keeps::default()), spool, introduction(), joined, false, fence);
+        work.take_up(left).await;
+        assert_eq!(work.count(), usize::from(owes));
+        let (stop, stopped) = watch::channel(false);
+        let played = async {
+            is_joined.wait_for(|joined| *joined).await.unwrap();
+            stop.send_replace(true);
+        };
+        let both = async { tokio::join!(keep(&dial, &work, stopped, None), played) };
+        tokio::time::timeout(std::time::Duration::from_secs(20), both).await.unwrap().0.unwrap();
+        assert_eq!(coordinator.script().goodbyes, goodbyes, "owes: {owes}");
+    }
 }
 
 #[tokio::test]
