@@ -240,7 +240,6 @@ pub enum Fact {
     /// Everything before this was taken over from a backup of that store, which ended with that row, into a store of another name. Nothing follows for the
     /// state: leases are lost or kept as their workers say.
     StoreRestored { store: String, through_seq: u64, head: String },
-
     /// Somebody may come in by it.
     TokenCreated(Box<TokenCreated>),
     /// Nobody may any more.
@@ -249,6 +248,8 @@ pub enum Fact {
     PeerJoined(Box<PeerJoined>),
     /// A worker of the coordinator's own user has this name from here on, whether it is there or not.
     PeerEnrolled { peer: PeerName },
+    /// It has renewed its certificate; one in a month is recorded.
+    PeerRenewed { peer: PeerName },
     /// Certificates that this name has so far are refused from here on. `by` is empty where an identity was to end with its worker.
     PeerRevoked { peer: PeerName, by: String, reason: String },
 }

@@ -115,13 +115,15 @@ impl Admissions {
     }
 
     /// A younger certificate for another key of the same peer.
-    pub fn renew(&self, identity: &PeerIdentity, csr_pem: &str) -> Result<Given, AdmissionError> {
+    pub async fn renew(&self, identity: &PeerIdentity, csr_pem: &str) -> Result<Given, AdmissionError> {
         let request = CheckedRequest::read(csr_pem)?;
         let peer = name_of(identity).ok_or_else(|| Rejection::not_authorised("a coordinator makes its own certificates"))?;
         if let Some(how) = self.barred.refuses(identity) {
             return Err(revoked(&peer, how).into());
         }
         let certificate_pem = self.sign(&request, &peer)?;
+        // Not waited for: a store that cannot be written ends nobody's identity. What is not recorded now is with the next one.
+        self.handle.tell(Command::Access(AccessCommand::Renewed { peer: peer.clone() })).await?;
         tracing::info!(%peer, "certificate renewed");
         Ok(self.given(peer, certificate_pem))
     }

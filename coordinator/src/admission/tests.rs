@@ -202,14 +202,14 @@ async fn a_certificate_is_renewed_for_another_key_until_its_bearer_is_revoked() 
     let first = rig.join(&made.token, &csr, "w").await.unwrap();
     let before = identity(&first, &csr);
     rig.clock.advance(12 * 3_600_000);
-    let renewed = rig.desk.renew(&before, &fresh.request_pem).unwrap();
+    let renewed = rig.desk.renew(&before, &fresh.request_pem).await.unwrap();
     let after = identity(&renewed, &fresh);
     assert_eq!((after.id.as_str(), after.role), ("w", PeerRole::Worker));
     assert!(after.not_after_s == before.not_after_s + 12 * 3600 && after.serial != before.serial);
-    assert!(rig.desk.renew(&before, "garbage").is_err());
+    assert!(rig.desk.renew(&before, "garbage").await.is_err());
     rig.desk.manage(AccessRequest::Revoke { id: "w".to_owned() }, "ada".to_owned()).await.unwrap();
     for identity in [&before, &after] {
-        let refused = rig.desk.renew(identity, &fresh.request_pem).unwrap_err();
+        let refused = rig.desk.renew(identity, &fresh.request_pem).await.unwrap_err();
         assert!(refused.code() == ErrorCode::NotAuthorised && refused.to_string().contains("revoked"), "{refused}");
     }
     // The name comes in anew, with certificates that the revocation does not touch.
@@ -217,7 +217,7 @@ async fn a_certificate_is_renewed_for_another_key_until_its_bearer_is_revoked() 
     let anew = identity(&anew, &fresh);
     assert_eq!((rig.desk.barred.refuses(&anew), rig.desk.barred.refuses(&after)), (None, Some(How::Revoked)));
     rig.clock.advance(3_600_000);
-    assert_eq!(rig.desk.barred.refuses(&identity(&rig.desk.renew(&anew, &csr.request_pem).unwrap(), &csr)), None);
+    assert_eq!(rig.desk.barred.refuses(&identity(&rig.desk.renew(&anew, &csr.request_pem).await.unwrap(), &csr)), None);
 }
 
 #[tokio::test]
@@ -262,7 +262,7 @@ async fn a_next_root_goes_out_with_every_certificate_and_token_before_it_signs()
     act(RootAct::Next).await.unwrap();
     assert!(matches!(act(RootAct::Next).await, Ok(AccessReply::Done { unchanged: true, .. })));
     assert_eq!(JoinToken::parse(&rig.token(1).await.token).unwrap().pins.len(), 2);
-    let renewed = rig.desk.renew(&identity(&first, &csr), &csr.request_pem).unwrap();
+    let renewed = rig.desk.renew(&identity(&first, &csr), &csr.request_pem).await.unwrap();
     assert!(renewed.ca_pem.starts_with(&first.ca_pem) && renewed.ca_pem.len() > first.ca_pem.len());
     assert_eq!(act(RootAct::Switch { early: false }).await.unwrap_err().code(), ErrorCode::Conflict, "not everybody knows it");
     rig.clock.advance(24 * 3_600_000);

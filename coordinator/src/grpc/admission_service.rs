@@ -58,7 +58,7 @@ impl Admission for AdmissionService {
 
     async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::RenewReply>, Status> {
         let identity = peer(&request)?;
-        let given = self.desk.renew(&identity, &request.into_inner().csr_pem).map_err(|error| status(&error))?;
+        let given = self.desk.renew(&identity, &request.into_inner().csr_pem).await.map_err(|error| status(&error))?;
         let now_ms = self.clock.wall().0;
         Ok(Response::new(v1::RenewReply { certificate_pem: given.certificate_pem, ca_pem: given.ca_pem, now_ms }))
     }

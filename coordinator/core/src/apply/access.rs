@@ -2,7 +2,7 @@
 
 use roundtable_shared::time::WallMs;
 
-use crate::state::{Access, BARRED_KEPT_MS, Barred, Peer, TOKEN_KEPT_MS, Token, Use};
+use crate::state::{Access, BARRED_KEPT_MS, Barred, PEER_KEPT_MS, Peer, TOKEN_KEPT_MS, Token, Use};
 use crate::transition::Fact;
 
 /// Folds a fact, if it is one of these.
@@ -34,12 +34,25 @@ pub(super) fn apply(access: &mut Access, at: WallMs, fact: &Fact) -> bool {
             let Some(token) = access.tokens.get_mut(&joined.token) else { return true };
             let used = Use { peer: joined.peer.clone(), certificate: joined.certificate.clone() };
             token.used.insert(joined.key.clone(), used);
-            let peer = Peer { token: Some(token.id.clone()), labels: token.labels.clone(), ephemeral: token.ephemeral, since: at };
+            let peer = Peer {
+                token: Some(token.id.clone()),
+                labels: token.labels.clone(),
+                ephemeral: token.ephemeral,
+                since: at,
+                renewed_at: at,
+                is_followed: joined.is_followed,
+            };
             access.peers.insert(joined.peer.clone(), peer);
         }
         Fact::PeerEnrolled { peer } => {
-            let own = Peer { token: None, labels: Default::default(), ephemeral: false, since: at };
+            let labels = Default::default();
+            let own = Peer { token: None, labels, ephemeral: false, since: at, renewed_at: at, is_followed: true };
             access.peers.insert(peer.clone(), own);
+        }
+        Fact::PeerRenewed { peer } => {
+            if let Some(known) = access.peers.get_mut(peer) {
+                (known.renewed_at, known.is_followed) = (at, true);
+            }
         }
         Fact::PeerRevoked { peer, by, reason } => {
             access.peers.remove(peer);
@@ -53,8 +66,14 @@ pub(super) fn apply(access: &mut Access, at: WallMs, fact: &Fact) -> bool {
     true
 }
 
+/// The store is an older one now: it does not know who has renewed since.
+pub(super) fn restored(access: &mut Access, at: WallMs) {
+    access.peers.values_mut().for_each(|peer| peer.renewed_at = at);
+}
+
 /// What can decide nothing any more goes, so that a fleet that comes and goes does not grow the state for ever.
 fn forget(access: &mut Access, now: WallMs) {
     access.barred.retain(|_, barred| now.since(barred.until) <= BARRED_KEPT_MS);
+    access.peers.retain(|_, peer| !peer.is_followed || now.since(peer.renewed_at) <= PEER_KEPT_MS);
     access.tokens.retain(|_, token| token.ends_at().is_none_or(|end| now.since(end) <= TOKEN_KEPT_MS));
 }

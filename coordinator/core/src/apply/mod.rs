@@ -82,7 +82,7 @@ impl State {
                 let excess = self.assignments.len().saturating_sub(ASSIGNMENTS_MAX);
                 self.assignments.drain(..excess);
             }
-            Fact::StoreRestored { .. } => {}
+            Fact::StoreRestored { .. } => access::restored(&mut self.access, transition.at),
             other => {
                 let handled = access::apply(&mut self.access, transition.at, other);
                 debug_assert!(handled, "{} names no run", other.kind());

@@ -26,6 +26,11 @@ pub enum AccessCommand {
         /// It.
         worker: WorkerId,
     },
+    /// Somebody was given a younger certificate.
+    Renewed {
+        /// Who.
+        peer: PeerName,
+    },
     /// Refuse a peer from now on.
     RevokePeer {
         /// Its role, where the id alone is not clear.

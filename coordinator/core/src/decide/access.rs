@@ -10,7 +10,7 @@ use crate::change::{Rejection, Reply};
 use crate::command::{AccessCommand, Joining, NewToken, Now, Presented};
 use crate::effect::Effect;
 use crate::fleet::{Fleet, GRACE_MS, LOST_MS};
-use crate::state::{Access, Admits, LostCause, State, Token};
+use crate::state::{Access, Admits, LostCause, RENEWAL_NOTED_MS, State, Token};
 use crate::transition::{Fact, PeerJoined, TokenCreated};
 
 /// Longest life of a token.
@@ -135,6 +135,10 @@ pub(super) fn access(d: &mut Deciding<'_>, command: AccessCommand) -> Result<(),
         AccessCommand::RevokeToken { id, by } => revoke_token(d, id, by),
         AccessCommand::Join(joining) => join(d, *joining),
         AccessCommand::Enrol { worker } => enrol(d, &worker),
+        AccessCommand::Renewed { peer } => {
+            renewed(d, peer);
+            Ok(())
+        }
         AccessCommand::RevokePeer { role, id, by } => revoke_peer(d, role, &id, by),
     }
 }
@@ -211,7 +215,8 @@ fn join(d: &mut Deciding<'_>, joining: Joining) -> Result<(), Rejection> {
             }
             free_name(d.state(), d.fleet, role, &peer.id, true)?;
             has_room(&d.state().access)?;
-            let joined = PeerJoined { token, key: presented.key, peer: peer.clone(), certificate: certificate.clone() };
+            let (key, is_followed) = (presented.key, true);
+            let joined = PeerJoined { token, key, peer: peer.clone(), certificate: certificate.clone(), is_followed };
             d.emit_fleet(Fact::PeerJoined(Box::new(joined)));
             d.reply(Reply::Joined { peer, certificate });
         }
@@ -230,9 +235,13 @@ fn has_room(access: &Access) -> Result<(), Rejection> {
 /// A worker of the coordinator's own user keeps its name while it is away: nobody who comes in by a token is to bear the same one, with a certificate of its own.
 fn enrol(d: &mut Deciding<'_>, worker: &WorkerId) -> Result<(), Rejection> {
     let peer = PeerName::worker(worker.as_str());
-    match d.state().access.peers.get(&peer) {
-        Some(known) if known.token.is_none() => Ok(()),
-        Some(_) => {
+    let is_own = d.state().access.peers.get(&peer).map(|known| known.token.is_none());
+    match is_own {
+        Some(true) => {
+            renewed(d, peer);
+            Ok(())
+        }
+        Some(false) => {
             let text = format!("a worker that came in by a token bears the name {worker}; choose another with --name");
             Err(Rejection::conflict(text))
         }
@@ -241,6 +250,14 @@ fn enrol(d: &mut Deciding<'_>, worker: &WorkerId) -> Result<(), Rejection> {
             d.emit_fleet(Fact::PeerEnrolled { peer });
             Ok(())
         }
+    }
+}
+
+/// Notes that a peer is still there, now and then: who is not any more is forgotten one day.
+fn renewed(d: &mut Deciding<'_>, peer: PeerName) {
+    let now = d.now.wall;
+    if d.state().access.peers.get(&peer).is_some_and(|known| !known.is_followed || now.since(known.renewed_at) >= RENEWAL_NOTED_MS) {
+        d.emit_fleet(Fact::PeerRenewed { peer });
     }
 }
 

@@ -12,6 +12,12 @@ pub const TOKEN_KEPT_MS: u64 = 24 * 3_600_000;
 /// A revocation is remembered for longer than any certificate made before it can be renewed: its life, thirty days of grace, and a day.
 pub const BARRED_KEPT_MS: u64 = 32 * 24 * 3_600_000;
 
+/// Of a peer's renewals one in so long is recorded: they come twice a day.
+pub const RENEWAL_NOTED_MS: u64 = 30 * 24 * 3_600_000;
+/// A peer is forgotten once no certificate of it can be good or be renewed: so long after a renewal that was recorded there may have been one that was not, and
+/// that is good for a day and can be renewed for thirty; three more for a coordinator that could not write.
+pub const PEER_KEPT_MS: u64 = RENEWAL_NOTED_MS + 34 * 24 * 3_600_000;
+
 /// What is known of who may come in.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Access {
@@ -82,6 +88,10 @@ pub struct Peer {
     pub ephemeral: bool,
     /// Since when.
     pub since: WallMs,
+    /// When it was last recorded that it got a certificate.
+    pub renewed_at: WallMs,
+    /// Its renewals are recorded. Those of who came in to an earlier release are from the first one on that is.
+    pub is_followed: bool,
 }
 
 /// A name whose earlier certificates are refused.

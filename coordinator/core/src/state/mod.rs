@@ -21,7 +21,7 @@ use roundtable_shared::time::WallMs;
 use roundtable_shared::{AttemptKey, BackendName, LeaseRef, RunId, UnitId, UnitType, WorkerId};
 use serde::{Deserialize, Serialize};
 
-pub use access::{Access, Admits, BARRED_KEPT_MS, Barred, Peer, TOKEN_KEPT_MS, Token, Use};
+pub use access::{Access, Admits, BARRED_KEPT_MS, Barred, PEER_KEPT_MS, Peer, RENEWAL_NOTED_MS, TOKEN_KEPT_MS, Token, Use};
 pub use attempt::{Attempt, AttemptEnd, LostCause, Saved};
 pub use moves::may_move;
 pub use plan::Plan;

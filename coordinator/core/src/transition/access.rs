@@ -46,4 +46,7 @@ pub struct PeerJoined {
     pub peer: PeerName,
     /// Its certificate, PEM.
     pub certificate: String,
+    /// Its renewals are recorded: it can be forgotten once there have been none for long. Earlier releases recorded none.
+    #[serde(default)]
+    pub is_followed: bool,
 }

@@ -42,5 +42,5 @@ kinds! {
     BackendParked => "backend_parked", BackendAnswered => "backend_answered", BackendUnparked => "backend_unparked", AllPaused => "all_paused",
     AllResumed => "all_resumed", WorkerDrained => "worker_drained", WorkerUndrained => "worker_undrained", AssignmentKept => "assignment_kept",
     StoreRestored => "store_restored", TokenCreated => "token_created", TokenRevoked => "token_revoked", PeerJoined => "peer_joined",
-    PeerEnrolled => "peer_enrolled", PeerRevoked => "peer_revoked",
+    PeerEnrolled => "peer_enrolled", PeerRenewed => "peer_renewed", PeerRevoked => "peer_revoked",
 }

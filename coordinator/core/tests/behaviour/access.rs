@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use roundtable_core::command::{AccessCommand, Act, Command, Joining, NewToken, Operate, Presented};
 use roundtable_core::effect::Effect;
 use roundtable_core::fleet::LOST_MS;
-use roundtable_core::state::{Admits, BARRED_KEPT_MS, TOKEN_KEPT_MS};
+use roundtable_core::state::{Admits, BARRED_KEPT_MS, PEER_KEPT_MS, TOKEN_KEPT_MS};
 use roundtable_core::{Rejection, Reply, free_name, invariants};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::time::WallMs;
@@ -239,6 +239,44 @@ fn a_worker_of_the_own_user_keeps_its_name_while_it_is_away_and_over_a_restart()
     revoke(&mut table, "w").unwrap();
     enrol(&mut table, "w").unwrap();
     assert!(table.core.state.access.barred_until(&PeerName::worker("w")).is_some(), "its certificates of before stay refused");
+}
+
+#[test]
+fn whoever_has_not_renewed_for_so_long_that_nothing_of_it_is_good_is_forgotten() {
+    const DAY_MS: u64 = 24 * HOUR_MS;
+    let mut table = Table::new();
+    let made = token(&table, 4);
+    create(&mut table, made).unwrap();
+    for (key, id) in [("one", "gone"), ("two", "stays"), ("three", "old")] {
+        joined(wants_in(&mut table, "digest", key, id));
+    }
+    // As one that came in to a release that recorded no renewals.
+    table.core.state.access.peers.get_mut(&PeerName::worker("old")).unwrap().is_followed = false;
+    table.ask(Command::Access(AccessCommand::Enrol { worker: "own".into() })).unwrap();
+    let renews = |table: &mut Table, id: &str| table.ask(Command::Access(AccessCommand::Renewed { peer: PeerName::worker(id) })).unwrap();
+    let noted = |table: &Table, id: &str| table.core.state.access.peers[&PeerName::worker(id)].renewed_at;
+    let began = table.now.wall;
+    table.now.wall.0 += DAY_MS;
+    renews(&mut table, "stays");
+    assert_eq!(noted(&table, "stays"), began, "twice a day is not news");
+    table.now.wall.0 += 30 * DAY_MS;
+    renews(&mut table, "stays");
+    table.ask(Command::Access(AccessCommand::Enrol { worker: "own".into() })).unwrap();
+    assert_eq!((noted(&table, "stays"), noted(&table, "own")), (table.now.wall, table.now.wall));
+    table.now.wall.0 += 30 * DAY_MS;
+    let known = |table: &mut Table, id: &str| {
+        let other = NewToken { id: id.into(), admits: Admits::Secret(id.to_owned()), ..token(table, 1) };
+        create(table, other).unwrap();
+        table.core.state.access.peers.keys().map(|peer| peer.id.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(known(&mut table, "t2"), ["gone", "old", "own", "stays"], "it might renew still");
+    table.now.wall.0 += 4 * DAY_MS;
+    assert_eq!(known(&mut table, "t3"), ["old", "own", "stays"]);
+    renews(&mut table, "old");
+    renews(&mut table, "nobody");
+    table.now.wall.0 += PEER_KEPT_MS + 1;
+    assert!(known(&mut table, "t4").is_empty(), "also one of an earlier release, once it has renewed");
+    assert!(invariants::of_state(&table.core.state).is_empty());
 }
 
 #[test]
