@@ -232,6 +232,10 @@ pub struct KeygenArgs {
     /// Where the key is kept [default: the data directory of `join`]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Workspace the key is for and kept in: each worker of a host after the
+    /// first needs a key of its own
+    #[arg(long, value_name = "DIR")]
+    pub workspace: Option<PathBuf>,
 }
 
 /// `worker doctor`.

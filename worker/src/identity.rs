@@ -57,6 +57,9 @@ struct Kept {
 #[derive(Serialize, Deserialize)]
 struct KeyFile {
     key_pem: String,
+    /// Of a key that all workers of the data directory could show: the workspace of the one that does. A second would be given the same name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    workspace: Option<PathBuf>,
 }
 
 /// The identity of a worker at work.
@@ -77,7 +80,7 @@ pub(crate) struct Identity {
 impl Identity {
     /// The identity in the workspace, or a new one. `name` is what the worker would like to be called.
     pub(crate) async fn find(options: &JoinOptions, name: &str, workspace: &Path) -> Result<Self, JoinError> {
-        let path = workspace.join("identity.json");
+        let path = identity_path(workspace);
         let kept = find(options, name, workspace, &path).await?;
         let name = kept.credentials.peer()?.id;
         let renewed_at = 400 + u16::try_from(getrandom::u32().unwrap_or(100) % 201).unwrap_or(100);
@@ -242,7 +245,7 @@ async fn come_in(
     let waiting = workspace.join("joining.json");
     let (csr, pins, (token, secret)) = match entry {
         Entry::Token(token) => (kept_key(&waiting)?, token.pins.clone(), (token.id.clone(), token.secret().to_owned())),
-        Entry::Key(pin) => (made_key(&options.data_dir)?, vec![pin.clone()], (String::new(), String::new())),
+        Entry::Key(pin) => (made_key(&options.data_dir, workspace)?, vec![pin.clone()], (String::new(), String::new())),
     };
     let request = v1::JoinRequest {
         token,
@@ -291,39 +294,61 @@ async fn ask_to_join(address: &str, pins: &[Pin], request: &v1::JoinRequest) -> 
 
 /// The key of a join that was begun, or a new one, which is kept before it is shown to anybody.
 fn kept_key(path: &Path) -> Result<Csr, JoinError> {
-    if let Some(KeyFile { key_pem }) = read_private(path)? {
+    if let Some(KeyFile { key_pem, .. }) = read_private(path)? {
         return Ok(Csr::of_key(&key_pem)?);
     }
     let csr = new_csr()?;
-    write_private(path, &KeyFile { key_pem: csr.key_pem.clone() })?;
+    write_private(path, &KeyFile { key_pem: csr.key_pem.clone(), workspace: None })?;
     Ok(csr)
 }
 
-/// The key `worker keygen` made.
-fn made_key(data_dir: &Path) -> Result<Csr, JoinError> {
+/// The key `worker keygen` made: for this workspace, else the one of the data directory, which is one worker's.
+fn made_key(data_dir: &Path, workspace: &Path) -> Result<Csr, JoinError> {
+    if let Some(KeyFile { key_pem, .. }) = read_private(&key_path(workspace))? {
+        return Ok(Csr::of_key(&key_pem)?);
+    }
     let path = key_path(data_dir);
-    match read_private(&path)? {
-        Some(KeyFile { key_pem }) => Ok(Csr::of_key(&key_pem)?),
+    let Some(KeyFile { key_pem, workspace: shown_by }) = read_private(&path)? else {
+        return Err(JoinError::Usage(format!(
+            "--pin goes with a key, and {} does not exist; make one with `worker keygen`",
+            path.display()
+        )));
+    };
+    let own = std::path::absolute(workspace).map_err(|source| JoinError::Io { path: workspace.to_owned(), source })?;
+    match shown_by.filter(|other| *other != own && identity_path(other).exists()) {
+        Some(other) => Err(JoinError::Usage(format!(
+            "the key in {} is that of the worker in {}, and a second one would be taken for it; make a key for this one: `worker keygen --workspace {}`, \
+             and have it admitted too",
+            path.display(),
+            other.display(),
+            own.display()
+        ))),
         None => {
-            Err(JoinError::Usage(format!("--pin goes with a key, and {} does not exist; make one with `worker keygen`", path.display())))
+            write_private(&path, &KeyFile { key_pem: key_pem.clone(), workspace: Some(own) })?;
+            Ok(Csr::of_key(&key_pem)?)
         }
     }
 }
 
-/// Makes the key by which this host is admitted without a secret, unless it is there; its fingerprint.
-pub fn keygen(data_dir: &Path) -> Result<String, IdentityError> {
-    roundtable_runtime::fsx::create_private_dir(data_dir).map_err(|source| IdentityError::Io { path: data_dir.to_owned(), source })?;
-    let path = key_path(data_dir);
-    if let Some(KeyFile { key_pem }) = read_private(&path)? {
+/// Makes the key by which a worker is admitted without a secret, unless it is there; its fingerprint. `folder` is the data directory, or the workspace of a
+/// worker that is not the only one of its host.
+pub fn keygen(folder: &Path) -> Result<String, IdentityError> {
+    roundtable_runtime::fsx::create_private_dir(folder).map_err(|source| IdentityError::Io { path: folder.to_owned(), source })?;
+    let path = key_path(folder);
+    if let Some(KeyFile { key_pem, .. }) = read_private(&path)? {
         return Ok(Csr::of_key(&key_pem)?.fingerprint);
     }
     let csr = new_csr()?;
-    write_private(&path, &KeyFile { key_pem: csr.key_pem })?;
+    write_private(&path, &KeyFile { key_pem: csr.key_pem, workspace: None })?;
     Ok(csr.fingerprint)
 }
 
-fn key_path(data_dir: &Path) -> PathBuf {
-    data_dir.join("worker-key.json")
+fn key_path(folder: &Path) -> PathBuf {
+    folder.join("worker-key.json")
+}
+
+fn identity_path(workspace: &Path) -> PathBuf {
+    workspace.join("identity.json")
 }
 
 /// A younger certificate for a new key: of whoever gave the present one.

@@ -112,11 +112,11 @@ fn token_file(file: &str) -> Result<String, String> {
 }
 
 fn run_keygen(args: KeygenArgs, config: &Config) -> u8 {
-    let data_dir = match data_dir(args.data_dir, config) {
+    let folder = match args.workspace.map_or_else(|| data_dir(args.data_dir, config), Ok) {
         Ok(dir) => dir,
         Err(error) => return fail(exit::USAGE, &error),
     };
-    match identity::keygen(&data_dir) {
+    match identity::keygen(&folder) {
         Ok(fingerprint) => {
             println!("{fingerprint}");
             eprintln!("worker: on the coordinator's host: coordinator worker add --key {fingerprint}");

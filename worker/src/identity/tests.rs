@@ -271,6 +271,22 @@ async fn a_key_that_was_made_here_is_shown_instead_of_a_secret() {
         assert!(asked.token.is_empty() && asked.secret.is_empty());
         assert_eq!(CheckedRequest::read(&asked.csr_pem).unwrap().fingerprint(), fingerprint);
     });
+    // A second worker of this host is told before it is taken for the first, and has a key of its own.
+    let second = rig.dir.path().join("second");
+    std::fs::create_dir(&second).unwrap();
+    let find = async || Identity::find(&rig.options(Some(Entry::Key(rig.ca.pin().unwrap()))), "host-2", &second).await;
+    let Err(JoinError::Usage(why)) = find().await else { panic!("the key is the first one's") };
+    assert!(why.contains("worker keygen --workspace") && why.contains("second"), "{why}");
+    let own = keygen(&second).unwrap();
+    assert_ne!(own, fingerprint);
+    find().await.unwrap();
+    rig.seen(|seen| assert_eq!(CheckedRequest::read(&seen.joins[1].csr_pem).unwrap().fingerprint(), own));
+    // Whose workspace is gone shows it no more.
+    std::fs::remove_file(rig.dir.path().join("workspace/identity.json")).unwrap();
+    std::fs::remove_file(second.join("identity.json")).unwrap();
+    std::fs::remove_file(second.join("worker-key.json")).unwrap();
+    find().await.unwrap();
+    rig.seen(|seen| assert_eq!(CheckedRequest::read(&seen.joins[2].csr_pem).unwrap().fingerprint(), fingerprint));
 }
 
 #[test]
