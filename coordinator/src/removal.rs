@@ -26,6 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Events that are still being written, and others who remove files, are waited for so long.
 const SETTLED_WITHIN: Duration = Duration::from_secs(3);
 const SETTLED_EVERY: Duration = Duration::from_millis(50);
+/// A run that was removed in this life is looked at again for so long: what was being handed in just then may have come behind the look.
+const AGAIN_FOR: Duration = Duration::from_secs(300);
 /// Whoever copies the data directory's files shares it; whoever removes some has it alone.
 const LOCK: &str = "files.lock";
 
@@ -72,8 +74,10 @@ pub(crate) async fn watch(parts: Parts, limits: Retention) {
     let mut stop = parts.stop.subscribe();
     let mut rhythm = tokio::time::interval(LOOK_EVERY);
     rhythm.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut cleared = BTreeSet::new();
     let partials = Partials::new(parts.data_dir.join("incoming"), parts.limits.incoming_bytes);
+    let mut looked = Looked::default();
+    // Of what an earlier life removed nothing can be on its way.
+    let mut again_for = Duration::ZERO;
     loop {
         tokio::select! {
             _ = rhythm.tick() => {}
@@ -83,11 +87,29 @@ pub(crate) async fn watch(parts: Parts, limits: Retention) {
             warn!(%error, "parts of packs that nobody goes on with could not be removed");
         }
         retention::apply(&parts, limits).await;
-        match clear(&parts, None, &cleared).await {
-            Ok((_, runs)) => cleared.extend(runs),
+        let again_for = std::mem::replace(&mut again_for, AGAIN_FOR);
+        match clear(&parts, None, &looked.enough(Instant::now())).await {
+            Ok((_, runs)) => looked.note(runs, Instant::now() + again_for),
             Err(why) => info!(why, "files of removed runs stay for now"),
         }
         collect(&parts).await;
+    }
+}
+
+/// Removed runs whose files went, and until when they are looked at again.
+#[derive(Default)]
+struct Looked(BTreeMap<RunId, Instant>);
+
+impl Looked {
+    fn note(&mut self, runs: Vec<RunId>, until: Instant) {
+        for run in runs {
+            self.0.entry(run).or_insert(until);
+        }
+    }
+
+    /// Those that need no further look.
+    fn enough(&self, now: Instant) -> BTreeSet<RunId> {
+        self.0.iter().filter(|(_, until)| **until <= now).map(|(run, _)| run.clone()).collect()
     }
 }
 
@@ -221,4 +243,20 @@ fn removed(state: &State, wanted: impl Fn(&RunId) -> bool) -> Vec<Gone> {
 fn given_by_people(run: &Run) -> impl Iterator<Item = &CommitId> {
     let works = run.units().flat_map(|unit| unit.accepted.iter().chain(&unit.last)).map(|work| &work.commit);
     std::iter::once(&run.base).chain(works)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_looked_at_again_for_a_while_after_it_was_removed_and_not_for_ever() {
+        let (mut looked, now) = (Looked::default(), Instant::now());
+        looked.note(vec!["old-abcdef".into()], now);
+        looked.note(vec!["new-abcdef".into()], now + AGAIN_FOR);
+        // Each look finds it removed once more.
+        looked.note(vec!["new-abcdef".into()], now + AGAIN_FOR * 2);
+        assert_eq!(looked.enough(now), BTreeSet::from([RunId::from("old-abcdef")]));
+        assert_eq!(looked.enough(now + AGAIN_FOR).len(), 2);
+    }
 }

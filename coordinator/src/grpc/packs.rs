@@ -33,6 +33,8 @@ pub(super) async fn put(service: &FleetService, worker: WorkerId, mut frames: Fr
     let repository = service.repositories.open(&known.repository).await.map_err(refused)?;
     let target = Target { repository: &repository, commit: &commit, sender: Sender::Peer, bytes_max: repository.pack_bytes_max() };
     incoming::take(&service.partials, &whole, target, &mut pieces_of(frames)).await?;
+    // It may have taken long: a run that was removed meanwhile keeps nothing.
+    service.known(&worker, Some((&lease).into()))?;
     repository.keep_attempt(&lease.key, &commit).await.map_err(refused)?;
     // Of one that was lost, the next attempt may have begun with what was saved.
     let key = lease.key.clone();
@@ -72,6 +74,7 @@ pub(super) async fn save(service: &FleetService, worker: WorkerId, mut frames: F
         ReportError::Driver(error) => status(&error),
         ReportError::Repository(error) => repository_status(&error),
     })?;
+    service.known(&worker, Some((&lease).into()))?;
     // The log names only what is here.
     repository.keep_saved(&lease.key, &commit).await.map_err(refused)?;
     let reply = v1::PutPackReply { commit: commit.to_string() };
