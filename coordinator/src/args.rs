@@ -397,7 +397,12 @@ pub enum RootCommand {
         early: bool,
     },
     /// Believe in the former root no more
-    Drop,
+    Drop {
+        /// Also within a month of `switch`: whoever has not renewed since has to
+        /// join anew
+        #[arg(long)]
+        early: bool,
+    },
 }
 
 fn parse_role(text: &str) -> Result<AccessRole, String> {

@@ -275,7 +275,7 @@ fn root_act(command: RootCommand) -> RootAct {
         RootCommand::Show => RootAct::Show,
         RootCommand::Next => RootAct::Next,
         RootCommand::Switch { early } => RootAct::Switch { early },
-        RootCommand::Drop => RootAct::Drop,
+        RootCommand::Drop { early } => RootAct::Drop { early },
     }
 }
 

@@ -116,7 +116,7 @@ impl Admissions {
             RootAct::Show => None,
             RootAct::Next => Some(RootStep::Next),
             RootAct::Switch { early } => Some(RootStep::Switch { early }),
-            RootAct::Drop => Some(RootStep::Drop),
+            RootAct::Drop { early } => Some(RootStep::Drop { early }),
         };
         let mut is_new = false;
         if let Some(step) = step {
@@ -131,7 +131,7 @@ impl Admissions {
                 "the next root is made known with every certificate from now on; in a day: coordinator root switch\n".to_owned()
             }
             RootAct::Switch { .. } => "the next root signs from now on; in a month: coordinator root drop\n".to_owned(),
-            RootAct::Drop => "the former root is believed in no more\n".to_owned(),
+            RootAct::Drop { .. } => "the former root is believed in no more\n".to_owned(),
         };
         let pins = self.ca.pins()?;
         let mut text = format!("{now}signs: {}", self.ca.pin()?);

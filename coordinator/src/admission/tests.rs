@@ -268,7 +268,8 @@ async fn a_next_root_goes_out_with_every_certificate_and_token_before_it_signs()
     rig.clock.advance(24 * 3_600_000);
     act(RootAct::Switch { early: false }).await.unwrap();
     assert_eq!(rig.desk.ca.pin().unwrap(), JoinToken::parse(&rig.token(1).await.token).unwrap().pins[0]);
-    act(RootAct::Drop).await.unwrap();
+    assert_eq!(act(RootAct::Drop { early: false }).await.unwrap_err().code(), ErrorCode::Conflict, "certificates of it are good still");
+    act(RootAct::Drop { early: true }).await.unwrap();
 }
 
 #[tokio::test]

@@ -71,7 +71,11 @@ pub enum RootAct {
         early: bool,
     },
     /// Believe in the former one no more.
-    Drop,
+    Drop {
+        /// Also while certificates of it can be good, or be renewed.
+        #[serde(default)]
+        early: bool,
+    },
 }
 
 /// What is answered.

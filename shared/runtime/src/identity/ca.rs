@@ -236,7 +236,7 @@ impl Ca {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let made = self.finish(&params, &key, key.serialize_pem(), now)?;
         // With the root behind it, so that who knows no more of it than its digest can tell whether this is the right one.
-        Ok(Credentials { certificate_pem: format!("{}{}", made.certificate_pem, self.certificate_pem()), ..made })
+        Ok(Credentials { certificate_pem: format!("{}{}", made.certificate_pem, self.roots().shown_pem()), ..made })
     }
 
     /// Makes key and certificate of a person's client (or of a worker inside this process).
@@ -336,9 +336,13 @@ pub(super) fn new_root(cluster: &str, now: WallMs) -> Result<(String, KeyPair), 
 }
 
 fn root_of(cluster: &str, key: &KeyPair, now: WallMs) -> Result<String, IdentityError> {
+    Ok(root(cluster, now, Lifetime::CA)?.self_signed(key).map_err(crypto)?.pem())
+}
+
+/// A root, whoever vouches for it: itself, or the one before it.
+pub(super) fn root(cluster: &str, now: WallMs, lifetime: Lifetime) -> Result<CertificateParams, IdentityError> {
     // One below it: roots of earlier releases say none, which nobody asks of what is believed in without proof.
-    let params = authority(&format!("roundtable {cluster}"), 1, now, Lifetime::CA)?;
-    Ok(params.self_signed(key).map_err(crypto)?.pem())
+    authority(&format!("roundtable {cluster}"), 1, now, lifetime)
 }
 
 /// What a root and an intermediate have in common.

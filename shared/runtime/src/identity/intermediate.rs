@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::IdentityError;
-use super::ca::{Lifetime, authority, bad_file, crypto, fingerprint, new_key, read};
+use super::ca::{Lifetime, authority, bad_file, crypto, fingerprint, new_key, read, root};
 use super::files::{read_private, write_private};
 use super::roots::pin_of;
 use super::token::random_hex;
@@ -94,6 +94,14 @@ impl Intermediate {
     pub(super) fn ends_at(&self) -> WallMs {
         WallMs(u64::try_from(self.valid.1).unwrap_or(0).saturating_mul(1000))
     }
+}
+
+/// The certificate by which the present root vouches for the next one, whose key this is, PEM: whoever knows the present one alone believes in the next by it.
+pub(super) fn vouch_for(dir: &Path, cluster: &str, present_pem: &str, next: &KeyPair, now: WallMs) -> Result<String, IdentityError> {
+    let key = root_key(dir, present_pem)?;
+    let present = Issuer::from_ca_cert_pem(present_pem, key).map_err(crypto)?;
+    let params = root(cluster, now, Lifetime::INTERMEDIATE)?;
+    Ok(params.signed_by(next, &present).map_err(crypto)?.pem())
 }
 
 fn path(dir: &Path) -> PathBuf {

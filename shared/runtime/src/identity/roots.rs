@@ -9,11 +9,17 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::ca::{bad_file, crypto, new_root, read};
+use super::intermediate::vouch_for;
 use super::{IdentityError, Pin, root_made_at};
 use crate::fsx;
 
 /// A next root is made known this long before it signs: every certificate has been renewed by then, and with it the roots its bearer believes in.
 const KNOWN_FOR_MS: u64 = 24 * 3_600_000;
+
+/// The former root is believed in for this long after it has signed last: a worker's certificate is good for a day, and can be renewed for thirty.
+const NEEDED_FOR_MS: u64 = 31 * 24 * 3_600_000;
+/// Certificates begin this long before they are made.
+const SKEW_MS: u64 = 5 * 60_000;
 
 /// A step of a rotation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,7 +32,10 @@ pub enum RootStep {
         early: bool,
     },
     /// Believe in the former root no more.
-    Drop,
+    Drop {
+        /// Also while certificates of it can be good, or be renewed.
+        early: bool,
+    },
 }
 
 /// The roots as they are now.
@@ -34,6 +43,8 @@ pub(super) struct Roots {
     pub(super) certificate_pem: String,
     next_pem: Option<String>,
     former_pem: Option<String>,
+    /// By which the former root vouches for the one that signs.
+    cross_pem: Option<String>,
 }
 
 impl Roots {
@@ -51,12 +62,22 @@ impl Roots {
         pin_of(&certificate_pem).map_err(|error| bad_file(&files.certificate, error))?;
         let next_pem = if files.has_next()? { Some(read(&files.next)?) } else { None };
         let former_pem = if exists(&files.former)? { Some(read(&files.former)?) } else { None };
-        Ok(Self { certificate_pem, next_pem, former_pem })
+        let has_cross = former_pem.as_ref().is_some_and(|former| *former != certificate_pem) && exists(&files.cross)?;
+        let cross_pem = if has_cross { Some(read(&files.cross)?) } else { None };
+        Ok(Self { certificate_pem, next_pem, former_pem, cross_pem })
     }
 
     /// All that are believed in, PEM, the one that signs first.
     pub(super) fn bundle_pem(&self) -> String {
         let all = [Some(&self.certificate_pem), self.next_pem.as_ref(), self.former_pem.as_ref()];
+        all.into_iter().flatten().map(String::as_str).collect()
+    }
+
+    /// What a coordinator shows behind what signs: its root; and while there is a former one, that one's word for it, and it. Whoever was away when the present
+    /// one was made known, and believes in the former alone, goes on from there.
+    pub(super) fn shown_pem(&self) -> String {
+        let former = self.former_pem.as_ref().filter(|_| self.cross_pem.is_some());
+        let all = [Some(&self.certificate_pem), self.cross_pem.as_ref(), former];
         all.into_iter().flatten().map(String::as_str).collect()
     }
 
@@ -85,14 +106,8 @@ pub(super) fn step(dir: &Path, cluster: &str, step: RootStep, now: WallMs) -> Re
             write(&files.next_key, &key.serialize_pem())?;
             Ok(true)
         }
-        RootStep::Switch { early } => files.switch(early, now).map(|()| true),
-        RootStep::Drop => {
-            if !exists(&files.former)? {
-                return Ok(false);
-            }
-            remove(&files.former)?;
-            Ok(true)
-        }
+        RootStep::Switch { early } => files.switch((dir, cluster), early, now).map(|()| true),
+        RootStep::Drop { early } => files.drop_former(early, now),
     }
 }
 
@@ -102,25 +117,27 @@ struct Files {
     next: PathBuf,
     next_key: PathBuf,
     former: PathBuf,
+    cross: PathBuf,
 }
 
 impl Files {
     fn of(dir: &Path) -> Self {
-        let [certificate, key, next, next_key, former] =
-            ["ca.pem", "ca.key", "next.pem", "next.key", "former.pem"].map(|name| dir.join(name));
-        Self { certificate, key, next, next_key, former }
+        let [certificate, key, next, next_key, former, cross] =
+            ["ca.pem", "ca.key", "next.pem", "next.key", "former.pem", "cross.pem"].map(|name| dir.join(name));
+        Self { certificate, key, next, next_key, former, cross }
     }
 
     fn has_next(&self) -> Result<bool, IdentityError> {
         exists(&self.next_key)
     }
 
-    fn switch(&self, early: bool, now: WallMs) -> Result<(), IdentityError> {
-        let refused = |why: String| Err(IdentityError::Rotation { why });
+    fn switch(&self, (dir, cluster): (&Path, &str), early: bool, now: WallMs) -> Result<(), IdentityError> {
         if !self.has_next()? {
             return refused("there is no next root; `coordinator root next` makes one".to_owned());
         }
-        if exists(&self.former)? {
+        let present = read(&self.certificate)?;
+        // The same one is there where a switch was cut short before it began.
+        if exists(&self.former)? && read(&self.former)? != present {
             return refused("the root before the present one is still believed in; `coordinator root drop` ends that first".to_owned());
         }
         let next = read(&self.next)?;
@@ -131,10 +148,55 @@ impl Files {
                 known_from.rfc3339()
             ));
         }
-        write(&self.former, &read(&self.certificate)?)?;
+        self.vouch((dir, cluster), &present, early, now)?;
+        write(&self.former, &present)?;
         // From here on it is finished by whoever opens the directory.
         write(&self.certificate, &next)?;
         self.finish_switch()
+    }
+
+    /// Has the present root vouch for the next one.
+    fn vouch(&self, (dir, cluster): (&Path, &str), present: &str, early: bool, now: WallMs) -> Result<(), IdentityError> {
+        let next = KeyPair::from_pem(&read(&self.next_key)?).map_err(|error| bad_file(&self.next_key, error))?;
+        match vouch_for(dir, cluster, present, &next, now) {
+            Ok(cross) => write(&self.cross, &cross),
+            Err(IdentityError::RootAway { .. }) if early => remove(&self.cross),
+            Err(IdentityError::RootAway { path }) => refused(format!(
+                "the present root is to vouch for the next one, for whoever was away when that was made known, and its key is not there: put it at {} for this \
+                 step, or lose those with --early",
+                path.display()
+            )),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn drop_former(&self, early: bool, now: WallMs) -> Result<bool, IdentityError> {
+        if !exists(&self.former)? {
+            return Ok(false);
+        }
+        let has_signed = read(&self.former)? != read(&self.certificate)?;
+        let until = WallMs(self.switched_at()?.0.saturating_add(NEEDED_FOR_MS));
+        if has_signed && now < until && !early {
+            return refused(format!(
+                "certificates of the former root can be good, or be renewed, until {}; wait for that, or lose those that have not been renewed since the \
+                 switch with --early",
+                until.rfc3339()
+            ));
+        }
+        remove(&self.former)?;
+        remove(&self.cross)?;
+        Ok(true)
+    }
+
+    /// When the former root has signed last.
+    fn switched_at(&self) -> Result<WallMs, IdentityError> {
+        if exists(&self.cross)? {
+            return Ok(WallMs(root_made_at(&read(&self.cross)?)?.0 + SKEW_MS));
+        }
+        // Without its key at hand, or by an earlier release.
+        let modified = std::fs::metadata(&self.former).and_then(|facts| facts.modified()).map_err(IdentityError::io(&self.former))?;
+        let since = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Ok(WallMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
     }
 
     fn finish_switch(&self) -> Result<(), IdentityError> {
@@ -142,6 +204,10 @@ impl Files {
         remove(&self.next_key)?;
         remove(&self.next)
     }
+}
+
+fn refused<T>(why: String) -> Result<T, IdentityError> {
+    Err(IdentityError::Rotation { why })
 }
 
 fn exists(path: &Path) -> Result<bool, IdentityError> {
@@ -162,7 +228,7 @@ fn remove(path: &Path) -> Result<(), IdentityError> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::{Ca, CheckedRequest, Lifetime, PeerRole, new_csr};
+    use super::super::{Ca, CheckedRequest, Lifetime, PeerRole, RENEWABLE_FOR, new_csr};
     use super::*;
 
     const NOW: WallMs = WallMs(1_800_000_000_000);
@@ -191,8 +257,40 @@ mod tests {
         assert_eq!((again.bundle_pem(), again.cluster().to_owned()), (ca.bundle_pem(), ca.cluster().to_owned()));
         let request = CheckedRequest::read(&new_csr().unwrap().request_pem).unwrap();
         again.sign(&request, PeerRole::Worker, "w", LATER, None).unwrap();
-        assert!(ca.step(RootStep::Drop, LATER).unwrap() && !ca.step(RootStep::Drop, LATER).unwrap());
+        // Dropped once nothing of it can be good, or renewed.
+        assert_eq!(u128::from(NEEDED_FOR_MS), (Lifetime::WORKER.0 + RENEWABLE_FOR).whole_milliseconds().unsigned_abs());
+        let drop = RootStep::Drop { early: false };
+        let early = ca.step(drop, WallMs(LATER.0 + NEEDED_FOR_MS - 1_000)).unwrap_err().to_string();
+        assert!(early.contains("wait for that") && early.contains(&WallMs(LATER.0 + NEEDED_FOR_MS).rfc3339()), "{early}");
+        let last = WallMs(LATER.0 + NEEDED_FOR_MS);
+        assert!(ca.step(drop, last).unwrap() && !ca.step(drop, last).unwrap());
         assert_eq!(count(&ca.bundle_pem()), 1);
+    }
+
+    #[test]
+    fn the_former_root_vouches_for_the_present_one_for_as_long_as_it_is_believed_in() {
+        let home = tempfile::tempdir().unwrap();
+        let ca = Ca::open_or_create(home.path(), NOW).unwrap();
+        let shown = || count(&ca.mint_coordinator("c", &[], NOW).unwrap().certificate_pem);
+        assert_eq!(shown(), 3, "itself, what signs, and the root");
+        ca.step(RootStep::Next, NOW).unwrap();
+        // Its key lies elsewhere.
+        let (key, away) = (home.path().join("ca.key"), home.path().join("away"));
+        std::fs::rename(&key, &away).unwrap();
+        let refused = ca.step(RootStep::Switch { early: false }, LATER).unwrap_err().to_string();
+        assert!(refused.contains("put it at") && refused.contains("ca.key"), "{refused}");
+        std::fs::rename(&away, &key).unwrap();
+        // One that was cut short before it began is begun anew.
+        std::fs::copy(home.path().join("ca.pem"), home.path().join("former.pem")).unwrap();
+        ca.step(RootStep::Switch { early: false }, LATER).unwrap();
+        assert_eq!(shown(), 5);
+        ca.step(RootStep::Drop { early: true }, LATER).unwrap();
+        assert_eq!((shown(), home.path().join("cross.pem").exists()), (3, false));
+        // Who cannot wait for the key goes without that word.
+        ca.step(RootStep::Next, LATER).unwrap();
+        std::fs::remove_file(&key).unwrap();
+        ca.step(RootStep::Switch { early: true }, LATER).unwrap();
+        assert_eq!((shown(), home.path().join("cross.pem").exists()), (3, false));
     }
 
     #[test]
