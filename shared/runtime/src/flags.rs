@@ -14,12 +14,18 @@ use crate::config::{Config, ConfigError, Environment, Sources, user_file};
 const GLOBAL: &[&str] = &["coordinator", "data-dir", "config", "log-format", "token"];
 
 /// A parsed command line with what environment and files add.
-#[derive(Debug)]
 pub struct Read {
     /// What was parsed.
     pub matches: ArgMatches,
     /// The files, merged.
     pub config: Config,
+}
+
+/// Without what was typed: that may be a token.
+impl std::fmt::Debug for Read {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Read").field("command", &self.matches.subcommand_name()).field("config", &self.config).finish_non_exhaustive()
+    }
 }
 
 /// How reading ended, if not with a command.
@@ -137,6 +143,15 @@ mod tests {
         let Err(Stop::Config(error)) = read_with("[join]\nbackends = \"x\"\n", "join") else { panic!("an unknown key") };
         assert!(error.to_string().contains("join.backend\""), "{error}");
         assert!(read(command(), &["worker", "--config", "/nope.toml", "join"].map(Into::into), &|_| None).is_err());
+    }
+
+    #[test]
+    fn what_was_typed_or_stands_in_a_file_is_not_shown_for_debugging() {
+        let read = read_with("[join]\ntoken = \"rt1.hush\"\n", "join --backend codex --name whisper").unwrap();
+        assert_eq!(read.config.flags["join"]["token"], ["rt1.hush"]);
+        let shown = format!("{read:?}");
+        assert!(shown.contains("join") && shown.contains("token"), "{shown}");
+        assert!(!shown.contains("hush") && !shown.contains("whisper"), "{shown}");
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub use duration::parse_duration_ms;
 pub use flags::{COMMANDS, SAME, other_names};
 
 /// What the files say, merged.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Default)]
 pub struct Config {
     /// Address of the coordinator.
     pub coordinator: Option<String>,
@@ -45,6 +45,27 @@ pub struct Config {
     pub flags: BTreeMap<String, BTreeMap<String, Vec<String>>>,
     /// What was read but does not count, for a person.
     pub warnings: Vec<String>,
+}
+
+/// Of flags the names alone: the value of one may be a token.
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { coordinator, profile, data_dir, log_format, setup, copy, check, limits, backends, flags, warnings } = self;
+        let flags: BTreeMap<&str, Vec<&String>> = flags.iter().map(|(command, flags)| (command.as_str(), flags.keys().collect())).collect();
+        f.debug_struct("Config")
+            .field("coordinator", coordinator)
+            .field("profile", profile)
+            .field("data_dir", data_dir)
+            .field("log_format", log_format)
+            .field("setup", setup)
+            .field("copy", copy)
+            .field("check", check)
+            .field("limits", limits)
+            .field("backends", backends)
+            .field("flags", &flags)
+            .field("warnings", warnings)
+            .finish()
+    }
 }
 
 /// A backend's table.
