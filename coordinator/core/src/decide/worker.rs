@@ -9,7 +9,7 @@ use crate::change::{Rejection, Reply};
 use crate::command::{Now, WorkerHello};
 use crate::effect::Effect;
 use crate::fleet::{LeaseWatch, Offer, Worker};
-use crate::state::LostCause;
+use crate::state::{Attempt, LostCause};
 
 /// Heartbeats in a row that must miss a lease before it counts as gone: one may have crossed the grant.
 const MISSING_BEATS_MAX: u32 = 2;
@@ -161,9 +161,11 @@ fn note_phase(d: &mut Deciding<'_>, held: &HeldLease) {
     }
 }
 
+/// Of runs that are not known here (this may be a coordinator that was restored from a backup) nothing is remembered.
 fn remember_held(d: &mut Deciding<'_>, id: &WorkerId, held: Vec<HeldLease>) {
+    let known: Vec<HeldLease> = held.into_iter().filter(|each| d.state().run(&each.lease.key.run).is_some()).collect();
     if let Some(worker) = d.fleet.workers.get_mut(id) {
-        worker.held = held.into_iter().map(|each| (each.lease, each.phase)).collect::<BTreeMap<_, _>>();
+        worker.held = known.into_iter().map(|each| (each.lease, each.phase)).collect::<BTreeMap<_, _>>();
     }
 }
 
@@ -253,11 +255,13 @@ pub(super) fn heartbeat(d: &mut Deciding<'_>, id: &WorkerId, session: u64, held:
 
 /// Leases the worker had taken and no longer lists are gone.
 fn drop_missing(d: &mut Deciding<'_>, id: &WorkerId, held: &[HeldLease]) {
-    let live: Vec<AttemptKey> = d.state().live_of(id).map(|(key, _)| key.clone()).collect();
-    for key in live {
-        if held.iter().any(|each| each.lease.key == key) {
+    let lease = |(key, attempt): (&AttemptKey, &Attempt)| LeaseRef { key: key.clone(), lease_id: attempt.lease_id };
+    let live: Vec<LeaseRef> = d.state().live_of(id).map(lease).collect();
+    for lease in live {
+        if held.iter().any(|each| each.lease == lease) {
             continue;
         }
+        let key = lease.key;
         let Some(watch) = d.fleet.leases.get_mut(&key).filter(|watch| watch.phase.is_some()) else { continue };
         watch.missing_beats += 1;
         if watch.missing_beats >= MISSING_BEATS_MAX {
