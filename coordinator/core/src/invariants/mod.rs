@@ -3,12 +3,14 @@
 //! The rules are written out naively here, from scratch and without the indexes the core keeps, so that they do not share its mistakes.
 
 mod access;
+mod costs;
 mod holds;
 mod integration;
 mod liveness;
 mod order;
 mod seats;
 mod shape;
+mod time;
 mod train;
 
 use std::collections::BTreeSet;
@@ -23,6 +25,7 @@ use crate::transition::{Fact, Transition};
 
 pub use liveness::at_rest;
 pub use shape::{of_fleet, of_state};
+pub use time::after_tick;
 
 /// An invariant that does not hold.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -65,6 +68,7 @@ pub struct History {
     leases: BTreeSet<LeaseId>,
     /// Units that began elsewhere: on what they were built is not known.
     imported: BTreeSet<(RunId, UnitId)>,
+    costs: costs::Costs,
 }
 
 impl History {
@@ -94,6 +98,7 @@ impl History {
         let began_here = |unit: &UnitId| !self.imported.contains(&(id.clone(), unit.clone()));
         order::before(&mut found, run, &transition.fact, began_here);
         integration::before(&mut found, run, &transition.fact);
+        self.costs.before(&mut found, run, &transition.fact);
         moves(&mut found, run, &transition.fact);
         rests(&mut found, run, &transition.fact);
         found.violations
@@ -104,6 +109,7 @@ impl History {
         let Some((id, run)) = transition.run.as_ref().and_then(|id| Some((id, after.run(id)?))) else { return Vec::new() };
         let mut found = Found::of(id);
         holds::after(&mut found, run, &transition.fact);
+        seats::after(&mut found, run, &transition.fact);
         found.violations
     }
 }

@@ -2,11 +2,12 @@
 
 use roundtable_shared::limits::FIX_ATTEMPTS_MAX;
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{AttemptNo, Role, Seat, UnitId, UnitState, WorkerId};
+use roundtable_shared::{AttemptNo, Mode, Role, Seat, UnitId, UnitState, WorkerId};
 
 use super::Found;
+use crate::command::Phase;
 use crate::effect::Start;
-use crate::state::{Attempt, Run, Stage, State, Unit};
+use crate::state::{Attempt, AttemptEnd, Run, Stage, State, Unit};
 use crate::transition::{Fact, Granted};
 
 /// What facts about attempts may not do.
@@ -16,6 +17,7 @@ pub(super) fn before(found: &mut Found<'_>, state: &State, run: &Run, fact: &Fac
             let stopped = run.paused.is_some() || run.halted.is_some() || run.ending.is_some() || state.paused.is_some();
             found.unless(!stopped, "I3", || format!("attempt {} is granted while the run is stopped", granted.attempt));
             not_parked(found, state, granted, at);
+            phase_is_open(found, run, granted, at);
             let is_drained = state.drained.contains_key(&granted.worker);
             found.unless(!is_drained, "drains", || {
                 format!("attempt {} is granted to {}, which is drained", granted.attempt, granted.worker)
@@ -48,6 +50,34 @@ pub(super) fn before(found: &mut Found<'_>, state: &State, run: &Run, fact: &Fac
         }
         _ => {}
     }
+}
+
+/// Work that an attempt leaves, handed in on the way or at its end, is gone on from.
+pub(super) fn after(found: &mut Found<'_>, run: &Run, fact: &Fact) {
+    let (Fact::AttemptEnded { unit: Some(id), attempt: no, .. } | Fact::AttemptLost { unit: Some(id), attempt: no, .. }) = fact else {
+        return;
+    };
+    let Some((unit, attempt)) = run.unit(id).and_then(|unit| Some((unit, unit.attempt(*no)?))) else { return };
+    let on_the_way = attempt.saved.as_ref().filter(|_| attempt.end != Some(AttemptEnd::Completed)).map(|saved| &saved.commit);
+    let left = attempt.commit.as_ref().or(on_the_way).filter(|_| attempt.role.writes());
+    let kept = unit.last.as_ref().map(|last| &last.commit);
+    found.unless(left.is_none() || left == kept, "work", || format!("unit {id}: attempt {no} leaves {left:?}, kept is {kept:?}"));
+}
+
+/// A manual run moves by steps, and what the orchestrator agent holds back waits.
+fn phase_is_open(found: &mut Found<'_>, run: &Run, granted: &Granted, at: WallMs) {
+    let Some(unit) = &granted.unit else { return };
+    let phase = match granted.seat {
+        Seat::Review(_) => Phase::Reviews,
+        Seat::Check => Phase::Consolidate,
+        Seat::Work | Seat::Assign | Seat::Orchestrate => Phase::Dispatch,
+    };
+    let held = run.orchestrator.held.as_ref().filter(|held| held.until > at && held.phases.contains(&phase));
+    found.unless(held.is_none(), "phases", || format!("unit {unit} is granted {} while that is held back", granted.seat));
+    let is_open = run.step.as_ref().is_some_and(|step| step.phase == phase && step.units.contains(unit));
+    found.unless(run.options.mode != Mode::Manual || is_open, "phases", || {
+        format!("unit {unit} of a manual run is granted {} in step {:?}", granted.seat, run.step)
+    });
 }
 
 /// Nothing is granted of what a provider refuses, but for one probe at a time.
@@ -105,6 +135,12 @@ fn of_unit(found: &mut Found<'_>, run: &Run, unit: &Unit, granted: &Granted) {
         Seat::Assign | Seat::Orchestrate => false,
     };
     found.unless(fits, "I3", || format!("unit {id} is {} and is granted {seat}", unit.state));
+    let has_session = |attempt: &Attempt| {
+        attempt.worker == granted.worker && attempt.backend == granted.backend && attempt.agent_session == granted.resume
+    };
+    found.unless(granted.resume.is_none() || unit.attempts.iter().any(has_session), "I3", || {
+        format!("unit {id}: {} is to resume {:?}, which is not there", granted.worker, granted.resume)
+    });
     if granted.role == Role::Fix {
         found.unless(unit.fix_attempts < FIX_ATTEMPTS_MAX, "I3", || format!("unit {id}: a fix after {} fixes", unit.fix_attempts));
         let last = unit.fix_attempts + 1 == FIX_ATTEMPTS_MAX;

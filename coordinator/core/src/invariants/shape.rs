@@ -7,7 +7,7 @@ use roundtable_shared::{AttemptKey, LeaseRef, Seat, UnitState};
 
 use super::{Found, Violation, access, holds, train};
 use crate::fleet::Fleet;
-use crate::state::{Attempt, FixCause, Run, Stage, State, Unit};
+use crate::state::{Attempt, BaseCheck, FixCause, Run, Stage, State, Unit};
 
 /// Everything about the durable state.
 pub fn of_state(state: &State) -> Vec<Violation> {
@@ -46,6 +46,8 @@ fn of_run(run: &Run) -> Vec<Violation> {
     }
     let tip = run.integrations.last().map_or(&run.base, |last| &last.commit);
     found.unless(run.tip == *tip, "I1", || format!("its tip is {}, the last integration {tip}", run.tip));
+    let is_checked = run.options.check.is_none() || run.base_check != BaseCheck::None || run.stage == Stage::Assigning;
+    found.unless(is_checked, "I1", || "a check is configured, and none is wanted".to_owned());
     train::of_run(&mut found, run);
     holds::all(&mut found, run);
     for unit in run.units() {

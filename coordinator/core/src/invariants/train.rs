@@ -59,7 +59,9 @@ pub(super) fn before(found: &mut Found<'_>, run: &Run, fact: &Fact) {
             let flight = flight(run, unit).and_then(|flight| flight.candidate.as_ref().filter(|_| !flight.intended));
             found.unless(flight.is_some(), "I1", || format!("unit {unit} has no candidate that was checked"));
         }
-        Fact::AloneStarted { unit, .. } => {
+        Fact::AloneStarted { unit, tip } => {
+            let is_same = flight(run, unit).is_some_and(|flight| flight.tip == *tip);
+            found.unless(!is_same, "I1", || format!("unit {unit} is checked alone on {tip}, where the others are"));
             let is_red = head(run, unit).is_some_and(|flight| flight.checks.red >= 2 && flight.alone.is_none());
             found.unless(is_red, "I1", || format!("unit {unit} is checked alone and is not red at the head of the train"));
         }

@@ -1,21 +1,27 @@
 //! The coordinator as its driver runs it: a queue, the driver's own batches, one append, then answers and effects; and the shell that carries effects
 //! out. It may die before the append, after it, or with half of what follows done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use roundtable_core::command::{Command, Report, RoleAnswer, ShellAnswer};
 use roundtable_core::effect::{Effect, Grant, Start};
+use roundtable_core::fleet::{Fleet, LOST_MS};
 use roundtable_core::invariants::{self, Violation};
-use roundtable_core::state::{Attempt, BaseCheck, Plan, Stage};
+use roundtable_core::schedule::parked_account;
+use roundtable_core::state::{Attempt, BaseCheck, LostCause, ParkKey, Plan, Stage};
 use roundtable_core::transition::{Fact, Granted};
 use roundtable_core::{Batch, Core, Entropy, Pending, Rejection, Reply, Transition, Verdict};
-use roundtable_shared::{AttemptKey, CommitId, Finding, LeaseRef, Role, RunId, Seat, UnitId, WorkerId};
+use roundtable_shared::time::WallMs;
+use roundtable_shared::{
+    AttemptKey, ChangeKind, ChangedPath, Choice, CommitId, Decision, EntryKind, FailureKind, Finding, LeasePhase, LeaseRef, Reconciled,
+    Role, RunId, Seat, UnitId, WorkerId,
+};
 
 use crate::agent;
 use crate::naive;
 use crate::worker::reads_leniently;
-use crate::world::{Event, Frame, ReplyTo, Sabotage, Submission, World, say, welcome};
+use crate::world::{Backup, Event, Frame, ReplyTo, Sabotage, Submission, World, say, welcome};
 
 /// One life of the coordinator.
 pub struct Coordinator {
@@ -25,7 +31,38 @@ pub struct Coordinator {
     queue: Vec<(Command, ReplyTo)>,
     batching: bool,
     looked_ms: u64,
+    began_ms: u64,
+    ticked_ms: u64,
+    /// When each worker was last heard, as the core should know it too.
+    heard_ms: BTreeMap<WorkerId, u64>,
+    /// Workers with several words in the last batch: of what they hold only the last is known.
+    talkative: BTreeSet<WorkerId>,
     sessions: BTreeMap<WorkerId, u64>,
+}
+
+/// Of so many batches that look for nothing, one looks all the same, on a copy.
+const LOOKED_AT_ANYWAY: u64 = 8;
+/// Of so many batches without a fact, the fleet is looked at after one.
+const LOOKED_AT_QUIET: u64 = 8;
+/// So many batches at least lie between two comparisons with the naive model.
+const COMPARED_EVERY: u64 = 16;
+/// The core's state is held against the fold of the log after every so many batches, and at the end.
+const FOLDED_EVERY: u64 = 64;
+
+/// What a batch has looked at.
+#[derive(Clone, Copy)]
+struct Looked {
+    /// For grants.
+    looked: bool,
+    /// For what time has ended.
+    ticked: bool,
+}
+
+/// When the core was last compared with the naive model.
+#[derive(Default)]
+pub struct Compared {
+    batch: u64,
+    seq: u64,
 }
 
 type Answer = roundtable_core::Answer<ReplyTo>;
@@ -55,7 +92,19 @@ impl World {
         let entropy = Entropy::new(self.rng.bits());
         let life = self.lives;
         let sessions = BTreeMap::new();
-        self.coordinator = Some(Coordinator { life, core, entropy, queue: Vec::new(), batching: false, looked_ms: now.mono_ms, sessions });
+        self.coordinator = Some(Coordinator {
+            life,
+            core,
+            entropy,
+            queue: Vec::new(),
+            batching: false,
+            looked_ms: now.mono_ms,
+            began_ms: now.mono_ms,
+            ticked_ms: now.mono_ms,
+            heard_ms: BTreeMap::new(),
+            talkative: BTreeSet::new(),
+            sessions,
+        });
         self.let_out(life, recovered.effects, Vec::new(), None);
         self.after(1, Event::Tick { life });
     }
@@ -89,13 +138,19 @@ impl World {
     }
 
     pub fn tick(&mut self, life: u64) {
-        let tick_ms = self.shape.tick_ms;
+        // Once healed, nothing is late that a tick would have to be soon for.
+        let tick_ms = if self.healed { self.shape.tick_ms.max(5_000) } else { self.shape.tick_ms };
         let (now_ms, stalled) = (self.now_ms, std::mem::take(&mut self.stalled));
         let Some(coordinator) = self.alive(life) else { return };
         // Ticks nobody needs are left out here; a gap is one only where this process really stood still.
-        if !stalled {
+        if stalled {
+            let gap_ms = now_ms - coordinator.ticked_ms;
+            coordinator.began_ms += gap_ms;
+            coordinator.heard_ms.values_mut().for_each(|heard| *heard += gap_ms);
+        } else {
             coordinator.core.fleet.ticked_ms = Some(now_ms.saturating_sub(250));
         }
+        coordinator.ticked_ms = now_ms;
         coordinator.queue.push((Command::Tick, ReplyTo::Nobody));
         self.after(tick_ms, Event::Tick { life });
         self.batch_soon(life, 0);
@@ -131,15 +186,18 @@ impl World {
     /// Decides all that is queued, schedules, appends, and lets out what waited for that.
     pub fn batch(&mut self, life: u64) {
         let (now, sabotage) = (self.now(), self.sabotage);
+        let looks_anyway = sabotage == Sabotage::None && self.batches.is_multiple_of(LOOKED_AT_ANYWAY);
         let Some(coordinator) = self.alive(life) else { return };
         coordinator.batching = false;
         let queue = std::mem::take(&mut coordinator.queue);
+        let ticked = queue.iter().any(|(command, _)| *command == Command::Tick);
+        coordinator.talkative = talkative(&queue);
         let mut batch = Batch::default();
         for (command, reply) in queue {
             batch.decide(&mut coordinator.core, command, reply, now, &mut coordinator.entropy);
         }
         let forgotten = break_memory(&mut coordinator.core, sabotage);
-        let rests = sabotage == Sabotage::None && !coordinator.core.is_schedule_due(now);
+        let rests = looks_anyway && !coordinator.core.is_schedule_due(now);
         let before = rests.then(|| (coordinator.core.clone(), coordinator.entropy.clone()));
         let looked = batch.schedule(&mut coordinator.core, now, &mut coordinator.entropy);
         remember_holds(&mut coordinator.core, sabotage);
@@ -147,10 +205,10 @@ impl World {
         let (pending, looked_ms) = (batch.close(&coordinator.core), coordinator.looked_ms);
         if looked {
             coordinator.looked_ms = now.mono_ms;
-        } else if let Some((core, entropy)) = before.filter(|_| self.batches.is_multiple_of(4)) {
+        } else if let Some((core, entropy)) = before {
             self.check_nothing_left(core, entropy, now.mono_ms - looked_ms);
         }
-        self.commit_batch(life, pending, looked);
+        self.commit_batch(life, pending, Looked { looked, ticked });
     }
 
     /// Where nothing was granted because nothing had changed, looking would have granted nothing. Time alone is not looked at that often.
@@ -164,7 +222,7 @@ impl World {
         }
     }
 
-    fn commit_batch(&mut self, life: u64, mut pending: Pending<ReplyTo>, looked: bool) {
+    fn commit_batch(&mut self, life: u64, mut pending: Pending<ReplyTo>, looked: Looked) {
         self.batches += 1;
         let dies = self.bad(self.faults.batch_crash).then(|| self.rng.below(3));
         if self.sabotage == Sabotage::AnswerEarly && self.bad(30) {
@@ -185,6 +243,7 @@ impl World {
             };
         }
         self.append(pending.transitions());
+        self.check_refusals(pending.transitions());
         if dies == Some(1) {
             return self.crash_coordinator();
         }
@@ -202,6 +261,58 @@ impl World {
         self.check(quiet, looked);
     }
 
+    /// A refusal that concerns everybody parks its backend.
+    fn check_refusals(&mut self, transitions: &[Transition]) {
+        for transition in transitions {
+            let (Some(run), Fact::AttemptEnded { unit, attempt, result }) = (&transition.run, &transition.fact) else { continue };
+            let failure = self.digests.get(&result.digest).and_then(|origin| origin.failure.as_ref());
+            if !matches!(failure, Some(FailureKind::RateLimit { .. } | FailureKind::Quota { .. } | FailureKind::ProviderUnavailable)) {
+                continue;
+            }
+            let key = AttemptKey { run: run.clone(), unit: unit.clone(), attempt: *attempt };
+            let Some(of) = self.durable.attempt(&key) else { continue };
+            let is_same = |park: &ParkKey| {
+                park.backend == of.backend && park.account == parked_account(&of.account, &of.worker) && park.model == of.model
+            };
+            let lifted = |fact: &Fact| matches!(fact, Fact::BackendUnparked { park } if is_same(park));
+            let is_known = self.durable.parks.keys().any(is_same) || transitions.iter().any(|other| lifted(&other.fact));
+            if !is_known {
+                self.fail("parks", format!("{key} was refused with {failure:?}, and its backend is not parked"));
+                return;
+            }
+        }
+    }
+
+    /// Copies all that is durable.
+    pub fn back_up(&mut self) {
+        if self.healed {
+            return;
+        }
+        let next = self.rng.range(30_000, 600_000);
+        self.after(next, Event::Backup);
+        self.backup = Some(Backup {
+            rows: self.log.len(),
+            durable: self.durable.clone(),
+            history: self.history.clone(),
+            branches: self.repository.branches.clone(),
+            attempts: self.repository.attempts.clone(),
+        });
+    }
+
+    /// The coordinator goes on from its backup, as another store. What came after that is known to workers alone.
+    pub fn restore(&mut self) {
+        let Some(backup) = self.backup.take() else { return };
+        self.crash_coordinator();
+        say!(self, "restored: {} of {} transitions", backup.rows, self.log.len());
+        self.log.truncate(backup.rows);
+        (self.durable, self.history) = (backup.durable, backup.history);
+        (self.repository.branches, self.repository.attempts) = (backup.branches, backup.attempts);
+        self.store += 1;
+        let (store, through_seq) = (format!("store-{}", self.store), backup.rows as u64);
+        let fact = Fact::StoreRestored { store, through_seq, head: String::new() };
+        self.append(&[Transition { run: None, at: self.now().wall, fact }]);
+    }
+
     fn append(&mut self, transitions: &[Transition]) {
         for transition in transitions {
             say!(self, "  {}", line(transition));
@@ -211,6 +322,9 @@ impl World {
             self.durable.apply(transition);
             let wrong = self.history.after(&self.durable, transition);
             self.fail_all(wrong);
+            if let (Some(run), Fact::RunRemoved { .. }) = (&transition.run, &transition.fact) {
+                self.repository.branches.remove(run);
+            }
             self.log.push(transition.clone());
         }
     }
@@ -222,7 +336,7 @@ impl World {
             Fact::AttemptEnded { unit, attempt, result } => {
                 let key = AttemptKey { run: run.clone(), unit: unit.clone(), attempt: *attempt };
                 let lease = self.durable.attempt(&key).map(|attempt| (attempt.lease_id, attempt.worker.clone()));
-                let from = self.digests.get(&result.digest).map(|(lease, worker)| (lease.clone(), worker.clone()));
+                let from = self.digests.get(&result.digest).map(|origin| (origin.lease.clone(), origin.worker.clone()));
                 let fits =
                     from.as_ref().is_some_and(|(from, worker)| from.key == key && lease.as_ref() == Some(&(from.lease_id, worker.clone())));
                 if !fits {
@@ -230,6 +344,10 @@ impl World {
                 }
             }
             Fact::LeaseGranted(granted) => self.check_labels(run, granted),
+            Fact::AttemptLost { unit, attempt, cause: LostCause::Silent, .. } => {
+                self.check_silent(&AttemptKey { run: run.clone(), unit: unit.clone(), attempt: *attempt });
+            }
+            Fact::CandidatePrepared { unit, candidate } if !candidate.empty => self.check_candidate(run, unit, &candidate.commit),
             Fact::FindingRecorded { unit, finding } if finding.reviewer.starts_with("check-") => self.check_finding(run, unit, finding),
             Fact::Integrated { unit, commit, .. } => {
                 self.check_integrated(run, unit, commit);
@@ -242,12 +360,51 @@ impl World {
                 if let Some(path) = outside {
                     self.fail("I6", format!("unit {unit} integrated {path}, which is not in its manifest"));
                 }
+                self.check_allowed(run, unit, &parent, commit);
                 let branch = self.repository.branches.get(run);
                 if !branch.is_some_and(|branch| self.repository.contains(branch, commit)) {
                     self.fail("I1", format!("unit {unit} is integrated as {commit}, and the branch is elsewhere"));
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Nobody is taken for lost who was heard a minute ago.
+    fn check_silent(&mut self, key: &AttemptKey) {
+        let Some(worker) = self.durable.attempt(key).map(|attempt| attempt.worker.clone()) else { return };
+        let Some(coordinator) = &self.coordinator else { return };
+        let heard_ms = coordinator.heard_ms.get(&worker).copied().unwrap_or(coordinator.began_ms);
+        let silent_ms = self.now_ms - heard_ms.min(self.now_ms);
+        // A tick may come a moment late.
+        if silent_ms + 3_000 < LOST_MS {
+            self.fail("silence", format!("{key} is lost, and {worker} was heard {silent_ms} ms ago"));
+        }
+    }
+
+    /// A candidate stands on what is ahead of it.
+    fn check_candidate(&mut self, run: &RunId, unit: &UnitId, commit: &CommitId) {
+        let ahead = self.durable.run(run).and_then(|run| run.train.flight(unit)).map(|flight| flight.tip.clone());
+        let parent = self.repository.get(commit).parents.first().cloned();
+        if parent != ahead {
+            self.fail("I1", format!("the candidate {commit} of unit {unit} was made on {parent:?}, and ahead of it is {ahead:?}"));
+        }
+    }
+
+    /// Nothing comes onto the branch that nobody may bring in, nor unasked what needs an entry of its own.
+    fn check_allowed(&mut self, run: &RunId, unit: &UnitId, parent: &CommitId, commit: &CommitId) {
+        let Some(state) = self.durable.unit(run, unit) else { return };
+        let is_persons = |decision: &Decision| {
+            let is_its = decision.unit.as_ref() == Some(unit);
+            is_its && decision.answer.as_ref().is_some_and(|answer| matches!(answer.choice, Choice::Resume { .. }))
+        };
+        let by_person = self.durable.run(run).is_some_and(|run| run.answered.values().any(is_persons));
+        let is_forbidden = |change: &ChangedPath| {
+            let leads_out = matches!(change.entry, EntryKind::Gitlink | EntryKind::EscapingSymlink) && change.change != ChangeKind::Deleted;
+            leads_out || (!by_person && change.path == ".gitattributes" && state.claimed.contains(&change.path))
+        };
+        if let Some(change) = self.repository.diff(parent, commit).into_iter().find(is_forbidden) {
+            self.fail("I6", format!("unit {unit} integrated {}, which nobody may", change.path));
         }
     }
 
@@ -293,14 +450,22 @@ impl World {
         }
     }
 
-    fn check(&mut self, quiet: bool, looked: bool) {
+    fn check(&mut self, quiet: bool, Looked { looked, ticked }: Looked) {
         let now = self.now();
         let Some(coordinator) = &self.coordinator else { return };
-        if quiet && !self.batches.is_multiple_of(8) {
+        if ticked {
+            let wrong = invariants::after_tick(&self.durable, &coordinator.core.fleet, now);
+            self.fail_all(wrong);
+        }
+        let Some(coordinator) = &self.coordinator else { return };
+        if quiet && !self.batches.is_multiple_of(LOOKED_AT_QUIET) {
             return;
         }
         let mut wrong = if quiet { Vec::new() } else { invariants::of_state(&self.durable) };
-        if self.batches.is_multiple_of(16) {
+        // Where no fact has come, only time has passed: that opens little.
+        let since = self.batches - self.compared.batch;
+        if since >= COMPARED_EVERY && (self.durable.seq != self.compared.seq || since >= 16 * COMPARED_EVERY) {
+            self.compared = Compared { batch: self.batches, seq: self.durable.seq };
             let runs = self.durable.unfinished();
             let fleet = &coordinator.core.fleet;
             let differ = runs.flat_map(|run| {
@@ -310,13 +475,36 @@ impl World {
             wrong.extend(differ.map(|text| Violation { invariant: "model", text }));
         }
         wrong.extend(invariants::of_fleet(&self.durable, &coordinator.core.fleet));
+        wrong.extend(self.slots_of_fleet(&coordinator.core.fleet));
         if looked {
             wrong.extend(invariants::at_rest(&self.durable, &coordinator.core.fleet, now));
         }
         self.fail_all(wrong);
-        if self.batches.is_multiple_of(32) {
+        if self.batches.is_multiple_of(FOLDED_EVERY) && !quiet {
             self.check_fold();
         }
+    }
+
+    /// No worker is given more than it has slots for; what is being handed in takes none.
+    fn slots_of_fleet(&self, fleet: &Fleet) -> Vec<Violation> {
+        let mut wrong = Vec::new();
+        for worker in fleet.workers.values().filter(|worker| worker.introduced) {
+            let mut busy: BTreeMap<&str, u32> = BTreeMap::new();
+            for (key, attempt) in self.durable.live_of(&worker.id) {
+                if fleet.leases.get(key).is_none_or(|watch| watch.phase < Some(LeasePhase::Ending)) {
+                    *busy.entry(&attempt.pool).or_default() += 1;
+                }
+            }
+            for (pool, count) in busy {
+                let of_pool = worker.offers.values().filter(|offer| offer.offer.pool == pool);
+                let slots = of_pool.map(|offer| offer.offer.slots).max().unwrap_or(0);
+                if count > slots {
+                    let text = format!("worker {} works on {count} attempts of {pool}, and has {slots} slots", worker.id);
+                    wrong.push(Violation { invariant: "I10", text });
+                }
+            }
+        }
+        wrong
     }
 
     /// Answers, then effects; `part` of them if the coordinator dies meanwhile.
@@ -352,7 +540,10 @@ impl World {
             (ReplyTo::Hello { worker, conn }, Ok(answer)) => {
                 let Some(reconciled) = welcome(answer) else { return };
                 let id = self.workers[worker].id.clone();
+                self.check_welcome(&id, &reconciled);
+                let now_ms = self.now_ms;
                 if let Some(coordinator) = &mut self.coordinator {
+                    coordinator.heard_ms.insert(id.clone(), now_ms);
                     coordinator.sessions.insert(id, conn);
                 }
                 self.send_down(worker, conn, Frame::Welcome(reconciled));
@@ -360,17 +551,67 @@ impl World {
             (ReplyTo::Hello { worker, conn }, Err(_)) => self.after(5, Event::LinkBroken { worker, conn }),
             // A drain is the coordinator's own business: these workers do not even look.
             (ReplyTo::Heartbeat { worker, conn, sent_ms }, Ok(Reply::Heartbeat { revoke, .. })) => {
-                let revoke = revoke.into_iter().map(|(lease, _)| lease).collect();
+                let revoke: Vec<LeaseRef> = revoke.into_iter().map(|(lease, _)| lease).collect();
+                let (id, now_ms) = (self.workers[worker].id.clone(), self.now_ms);
+                self.check_acknowledged(&id, &revoke);
+                if let Some(coordinator) = &mut self.coordinator {
+                    coordinator.heard_ms.insert(id, now_ms);
+                }
                 self.send_down(worker, conn, Frame::Ack { revoke, sent_ms });
             }
             (ReplyTo::Report { worker, life, lease, digest }, Ok(Reply::Verdict(verdict))) => {
                 let delay = self.delay();
                 if !self.bad(self.faults.lost) {
-                    self.after(delay, Event::Verdict { worker, life, lease, digest, verdict });
+                    let store = self.store;
+                    self.after(delay, Event::Verdict { worker, life, store, lease, digest, verdict });
                 }
             }
             _ => {}
         }
+    }
+
+    /// A worker that has said hello holds what counts as its own, and keeps nothing else that is under way.
+    fn check_welcome(&mut self, id: &WorkerId, reconciled: &[Reconciled]) {
+        let now = self.now().wall;
+        let Some(coordinator) = &self.coordinator else { return };
+        let Some(worker) = coordinator.core.fleet.workers.get(id).filter(|_| !coordinator.talkative.contains(id)) else { return };
+        let is_left = |key: &AttemptKey, attempt: &Attempt| attempt.granted_at < now && !worker.held.keys().any(|lease| lease.key == *key);
+        let left = self.durable.live_of(id).find(|(key, attempt)| is_left(key, attempt)).map(|(key, _)| key.clone());
+        let is_stale = |each: &&Reconciled| {
+            let phase = worker.held.get(&each.lease).copied();
+            each.keep && phase.is_some_and(|phase| phase < LeasePhase::Reported) && self.is_over(&each.lease, now)
+        };
+        let stale = reconciled.iter().find(is_stale).map(|each| each.lease.key.clone());
+        if let Some(key) = left {
+            self.fail("I7", format!("{id} has come back without {key}, which goes on there"));
+        }
+        if let Some(key) = stale {
+            self.fail("I3", format!("{id} is told to keep {key}, which it has lost"));
+        }
+    }
+
+    /// What a worker is told to stop it has lost, and all of that.
+    fn check_acknowledged(&mut self, id: &WorkerId, revoke: &[LeaseRef]) {
+        let now = self.now().wall;
+        let Some(coordinator) = &self.coordinator else { return };
+        let Some(worker) = coordinator.core.fleet.workers.get(id).filter(|_| !coordinator.talkative.contains(id)) else { return };
+        let own = revoke.iter().find(|lease| self.durable.current(lease).is_some_and(|attempt| attempt.worker == *id)).cloned();
+        let is_left = |(lease, phase): &(&LeaseRef, &LeasePhase)| {
+            **phase < LeasePhase::Reported && self.is_over(lease, now) && !revoke.contains(lease)
+        };
+        let left = worker.held.iter().find(is_left).map(|(lease, _)| lease.clone());
+        if let Some(lease) = own {
+            self.fail("I3", format!("{id} is told to stop {}, which is its own", lease.key));
+        }
+        if let Some(lease) = left {
+            self.fail("I3", format!("{id} is not told to stop {}, which it has lost", lease.key));
+        }
+    }
+
+    /// Whether that lease was over before this batch.
+    fn is_over(&self, lease: &LeaseRef, now: WallMs) -> bool {
+        let attempt = self.durable.attempt(&lease.key).filter(|attempt| attempt.lease_id == lease.lease_id);
+        attempt.is_none_or(|attempt| attempt.ended_at.is_some_and(|ended| ended < now))
     }
 
     /// Frames of one stream arrive in order, or not at all once it broke.
@@ -528,7 +769,8 @@ impl World {
         let Some(base) = known.map(|attempt| attempt.base.clone()) else {
             let verdict = Verdict::Stale { reason: "no such lease".to_owned() };
             let delay = self.delay();
-            return self.after(delay, Event::Verdict { worker: at, life, lease, digest, verdict });
+            let store = self.store;
+            return self.after(delay, Event::Verdict { worker: at, life, store, lease, digest, verdict });
         };
         let role = turn.grant.role;
         let mut changed = Vec::new();
@@ -566,6 +808,22 @@ impl World {
             report.worker = current.worker.clone();
         }
     }
+}
+
+/// Workers that say more than once what they hold.
+fn talkative(queue: &[(Command, ReplyTo)]) -> BTreeSet<WorkerId> {
+    let (mut once, mut again) = (BTreeSet::new(), BTreeSet::new());
+    for (command, _) in queue {
+        let worker = match command {
+            Command::WorkerHello(hello) => &hello.worker,
+            Command::Heartbeat { worker, .. } => worker,
+            _ => continue,
+        };
+        if !once.insert(worker) {
+            again.insert(worker.clone());
+        }
+    }
+    again
 }
 
 /// Makes the core forget, to see whether anybody notices. Gives the plans whose order is forgotten, as they were.

@@ -66,7 +66,7 @@ fn path(n: u8) -> String {
 
 /// A run of a generated plan, planned by the rules, in a core with nobody there.
 fn planned(seed: u64, hazards: HazardRule) -> (Core, RunId) {
-    let (spec, outline) = plans::spec(&mut Rng::new(seed));
+    let (spec, outline) = plans::spec(&mut Rng::new(seed), false);
     let run = RunId::from("run");
     let mut core = Core::default();
     let options = RunOptions { mode: Mode::Legacy, hazards, with_optional: seed.is_multiple_of(2), ..RunOptions::default() };

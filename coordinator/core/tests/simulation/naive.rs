@@ -41,8 +41,7 @@ fn begins(unit: &Unit) -> bool {
 
 /// Units that come before this one in plan order.
 fn earlier<'a>(run: &'a Run, unit: &'a Unit) -> impl Iterator<Item = &'a Unit> {
-    let place = |of: &Unit| run.plan.order.iter().position(|at| run.units[*at].id == of.id);
-    run.units().filter(move |other| place(other) < place(unit))
+    run.plan.order.iter().map(move |at| &*run.units[*at]).take_while(move |other| other.id != unit.id)
 }
 
 /// Whether an earlier unit writes what a later one reads or writes.

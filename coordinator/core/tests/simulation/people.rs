@@ -1,9 +1,11 @@
 //! People: they submit runs, answer decisions, late and with any of their options, step manual runs, resume what was stopped, and meddle.
 
-use roundtable_core::command::{Act, Command, Operate, Phase, RunSource, Submit};
-use roundtable_core::state::Run;
+use roundtable_core::command::{AccessCommand, Act, Command, Joining, NewToken, Operate, Phase, Presented, RunSource, Submit};
+use roundtable_core::state::{Admits, Run};
+use roundtable_shared::time::WallMs;
 use roundtable_shared::{
-    BackendName, Choice, CommitId, Criticality, Decision, Dependants, EntryKind, Mode, RunId, RunOptions, UnitId, WorkerId,
+    AccessRole, BackendName, Choice, CommitId, Criticality, Decision, Dependants, EntryKind, Mode, PeerName, RunId, RunOptions, TokenId,
+    UnitId, WorkerId,
 };
 
 use crate::plans::a_path_of;
@@ -24,6 +26,7 @@ impl World {
         if self.durable.paused.is_some() && self.is_due("all", 60_000) {
             self.act(None, Act::Resume);
         }
+        self.clear_up();
         let drained: Vec<WorkerId> = self.durable.drained.keys().cloned().collect();
         for worker in drained {
             if self.is_due(&format!("drained {worker}"), 900_000) {
@@ -33,6 +36,20 @@ impl World {
         let runs: Vec<RunId> = self.durable.unfinished().map(|run| run.id.clone()).collect();
         for run in runs {
             self.look_at(&run);
+        }
+    }
+
+    /// Runs that have ended are accepted, or not, and removed sooner or later, also twice.
+    fn clear_up(&mut self) {
+        let ended: Vec<(RunId, CommitId)> =
+            self.durable.runs.values().filter(|run| run.is_ended()).map(|run| (run.id.clone(), run.tip.clone())).collect();
+        for (run, commit) in ended {
+            match self.rng.below(8) {
+                0 => self.act(Some(&run), Act::RecordAccept { branch: "main".to_owned(), commit }),
+                at @ 1..=2 => self.act(Some(&run), Act::Remove { force: at == 1 }),
+                3 => self.act(Some(&run), Act::Pause { note: None }),
+                _ => {}
+            }
         }
     }
 
@@ -195,6 +212,9 @@ impl World {
         if !self.rng.chance(self.shape.people.meddles) {
             return;
         }
+        if self.rng.chance(250) {
+            return self.come_in();
+        }
         let runs: Vec<&Run> = self.durable.unfinished().collect();
         if runs.is_empty() {
             return;
@@ -202,7 +222,8 @@ impl World {
         let run = *self.rng.clone().pick(&runs);
         let (id, unit) = (run.id.clone(), run.units[self.rng.below(run.units.len() as u64) as usize].id.clone());
         let dependants = if self.rng.chance(300) { Dependants::Skip } else { Dependants::GoOn };
-        let act = match self.rng.below(16) {
+        let act = match self.rng.below(17) {
+            16 => Act::Remove { force: true },
             15 => {
                 let (branch, commit) = ("main".to_owned(), run.tip.clone());
                 Act::RecordAccept { branch, commit }
@@ -233,5 +254,35 @@ impl World {
             }
         };
         self.act(Some(&id), act);
+    }
+
+    /// Somebody makes a token, comes in by one, again, with another key or as something else, or is shown out.
+    fn come_in(&mut self) {
+        let token = TokenId::new(format!("t{}", self.rng.below(3)));
+        let (role, other) = (AccessRole::Worker, AccessRole::Operator);
+        let id = if self.rng.chance(800) { format!("guest-{}", self.rng.below(6)) } else { self.workers[0].id.to_string() };
+        let command = match self.rng.below(12) {
+            0..=2 => AccessCommand::Create(Box::new(NewToken {
+                id: token.clone(),
+                role,
+                admits: Admits::Secret(format!("secret of {token}")),
+                name: None,
+                uses: self.rng.range(1, 2) as u32,
+                labels: Default::default(),
+                ephemeral: self.rng.chance(500),
+                expires_at: Some(WallMs(self.now().wall.0 + 3_600_000)),
+                by: "ada".to_owned(),
+            })),
+            3 => AccessCommand::RevokeToken { id: token, by: "ada".to_owned() },
+            4 => AccessCommand::RevokePeer { role: None, id, by: "ada".to_owned() },
+            _ => {
+                let peer = PeerName { role: if self.rng.chance(850) { role } else { other }, id };
+                let key = format!("key {}", self.rng.below(4));
+                let presented = Presented { token: Some((token.clone(), format!("secret of {token}"))), key };
+                AccessCommand::Join(Box::new(Joining { presented, peer, certificate: "certificate".to_owned() }))
+            }
+        };
+        say!(self, "a person: {command:?}");
+        self.send(Command::Access(command));
     }
 }

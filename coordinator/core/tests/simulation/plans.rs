@@ -20,9 +20,9 @@ const TITLES: [&str; 9] = [
 ];
 
 /// A spec that can be run.
-pub fn spec(rng: &mut Rng) -> (Spec, Plan) {
+pub fn spec(rng: &mut Rng, is_large: bool) -> (Spec, Plan) {
     for _ in 0..20 {
-        let text = tasks(rng);
+        let text = tasks(rng, is_large);
         let files = BTreeMap::from([
             ("tasks.md".to_owned(), text.into_bytes()),
             ("requirements.md".to_owned(), b"# Requirements\n".to_vec()),
@@ -35,10 +35,10 @@ pub fn spec(rng: &mut Rng) -> (Spec, Plan) {
     panic!("twenty generated plans in a row have errors");
 }
 
-fn tasks(rng: &mut Rng) -> String {
-    let count = if rng.chance(700) { rng.range(2, 9) } else { rng.range(10, 30) };
-    let areas = rng.range(1, 2 + count);
-    let plain = rng.chance(150);
+fn tasks(rng: &mut Rng, is_large: bool) -> String {
+    let count = if is_large || rng.chance(300) { rng.range(10, 30) } else { rng.range(2, 9) };
+    let areas = if is_large { count } else { rng.range(1, 2 + count) };
+    let plain = !is_large && rng.chance(150);
     let mut order: Vec<u64> = (1..=count).collect();
     if rng.chance(300) {
         for at in (1..order.len()).rev() {

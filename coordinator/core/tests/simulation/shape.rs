@@ -6,6 +6,9 @@ use roundtable_shared::{BackendName, BackendOffer, HazardRule, ManifestRule, Mod
 
 use crate::rng::Rng;
 
+/// Of a thousand worlds, so many have up to 20 workers.
+const LARGE: u64 = 40;
+
 /// Chances per thousand.
 #[derive(Clone, Debug, Default)]
 pub struct Agents {
@@ -55,8 +58,9 @@ pub struct Faults {
     pub effect_fails: u64,
     /// Between two of the following; 0 = never.
     pub every_ms: u64,
-    /// Weights: coordinator crash, coordinator stall, worker crash, freeze, partition, leave, backend out, drained by a person, drained on its host.
-    pub kinds: [u64; 9],
+    /// Weights: coordinator crash, coordinator stall, worker crash, freeze, partition, leave, backend out, drained by a person, drained on its host,
+    /// coordinator restored from a backup.
+    pub kinds: [u64; 10],
 }
 
 /// How people behave.
@@ -74,6 +78,8 @@ pub struct Shape {
     pub heal_ms: u64,
     pub heartbeat_ms: u64,
     pub tick_ms: u64,
+    /// Many workers, and plans that keep them busy.
+    pub is_large: bool,
     pub workers: Vec<Vec<BackendOffer>>,
     /// Of each worker.
     pub labels: Vec<BTreeMap<String, String>>,
@@ -90,7 +96,9 @@ impl Shape {
         let faults = if calm { Faults::default() } else { faults(rng) };
         let heal_ms = if calm { 0 } else { rng.range(120_000, 1_800_000) };
         let runs = (0..if rng.chance(200) { 2 } else { 1 }).map(|_| options(rng)).collect();
-        let workers: Vec<_> = (0..rng.weighted(&[0, 3, 5, 3, 1])).map(|_| offers(rng)).collect();
+        let is_large = rng.chance(LARGE);
+        let count = if is_large { *rng.pick(&[6, 10, 20, 20]) } else { rng.weighted(&[0, 3, 5, 3, 1]) };
+        let workers: Vec<_> = (0..count).map(|_| offers(rng)).collect();
         let labels = workers.iter().map(|_| labels(rng)).collect();
         let broken = (!calm && rng.chance(200)).then(|| rng.below(workers.len() as u64) as usize);
         Self {
@@ -99,8 +107,9 @@ impl Shape {
             faults,
             people: People { patience_ms_max: rng.tailed(1_000, 1_200_000), meddles: if rng.chance(500) { 0 } else { rng.range(1, 200) } },
             heal_ms,
-            heartbeat_ms: *rng.pick(&[5_000, 10_000, 15_000]),
-            tick_ms: *rng.pick(&[500, 2_000, 2_000, 5_000]),
+            heartbeat_ms: if is_large { 15_000 } else { *rng.pick(&[5_000, 10_000, 15_000]) },
+            tick_ms: if is_large { 2_000 } else { *rng.pick(&[1_000, 2_000, 2_000, 5_000]) },
+            is_large,
             workers,
             labels,
             runs,
@@ -167,8 +176,9 @@ fn faults(rng: &mut Rng) -> Faults {
         worker_crash: some(20),
         effect_fails: some(120),
         every_ms: 0,
-        kinds: [some(6), some(3), some(6), some(4), some(5), some(2), some(4), some(2), some(1)],
+        kinds: [some(6), some(3), some(6), some(4), some(5), some(2), some(4), some(2), some(1), 0],
     };
+    faults.kinds[9] = if rng.chance(200) { rng.range(1, 3) } else { 0 };
     faults.kinds[2] += 1;
     faults.reorders = rng.chance(400);
     faults.every_ms = if rng.chance(250) { 0 } else { rng.range(5_000, 120_000) };

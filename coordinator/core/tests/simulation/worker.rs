@@ -66,12 +66,16 @@ pub struct Worker {
     /// Counts crashes: what an earlier life was about to do does not happen.
     pub life: u64,
     pub incarnation: u64,
+    /// The coordinator's store, as far as it knows.
+    pub store: u64,
     pub offers: Vec<BackendOffer>,
     pub draining: bool,
     /// Its workspace is gone, and it does not notice.
     pub broken: bool,
     pub held: BTreeMap<LeaseRef, Held>,
     pub spool: BTreeMap<LeaseRef, Spooled>,
+    /// What was delivered, for a coordinator that is restored from a backup.
+    pub kept: BTreeMap<LeaseRef, Spooled>,
     pub link: Link,
     pub frozen_until_ms: u64,
     pub cut_up_ms: u64,
@@ -89,11 +93,13 @@ impl Worker {
             alive: true,
             life: 0,
             incarnation: 1,
+            store: 1,
             offers,
             draining: false,
             broken: false,
             held: BTreeMap::new(),
             spool: BTreeMap::new(),
+            kept: BTreeMap::new(),
             link: Link::Down,
             frozen_until_ms: 0,
             cut_up_ms: 0,
@@ -164,6 +170,11 @@ impl World {
             let pause = self.rng.range(50, 15_000);
             return self.step_after(at, pause, Step::Dial);
         };
+        if self.workers[at].store != self.store {
+            self.offer_again(at);
+            let pause = self.rng.range(50, 5_000);
+            return self.step_after(at, pause, Step::Dial);
+        }
         let conn = self.conns.len() as u64 + 1;
         self.conns.insert(conn, Conn { worker: at, life, dead: false, last_up_ms: 0, last_down_ms: 0 });
         let worker = &mut self.workers[at];
@@ -183,6 +194,22 @@ impl World {
         say!(self, "w{at} says hello on {conn} with {} leases", hello.introduction.held.len());
         self.send_up(at, conn, Command::WorkerHello(Box::new(hello)), ReplyTo::Hello { worker: at, conn });
         self.step_after(at, 10_000, Step::Undialled { conn });
+    }
+
+    /// The coordinator was restored from a backup: what was delivered lately may be missing there.
+    fn offer_again(&mut self, at: usize) {
+        let worker = &mut self.workers[at];
+        worker.store = self.store;
+        let kept = std::mem::take(&mut worker.kept);
+        let leases: Vec<LeaseRef> = kept.keys().cloned().collect();
+        for lease in &leases {
+            worker.held.insert(lease.clone(), Held { phase: LeasePhase::Reported, cancelled: false });
+        }
+        worker.spool.extend(kept);
+        say!(self, "w{at} finds another store, and offers {} outcomes again", leases.len());
+        for lease in leases {
+            self.step_after(at, 50, Step::Deliver { lease });
+        }
     }
 
     /// Frames of one stream arrive in order, unless this world has them overtake each other.
@@ -488,7 +515,8 @@ impl World {
 
     fn finish_outcome(&mut self, at: usize, lease: &LeaseRef, failure: Option<FailureKind>, commit: Option<CommitId>) {
         let digest = format!("{}/{}/{}", lease.key, lease.lease_id, self.digests.len());
-        self.digests.insert(digest.clone(), (lease.clone(), self.workers[at].id.clone()));
+        let origin = crate::world::Origin { lease: lease.clone(), worker: self.workers[at].id.clone(), failure: failure.clone() };
+        self.digests.insert(digest.clone(), origin);
         let agent_session = self.rng.chance(700).then(|| roundtable_shared::AgentSessionId::new(format!("s{}", lease.key)));
         let facts = AttemptFacts {
             exit_code: Some(i32::from(failure.is_some())),
@@ -524,19 +552,24 @@ impl World {
         }
     }
 
-    pub fn verdict(&mut self, at: usize, life: u64, lease: LeaseRef, digest: String, verdict: Verdict) {
+    pub fn verdict(&mut self, at: usize, life: u64, store: u64, lease: LeaseRef, digest: String, verdict: Verdict) {
         let worker = &self.workers[at];
         if !worker.alive || worker.life != life || self.now_ms < worker.cut_down_ms {
             return;
         }
-        if verdict == Verdict::Accepted {
-            let kept = self.durable.attempt(&lease.key).is_some_and(|attempt| attempt.digest.as_ref() == Some(&digest));
-            if !kept {
+        if store == self.store {
+            let is_there = self.durable.attempt(&lease.key).is_some_and(|attempt| attempt.digest.as_ref() == Some(&digest));
+            if verdict == Verdict::Accepted && !is_there {
                 self.fail("I2", format!("the outcome of {} was accepted, and is not in the log", lease.key));
+            } else if verdict != Verdict::Accepted && is_there {
+                self.fail("I2", format!("the outcome of {} is in the log, and its worker is told {verdict:?}", lease.key));
             }
         }
-        if self.workers[at].spool.contains_key(&lease) {
+        if let Some(spooled) = self.workers[at].spool.remove(&lease) {
             say!(self, "w{at}: {} is {verdict:?}", lease.key);
+            if self.faults.kinds[9] > 0 {
+                self.workers[at].kept.insert(lease.clone(), spooled);
+            }
             self.release(at, &lease);
         }
     }

@@ -10,10 +10,10 @@ use roundtable_core::state::{Run, State};
 use roundtable_core::{Reply, Transition, Verdict};
 use roundtable_shared::spec::{Plan, Spec};
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{BackendOffer, CommitId, LeaseRef, Reconciled, RunId, RunOptions, WorkerId};
+use roundtable_shared::{AttemptKey, BackendOffer, CommitId, FailureKind, LeaseRef, Reconciled, RunId, RunOptions, WorkerId};
 
 use crate::agent::Turn;
-use crate::coordinator::Coordinator;
+use crate::coordinator::{Compared, Coordinator};
 use crate::plans;
 use crate::repository::Repository;
 use crate::rng::Rng;
@@ -76,10 +76,13 @@ pub enum Event {
     Verdict {
         worker: usize,
         life: u64,
+        /// Of the coordinator that gives it.
+        store: u64,
         lease: LeaseRef,
         digest: String,
         verdict: Verdict,
     },
+    Backup,
     LinkBroken {
         worker: usize,
         conn: u64,
@@ -123,6 +126,22 @@ pub struct Submission {
     pub imported: Option<Imported>,
 }
 
+/// What a backup holds: everything durable, the repository's refs too.
+pub struct Backup {
+    pub rows: usize,
+    pub durable: State,
+    pub history: History,
+    pub branches: BTreeMap<RunId, CommitId>,
+    pub attempts: BTreeMap<AttemptKey, CommitId>,
+}
+
+/// An outcome's origin.
+pub struct Origin {
+    pub lease: LeaseRef,
+    pub worker: WorkerId,
+    pub failure: Option<FailureKind>,
+}
+
 /// A stream.
 pub struct Conn {
     pub worker: usize,
@@ -150,18 +169,22 @@ pub struct World {
     pub log: Vec<Transition>,
     pub durable: State,
     pub history: History,
+    /// Which store it is: another one after each restore.
+    pub store: u64,
+    pub backup: Option<Backup>,
     pub repository: Repository,
     pub workers: Vec<Worker>,
     pub conns: BTreeMap<u64, Conn>,
     pub submissions: Vec<Submission>,
     /// Which lease each outcome really comes from.
-    pub digests: BTreeMap<String, (LeaseRef, WorkerId)>,
+    pub digests: BTreeMap<String, Origin>,
     /// When each open decision is answered.
     pub patience: BTreeMap<(RunId, String, u64), u64>,
     pub remarks: BTreeMap<String, u64>,
     pub failure: Option<Violation>,
     pub trace: Option<Vec<String>>,
     pub batches: u64,
+    pub compared: Compared,
 }
 
 /// Says what happens, where somebody listens.
@@ -180,7 +203,9 @@ impl World {
         let mut rng = Rng::new(seed);
         let shape = Shape::of(&mut rng);
         let mut repository = Repository::default();
-        let submissions = shape.runs.iter().enumerate().map(|(at, options)| submission(&mut rng, &mut repository, at, options)).collect();
+        let large = shape.is_large;
+        let runs = shape.runs.iter().enumerate();
+        let submissions = runs.map(|(at, options)| submission(&mut rng, &mut repository, at, options, large)).collect();
         let worker = |(at, offers): (usize, &Vec<_>)| Worker { broken: shape.broken == Some(at), ..Worker::new(at, offers.clone()) };
         let workers = shape.workers.iter().enumerate().map(worker).collect();
         let mut world = Self {
@@ -198,6 +223,8 @@ impl World {
             log: Vec::new(),
             durable: State::default(),
             history: History::default(),
+            store: 1,
+            backup: None,
             repository,
             workers,
             conns: BTreeMap::new(),
@@ -208,6 +235,7 @@ impl World {
             failure: None,
             trace: traced.then(Vec::new),
             batches: 0,
+            compared: Compared::default(),
             rng,
             shape,
         };
@@ -224,6 +252,10 @@ impl World {
         }
         if self.faults.every_ms > 0 {
             self.after(self.faults.every_ms, Event::Fault);
+        }
+        if self.faults.kinds[9] > 0 {
+            let first = self.rng.range(10_000, 300_000);
+            self.after(first, Event::Backup);
         }
         if self.shape.people.meddles > 0 {
             self.after(30_000, Event::Meddle);
@@ -349,7 +381,8 @@ impl World {
         match event {
             Event::Worker { worker, life, step } => self.worker_step(worker, life, step),
             Event::ToWorker { worker, conn, frame } => self.frame_arrives(worker, conn, frame),
-            Event::Verdict { worker, life, lease, digest, verdict } => self.verdict(worker, life, lease, digest, verdict),
+            Event::Verdict { worker, life, store, lease, digest, verdict } => self.verdict(worker, life, store, lease, digest, verdict),
+            Event::Backup => self.back_up(),
             Event::LinkBroken { worker, conn } => self.link_broken(worker, conn),
             Event::Look => self.look(),
             Event::Meddle => self.meddle(),
@@ -398,7 +431,8 @@ impl World {
             5 => self.leave(at),
             6 => self.flip_backend(at),
             7 => self.drain_by_operator(at),
-            _ => self.drain(at),
+            8 => self.drain(at),
+            _ => self.restore(),
         }
     }
 
@@ -439,8 +473,8 @@ impl World {
     }
 }
 
-fn submission(rng: &mut Rng, repository: &mut Repository, at: usize, options: &RunOptions) -> Submission {
-    let (spec, plan) = plans::spec(rng);
+fn submission(rng: &mut Rng, repository: &mut Repository, at: usize, options: &RunOptions, is_large: bool) -> Submission {
+    let (spec, plan) = plans::spec(rng, is_large);
     let run = RunId::new(format!("run-{at}"));
     let base = repository.root(run.as_str());
     repository.branches.insert(run.clone(), base.clone());
