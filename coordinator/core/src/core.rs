@@ -10,6 +10,7 @@ use crate::decide::{self, Deciding};
 use crate::effect::Effect;
 use crate::entropy::Entropy;
 use crate::fleet::{Fleet, Worker};
+use crate::planted::{Bug, planted};
 use crate::schedule;
 use crate::state::State;
 use crate::transition::Transition;
@@ -75,7 +76,7 @@ impl Core {
             }
         };
         let may_matter = match (&sign, present) {
-            (Some(worker), _) => before != Some(self.capacity(worker, now)),
+            (Some(worker), _) => before != Some(self.capacity(worker, now)) && !planted(Bug::LooksLess),
             // All else that a tick finds is a fact, or only time that has passed.
             (None, Some(present)) => present != self.present(now),
             (None, None) => true,
@@ -155,5 +156,5 @@ fn sign_of_life(command: &Command) -> Option<&WorkerId> {
 /// Effects that are owed by the state alone, so that none is lost in a crash. Grants are not among them: a lease that never reached its worker
 /// is handed back when the worker says what it holds.
 pub fn outstanding(state: &State) -> Vec<Effect> {
-    state.unfinished().flat_map(decide::owed_effects).collect()
+    state.unfinished().filter(|_| !planted(Bug::OwedForgotten)).flat_map(decide::owed_effects).collect()
 }

@@ -13,6 +13,10 @@ pub mod effect;
 mod entropy;
 pub mod fleet;
 pub mod invariants;
+#[cfg(not(feature = "planted-bugs"))]
+mod planted;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 pub mod schedule;
 pub mod state;
 pub mod transition;

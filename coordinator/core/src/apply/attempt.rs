@@ -7,6 +7,7 @@ use roundtable_shared::{AttemptKey, AttemptNo, Seat, UnitId, Usage, WorkerId};
 
 use super::unit_mut;
 use crate::effect::Start;
+use crate::planted::{Bug, planted};
 use crate::state::{Attempt, AttemptEnd, Run, Work};
 use crate::transition::{AttemptResult, Fact, Granted};
 
@@ -117,7 +118,8 @@ fn end(attempt: &mut Attempt, at: WallMs, result: &AttemptResult) {
 fn keep_commit(run: &mut Run, unit: &Option<UnitId>, no: AttemptNo) {
     let Some((_, unit)) = unit.as_ref().and_then(|id| unit_mut(run, id)) else { return };
     let Some(attempt) = unit.attempt(no).filter(|attempt| attempt.role.writes()) else { return };
-    if let Some(commit) = attempt.left().cloned() {
+    let left = if planted(Bug::SavedForgotten) { attempt.commit.as_ref() } else { attempt.left() };
+    if let Some(commit) = left.cloned() {
         unit.last = Some(Work { attempt: no, base: attempt.base.clone(), commit });
     }
 }
@@ -157,7 +159,9 @@ fn vacate(run: &mut Run, live: &mut Live, unit: &Option<UnitId>, no: AttemptNo) 
     };
     seats.retain(|_, live| *live != no);
     live.retain(|_, keys| {
-        keys.remove(&key);
+        if !planted(Bug::LiveIndexKept) {
+            keys.remove(&key);
+        }
         !keys.is_empty()
     });
 }

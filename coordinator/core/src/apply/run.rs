@@ -8,6 +8,7 @@ use roundtable_shared::time::WallMs;
 use roundtable_shared::{Assignment, BackendName, Mode, RunId, UnitId, UnitState, UnitType};
 
 use super::{train, unit_mut};
+use crate::planted::{Bug, planted};
 use crate::state::{
     Accepted, AssignAnswer, Assigning, BaseCheck, Ended, Ending, HeldPhases, Integration, Learned, Notice, Orchestrator, Plan, PlanSource,
     Remark, Removed, Rested, Resting, Run, Stage, Step, Train, Unit, Wanted,
@@ -265,7 +266,7 @@ fn plan(
     run.plan_source = Some(source);
     if run.stage == Stage::Assigning {
         run.stage = Stage::Working;
-        if run.options.check.is_some() {
+        if run.options.check.is_some() && !planted(Bug::BaseUnchecked) {
             run.base_check = BaseCheck::Wanted { red: 0, lost: 0, retry_at: None };
         }
     }

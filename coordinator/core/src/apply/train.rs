@@ -4,6 +4,7 @@ use roundtable_shared::UnitId;
 use roundtable_shared::time::WallMs;
 
 use super::unit_mut;
+use crate::planted::{Bug, planted};
 use crate::state::{Alone, Checks, InFlight, Integration, Run};
 use crate::transition::Fact;
 
@@ -42,7 +43,9 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
             let owed = pass(run, unit).map(|flight| flight.owed).unwrap_or_default();
             run.unticked.retain(|unit| !owed.contains(unit));
             run.integrations.push(Integration { unit: Some(unit.clone()), commit: commit.clone(), changed: changed.clone(), at });
-            run.tip = commit.clone();
+            if !planted(Bug::TipForgotten) {
+                run.tip = commit.clone();
+            }
             if let Some((_, unit)) = unit_mut(run, unit) {
                 unit.commit = Some(commit.clone());
             }
@@ -81,7 +84,11 @@ fn pass(run: &mut Run, unit: &UnitId) -> Option<InFlight> {
 fn leave(run: &mut Run, unit: &UnitId) {
     let Some(place) = run.train.place(unit) else { return };
     let is_last = place + 1 == run.train.flights.len();
-    run.train.flights.truncate(place);
+    if planted(Bug::TrainBehindKept) {
+        run.train.flights.remove(place);
+    } else {
+        run.train.flights.truncate(place);
+    }
     if is_last && run.train.flights.is_empty() {
         run.train.from = None;
     }

@@ -4,6 +4,7 @@
 use roundtable_shared::{Role, RunId, UnitId, UnitState};
 
 use super::{Deciding, close, contend, integrate, judge, land, merge, review, step};
+use crate::planted::{Bug, planted};
 use crate::state::{FixCause, Release};
 use crate::transition::Fact;
 
@@ -39,7 +40,7 @@ fn release_blocked(d: &mut Deciding<'_>, run: &RunId) {
     let waiting: Vec<UnitId> =
         now.in_order().filter(|unit| unit.state == UnitState::Blocked && is_waiting(&unit.release)).map(|unit| unit.id.clone()).collect();
     for id in waiting {
-        if !d.run(run).hold_is_free(d.unit(run, &id)) {
+        if !d.run(run).hold_is_free(d.unit(run, &id)) || planted(Bug::ReleaseForgotten) {
             continue;
         }
         let release = d.unit(run, &id).release.clone();

@@ -9,6 +9,7 @@ use super::blocking::{clear_waits, withdraw_of_unit};
 use super::operate::{known_unit, may_retry};
 use super::{Deciding, attempt, cancel, failure, review};
 use crate::change::Rejection;
+use crate::planted::{Bug, planted};
 use crate::state::{BaseCheck, FixCause, Release, Work};
 use crate::transition::Fact;
 
@@ -119,7 +120,9 @@ pub(super) fn retry_act(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, by: St
 fn retry(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId) {
     attempt::revoke_unit(d, run, unit, "a person had it tried again");
     withdraw_of_unit(d, run, unit, "it is tried again");
-    d.emit(run, Fact::CountersReset { unit: unit.clone(), fixes: true });
+    if !planted(Bug::CountersKept) {
+        d.emit(run, Fact::CountersReset { unit: unit.clone(), fixes: true });
+    }
     match d.unit(run, unit).state {
         UnitState::InProgress => failure::back_to_waiting(d, run, unit),
         UnitState::FixRequired => {

@@ -4,6 +4,7 @@ use roundtable_shared::spec::assign_by_rules;
 use roundtable_shared::{BackendName, BlockedItem, Decision, DecisionId, DecisionKind, Mode, Priority, RunId, UnitId, UnitState};
 
 use super::{Deciding, attempt, integrate};
+use crate::planted::{Bug, planted};
 use crate::transition::Fact;
 
 /// Why a unit is blocked and what is asked.
@@ -19,7 +20,9 @@ pub(super) struct Block {
 pub(super) fn block(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, block: Block) {
     attempt::revoke_unit(d, run, unit, "the unit is blocked");
     integrate::drop_flight_of(d, run, unit, "the unit is blocked");
-    clear_waits(d, run, unit);
+    if !planted(Bug::BlockKeepsWaits) {
+        clear_waits(d, run, unit);
+    }
     if !d.move_unit(run, unit, UnitState::Blocked, Some(block.reason.clone())) {
         return;
     }
@@ -30,7 +33,9 @@ pub(super) fn block(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, block: Blo
         created_at: d.now.wall,
     };
     d.emit(run, Fact::BlockedItemAdded { item: Box::new(item) });
-    raise(d, run, block.kind, Some(unit), block.context);
+    if !planted(Bug::DecisionUnasked) {
+        raise(d, run, block.kind, Some(unit), block.context);
+    }
 }
 
 /// Ends waits of a unit that leaves the automatic states: contended paths, merges.

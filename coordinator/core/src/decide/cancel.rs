@@ -8,6 +8,7 @@ use super::blocking::{clear_waits, withdraw_of_unit};
 use super::operate::known_unit;
 use super::{Deciding, attempt, consult, integrate, review, step};
 use crate::change::Rejection;
+use crate::planted::{Bug, planted};
 use crate::state::Run;
 use crate::transition::Fact;
 
@@ -77,10 +78,16 @@ fn end_unit(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, to: UnitState, rea
     if d.unit(run, unit).state.is_terminal() {
         return;
     }
-    attempt::revoke_unit(d, run, unit, &reason);
-    integrate::drop_flight_of(d, run, unit, &reason);
+    if !planted(Bug::SkipKeepsWorking) {
+        attempt::revoke_unit(d, run, unit, &reason);
+    }
+    if !planted(Bug::CancelKeepsFlight) {
+        integrate::drop_flight_of(d, run, unit, &reason);
+    }
     clear_waits(d, run, unit);
-    withdraw_of_unit(d, run, unit, &reason);
+    if !planted(Bug::DecisionKept) {
+        withdraw_of_unit(d, run, unit, &reason);
+    }
     review::clear_blocked_item(d, run, unit);
     d.move_unit(run, unit, to, Some(reason));
     step::unit_done(d, run, unit);

@@ -8,6 +8,7 @@ use super::report::{ended, provider_failed};
 use super::{Deciding, judge, raise};
 use crate::command::Report;
 use crate::effect::Start;
+use crate::planted::{Bug, planted};
 use crate::state::{AttemptEnd, BaseCheck};
 use crate::transition::Fact;
 
@@ -105,5 +106,7 @@ fn base_red(d: &mut Deciding<'_>, run: &RunId, evidence: String) {
     let last: String = evidence.lines().rev().take(5).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
     d.emit(run, Fact::BaseChecked { result: BaseCheck::Red { evidence } });
     let context = format!("the check command fails on the commit the run started from, before any change: {last}");
-    raise(d, run, DecisionKind::CheckRedOnBase, None, context);
+    if !planted(Bug::BaseRedUnasked) {
+        raise(d, run, DecisionKind::CheckRedOnBase, None, context);
+    }
 }

@@ -5,6 +5,7 @@ use roundtable_shared::{CommitId, DecisionId, RunId, TaskId, UnitId};
 
 use super::{Deciding, attempt, consult, failure, integrate, withdraw};
 use crate::effect::Effect;
+use crate::planted::{Bug, planted};
 use crate::state::{Learning, Run, Stage};
 use crate::transition::Fact;
 
@@ -28,7 +29,7 @@ pub(super) fn finish_ending(d: &mut Deciding<'_>, run: &RunId) {
     for unit in merging {
         d.emit(run, Fact::MergeSet { unit, merging: None });
     }
-    if d.run(run).train.flights.is_empty() {
+    if d.run(run).train.flights.is_empty() || planted(Bug::EndsInMove) {
         end(d, run, 1, reason);
     }
 }
@@ -44,7 +45,9 @@ pub(super) fn end_when_done(d: &mut Deciding<'_>, run: &RunId) {
         return consult::due_at_end(d, run);
     }
     // What is still running now is a consultation or a check of the base that nobody needs any more.
-    attempt::revoke_run(d, run, "every unit is at its end");
+    if !planted(Bug::EndsLive) {
+        attempt::revoke_run(d, run, "every unit is at its end");
+    }
     match effect(d.run(run)) {
         Some(effect) => {
             d.emit(run, Fact::RunClosing);
@@ -95,6 +98,7 @@ fn end(d: &mut Deciding<'_>, run: &RunId, exit: u8, reason: String) {
     d.fleet.missing.retain(|(other, _), _| other != run);
     d.fleet.rests.remove(run);
     d.fleet.errands.retain(|(other, _), _| other != run);
+    let exit = if planted(Bug::EndsWell) { 0 } else { exit };
     d.emit(run, Fact::RunEnded { exit, reason });
 }
 

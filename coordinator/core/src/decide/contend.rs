@@ -8,6 +8,7 @@ use roundtable_shared::{DecisionKind, Role, RunId, UnitId, UnitState};
 
 use super::blocking::{Block, block};
 use super::{Deciding, failure, merge};
+use crate::planted::{Bug, planted};
 use crate::state::{Breach, FixCause, Run};
 use crate::transition::{Counter, Fact};
 
@@ -39,7 +40,7 @@ pub(super) fn wait_for(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, content
 /// Paths that became free are claimed by those that wait for them, in plan order, before anything is granted.
 pub(super) fn claim_freed(d: &mut Deciding<'_>, run: &RunId) {
     let waiting: Vec<UnitId> = d.run(run).in_order().filter(|unit| !unit.contended.is_empty()).map(|unit| unit.id.clone()).collect();
-    for id in waiting {
+    for id in waiting.into_iter().filter(|_| !planted(Bug::FreedUnclaimed)) {
         let now = d.run(run);
         let unit = d.unit(run, &id);
         let free: Vec<String> = unit.contended.iter().filter(|path| now.holders_of(&id, path).next().is_none()).cloned().collect();
@@ -64,7 +65,7 @@ pub(super) fn breach(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, role: Rol
     d.emit(run, Fact::BreachRecorded { unit: unit.clone(), breach: Some(Breach { attempt, paths }) });
     d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::Breach });
     let no_fix_left = role == Role::Fix && d.unit(run, unit).fix_attempts >= FIX_ATTEMPTS_MAX;
-    if no_fix_left || d.unit(run, unit).counters.breaches >= BREACHES_MAX {
+    if no_fix_left || (d.unit(run, unit).counters.breaches >= BREACHES_MAX && !planted(Bug::BreachesEndless)) {
         failure::back_to_waiting(d, run, unit);
         let context = format!("unit {unit} changed what its manifest does not allow: {}", listed.join(", "));
         block(d, run, unit, Block { kind: DecisionKind::Breach, reason: "changes outside its manifest".to_owned(), context });
@@ -80,7 +81,7 @@ pub(super) fn breach(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, role: Rol
 
 /// Where waiting would be for ever, the last unit of the cycle in plan order has to do without those paths.
 fn break_cycles(d: &mut Deciding<'_>, run: &RunId) {
-    while let Some(unit) = victim(d.run(run)) {
+    while let Some(unit) = victim(d.run(run)).filter(|_| !planted(Bug::CycleKept)) {
         let now = d.unit(run, &unit);
         let role = now.next_role();
         let paths: Vec<(String, String)> =

@@ -8,6 +8,7 @@ use roundtable_shared::{RunId, UnitId, WorkerId};
 use super::Deciding;
 use super::failure::{Blame, Setback};
 use crate::fleet::{Cordon, Worker};
+use crate::planted::{Bug, planted};
 use crate::state::Run;
 
 /// Infra ends of different units in a row after which a worker gets nothing more.
@@ -64,7 +65,7 @@ pub(super) fn lift_due(d: &mut Deciding<'_>) {
     let now = d.now.mono_ms;
     let due = d.fleet.workers.values().filter(|worker| worker.cordoned.as_ref().is_some_and(|cordon| cordon.until_ms <= now));
     let due: Vec<WorkerId> = due.map(|worker| worker.id.clone()).collect();
-    for id in due {
+    for id in due.into_iter().filter(|_| !planted(Bug::CordonForever)) {
         lift(d, &id);
     }
 }

@@ -5,6 +5,7 @@ use roundtable_shared::{AttemptKey, LeasePhase, WorkerId};
 
 use super::{Deciding, attempt};
 use crate::change::Rejection;
+use crate::planted::{Bug, planted};
 use crate::transition::Fact;
 
 /// Workers that may be drained at once: names of such as never come back must not pile up for ever.
@@ -56,7 +57,7 @@ pub(super) fn undrain(d: &mut Deciding<'_>, id: &WorkerId, by: String) -> Result
         return Ok(());
     }
     d.emit_fleet(Fact::WorkerUndrained { worker: id.clone(), by });
-    if let Some(worker) = d.fleet.workers.get_mut(id) {
+    if let Some(worker) = d.fleet.workers.get_mut(id).filter(|_| !planted(Bug::UndrainForgotten)) {
         worker.drained_ms = None;
     }
     d.done(format!("worker {id} gets work again"));

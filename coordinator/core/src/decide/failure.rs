@@ -7,6 +7,7 @@ use roundtable_shared::{DecisionKind, FailureKind, OutcomeClass, RunId, RunLimit
 use super::blocking::{Block, block};
 use super::{Deciding, assign, check, consult, cordon};
 use crate::command::Report;
+use crate::planted::{Bug, planted};
 use crate::schedule;
 use crate::state::{Attempt, State};
 use crate::transition::{Counter, Fact};
@@ -75,7 +76,7 @@ impl Setback {
 /// Counts it and lets the unit, or the run's own seat, go on.
 pub(super) fn setback(d: &mut Deciding<'_>, run: &RunId, unit: Option<&UnitId>, setback: &Setback) {
     let Some(unit) = unit else { return of_run(d, run, setback) };
-    let mut cost = setback.cost.clone();
+    let mut cost = if planted(Bug::HandBackCosts) { Cost::Infra { lost: None } } else { setback.cost.clone() };
     if cost == Cost::HandBack {
         d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::HandBack });
         forfeit_credits(d, &setback.worker, &setback.pool);
@@ -84,7 +85,9 @@ pub(super) fn setback(d: &mut Deciding<'_>, run: &RunId, unit: Option<&UnitId>, 
         }
     }
     let Cost::Infra { lost } = cost else { return back_to_waiting(d, run, unit) };
-    d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::Infra });
+    if !planted(Bug::SetbackFree) {
+        d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::Infra });
+    }
     if let Some(worker) = lost {
         d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::LostWorker(worker) });
     }
@@ -134,7 +137,7 @@ fn backoff(limits: &RunLimits, now: WallMs, infra: u32) -> Option<WallMs> {
 fn quarantine_reason(d: &Deciding<'_>, run: &RunId, unit: &UnitId, setback: &Setback) -> Option<String> {
     let (run, unit) = (d.run(run), d.unit(run, unit));
     let (counters, last) = (&unit.counters, &setback.reason);
-    if counters.lost_workers.len() >= LOST_WORKERS_MAX {
+    if counters.lost_workers.len() >= LOST_WORKERS_MAX && !planted(Bug::LossesEndless) {
         let workers: Vec<&str> = counters.lost_workers.iter().map(WorkerId::as_str).collect();
         return Some(format!("unit {}: {} workers were lost while running it ({})", unit.id, workers.len(), workers.join(", ")));
     }

@@ -6,6 +6,7 @@ use roundtable_shared::{DecisionKind, Finding, FindingAnswer, RunId, UnitId, Uni
 use super::blocking::{Block, block};
 use super::{Deciding, consult};
 use crate::command::HUMAN;
+use crate::planted::{Bug, planted};
 use crate::state::{FixCause, Unit};
 use crate::transition::{Counter, Fact};
 
@@ -17,8 +18,10 @@ const SIDE_CHARS_MAX: usize = 300;
 /// A unit needs a fix: it goes to `fix_required`, or after the third one to a person.
 pub(super) fn want_fix(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, cause: FixCause) {
     let context = context_of(d, run, unit, &cause);
-    d.emit(run, Fact::FixSet { unit: unit.clone(), cause: Some(cause) });
-    if d.unit(run, unit).fix_attempts >= FIX_ATTEMPTS_MAX {
+    if !planted(Bug::CauseForgotten) {
+        d.emit(run, Fact::FixSet { unit: unit.clone(), cause: Some(cause) });
+    }
+    if d.unit(run, unit).fix_attempts >= FIX_ATTEMPTS_MAX && !planted(Bug::FourthFix) {
         block(d, run, unit, Block { kind: DecisionKind::HumanFallback, reason: HUMAN.to_owned(), context });
         return;
     }

@@ -8,6 +8,7 @@ use super::manifest::{judge, keeps_agents_md};
 use super::{Deciding, attempt, step};
 use crate::command::{Phase, Prepared};
 use crate::effect::{Effect, PrepareIntegration};
+use crate::planted::{Bug, planted};
 use crate::schedule::CHECK_BACKEND;
 use crate::state::{BaseCheck, Candidate, InFlight, Misfit, Run, Stage, Unit};
 use crate::transition::Fact;
@@ -39,11 +40,14 @@ pub(super) fn start_next(d: &mut Deciding<'_>, run: &RunId) {
     let ahead = now.train.flights.last();
     let tip = match ahead.map(|flight| &flight.candidate) {
         None => now.tip.clone(),
+        Some(Some(_)) if planted(Bug::TrainOnTip) => now.tip.clone(),
         Some(Some(candidate)) => candidate.commit.clone(),
         Some(None) => return,
     };
     let may_join = |unit: &&&Unit| now.train.place(&unit.id).is_none() && step::allows(now, Phase::Consolidate, &unit.id);
-    let Some(unit) = now.queue().iter().find(may_join).map(|unit| unit.id.clone()) else { return };
+    let queue = now.queue();
+    let next = if planted(Bug::TrainOutOfOrder) { queue.iter().rev().find(may_join) } else { queue.iter().find(may_join) };
+    let Some(unit) = next.map(|unit| unit.id.clone()) else { return };
     let is_empty = d.unit(run, &unit).changed.is_empty();
     let mut flight = InFlight::new(unit.clone(), tip.clone(), d.now.wall);
     if !is_empty {
@@ -103,7 +107,7 @@ pub(super) fn prepared(
     if flight.alone.as_ref().is_some_and(|alone| alone.commit.is_none() && alone.tip == *tip) {
         return super::judge::prepared_alone(d, run, unit, tip, result);
     }
-    if flight.tip != *tip || !flight.is_preparing() {
+    if (flight.tip != *tip && !planted(Bug::StaleCandidate)) || !flight.is_preparing() {
         return;
     }
     let fact = match result {
@@ -164,7 +168,7 @@ fn ticks(run: &Run, unit: &UnitId) -> (Vec<TaskId>, Vec<UnitId>) {
             Some(candidate) if candidate.empty => owed.push(ahead.unit.clone()),
             _ => {
                 let ticked: BTreeSet<&UnitId> = ahead.owed.iter().collect();
-                owed.retain(|unit| !ticked.contains(unit));
+                owed.retain(|unit| !ticked.contains(unit) || planted(Bug::BoxTwice));
             }
         }
     }

@@ -5,6 +5,7 @@ use roundtable_shared::{CommitId, DecisionKind, Finding, HistoryFinding, ReviewH
 use super::blocking::{Block, block};
 use super::{Deciding, fix, integrate, review};
 use crate::command::Prepared;
+use crate::planted::{Bug, planted};
 use crate::state::{BaseCheck, FixCause, Misfit};
 use crate::transition::Fact;
 
@@ -17,7 +18,7 @@ pub(super) fn checked(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, of: &Com
     let is_alone = flight.alone.as_ref().is_some_and(|alone| alone.commit.as_ref() == Some(of));
     let is_candidate = flight.candidate.as_ref().is_some_and(|candidate| candidate.commit == *of);
     let evidence = flight.checks.evidence.clone();
-    match red {
+    match red.filter(|_| !planted(Bug::RedIsGreen)) {
         None if is_alone => send_back(d, run, unit, evidence, true),
         Some(_) if is_alone => send_back(d, run, unit, evidence, false),
         red if is_candidate => d.emit(run, Fact::CandidateChecked { unit: unit.clone(), red }),

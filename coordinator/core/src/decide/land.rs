@@ -5,13 +5,15 @@ use roundtable_shared::{CommitId, RunId, UnitId, UnitState};
 use super::integrate::is_gated_by_check;
 use super::{Deciding, close, consult, review, step};
 use crate::effect::Effect;
+use crate::planted::{Bug, planted};
 use crate::state::{BaseCheck, InFlight, Run};
 use crate::transition::Fact;
 
 /// Intends to integrate all that may be, unless the branch is on its way already.
 pub(super) fn intend(d: &mut Deciding<'_>, run: &RunId) {
     let now = d.run(run);
-    if now.train.is_moving() {
+    let is_again = planted(Bug::IntentAgain) && now.passing() > now.train.intended().count();
+    if now.train.is_moving() && !is_again {
         return pass_where_it_is(d, run);
     }
     let count = now.passing();

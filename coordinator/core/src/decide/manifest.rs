@@ -4,6 +4,7 @@ use roundtable_shared::manifest::normalise_entry;
 use roundtable_shared::{ChangeKind, ChangedPath, EntryKind, ManifestRule, RunId, UnitId};
 
 use super::Deciding;
+use crate::planted::{Bug, planted};
 use crate::state::{Run, Unit};
 
 /// Why a file that is not the unit's may not be written again in another encoding: everybody else's change of it would conflict, and nobody asked for it.
@@ -44,9 +45,11 @@ pub(crate) fn judge(run: &Run, unit: &Unit, changed: &[ChangedPath], by_person: 
             judged.breach.push((change.path.clone(), "needs an entry of its own in the unit's writes".to_owned()));
         } else if !by_person && change.reencoded && !unit.manifest.writes.covers(&change.path) {
             judged.breach.push((change.path.clone(), SAME_TEXT.to_owned()));
-        } else if is_own(run, unit, &change.path) && (!by_person || !is_protected(&change.path) || names(unit, &change.path)) {
+        } else if is_own(run, unit, &change.path) && (!by_person || !is_protected(&change.path) || names(unit, &change.path))
+            || planted(Bug::BreachPassed)
+        {
             // Its own.
-        } else if let Some(holder) = run.holders_of(&unit.id, &change.path).next() {
+        } else if let Some(holder) = run.holders_of(&unit.id, &change.path).next().filter(|_| !planted(Bug::HeldPathClaimed)) {
             if run.options.manifest == ManifestRule::Strict && !unit.exclusive && !by_person {
                 judged.breach.push((change.path.clone(), format!("outside the manifest, and held by unit {}", holder.id)));
             } else {
@@ -108,6 +111,9 @@ fn names(unit: &Unit, path: &str) -> bool {
 
 /// Files that change what the repository, its automation or this project does. Some file systems take no notice of case.
 fn is_protected(path: &str) -> bool {
+    if planted(Bug::ProtectedPassed) {
+        return false;
+    }
     let last = path.rsplit('/').next().unwrap_or_default();
     let workflows = ".github/workflows";
     let is_within = |dir: &str| path.get(..dir.len()).is_some_and(|head| head.eq_ignore_ascii_case(dir));
@@ -130,6 +136,7 @@ fn forbidden(change: &ChangedPath) -> Option<String> {
         return None;
     }
     match change.entry {
+        _ if planted(Bug::ForbiddenPassed) => None,
         EntryKind::EscapingSymlink => Some("a symbolic link that leaves the repository".to_owned()),
         EntryKind::Gitlink => Some("a submodule".to_owned()),
         EntryKind::File | EntryKind::Executable | EntryKind::Symlink => None,

@@ -6,6 +6,7 @@ use roundtable_shared::{Assignment, BackendName, Criticality, DecisionId, Decisi
 use super::{Deciding, answer, attach, cancel, close, document, drain, remove, step};
 use crate::change::Rejection;
 use crate::command::{Act, Operate};
+use crate::planted::{Bug, planted};
 use crate::state::Unit;
 use crate::transition::Fact;
 
@@ -26,7 +27,7 @@ pub(super) fn operate(d: &mut Deciding<'_>, operate: Operate) -> Result<(), Reje
         (Some(run), _) => run,
     };
     let Some(now) = d.state().run(&run) else { return Err(Rejection::not_found(format!("there is no run {run}"))) };
-    let is_over = now.is_ended() || now.ending.is_some();
+    let is_over = (now.is_ended() || now.ending.is_some()) && !planted(Bug::ActsAfterEnd);
     match &act {
         Act::RecordAccept { .. } | Act::Remove { .. } => {}
         Act::Decide { id, .. } if now.answered.contains_key(id) => {}

@@ -8,6 +8,7 @@ use roundtable_shared::{AttemptKey, BackendName, FailureKind, RunId, WorkerId, l
 use super::Deciding;
 use crate::command::{Now, Report};
 use crate::fleet::{Fleet, Offer, Refused};
+use crate::planted::{Bug, planted};
 use crate::state::{Attempt, Park, ParkKey, Run, State};
 use crate::transition::Fact;
 
@@ -51,10 +52,10 @@ pub fn parked_account(account: &str, worker: &WorkerId) -> String {
 /// Whether, and how, that is parked now. A park whose time has come lets one attempt through.
 pub fn parked<'a>(state: &'a State, key: &ParkKey, now: Now) -> Option<(&'a Park, Parked)> {
     let park = state.parks.get(key).filter(|park| !park.answered)?;
-    if park.until > now.wall {
+    if park.until > now.wall && !planted(Bug::ParkIgnored) {
         return Some((park, Parked::Until(park.until)));
     }
-    let (probe, _) = state.live_attempts().find(|(_, attempt)| is_probe(attempt, key, park))?;
+    let (probe, _) = state.live_attempts().find(|(_, attempt)| is_probe(attempt, key, park) && !planted(Bug::SecondProbe))?;
     Some((park, Parked::Probed(probe.clone())))
 }
 
@@ -229,6 +230,9 @@ pub(super) fn lift_due(d: &mut Deciding<'_>) {
     let due = d.state().parks.iter().filter(|(_, park)| park.until <= now && !park.answered);
     let due: Vec<(ParkKey, bool)> = due.map(|(key, park)| (key.clone(), park.known)).collect();
     for (park, known) in due {
+        if planted(Bug::ParkForever) {
+            continue;
+        }
         if known {
             d.emit_fleet(Fact::BackendUnparked { park });
         } else if has_good_probe(d, &park) {

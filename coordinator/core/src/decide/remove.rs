@@ -4,20 +4,22 @@ use roundtable_shared::RunId;
 
 use super::Deciding;
 use crate::change::Rejection;
+use crate::planted::{Bug, planted};
 use crate::state::Remains;
 use crate::transition::Fact;
 
 /// Refuses what would lose something: a run under way, and with `force` left out a complete one whose commits are nowhere else yet.
 pub(super) fn remove(d: &mut Deciding<'_>, run: &RunId, force: bool, by: String) -> Result<(), Rejection> {
     let now = d.run(run);
-    if now.removed.is_some() {
+    if now.removed.is_some() && !planted(Bug::RemovedTwice) {
         d.unchanged(format!("run {run} is removed already; its summary is kept"));
         return Ok(());
     }
-    let Some(ended) = &now.ended else {
+    if now.ended.is_none() && !planted(Bug::RemovedEarly) {
         return Err(Rejection::invalid(format!("run {run} has not ended; end it first with `orchctl cancel {run}`")));
-    };
-    if ended.exit == 0 && now.has_more_to_accept() && !force {
+    }
+    let is_complete = now.ended.as_ref().is_some_and(|ended| ended.exit == 0);
+    if is_complete && now.has_more_to_accept() && !force {
         return Err(Rejection::invalid(format!(
             "run {run} is complete and nobody has accepted its commits; accept them with `orchctl accept {run}`, or give --force to lose them"
         )));

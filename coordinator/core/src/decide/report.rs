@@ -8,6 +8,7 @@ use super::{Deciding, assign, check, consult, cordon, park, review, work};
 use crate::change::{Reply, Verdict};
 use crate::command::Report;
 use crate::effect::Effect;
+use crate::planted::{Bug, planted};
 use crate::state::AttemptEnd;
 use crate::transition::{AttemptResult, Fact};
 
@@ -25,7 +26,9 @@ pub(super) fn report(d: &mut Deciding<'_>, report: Report) {
     }
     let key = report.lease.key.clone();
     let Some(seat) = d.state().attempt(&key).map(|attempt| attempt.seat) else { return };
-    d.fleet.leases.remove(&key);
+    if !planted(Bug::DeadlineKept) {
+        d.fleet.leases.remove(&key);
+    }
     if let Some(worker) = d.fleet.workers.get_mut(&report.worker) {
         worker.saw(d.now);
     }
@@ -68,21 +71,22 @@ fn tell_left_out(d: &mut Deciding<'_>, report: &Report) {
 
 /// Whether the outcome belongs to the attempt that holds its seat now.
 fn is_current(d: &Deciding<'_>, report: &Report) -> bool {
-    d.state().current(&report.lease).is_some_and(|attempt| attempt.worker == report.worker)
+    planted(Bug::LateCounts) || d.state().current(&report.lease).is_some_and(|attempt| attempt.worker == report.worker)
 }
 
 fn verdict(d: &mut Deciding<'_>, report: &Report) -> Verdict {
     let key = &report.lease.key;
     let stale = |reason: &str| Verdict::Stale { reason: reason.to_owned() };
     let Some(attempt) = d.state().attempt(key) else { return stale("no such attempt is known") };
-    if attempt.lease_id != report.lease.lease_id || attempt.worker != report.worker {
+    let is_same = attempt.lease_id == report.lease.lease_id || planted(Bug::LeaseIdIgnored);
+    if !is_same || attempt.worker != report.worker {
         return stale("the lease is not the one that was granted");
     }
-    if attempt.is_live() {
+    if attempt.is_live() || planted(Bug::LateCounts) || (planted(Bug::LateAccepted) && attempt.digest.is_none()) {
         return Verdict::Accepted;
     }
     match &attempt.digest {
-        Some(digest) if *digest == report.digest => Verdict::Accepted,
+        Some(digest) if *digest == report.digest && !planted(Bug::VerdictForgotten) => Verdict::Accepted,
         Some(_) => Verdict::Rejected { reason: "another outcome of this attempt was accepted before".to_owned() },
         None => {
             if !attempt.late {
@@ -118,7 +122,9 @@ pub(super) fn ended(d: &mut Deciding<'_>, report: &Report, end: AttemptEnd, clas
 
 /// A provider refused: its backend and account are parked. Costs the unit nothing.
 pub(super) fn provider_failed(d: &mut Deciding<'_>, key: &AttemptKey, kind: &FailureKind, message: &str) {
-    park::park(d, key, kind, message);
+    if !planted(Bug::RefusalForgotten) {
+        park::park(d, key, kind, message);
+    }
 }
 
 /// The verdict of a lease frame that no longer fits: its worker is told to stop.

@@ -12,6 +12,7 @@ use super::fix::want_fix;
 use super::report::{ended, provider_failed};
 use super::{Deciding, step};
 use crate::command::{Phase, Report, RoleAnswer};
+use crate::planted::{Bug, planted};
 use crate::state::{AttemptEnd, FixCause};
 use crate::transition::Fact;
 
@@ -55,7 +56,7 @@ fn unusable(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, seat: Seat, report
     let Some(backend) = d.state().attempt(&report.lease.key).map(|attempt| attempt.backend.clone()) else { return };
     d.emit(run, Fact::ReviewFailed { unit: unit.clone(), seat, worker: report.worker.clone(), backend });
     let failures = d.unit(run, unit).counters.review_failures.get(&seat).copied().unwrap_or(0);
-    if failures >= REVIEW_FAILURES_MAX {
+    if failures >= REVIEW_FAILURES_MAX && !planted(Bug::ReviewerEndless) {
         let context = format!("reviewer {seat} of unit {unit} failed {failures} times, last: {reason}");
         block(d, run, unit, Block { kind: DecisionKind::ReviewFailed, reason: "its review failed".to_owned(), context });
     }
@@ -67,7 +68,7 @@ pub(super) fn consolidate_ready(d: &mut Deciding<'_>, run: &RunId) {
         let unit = d.unit(run, unit);
         match unit.state {
             UnitState::PendingReview => unit.reviewers == 0 && unit.merging.is_none(),
-            UnitState::UnderReview => unit.live.is_empty() && unit.missing_reviews().next().is_none(),
+            UnitState::UnderReview => unit.live.is_empty() && (unit.missing_reviews().next().is_none() || planted(Bug::RoundEarly)),
             UnitState::FinalReview => !unit.consolidated && unit.reviewers > 0,
             _ => false,
         }
@@ -106,7 +107,7 @@ fn consolidate(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId) {
         created_at: d.now.wall,
     };
     d.emit(run, Fact::RoundConsolidated { unit: unit.clone(), report: Box::new(report) });
-    if overall.must_fix() {
+    if overall.must_fix() && !planted(Bug::FindingsPassed) {
         let entry = ReviewHistoryEntry {
             attempt: fixes,
             severity: overall,

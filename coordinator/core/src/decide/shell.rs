@@ -6,6 +6,7 @@ use super::{Deciding, attempt, close, integrate, land, merge};
 use crate::command::ShellAnswer;
 use crate::effect::Effect;
 use crate::fleet::Errand;
+use crate::planted::{Bug, planted};
 use crate::state::{LostCause, Run, Stage};
 
 /// Failures of one effect in a row before the run is halted.
@@ -65,7 +66,8 @@ pub(crate) fn owed_effects(run: &Run) -> Vec<Effect> {
 /// Repeats effects that failed and whose pause is over.
 pub(super) fn repeat_due(d: &mut Deciding<'_>) {
     let now = d.now.mono_ms;
-    let due = d.fleet.errands.iter_mut().filter(|(_, errand)| errand.due_ms.is_some_and(|due| due <= now));
+    let is_due = |errand: &Errand| errand.due_ms.is_some_and(|due| due <= now) && !planted(Bug::ErrandForgotten);
+    let due = d.fleet.errands.iter_mut().filter(|(_, errand)| is_due(errand));
     let mut runs: Vec<RunId> = Vec::new();
     for ((run, _), errand) in due {
         errand.due_ms = None;

@@ -7,6 +7,7 @@ use roundtable_shared::{Mode, RunId, UnitId, UnitState};
 use super::{Deciding, assign, integrate};
 use crate::change::Rejection;
 use crate::command::Phase;
+use crate::planted::{Bug, planted};
 use crate::schedule;
 use crate::state::{PlanSource, Run, Stage, Step, Unit};
 use crate::transition::Fact;
@@ -26,7 +27,9 @@ impl Phase {
 
 /// Whether a phase may move a unit now. Only manual mode says no.
 pub(crate) fn allows(run: &Run, phase: Phase, unit: &UnitId) -> bool {
-    run.options.mode != Mode::Manual || run.step.as_ref().is_some_and(|step| step.phase == phase && step.units.contains(unit))
+    run.options.mode != Mode::Manual
+        || planted(Bug::StepIgnored)
+        || run.step.as_ref().is_some_and(|step| step.phase == phase && step.units.contains(unit))
 }
 
 /// Opens a phase, or joins the one under way.

@@ -5,6 +5,7 @@ use roundtable_shared::{AttemptKey, RunId, Seat, WorkerId};
 use super::attempt::key_of;
 use super::{Deciding, access, attempt, consult, cordon, drain, park, shell};
 use crate::fleet::{LOST_MS, TICK_GAP_MS};
+use crate::planted::{Bug, planted};
 use crate::state::LostCause;
 use crate::transition::Fact;
 
@@ -16,7 +17,7 @@ pub(super) fn tick(d: &mut Deciding<'_>) {
     let now = d.now.mono_ms;
     let gap_ms = d.fleet.ticked_ms.map_or(0, |last| now.saturating_sub(last));
     d.fleet.ticked_ms = Some(now);
-    if gap_ms > TICK_GAP_MS {
+    if gap_ms > TICK_GAP_MS && !planted(Bug::StallBlamed) {
         d.fleet.extend_all(gap_ms);
     }
     lose_silent(d);
@@ -30,7 +31,7 @@ pub(super) fn tick(d: &mut Deciding<'_>) {
     for run in unfinished {
         fail_slow_consultation(d, &run);
         let held = d.run(&run).orchestrator.held.as_ref().is_some_and(|held| held.until <= d.now.wall);
-        if held {
+        if held && !planted(Bug::HoldBackForever) {
             d.emit(&run, Fact::PhasesHeld { phases: Vec::new(), until: d.now.wall });
         }
         super::advance(d, &run);
@@ -38,7 +39,8 @@ pub(super) fn tick(d: &mut Deciding<'_>) {
 }
 
 fn lose_silent(d: &mut Deciding<'_>) {
-    let silent = d.fleet.workers.values().filter(|worker| worker.is_silent(d.now, LOST_MS));
+    let lost_ms = if planted(Bug::LostEarly) { LOST_MS / 2 } else { LOST_MS };
+    let silent = d.fleet.workers.values().filter(|worker| worker.is_silent(d.now, lost_ms) && !planted(Bug::SilentForever));
     let silent: Vec<(WorkerId, bool)> = silent.map(|worker| (worker.id.clone(), worker.is_silent(d.now, FORGET_MS))).collect();
     for (worker, forget) in silent {
         let lost: Vec<AttemptKey> = d.state().live_of(&worker).map(|(key, _)| key.clone()).collect();
@@ -57,7 +59,7 @@ fn lose_overdue(d: &mut Deciding<'_>) {
         .fleet
         .leases
         .iter()
-        .filter(|(_, watch)| watch.deadline_ms < now)
+        .filter(|(_, watch)| watch.deadline_ms < now && !planted(Bug::OverdueForever))
         .map(|(key, watch)| (key.clone(), watch.phase.is_none()))
         .collect();
     for (key, never_taken) in overdue {
@@ -72,7 +74,7 @@ fn lose_overdue(d: &mut Deciding<'_>) {
 
 fn fail_slow_consultation(d: &mut Deciding<'_>, run: &RunId) {
     let now = d.run(run);
-    let Some(attempt) = now.live(Seat::Orchestrate) else { return };
+    let Some(attempt) = now.live(Seat::Orchestrate).filter(|_| !planted(Bug::ConsultationForever)) else { return };
     if d.now.wall.since(attempt.granted_at) <= now.options.limits.consult_ms {
         return;
     }

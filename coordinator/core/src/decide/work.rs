@@ -15,6 +15,7 @@ use super::manifest::{Judged, judge, note_dropped};
 use super::report::{ended, provider_failed};
 use super::{Deciding, fix, refusal, step};
 use crate::command::{Report, RoleAnswer};
+use crate::planted::{Bug, planted};
 use crate::state::{AttemptEnd, Release, Run, Unit, Work, WorkReport};
 use crate::transition::{Counter, Fact};
 
@@ -39,7 +40,8 @@ pub(super) fn reported(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, report:
                 close_reported(d, run, unit, report);
                 if role == Role::Implement {
                     // It uses no attempt, but it was a turn that failed: a playbook goes on to its next one.
-                    d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::Repeated(role) });
+                    let what = if planted(Bug::RefusalCosts) { Counter::UnitFailure } else { Counter::Repeated(role) };
+                    d.emit(run, Fact::Counted { unit: unit.clone(), what });
                 }
                 failure::back_to_waiting(d, run, unit);
             }
@@ -110,7 +112,9 @@ fn answered(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, role: Role, answer
 }
 
 fn count_fix(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId) {
-    d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::Fix });
+    if !planted(Bug::FixFree) {
+        d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::Fix });
+    }
 }
 
 /// What is wrong with a completed answer, seen from what it changed.
@@ -143,7 +147,7 @@ pub(super) fn accept(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, work: Wor
     let (had_breach, had_fix, state) = (now.breach.is_some(), now.fix.is_some(), now.state);
     // An empty change of a turn needs no review; a person's commit is looked at whatever it changes.
     let needs_none = is_empty && state == UnitState::InProgress;
-    let reviewers = if needs_none { 0 } else { now.criticality.reviewers() };
+    let reviewers = if needs_none || planted(Bug::ReviewSkipped) { 0 } else { now.criticality.reviewers() };
     if had_breach {
         d.emit(run, Fact::BreachRecorded { unit: unit.clone(), breach: None });
     }
@@ -175,13 +179,15 @@ fn failed(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, role: Role, answer: 
     if role == Role::Fix {
         return fix::fix_failed(d, run, unit, error);
     }
-    d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::UnitFailure });
+    if !planted(Bug::FailureFree) {
+        d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::UnitFailure });
+    }
     if let Some(task) = &named {
         let fact = Fact::SubtaskMoved { unit: unit.clone(), task: task.clone(), to: SubtaskState::Blocked, error: Some(error.to_owned()) };
         d.emit(run, fact);
     }
     let failures = d.unit(run, unit).counters.unit_failures;
-    if failures >= UNIT_FAILURES_MAX {
+    if failures >= UNIT_FAILURES_MAX && !planted(Bug::PatienceEndless) {
         let (kind, what) = match &named {
             Some(task) => (DecisionKind::FailedSubtask, format!("subtask {task} of unit {unit}")),
             None => (DecisionKind::Quarantine, format!("unit {unit}")),

@@ -9,6 +9,7 @@ use crate::change::{Rejection, Reply};
 use crate::command::{Now, WorkerHello};
 use crate::effect::Effect;
 use crate::fleet::{LeaseWatch, Offer, Worker};
+use crate::planted::{Bug, planted};
 use crate::state::{Attempt, LostCause};
 
 /// Heartbeats in a row that must miss a lease before it counts as gone: one may have crossed the grant.
@@ -64,7 +65,7 @@ pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Reje
     if restarted {
         worker.leaving = false;
     }
-    worker.drained_ms = is_drained.then(|| worker.drained_ms.unwrap_or(now.mono_ms));
+    worker.drained_ms = (is_drained && !planted(Bug::DrainForgottenAtHello)).then(|| worker.drained_ms.unwrap_or(now.mono_ms));
     // A new hello is a good probe: credentials that were refused may have been renewed.
     worker.offers = introduction.backends.into_iter().map(|offer| (offer.name.clone(), Offer::new(offer))).collect();
     let names: Vec<_> = worker.offers.keys().cloned().collect();
@@ -119,7 +120,7 @@ fn reconcile(d: &mut Deciding<'_>, id: &WorkerId, held: &[HeldLease]) -> Vec<Rec
         .filter(|(key, attempt)| !held.iter().any(|each| each.lease.key == **key && each.lease.lease_id == attempt.lease_id))
         .map(|(key, _)| key.clone())
         .collect();
-    for key in gone {
+    for key in gone.into_iter().filter(|_| !planted(Bug::ReconcileForgotten)) {
         attempt::lose(d, &key, LostCause::HandedBack, "the worker came back without it");
     }
     held.iter()
@@ -129,7 +130,7 @@ fn reconcile(d: &mut Deciding<'_>, id: &WorkerId, held: &[HeldLease]) -> Vec<Rec
                 note_phase(d, each);
             }
             // An outcome that was accepted is reported again and gets the same verdict: the worker may not have heard it.
-            let keep = is_current || (each.phase == LeasePhase::Reported && is_recorded(d, id, &each.lease));
+            let keep = is_current || planted(Bug::StaleKept) || (each.phase == LeasePhase::Reported && is_recorded(d, id, &each.lease));
             let reason = if keep { String::new() } else { "the seat is no longer held by this attempt".to_owned() };
             Reconciled { lease: each.lease.clone(), keep, acked_seq: 0, reason }
         })
@@ -241,9 +242,10 @@ pub(super) fn heartbeat(d: &mut Deciding<'_>, id: &WorkerId, session: u64, held:
     let drain = worker.drained_ms.is_some();
     let mut revoke = Vec::new();
     for each in &held {
-        if d.state().current(&each.lease).is_some_and(|attempt| attempt.worker == *id) {
+        let is_current = d.state().current(&each.lease).is_some_and(|attempt| attempt.worker == *id);
+        if is_current && !planted(Bug::CurrentRevoked) {
             note_phase(d, each);
-        } else if each.phase != LeasePhase::Reported {
+        } else if each.phase != LeasePhase::Reported && !planted(Bug::RevokeForgotten) {
             revoke.push((each.lease.clone(), "the seat is no longer held by this attempt".to_owned()));
         }
     }

@@ -6,6 +6,7 @@ use roundtable_shared::time::WallMs;
 use roundtable_shared::{BackendName, BackendOffer, FailureKind, LeasePhase, LeaseRef, Origin, RunId, UnitId, WorkerId};
 
 use crate::command::Now;
+use crate::planted::{Bug, planted};
 
 /// Repositories that are remembered of one worker.
 const WARM_MAX: usize = 256;
@@ -103,7 +104,7 @@ impl Worker {
             labels: BTreeMap::new(),
             offers: BTreeMap::new(),
             credits: BTreeMap::new(),
-            seen_ms: now.mono_ms,
+            seen_ms: if planted(Bug::GraceForgotten) { 0 } else { now.mono_ms },
             seen_at: now.wall,
             drained_ms: None,
             leaving: false,
@@ -136,7 +137,8 @@ impl Worker {
 
     /// Whether it counts as being here: a stream that broke a moment ago does not make its backends vanish.
     pub fn is_here(&self, now: Now) -> bool {
-        self.introduced && self.drained_ms.is_none() && self.cordoned.is_none() && !self.is_silent(now, super::LOST_MS)
+        let is_drained = self.drained_ms.is_some() && !planted(Bug::DrainIgnored);
+        self.introduced && !is_drained && self.cordoned.is_none() && !self.is_silent(now, super::LOST_MS)
     }
 
     /// Whether it is on a stream and was heard on it of late.

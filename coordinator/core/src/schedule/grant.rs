@@ -1,12 +1,13 @@
 //! A grant: the lease, the unit's move, and what the worktree is made of.
 
-use roundtable_shared::{CommitId, LeaseRef, Role, RunId, Seat, UnitId, UnitState};
+use roundtable_shared::{AttemptNo, CommitId, LeaseId, LeaseRef, Role, RunId, Seat, UnitId, UnitState};
 
 use super::place::Placement;
 use super::rank::Candidate;
 use crate::decide::{Deciding, key_of, reopen_subtasks};
 use crate::effect::{Effect, Grant, Start};
 use crate::fleet::LeaseWatch;
+use crate::planted::{Bug, planted};
 use crate::state::{Alone, Attempt, FixCause, InFlight, Run, Unit};
 use crate::transition::{Fact, Granted};
 
@@ -18,7 +19,7 @@ pub(super) fn grant(d: &mut Deciding<'_>, candidate: &Candidate, placement: Plac
         Some(unit) => from_where(run_now, unit, *seat),
         None => (run_now.tip.clone(), Start::Commit(run_now.tip.clone())),
     };
-    let escalated = *role == Role::Fix && unit_now.is_some_and(Unit::next_escalates);
+    let escalated = *role == Role::Fix && !planted(Bug::EscalationForgotten) && unit_now.is_some_and(Unit::next_escalates);
     let turn = match (role, unit_now) {
         (Role::Implement | Role::Fix, Some(unit)) => unit.next_turn(),
         (Role::Review, Some(unit)) => unit.round,
@@ -27,13 +28,12 @@ pub(super) fn grant(d: &mut Deciding<'_>, candidate: &Candidate, placement: Plac
         (Role::Orchestrate, _) => 1 + run_now.orchestrator.answers,
         _ => 1,
     };
-    let attempt = unit_now.map_or_else(|| run_now.next_attempt(), Unit::next_attempt);
-    let resumed_from =
-        unit_now.filter(|_| role.writes()).and_then(|unit| unit.last.as_ref()).map(|work| work.attempt).filter(|no| no.0 > 0);
+    let attempt = next_attempt(run_now, unit_now);
+    let resumed_from = unit_now.filter(|_| role.writes()).and_then(resumed_from);
     let needs_escalation = escalated && unit_now.is_some_and(|unit| unit.escalated_at.is_none());
     let limits = run_now.options.limits.clone();
     let round = if *role == Role::Review { unit_now.map_or(0, |unit| unit.round) } else { 0 };
-    let lease_id = d.entropy.lease_id();
+    let lease_id = if planted(Bug::LeaseIdAgain) { LeaseId(1) } else { d.entropy.lease_id() };
     let granted = Granted {
         unit: unit.clone(),
         attempt,
@@ -61,7 +61,9 @@ pub(super) fn grant(d: &mut Deciding<'_>, candidate: &Candidate, placement: Plac
         take_state(d, run, unit, *seat);
     }
     let key = key_of(run, unit.as_ref(), attempt);
-    d.fleet.leases.insert(key.clone(), LeaseWatch::granted(placement.worker.clone(), &limits, d.now));
+    if !planted(Bug::DeadlineForgotten) {
+        d.fleet.leases.insert(key.clone(), LeaseWatch::granted(placement.worker.clone(), &limits, d.now));
+    }
     if let Some(credits) = d.fleet.workers.get_mut(&placement.worker).and_then(|worker| worker.credits.get_mut(&placement.pool)) {
         *credits = credits.saturating_sub(1);
     }
@@ -79,6 +81,16 @@ pub(super) fn grant(d: &mut Deciding<'_>, candidate: &Candidate, placement: Plac
         turn,
         escalated,
     })));
+}
+
+fn next_attempt(run: &Run, unit: Option<&Unit>) -> AttemptNo {
+    let next = unit.map_or_else(|| run.next_attempt(), Unit::next_attempt);
+    if planted(Bug::NumberAgain) { AttemptNo(1) } else { next }
+}
+
+/// The attempt whose work the next one goes on from; a person's commit is of none.
+fn resumed_from(unit: &Unit) -> Option<AttemptNo> {
+    unit.last.as_ref().map(|work| work.attempt).filter(|no| no.0 > 0)
 }
 
 /// Turns of a seat that were played.
@@ -114,11 +126,12 @@ fn from_where(run: &Run, unit: &Unit, seat: Seat) -> (CommitId, Start) {
             None => at(&run.tip),
         },
         _ => {
-            let Some(work) = &unit.last else { return at(&run.tip) };
+            let first = if planted(Bug::StartsOnBase) { &run.base } else { &run.tip };
+            let Some(work) = &unit.last else { return at(first) };
             let must_merge = matches!(unit.fix, Some(FixCause::Conflict { .. } | FixCause::CheckRed { .. }))
                 || run.tip_changed_paths_of(unit, &work.base)
                 // What it waited for must be there.
-                || unit.blocked_on.is_some();
+                || (unit.blocked_on.is_some() && !planted(Bug::FoundDependencyUnmerged));
             if must_merge && work.base != run.tip {
                 let start = Start::MergeWithTip { base: work.base.clone(), commit: work.commit.clone(), tip: run.tip.clone() };
                 return (run.tip.clone(), start);

@@ -6,6 +6,7 @@ use super::backend::{CHECK_BACKEND, Resolved, need, park_of, resolve};
 use super::rank::Candidate;
 use crate::command::Now;
 use crate::fleet::{Fleet, Offer, Worker};
+use crate::planted::{Bug, planted};
 use crate::state::{Run, State, Unit};
 
 /// A slot for a seat.
@@ -90,7 +91,7 @@ pub(super) fn requirements(unit: Option<&Unit>, seat: Seat) -> &[String] {
 
 /// Whether the worker has all of these labels.
 pub(super) fn has_labels(worker: &Worker, requires: &[String]) -> bool {
-    requires.iter().all(|label| has_label(&worker.labels, label))
+    requires.iter().all(|label| has_label(&worker.labels, label)) || planted(Bug::LabelsIgnored)
 }
 
 /// Whether a worker other than those plays one of the backends, now or as soon as a slot is free.
@@ -138,7 +139,7 @@ fn free_slots(state: &State, fleet: &Fleet, worker: &Worker, offer: &Offer) -> u
         *if phase >= Some(LeasePhase::Ending) { &mut ending } else { &mut busy } += 1;
     }
     let slots = u64::from(offer.offer.slots);
-    let taken = busy + ending.saturating_sub(slots);
+    let taken = if planted(Bug::SlotsIgnored) { 0 } else { busy + ending.saturating_sub(slots) };
     u64::from(credits).min(slots.saturating_sub(taken))
 }
 
@@ -148,7 +149,8 @@ fn resumable(unit: &Unit, candidate: &Candidate, worker: &Worker, offer: &Offer)
         return None;
     }
     let last = unit.last_work()?;
-    (last.worker == worker.id && last.backend == offer.offer.name).then(|| last.agent_session.clone())?
+    let is_there = last.worker == worker.id || planted(Bug::SessionElsewhere);
+    (is_there && last.backend == offer.offer.name).then(|| last.agent_session.clone())?
 }
 
 #[expect(clippy::too_many_arguments, reason = "one number per preference, all of them local to this file")]

@@ -9,6 +9,7 @@ use super::rank::Candidate;
 use crate::command::{Now, Phase};
 use crate::decide;
 use crate::fleet::Fleet;
+use crate::planted::{Bug, planted};
 use crate::state::{FixCause, Release, Run, Stage, State, Unit};
 
 /// Whether the unit waits for a work grant (ready or not).
@@ -31,7 +32,7 @@ pub(crate) fn due_seats(run: &Run, unit: &Unit) -> Vec<Seat> {
             if unit.merging.is_some() {
                 return Vec::new();
             }
-            unit.missing_reviews().filter(|seat| !unit.live.contains_key(seat)).collect()
+            unit.missing_reviews().filter(|seat| !unit.live.contains_key(seat) || planted(Bug::SeatTwice)).collect()
         }
         UnitState::FinalReview => {
             if unit.live.is_empty() && run.is_check_due(&unit.id) {
@@ -120,7 +121,9 @@ impl Gates<'_> {
         }
         let stopped = run.ending.as_ref().map(|ending| ("is ending", ending.reason.clone()));
         let halted = run.halted.as_ref().map(|halted| ("is halted", halted.text.clone()));
-        let paused = run.paused.as_ref().or(state.paused.as_ref()).map(|paused| ("is paused", paused.text.clone()));
+        let own = run.paused.as_ref().filter(|_| !planted(Bug::PauseIgnored));
+        let of_all = state.paused.as_ref().filter(|_| !planted(Bug::PauseOfAllIgnored));
+        let paused = own.or(of_all).map(|paused| ("is paused", paused.text.clone()));
         match stopped.or(halted).or(paused) {
             Some((how, why)) => self.closed(|_| {
                 let why = if why.is_empty() { String::new() } else { format!(": {why}") };
@@ -157,7 +160,7 @@ impl Gates<'_> {
     }
 
     fn of_time(&mut self, _: &State) -> bool {
-        match self.unit.retry_at.filter(|at| self.time_counts && *at > self.now.wall) {
+        match self.unit.retry_at.filter(|at| self.time_counts && *at > self.now.wall && !planted(Bug::BackoffIgnored)) {
             Some(at) => self.closed(|gates| {
                 let wait_s = at.since(gates.now.wall).div_ceil(1000);
                 Waiting { kind: WaitKind::Backoff, on: at.rfc3339(), path: String::new(), text: format!("tried again in {wait_s} s") }
@@ -175,7 +178,7 @@ impl Gates<'_> {
         let mut found = false;
         for &on in &run.plan.needs[unit.position] {
             let on = &run.units[on];
-            if !on.is_settled_for_others() {
+            if !on.is_settled_for_others() && !planted(Bug::DependencyForgotten) {
                 found |= self.closed(|_| {
                     let is_implied = unit.checkpoint_on.contains(&on.id);
                     let how = if is_implied { "a checkpoint comes after unit" } else { "depends on unit" };
@@ -201,7 +204,7 @@ impl Gates<'_> {
         let (run, unit) = (self.run, self.unit);
         let plan = &run.plan;
         let rank = plan.rank[unit.position];
-        let is_open = |at: &usize| plan.unfinished.contains(&plan.rank[*at]);
+        let is_open = |at: &usize| plan.unfinished.contains(&plan.rank[*at]) && !planted(Bug::HazardForgotten);
         // Under `explain` each earlier unit is told once; the scheduler only asks whether there is one.
         let exclusive: Vec<usize> = match (&self.reasons, unit.claims_all()) {
             (None, true) => plan.unfinished.range(..rank).next().map(|rank| plan.order[*rank]).into_iter().collect(),
@@ -210,7 +213,7 @@ impl Gates<'_> {
             (Some(_), false) => plan.unfinished_all.range(..rank).map(|rank| plan.order[*rank]).collect(),
         };
         let mut found = false;
-        for at in exclusive {
+        for at in exclusive.into_iter().filter(|_| !planted(Bug::ExclusiveForgotten)) {
             let earlier = &run.units[at];
             found |= self.closed(|gates| {
                 let whose = if gates.unit.claims_all() { "this unit" } else { "it" };
@@ -247,7 +250,8 @@ impl Gates<'_> {
     fn of_hold(&mut self, _: &State) -> bool {
         let (run, unit) = (self.run, self.unit);
         let mut found = false;
-        if matches!(unit.state, UnitState::NotStarted | UnitState::Blocked) && (wants_work(unit) || unit.release.is_some()) {
+        let takes_hold = matches!(unit.state, UnitState::NotStarted | UnitState::Blocked) && !planted(Bug::HoldForgotten);
+        if takes_hold && (wants_work(unit) || unit.release.is_some()) {
             for holder in run.hold_conflicts(unit) {
                 found |= self.closed(|gates| {
                     let path = hold_path(gates.unit, holder);

@@ -9,6 +9,7 @@ use super::ready::{due_seats, is_ready, is_ready_but_for_time};
 use crate::command::Now;
 use crate::decide::{Deciding, owed_effects};
 use crate::fleet::Fleet;
+use crate::planted::{Bug, planted};
 use crate::state::{BaseCheck, Rest, Run, Stage, State};
 use crate::transition::Fact;
 
@@ -38,7 +39,8 @@ pub(super) fn tell(d: &mut Deciding<'_>) {
 
 /// What the run rests on; `None` if something of it is live, or goes on by itself.
 fn rest(state: &State, fleet: &Fleet, run: &Run, now: Now) -> Option<Rest> {
-    if run.ending.is_some() || run.has_live_attempts() || !owed_effects(run).is_empty() {
+    let is_live = run.has_live_attempts() && !planted(Bug::RestsLive);
+    if run.ending.is_some() || is_live || !owed_effects(run).is_empty() {
         return None;
     }
     if is_stopped(state, run) {

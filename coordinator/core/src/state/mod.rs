@@ -36,6 +36,7 @@ pub use train::{Alone, Candidate, Checks, InFlight, Misfit, Train};
 pub use unit::{Breach, Counters, FixCause, GROUNDED_FROM_ROUND, Merging, Release, Subtask, Unit, Work};
 
 use crate::command::RunSource;
+use crate::planted::{Bug, planted};
 
 /// Everything the coordinator knows for good.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -164,7 +165,8 @@ impl State {
 
     /// The attempt a lease entitles to, if it is the one its seat holds (I3).
     pub fn current(&self, lease: &LeaseRef) -> Option<&Attempt> {
-        self.attempt(&lease.key).filter(|attempt| attempt.lease_id == lease.lease_id && attempt.is_live())
+        let is_same = |attempt: &Attempt| attempt.lease_id == lease.lease_id || planted(Bug::LeaseIdIgnored);
+        self.attempt(&lease.key).filter(|attempt| is_same(attempt) && attempt.is_live())
     }
 
     /// Live attempts of a worker.

@@ -8,6 +8,7 @@ use roundtable_shared::{BackendName, UnitId, UnitType};
 
 use super::Learned;
 use super::unit::Unit;
+use crate::planted::{Bug, planted};
 
 /// A guess for a unit nobody has measured: so long per line of details, and as much again for what every unit takes.
 const GUESS_PER_DETAIL_MS: u64 = 60_000;
@@ -46,7 +47,8 @@ impl Plan {
             .iter()
             .map(|unit| {
                 let named = unit.depends_on.iter().chain(&unit.checkpoint_on).filter_map(|id| places.get(id).copied());
-                named.filter(|at| units[*at].runs).collect()
+                let forgotten = |at: &usize| planted(Bug::CheckpointForgotten) && unit.checkpoint_on.contains(&units[*at].id);
+                named.filter(|at| units[*at].runs && !forgotten(at)).collect()
             })
             .collect();
         for at in 0..units.len() {
@@ -75,7 +77,7 @@ impl Plan {
 
     /// A unit depends on one more, which comes before it.
     pub(crate) fn need(&mut self, units: &[Arc<Unit>], at: usize, on: usize) {
-        if units[on].runs && !self.needs[at].contains(&on) {
+        if units[on].runs && !self.needs[at].contains(&on) && !planted(Bug::FoundDependencyForgotten) {
             self.needs[at].push(on);
         }
     }
@@ -86,7 +88,7 @@ impl Plan {
         let unfinished = !unit.is_settled_for_others();
         set(&mut self.unfinished, rank, unfinished);
         set(&mut self.unfinished_all, rank, unfinished && unit.claims_all());
-        set(&mut self.holders, at, unit.holds());
+        set(&mut self.holders, at, unit.holds() && !planted(Bug::HoldersUnindexed));
     }
 
     /// Remaining critical path of every unit, over dependencies and hazards.

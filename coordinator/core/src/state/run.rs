@@ -19,6 +19,7 @@ use super::rest::{Rested, Resting};
 use super::train::Train;
 use super::unit::Unit;
 use crate::command::{Phase, RunSource};
+use crate::planted::{Bug, planted};
 
 /// A run.
 #[derive(Clone, PartialEq, Debug)]
@@ -443,6 +444,7 @@ impl Run {
     /// Whether one of these phases is held back by the orchestrator now.
     pub fn is_held(&self, phase: Phase, now: WallMs) -> bool {
         self.orchestrator.held.as_ref().is_some_and(|held| held.until > now && held.phases.contains(&phase))
+            && !planted(Bug::HoldBackIgnored)
     }
 
     /// Whether checks gate integration.

@@ -5,6 +5,7 @@ use roundtable_shared::{CommitId, TaskId, UnitId};
 use serde::{Deserialize, Serialize};
 
 use super::run::{BaseCheck, Run};
+use crate::planted::{Bug, planted};
 
 /// Red checks of one candidate before it counts as red: one retry.
 const RED_MAX: u32 = 2;
@@ -166,7 +167,7 @@ impl Run {
     pub fn passing(&self) -> usize {
         let mut waived = self.base_check == BaseCheck::Waived;
         let passes = |flight: &&InFlight| {
-            let good = !self.has_checks() || flight.checks.green || (waived && flight.checks.red > 0);
+            let good = !self.has_checks() || planted(Bug::CheckSkipped) || flight.checks.green || (waived && flight.checks.red > 0);
             waived &= !flight.checks.green;
             flight.candidate.is_some() && good
         };
@@ -201,6 +202,7 @@ impl Run {
         let since = start?.max(base.unwrap_or(0));
         let has_units = self.integrations[since..].iter().any(|integration| integration.unit.is_some());
         let tip = since.checked_sub(1).map_or(&self.base, |last| &self.integrations[last].commit);
+        let tip = if planted(Bug::AloneOnTip) { &self.tip } else { tip };
         has_units.then(|| tip.clone())
     }
 
