@@ -11,7 +11,7 @@ use roundtable_runtime::git::{GitError, GitProgram};
 use roundtable_runtime::identity::{Ca, ClientFile, IdentityError, PeerIdentity};
 use roundtable_runtime::lock::{DirLock, LockError};
 use roundtable_runtime::open_files;
-use roundtable_runtime::tls::{AcceptLimits, Admission, Connections, Incoming};
+use roundtable_runtime::tls::{AcceptLimits, Admission, Connections, Incoming, Listener};
 use roundtable_shared::limits::STREAMS_MAX;
 pub use roundtable_store::log::OpenError;
 use roundtable_store::log::{CommitTimes, SqliteOptions};
@@ -27,7 +27,7 @@ use crate::admission::Admissions;
 use crate::attachments::Attachments;
 use crate::audit::Audit;
 use crate::backup;
-use crate::driver::{self, Driver, DriverError, Histogram, Sessions};
+use crate::driver::{self, Driver, DriverError, Histogram, Seen, Sessions};
 use crate::ended;
 use crate::grpc::{self, Authorise, Services};
 use crate::limits::ServeLimits;
@@ -153,15 +153,38 @@ pub struct Running {
     _lock: DirLock,
 }
 
+/// What a coordinator meets the world by, beside its data directory: this host's, or what a simulation has made up.
+pub struct Outside<F> {
+    /// The clock; timers are tokio's.
+    pub clock: Arc<dyn Clock>,
+    /// The git program.
+    pub program: GitProgram,
+    /// Gets the log that was opened, and gives the one that is written to.
+    pub log: fn(Arc<dyn Log>) -> Arc<dyn Log>,
+    /// Gets each command before it is decided.
+    pub command: Seen,
+    /// Begins to listen, once there is something to be served.
+    pub listen: F,
+}
+
 /// Starts serving; returns when it takes calls.
 pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
+    let (clock, program, address) = (Arc::new(SystemClock), GitProgram::find().await?, options.listen);
+    let listen = async move || TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source });
+    start_in(options, Outside { clock, program, log: std::convert::identity, command: |_, command| command, listen }).await
+}
+
+/// The same in a world of the caller's.
+pub async fn start_in<L: Listener>(
+    options: ServeOptions,
+    outside: Outside<impl AsyncFnOnce() -> Result<L, ServeError>>,
+) -> Result<Running, ServeError> {
     options.limits.check().map_err(ServeError::Limits)?;
     if let Some(why) = backup::unservable(&options.data_dir) {
         return Err(ServeError::Unservable(why));
     }
     let mut lock = DirLock::acquire(&options.data_dir, &options.command)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let program = GitProgram::find().await?;
+    let Outside { clock, program, log: as_written, command, listen: begin } = outside;
     let ca = Arc::new(Ca::open_or_create(&options.data_dir.join("ca"), clock.wall())?);
     let store = store_path(&options.data_dir);
     let commits = Arc::new(Histogram::default());
@@ -170,12 +193,12 @@ pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
     let audit = Audit::open(&options.data_dir, log.incarnation(), Arc::clone(&clock))?;
     let (effects, queue) = mpsc::channel(shell::EFFECTS_MAX);
     let seed = getrandom::u64().unwrap_or_else(|_| clock.boot_ms());
-    let driver_parts = driver::Parts { log: Arc::clone(&log) as Arc<dyn Log>, clock: Arc::clone(&clock), seed, effects };
+    let driver_parts = driver::Parts { log: as_written(Arc::clone(&log) as Arc<dyn Log>), clock: Arc::clone(&clock), seed, effects };
     let (driver, links) = Driver::open(driver_parts).await?;
-    let driver = driver.waiting(options.limits.waits());
+    let driver = driver.waiting(options.limits.waits()).seen_by(command);
     let admissions = Admissions::new(links.handle.clone(), links.barred.clone(), Arc::clone(&ca), Arc::clone(&clock));
-    let listener = bind(options.listen).await?;
-    let address = listener.local_addr().map_err(|source| ServeError::Listen { address: options.listen, source })?;
+    let listener = begin().await?;
+    let address = listener.address().map_err(|source| ServeError::Listen { address: options.listen, source })?;
     let places = Arc::new(Places::of(address, &options.advertise, &options.hostnames, addresses::of_this_host)?);
     let parts = Parts {
         admissions,
@@ -294,11 +317,7 @@ fn told_to(commits: &Arc<Histogram>) -> CommitTimes {
     Arc::new(move |took| commits.observe(took))
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
-}
-
-fn listen(parts: &Parts, listener: TcpListener) -> Result<(JoinHandle<Result<(), tonic::transport::Error>>, Renewal), ServeError> {
+fn listen(parts: &Parts, listener: impl Listener) -> Result<(JoinHandle<Result<(), tonic::transport::Error>>, Renewal), ServeError> {
     let renewal = Renewal::begin(Arc::clone(&parts.ca), Arc::clone(&parts.clock), parts.data_dir.to_path_buf(), Arc::clone(&parts.places))?;
     let (cluster, barred) = (parts.ca.cluster().to_owned(), parts.links.barred.clone());
     let admit = move |peer: &PeerIdentity| match peer.cluster == cluster {

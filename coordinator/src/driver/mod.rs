@@ -91,7 +91,11 @@ pub struct Driver {
     began: Instant,
     /// Grants that no worker has taken yet, and when the batch began that made them. Only of live leases, so bounded by the fleet.
     granted: HashMap<AttemptKey, Instant>,
+    seen: Seen,
 }
+
+/// Gets a command before it is decided, and gives the one that is. For simulations, which plant mistakes here to see them found.
+pub type Seen = fn(&Core, Command) -> Command;
 
 /// What others get of a driver.
 #[derive(Clone)]
@@ -138,7 +142,14 @@ impl Driver {
         };
         let entropy = Entropy::new(parts.seed);
         let (kept, granted, began) = (VecDeque::new(), HashMap::new(), Instant::now());
-        Ok((Self { core, parts, entropy, head, queue, published, trouble, kept, leases, barred, measures, began, granted }, links))
+        let seen: Seen = |_, command| command;
+        Ok((Self { core, parts, entropy, head, queue, published, trouble, kept, leases, barred, measures, began, granted, seen }, links))
+    }
+
+    /// The same with commands that somebody sees first.
+    #[must_use]
+    pub fn seen_by(self, seen: Seen) -> Self {
+        Self { seen, ..self }
     }
 
     /// With these waiting times.
@@ -196,8 +207,9 @@ impl Driver {
             match message {
                 Message::Command(command, waiting) => {
                     let now = self.now();
+                    let command = (self.seen)(&self.core, *command);
                     self.measure_taken(&command);
-                    batch.decide(&mut self.core, *command, waiting, now, &mut self.entropy);
+                    batch.decide(&mut self.core, command, waiting, now, &mut self.entropy);
                     is_decided = true;
                 }
                 Message::Read(read) => reads.push(read),

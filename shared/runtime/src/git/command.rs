@@ -304,15 +304,26 @@ impl Running {
         let bytes_max = invocation.output_bytes_max;
         let mut memory = Vec::new();
         let input = std::mem::take(&mut invocation.input);
-        let fed = feed(verb, stdin, input, streams.input);
+        let program = invocation.program;
+        // With streams of others it is they who are waited for, too.
+        let mut meanwhile = program.meanwhile().filter(|_| streams.input.is_none() && streams.output.is_none());
+        let is_fed = streams.input.is_some();
+        let fed = async {
+            feed(verb, stdin, input, streams.input).await?;
+            if is_fed {
+                meanwhile = program.meanwhile();
+            }
+            Ok::<_, GitError>(())
+        };
         let kept = async {
             match streams.output {
-                Some(output) => copy_bounded(verb, stdout, output, bytes_max).await,
+                Some(output) => copy_bounded(program, verb, stdout, output, bytes_max).await,
                 None => read_bounded(verb, stdout, &mut memory, bytes_max).await,
             }
         };
         let ((), (), stderr) = tokio::try_join!(fed, kept, read_tail(verb, stderr))?;
         let status = self.child.wait().await.map_err(GitError::io(verb))?;
+        drop(meanwhile);
         self.ended = true;
         let code = status.code().unwrap_or_else(|| 128 + std::os::unix::process::ExitStatusExt::signal(&status).unwrap_or(0));
         Ok(Answer { code, stdout: memory, stderr })
@@ -366,6 +377,7 @@ async fn read_bounded<R: AsyncRead + Unpin>(verb: &'static str, source: R, memor
 }
 
 async fn copy_bounded<R: AsyncRead + Unpin>(
+    program: &GitProgram,
     verb: &'static str,
     mut source: R,
     output: &mut (dyn AsyncWrite + Send + Unpin),
@@ -374,7 +386,9 @@ async fn copy_bounded<R: AsyncRead + Unpin>(
     let mut copied = 0_u64;
     let mut block = vec![0_u8; 64 << 10];
     loop {
+        let meanwhile = program.meanwhile();
         let read = source.read(&mut block).await.map_err(GitError::io(verb))?;
+        drop(meanwhile);
         if read == 0 {
             return output.flush().await.map_err(GitError::io(verb));
         }

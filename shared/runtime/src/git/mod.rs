@@ -45,7 +45,7 @@ pub use merge::{ConflictedPath, Merge, MergeMessage};
 pub use names::{GitVersion, ObjectFormat, Oid, RefName, Signature};
 pub use objects::{TreeEntry, TreeListing};
 pub use pack::{PackRequest, PackStats};
-pub use program::{Git, GitProgram};
+pub use program::{Git, GitProgram, Meanwhile};
 pub use receive::{ReceiveLimits, Received, Sender};
 pub use refs::RefUpdate;
 pub use snapshot::{LeftOut, Snapshot, SnapshotLimits, SnapshotRequest};

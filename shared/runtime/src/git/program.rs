@@ -27,6 +27,28 @@ struct Inner {
     version: GitVersion,
     processes: Semaphore,
     streams: Semaphore,
+    meanwhile: Option<Meanwhile>,
+}
+
+/// Gives something that is kept for as long as a task waits for git alone, and for nobody else. A clock that is made up stands still meanwhile: what a
+/// process does takes no time of it.
+#[derive(Clone)]
+pub struct Meanwhile(Arc<dyn Fn() -> Kept + Send + Sync>);
+
+/// What is kept.
+pub(crate) type Kept = Box<dyn Send>;
+
+impl Meanwhile {
+    /// What `keep` gives is dropped when git has done what was waited for.
+    pub fn new(keep: impl Fn() -> Box<dyn Send> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(keep))
+    }
+}
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meanwhile")
+    }
 }
 
 impl GitProgram {
@@ -45,6 +67,7 @@ impl GitProgram {
             version: GitVersion::OLDEST,
             processes: Semaphore::new(processes_max.max(1)),
             streams: Semaphore::new(STREAMS_MAX),
+            meanwhile: None,
         }));
         let answer = Invocation::bare(&unchecked, "version").run().await?;
         let found = answer.text("version")?;
@@ -97,11 +120,27 @@ impl GitProgram {
 
     /// The same program taken for another version: tests of the ways around what older versions lack use it too.
     pub(crate) fn with_version(&self, version: GitVersion) -> Self {
+        self.with(version, self.0.meanwhile.clone())
+    }
+
+    /// The same program, with something that is kept while it is waited for.
+    #[must_use]
+    pub fn keeping(&self, meanwhile: Meanwhile) -> Self {
+        self.with(self.0.version, Some(meanwhile))
+    }
+
+    /// What is to be kept from now on, until git has done what is waited for.
+    pub(crate) fn meanwhile(&self) -> Option<Kept> {
+        self.0.meanwhile.as_ref().map(|meanwhile| meanwhile.0())
+    }
+
+    fn with(&self, version: GitVersion, meanwhile: Option<Meanwhile>) -> Self {
         Self(Arc::new(Inner {
             program: self.0.program.clone(),
             version,
             processes: Semaphore::new(self.0.processes.available_permits().max(1)),
             streams: Semaphore::new(STREAMS_MAX),
+            meanwhile,
         }))
     }
 }

@@ -110,17 +110,44 @@ pub struct PeerInfo {
     pub address: SocketAddr,
 }
 
+/// Where connections come from: a socket of this host, or a network that is made up.
+pub trait Listener: Send + Sync + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Unpin + 'static;
+
+    /// The next connection, and whose it is.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+
+    /// Where it listens.
+    fn address(&self) -> io::Result<SocketAddr>;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, address) = TcpListener::accept(self).await?;
+        // One that is gone already fails its handshake.
+        let _ = stream.set_nodelay(true);
+        Ok((stream, address))
+    }
+
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+}
+
 /// Authenticated connections, for `serve_with_incoming_shutdown`. Dropped, the loop ends.
 #[derive(Debug)]
-pub struct Incoming {
-    ready: mpsc::Receiver<TlsConnection>,
+pub struct Incoming<S = TcpStream> {
+    ready: mpsc::Receiver<TlsConnection<S>>,
     accepting: tokio::task::JoinHandle<()>,
     connections: Connections,
 }
 
-impl Incoming {
+impl<S: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Unpin + 'static> Incoming<S> {
     /// Starts accepting. `admit` is asked after each handshake.
-    pub fn start(listener: TcpListener, tls: &ServerTls, limits: AcceptLimits, admit: Admit) -> Self {
+    pub fn start(listener: impl Listener<Stream = S>, tls: &ServerTls, limits: AcceptLimits, admit: Admit) -> Self {
         let (sender, ready) = mpsc::channel(64);
         let connections = Connections::new(Arc::clone(&admit));
         let bounds = Bounds {
@@ -149,21 +176,21 @@ impl Incoming {
     }
 }
 
-impl Drop for Incoming {
+impl<S> Drop for Incoming<S> {
     fn drop(&mut self) {
         self.accepting.abort();
     }
 }
 
-impl Stream for Incoming {
-    type Item = io::Result<TlsConnection>;
+impl<S> Stream for Incoming<S> {
+    type Item = io::Result<TlsConnection<S>>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.ready.poll_recv(context).map(|connection| connection.map(Ok))
     }
 }
 
-struct Gate {
+struct Gate<S> {
     acceptor: TlsAcceptor,
     limits: AcceptLimits,
     admit: Admit,
@@ -172,11 +199,11 @@ struct Gate {
     listed: Connections,
     handshakes: Handshakes,
     addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    sender: mpsc::Sender<TlsConnection>,
+    sender: mpsc::Sender<TlsConnection<S>>,
 }
 
-impl Gate {
-    async fn run(self, listener: TcpListener) {
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Gate<S> {
+    async fn run(self, listener: impl Listener<Stream = S>) {
         loop {
             match listener.accept().await {
                 Ok((stream, address)) => self.receive(stream, address),
@@ -190,7 +217,7 @@ impl Gate {
     }
 
     /// Has a handshake begin as soon as there is room for it, or closes the connection where a bound is reached. Nobody else waits for it.
-    fn receive(&self, stream: TcpStream, address: SocketAddr) {
+    fn receive(&self, stream: S, address: SocketAddr) {
         let Ok(connection) = Arc::clone(&self.connections).try_acquire_owned() else {
             tracing::warn!(%address, "refused: too many connections");
             return;
@@ -228,8 +255,10 @@ impl Gate {
     }
 }
 
-async fn shake_hands(acceptor: &TlsAcceptor, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Option<PeerIdentity>)> {
-    stream.set_nodelay(true)?;
+async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+    acceptor: &TlsAcceptor,
+    stream: S,
+) -> io::Result<(TlsStream<S>, Option<PeerIdentity>)> {
     let stream = acceptor.accept(stream).await?;
     let identity = match stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()) {
         Some(certificate) => Some(peer_identity(certificate).map_err(|error| io::Error::new(io::ErrorKind::PermissionDenied, error))?),
@@ -239,17 +268,17 @@ async fn shake_hands(acceptor: &TlsAcceptor, stream: TcpStream) -> io::Result<(T
 }
 
 /// Decides what becomes of a connection whose handshake is done.
-struct Desk {
+struct Desk<S> {
     admit: Admit,
     guests: Arc<Semaphore>,
     guest_max: Duration,
     preface_max: Duration,
     listed: Connections,
-    sender: mpsc::Sender<TlsConnection>,
+    sender: mpsc::Sender<TlsConnection<S>>,
 }
 
-impl Desk {
-    async fn receive(self, stream: TlsStream<TcpStream>, identity: Option<PeerIdentity>, address: SocketAddr, held: Held) {
+impl<S: AsyncRead + AsyncWrite + Unpin> Desk<S> {
+    async fn receive(self, stream: TlsStream<S>, identity: Option<PeerIdentity>, address: SocketAddr, held: Held) {
         // Listed before it is judged: who is revoked in between is cut.
         let listing = identity.clone().map(|identity| self.listed.list(identity));
         let standing = match &identity {
@@ -294,7 +323,7 @@ fn until_end(identity: &PeerIdentity) -> Duration {
 }
 
 /// Closes in order, so that the peer can tell a refusal from a loss.
-async fn close(mut stream: TlsStream<TcpStream>) -> io::Result<()> {
+async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: TlsStream<S>) -> io::Result<()> {
     stream.shutdown().await?;
     // What it has sent meanwhile must be read: else the kernel resets the connection, and what we said may be lost.
     let mut rest = [0_u8; 1024];
@@ -376,8 +405,8 @@ struct Preface {
 
 /// A connection with what is known of the peer.
 #[derive(Debug)]
-pub struct TlsConnection {
-    stream: TlsStream<TcpStream>,
+pub struct TlsConnection<S = TcpStream> {
+    stream: TlsStream<S>,
     peer: PeerInfo,
     lives: Lives,
     /// Until it is there.
@@ -385,7 +414,7 @@ pub struct TlsConnection {
     _held: Held,
 }
 
-impl TlsConnection {
+impl<S> TlsConnection<S> {
     /// Whether it was cut. HTTP/2 always reads, so it is noticed at once.
     fn poll_cut(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         match self.lives.poll_end(context) {
@@ -409,7 +438,7 @@ impl TlsConnection {
     }
 }
 
-impl Connected for TlsConnection {
+impl<S> Connected for TlsConnection<S> {
     type ConnectInfo = PeerInfo;
 
     fn connect_info(&self) -> PeerInfo {
@@ -417,7 +446,7 @@ impl Connected for TlsConnection {
     }
 }
 
-impl AsyncRead for TlsConnection {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsConnection<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.poll_cut(context)?;
         let before = buffer.filled().len();
@@ -427,7 +456,7 @@ impl AsyncRead for TlsConnection {
     }
 }
 
-impl AsyncWrite for TlsConnection {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsConnection<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }

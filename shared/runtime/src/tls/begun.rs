@@ -3,10 +3,10 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 /// One that nobody has used for so long may have been given up by the other side.
@@ -14,20 +14,20 @@ const FRESH_FOR: Duration = Duration::from_secs(5);
 
 /// The connection.
 #[derive(Debug)]
-pub(super) struct Begun {
+pub(super) struct Begun<S> {
     first: Option<u8>,
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<S>,
     since: Instant,
 }
 
-impl Begun {
+impl<S> Begun<S> {
     /// Nothing was read of it yet.
-    pub(super) fn new(stream: TlsStream<TcpStream>) -> Self {
+    pub(super) fn new(stream: TlsStream<S>) -> Self {
         Self { first: None, stream, since: Instant::now() }
     }
 
     /// That was read of it.
-    pub(super) fn after(first: u8, stream: TlsStream<TcpStream>) -> Self {
+    pub(super) fn after(first: u8, stream: TlsStream<S>) -> Self {
         Self { first: Some(first), ..Self::new(stream) }
     }
 
@@ -37,7 +37,7 @@ impl Begun {
     }
 }
 
-impl AsyncRead for Begun {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Begun<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if buffer.remaining() > 0
             && let Some(first) = self.first.take()
@@ -49,7 +49,7 @@ impl AsyncRead for Begun {
     }
 }
 
-impl AsyncWrite for Begun {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Begun<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }

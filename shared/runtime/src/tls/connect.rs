@@ -8,6 +8,7 @@ use hyper_util::rt::TokioIo;
 use roundtable_shared::time::WallMs;
 use rustls::CertificateError;
 use rustls::pki_types::{ServerName, UnixTime};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -77,43 +78,67 @@ pub type Asked = std::pin::Pin<Box<dyn Future<Output = Option<Credentials>> + Se
 
 /// Connects once, now. The channel connects again by itself when it is used after a loss, with the same credentials.
 pub async fn connect(address: &str, credentials: &Credentials) -> Result<Channel, ConnectError> {
-    begun(address, credentials, None).await
+    connect_over(tcp, address, credentials, None).await
 }
 
 /// The same for a channel that may last longer than its certificate: whenever it connects again, it shows what the source gives then.
 pub async fn connect_asking(address: &str, credentials: &Credentials, source: Source) -> Result<Channel, ConnectError> {
-    begun(address, credentials, Some(source)).await
+    connect_over(tcp, address, credentials, Some(source)).await
 }
 
-async fn begun(address: &str, credentials: &Credentials, source: Option<Source>) -> Result<Channel, ConnectError> {
+/// The same over a network of the caller's, with a source or without one: `open` opens a connection to `HOST:PORT`.
+pub async fn connect_over<O, F, S>(
+    open: O,
+    address: &str,
+    credentials: &Credentials,
+    source: Option<Source>,
+) -> Result<Channel, ConnectError>
+where
+    O: Fn(String) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = io::Result<S>> + Send + 'static,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let authority = authority(address)?;
     let connector = TlsConnector::from(Arc::new(client_config(credentials)?));
     // A first connection of our own tells apart who does not answer and who is not trusted; the channel's errors do not. The channel goes on with it: where a
     // fleet comes back at once, each handshake counts.
-    let begun = begin(&connector, &authority, NOTHING).await?;
-    channel(address, authority, Shown { connector: Mutex::new(connector), source }, Some(begun))
+    let begun = begin(&open, &connector, &authority, NOTHING).await?;
+    channel(open, address, authority, Shown { connector: Mutex::new(connector), source }, Some(begun))
 }
 
 /// The same as [`connect`] without trying first, where another connection stands already. It is made when it is first used.
 pub fn lazily(address: &str, credentials: &Credentials) -> Result<Channel, ConnectError> {
-    lazily_showing(address, credentials, None)
+    lazily_over(tcp, address, credentials, None)
 }
 
 /// The same as [`connect_asking`] without trying first. The source is asked for the first connection too.
 pub fn lazily_asking(address: &str, credentials: &Credentials, source: Source) -> Result<Channel, ConnectError> {
-    lazily_showing(address, credentials, Some(source))
+    lazily_over(tcp, address, credentials, Some(source))
 }
 
-fn lazily_showing(address: &str, credentials: &Credentials, source: Option<Source>) -> Result<Channel, ConnectError> {
+/// The same as [`connect_over`] without trying first.
+pub fn lazily_over<O, F, S>(open: O, address: &str, credentials: &Credentials, source: Option<Source>) -> Result<Channel, ConnectError>
+where
+    O: Fn(String) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = io::Result<S>> + Send + 'static,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let connector = TlsConnector::from(Arc::new(client_config(credentials)?));
-    channel(address, authority(address)?, Shown { connector: Mutex::new(connector), source }, None)
+    channel(open, address, authority(address)?, Shown { connector: Mutex::new(connector), source }, None)
+}
+
+/// A connection over this host's network.
+async fn tcp(authority: String) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(authority).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// Connects without a certificate, to the coordinator whose authority has one of these digests: that is looked at before anything is said, at each connection.
 pub async fn connect_pinned(address: &str, pins: &[Pin]) -> Result<Channel, ConnectError> {
     let authority = authority(address)?;
     let connector = TlsConnector::from(Arc::new(joiner_config(pins)?));
-    match dial(&connector, &authority).await {
+    match dial(&tcp, &connector, &authority).await {
         Ok(_) => {}
         Err(DialError::Tcp(error)) => return Err(ConnectError::Unreachable { address: authority, why: error.to_string() }),
         Err(DialError::Tls(error)) if is_loss(&error) => {
@@ -121,7 +146,7 @@ pub async fn connect_pinned(address: &str, pins: &[Pin]) -> Result<Channel, Conn
         }
         Err(DialError::Tls(error)) => return Err(ConnectError::WrongAuthority { address: authority, why: why_not(&error) }),
     }
-    channel(address, authority, Shown { connector: Mutex::new(connector), source: None }, None)
+    channel(tcp, address, authority, Shown { connector: Mutex::new(connector), source: None }, None)
 }
 
 /// What a channel shows of itself.
@@ -151,19 +176,24 @@ impl Shown {
 }
 
 /// A channel, perhaps with a connection to begin with.
-fn channel(address: &str, authority: String, shown: Shown, begun: Option<Begun>) -> Result<Channel, ConnectError> {
+fn channel<O, F, S>(open: O, address: &str, authority: String, shown: Shown, begun: Option<Begun<S>>) -> Result<Channel, ConnectError>
+where
+    O: Fn(String) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = io::Result<S>> + Send + 'static,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let bad_address = |_| ConnectError::BadAddress { address: address.to_owned() };
     let endpoint = Endpoint::from_shared(format!("http://{authority}")).map_err(bad_address)?;
     let (shown, begun) = (Arc::new(shown), Arc::new(Mutex::new(begun)));
     let dial = tower::service_fn(move |_: Uri| {
-        let (shown, authority) = (Arc::clone(&shown), authority.clone());
+        let (open, shown, authority) = (open.clone(), Arc::clone(&shown), authority.clone());
         let begun = begun.lock().unwrap_or_else(PoisonError::into_inner).take().filter(Begun::is_fresh);
         async move {
             if let Some(begun) = begun {
                 return Ok(TokioIo::new(begun));
             }
             let connector = shown.now().await;
-            dial(&connector, &authority).await.map(|stream| TokioIo::new(Begun::new(stream))).map_err(DialError::into_io)
+            dial(&open, &connector, &authority).await.map(|stream| TokioIo::new(Begun::new(stream))).map_err(DialError::into_io)
         }
     });
     let endpoint = endpoint
@@ -223,14 +253,19 @@ const NOTHING: &[u8] = b"";
 pub async fn probe(address: &str, credentials: &Credentials) -> Result<(), ConnectError> {
     let authority = authority(address)?;
     let connector = TlsConnector::from(Arc::new(client_config(credentials)?));
-    begin(&connector, &authority, HELLO).await.map(drop)
+    begin(&tcp, &connector, &authority, HELLO).await.map(drop)
 }
 
 /// A connection on which the other side has spoken.
-async fn begin(connector: &TlsConnector, authority: &str, hello: &[u8]) -> Result<Begun, ConnectError> {
+async fn begin<O, F, S>(open: &O, connector: &TlsConnector, authority: &str, hello: &[u8]) -> Result<Begun<S>, ConnectError>
+where
+    O: Fn(String) -> F,
+    F: Future<Output = io::Result<S>>,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let unreachable = |error: io::Error| ConnectError::Unreachable { address: authority.to_owned(), why: error.to_string() };
     let refused = |why: String| ConnectError::NotTrusted { address: authority.to_owned(), why };
-    let mut stream = match dial(connector, authority).await {
+    let mut stream = match dial(open, connector, authority).await {
         Ok(stream) => stream,
         Err(DialError::Tcp(error)) => return Err(unreachable(error)),
         Err(DialError::Tls(error)) if is_loss(&error) => return Err(unreachable(error)),
@@ -254,7 +289,7 @@ fn is_loss(error: &io::Error) -> bool {
 }
 
 /// Says something and waits for whatever comes back.
-async fn first_byte(stream: &mut TlsStream<TcpStream>, hello: &[u8]) -> io::Result<Option<u8>> {
+async fn first_byte<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut TlsStream<S>, hello: &[u8]) -> io::Result<Option<u8>> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let said = stream.write_all(hello).await;
     // Whoever refused us may have closed already; what it said is still there to read.
@@ -279,12 +314,16 @@ impl DialError {
     }
 }
 
-async fn dial(connector: &TlsConnector, authority: &str) -> Result<TlsStream<TcpStream>, DialError> {
-    let tcp = tokio::time::timeout(CONNECT_MAX, TcpStream::connect(authority)).await;
-    let tcp = tcp.map_err(|_| DialError::Tcp(late("connecting")))?.map_err(DialError::Tcp)?;
-    tcp.set_nodelay(true).map_err(DialError::Tcp)?;
+async fn dial<O, F, S>(open: &O, connector: &TlsConnector, authority: &str) -> Result<TlsStream<S>, DialError>
+where
+    O: Fn(String) -> F,
+    F: Future<Output = io::Result<S>>,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let opened = tokio::time::timeout(CONNECT_MAX, open(authority.to_owned())).await;
+    let opened = opened.map_err(|_| DialError::Tcp(late("connecting")))?.map_err(DialError::Tcp)?;
     let name = ServerName::try_from(SERVER_NAME).map_err(|error| DialError::Tls(io::Error::other(error)))?;
-    let tls = tokio::time::timeout(CONNECT_MAX, connector.connect(name, tcp)).await;
+    let tls = tokio::time::timeout(CONNECT_MAX, connector.connect(name, opened)).await;
     let stream = tls.map_err(|_| DialError::Tls(late("the TLS handshake")))?.map_err(DialError::Tls)?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let is_coordinator = certificate.is_some_and(|c| peer_identity(c).is_ok_and(|identity| identity.role == PeerRole::Coordinator));

@@ -20,9 +20,10 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::identity::{Credentials, Pin};
 
-pub use accept::{AcceptLimits, Admission, Admit, Incoming, PeerInfo, Standing, TlsConnection};
+pub use accept::{AcceptLimits, Admission, Admit, Incoming, Listener, PeerInfo, Standing, TlsConnection};
 pub use connect::{
-    Asked, ConnectError, Source, authority, check_address, connect, connect_asking, connect_pinned, lazily, lazily_asking, probe, reach,
+    Asked, ConnectError, Source, authority, check_address, connect, connect_asking, connect_over, connect_pinned, lazily, lazily_asking,
+    lazily_over, probe, reach,
 };
 pub use connections::Connections;
 pub use page::{page_config, page_peer};
