@@ -97,12 +97,14 @@ impl Partials {
     /// Removes what nobody goes on with any more: nothing new need come for that.
     pub async fn tidy(&self) -> io::Result<()> {
         let (dir, bytes_max) = (self.dir.clone(), self.bytes_max);
-        let tidied = tokio::task::spawn_blocking(move || if dir.is_dir() { make_room(&dir, 0, bytes_max) } else { Ok(()) });
-        match tidied.await.map_err(io::Error::other)? {
-            Err(PartialError::Io(error)) => Err(error),
-            // There may be no room: nobody asks for any.
-            _ => Ok(()),
-        }
+        let announced = Arc::clone(&self.announced).lock_owned().await;
+        let tidied =
+            tokio::task::spawn_blocking(
+                move || {
+                    if dir.is_dir() { Room::in_folder(&dir, ("", 0), &announced, bytes_max)?.clear() } else { Ok(()) }
+                },
+            );
+        tidied.await.map_err(io::Error::other)?
     }
 
     /// Goes on with a pack of `bytes` at `offset`. Who adds to it beside this one writes the same.
@@ -187,34 +189,65 @@ impl Partial {
     }
 }
 
-/// Removes what nobody goes on with, and for want of room what nobody has gone on with for a while; then the room is this one's.
+/// A pack that is on its way.
+struct Kept {
+    /// Since something was added to it.
+    idle: Duration,
+    path: PathBuf,
+    /// What it is to become, as far as that is known.
+    bytes: u64,
+}
+
+/// What packs take beside one that is to come.
+struct Room {
+    /// The one that was added to last comes first.
+    kept: Vec<Kept>,
+    wanted: u64,
+    bytes_max: u64,
+}
+
+impl Room {
+    fn in_folder(dir: &Path, (name, wanted): (&str, u64), announced: &HashMap<String, u64>, bytes_max: u64) -> io::Result<Self> {
+        let mut kept: Vec<Kept> = Vec::new();
+        for entry in std::fs::read_dir(dir)?.flatten() {
+            // One that has come whole, or is given up, goes at any time.
+            let Some(facts) = unless_gone(entry.metadata())? else { continue };
+            let of = entry.file_name().to_string_lossy().into_owned();
+            if of == name {
+                continue;
+            }
+            let idle = SystemTime::now().duration_since(facts.modified()?).unwrap_or_default();
+            let bytes = announced.get(&of).map_or(facts.len(), |bytes| facts.len().max(*bytes));
+            kept.push(Kept { idle, path: entry.path(), bytes });
+        }
+        kept.sort_by_key(|one| one.idle);
+        Ok(Self { kept, wanted, bytes_max })
+    }
+
+    fn is_full(&self) -> bool {
+        let bytes: u64 = self.kept.iter().map(|one| one.bytes).sum();
+        bytes.saturating_add(self.wanted) > self.bytes_max || self.kept.len() >= KEPT_MAX
+    }
+
+    /// Removes what nobody goes on with, and for want of room what nobody has gone on with for a while.
+    fn clear(&mut self) -> io::Result<()> {
+        while let Some(oldest) = self.kept.last()
+            && (oldest.idle >= KEPT_FOR || (oldest.idle >= IDLE_AFTER && self.is_full()))
+        {
+            unless_gone(std::fs::remove_file(&oldest.path))?;
+            self.kept.pop();
+        }
+        Ok(())
+    }
+}
+
+/// Makes room for a pack, and keeps it for that one.
 fn make_room(dir: &Path, (name, wanted): (&str, u64), announced: &mut HashMap<String, u64>, bytes_max: u64) -> Result<(), PartialError> {
     std::fs::create_dir_all(dir)?;
-    let mut kept: Vec<(Duration, PathBuf, u64)> = Vec::new();
-    for entry in std::fs::read_dir(dir)?.flatten() {
-        // One that has come whole, or is given up, goes at any time.
-        let Some(facts) = unless_gone(entry.metadata())? else { continue };
-        let of = entry.file_name().to_string_lossy().into_owned();
-        if of == name {
-            continue;
-        }
-        let idle = SystemTime::now().duration_since(facts.modified()?).unwrap_or_default();
-        kept.push((idle, entry.path(), announced.get(&of).map_or(facts.len(), |bytes| facts.len().max(*bytes))));
-    }
+    let mut room = Room::in_folder(dir, (name, wanted), announced, bytes_max)?;
+    room.clear()?;
     announced.retain(|name, _| dir.join(name).exists());
-    kept.sort();
-    let mut bytes: u64 = kept.iter().map(|(_, _, bytes)| bytes).sum();
-    let is_full = |bytes: u64, count: usize| bytes.saturating_add(wanted) > bytes_max || count >= KEPT_MAX;
-    while let Some((idle, path, size)) = kept.pop() {
-        let goes = idle >= KEPT_FOR || (idle >= IDLE_AFTER && is_full(bytes, kept.len() + 1));
-        if !goes {
-            kept.push((idle, path, size));
-            break;
-        }
-        unless_gone(std::fs::remove_file(&path))?;
-        bytes -= size;
-    }
-    if is_full(bytes, kept.len()) {
+    if room.is_full() {
         return Err(PartialError::Full);
     }
     announced.insert(name.to_owned(), wanted);
