@@ -21,7 +21,7 @@ use crate::disk::Measured;
 use crate::parts::Parts;
 use crate::query;
 use crate::removal;
-use crate::repository::Partials;
+use crate::repository::{Claim, Partials};
 use crate::told::Told;
 
 /// The service.
@@ -171,7 +171,7 @@ impl ControlService {
         use v1::put_repository_frame::Frame;
         let refused = |error| repository_status(&error);
         let name = name_of(peer, &header.repository, &header.digest);
-        let whole = Whole { name, digest: header.digest, bytes: header.bytes, offset: header.offset };
+        let whole = Whole { name, digest: header.digest, bytes: header.bytes, offset: header.offset, claim: Claim::GivesWay };
         let commit = CommitId::from(header.commit);
         let repository = self.parts.repositories.open(&header.repository).await.map_err(refused)?;
         let target = Target { repository: &repository, commit: &commit, sender: Sender::Owner, bytes_max: repository.pack_bytes_max() };

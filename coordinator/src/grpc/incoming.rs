@@ -8,7 +8,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 
 use super::repository_status;
-use crate::repository::{PartialError, Partials, Repository};
+use crate::repository::{Claim, PartialError, Partials, Repository};
 
 /// What a pack is for, and how large it may be.
 pub(super) struct Target<'a> {
@@ -25,6 +25,7 @@ pub(super) struct Whole {
     pub(super) digest: String,
     pub(super) bytes: u64,
     pub(super) offset: u64,
+    pub(super) claim: Claim,
 }
 
 /// Takes what comes over this link, and the whole once it is here.
@@ -60,7 +61,7 @@ async fn take_part(
         return Err(status_of(ErrorCode::InvalidInput, why));
     }
     let not_now = |error| partial_status(&error);
-    let mut part = partials.go_on(&whole.name, whole.offset, whole.bytes).await.map_err(not_now)?;
+    let mut part = partials.go_on(&whole.name, whole.claim, whole.offset, whole.bytes).await.map_err(not_now)?;
     while let Some(piece) = pieces.next().await {
         part.push(&piece?).await.map_err(not_now)?;
     }

@@ -16,6 +16,7 @@ use super::fleet_service::FleetService;
 use super::incoming::{self, Target, Whole};
 use super::{repository_status, status};
 use crate::report::{self, ReportError};
+use crate::repository::Claim;
 
 /// Largest pack of work in progress, bytes: it comes again and again, and the whole comes at the end.
 const SAVED_PACK_BYTES_MAX: u64 = 256 << 20;
@@ -27,7 +28,7 @@ type Put = Result<Response<v1::PutPackReply>, Status>;
 pub(super) async fn put(service: &FleetService, worker: WorkerId, mut frames: Frames) -> Put {
     let header = header(&mut frames).await?;
     let (lease, known) = service.known(&worker, header.lease.clone())?;
-    let whole = whole(&worker, &lease, &header);
+    let whole = whole(&worker, &lease, &header, Claim::Owed);
     let commit = CommitId::from(header.commit);
     let refused = |error| repository_status(&error);
     let repository = service.repositories.open(&known.repository).await.map_err(refused)?;
@@ -55,7 +56,7 @@ pub(super) async fn save(service: &FleetService, worker: WorkerId, mut frames: F
     if !known.live {
         return Err(status_of(ErrorCode::Stale, "the attempt is over"));
     }
-    let whole = whole(&worker, &lease, &header);
+    let whole = whole(&worker, &lease, &header, Claim::GivesWay);
     let commit = CommitId::from(header.commit);
     let refused = |error| repository_status(&error);
     let repository = service.repositories.open(&known.repository).await.map_err(refused)?;
@@ -95,9 +96,9 @@ pub(super) async fn received(
 }
 
 /// What a header says of the pack that follows it.
-fn whole(worker: &WorkerId, lease: &LeaseRef, header: &v1::PutPackHeader) -> Whole {
+fn whole(worker: &WorkerId, lease: &LeaseRef, header: &v1::PutPackHeader, claim: Claim) -> Whole {
     let v1::PutPackHeader { digest, bytes, offset, .. } = header;
-    Whole { name: name_of(worker, lease, digest), digest: digest.clone(), bytes: *bytes, offset: *offset }
+    Whole { name: name_of(worker, lease, digest), digest: digest.clone(), bytes: *bytes, offset: *offset, claim }
 }
 
 fn name_of(worker: &WorkerId, lease: &LeaseRef, digest: &str) -> String {

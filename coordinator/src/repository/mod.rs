@@ -28,7 +28,7 @@ pub use integrate::{IntegrateRequest, Start};
 use memo::Memo;
 use outgoing::Outgoing;
 pub use outgoing::{Cut, Sent};
-pub use partial::{PartialError, Partials};
+pub use partial::{Claim, PartialError, Partials};
 pub use transfer::{Incoming, PackStream};
 
 /// Packs received after which they are rolled up.

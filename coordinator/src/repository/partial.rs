@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,6 +21,15 @@ const KEPT_MAX: usize = 256;
 const IDLE_AFTER: Duration = Duration::from_secs(600);
 /// One that nothing was added to for so long is removed.
 const KEPT_FOR: Duration = Duration::from_secs(86_400);
+
+/// Whether a pack keeps its room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Claim {
+    /// What an attempt left: its run waits for it, so that it takes the room of packs that give way.
+    Owed,
+    /// What can be sent again at any time: a person's upload, work in progress.
+    GivesWay,
+}
 
 /// Why a piece of a pack is not taken. Nothing of it is a word on the whole: it comes again.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +56,9 @@ pub enum PartialError {
     /// Too many are on their way.
     #[error("too many large packs are on their way; this one is to come later")]
     Full,
+    /// It was removed under its sender.
+    #[error("this large pack has made way for what attempts hand in; send it once more")]
+    GaveWay,
     /// The disk.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -56,7 +69,7 @@ impl PartialError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Gap { .. } | Self::Short { .. } | Self::Other => ErrorCode::Conflict,
-            Self::Full | Self::Io(_) => ErrorCode::Exhausted,
+            Self::Full | Self::GaveWay | Self::Io(_) => ErrorCode::Exhausted,
         }
     }
 }
@@ -68,7 +81,14 @@ pub struct Partials {
     /// All that is kept of them, bytes.
     bytes_max: u64,
     /// What each is to become: as much is kept free for it, however little of it has come. Known of those that this process has heard of.
-    announced: Arc<Mutex<HashMap<String, u64>>>,
+    announced: Arc<Mutex<HashMap<String, Announced>>>,
+}
+
+/// What was said of a pack.
+#[derive(Clone, Copy)]
+struct Announced {
+    bytes: u64,
+    claim: Claim,
 }
 
 /// One of them, being added to.
@@ -98,17 +118,12 @@ impl Partials {
     pub async fn tidy(&self) -> io::Result<()> {
         let (dir, bytes_max) = (self.dir.clone(), self.bytes_max);
         let announced = Arc::clone(&self.announced).lock_owned().await;
-        let tidied =
-            tokio::task::spawn_blocking(
-                move || {
-                    if dir.is_dir() { Room::in_folder(&dir, ("", 0), &announced, bytes_max)?.clear() } else { Ok(()) }
-                },
-            );
-        tidied.await.map_err(io::Error::other)?
+        let clear = move || if dir.is_dir() { Room::in_folder(&dir, "", 0, &announced, bytes_max)?.clear() } else { Ok(()) };
+        tokio::task::spawn_blocking(clear).await.map_err(io::Error::other)?
     }
 
     /// Goes on with a pack of `bytes` at `offset`. Who adds to it beside this one writes the same.
-    pub async fn go_on(&self, name: &str, offset: u64, bytes: u64) -> Result<Partial, PartialError> {
+    pub async fn go_on(&self, name: &str, claim: Claim, offset: u64, bytes: u64) -> Result<Partial, PartialError> {
         let path = self.dir.join(name);
         // One after the other: two that begin at once are not to find the same room.
         let mut announced = Arc::clone(&self.announced).lock_owned().await;
@@ -116,16 +131,24 @@ impl Partials {
         if offset > here {
             return Err(PartialError::Gap { here, offset });
         }
-        if here == 0 || announced.get(name).is_none_or(|known| *known < bytes) {
-            let (dir, name, bytes_max) = (self.dir.clone(), name.to_owned(), self.bytes_max);
-            let made = tokio::task::spawn_blocking(move || {
-                let made = make_room(&dir, (&name, bytes), &mut announced, bytes_max);
-                (announced, made)
-            });
-            let (_announced, made) = made.await.map_err(io::Error::other)?;
-            made?;
+        if here > 0
+            && let Some(known) = announced.get_mut(name)
+            && known.bytes >= bytes
+        {
+            // What was saved on the way may be what is left at the end.
+            if claim == Claim::Owed {
+                known.claim = claim;
+            }
             return self.open(&path, offset, bytes).await;
         }
+        let (dir, name, bytes_max) = (self.dir.clone(), name.to_owned(), self.bytes_max);
+        let made = tokio::task::spawn_blocking(move || {
+            let made = make_room(&dir, &name, Announced { bytes, claim }, &mut announced, bytes_max);
+            (announced, made)
+        });
+        // Held until its file is there.
+        let (_announced, made) = made.await.map_err(io::Error::other)?;
+        made?;
         self.open(&path, offset, bytes).await
     }
 
@@ -144,6 +167,9 @@ impl Partial {
             self.forget().await;
             return Err(PartialError::Other);
         }
+        if self.file.metadata().await?.nlink() == 0 {
+            return Err(PartialError::GaveWay);
+        }
         self.file.write_all(piece).await?;
         self.at = at;
         Ok(())
@@ -157,7 +183,8 @@ impl Partial {
             return Err(PartialError::Short { here, bytes: self.bytes });
         }
         let path = self.path.clone();
-        let found = tokio::task::spawn_blocking(move || digest_of(&path)).await.map_err(io::Error::other)??;
+        let found = tokio::task::spawn_blocking(move || digest_of(&path)).await.map_err(io::Error::other)?;
+        let found = unless_gone(found)?.ok_or(PartialError::GaveWay)?;
         if here > self.bytes || found != digest {
             self.forget().await;
             return Err(PartialError::Other);
@@ -196,6 +223,8 @@ struct Kept {
     path: PathBuf,
     /// What it is to become, as far as that is known.
     bytes: u64,
+    /// Whether it is known to.
+    gives_way: bool,
 }
 
 /// What packs take beside one that is to come.
@@ -207,7 +236,7 @@ struct Room {
 }
 
 impl Room {
-    fn in_folder(dir: &Path, (name, wanted): (&str, u64), announced: &HashMap<String, u64>, bytes_max: u64) -> io::Result<Self> {
+    fn in_folder(dir: &Path, name: &str, wanted: u64, announced: &HashMap<String, Announced>, bytes_max: u64) -> io::Result<Self> {
         let mut kept: Vec<Kept> = Vec::new();
         for entry in std::fs::read_dir(dir)?.flatten() {
             // One that has come whole, or is given up, goes at any time.
@@ -217,16 +246,22 @@ impl Room {
                 continue;
             }
             let idle = SystemTime::now().duration_since(facts.modified()?).unwrap_or_default();
-            let bytes = announced.get(&of).map_or(facts.len(), |bytes| facts.len().max(*bytes));
-            kept.push(Kept { idle, path: entry.path(), bytes });
+            let said = announced.get(&of);
+            let bytes = said.map_or(facts.len(), |said| facts.len().max(said.bytes));
+            kept.push(Kept { idle, path: entry.path(), bytes, gives_way: said.is_some_and(|said| said.claim == Claim::GivesWay) });
         }
         kept.sort_by_key(|one| one.idle);
         Ok(Self { kept, wanted, bytes_max })
     }
 
     fn is_full(&self) -> bool {
-        let bytes: u64 = self.kept.iter().map(|one| one.bytes).sum();
-        bytes.saturating_add(self.wanted) > self.bytes_max || self.kept.len() >= KEPT_MAX
+        self.is_full_of(|_| true)
+    }
+
+    /// Whether those alone would leave no room.
+    fn is_full_of(&self, counts: impl Fn(&Kept) -> bool) -> bool {
+        let those: Vec<u64> = self.kept.iter().filter(|one| counts(one)).map(|one| one.bytes).collect();
+        those.iter().sum::<u64>().saturating_add(self.wanted) > self.bytes_max || those.len() >= KEPT_MAX
     }
 
     /// Removes what nobody goes on with, and for want of room what nobody has gone on with for a while.
@@ -239,13 +274,37 @@ impl Room {
         }
         Ok(())
     }
+
+    /// Removes as many of those that give way as it takes, unless all of them would not do.
+    fn push_out(&mut self) -> io::Result<()> {
+        if self.is_full_of(|one| !one.gives_way) {
+            return Ok(());
+        }
+        while self.is_full()
+            && let Some(at) = self.kept.iter().rposition(|one| one.gives_way)
+        {
+            let gone = self.kept.remove(at);
+            unless_gone(std::fs::remove_file(&gone.path))?;
+            tracing::info!(bytes = gone.bytes, "a pack that is on its way has made room for what an attempt hands in");
+        }
+        Ok(())
+    }
 }
 
 /// Makes room for a pack, and keeps it for that one.
-fn make_room(dir: &Path, (name, wanted): (&str, u64), announced: &mut HashMap<String, u64>, bytes_max: u64) -> Result<(), PartialError> {
+fn make_room(
+    dir: &Path,
+    name: &str,
+    wanted: Announced,
+    announced: &mut HashMap<String, Announced>,
+    bytes_max: u64,
+) -> Result<(), PartialError> {
     std::fs::create_dir_all(dir)?;
-    let mut room = Room::in_folder(dir, (name, wanted), announced, bytes_max)?;
+    let mut room = Room::in_folder(dir, name, wanted.bytes, announced, bytes_max)?;
     room.clear()?;
+    if wanted.claim == Claim::Owed {
+        room.push_out()?;
+    }
     announced.retain(|name, _| dir.join(name).exists());
     if room.is_full() {
         return Err(PartialError::Full);
@@ -290,14 +349,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let partials = Partials::new(dir.path().join("incoming"), BYTES_MAX);
         assert_eq!(partials.received("a").await.unwrap(), 0);
-        let mut first = partials.go_on("a", 0, 10).await.unwrap();
+        let mut first = partials.go_on("a", Claim::Owed, 0, 10).await.unwrap();
         first.push(b"01234").await.unwrap();
         assert!(matches!(first.check(&digest(b"0123456789")).await, Err(PartialError::Short { here: 5, bytes: 10 })));
         drop(first);
         assert_eq!(partials.received("a").await.unwrap(), 5);
-        assert!(matches!(partials.go_on("a", 6, 10).await, Err(PartialError::Gap { here: 5, offset: 6 })));
+        assert!(matches!(partials.go_on("a", Claim::Owed, 6, 10).await, Err(PartialError::Gap { here: 5, offset: 6 })));
         // Some of it comes twice: it is the same.
-        let mut second = partials.go_on("a", 3, 10).await.unwrap();
+        let mut second = partials.go_on("a", Claim::Owed, 3, 10).await.unwrap();
         second.push(b"3456789").await.unwrap();
         second.check(&digest(b"0123456789")).await.unwrap();
         second.forget().await;
@@ -308,11 +367,11 @@ mod tests {
     async fn what_is_not_what_was_announced_is_forgotten() {
         let dir = tempfile::tempdir().unwrap();
         let partials = Partials::new(dir.path().to_owned(), BYTES_MAX);
-        let mut other = partials.go_on("a", 0, 3).await.unwrap();
+        let mut other = partials.go_on("a", Claim::Owed, 0, 3).await.unwrap();
         other.push(b"xyz").await.unwrap();
         assert!(matches!(other.check(&digest(b"abc")).await, Err(PartialError::Other)));
         assert_eq!(partials.received("a").await.unwrap(), 0);
-        let mut longer = partials.go_on("b", 0, 3).await.unwrap();
+        let mut longer = partials.go_on("b", Claim::Owed, 0, 3).await.unwrap();
         longer.push(b"ab").await.unwrap();
         assert!(matches!(longer.push(b"cd").await, Err(PartialError::Other)));
         assert_eq!(partials.received("b").await.unwrap(), 0);
@@ -325,7 +384,7 @@ mod tests {
         partials.tidy().await.unwrap();
         assert!(!home.path().join("incoming").exists(), "nothing is made for it");
         for (name, idle) in [("cut", IDLE_AFTER), ("dead", KEPT_FOR)] {
-            let mut part = partials.go_on(name, 0, 10).await.unwrap();
+            let mut part = partials.go_on(name, Claim::Owed, 0, 10).await.unwrap();
             part.push(b"01234").await.unwrap();
             assert!(part.check("").await.is_err());
             let file = std::fs::File::options().write(true).open(home.path().join("incoming").join(name)).unwrap();
@@ -352,7 +411,8 @@ mod tests {
         put("idle", BYTES_MAX / 2, IDLE_AFTER * 2);
         put("moves", BYTES_MAX / 2 - 1, Duration::ZERO);
         let mut announced = HashMap::new();
-        let mut make_room = |wanted: u64| super::make_room(dir.path(), ("new", wanted), &mut announced, BYTES_MAX);
+        let mut make_room =
+            |wanted: u64| super::make_room(dir.path(), "new", Announced { bytes: wanted, claim: Claim::Owed }, &mut announced, BYTES_MAX);
         make_room(1).unwrap();
         assert_eq!(left(), ["idle", "moves"]);
         make_room(2).unwrap();
@@ -365,19 +425,41 @@ mod tests {
     async fn room_is_kept_for_what_was_announced_however_little_of_it_has_come() {
         let dir = tempfile::tempdir().unwrap();
         let partials = Partials::new(dir.path().join("incoming"), 1_000);
-        let both = tokio::join!(partials.go_on("a", 0, 600), partials.go_on("b", 0, 600));
+        let both = tokio::join!(partials.go_on("a", Claim::Owed, 0, 600), partials.go_on("b", Claim::Owed, 0, 600));
         assert!(matches!(both, (Ok(_), Err(PartialError::Full)) | (Err(PartialError::Full), Ok(_))), "two at once");
         let name = if both.0.is_ok() { "a" } else { "b" };
-        let mut one = partials.go_on(name, 0, 600).await.unwrap();
+        let mut one = partials.go_on(name, Claim::Owed, 0, 600).await.unwrap();
         one.push(b"0123").await.unwrap();
         one.file.flush().await.unwrap();
-        partials.go_on("c", 0, 400).await.unwrap();
-        assert!(matches!(partials.go_on("d", 0, 1).await, Err(PartialError::Full)));
+        partials.go_on("c", Claim::Owed, 0, 400).await.unwrap();
+        assert!(matches!(partials.go_on("d", Claim::Owed, 0, 1).await, Err(PartialError::Full)));
         // A process that has not heard of any of them yet counts what has come, until it is gone on with.
         let later = Partials::new(dir.path().join("incoming"), 1_000);
-        let _on = later.go_on(name, 4, 600).await.unwrap();
-        assert!(matches!(later.go_on("d", 0, 401).await, Err(PartialError::Full)));
+        let _on = later.go_on(name, Claim::Owed, 4, 600).await.unwrap();
+        assert!(matches!(later.go_on("d", Claim::Owed, 0, 401).await, Err(PartialError::Full)));
         one.forget().await;
-        partials.go_on("d", 0, 600).await.unwrap();
+        partials.go_on("d", Claim::Owed, 0, 600).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_attempts_hand_in_takes_the_room_of_what_can_be_sent_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let partials = Partials::new(dir.path().join("incoming"), 1_000);
+        let _owed = partials.go_on("owed", Claim::Owed, 0, 500).await.unwrap();
+        let mut upload = partials.go_on("upload", Claim::GivesWay, 0, 300).await.unwrap();
+        let mut saved = partials.go_on("saved", Claim::GivesWay, 0, 200).await.unwrap();
+        for part in [&mut upload, &mut saved] {
+            part.push(b"0123").await.unwrap();
+            part.file.flush().await.unwrap();
+        }
+        assert!(matches!(partials.go_on("another", Claim::GivesWay, 0, 1).await, Err(PartialError::Full)), "not that of their like");
+        assert!(matches!(partials.go_on("large", Claim::Owed, 0, 501).await, Err(PartialError::Full)));
+        saved.push(b"4").await.expect("nothing goes where that would not do");
+        // The attempt ends with what it had saved.
+        let _ended = partials.go_on("saved", Claim::Owed, 4, 200).await.unwrap();
+        let _other = partials.go_on("other", Claim::Owed, 0, 300).await.unwrap();
+        assert!(matches!(upload.push(b"4").await, Err(PartialError::GaveWay)));
+        saved.push(b"5").await.expect("it is owed now");
+        assert_eq!(partials.received("upload").await.unwrap(), 0);
     }
 }
