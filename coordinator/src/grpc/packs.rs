@@ -15,6 +15,7 @@ use tonic::{Response, Status, Streaming};
 use super::fleet_service::FleetService;
 use super::incoming::{self, Target, Whole};
 use super::{repository_status, status};
+use crate::driver::KnownLease;
 use crate::report::{self, ReportError};
 use crate::repository::Claim;
 
@@ -53,9 +54,7 @@ pub(super) async fn put(service: &FleetService, worker: WorkerId, mut frames: Fr
 pub(super) async fn save(service: &FleetService, worker: WorkerId, mut frames: Frames) -> Put {
     let header = header(&mut frames).await?;
     let (lease, known) = service.known(&worker, header.lease.clone())?;
-    if !known.live {
-        return Err(status_of(ErrorCode::Stale, "the attempt is over"));
-    }
+    must_be_live(&known)?;
     let whole = whole(&worker, &lease, &header, Claim::GivesWay);
     let commit = CommitId::from(header.commit);
     let refused = |error| repository_status(&error);
@@ -75,13 +74,19 @@ pub(super) async fn save(service: &FleetService, worker: WorkerId, mut frames: F
         ReportError::Driver(error) => status(&error),
         ReportError::Repository(error) => repository_status(&error),
     })?;
-    service.known(&worker, Some((&lease).into()))?;
+    // It may have ended while this came: what was saved of it has been let go of, or a newer attempt has begun with it.
+    must_be_live(&service.known(&worker, Some((&lease).into()))?.1)?;
     // The log names only what is here.
     repository.keep_saved(&lease.key, &commit).await.map_err(refused)?;
     let reply = v1::PutPackReply { commit: commit.to_string() };
     let saved = Saved { commit, done: header.done.into_iter().map(TaskId::new).collect() };
     service.handle.command(Command::WorkSaved { worker, lease, saved }).await.map_err(|error| status(&error))?;
     Ok(Response::new(reply))
+}
+
+/// Refuses what comes for an attempt that is over.
+fn must_be_live(known: &KnownLease) -> Result<(), Status> {
+    if known.live { Ok(()) } else { Err(status_of(ErrorCode::Stale, "the attempt is over")) }
 }
 
 /// How much of a large pack has come so far.
