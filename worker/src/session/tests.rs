@@ -595,6 +595,29 @@ async fn what_is_owed_again_is_held_before_it_is_looked_at() {
     }
 }
 
+/// Its verdict was the former store's, and what lets go of it lets go of all that is kept for it.
+#[tokio::test]
+async fn what_settles_while_a_store_is_restored_is_owed_anew_once_it_has() {
+    let home = tempfile::tempdir().unwrap();
+    let spool = Spool::open(home.path().join("spool")).unwrap();
+    let delivered = spool.begin(lease()).unwrap();
+    delivered.finish(interrupted("once", Some(CommitId::new("02".repeat(20))))).unwrap();
+    delivered.mark_accepted().unwrap();
+    let runner = Arc::new(Keeps { pack: bytes(10), ..Keeps::default() });
+    let fence = Fence::new(Arc::new(ManualClock::new(1_000_000, WallMs(0))));
+    let work = Work::new(Arc::clone(&runner), spool, introduction(), watch::channel(false).0, false, fence);
+    work.settles(&delivered);
+    work.restored("another").await;
+    assert_eq!((work.count(), runner.asked.lock().unwrap().len()), (1, 0), "nothing is kept for it yet");
+    work.has_settled(&delivered.lease().lease);
+    let again = async {
+        while (runner.asked.lock().unwrap().as_slice(), work.count()) != (["owes", "pack"].as_slice(), 1) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), again).await.expect("it is offered again");
+}
+
 #[tokio::test]
 async fn of_many_that_are_owed_again_all_are_held_and_few_are_on_their_way() {
     let home = tempfile::tempdir().unwrap();

@@ -117,20 +117,40 @@ impl<R: Runner> Work<R> {
             let owed = again.into_iter().filter_map(|spool| spool.outcome().map(|facts| Owed { spool, facts, is_doubtful: true }));
             Ok::<Vec<Owed>, SpoolError>(owed.collect())
         });
-        let mut again = match again.await {
+        let again = match again.await {
             Ok(Ok(again)) => again,
             Ok(Err(error)) => return warn!(%error, "what was delivered cannot be offered again; tried with the next link"),
             Err(error) => return warn!(%error, "what was delivered cannot be offered again; tried with the next link"),
         };
+        // One whose verdict, the former store's, is only just here is held until its worktree is put away: it is owed anew after that, since what lets go of a
+        // lease lets go of all that is kept for it.
+        let (settling, again): (Vec<Owed>, Vec<Owed>) = again.into_iter().partition(|owed| self.holds(owed));
         // All of them, before the first is looked at: no quota takes away meanwhile what the last one is made of.
-        again.iter().for_each(|owed| self.inner.runner.owes(owed.spool.lease()));
-        again.retain(|owed| !self.table().held.contains_key(&owed.spool.lease().lease));
-        again.iter().for_each(|owed| self.owe(&owed.spool));
+        again.iter().for_each(|owed| self.owe_anew(owed));
         if !again.is_empty() {
             info!(attempts = again.len(), "offered again");
         }
         self.deliver_all(again);
+        for owed in settling {
+            let work = self.clone();
+            tokio::spawn(async move {
+                if work.changes().wait_for(|_| !work.holds(&owed)).await.is_ok() {
+                    work.owe_anew(&owed);
+                    work.deliver_all(vec![owed]);
+                }
+            });
+        }
         self.note_store(store);
+    }
+
+    fn holds(&self, owed: &Owed) -> bool {
+        self.table().held.contains_key(&owed.spool.lease().lease)
+    }
+
+    /// Holds what was delivered, and what it is made of.
+    fn owe_anew(&self, owed: &Owed) {
+        self.inner.runner.owes(owed.spool.lease());
+        self.owe(&owed.spool);
     }
 
     /// Ends what runs, its work saved, whenever no coordinator has been heard for so long that its leases may be others' by now; for as long as it is polled.
@@ -220,5 +240,19 @@ impl<R: Runner> Work<R> {
             Ok(Err(error)) => warn!(%error, "delivered attempts could not be removed"),
             Err(error) => warn!(%error, "delivered attempts could not be removed"),
         }
+    }
+}
+
+/// For tests of what comes between a verdict and its end.
+#[cfg(test)]
+impl<R: Runner> Work<R> {
+    /// Holds what has come to its verdict, as while its worktree is put away.
+    pub(in crate::session) fn settles(&self, spool: &AttemptSpool) {
+        self.owe(spool);
+    }
+
+    /// That is done.
+    pub(in crate::session) fn has_settled(&self, lease: &LeaseRef) {
+        self.hold_no_more(lease);
     }
 }
