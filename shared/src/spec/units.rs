@@ -221,7 +221,8 @@ impl Resolver<'_> {
             return;
         };
         *self.budget = self.budget.saturating_sub(ids.len());
-        let last = ids.len().saturating_sub(1);
+        // Of a row longer than what may still be named the end is not here; that it is too long is said of the plan.
+        let last = if *self.budget == 0 { 0 } else { ids.len().saturating_sub(1) };
         for (at, id) in ids.into_iter().enumerate() {
             if self.known.contains_key(&id) {
                 self.found.push(id);
