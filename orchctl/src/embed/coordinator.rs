@@ -6,11 +6,15 @@ use std::time::Duration;
 use roundtable_coordinator::serve::{self, Running, ServeError, ServeOptions};
 use roundtable_runtime::identity::ClientFile;
 use roundtable_runtime::lock::{DirLock, LockError};
+use roundtable_runtime::open_files;
 use roundtable_runtime::tls::connect_asking;
 
 use crate::api::Client;
 use crate::credentials::of_client_file;
 use crate::failure::{Failure, Result};
+
+/// Files and connections it may have open, if the system lets this user: agents of the same process inherit it.
+const OPEN_FILES: u64 = 4_096;
 
 /// A coordinator that ends with this process.
 pub struct Embedded {
@@ -29,6 +33,9 @@ pub enum NotStarted {
 impl Embedded {
     /// Starts one at once, or says that another process was faster.
     pub async fn start(data_dir: &Path, command: &str) -> std::result::Result<Self, NotStarted> {
+        if let Err(error) = open_files::allow(OPEN_FILES) {
+            tracing::warn!(%error, "no more files may be open than this process began with");
+        }
         let running = match serve::start(ServeOptions::embedded(data_dir, command)).await {
             Ok(running) => running,
             Err(ServeError::Lock(held @ LockError::Held { .. })) => return Err(NotStarted::Held(held_by(data_dir, &held))),
