@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use roundtable_runtime::addresses;
 use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::git::{GitError, GitProgram};
 use roundtable_runtime::identity::{Ca, ClientFile, IdentityError, PeerIdentity};
 use roundtable_runtime::lock::{DirLock, LockError};
-use roundtable_runtime::open_files;
 use roundtable_runtime::tls::{AcceptLimits, Admission, Connections, Incoming, Listener};
+use roundtable_runtime::{addresses, fsx, open_files};
 use roundtable_shared::limits::STREAMS_MAX;
 pub use roundtable_store::log::OpenError;
 use roundtable_store::log::{CommitTimes, SqliteOptions};
@@ -167,6 +166,15 @@ pub struct Outside<F> {
     pub listen: F,
 }
 
+/// The repositories of a data directory that is held. Those that earlier releases made are as open as the umask was: the folder they lie in is closed.
+fn repositories(options: &ServeOptions, program: GitProgram) -> Repositories {
+    let root = options.data_dir.join("repos");
+    if let Err(error) = fsx::create_private_dir(&root) {
+        warn!(%error, folder = %root.display(), "others on this host may be able to read the repositories");
+    }
+    Repositories::new(root, program).held().within(options.limits.receive())
+}
+
 /// Starts serving; returns when it takes calls.
 pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
     let (clock, program, address) = (Arc::new(SystemClock), GitProgram::find().await?, options.listen);
@@ -208,7 +216,7 @@ pub async fn start_in<L: Listener>(
         sessions: Sessions::default(),
         segments,
         log: log as Arc<dyn LogReader>,
-        repositories: Repositories::new(options.data_dir.join("repos"), program).held().within(options.limits.receive()),
+        repositories: repositories(&options, program),
         attachments: Attachments::new(options.data_dir.join("attachments")),
         audit,
         ca,

@@ -84,8 +84,9 @@ async fn git() -> Check {
 
 fn data_dir(dir: &Path) -> Check {
     let probe = dir.join(format!(".doctor-{}", std::process::id()));
-    let tried =
-        std::fs::create_dir_all(dir).and_then(|()| fsx::write_new(&probe, b"", fsx::PRIVATE)).and_then(|()| std::fs::remove_file(&probe));
+    let tried = fsx::create_dir_unless_there(dir)
+        .and_then(|()| fsx::write_new(&probe, b"", fsx::PRIVATE))
+        .and_then(|()| std::fs::remove_file(&probe));
     match tried {
         Ok(()) => Check::new(State::Good, "data dir", dir.display().to_string(), ""),
         Err(error) => {

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use roundtable_runtime::config::Config;
-use roundtable_runtime::shutdown;
+use roundtable_runtime::{fsx, shutdown};
 use serde::{Deserialize, Serialize};
 
 use super::coordinator::{Embedded, NotStarted};
@@ -43,7 +43,7 @@ pub struct Background {
 /// Starts the background process and waits until its workers take work.
 pub async fn start_background(background: &Background) -> Result<()> {
     let failed = |why: String| Failure::failed("the background process cannot be started").why(why);
-    std::fs::create_dir_all(&background.data_dir).map_err(|error| failed(error.to_string()))?;
+    fsx::create_dir_unless_there(&background.data_dir).map_err(|error| failed(error.to_string()))?;
     let log_path = background.data_dir.join(LOG_NAME);
     let fresh = std::fs::metadata(&log_path).is_ok_and(|found| found.len() > LOG_BYTES_MAX);
     let mut options = OpenOptions::new();

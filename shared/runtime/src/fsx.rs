@@ -1,8 +1,8 @@
 //! Files that are whole or not there: written beside, synced, renamed. Blocking; async callers use `spawn_blocking`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Readable and writable by the owner alone.
@@ -41,8 +41,13 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 
 /// Makes a directory (and those above it) that only the owner may enter. An existing one is closed to others.
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path)?;
+    create_dir_unless_there(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
+
+/// The same, but an existing one stays as it is: who made it may want others to enter.
+pub fn create_dir_unless_there(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Waits until a directory's entries are on disk.
@@ -74,6 +79,20 @@ pub fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> 
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn folders_are_made_for_their_owner_and_one_that_is_there_stays_as_it_is() {
+        let home = tempfile::tempdir().unwrap();
+        let mode = |dir: &Path| fs::metadata(dir).unwrap().permissions().mode() & 0o777;
+        let (above, made) = (home.path().join("a"), home.path().join("a/b"));
+        create_dir_unless_there(&made).unwrap();
+        assert_eq!((mode(&above), mode(&made)), (0o700, 0o700));
+        fs::set_permissions(&made, fs::Permissions::from_mode(0o750)).unwrap();
+        create_dir_unless_there(&made).unwrap();
+        assert_eq!(mode(&made), 0o750);
+        create_private_dir(&made).unwrap();
+        assert_eq!(mode(&made), 0o700);
+    }
 
     #[test]
     fn a_file_is_replaced_whole_with_its_mode_and_nothing_is_left_beside() {

@@ -9,6 +9,8 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use crate::fsx;
+
 /// Who holds a directory, as it says itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Holder {
@@ -72,7 +74,7 @@ const RETRY: Duration = Duration::from_millis(50);
 impl DirLock {
     /// Locks `dir` (made if absent) at once or says who holds it.
     pub fn acquire(dir: &Path, command: &str) -> Result<Self, LockError> {
-        std::fs::create_dir_all(dir).map_err(|source| LockError::Io { path: dir.to_owned(), source })?;
+        fsx::create_dir_unless_there(dir).map_err(|source| LockError::Io { path: dir.to_owned(), source })?;
         let path = dir.join(FILE_NAME);
         let failed = |source| LockError::Io { path: path.clone(), source };
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(&path).map_err(failed)?;
