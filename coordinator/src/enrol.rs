@@ -113,7 +113,7 @@ impl EnrolError {
         match self {
             Self::Refused(error) => error.code(),
             Self::Told { code, .. } => *code,
-            Self::Connect(ConnectError::NotTrusted { .. }) => ErrorCode::NotAuthorised,
+            Self::Connect(ConnectError::NotTrusted { .. } | ConnectError::ClocksApart { .. }) => ErrorCode::NotAuthorised,
             _ => ErrorCode::Internal,
         }
     }

@@ -52,13 +52,17 @@ async fn by_profile(context: &Context, profile: &Profile, url: &str) -> Result<C
     announce(profile, url);
     let credentials = kept_fresh(&context.data_dir, profile, url).await;
     let source = of_profile(&context.data_dir, &profile.name, url);
-    let channel = connect_asking(url, &credentials, source).await.map_err(|error| match not_connected(url, error) {
-        failure if failure.exit() == Exit::Unreachable => failure.next(format!(
-            "this is profile {}; name another with --profile, or log out of it to work on this machine: {}",
-            profile.name,
-            logout(profile)
-        )),
-        failure => failure.next(format!("log in again: orchctl login {} --profile {}", profile.url, profile.name)),
+    let channel = connect_asking(url, &credentials, source).await.map_err(|error| {
+        let is_worth_a_login = !matches!(error, ConnectError::ClocksApart { .. });
+        match not_connected(url, error) {
+            failure if failure.exit() == Exit::Unreachable => failure.next(format!(
+                "this is profile {}; name another with --profile, or log out of it to work on this machine: {}",
+                profile.name,
+                logout(profile)
+            )),
+            failure if is_worth_a_login => failure.next(format!("log in again: orchctl login {} --profile {}", profile.url, profile.name)),
+            failure => failure,
+        }
     })?;
     let client = Client::new(channel, url);
     check_protocol(&client).await?;
@@ -158,7 +162,7 @@ async fn check_protocol(client: &Client) -> Result<()> {
 pub fn not_connected(url: &str, error: ConnectError) -> Failure {
     match error {
         ConnectError::BadAddress { .. } => Failure::usage(error.to_string()),
-        ConnectError::WrongAuthority { .. } => Failure::of(ErrorCode::NotAuthorised, error.to_string()),
+        ConnectError::WrongAuthority { .. } | ConnectError::ClocksApart { .. } => Failure::of(ErrorCode::NotAuthorised, error.to_string()),
         ConnectError::Unreachable { why, .. } => nobody_there(url, &why),
         ConnectError::NotTrusted { why, .. } => {
             Failure::of(ErrorCode::NotAuthorised, format!("the coordinator at {url} does not admit us"))

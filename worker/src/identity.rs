@@ -443,7 +443,9 @@ fn refusal(status: &tonic::Status) -> JoinError {
 
 pub(crate) fn connect_error(error: ConnectError) -> JoinError {
     match error {
-        ConnectError::NotTrusted { .. } | ConnectError::WrongAuthority { .. } => JoinError::Refused(error.to_string()),
+        ConnectError::NotTrusted { .. } | ConnectError::WrongAuthority { .. } | ConnectError::ClocksApart { .. } => {
+            JoinError::Refused(error.to_string())
+        }
         ConnectError::BadAddress { .. } => JoinError::Usage(error.to_string()),
         _ => JoinError::Unreachable(error.to_string()),
     }

@@ -55,6 +55,16 @@ pub enum ConnectError {
         /// Why.
         why: String,
     },
+    /// The clocks of both hosts are too far apart for its certificate to be believed. Nothing was told to it.
+    #[error(
+        "the coordinator at {address} cannot be believed yet: {why}. Nothing was sent to it, and what this host has to show stays good: try again then"
+    )]
+    ClocksApart {
+        /// Where.
+        address: String,
+        /// By how much, and what to do.
+        why: String,
+    },
     /// The credentials are not usable.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -144,7 +154,9 @@ pub async fn connect_pinned(address: &str, pins: &[Pin]) -> Result<Channel, Conn
         Err(DialError::Tls(error)) if is_loss(&error) => {
             return Err(ConnectError::Unreachable { address: authority, why: error.to_string() });
         }
-        Err(DialError::Tls(error)) => return Err(ConnectError::WrongAuthority { address: authority, why: why_not(&error) }),
+        Err(DialError::Tls(error)) => {
+            return Err(mistrusted(authority, &error, |address, why| ConnectError::WrongAuthority { address, why }));
+        }
     }
     channel(tcp, address, authority, Shown { connector: Mutex::new(connector), source: None }, None)
 }
@@ -204,11 +216,11 @@ where
     Ok(endpoint.connect_with_connector_lazy(dial))
 }
 
-/// What a failed handshake comes of, where the library's words do not say what to do: clocks, and the authority.
-fn why_not(error: &io::Error) -> String {
+/// What a failed handshake comes of: the clocks, or what `otherwise` makes of it.
+fn mistrusted(address: String, error: &io::Error, otherwise: impl FnOnce(String, String) -> ConnectError) -> ConnectError {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let at = |time: &UnixTime| WallMs(time.as_secs().saturating_mul(1000)).rfc3339();
-    match inner {
+    let why = match inner {
         Some(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before })) => format!(
             "it is {} by the clock of this host, and the coordinator's certificate begins at {}: one of the two clocks is wrong by more than 5 minutes; set it",
             at(time),
@@ -219,9 +231,13 @@ fn why_not(error: &io::Error) -> String {
             at(time),
             at(not_after)
         ),
-        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => "its certificate is of another authority".to_owned(),
-        _ => error.to_string(),
-    }
+        // The library's words do not say what is wrong.
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            return otherwise(address, "its certificate is of another authority".to_owned());
+        }
+        _ => return otherwise(address, error.to_string()),
+    };
+    ConnectError::ClocksApart { address, why }
 }
 
 /// Whether this can be a coordinator's address at all.
@@ -269,7 +285,9 @@ where
         Ok(stream) => stream,
         Err(DialError::Tcp(error)) => return Err(unreachable(error)),
         Err(DialError::Tls(error)) if is_loss(&error) => return Err(unreachable(error)),
-        Err(DialError::Tls(error)) => return Err(refused(why_not(&error))),
+        Err(DialError::Tls(error)) => {
+            return Err(mistrusted(authority.to_owned(), &error, |address, why| ConnectError::NotTrusted { address, why }));
+        }
     };
     // In TLS 1.3 the server's refusal of our certificate comes after the handshake: its first bytes are settings or an alert.
     match tokio::time::timeout(CONNECT_MAX, first_byte(&mut stream, hello)).await {

@@ -362,8 +362,14 @@ async fn who_joins_looks_at_the_authority_before_it_speaks() {
     // Clocks that are too far apart are named.
     let early = server.ca.mint_coordinator("c", &[], WallMs(now.0 + 600_000)).unwrap();
     server.tls.renew(&early).unwrap();
-    let refused = connect_pinned(&address, &[server.ca.pin().unwrap()]).await.unwrap_err().to_string();
-    assert!(refused.contains("clock of this host") && refused.contains("more than 5 minutes"), "{refused}");
+    let mine = server.ca.mint_client(PeerRole::Worker, "w", now, Lifetime::WORKER).unwrap();
+    for refused in [connect_pinned(&address, &[server.ca.pin().unwrap()]).await, connect(&address, &mine).await] {
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused, ConnectError::ClocksApart { .. }), "{refused}");
+        let refused = refused.to_string();
+        assert!(refused.contains("clock of this host") && refused.contains("more than 5 minutes"), "{refused}");
+        assert!(!refused.contains("token") && !refused.contains("join"), "neither helps: {refused}");
+    }
 }
 
 /// Roots overlap: whoever has renewed while the next one was made known goes on over the switch, and comes with a certificate of the former one; so does
