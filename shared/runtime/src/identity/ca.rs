@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rcgen::string::Ia5String;
@@ -57,7 +58,9 @@ impl Lifetime {
 pub const RENEWABLE_FOR: Duration = Duration::days(30);
 
 /// Tolerated difference of clocks: certificates begin this much before they are made.
-const CLOCK_SKEW: Duration = Duration::minutes(5);
+pub(super) const CLOCK_SKEW: Duration = Duration::minutes(5);
+/// Least time between two warnings that no intermediate can be made, wall-clock ms: something is signed every few minutes in a large fleet.
+const WARN_EVERY_MS: u64 = 86_400_000;
 /// Largest file of the CA.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 /// Largest signing request.
@@ -71,6 +74,8 @@ pub struct Ca {
     roots: RwLock<Arc<Roots>>,
     /// What signs; `None` until something is to be signed. Taken after `roots` where both are.
     intermediate: Mutex<Option<Arc<Intermediate>>>,
+    /// When it was last warned that no other can be made, wall-clock ms; 0: not yet.
+    warned_at: AtomicU64,
     changed: watch::Sender<()>,
 }
 
@@ -169,7 +174,14 @@ impl Ca {
             None
         });
         let intermediate = Mutex::new(intermediate.map(Arc::new));
-        Ok(Self { dir: dir.to_owned(), cluster: cluster_id, roots, intermediate, changed: watch::channel(()).0 })
+        Ok(Self {
+            dir: dir.to_owned(),
+            cluster: cluster_id,
+            roots,
+            intermediate,
+            warned_at: AtomicU64::new(0),
+            changed: watch::channel(()).0,
+        })
     }
 
     /// The cluster's id.
@@ -316,11 +328,24 @@ impl Ca {
             }
             // There is time to put the root's key back, or to make room.
             (Err(error), Some(fitting)) => {
-                tracing::warn!(%error, until = fitting.ends_at().rfc3339(), "the next intermediate cannot be made; the present one signs on");
+                if self.is_warning_due(now) {
+                    tracing::warn!(%error, until = fitting.ends_at().rfc3339(), "the next intermediate cannot be made; the present one signs on");
+                }
                 Ok(fitting)
             }
             (Err(error), None) => Err(error),
         }
+    }
+
+    /// Whether it is time to warn; once it has been asked, not for a day.
+    pub(super) fn is_warning_due(&self, now: WallMs) -> bool {
+        let last = self.warned_at.load(Ordering::Relaxed);
+        // Of a clock that was put back far nobody is to wait for its old time.
+        let is_due = last == 0 || now.0.abs_diff(last) >= WARN_EVERY_MS;
+        if is_due {
+            self.warned_at.store(now.0, Ordering::Relaxed);
+        }
+        is_due
     }
 }
 

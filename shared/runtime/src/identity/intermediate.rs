@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::IdentityError;
-use super::ca::{Lifetime, authority, bad_file, crypto, fingerprint, new_key, read, root};
+use super::ca::{CLOCK_SKEW, Lifetime, authority, bad_file, crypto, fingerprint, new_key, read, root};
 use super::files::{read_private, write_private};
 use super::roots::pin_of;
 use super::token::random_hex;
@@ -56,6 +56,8 @@ impl Intermediate {
         let name = format!("roundtable {cluster} {}", random_hex::<4>()?);
         let mut params = authority(&name, 0, now, Lifetime::INTERMEDIATE)?;
         params.use_authority_key_identifier_extension = true;
+        // Earlier than what it signs: where the clock is put back a little, that is no reason for another one.
+        params.not_before = params.not_before.checked_sub(CLOCK_SKEW).unwrap_or(params.not_before);
         let own = new_key()?;
         let certificate_pem = params.signed_by(&own, &root).map_err(crypto)?.pem();
         let stored = Stored { certificate_pem, key_pem: own.serialize_pem(), root_pem: root_pem.to_owned() };

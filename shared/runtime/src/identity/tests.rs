@@ -175,6 +175,30 @@ fn the_roots_key_may_lie_elsewhere_for_weeks() {
 }
 
 #[test]
+fn a_clock_that_is_put_back_a_little_makes_no_other_intermediate() {
+    let home = tempfile::tempdir().unwrap();
+    let ca = Ca::open_or_create(home.path(), NOW).unwrap();
+    ca.mint_coordinator("c", &[], NOW).unwrap();
+    let made = std::fs::read(home.path().join(INTERMEDIATE_FILE)).unwrap();
+    for back in [1, 30, 299] {
+        ca.mint_client(PeerRole::Worker, "w", WallMs(NOW.0 - back * 1000), Lifetime::WORKER).unwrap();
+        assert_eq!(std::fs::read(home.path().join(INTERMEDIATE_FILE)).unwrap(), made, "{back} s");
+    }
+    ca.mint_client(PeerRole::Worker, "w", WallMs(NOW.0 - 301_000), Lifetime::WORKER).unwrap();
+    assert_ne!(std::fs::read(home.path().join(INTERMEDIATE_FILE)).unwrap(), made, "it could not be checked by that one");
+}
+
+#[test]
+fn that_the_roots_key_is_away_is_warned_of_once_a_day() {
+    let home = tempfile::tempdir().unwrap();
+    let ca = Ca::open_or_create(home.path(), NOW).unwrap();
+    let hours = |hours: u64| WallMs(NOW.0 + hours * 3_600_000);
+    let due = [0, 1, 12, 23, 24, 25, 47, 48].map(|at| ca.is_warning_due(hours(at)));
+    assert_eq!(due, [true, false, false, false, true, false, false, true]);
+    assert!(ca.is_warning_due(NOW), "its clock was put back by two days");
+}
+
+#[test]
 fn an_interrupted_first_start_is_finished_with_the_key_it_made() {
     let home = tempfile::tempdir().unwrap();
     let ca = Ca::open_or_create(home.path(), NOW).unwrap();
