@@ -88,7 +88,8 @@ impl GitProgram {
         &self.0.program
     }
 
-    /// A handle on a bare repository of our own, which must exist ([`GitProgram::init_bare`]).
+    /// A handle on a bare repository of our own, which must exist ([`GitProgram::init_bare`]). Its clones know of each other's moves of refs; two that were made
+    /// apart do not, and may take each other's lock for one that a killed git has left: refs are moved by one of them and its clones, the others read.
     pub fn own(&self, git_dir: impl AsRef<Path>) -> Result<Git, GitError> {
         Ok(Git::new(self.clone(), Trust::Own, absolute(git_dir.as_ref())?))
     }
