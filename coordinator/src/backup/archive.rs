@@ -1,5 +1,5 @@
 //! The one file that a backup is: a tar whose first entry lists all others, so that each byte is held to the list while it is read. Every program for tars
-//! takes one apart too. Nothing but the list is held in memory.
+//! takes one apart too. Nothing but the list is held in memory, whoever made the file.
 
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -18,6 +18,8 @@ const DIGEST: &str = "backup.json.blake3";
 const LIST_BYTES_MAX: u64 = 512 << 20;
 /// Largest digest; one has 64 bytes.
 const DIGEST_BYTES_MAX: u64 = 128;
+/// Longest name of a file, bytes: longer than any file system's.
+const NAME_BYTES_MAX: u64 = 64 << 10;
 
 /// Packs a folder into a new file, durably. Each file of the folder goes as soon as it is in, so that there is never all of it twice on the disk.
 pub(super) fn pack(folder: &Path, manifest: &Manifest, to: &Path) -> Result<(), BackupError> {
@@ -58,19 +60,18 @@ fn add(builder: &mut Builder<BufWriter<File>>, name: &str, facts: (u64, u32, u64
 /// What a backup says of itself; the rest of it is not read.
 pub(super) fn list(file: &Path) -> Result<Manifest, BackupError> {
     let mut archive = open(file)?;
-    let mut entries = archive.entries().map_err(BackupError::io(file))?;
-    read_list(&mut entries, file)
+    read_list(&mut Members::of(&mut archive).map_err(BackupError::io(file))?, file)
 }
 
 /// Reads all of a backup and holds each file to the list. With a folder, which is made, takes it apart into that.
 pub(super) fn walk(file: &Path, into: Option<&Path>) -> Result<Checked, BackupError> {
     let mut archive = open(file)?;
-    let mut entries = archive.entries().map_err(BackupError::io(file))?;
-    let manifest = read_list(&mut entries, file)?;
+    let mut members = Members::of(&mut archive).map_err(BackupError::io(file))?;
+    let manifest = read_list(&mut members, file)?;
     let mut walk = Walk { manifest: &manifest, into, seen: BTreeSet::new(), differences: Vec::new() };
-    for entry in entries {
-        match entry {
-            Ok(entry) => walk.take(entry)?,
+    for member in members {
+        match member {
+            Ok(member) => walk.take(member)?,
             Err(error) => {
                 walk.differ(format!("the file cannot be read to its end: {error}"));
                 break;
@@ -101,11 +102,11 @@ fn open(file: &Path) -> Result<Archive<BufReader<File>>, BackupError> {
 }
 
 /// The first two entries.
-fn read_list<R: Read>(entries: &mut Entries<'_, R>, file: &Path) -> Result<Manifest, BackupError> {
+fn read_list<R: Read>(members: &mut Members<'_, R>, file: &Path) -> Result<Manifest, BackupError> {
     let shown = file.display();
     let none = || BackupError::Unfit(format!("{shown} is no backup, or its beginning is lost; `coordinator backup FILE` makes one"));
-    let text = bounded(entries, MANIFEST, LIST_BYTES_MAX).ok_or_else(none)?;
-    let digest = bounded(entries, DIGEST, DIGEST_BYTES_MAX).ok_or_else(none)?;
+    let text = bounded(members, MANIFEST, LIST_BYTES_MAX).ok_or_else(none)?;
+    let digest = bounded(members, DIGEST, DIGEST_BYTES_MAX).ok_or_else(none)?;
     // A later form says so itself, and may be sealed in another way.
     let manifest = Manifest::parse(&text, file)?;
     if digest != blake3::hash(&text).to_hex().as_bytes() {
@@ -117,16 +118,58 @@ fn read_list<R: Read>(entries: &mut Entries<'_, R>, file: &Path) -> Result<Manif
 }
 
 /// The next entry, if it is that one.
-fn bounded<R: Read>(entries: &mut Entries<'_, R>, name: &str, bytes_max: u64) -> Option<Vec<u8>> {
-    let entry = entries.next()?.ok()?;
-    let is_it = entry.header().entry_type().is_file() && name_of(&entry).as_deref() == Some(name) && entry.size() <= bytes_max;
+fn bounded<R: Read>(members: &mut Members<'_, R>, wanted: &str, bytes_max: u64) -> Option<Vec<u8>> {
+    let Member { name, entry } = members.next()?.ok()?;
+    let is_it = entry.header().entry_type().is_file() && name.as_deref() == Some(wanted) && entry.size() <= bytes_max;
     let mut bytes = Vec::new();
     entry.take(if is_it { bytes_max } else { 0 }).read_to_end(&mut bytes).ok()?;
     is_it.then_some(bytes)
 }
 
-fn name_of<R: Read>(entry: &Entry<'_, R>) -> Option<String> {
-    Some(entry.path().ok()?.to_str()?.to_owned())
+/// The entries of a tar as they stand there. The library would put together what other programs say of one beforehand, and read all of that at once; of it
+/// backups have names that are too long for a header, and nothing else.
+struct Members<'a, R: Read + 'a>(Entries<'a, R>);
+
+/// An entry.
+struct Member<'a, R: Read + 'a> {
+    /// `None` if it cannot be read.
+    name: Option<String>,
+    entry: Entry<'a, R>,
+}
+
+impl<'a, R: Read + 'a> Members<'a, R> {
+    fn of(archive: &'a mut Archive<R>) -> io::Result<Self> {
+        Ok(Self(archive.entries()?.raw(true)))
+    }
+
+    /// The entry whose name that one holds.
+    fn named_by(&mut self, mut name: Entry<'a, R>) -> io::Result<Member<'a, R>> {
+        if name.size() > NAME_BYTES_MAX {
+            return Err(io::Error::other(format!("a name in it has {} bytes; {NAME_BYTES_MAX} is the most", name.size())));
+        }
+        let mut bytes = Vec::new();
+        name.read_to_end(&mut bytes)?;
+        if bytes.last() == Some(&0) {
+            bytes.pop();
+        }
+        let entry = self.0.next().ok_or_else(|| io::Error::other("a name in it is nobody's"))??;
+        Ok(Member { name: String::from_utf8(bytes).ok(), entry })
+    }
+}
+
+impl<'a, R: Read + 'a> Iterator for Members<'a, R> {
+    type Item = io::Result<Member<'a, R>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(match self.0.next()? {
+            Ok(entry) if entry.header().entry_type().is_gnu_longname() => self.named_by(entry),
+            Ok(entry) => {
+                let name = entry.path().ok().and_then(|path| Some(path.to_str()?.to_owned()));
+                Ok(Member { name, entry })
+            }
+            Err(error) => Err(error),
+        })
+    }
 }
 
 /// Leads to below the folder it is in, whatever that is.
@@ -148,8 +191,9 @@ impl Walk<'_> {
         }
     }
 
-    fn take<R: Read>(&mut self, mut entry: Entry<'_, R>) -> Result<(), BackupError> {
-        let Some(name) = name_of(&entry) else {
+    fn take<R: Read>(&mut self, member: Member<'_, R>) -> Result<(), BackupError> {
+        let Member { name, mut entry } = member;
+        let Some(name) = name else {
             self.differ("it has an entry whose name cannot be read".to_owned());
             return Ok(());
         };
@@ -291,6 +335,32 @@ mod tests {
         assert!(walk(home.path(), None).unwrap_err().to_string().contains("folder"));
         std::fs::write(&other, "no tar at all").unwrap();
         assert!(list(&other).unwrap_err().to_string().contains("no backup"));
+    }
+
+    /// Whoever made it: what stands in it takes no more memory than what is ours.
+    #[test]
+    fn what_other_programs_say_of_an_entry_is_not_read() {
+        let home = tempfile::tempdir().unwrap();
+        let (file, _) = packed(home.path());
+        let whole = std::fs::read(&file).unwrap();
+        // Before the zeros at the end.
+        let with = |kind: EntryType, bytes: usize| {
+            let mut header = Header::new_gnu();
+            header.set_path("before").unwrap();
+            header.set_entry_type(kind);
+            header.set_size(bytes as u64);
+            header.set_cksum();
+            let content = vec![b'a'; bytes];
+            let all = [&whole[..whole.len() - 1024], header.as_bytes().as_slice(), content.as_slice(), [0; 1024].as_slice()].concat();
+            std::fs::write(&file, all).unwrap();
+            walk(&file, None).unwrap().differences
+        };
+        let unreadable = "the file cannot be read to its end: a name in it";
+        assert_eq!(with(EntryType::GNULongName, 1 << 20), [format!("{unreadable} has 1048576 bytes; 65536 is the most")]);
+        assert_eq!(with(EntryType::GNULongName, 512), [format!("{unreadable} is nobody's")]);
+        for kind in [EntryType::XHeader, EntryType::XGlobalHeader, EntryType::GNULongLink, EntryType::GNUSparse] {
+            assert_eq!(with(kind, 1 << 20), ["before is in it, and not in its list"]);
+        }
     }
 
     #[test]
