@@ -15,6 +15,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::watch::{Lines, WatchFor};
+use super::watching::Watching;
 use crate::failure::{Failure, Result};
 use crate::intake::{CopyFile, SpecFolder};
 
@@ -93,11 +94,9 @@ impl Client {
         from_json(&reply.into_inner().reply)
     }
 
-    /// Lines as they come.
+    /// Lines as they come, over more than one connection where one is cut.
     pub async fn watch(&self, wanted: &WatchFor) -> Result<Lines> {
-        let stream = self.control.clone().watch(wanted.request()).await.map_err(|status| self.refusal(status))?.into_inner();
-        let client = self.clone();
-        Ok(Lines::new(stream.map(move |frame| frame.map(|frame| frame.line).map_err(|status| client.refusal(status)))))
+        Ok(Lines::live(Watching::begin(self.clone(), wanted.clone()).await?))
     }
 
     /// Asks it to end.
@@ -139,7 +138,7 @@ fn failure_code(status: &Status) -> ErrorCode {
 }
 
 /// Whether a call was cut off on its way: nobody has said anything.
-fn is_cut(status: &Status) -> bool {
+pub(super) fn is_cut(status: &Status) -> bool {
     told_code_of(status).is_none() && failure_code(status) == ErrorCode::Unreachable
 }
 

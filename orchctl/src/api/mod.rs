@@ -4,8 +4,11 @@
 
 mod live;
 mod packed;
+#[cfg(test)]
+mod played;
 mod transfer;
 mod watch;
+mod watching;
 
 use roundtable_shared::view::{Operation, OperationReply, Query, SubmitReply, SubmitRequest};
 use serde::de::DeserializeOwned;
