@@ -11,6 +11,8 @@ mod documents;
 mod faults;
 #[path = "tidy/manifests.rs"]
 mod manifests;
+#[path = "tidy/references.rs"]
+mod references;
 #[path = "tidy/rust.rs"]
 mod rust;
 #[path = "tidy/source.rs"]
@@ -125,6 +127,11 @@ fn links_lead_somewhere() {
 }
 
 #[test]
+fn comments_name_documents_that_are_here() {
+    report("a comment refers to what is not in the repository", references::violations(&files()));
+}
+
+#[test]
 fn every_fault_has_its_tests() {
     report("docs/faults.md and the tests do not agree", faults::violations(&files()));
 }
@@ -136,5 +143,5 @@ fn members_follow_the_workspace() {
 
 #[test]
 fn dependencies_follow_the_table() {
-    report("a dependency is not in the table of DESIGN.md", manifests::table_violations(&root()));
+    report("a dependency is not in the table of tidy/manifests.rs", manifests::table_violations(&root()));
 }

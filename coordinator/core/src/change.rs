@@ -30,7 +30,7 @@ impl Change {
     }
 }
 
-/// A move of a unit that is not in the table (SEMANTICS §4). It was not done.
+/// A move of a unit that is not in the table (docs/rules.md, "States of a unit"). It was not done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refused {
     /// The run.

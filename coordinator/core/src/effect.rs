@@ -116,7 +116,7 @@ pub enum Start {
     },
 }
 
-/// What an integration commit is made of (SEMANTICS §9).
+/// What an integration commit is made of (docs/rules.md, "Integration").
 #[derive(Clone, PartialEq, Debug)]
 pub struct PrepareIntegration {
     /// The run.

@@ -1,4 +1,4 @@
-//! States of a unit's tasks: those of leaves are facts, those of parents are derived (SEMANTICS §4).
+//! States of a unit's tasks: those of leaves are facts, those of parents are derived (docs/rules.md, "States of a unit").
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Which units are held up by one before them: derived, never stored (SEMANTICS §4). Shared by read models and mirror files.
+//! Which units are held up by one before them: derived, never stored (docs/rules.md, "States of a unit"). Shared by read models and mirror files.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -15,7 +15,7 @@ pub enum OrchestrateDecision {
     Continue,
 }
 
-/// A phase the agent can ask for or hold back (SEMANTICS §10).
+/// A phase the agent can ask for or hold back (docs/rules.md, "Modes").
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {

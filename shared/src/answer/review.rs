@@ -9,7 +9,7 @@ use crate::domain::{EarlierVerdict, Issue, Reproduced, Severity, VerdictOnEarlie
 
 const ISSUES_MAX: usize = 1000;
 
-/// The final JSON of a review (SEMANTICS §6).
+/// The final JSON of a review (docs/rules.md, "What agents answer").
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ReviewAnswer {
     /// The greatest of the severity stated and the issues'.

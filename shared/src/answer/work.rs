@@ -29,7 +29,7 @@ pub enum WorkStatus {
     Failed,
 }
 
-/// The final JSON of a work turn (SEMANTICS §5). What it claims is checked against facts elsewhere.
+/// The final JSON of a work turn (docs/rules.md, "What agents answer"). What it claims is checked against facts elsewhere.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct WorkAnswer {
     /// Whether everything is done; `Failed` whenever a failed subtask is named.

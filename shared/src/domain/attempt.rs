@@ -67,7 +67,7 @@ impl std::fmt::Display for Seat {
     }
 }
 
-/// Why an attempt failed, and so who pays for it (SEMANTICS §5).
+/// Why an attempt failed, and so who pays for it (docs/rules.md, "Attempts").
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeClass {
@@ -137,7 +137,7 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// Who pays (SEMANTICS §5).
+    /// Who pays (docs/rules.md, "Attempts").
     pub fn class(&self) -> OutcomeClass {
         match self {
             Self::ExitStatus { .. }
@@ -272,7 +272,7 @@ pub struct Failure {
     pub message: String,
 }
 
-/// Normalised output of an agent (BACKENDS §3). One per line of a segment.
+/// Normalised output of an agent (docs/backends.md, "Configuration", has what a command of one's own may print). One per line of a segment.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum AgentEvent {

@@ -22,7 +22,7 @@ pub enum Priority {
 
 enum_text!(Priority { Low => "low", Medium => "medium", High => "high", Critical => "critical" });
 
-/// Why a person is asked; fixes the id's prefix and the options (SEMANTICS §8).
+/// Why a person is asked; fixes the id's prefix and the options (docs/rules.md, "Decisions").
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecisionKind {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::unit::enum_text;
 use crate::ids::BackendName;
 
-/// Who decides what runs next (SEMANTICS §10).
+/// Who decides what runs next (docs/rules.md, "Modes").
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
@@ -24,7 +24,7 @@ pub enum Mode {
 
 enum_text!(Mode { Llm => "llm", Deterministic => "deterministic", Legacy => "legacy", Manual => "manual" });
 
-/// Which conflicts delay a unit's first grant (SEMANTICS §3).
+/// Which conflicts delay a unit's first grant (docs/rules.md, "Which units run").
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum HazardRule {

@@ -23,7 +23,7 @@ pub enum Severity {
 enum_text!(Severity { None => "none", Minor => "minor", Major => "major", Critical => "critical" });
 
 impl Severity {
-    /// An agent's word: case-insensitive, unknown = major (SEMANTICS §6).
+    /// An agent's word: case-insensitive, unknown = major (docs/rules.md, "What agents answer").
     pub fn from_agent(text: &str) -> Self {
         Self::parse(text).unwrap_or(Self::Major)
     }

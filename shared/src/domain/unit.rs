@@ -55,7 +55,7 @@ impl UnitState {
         matches!(self, Self::Completed | Self::Skipped | Self::Cancelled)
     }
 
-    /// Whether a unit in this state holds its writes (SEMANTICS §3, Holds).
+    /// Whether a unit in this state holds its writes (docs/rules.md, "Manifests and holds").
     pub fn holds(self) -> bool {
         matches!(self, Self::InProgress | Self::PendingReview | Self::UnderReview | Self::FinalReview | Self::FixRequired)
     }
@@ -80,7 +80,7 @@ pub enum SubtaskState {
     Blocked,
 }
 
-/// What a unit produces; decides the default owner's order (SEMANTICS §2).
+/// What a unit produces; decides who plays its owner where that one is not offered (docs/rules.md, "A backend nobody offers").
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum UnitType {
@@ -107,7 +107,7 @@ pub enum Criticality {
 }
 
 impl Criticality {
-    /// Reviewers of a round (SEMANTICS §6).
+    /// Reviewers of a round (docs/rules.md, "Reviews").
     pub fn reviewers(self) -> u32 {
         match self {
             Self::Standard => 1,

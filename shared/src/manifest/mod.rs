@@ -14,7 +14,7 @@ pub use set::{Conflict, PathSet};
 
 use serde::{Deserialize, Serialize};
 
-/// What a unit writes and reads (SEMANTICS §3).
+/// What a unit writes and reads (docs/spec-format.md, "What a unit writes and reads").
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Manifest {
     /// Paths it may write.

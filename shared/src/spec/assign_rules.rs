@@ -1,4 +1,4 @@
-//! Assignments without an agent: keyword rules, and how later sources are laid over them (SEMANTICS §2). Who offers a backend is not known here.
+//! Assignments without an agent: keyword rules, and how later sources are laid over them (docs/rules.md, "Assignment"). Who offers a backend is not known here.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Specs: reads `tasks.md` and its companions into tasks, dispatch units and problems, and says which units run (SEMANTICS §1, §2).
+//! Specs: reads `tasks.md` and its companions into tasks, dispatch units and problems, and says which units run (docs/spec-format.md).
 //!
 //! Text in, data out: finding and reading files is the caller's. Nothing recurses, so depth is bounded by memory alone.
 

@@ -1,4 +1,4 @@
-//! Which units run, what each of them waits for by dependency, and in which order they stand (SEMANTICS §1, §3 "plan order").
+//! Which units run, what each of them waits for by dependency, and in which order they stand (docs/rules.md, "Which units run").
 //! Hazards, holds and slots are the scheduler's.
 
 use std::cmp::Reverse;

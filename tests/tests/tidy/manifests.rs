@@ -51,7 +51,7 @@ pub fn member_violations(root: &Path, files: &[File]) -> Vec<String> {
     for member in &members {
         found.extend(manifest_violations(&load(root, &format!("{member}/Cargo.toml"))).into_iter().map(|what| format!("{member}: {what}")));
         if !TABLE.iter().any(|(_, path, ..)| path == member) {
-            found.push(format!("{member}: not in the table of dependencies; add it to DESIGN.md and to tidy/manifests.rs"));
+            found.push(format!("{member}: not in the table of dependencies; add it to tidy/manifests.rs"));
         }
     }
     found

@@ -1,4 +1,4 @@
-//! From an agent's error text to what failed (BACKENDS §4). Only ever applied to error messages, never to what the model says.
+//! From an agent's error text to what failed (docs/backends.md, "How a turn is judged"). Only ever applied to error messages, never to what the model says.
 
 use roundtable_shared::FailureKind;
 

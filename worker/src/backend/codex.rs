@@ -1,4 +1,4 @@
-//! codex: `codex exec --json`, its command line and its stream (BACKENDS §2 to §4). Also what `codex-review` runs.
+//! codex: `codex exec --json`, its command line and its stream (docs/backends.md). Also what `codex-review` runs.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};

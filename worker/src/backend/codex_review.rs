@@ -1,5 +1,5 @@
 //! codex-review: codex under another name, so that reviews have slots and findings of their own. `codex exec review` is not used: it flattens
-//! findings to text and ignores the schema (BACKENDS §6). As the owner of a unit it may write like codex.
+//! findings to text and ignores the schema. As the owner of a unit it may write like codex.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 //! Finding an agent's program. npm installs put a Node script in front of a native binary; spawning the binary itself saves a process that
-//! would swallow signals and, killed alone, would leave the real agent running (BACKENDS §1).
+//! would swallow signals and, killed alone, would leave the real agent running (docs/backends.md, "Programs").
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! The environment an agent gets: an allow-list, never ours (CLI.md).
+//! The environment an agent gets: an allow-list, never ours (docs/backends.md, "Login, environment, home").
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

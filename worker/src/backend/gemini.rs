@@ -1,4 +1,4 @@
-//! gemini: `gemini -o stream-json`, its command line and its stream (BACKENDS §2 to §4).
+//! gemini: `gemini -o stream-json`, its command line and its stream (docs/backends.md).
 
 use std::collections::HashMap;
 use std::ffi::OsString;

@@ -120,7 +120,7 @@ impl Host {
         names.into_iter().filter(|name| self.open(name).is_ok()).map(BackendName::from).collect()
     }
 
-    /// Switches of the environment names other orchestrators use (MIRROR.md), as this host's defaults.
+    /// Switches of the environment names other orchestrators use (docs/backends.md, "Configuration"), as this host's defaults.
     pub fn switches(&self) -> Switches {
         let text = |name: &str| self.var(name).and_then(OsStr::to_str).filter(|text| !text.is_empty()).map(str::to_owned);
         let flag = |name: &str| text(name).map(|text| !matches!(text.to_ascii_lowercase().as_str(), "0" | "false" | "no" | "off"));

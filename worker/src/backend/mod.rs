@@ -179,7 +179,7 @@ pub fn last_message_at(path: &Path) -> Option<String> {
 pub enum StdoutMode {
     /// A pipe, read all the time.
     Pipe,
-    /// A regular file that is followed: the CLI exits without draining a pipe and loses its tail (BACKENDS, rule 2).
+    /// A regular file that is followed: the CLI exits without draining a pipe and loses its tail (docs/backends.md, "How a turn is judged").
     File,
 }
 

@@ -1,4 +1,4 @@
-//! opencode: `opencode run --format json`, its command line and its stream (BACKENDS §2 to §4).
+//! opencode: `opencode run --format json`, its command line and its stream (docs/backends.md).
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};

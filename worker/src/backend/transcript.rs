@@ -1,5 +1,5 @@
 //! What every parser keeps while it reads, and how a turn's end is judged from it: terminal event AND its status AND exit code AND nobody
-//! ended it (BACKENDS, rules 1 and 2). What the lines mean is each adapter's.
+//! ended it (docs/backends.md, "How a turn is judged"). What the lines mean is each adapter's.
 
 use std::path::{Path, PathBuf};
 

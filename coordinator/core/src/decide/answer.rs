@@ -1,4 +1,4 @@
-//! Answers to decisions (SEMANTICS §8): who answered first counts, the same answer again is fine.
+//! Answers to decisions (docs/rules.md, "Decisions"): who answered first counts, the same answer again is fine.
 
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{

@@ -1,4 +1,4 @@
-//! Owners, windows, criticality and manifests: rules and spec first, the agent's answer over them, then the plan is fixed (SEMANTICS §2).
+//! Owners, windows, criticality and manifests: rules and spec first, the agent's answer over them, then the plan is fixed (docs/rules.md, "Assignment").
 
 use std::collections::BTreeSet;
 

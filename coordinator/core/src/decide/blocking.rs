@@ -1,4 +1,4 @@
-//! Units that wait for a person, and the decisions that say so: one place fixes ids, priorities and options (SEMANTICS §8).
+//! Units that wait for a person, and the decisions that say so: one place fixes ids, priorities and options (docs/rules.md, "Decisions").
 
 use roundtable_shared::spec::assign_by_rules;
 use roundtable_shared::{BackendName, BlockedItem, Decision, DecisionId, DecisionKind, Mode, Priority, RunId, UnitId, UnitState};

@@ -1,4 +1,4 @@
-//! Units and runs that end because a person says so: skip, cancel, abort (SEMANTICS §4, §8).
+//! Units and runs that end because a person says so: skip, cancel, abort (docs/rules.md, "Decisions").
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The user's check command: on the base before anything is integrated, then on each candidate (SEMANTICS §9). What a candidate's means is `judge`'s.
+//! The user's check command: on the base before anything is integrated, then on each candidate (docs/rules.md, "Integration"). What a candidate's means is `judge`'s.
 
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{AttemptKey, DecisionKind, OutcomeClass, RunId, UnitId};

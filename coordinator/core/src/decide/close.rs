@@ -1,4 +1,4 @@
-//! The end of a run: halts, aborts, the last consultation, learnings and owed boxes in the closing commit, the exit code (SEMANTICS §12).
+//! The end of a run: halts, aborts, the last consultation, learnings and owed boxes in the closing commit, the exit code (docs/rules.md, "The end of a run").
 
 use roundtable_shared::limits::LEARNINGS_MAX;
 use roundtable_shared::{CommitId, DecisionId, RunId, TaskId, UnitId};

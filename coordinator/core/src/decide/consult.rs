@@ -1,4 +1,4 @@
-//! The orchestrator agent of llm mode: when it is heard, what its answers do, and when it is given up (SEMANTICS §10). Nothing ready waits for
+//! The orchestrator agent of llm mode: when it is heard, what its answers do, and when it is given up (docs/rules.md, "Modes"). Nothing ready waits for
 //! it, except phases it asked to hold back, and those not for long.
 
 use roundtable_shared::answer::{Action, OrchestrateAnswer, OrchestrateDecision};

@@ -1,4 +1,4 @@
-//! Paths a unit changed while another holds them (SEMANTICS §3, Enforcement b): waiting, claiming in the transaction that frees them, and the
+//! Paths a unit changed while another holds them (docs/rules.md, "Manifests and holds"): waiting, claiming in the transaction that frees them, and the
 //! rule that waiting never closes a cycle.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! Who pays for an end that is not the agent's doing: hand-backs, infra failures with backoff, budget and quarantine (SEMANTICS §5). What it says of
+//! Who pays for an end that is not the agent's doing: hand-backs, infra failures with backoff, budget and quarantine (docs/rules.md, "Attempts"). What it says of
 //! the worker is `cordon`'s.
 
 use roundtable_shared::time::WallMs;

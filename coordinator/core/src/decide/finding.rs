@@ -1,5 +1,5 @@
 //! From a reviewer's answer to a finding: names that stay over the rounds, what stays open of the rounds before, and what may still hold the work back
-//! (SEMANTICS §6).
+//! (docs/rules.md, "Reviews").
 
 use roundtable_shared::answer::ReviewAnswer;
 use roundtable_shared::time::WallMs;

@@ -1,4 +1,4 @@
-//! The fix loop (SEMANTICS §7): sending a unit back, counting its fixes, and the end of patience.
+//! The fix loop (docs/rules.md, "Fixes"): sending a unit back, counting its fixes, and the end of patience.
 
 use roundtable_shared::limits::FIX_ATTEMPTS_MAX;
 use roundtable_shared::{DecisionKind, Finding, FindingAnswer, RunId, UnitId, UnitState};

@@ -1,5 +1,5 @@
 //! State carried over from mirror files, half-finished runs included: what was done is in the base, what was under way goes on from there
-//! (SEMANTICS §11).
+//! (docs/migrating.md).
 
 use roundtable_shared::answer::Proposal;
 use roundtable_shared::limits::FIX_ATTEMPTS_MAX;

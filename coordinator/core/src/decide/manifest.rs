@@ -1,4 +1,4 @@
-//! Manifest enforcement (SEMANTICS §3): what a received commit may change, what it may claim, what it must wait for, what is a breach.
+//! Manifest enforcement (docs/rules.md, "Manifests and holds"): what a received commit may change, what it may claim, what it must wait for, what is a breach.
 
 use roundtable_shared::manifest::normalise_entry;
 use roundtable_shared::{ChangeKind, ChangedPath, EntryKind, ManifestRule, RunId, UnitId};

@@ -1,4 +1,4 @@
-//! Assigning anew, when the orchestrator agent asks for it, what has not started yet (SEMANTICS §10). Nothing ready waits for the answer, units
+//! Assigning anew, when the orchestrator agent asks for it, what has not started yet (docs/rules.md, "Modes"). Nothing ready waits for the answer, units
 //! that have started meanwhile keep what they have, and what a person said stands.
 
 use roundtable_shared::answer::Proposal;

@@ -1,5 +1,5 @@
-//! An agent that says it cannot do the unit as it stands (`docs/rules.md`): trying it blindly again would get the same answer, so a person is asked at
-//! once, unless all it lacks is another unit's work that is on its way.
+//! An agent that says it cannot do the unit as it stands (docs/rules.md, "Agents that refuse a unit"): trying it blindly again would get the same answer, so a
+//! person is asked at once, unless all it lacks is another unit's work that is on its way.
 
 use roundtable_shared::answer::{RefusalKind, WorkAnswer};
 use roundtable_shared::{DecisionKind, Role, RunId, UnitId};

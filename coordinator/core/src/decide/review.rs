@@ -1,4 +1,4 @@
-//! Reviews: findings, reviewers that are of no use, consolidation of a round (SEMANTICS §6).
+//! Reviews: findings, reviewers that are of no use, consolidation of a round (docs/rules.md, "Reviews").
 
 use roundtable_shared::{
     DecisionKind, DeferredFix, FinalReport, Finding, HistoryFinding, OutcomeClass, ReviewHistoryEntry, RunId, Seat, Severity, UnitId,

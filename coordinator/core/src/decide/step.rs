@@ -1,4 +1,4 @@
-//! Manual mode: nothing moves but by a step, which lets one phase run for the units that are ready for it (SEMANTICS §10).
+//! Manual mode: nothing moves but by a step, which lets one phase run for the units that are ready for it (docs/rules.md, "Modes").
 
 use std::collections::BTreeSet;
 

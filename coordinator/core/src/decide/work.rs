@@ -1,4 +1,4 @@
-//! Outcomes of work seats: what the agent said, what the commit shows, and where the unit goes from here (SEMANTICS §5).
+//! Outcomes of work seats: what the agent said, what the commit shows, and where the unit goes from here (docs/rules.md, "Attempts").
 
 use std::collections::BTreeSet;
 

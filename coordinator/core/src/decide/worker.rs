@@ -1,4 +1,4 @@
-//! Sessions of workers: hello and reconciliation, heartbeats, credits, offers, goodbye (RELIABILITY §3).
+//! Sessions of workers: hello and reconciliation, heartbeats, credits, offers, goodbye (docs/rules.md, "Heard, silent, lost").
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Which backend may play a seat right now, and what happens where nobody offers it (SEMANTICS §2, "A backend nobody offers").
+//! Which backend may play a seat right now, and what happens where nobody offers it (docs/rules.md, "A backend nobody offers").
 
 use std::collections::BTreeSet;
 

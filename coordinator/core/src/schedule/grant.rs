@@ -111,7 +111,7 @@ fn take_state(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, seat: Seat) {
     }
 }
 
-/// Base and content of the worktree (SEMANTICS §5): the first grant starts at the tip, which contains every dependency; later ones go on from the
+/// Base and content of the worktree (docs/rules.md, "Attempts"): the first grant starts at the tip, which contains every dependency; later ones go on from the
 /// last commit, merged with the tip if that has touched the unit's paths since, after a conflict or a red check, or where another unit was waited for.
 fn from_where(run: &Run, unit: &Unit, seat: Seat) -> (CommitId, Start) {
     let at = |commit: &CommitId| (commit.clone(), Start::Commit(commit.clone()));

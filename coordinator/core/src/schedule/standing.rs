@@ -1,4 +1,4 @@
-//! How a run stands as a whole: whether anything can still move, and the exit code if it were left now (SEMANTICS §12).
+//! How a run stands as a whole: whether anything can still move, and the exit code if it were left now (docs/rules.md, "The end of a run").
 
 use std::collections::BTreeSet;
 

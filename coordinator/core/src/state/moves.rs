@@ -1,4 +1,4 @@
-//! The table of unit states (SEMANTICS §4): which moves exist. Nothing else decides this.
+//! The table of unit states (docs/rules.md, "States of a unit"): which moves exist. Nothing else decides this.
 
 use roundtable_shared::UnitState;
 

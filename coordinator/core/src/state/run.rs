@@ -467,7 +467,7 @@ impl Run {
         self.units().filter(|unit| unit.runs).count()
     }
 
-    /// Infra ends that are free of quarantine (SEMANTICS §5).
+    /// Infra ends that are free of quarantine (docs/rules.md, "Attempts").
     pub fn infra_budget(&self) -> u32 {
         let fifth = u32::try_from(self.running_units().div_ceil(5)).unwrap_or(u32::MAX);
         fifth.max(10)

@@ -31,7 +31,7 @@ pub struct Unit {
     pub optional: bool,
     /// Whether it depends on everything before it.
     pub checkpoint: bool,
-    /// Whether it runs (SEMANTICS §1); only such units count.
+    /// Whether it runs (docs/rules.md, "Which units run"); only such units count.
     pub runs: bool,
     /// Lines of details: a guess of its size until durations are learned.
     pub details: u32,

@@ -1,4 +1,4 @@
-//! The playbook: its format (CLI.md, "Scripted backend"), reading it, and which turn of it is played.
+//! The playbook: its format (docs/backends.md, "Playbooks"), reading it, and which turn of it is played.
 
 use std::collections::BTreeMap;
 use std::path::Path;
