@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::tools::{attempt, run, run_with, text};
+use super::disk;
+use super::tools::{attempt, is_gone, run, run_with, text};
 
 /// Names of all our namespaces begin so; the maker's process id follows.
 const PREFIX: &str = "rtc";
@@ -94,14 +95,16 @@ impl Drop for Space {
     }
 }
 
-/// Removes namespaces whose maker is gone, with what still runs on their hosts.
+/// Removes namespaces whose maker is gone, with what still runs on their hosts, and then their disks.
 fn sweep() {
     for entry in std::fs::read_dir(FOLDER).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let maker = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix('-')).and_then(|rest| rest.split('-').next());
-        if maker.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
+        if maker.is_some_and(is_gone) {
             super::host::end_left(&name);
             let _ = attempt("ip", &["netns", "delete", &name], "");
         }
     }
+    // Once nothing runs there any more.
+    disk::sweep();
 }

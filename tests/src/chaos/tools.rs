@@ -96,6 +96,11 @@ pub(super) fn attempt(name: &str, args: &[&str], input: &str) -> Result<String, 
     }
 }
 
+/// Whether a process that made something is gone, by its id.
+pub(super) fn is_gone(maker: &str) -> bool {
+    maker.parse::<u32>().is_ok() && !Path::new("/proc").join(maker).exists()
+}
+
 /// A path as an argument.
 pub(super) fn text(path: &Path) -> &str {
     path.to_str().unwrap_or_else(|| panic!("{} is no text", path.display()))
