@@ -176,3 +176,176 @@ fn git(repository: &Path, args: &[&str]) -> Result<String, String> {
         Err(format!("git {}: {}", args[0], String::from_utf8_lossy(&done.stderr).trim()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::path::PathBuf;
+    use std::process::Stdio;
+
+    use roundtable_core::command::RunSource;
+    use roundtable_core::transition::{Fact, RunCreated, Transition};
+    use roundtable_shared::manifest::PathSet;
+    use roundtable_shared::spec::{Plan, Spec};
+    use roundtable_shared::time::WallMs;
+    use roundtable_shared::{AttemptNo, RunOptions};
+
+    use super::*;
+
+    const BRANCH: &str = "refs/heads/roundtable/run";
+
+    /// A bare repository, and a log that knows of one run in it.
+    struct Place {
+        dir: PathBuf,
+        base: String,
+        core: Core,
+        _home: tempfile::TempDir,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            let home = tempfile::tempdir().expect("a folder can be made");
+            let dir = home.path().join("repository.git");
+            let made = Command::new("git").args(["init", "--quiet", "--bare"]).arg(&dir).status().expect("git is here");
+            assert!(made.success());
+            let mut place = Self { dir, base: String::new(), core: Core::default(), _home: home };
+            place.base = place.commit(&[], &[("a", "1"), ("b", "1"), ("tasks.md", "[ ]")], "base");
+            let text = String::new;
+            let created = RunCreated {
+                source: RunSource { repository: "repository".to_owned(), git_dir: text(), spec_path: text(), workdir: text() },
+                by: text(),
+                options: RunOptions::default(),
+                spec: Spec::default(),
+                outline: Plan::default(),
+                inputs_digest: text(),
+                base: place.base.as_str().into(),
+                started_branch: None,
+                tick_path: Some("tasks.md".to_owned()),
+                spec_paths: Vec::new(),
+                mirror_paths: Vec::new(),
+                imported: None,
+                units: Vec::new(),
+            };
+            place.happens(Fact::RunCreated(Box::new(created)));
+            place
+        }
+
+        fn happens(&mut self, fact: Fact) {
+            self.core.replay(&Transition { run: Some("run".into()), at: WallMs(0), fact });
+        }
+
+        fn git(&self, args: &[&str], input: &str) -> String {
+            let mut command = Command::new("git");
+            command.arg(format!("--git-dir={}", self.dir.display())).args(args);
+            for who in ["AUTHOR", "COMMITTER"] {
+                command
+                    .env(format!("GIT_{who}_NAME"), "t")
+                    .env(format!("GIT_{who}_EMAIL"), "t@t")
+                    .env(format!("GIT_{who}_DATE"), "1 +0000");
+            }
+            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("git is here");
+            child.stdin.take().expect("it is piped").write_all(input.as_bytes()).expect("git reads it");
+            let done = child.wait_with_output().expect("it ends");
+            assert!(done.status.success(), "git {args:?}");
+            String::from_utf8_lossy(&done.stdout).trim().to_owned()
+        }
+
+        fn commit(&self, parents: &[&str], files: &[(&str, &str)], message: &str) -> String {
+            let entry =
+                |(name, text): &(&str, &str)| format!("100644 blob {}\t{name}\n", self.git(&["hash-object", "-w", "--stdin"], text));
+            let tree = self.git(&["mktree"], &files.iter().map(entry).collect::<String>());
+            let mut args = vec!["commit-tree", tree.as_str()];
+            parents.iter().for_each(|parent| args.extend(["-p", *parent]));
+            self.git(&args, message)
+        }
+
+        /// The integration of unit 1 as it should be, but for what it changes and how it is signed.
+        fn integration(&self, parents: &[&str], files: &[(&str, &str)], unit: &str, attempt: &str) -> String {
+            self.commit(parents, files, &format!("unit\n\nUnit-Id: {unit}\nAttempt: {attempt}\n"))
+        }
+
+        /// Invariants that are broken where the branch ends there and the log knows these steps.
+        fn broken(&self, tip: &str, steps: &[Step]) -> Vec<&'static str> {
+            self.git(&["update-ref", BRANCH, tip], "");
+            let run = self.core.state.runs.values().next().expect("it was made");
+            let found = commits(&self.dir, &self.base, BRANCH).expect("git lists them");
+            let mut violations = Vec::new();
+            compare(run, steps, &found, &mut violations);
+            violations.into_iter().map(|violation| violation.invariant).collect()
+        }
+    }
+
+    /// Unit 1 by its second attempt, which may write `a` and has.
+    fn step(commit: &str) -> Step {
+        let writes = PathSet::new(&["a"], false).expect("it is a path");
+        Step {
+            unit: Some("1".into()),
+            commit: commit.into(),
+            changed: vec!["a".to_owned()],
+            writes: Some(writes),
+            attempt: Some(AttemptNo(2)),
+        }
+    }
+
+    fn closing(commit: &str) -> Step {
+        Step { unit: None, commit: commit.into(), changed: Vec::new(), writes: None, attempt: None }
+    }
+
+    #[test]
+    fn a_branch_that_is_as_the_log_says_breaks_nothing() {
+        let place = Place::new();
+        let one = place.integration(&[&place.base], &[("a", "2"), ("b", "1"), ("tasks.md", "[x]")], "1", "2");
+        let end = place.commit(&[&one], &[("AGENTS.md", "- so"), ("a", "2"), ("b", "1"), ("tasks.md", "[x]")], "closing");
+        assert_eq!(place.broken(&end, &[step(&one), closing(&end)]), Vec::<&str>::new());
+        // Moved before the log hears of it.
+        assert_eq!(place.broken(&end, &[step(&one)]), Vec::<&str>::new());
+        assert_eq!(place.broken(&place.base, &[]), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn each_wrong_commit_is_found_and_called_by_its_invariant() {
+        let mut place = Place::new();
+        let base = place.base.clone();
+        let (good, more) = ([("a", "2"), ("b", "1"), ("tasks.md", "[ ]")], [("a", "2"), ("b", "2"), ("tasks.md", "[ ]")]);
+        let one = place.integration(&[&base], &good, "1", "2");
+        let other = place.integration(&[&base], &good, "9", "2");
+        assert_eq!(place.broken(&other, &[step(&other)]), ["I1"], "its trailer names another unit");
+        let other = place.integration(&[&base], &good, "1", "3");
+        assert_eq!(place.broken(&other, &[step(&other)]), ["I3"], "its trailer names another attempt");
+        let other = place.integration(&[&base], &more, "1", "2");
+        assert_eq!(place.broken(&other, &[step(&other)]), ["I6", "I6"], "it changes what is neither in the manifest nor in the log");
+        let side = place.commit(&[&base], &good, "side");
+        let other = place.integration(&[&base, &side], &good, "1", "2");
+        assert_eq!(place.broken(&other, &[step(&other)]), ["I1"], "it is a merge");
+        let twice = place.integration(&[&one], &[("a", "3"), ("b", "1"), ("tasks.md", "[ ]")], "1", "2");
+        assert_eq!(place.broken(&twice, &[step(&one)]), ["I1"], "the unit has a second commit");
+        assert_eq!(place.broken(&base, &[step(&one)]), ["I2"], "the branch lacks it");
+        assert_eq!(place.broken(&other, &[step(&one)]), ["I2"], "another one is there");
+        let end = place.commit(&[&one], &more, "closing");
+        assert_eq!(place.broken(&end, &[step(&one), closing(&end)]), ["I6"], "the closing commit changes what is no box and no learning");
+        place.happens(Fact::RunEnded { exit: 0, reason: String::new() });
+        let end = place.commit(&[&one], &good, "of nobody");
+        assert_eq!(place.broken(&end, &[step(&one)]), ["I1"], "the run has ended, and its branch goes on");
+    }
+
+    #[test]
+    fn a_branch_or_an_object_that_is_gone_is_found() {
+        let place = Place::new();
+        let check = |ledger: &Ledger| {
+            let mut violations = Vec::new();
+            let commits = check(&place.dir, &place.core, ledger, &mut violations);
+            (commits, violations.into_iter().map(|violation| violation.invariant).collect::<Vec<_>>())
+        };
+        let one = place.integration(&[&place.base], &[("a", "2"), ("b", "1"), ("tasks.md", "[ ]")], "1", "2");
+        let mut ledger = Ledger::default();
+        assert_eq!(check(&ledger), (0, vec![]));
+        let closed = Fact::RunClosed { commit: Some(one.as_str().into()), ticked: Vec::new() };
+        let closed = Transition { run: Some("run".into()), at: WallMs(0), fact: closed };
+        ledger.note(&place.core.state, &closed, &mut Vec::new());
+        assert_eq!(check(&ledger), (0, vec!["I2"]), "there is no branch");
+        place.git(&["update-ref", "refs/heads/other", &one], "");
+        let blob = place.git(&["rev-parse", &format!("{one}:a")], "");
+        std::fs::remove_file(place.dir.join("objects").join(&blob[..2]).join(&blob[2..])).expect("it lies loose");
+        assert_eq!(check(&ledger), (0, vec!["I2", "I2"]), "and a file of a commit is gone");
+    }
+}
