@@ -14,6 +14,9 @@ use crate::world::World;
 /// Longest time in which nothing at all happened. A lease that is only lost by its time, or a pause that is waited out, would show here: they are 15 s
 /// and more, on machines that are not busy with other tests.
 const GAP_MAX: Duration = Duration::from_secs(15);
+/// The same where a coordinator has died again and again: workers look for it more seldom by then, at most half a minute apart. Whatever waits for a lease to be
+/// lost, or for the grace after a start to pass, takes a minute.
+const BACK_WITHIN: Duration = Duration::from_secs(45);
 /// How long workers may take to hand in what is no longer waited for.
 const WORK_WITHIN: Duration = Duration::from_secs(30);
 
@@ -23,6 +26,20 @@ pub fn complete(world: &World, summary: &Value) {
     let (gap, after) = longest_gap(&events(world, summary));
     println!("longest time without an event: {gap:?}, after {after}");
     assert!(gap < GAP_MAX, "nothing happened for {gap:?} after {after}");
+}
+
+/// Once the coordinator was back, the run went on soon, and did not stand still after that.
+pub fn went_on(world: &World, summary: &Value, back: WallMs) {
+    let events = events(world, summary);
+    let mut last = (back.0, "its coordinator was back".to_owned());
+    for line in &events {
+        let at = at(line);
+        let gap = Duration::from_millis(at.saturating_sub(last.0));
+        assert!(gap < BACK_WITHIN, "nothing happened for {gap:?} after {}", last.1);
+        if at >= last.0 {
+            last = (at, line.to_string());
+        }
+    }
 }
 
 /// The run is complete.
@@ -115,7 +132,10 @@ fn events(world: &World, summary: &Value) -> Vec<Value> {
 const IS_TRANSITION: [&str; 6] = ["lease_granted", "attempt_started", "attempt_ended", "attempt_lost", "attempt_late", "work_accepted"];
 
 fn longest_gap(events: &[Value]) -> (Duration, String) {
-    let at = |line: &Value| WallMs::parse_rfc3339(line["at"].as_str().unwrap()).unwrap().0;
     let gaps = events.windows(2).map(|two| (Duration::from_millis(at(&two[1]).saturating_sub(at(&two[0]))), two[0].to_string()));
     gaps.max_by_key(|(gap, _)| *gap).unwrap()
+}
+
+fn at(line: &Value) -> u64 {
+    WallMs::parse_rfc3339(line["at"].as_str().unwrap()).unwrap().0
 }

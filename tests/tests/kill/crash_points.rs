@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_tests::harness::{Process, Signal, binary, wait_for};
 use roundtable_tests::plans::Dice;
 use rustix::process::{Pid, kill_process};
@@ -82,8 +83,10 @@ impl Night {
     fn comes_to_its_end(self) {
         let Self { world, workers, run } = self;
         let served = world.sandbox.serve();
+        let back = SystemClock.wall();
         let summary = run.wait_within(RUN_WITHIN).expect(0).json();
         check::all_but_time(&world, &summary);
+        check::went_on(&world, &summary, back);
         workers.into_iter().for_each(end);
         end(served);
         check::at_rest(&world);
