@@ -106,7 +106,7 @@ impl Place {
     fn serve(&self) -> Process {
         let serve = self.near("coordinator").args(["serve", "--listen"]);
         let serve = match &self.net {
-            Some(_) => serve.args([format!("0.0.0.0:{PORT}").as_str(), "--advertise", &Net::address(1)]),
+            Some(net) => serve.args([format!("0.0.0.0:{PORT}").as_str(), "--advertise", &net.address()]),
             None => serve.args(["127.0.0.1:0"]),
         };
         let mut served = serve.start();
@@ -117,7 +117,7 @@ impl Place {
     /// A worker on a host of its own, about to join.
     fn join(&self, host: usize, secret: &str, url: &str, backend: &str) -> Process {
         let (program, url) = match &self.net {
-            Some(net) => (net.on_host(&self.sandbox, host, "worker"), format!("https://{}", Net::address(host))),
+            Some(net) => (net.on_host(&self.sandbox, host, "worker"), format!("https://{}", net.address())),
             None => (self.sandbox.program("worker"), url.to_owned()),
         };
         let (name, data) = (format!("w{host}"), self.sandbox.path(&format!("host-{host}")).display().to_string());

@@ -62,12 +62,12 @@ fn main() -> anyhow::Result<()> {
     let why_not = if args.loopback { Some("as asked".to_owned()) } else { Net::why_not() };
     match &why_not {
         Some(why) => println!("hosts are processes that meet on loopback: {why}"),
-        None => println!("hosts are network namespaces, joined to the coordinator's by links of their own"),
+        None => println!("hosts are network namespaces, joined by links of their own to one switch"),
     }
     println!("{}", measure::heading());
     let mut all = Vec::new();
     for hosts in &args.hosts {
-        let net = if why_not.is_some() { None } else { Some(Net::make(*hosts)?) };
+        let net = if why_not.is_some() { None } else { Some(Net::make(*hosts)) };
         let ran = Fleet::start(net, &plan, *hosts)?.run(&plan, args.show).with_context(|| format!("{hosts} hosts"))?;
         let figures = measure::measure(&plan, *hosts, &ran)?;
         println!("{}", figures.row());

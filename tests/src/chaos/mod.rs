@@ -7,7 +7,7 @@ mod disk;
 mod faults;
 mod host;
 mod load;
-mod net;
+pub mod net;
 pub mod plan;
 pub mod proxy;
 mod rescue;

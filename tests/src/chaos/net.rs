@@ -1,12 +1,12 @@
 //! A network of network namespaces: one with a bridge, one for each host, joined by pairs of virtual links. Nothing of it touches the machine's own network.
-//! What makes a host's link bad is `faults`'.
+//! What makes a host's link bad is `faults`'. Benches put hosts into it too: where hosts share the machine's processes and files, this is how they are made.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::disk;
-use super::tools::{attempt, is_gone, run, run_with, text};
+use super::tools::{attempt, find, is_gone, run, run_with, text, tool};
 
 /// Names of all our namespaces begin so; the maker's process id follows.
 const PREFIX: &str = "rtc";
@@ -15,13 +15,30 @@ const FOLDER: &str = "/run/netns";
 
 /// The bridge between the hosts.
 #[derive(Debug)]
-pub(super) struct Network {
+pub struct Network {
     name: String,
 }
 
 impl Network {
+    /// Why none can be made here.
+    pub fn why_not() -> Option<String> {
+        if !rustix::process::geteuid().is_root() {
+            return Some("only root can make network namespaces".to_owned());
+        }
+        if let Some(lacking) = ["ip", "nsenter"].into_iter().find(|name| find(name).is_none()) {
+            return Some(format!("{lacking} is not here"));
+        }
+        let probe = format!("{PREFIX}-{}-probe", std::process::id());
+        let made = attempt("ip", &["netns", "add", &probe], "")
+            .and_then(|_| attempt("ip", &["-n", &probe, "link", "add", "v0", "type", "veth", "peer", "name", "v1"], ""))
+            .and_then(|_| attempt("ip", &["-n", &probe, "link", "add", "br0", "type", "bridge"], ""));
+        // Where nothing was made there is nothing to take away.
+        let _ = attempt("ip", &["netns", "delete", &probe], "");
+        made.err()
+    }
+
     /// An empty one. Those that a killed maker left behind go first.
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         sweep();
         let name = format!("{PREFIX}-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -37,7 +54,7 @@ impl Network {
     }
 
     /// A host's own namespace with an address in the network.
-    pub(super) fn host(&self, name: &str, number: u8) -> Space {
+    pub fn host(&self, name: &str, number: u8) -> Space {
         let space = Space { name: format!("{}-{name}", self.name), address: Ipv4Addr::new(10, 77, 0, number) };
         run("ip", &["netns", "add", &space.name]);
         let pair = format!(
@@ -51,6 +68,12 @@ impl Network {
     }
 }
 
+impl Default for Network {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Drop for Network {
     fn drop(&mut self) {
         let _ = attempt("ip", &["netns", "delete", &self.bridge()], "");
@@ -59,14 +82,19 @@ impl Drop for Network {
 
 /// A host's network.
 #[derive(Debug)]
-pub(super) struct Space {
+pub struct Space {
     /// How `ip` knows it.
     pub(super) name: String,
     /// Its address.
-    pub(super) address: Ipv4Addr,
+    pub address: Ipv4Addr,
 }
 
 impl Space {
+    /// The program that begins another one in there, and what it is told before that one's own words.
+    pub fn enter(&self) -> (PathBuf, [String; 2]) {
+        (tool("nsenter"), [format!("--net={}", text(&self.file())), "--".to_owned()])
+    }
+
     /// The file that stands for it.
     pub(super) fn file(&self) -> PathBuf {
         PathBuf::from(FOLDER).join(&self.name)
@@ -85,7 +113,7 @@ impl Space {
     /// Rules of nft there.
     pub(super) fn nft(&self, rules: &str) {
         let net = format!("--net={}", text(&self.file()));
-        run_with("nsenter", &[&net, "--", text(&super::tools::tool("nft")), "-f", "-"], rules);
+        run_with("nsenter", &[&net, "--", text(&tool("nft")), "-f", "-"], rules);
     }
 }
 

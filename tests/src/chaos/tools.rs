@@ -59,7 +59,8 @@ pub(super) fn cgroups() -> Option<PathBuf> {
     ROOT.get_or_init(find).clone()
 }
 
-fn find(name: &str) -> Option<PathBuf> {
+/// A tool's file, if it is here.
+pub(super) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(ALSO.map(PathBuf::from));
     folders.map(|folder| folder.join(name)).find(|file| file.is_file())
