@@ -251,16 +251,18 @@ impl Running {
         let mut asked = self.parts.asked_to_end.subscribe();
         let mut events = self.parts.segments.trouble();
         let failed = async {
-            match events.wait_for(|trouble| matches!(trouble, Some(Trouble::Failed { .. }))).await.as_deref() {
-                Ok(Some(Trouble::Failed { detail })) => detail.clone(),
+            let failed = events.wait_for(|trouble| matches!(trouble, Some(Trouble::Failed { .. }))).await.map(|trouble| trouble.clone());
+            match failed {
+                Ok(Some(Trouble::Failed { detail })) => detail,
                 // The store lives as long as its parts.
                 _ => std::future::pending().await,
             }
         };
         let mut audit = self.parts.audit.failed();
         let unrecorded = async {
-            match audit.wait_for(Option::is_some).await.as_deref() {
-                Ok(Some(detail)) => detail.clone(),
+            let failed = audit.wait_for(Option::is_some).await.map(|detail| detail.clone());
+            match failed {
+                Ok(Some(detail)) => detail,
                 _ => std::future::pending().await,
             }
         };

@@ -128,10 +128,10 @@ fn bounded<R: Read>(members: &mut Members<'_, R>, wanted: &str, bytes_max: u64) 
 
 /// The entries of a tar as they stand there. The library would put together what other programs say of one beforehand, and read all of that at once; of it
 /// backups have names that are too long for a header, and nothing else.
-struct Members<'a, R: Read + 'a>(Entries<'a, R>);
+struct Members<'a, R: Read>(Entries<'a, R>);
 
 /// An entry.
-struct Member<'a, R: Read + 'a> {
+struct Member<'a, R: Read> {
     /// `None` if it cannot be read.
     name: Option<String>,
     entry: Entry<'a, R>,

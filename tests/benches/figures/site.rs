@@ -16,7 +16,6 @@ pub struct Site {
 /// A lease as it was granted.
 pub struct Grant {
     pub at_ms: u64,
-    pub unit: String,
     pub worker: String,
 }
 
@@ -49,10 +48,9 @@ impl Site {
     /// Leases of units that were granted so far.
     pub fn grants(&self) -> Vec<Grant> {
         let of_unit = |event: &Value| {
-            let text = |key: &str| event[key].as_str().map(str::to_owned);
-            (event["kind"] == "lease_granted").then_some(())?;
+            (event["kind"] == "lease_granted" && event["unit"].is_string()).then_some(())?;
             let at_ms = WallMs::parse_rfc3339(event["at"].as_str()?)?.0;
-            Some(Grant { at_ms, unit: text("unit")?, worker: text("worker")? })
+            Some(Grant { at_ms, worker: event["worker"].as_str()?.to_owned() })
         };
         self.events().iter().filter_map(of_unit).collect()
     }

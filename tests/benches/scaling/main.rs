@@ -14,7 +14,6 @@ use clap::Parser;
 use roundtable_tests::plans::{Plan, Shape};
 
 use fleet::Fleet;
-use measure::Figures;
 use net::Net;
 
 /// One plan on more and more hosts

@@ -624,7 +624,7 @@ async fn of_many_that_are_owed_again_all_are_held_and_few_are_on_their_way() {
     let spool = Spool::open(home.path().join("spool")).unwrap();
     for unit in 0..40_u64 {
         let mut lease = lease();
-        (lease.lease.key.unit, lease.lease.lease_id) = (Some(unit.to_string().as_str().into()), LeaseId(unit));
+        (lease.lease.key.unit, lease.lease.lease_id) = (Some(unit.to_string().as_str().into()), LeaseId(unit.into()));
         let delivered = spool.begin(lease).unwrap();
         delivered.finish(interrupted("once", Some(CommitId::new("02".repeat(20))))).unwrap();
         delivered.mark_accepted().unwrap();
