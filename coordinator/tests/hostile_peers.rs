@@ -106,12 +106,15 @@ async fn serves(sender: &SendRequest<Bytes>) {
     assert_eq!((answer.http, answer.grpc), (200, Some(OK)));
 }
 
+/// What is wrong with a call, its method, its headers, its body, and the status it is answered with.
+type Case<'a> = (&'a str, &'a str, &'a [(String, String)], Vec<u8>, i32);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_cannot_be_read_are_refused_by_name_and_their_connection_goes_on() {
     let (_home, running) = served().await;
     let sender = connection(&running, &Builder::new()).await;
     let gzip = [("grpc-encoding".to_owned(), "gzip".to_owned())];
-    let cases: [(&str, &str, &[(String, String)], Vec<u8>, i32); 10] = [
+    let cases: [Case<'_>; 10] = [
         ("no protobuf", QUERY, &[], message(b"\xff\xff\xff\xff\xff"), UNREADABLE),
         ("nothing at all", QUERY, &[], Vec::new(), UNREADABLE),
         ("less than was announced", QUERY, &[], vec![0, 0, 0, 0, 9, 1, 2], UNREADABLE),

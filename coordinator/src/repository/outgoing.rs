@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -226,18 +226,25 @@ impl Outgoing {
         // From here on it is the list's, which may let go of it for want of room.
         let kept = Arc::downgrade(&pack);
         drop(pack);
-        while is_whole {
-            let left = kept.upgrade().map_or(Duration::ZERO, |pack| KEPT_FOR.saturating_sub(pack.unread_for()));
-            if left.is_zero() {
-                break;
-            }
-            tokio::time::sleep(left).await;
+        if is_whole {
+            wait_until_unread(&kept).await;
         }
         self.packs().retain(|kept| kept.name != name);
     }
 
     fn packs(&self) -> MutexGuard<'_, Vec<Arc<Pack>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits until nobody has read a pack for a while, or nobody keeps it.
+async fn wait_until_unread(kept: &Weak<Pack>) {
+    loop {
+        let left = kept.upgrade().map_or(Duration::ZERO, |pack| KEPT_FOR.saturating_sub(pack.unread_for()));
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left).await;
     }
 }
 
