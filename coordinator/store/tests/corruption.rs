@@ -166,7 +166,7 @@ fn put(path: &Path, bytes: Option<&[u8]>) {
 
 /// Attempts with as many events as their numbers, in many small files; of each other one the end is marked.
 async fn events_of_attempts(root: &Path) -> Vec<(AttemptKey, u64)> {
-    let options = SegmentOptions { file_bytes_max: 400, sync_ms: 5, ..SegmentOptions::default() };
+    let options = SegmentOptions { file_bytes_max: 300, sync_ms: 5, ..SegmentOptions::default() };
     let store = SegmentStore::open(root, options).unwrap();
     let mut attempts = Vec::new();
     for (n, count) in [1_u64, 7, 12, 30, 31].into_iter().enumerate() {

@@ -241,7 +241,7 @@ mod tests {
                 command
                     .env(format!("GIT_{who}_NAME"), "t")
                     .env(format!("GIT_{who}_EMAIL"), "t@t")
-                    .env(format!("GIT_{who}_DATE"), "1 +0000");
+                    .env(format!("GIT_{who}_DATE"), "@1 +0000");
             }
             let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("git is here");
             child.stdin.take().expect("it is piped").write_all(input.as_bytes()).expect("git reads it");

@@ -55,7 +55,7 @@ pub struct Fleet {
     pub errands: BTreeMap<(RunId, Option<UnitId>), Errand>,
     /// When a worker last joined, or came back with another offer (monotonic).
     pub joined_ms: Option<u64>,
-    /// The last tick.
+    /// The last tick, or the start.
     pub ticked_ms: Option<u64>,
     /// When this process began.
     pub began_ms: u64,
@@ -105,7 +105,8 @@ pub struct Errand {
 impl Fleet {
     /// The fleet after a fold: nobody is here yet, and every lease has a grace.
     pub fn recovered(state: &State, now: Now) -> Self {
-        let mut fleet = Self { began_ms: now.mono_ms, ..Self::default() };
+        // The start counts as a tick: what passes until the first one is time in which this process stood still.
+        let mut fleet = Self { began_ms: now.mono_ms, ticked_ms: Some(now.mono_ms), ..Self::default() };
         for (key, attempt) in state.live_attempts() {
             let worker = fleet.workers.entry(attempt.worker.clone()).or_insert_with(|| Worker::unseen(attempt.worker.clone(), now));
             worker.drained_ms = state.drained.contains_key(&attempt.worker).then_some(now.mono_ms);

@@ -251,7 +251,7 @@ fn whoever_has_not_renewed_for_so_long_that_nothing_of_it_is_good_is_forgotten()
         joined(wants_in(&mut table, "digest", key, id));
     }
     // As one that came in to a release that recorded no renewals.
-    table.core.state.access.peers.get_mut(&PeerName::worker("old")).unwrap().is_followed = false;
+    table.edit(|state| state.access.peers.get_mut(&PeerName::worker("old")).unwrap().is_followed = false);
     table.ask(Command::Access(AccessCommand::Enrol { worker: "own".into() })).unwrap();
     let renews = |table: &mut Table, id: &str| table.ask(Command::Access(AccessCommand::Renewed { peer: PeerName::worker(id) })).unwrap();
     let noted = |table: &Table, id: &str| table.core.state.access.peers[&PeerName::worker(id)].renewed_at;

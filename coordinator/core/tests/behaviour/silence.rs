@@ -65,6 +65,20 @@ fn time_in_which_the_coordinator_stood_still_is_nobodys() {
 }
 
 #[test]
+fn time_in_which_the_coordinator_stood_still_right_after_its_start_is_nobodys() {
+    let mut table = Table::with(ONE, served());
+    table.join("w", &[("codex", 1)]);
+    table.go_one("1");
+    table.restart();
+    table.now.mono_ms += 100_000;
+    table.now.wall.0 += 100_000;
+    table.send(Command::Tick);
+    assert_eq!(end(&table), None);
+    silence(&mut table, 62);
+    assert_eq!(end(&table), Some(AttemptEnd::Lost(LostCause::Silent)));
+}
+
+#[test]
 fn the_time_of_day_says_nothing_of_silence() {
     let mut table = Table::with(ONE, served());
     table.join("w", &[("codex", 1)]);

@@ -264,6 +264,12 @@ impl Table {
         self.restart();
     }
 
+    /// Makes of the state what an earlier release would have left.
+    pub fn edit(&mut self, edit: impl Fn(&mut State)) {
+        edit(&mut self.core.state);
+        edit(&mut self.durable);
+    }
+
     pub fn decide(&mut self, id: &str, choice: Choice) {
         self.act(Act::Decide { id: DecisionId::from(id), choice, dependants: Dependants::GoOn, note: None });
     }
