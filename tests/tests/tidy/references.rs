@@ -87,7 +87,7 @@ fn what_is_not_there_is_found() {
         let rules = file(RULES, "# Rules\n## Reviews\n```\n# code\n```\n");
         violations(&[rules, file("docs/a.md", "# A `b`\n"), file(path, text)])
     };
-    let fine = "//! Reviews (docs/rules.md, \"Reviews\"), `docs/a.md`, \"no heading\".\n/// Reads tasks.md, x/AGENTS.md and **/*.md.\nlet x = \"DESIGN.md\";\n";
+    let fine = "//! Reviews (docs/rules.md, \"Reviews\"), `docs/a.md` and \"no heading\".\n/// Reads tasks.md, x/AGENTS.md and **/*.md.\nlet x = \"DESIGN.md\";\n";
     assert_eq!(check("a.rs", fine), Vec::<String>::new());
     assert_eq!(check("a.rs", "//! See docs/a.md, \"A b\"\n"), Vec::<String>::new());
     assert_eq!(check("b/Cargo.toml", "[a]\n# see docs/a.md\nreadme = \"../x.md\"\n"), Vec::<String>::new());
