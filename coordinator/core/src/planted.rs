@@ -219,8 +219,6 @@ bugs! {
     SkipKeepsWorking,
     /// keeps a unit that was cancelled in the train
     CancelKeepsFlight,
-    /// keeps a blocked unit waiting for paths
-    BlockKeepsWaits,
     /// lets people act on a run that has ended
     ActsAfterEnd,
     /// removes a run that is under way

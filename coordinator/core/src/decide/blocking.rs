@@ -20,9 +20,7 @@ pub(super) struct Block {
 pub(super) fn block(d: &mut Deciding<'_>, run: &RunId, unit: &UnitId, block: Block) {
     attempt::revoke_unit(d, run, unit, "the unit is blocked");
     integrate::drop_flight_of(d, run, unit, "the unit is blocked");
-    if !planted(Bug::BlockKeepsWaits) {
-        clear_waits(d, run, unit);
-    }
+    clear_waits(d, run, unit);
     if !d.move_unit(run, unit, UnitState::Blocked, Some(block.reason.clone())) {
         return;
     }
