@@ -12,6 +12,9 @@ use crate::plans::a_path_of;
 use crate::repository::TASKS_PATH;
 use crate::world::{Event, ReplyTo, World, say};
 
+/// So many want in by a token that was made.
+const GUESTS: usize = 4;
+
 impl World {
     /// Somebody looks at how things stand.
     pub fn look(&mut self) {
@@ -209,11 +212,12 @@ impl World {
         }
         let next = self.rng.range(2_000, 60_000);
         self.after(next, Event::Meddle);
+        // Guests come more often than people meddle.
+        if self.rng.chance(100) {
+            return self.come_in();
+        }
         if !self.rng.chance(self.shape.people.meddles) {
             return;
-        }
-        if self.rng.chance(250) {
-            return self.come_in();
         }
         let runs: Vec<&Run> = self.durable.unfinished().collect();
         if runs.is_empty() {
@@ -259,30 +263,47 @@ impl World {
     /// Somebody makes a token, comes in by one, again, with another key or as something else, or is shown out.
     fn come_in(&mut self) {
         let token = TokenId::new(format!("t{}", self.rng.below(3)));
-        let (role, other) = (AccessRole::Worker, AccessRole::Operator);
-        let id = if self.rng.chance(800) { format!("guest-{}", self.rng.below(6)) } else { self.workers[0].id.to_string() };
         let command = match self.rng.below(12) {
-            0..=2 => AccessCommand::Create(Box::new(NewToken {
-                id: token.clone(),
-                role,
-                admits: Admits::Secret(format!("secret of {token}")),
-                name: None,
-                uses: self.rng.range(1, 2) as u32,
-                labels: Default::default(),
-                ephemeral: self.rng.chance(500),
-                expires_at: Some(WallMs(self.now().wall.0 + 3_600_000)),
-                by: "ada".to_owned(),
-            })),
-            3 => AccessCommand::RevokeToken { id: token, by: "ada".to_owned() },
-            4 => AccessCommand::RevokePeer { role: None, id, by: "ada".to_owned() },
-            _ => {
-                let peer = PeerName { role: if self.rng.chance(850) { role } else { other }, id };
-                let key = format!("key {}", self.rng.below(4));
-                let presented = Presented { token: Some((token.clone(), format!("secret of {token}"))), key };
-                AccessCommand::Join(Box::new(Joining { presented, peer, certificate: "certificate".to_owned() }))
+            0..=2 => {
+                self.hand_round(&token);
+                AccessCommand::Create(Box::new(NewToken {
+                    id: token.clone(),
+                    role: AccessRole::Worker,
+                    admits: Admits::Secret(format!("secret of {token}")),
+                    name: None,
+                    uses: self.rng.range(1, 2) as u32,
+                    labels: Default::default(),
+                    ephemeral: self.rng.chance(500),
+                    expires_at: Some(WallMs(self.now().wall.0 + 3_600_000)),
+                    by: "ada".to_owned(),
+                }))
             }
+            3 => AccessCommand::RevokeToken { id: token, by: "ada".to_owned() },
+            4 => AccessCommand::RevokePeer { role: None, id: self.guest(), by: "ada".to_owned() },
+            _ => self.join(&token),
         };
         say!(self, "a person: {command:?}");
         self.send(Command::Access(command));
+    }
+
+    /// A token that was made is handed round: more want in by it than it is for.
+    fn hand_round(&mut self, token: &TokenId) {
+        for _ in 0..GUESTS {
+            let (delay, join) = (self.rng.range(100, 60_000), self.join(token));
+            let command = Box::new(Command::Access(join));
+            self.after(delay, Event::Arrive { life: None, conn: None, command, reply: ReplyTo::Nobody });
+        }
+    }
+
+    fn join(&mut self, token: &TokenId) -> AccessCommand {
+        let role = if self.rng.chance(850) { AccessRole::Worker } else { AccessRole::Operator };
+        let peer = PeerName { role, id: self.guest() };
+        let key = format!("key {}", self.rng.below(4));
+        let presented = Presented { token: Some((token.clone(), format!("secret of {token}"))), key };
+        AccessCommand::Join(Box::new(Joining { presented, peer, certificate: "certificate".to_owned() }))
+    }
+
+    fn guest(&mut self) -> String {
+        if self.rng.chance(800) { format!("guest-{}", self.rng.below(6)) } else { self.workers[0].id.to_string() }
     }
 }
