@@ -1,11 +1,11 @@
 //! People: they submit runs, answer decisions, late and with any of their options, step manual runs, resume what was stopped, and meddle.
 
 use roundtable_core::command::{AccessCommand, Act, Command, Joining, NewToken, Operate, Phase, Presented, RunSource, Submit};
-use roundtable_core::state::{Admits, Run};
+use roundtable_core::state::{Admits, Run, Unit};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
     AccessRole, BackendName, Choice, CommitId, Criticality, Decision, Dependants, EntryKind, Mode, PeerName, RunId, RunOptions, TokenId,
-    UnitId, WorkerId,
+    UnitId, UnitState, WorkerId,
 };
 
 use crate::plans::a_path_of;
@@ -14,6 +14,8 @@ use crate::world::{Event, ReplyTo, World, say};
 
 /// So many want in by a token that was made.
 const GUESTS: usize = 4;
+/// Of a thousand looks at a run, at most so many end with a unit that somebody thinks better of.
+const SECOND_THOUGHTS_MAX: u64 = 200;
 
 impl World {
     /// Somebody looks at how things stand.
@@ -86,6 +88,22 @@ impl World {
                 self.decide(id, &decision);
             }
         }
+        if !self.healed && self.shape.people.meddles > 0 {
+            self.think_better(id);
+        }
+    }
+
+    /// Somebody thinks better of a unit that is under way.
+    fn think_better(&mut self, id: &RunId) {
+        let Some(run) = self.durable.run(id) else { return };
+        let (units, weights): (Vec<UnitId>, Vec<u64>) = run.units().map(|unit| (unit.id.clone(), second_thoughts(run, unit))).unzip();
+        if !self.rng.chance(weights.iter().sum::<u64>().min(SECOND_THOUGHTS_MAX)) {
+            return;
+        }
+        let unit = units[self.rng.weighted(&weights)].clone();
+        let dependants = if self.rng.chance(300) { Dependants::Skip } else { Dependants::GoOn };
+        let act = if self.rng.chance(500) { Act::Skip { unit, dependants } } else { Act::Cancel { unit: Some(unit) } };
+        self.act(Some(id), act);
     }
 
     /// Whether something has stood there for long enough.
@@ -305,5 +323,15 @@ impl World {
 
     fn guest(&mut self) -> String {
         if self.rng.chance(800) { format!("guest-{}", self.rng.below(6)) } else { self.workers[0].id.to_string() }
+    }
+}
+
+/// How likely somebody thinks better of the unit, per thousand looks: most likely where it leaves the train, and the more the more come again behind it.
+fn second_thoughts(run: &Run, unit: &Unit) -> u64 {
+    let flights = &run.train.flights;
+    match run.train.place(&unit.id).filter(|place| !flights[*place].intended) {
+        Some(place) => 40 * (flights.len() - place) as u64,
+        None if unit.state == UnitState::Blocked => 10,
+        None => unit.live.len() as u64,
     }
 }
