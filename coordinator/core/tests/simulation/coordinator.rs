@@ -522,13 +522,14 @@ impl World {
                 return;
             }
             left -= 1;
-            let lost = matches!(effect, Effect::PrepareIntegration(_) | Effect::MoveBranch { .. } | Effect::MergeWithTip { .. });
-            if lost && self.sabotage == Sabotage::LoseEffects {
+            let is_git = matches!(effect, Effect::PrepareIntegration(_) | Effect::MoveBranch { .. } | Effect::MergeWithTip { .. });
+            if is_git && self.sabotage == Sabotage::LoseEffects {
                 continue;
             }
             let delay = match effect {
                 Effect::Revoke { .. } | Effect::EndSession { .. } | Effect::Notice { .. } => 0,
                 _ if self.bad(self.faults.late) => self.rng.range(500, 30_000),
+                _ if is_git && self.bad(self.faults.slow_git) => self.rng.range(1, 20_000),
                 _ => self.rng.tailed(1, 400),
             };
             self.after(delay, Event::Shell { life, effect: Box::new(effect) });

@@ -56,6 +56,8 @@ pub struct Faults {
     pub worker_crash: u64,
     /// git or the disk fails an effect.
     pub effect_fails: u64,
+    /// A commit, or a move of the branch, takes git seconds.
+    pub slow_git: u64,
     /// Between two of the following; 0 = never.
     pub every_ms: u64,
     /// Weights: coordinator crash, coordinator stall, worker crash, freeze, partition, leave, backend out, drained by a person, drained on its host,
@@ -175,11 +177,13 @@ fn faults(rng: &mut Rng) -> Faults {
         batch_crash: some(20),
         worker_crash: some(20),
         effect_fails: some(120),
+        slow_git: 0,
         every_ms: 0,
         kinds: [some(6), some(3), some(6), some(4), some(5), some(2), some(4), some(2), some(1), 0],
     };
     faults.kinds[9] = if rng.chance(200) { rng.range(1, 3) } else { 0 };
     faults.kinds[2] += 1;
+    faults.slow_git = if rng.chance(400) { 900 } else { 0 };
     faults.reorders = rng.chance(400);
     faults.every_ms = if rng.chance(250) { 0 } else { rng.range(5_000, 120_000) };
     faults
