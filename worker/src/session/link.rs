@@ -138,12 +138,12 @@ pub async fn keep<D: Dial + 'static>(
                     }
                     why
                 }
-                SessionEnd::Anew(why) => {
+                SessionEnd::Restored => {
                     // It is there, however long it took to look for what it lacks.
                     joined = true;
                     alone_since = tokio::time::Instant::now();
                     frames.broken();
-                    why.to_owned()
+                    "the coordinator was restored from a backup".to_owned()
                 }
             },
             Err(DialError::Refused(why)) => return Err(LinkEnd::Refused(why)),
@@ -179,12 +179,13 @@ fn bulk_of<D: Dial + 'static>(dial: &Arc<D>) -> Bulk {
 enum SessionEnd {
     Stopped,
     Refused(String),
+    /// It is of no use any more, or there is a better one to be had.
     Broken {
         welcomed: bool,
         why: String,
     },
-    /// Nothing is wrong with it, and it is to be introduced to anew all the same.
-    Anew(&'static str),
+    /// The coordinator has another store: it is to be introduced to anew.
+    Restored,
 }
 
 /// One stream, from hello to its end.
@@ -234,7 +235,9 @@ async fn session(
                 frames.want();
             }
             // At its end it would be cut, in the middle of whatever is being said.
-            () = &mut outlived, if pulse.welcomed => return SessionEnd::Anew("this worker has a younger certificate"),
+            () = &mut outlived, if pulse.welcomed => {
+                return SessionEnd::Broken { welcomed: true, why: "this worker has a younger certificate".to_owned() };
+            }
             message = incoming.next() => match message {
                 None => return SessionEnd::Broken { welcomed: pulse.welcomed, why: "the coordinator closed the link".to_owned() },
                 Some(Err(status)) => return ended(&status, pulse.welcomed),
@@ -261,7 +264,7 @@ async fn session(
 async fn begin_anew(frames: &impl Frames, store: &str, stop: &mut watch::Receiver<bool>) -> SessionEnd {
     warn!("the coordinator was restored from a backup; what was delivered lately is offered again");
     tokio::select! {
-        () = frames.restored(store) => SessionEnd::Anew("the coordinator was restored from a backup"),
+        () = frames.restored(store) => SessionEnd::Restored,
         () = stopped(stop) => SessionEnd::Stopped,
     }
 }
