@@ -82,7 +82,12 @@ impl AttemptSpool {
 
     /// One that was left behind; `None` if it is not whole enough to be one.
     pub(super) fn reopen(dir: PathBuf) -> Result<Option<Self>, SpoolError> {
-        let Ok(text) = fs::read(dir.join(LEASE)) else { return Ok(None) };
+        let text = match fs::read(dir.join(LEASE)) {
+            Ok(text) => text,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+            // It is there, and what it promised is owed.
+            Err(error) => return Err(error.into()),
+        };
         let Ok(lease) = serde_json::from_slice(&text) else { return Ok(None) };
         Self::open_events(dir, lease).map(Some)
     }

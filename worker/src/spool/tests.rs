@@ -164,6 +164,22 @@ fn a_folder_without_a_lease_promised_nothing_and_is_removed() {
 }
 
 #[test]
+fn a_lease_that_cannot_be_read_now_is_not_taken_for_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path().join("spool")).unwrap();
+    let attempt = spool.begin(lease("1")).unwrap();
+    attempt.finish(facts()).unwrap();
+    let (place, away) = (attempt.dir().join("lease.json"), dir.path().join("away"));
+    fs::rename(&place, &away).unwrap();
+    // Reading it fails, as on a disk that fails.
+    fs::create_dir(&place).unwrap();
+    assert!(matches!(spool.left_behind(), Err(SpoolError::Io(_))));
+    fs::remove_dir(&place).unwrap();
+    fs::rename(&away, &place).unwrap();
+    assert_eq!(spool.left_behind().unwrap().len(), 1, "it is owed all the same");
+}
+
+#[test]
 fn what_was_accepted_goes_by_age_and_on_demand_and_what_is_owed_never() {
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::open(dir.path().join("spool")).unwrap();
