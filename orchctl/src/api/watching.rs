@@ -25,13 +25,15 @@ pub(super) struct Watching {
     frames: Streaming<v1::WatchFrame>,
     begun: Instant,
     told: Told,
+    /// It was cut: from then on lines come more than once.
+    was_cut: bool,
     cuts: u32,
 }
 
 impl Watching {
     pub(super) async fn begin(client: Client, wanted: WatchFor) -> Result<Self> {
         let frames = open(&client, wanted.request(0)).await?;
-        Ok(Self { client, wanted, frames, begun: Instant::now(), told: Told::default(), cuts: 0 })
+        Ok(Self { client, wanted, frames, begun: Instant::now(), told: Told::default(), was_cut: false, cuts: 0 })
     }
 
     /// The next line that was not told before; `None` at the end.
@@ -40,7 +42,8 @@ impl Watching {
             match self.frames.next().await {
                 None => return Ok(None),
                 Some(Ok(frame)) => {
-                    if self.told.is_new(&frame.line) {
+                    // What is of a later release may not be placed right, and nothing is left out for that before it has to be.
+                    if self.told.is_new(&frame.line) || !self.was_cut {
                         self.cuts = 0;
                         return Ok(Some(frame.line));
                     }
@@ -63,7 +66,7 @@ impl Watching {
     async fn go_on(&mut self) -> Result<()> {
         let after = if self.wanted.agent_events { 0 } else { self.told.row };
         self.frames = open(&self.client, self.wanted.request(after)).await?;
-        self.begun = Instant::now();
+        (self.begun, self.was_cut) = (Instant::now(), true);
         Ok(())
     }
 }
@@ -155,6 +158,17 @@ mod tests {
         assert!(ended.is_ok());
         assert_eq!(lines, [ROWS[0], ROWS[1], WORDS[0], WORDS[2], WORDS[1], ROWS[2]]);
         assert_eq!(coordinator.script().after, [0, 0, 0]);
+    }
+
+    #[tokio::test]
+    async fn what_an_agent_says_in_a_later_release_is_told_and_hides_nothing() {
+        let later = [1, 9].map(|seq| format!(r#"{{"seq":{seq},"run":"r","unit":"1","attempt":1,"kind":"of_tomorrow"}}"#));
+        let later: [&'static str; 2] = later.map(|line| -> &'static str { line.leak() });
+        let coordinator = Coordinator::default();
+        let all = [ROWS[0], ROWS[1], later[0], later[1], ROWS[2]];
+        coordinator.script().watches = [(all.to_vec(), false)].into();
+        let (lines, ended) = told(&coordinator, wanted(true)).await;
+        assert!(ended.is_ok() && lines == all, "{lines:?}");
     }
 
     #[tokio::test]
