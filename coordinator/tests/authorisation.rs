@@ -313,7 +313,7 @@ async fn what_a_certificate_began_ends_with_it_and_goes_on_with_a_younger_one() 
         assert_ne!(status_of_call(channel, INFO).await, Some(DENIED), "it is good");
     }
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-    // Refused as it ends, then dialled anew with the same: refused once more.
+    // Cut as it ends, then dialled anew with the same: refused.
     while try_call(&ends, INFO).await.ok().flatten() != Some(DENIED) {
         assert!(tokio::time::Instant::now() < deadline, "it is heard still");
         tokio::time::sleep(Duration::from_millis(100)).await;

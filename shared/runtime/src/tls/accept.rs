@@ -30,6 +30,9 @@ const PREFACE_BYTES: usize = 24;
 /// How long a peer that is not admitted is given to take the goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
+/// A connection is cut so long before its certificate has ended: who calls at that moment finds none and shows a younger one, rather than be denied.
+const CUT_BEFORE: Duration = Duration::from_millis(50);
+
 /// Decides whether an authenticated peer is let in. Asked after the handshake, and again for all that are in by [`Connections::recheck`].
 pub type Admit = Arc<dyn Fn(&PeerIdentity) -> Admission + Send + Sync>;
 
@@ -296,7 +299,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Desk<S> {
         };
         let lives = match (standing, listing) {
             (Standing::Member, Some((listed, cut))) => {
-                let rest = identity.as_ref().map_or(Duration::ZERO, until_end);
+                let rest = identity.as_ref().map_or(Duration::ZERO, |identity| until_end(identity.not_after_s, now()));
                 Lives::UntilCut { cut, end: Box::pin(tokio::time::sleep(rest)), _listed: listed }
             }
             _ => match self.guests.try_acquire_owned() {
@@ -311,15 +314,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Desk<S> {
     }
 }
 
-fn now_s() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+fn now() -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }
 
-/// How long a certificate is still good, by the clock that this is measured with: it is made here, and whoever sets this host's clock ends no connections.
-fn until_end(identity: &PeerIdentity) -> Duration {
-    let left_s = identity.not_after_s.saturating_sub(now_s()).saturating_add(1);
-    Duration::from_secs(u64::try_from(left_s).unwrap_or(0))
+fn now_s() -> i64 {
+    i64::try_from(now().as_secs()).unwrap_or(i64::MAX)
+}
+
+/// How long a connection lasts that was begun with a certificate, by the clock that this is measured with: it is made here, and whoever sets this host's clock
+/// ends no connections.
+fn until_end(not_after_s: i64, now: Duration) -> Duration {
+    // It is good for all of its last second.
+    let end = Duration::from_secs(u64::try_from(not_after_s).unwrap_or(0).saturating_add(1));
+    end.saturating_sub(now).saturating_sub(CUT_BEFORE)
 }
 
 /// Closes in order, so that the peer can tell a refusal from a loss.
@@ -481,6 +489,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsConnection<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_is_cut_before_calls_are_denied_and_hardly_earlier() {
+        for now in [0, 1, 400, 999, 9_000, 20_940].map(Duration::from_millis) {
+            let cut = now + until_end(20, now);
+            assert!((Duration::from_millis(20_900)..Duration::from_secs(21)).contains(&cut), "{now:?}: {cut:?}");
+        }
+        assert_eq!(until_end(20, Duration::from_secs(30)), Duration::ZERO);
+    }
 
     #[test]
     fn slots_per_address_come_back_and_loopback_is_exempt() {
