@@ -91,6 +91,7 @@ fn live(d: &Deciding<'_>, id: &WorkerId, before: LeasePhase) -> Vec<AttemptKey> 
 fn span(ms: u64) -> String {
     match ms {
         3_600_000 => "an hour".to_owned(),
+        60_000 => "a minute".to_owned(),
         ms if ms % 3_600_000 == 0 => format!("{} hours", ms / 3_600_000),
         ms if ms % 60_000 == 0 => format!("{} minutes", ms / 60_000),
         ms => format!("{} s", ms.div_ceil(1_000)),
@@ -101,4 +102,15 @@ fn unknown(d: &Deciding<'_>, id: &WorkerId) -> Rejection {
     let names: Vec<&str> = d.fleet.workers.keys().map(WorkerId::as_str).take(NAMED_MAX).collect();
     let here = if names.is_empty() { "none is known".to_owned() } else { format!("known are: {}", names.join(", ")) };
     Rejection::not_found(format!("no worker is called {id}; {here}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_the_largest_unit_that_they_are_whole_in() {
+        let told = [1_000, 1_500, 60_000, 90_000, 120_000, 3_600_000, 5_400_000, 7_200_000].map(span);
+        assert_eq!(told, ["1 s", "2 s", "a minute", "90 s", "2 minutes", "an hour", "90 minutes", "2 hours"]);
+    }
 }
