@@ -226,9 +226,11 @@ impl Ca {
         self.changed.subscribe()
     }
 
-    /// Until when certificates can be made without the root's key, if anything was signed yet.
+    /// Until when certificates can be made without the root's key, if anything was signed yet since this root signs.
     pub fn signs_until(&self) -> Option<WallMs> {
-        self.intermediate.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|held| held.ends_at())
+        let roots = self.roots();
+        let held = self.intermediate.lock().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().filter(|held| held.is_by(&roots.certificate_pem)).map(|held| held.ends_at())
     }
 
     fn roots(&self) -> Arc<Roots> {

@@ -148,7 +148,9 @@ fn what_signs_is_made_anew_in_time_and_outlives_all_it_signs() {
     // By the root that signs: a switch makes it anew.
     again.step(RootStep::Next, NOW).unwrap();
     again.step(RootStep::Switch { early: true }, NOW).unwrap();
+    assert_eq!(again.signs_until(), None, "that of the former root signs nothing more");
     assert_ne!(made(&again, NOW), back);
+    assert_eq!(again.signs_until(), Some(after(90)));
 }
 
 #[test]
