@@ -10,7 +10,7 @@ use std::path::{Component, Path};
 use tar::{Archive, Builder, Entries, Entry, EntryType, Header};
 
 use super::copy::{PIECE_BYTES, pump};
-use super::{BackupError, Checked, DIFFERENCES_MAX, MANIFEST, Manifest, REFS};
+use super::{BackupError, Checked, DIFFERENCES_MAX, MANIFEST, Manifest, REFS, folder};
 
 /// The BLAKE3 of the list, hex: the entry after it.
 const DIGEST: &str = "backup.json.blake3";
@@ -59,12 +59,18 @@ fn add(builder: &mut Builder<BufWriter<File>>, name: &str, facts: (u64, u32, u64
 
 /// What a backup says of itself; the rest of it is not read.
 pub(super) fn list(file: &Path) -> Result<Manifest, BackupError> {
+    if file.is_dir() {
+        return folder::list(file);
+    }
     let mut archive = open(file)?;
     read_list(&mut Members::of(&mut archive).map_err(BackupError::io(file))?, file)
 }
 
 /// Reads all of a backup and holds each file to the list. With a folder, which is made, takes it apart into that.
 pub(super) fn walk(file: &Path, into: Option<&Path>) -> Result<Checked, BackupError> {
+    if file.is_dir() {
+        return folder::walk(file, into);
+    }
     let mut archive = open(file)?;
     let mut members = Members::of(&mut archive).map_err(BackupError::io(file))?;
     let manifest = read_list(&mut members, file)?;
@@ -92,12 +98,6 @@ pub(super) fn walk(file: &Path, into: Option<&Path>) -> Result<Checked, BackupEr
 
 fn open(file: &Path) -> Result<Archive<BufReader<File>>, BackupError> {
     let opened = File::open(file).map_err(BackupError::io(file))?;
-    if opened.metadata().is_ok_and(|found| found.is_dir()) {
-        return Err(BackupError::Unfit(format!(
-            "{} is a folder; a backup is one file, as `coordinator backup FILE` makes it",
-            file.display()
-        )));
-    }
     Ok(Archive::new(BufReader::with_capacity(PIECE_BYTES, opened)))
 }
 
@@ -112,9 +112,15 @@ fn read_list<R: Read>(members: &mut Members<'_, R>, file: &Path) -> Result<Manif
     if digest != blake3::hash(&text).to_hex().as_bytes() {
         return Err(BackupError::Unfit(format!("the list in {shown} is damaged, so nothing in it can be relied on; use another backup")));
     }
-    let strange = manifest.files.keys().find(|name| !is_plain(name));
-    strange.map_or(Ok(()), |name| Err(BackupError::Unfit(format!("{shown} has a file {name:?}, which no backup has; use another one"))))?;
+    expect_plain(&manifest, file)?;
     Ok(manifest)
+}
+
+/// Refuses names that lead elsewhere, in the list of that backup.
+pub(super) fn expect_plain(manifest: &Manifest, backup: &Path) -> Result<(), BackupError> {
+    let shown = backup.display();
+    let strange = manifest.files.keys().find(|name| !is_plain(name));
+    strange.map_or(Ok(()), |name| Err(BackupError::Unfit(format!("{shown} has a file {name:?}, which no backup has; use another one"))))
 }
 
 /// The next entry, if it is that one.
@@ -221,11 +227,12 @@ impl Walk<'_> {
 }
 
 /// Folders are their owner's alone, as those of a data directory are: in a tar there are files only.
-fn make_folder(path: &Path) -> io::Result<()> {
+pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-fn make(path: &Path, mode: u32) -> io::Result<File> {
+/// A new file, and the folders above it.
+pub(super) fn make(path: &Path, mode: u32) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         make_folder(folder)?;
     }

@@ -3,6 +3,7 @@
 
 mod archive;
 mod copy;
+mod folder;
 mod known;
 mod restore;
 mod take;
@@ -110,7 +111,7 @@ impl BackupError {
 }
 
 impl Manifest {
-    /// Reads one in a folder that a backup was taken apart in; `None` if it is none.
+    /// Reads one in a folder that is a backup of an earlier release, or that a backup was taken apart in; `None` if it is neither.
     pub fn read(folder: &Path) -> Result<Option<Self>, BackupError> {
         let path = folder.join(MANIFEST);
         match std::fs::read(&path) {
