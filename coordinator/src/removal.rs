@@ -28,6 +28,8 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(3);
 const SETTLED_EVERY: Duration = Duration::from_millis(50);
 /// A run that was removed in this life is looked at again for so long: what was being handed in just then may have come behind the look.
 const AGAIN_FOR: Duration = Duration::from_secs(300);
+/// Whoever has a run removed waits so long for its files to go, well within what a call may take.
+const TOLD_WITHIN: Duration = Duration::from_secs(30);
 /// Whoever copies the data directory's files shares it; whoever removes some has it alone.
 const LOCK: &str = "files.lock";
 
@@ -51,19 +53,31 @@ struct Cleared {
     refs: usize,
 }
 
-/// Does an act of a person. The files of a run that it removes are gone when this returns, as far as nobody else is at work on them.
+/// Does an act of a person. The files of a run that it removes are gone when this returns, as far as nobody else is at work on them and it takes no longer than
+/// a person waits.
 pub async fn operate(parts: &Parts, operation: Operation, by: String) -> Result<OperationReply, OperateError> {
     let removes = matches!(operation.act, OperationAct::Remove { .. });
     let mut reply = operate::operate(&parts.links.handle, operation, by).await?;
     if removes && !reply.unchanged {
-        let run = RunId::from(reply.run.as_str());
-        reply.text = match clear(parts, Some(&run), &BTreeSet::new()).await {
-            Ok((cleared, _)) => format!("{}: {} and {} refs went", reply.text, text::bytes(cleared.bytes), cleared.refs),
-            Err(why) => format!("{}; its files go later: {why}", reply.text),
+        let (parts, run) = (parts.clone(), RunId::from(reply.run.as_str()));
+        let removing = async move {
+            let cleared = clear(&parts, Some(&run), &BTreeSet::new()).await;
+            collect(&parts).await;
+            cleared
         };
-        collect(parts).await;
+        reply.text = match finished(TOLD_WITHIN, removing).await {
+            Some(Ok((cleared, _))) => format!("{}: {} and {} refs went", reply.text, text::bytes(cleared.bytes), cleared.refs),
+            Some(Err(why)) => format!("{}; its files go later: {why}", reply.text),
+            None => format!("{}; its files are still going", reply.text),
+        };
     }
     Ok(reply)
+}
+
+/// What comes of work that goes on to its end also where nobody waits for it any more: a git that is killed halfway has all of it to do again. `None` if it takes
+/// longer than that.
+async fn finished<T: Send + 'static>(within: Duration, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    tokio::time::timeout(within, crate::tasks::spawn("removal", work)).await.ok()?.ok()?
 }
 
 /// Looks after removed runs, after those whose time is over, and after parts of packs that were given up, until the coordinator stops.
@@ -248,6 +262,28 @@ fn given_by_people(run: &Run) -> impl Iterator<Item = &CommitId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_takes_longer_than_somebody_waits_goes_on_and_so_it_does_when_they_have_gone() {
+        assert_eq!(finished(Duration::from_secs(60), async { 7 }).await, Some(7));
+        let (go, asked) = tokio::sync::watch::channel(false);
+        let (done, mut ends) = tokio::sync::mpsc::channel(2);
+        let work = || {
+            let (mut asked, done) = (asked.clone(), done.clone());
+            async move {
+                let _ = asked.wait_for(|go| *go).await;
+                let _ = done.send(()).await;
+            }
+        };
+        assert_eq!(finished(Duration::from_millis(10), work()).await, None);
+        let gone = tokio::time::timeout(Duration::from_millis(10), finished(Duration::from_secs(60), work())).await;
+        assert!(gone.is_err());
+        go.send_replace(true);
+        for _ in 0..2 {
+            let end = tokio::time::timeout(Duration::from_secs(60), ends.recv()).await;
+            assert_eq!(end, Ok(Some(())));
+        }
+    }
 
     #[test]
     fn a_run_is_looked_at_again_for_a_while_after_it_was_removed_and_not_for_ever() {
