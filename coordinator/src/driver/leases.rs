@@ -79,12 +79,6 @@ impl Leases {
         let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
         table.leases.get(lease).filter(|known| known.worker == *worker).cloned()
     }
-
-    /// Whether a run has a live lease at this worker (for its attachments).
-    pub fn any_live(&self, worker: &WorkerId, run: &RunId) -> bool {
-        let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        table.leases.iter().any(|(lease, known)| known.live && known.worker == *worker && lease.key.run == *run)
-    }
 }
 
 #[cfg(test)]
@@ -104,7 +98,6 @@ mod tests {
         assert_eq!(leases.of(&"w-1".into(), &LeaseRef { key: key.clone(), lease_id: LeaseId(8) }), None, "nor does another lease id");
         leases.ended(&key);
         assert!(leases.of(&"w-1".into(), &lease).is_some_and(|known| !known.live));
-        assert!(!leases.any_live(&"w-1".into(), &"r-1".into()));
         leases.forget(&"r-1".into());
         assert_eq!(leases.of(&"w-1".into(), &lease), None, "nothing more is taken for a run that was removed");
     }
