@@ -59,7 +59,7 @@ pub fn admission(access: &Access, shown: &Presented, now: Now) -> Result<Admissi
             Ok(Admission::Again { peer: used.peer.clone(), certificate: used.certificate.clone() })
         } else {
             Err(Rejection::not_authorised(format!(
-                "{} came in by token {} and was revoked, or has left, since; {ask_anew}",
+                "{} came in by token {} and was revoked, has left, or was away for too long, since; {ask_anew}",
                 used.peer, token.id
             )))
         };

@@ -280,6 +280,18 @@ fn whoever_has_not_renewed_for_so_long_that_nothing_of_it_is_good_is_forgotten()
 }
 
 #[test]
+fn an_admitted_key_that_was_away_until_it_was_forgotten_is_told_so() {
+    let mut table = Table::new();
+    let by_key = Presented { token: None, key: "key".to_owned() };
+    let made = NewToken { admits: Admits::Key("key".to_owned()), name: Some("ci".to_owned()), expires_at: None, ..token(&table, 1) };
+    create(&mut table, made).unwrap();
+    joined(joins(&mut table, by_key.clone(), "ci"));
+    table.now.wall.0 += PEER_KEPT_MS + 1;
+    table.ask(Command::Access(AccessCommand::Enrol { worker: "own".into() })).unwrap();
+    refused(joins(&mut table, by_key, "ci"), "away for too long");
+}
+
+#[test]
 fn the_word_that_drains_a_worker_ends_with_its_identity() {
     let mut table = Table::new();
     let made = token(&table, 2);
