@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use roundtable_core::Core;
 use roundtable_core::command::{Now, Report, RoleAnswer};
-use roundtable_core::effect::Start;
 use roundtable_core::schedule::CHECK_BACKEND;
 use roundtable_shared::answer::{AssignAnswer, OrchestrateAnswer, ReviewAnswer, WorkAnswer};
 use roundtable_shared::limits::LEARNINGS_MAX;
@@ -63,7 +62,7 @@ pub async fn examine(
             Some(Asked {
                 role: attempt.role,
                 base: attempt.base.clone(),
-                start: named(&attempt.start),
+                start: attempt.start.named().cloned(),
                 outline: Arc::clone(&run.outline),
                 manifest,
                 backends,
@@ -86,14 +85,6 @@ async fn changed(repository: &Repository, lease: &LeaseRef, asked: &Asked, facts
         }
         Some(kept) => Err(ReportError::Unbelievable(format!("the outcome names commit {commit}, but {kept} was uploaded"))),
         None => Err(ReportError::Unbelievable(format!("commit {commit} was not uploaded"))),
-    }
-}
-
-/// What an attempt's worktree was made of, if its grant names it: a merge is made afterwards, and kept under a ref.
-pub(crate) fn named(start: &Start) -> Option<CommitId> {
-    match start {
-        Start::Commit(commit) => Some(commit.clone()),
-        Start::MergeWithTip { .. } => None,
     }
 }
 

@@ -116,6 +116,16 @@ pub enum Start {
     },
 }
 
+impl Start {
+    /// The commit, where the grant names it: a merge is made afterwards, and kept under a ref.
+    pub fn named(&self) -> Option<&CommitId> {
+        match self {
+            Self::Commit(commit) => Some(commit),
+            Self::MergeWithTip { .. } => None,
+        }
+    }
+}
+
 /// What an integration commit is made of (docs/rules.md, "Integration").
 #[derive(Clone, PartialEq, Debug)]
 pub struct PrepareIntegration {

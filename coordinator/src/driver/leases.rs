@@ -39,10 +39,7 @@ struct Table {
 impl Leases {
     /// A lease was granted.
     pub(crate) fn granted(&self, lease: LeaseRef, worker: WorkerId, repository: String, start: &Start) {
-        let start = match start {
-            Start::Commit(commit) => Some(commit.clone()),
-            Start::MergeWithTip { .. } => None,
-        };
+        let start = start.named().cloned();
         let mut table = self.known.write().unwrap_or_else(PoisonError::into_inner);
         table.by_key.insert(lease.key.clone(), lease.clone());
         table.leases.insert(lease, KnownLease { worker, live: true, repository, start });

@@ -65,7 +65,7 @@ pub(super) async fn save(service: &FleetService, worker: WorkerId, mut frames: F
     let key = lease.key.clone();
     let began = service.handle.read(move |core: &Core, _| {
         let attempt = core.state.attempt(&key)?;
-        Some((report::named(&attempt.start), attempt.base.clone()))
+        Some((attempt.start.named().cloned(), attempt.base.clone()))
     });
     let began = began.await.map_err(|error| status(&error))?;
     let (start, base) = began.ok_or_else(|| status_of(ErrorCode::Stale, format!("there is no attempt {}", lease.key)))?;
