@@ -27,7 +27,7 @@ const FOLD_ROWS: usize = 10_000;
 /// Lines that wait for a slow reader.
 const LINES_MAX: usize = 256;
 
-/// Why it could not be read or acted on.
+/// Why it could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OfflineError {

@@ -58,14 +58,14 @@ impl Repository {
         Ok(stream)
     }
 
-    /// Begins to receive a pack that shall bring `commit`.
-    pub fn receive(&self, commit: &CommitId, sender: Sender) -> Result<Incoming, RepositoryError> {
-        self.receive_within(commit, sender, self.limits.pack_bytes_max)
-    }
-
     /// Largest pack that is taken, bytes.
     pub fn pack_bytes_max(&self) -> u64 {
         self.limits.pack_bytes_max
+    }
+
+    /// Begins to receive a pack that shall bring `commit`.
+    pub fn receive(&self, commit: &CommitId, sender: Sender) -> Result<Incoming, RepositoryError> {
+        self.receive_within(commit, sender, self.limits.pack_bytes_max)
     }
 
     /// The same, of at most so many bytes.
