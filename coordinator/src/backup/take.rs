@@ -127,9 +127,10 @@ impl Workshop {
         let mut making = name.to_owned();
         making.push(".making");
         let dir = folder.join(making);
+        // Before the lock, whose words are those of a data directory.
+        fsx::create_private_dir(&dir).map_err(BackupError::io(&dir))?;
         let lock = DirLock::acquire(&dir, "coordinator backup")?;
         let workshop = Self { dir, _lock: lock };
-        fsx::create_private_dir(&workshop.dir).map_err(BackupError::io(&workshop.dir))?;
         // What one that was killed has left.
         for left in [workshop.files(), workshop.packed()] {
             super::discard(&left).map_err(BackupError::io(&left))?;
@@ -337,4 +338,20 @@ fn names_in(folder: &Path) -> io::Result<Vec<String>> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_named_and_not_taken_for_a_data_directory() {
+        let home = tempfile::tempdir().unwrap();
+        // With what is added to it the name is longer than a file system has.
+        let why = Workshop::beside(&home.path().join("b".repeat(250))).err().unwrap().to_string();
+        assert!(why.contains(".making") && !why.contains("data dir"), "{why}");
+        drop(Workshop::beside(&home.path().join("b.tar")).unwrap());
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "gone with what was done in it");
+    }
 }
