@@ -14,7 +14,7 @@ use roundtable_core::transition::{Fact, Granted};
 use roundtable_core::{Batch, Core, Entropy, Pending, Rejection, Reply, Transition, Verdict};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
-    AttemptKey, ChangeKind, ChangedPath, Choice, CommitId, Decision, EntryKind, FailureKind, Finding, LeasePhase, LeaseRef, Reconciled,
+    AttemptKey, ChangeKind, ChangedPath, Choice, CommitId, DecisionId, EntryKind, FailureKind, Finding, LeasePhase, LeaseRef, Reconciled,
     Role, RunId, Seat, UnitId, WorkerId,
 };
 
@@ -394,14 +394,22 @@ impl World {
     /// Nothing comes onto the branch that nobody may bring in, nor unasked what needs an entry of its own.
     fn check_allowed(&mut self, run: &RunId, unit: &UnitId, parent: &CommitId, commit: &CommitId) {
         let Some(state) = self.durable.unit(run, unit) else { return };
-        let is_persons = |decision: &Decision| {
-            let is_its = decision.unit.as_ref() == Some(unit);
-            is_its && decision.answer.as_ref().is_some_and(|answer| matches!(answer.choice, Choice::Resume { .. }))
+        // Asked of the log: a decision that is raised again has the id of the one before, and its answer that one's place.
+        let is_its = |id: &DecisionId| {
+            let decision = self.durable.run(run).and_then(|run| run.answered.get(id));
+            decision.is_some_and(|decision| decision.unit.as_ref() == Some(unit))
         };
-        let by_person = self.durable.run(run).is_some_and(|run| run.answered.values().any(is_persons));
+        let by_person = || {
+            self.log.iter().any(|transition| match &transition.fact {
+                Fact::DecisionAnswered { id, answer } => {
+                    transition.run.as_ref() == Some(run) && matches!(answer.choice, Choice::Resume { .. }) && is_its(id)
+                }
+                _ => false,
+            })
+        };
         let is_forbidden = |change: &ChangedPath| {
             let leads_out = matches!(change.entry, EntryKind::Gitlink | EntryKind::EscapingSymlink) && change.change != ChangeKind::Deleted;
-            leads_out || (!by_person && change.path == ".gitattributes" && state.claimed.contains(&change.path))
+            leads_out || (change.path == ".gitattributes" && state.claimed.contains(&change.path) && !by_person())
         };
         if let Some(change) = self.repository.diff(parent, commit).into_iter().find(is_forbidden) {
             self.fail("I6", format!("unit {unit} integrated {}, which nobody may", change.path));
