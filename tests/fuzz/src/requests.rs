@@ -33,11 +33,13 @@ pub fn check(data: &[u8]) {
 }
 
 fn ca() -> &'static Ca {
-    static CA: OnceLock<Ca> = OnceLock::new();
-    CA.get_or_init(|| {
+    // With its folder, where it looks for the root's key when it first signs.
+    static CA: OnceLock<(Ca, tempfile::TempDir)> = OnceLock::new();
+    let (ca, _) = CA.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
-        Ca::open_or_create(dir.path(), NOW).unwrap()
-    })
+        (Ca::open_or_create(dir.path(), NOW).unwrap(), dir)
+    });
+    ca
 }
 
 fn request(text: &str) {
