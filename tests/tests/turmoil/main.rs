@@ -25,7 +25,7 @@ const SEEDS: u64 = 6;
 const TWICE: u64 = 1;
 /// Seeds within which a missing fence must show.
 const UNFENCED_WITHIN: u64 = 40;
-/// Seeds played at once; each takes one core.
+/// Seeds played at once for each core: half of the time they wait for git and for syncs.
 const AT_ONCE: usize = 2;
 
 /// A number of the environment.
@@ -36,8 +36,9 @@ fn number(name: &str, otherwise: u64) -> u64 {
 /// What came of each seed, until one fails.
 fn play(seeds: Range<u64>, twice: u64, coordinator: Coordinator) -> Result<BTreeMap<u64, Played>, (u64, String)> {
     let (next, played, failed) = (AtomicU64::new(seeds.start), Mutex::new(BTreeMap::new()), Mutex::new(None));
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
+        for _ in 0..AT_ONCE * cores {
             scope.spawn(|| {
                 while failed.lock().unwrap().is_none() {
                     let seed = next.fetch_add(1, Ordering::SeqCst);
