@@ -146,8 +146,8 @@ pub struct FleetOptions {
     /// Program of a backend, or scripted:FILE to play it from a playbook
     #[arg(long, value_name = "NAME=FILE", value_delimiter = ',')]
     pub backend_path: Vec<String>,
-    /// Label of the workers started here, that units can ask for [default: those of
-    /// [join] label in your configuration]
+    /// Label of the workers started here, that units can ask for [default: those that
+    /// your configuration gives to join]
     #[arg(long, value_name = "KEY=VALUE", value_delimiter = ',')]
     pub label: Vec<String>,
     /// On a served coordinator: how long a missing backend is waited for [default: 2m]
