@@ -1,6 +1,8 @@
 //! Where a seat is filled: a worker with a free slot of the backend, the better fitting one first. Never waits for the better one.
 
-use roundtable_shared::{AgentSessionId, BackendName, LeasePhase, Role, Seat, WorkerId, has_label};
+use std::collections::BTreeMap;
+
+use roundtable_shared::{AgentSessionId, BackendName, LeasePhase, Role, Seat, UnitId, WorkerId, has_label};
 
 use super::backend::{CHECK_BACKEND, Resolved, need, park_of, resolve};
 use super::rank::Candidate;
@@ -103,6 +105,21 @@ fn is_played(state: &State, fleet: &Fleet, run: &Run, what: What<'_>, but: impl 
         let mut offers = worker.offers.values().filter(|offer| offer.is_usable(now) && !is_refused(worker, offer));
         offers.any(|offer| backends.iter().any(|wanted| plays(offer, wanted)))
     })
+}
+
+/// On how many slots that seat could be filled, were they free.
+pub(super) fn slots_for(state: &State, fleet: &Fleet, run: &Run, unit: Option<&UnitId>, seat: Seat, now: Now) -> usize {
+    let need = need(run, unit, seat);
+    let Resolved::Use { backends, .. } = resolve(state, fleet, run, &need, now) else { return 0 };
+    let may = |worker: &&Worker| worker.takes_grants(now) && !worker.leaving && has_labels(worker, &need.requires);
+    let of_worker = |worker: &Worker| -> usize {
+        let plays = |offer: &&Offer| backends.iter().any(|wanted| plays(offer, wanted)) && offer.is_usable(now);
+        // Backends of one pool share its slots.
+        let pools: BTreeMap<&str, u32> =
+            worker.offers.values().filter(plays).map(|offer| (offer.offer.pool.as_str(), offer.offer.slots)).collect();
+        pools.values().map(|slots| *slots as usize).sum()
+    };
+    fleet.workers.values().filter(may).map(of_worker).sum()
 }
 
 /// Whether a worker other than those can fill the unit's seat, now or as soon as a slot is free.

@@ -1,10 +1,11 @@
 //! Which empty seat comes first: check, review, fix before implement; among checks the order of the train, among implements the longest remaining critical
-//! path, then plan order.
+//! path, then plan order. The last units of a run are begun before anything is reviewed (docs/adr/0023-the-last-units-are-begun-first.md).
 
 use std::cmp::Reverse;
 
-use roundtable_shared::{Mode, Role, RunId, Seat, UnitId};
+use roundtable_shared::{Mode, Role, RunId, Seat, UnitId, UnitState};
 
+use super::place::slots_for;
 use super::ready::{due_seats, is_ready};
 use crate::command::Now;
 use crate::fleet::Fleet;
@@ -23,6 +24,9 @@ pub(crate) struct Candidate {
     pub role: Role,
     rank: Rank,
 }
+
+/// Class of the last units of a run that are to be begun.
+const LAST: u8 = 2;
 
 /// Class of role first, then the age of what waits; smaller comes first.
 type Rank = (u8, Reverse<u64>, usize, usize);
@@ -46,9 +50,9 @@ impl Candidate {
         };
         let class = match role {
             Role::Check => 1,
-            Role::Review => 2,
-            Role::Fix => 3,
-            Role::Implement | Role::Assign | Role::Orchestrate => 4,
+            Role::Review => 3,
+            Role::Fix => 4,
+            Role::Implement | Role::Assign | Role::Orchestrate => 5,
         };
         let remaining = if role == Role::Implement { run.plan.remaining_ms[unit.position] } else { 0 };
         // Results of checks count in the order of the train.
@@ -67,15 +71,33 @@ pub(crate) fn candidates(state: &State, fleet: &Fleet, now: Now) -> Vec<Candidat
     let mut found = Vec::new();
     for (run_at, run) in state.unfinished().enumerate() {
         found.extend(of_run(state, fleet, run, run_at, now));
+        let (first, mut are_all_ready) = (found.len(), true);
         for unit in run.in_order() {
             let seats = due_seats(run, unit);
             if !seats.is_empty() && is_ready(state, run, unit, now) {
                 found.extend(seats.into_iter().map(|seat| Candidate::of(run, unit, seat, run_at)));
+            } else if unit.runs && unit.state == UnitState::NotStarted {
+                are_all_ready = false;
             }
+        }
+        if are_all_ready {
+            last_units_first(state, fleet, run, &mut found[first..], now);
         }
     }
     found.sort_by_key(|candidate| candidate.rank);
     found
+}
+
+/// Of a run with nothing left to begin but these: where they are fewer than the slots they could have, they go before reviews and fixes. Nobody waits for
+/// those but integration, while behind each unit there is a turn and its reviews still: begun after others' reviews, the last one would end alone.
+fn last_units_first(state: &State, fleet: &Fleet, run: &Run, candidates: &mut [Candidate], now: Now) {
+    let begins = |candidate: &&mut Candidate| candidate.role == Role::Implement;
+    let units = candidates.iter_mut().filter(begins).count();
+    let one = candidates.iter_mut().find(begins).map(|candidate| (candidate.unit.clone(), candidate.seat));
+    let Some((unit, seat)) = one.filter(|_| units < candidates.len()) else { return };
+    if units < slots_for(state, fleet, run, unit.as_ref(), seat, now) {
+        candidates.iter_mut().filter(begins).for_each(|candidate| candidate.rank.0 = LAST);
+    }
 }
 
 /// The run's own seats: assignment, orchestrator, check of the base.

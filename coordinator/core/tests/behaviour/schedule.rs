@@ -68,3 +68,60 @@ fn what_the_orchestrator_held_back_starts_when_it_is_given_up() {
     table.pass(2_000);
     assert_eq!(units(&table.go()), [("2".to_owned(), Role::Implement)], "nobody can be waited for any more");
 }
+
+/// Units with a file each, and what the last one depends on; what is granted each time all slots of one worker are free.
+fn waves(units: u32, last: &str, slots: u32) -> Vec<Vec<(String, Role)>> {
+    let plan: String = (1..=units).map(|id| format!("- [ ] {id}. Write {id}\n  - _writes: {id}.rs_\n")).collect();
+    let mut table = Table::with(&format!("{plan}{last}"), options());
+    table.join("w", &[("codex", slots), ("codex-review", slots)]);
+    let mut waves = Vec::new();
+    loop {
+        let grants = table.go();
+        if grants.is_empty() {
+            return waves;
+        }
+        waves.push(self::units(&grants));
+        for grant in &grants {
+            match grant.role {
+                Role::Implement => table.works(grant, &[&format!("{}.rs", self::units(std::slice::from_ref(grant))[0].0)]),
+                _ => table.reviews(grant, Severity::None),
+            }
+        }
+        table.integrate();
+    }
+}
+
+fn begins(unit: &str) -> (String, Role) {
+    (unit.to_owned(), Role::Implement)
+}
+
+fn reviewed(unit: &str) -> (String, Role) {
+    (unit.to_owned(), Role::Review)
+}
+
+#[test]
+fn the_last_units_are_begun_before_others_are_reviewed() {
+    let found = waves(5, "", 2);
+    let first = [vec![begins("1"), begins("2")], vec![reviewed("1"), reviewed("2")], vec![begins("3"), begins("4")]];
+    assert_eq!(found[..3], first, "while as many are left as there are slots, what is begun is ended first");
+    assert_eq!(found[3..], [vec![begins("5"), reviewed("3")], vec![reviewed("4"), reviewed("5")]], "no slot is empty to the end");
+}
+
+#[test]
+fn with_one_slot_each_unit_is_reviewed_before_the_next_is_begun() {
+    let found = waves(5, "", 1);
+    let one_by_one: Vec<_> = ["1", "2", "3", "4", "5"].iter().flat_map(|unit| [vec![begins(unit)], vec![reviewed(unit)]]).collect();
+    assert_eq!(found, one_by_one);
+}
+
+#[test]
+fn a_unit_that_waits_for_others_has_their_reviews_go_first() {
+    let found = waves(4, "  - Depends on: 1\n", 2);
+    let rest = [vec![begins("3"), begins("4")], vec![reviewed("3"), reviewed("4")]];
+    assert_eq!(
+        found[..2],
+        [vec![begins("1"), begins("2")], vec![reviewed("1"), reviewed("2")]],
+        "unit 3 could begin, but 4 waits for the review of 1"
+    );
+    assert_eq!(found[2..], rest);
+}
