@@ -8,3 +8,4 @@ pub mod model_server;
 pub mod plans;
 pub mod rehearsal;
 pub mod sbom;
+pub mod workload;

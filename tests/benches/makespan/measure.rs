@@ -62,7 +62,7 @@ struct Log {
 }
 
 pub fn measure(shape: &str, plan: &Plan, workers: usize, ran: &Ran) -> anyhow::Result<Figures> {
-    let log = Log::read(&ran.events)?;
+    let log = Log::read(&ran.run.events)?;
     ensure!(log.done.len() == plan.units.len(), "{} of {} units were integrated", log.done.len(), plan.units.len());
     let end = log.done.values().copied().max().unwrap_or(0);
     let makespan_ms = end.saturating_sub(log.planned);
@@ -79,7 +79,7 @@ pub fn measure(shape: &str, plan: &Plan, workers: usize, ran: &Ran) -> anyhow::R
         floor_ms,
         makespan_ms,
         ratio: makespan_ms as f64 / floor_ms as f64,
-        command_ms: ran.command_ms,
+        command_ms: ran.run.command_ms,
         attempts: attempts.len(),
         spans: log.spans(plan)?,
         coordinator_ms_per_unit: ran.coordinator_ms as f64 / units,
@@ -87,7 +87,7 @@ pub fn measure(shape: &str, plan: &Plan, workers: usize, ran: &Ran) -> anyhow::R
         worker_ms_per_attempt: ran.workers_ms as f64 / attempts.len().max(1) as f64,
         coordinator_rss_bytes: ran.coordinator_rss_bytes,
         worker_rss_bytes: ran.worker_rss_bytes,
-        foreign: 1.0 - (ours_ms as f64 / ran.machine_ms.max(1) as f64).min(1.0),
+        foreign: 1.0 - (ours_ms as f64 / ran.run.machine_ms.max(1) as f64).min(1.0),
     })
 }
 

@@ -1,29 +1,18 @@
 //! The programs of one run: a coordinator and workers that share nothing with it but the network, and the run itself, from submission to its end.
 
-use std::time::{Duration, Instant};
-
 use anyhow::Context;
-use roundtable_tests::harness::{Cost, Process, Program, Repository, Sandbox, SpecText, machine_ms};
+use roundtable_tests::harness::{Cost, Process, Program, Sandbox};
 use roundtable_tests::plans::Plan;
+use roundtable_tests::workload::{Finished, Workload};
 
 use crate::net::{Net, PORT};
 
-/// A run that takes longer than so many times its ideal, and this, hangs.
-const RUN_TIMES_MAX: u64 = 10;
-const RUN_EXTRA_MS: u64 = 120_000;
-/// Files of the repository the run works on.
-const FILES: usize = 300;
-
 /// What a run left.
 pub struct Ran {
-    /// `events --jsonl` of the run.
-    pub events: String,
-    /// How long `orchctl run` took.
-    pub command_ms: u64,
+    /// What is seen from outside.
+    pub run: Finished,
     /// CPU of coordinator and workers, and of all below them.
     pub ours_ms: u64,
-    /// CPU of the whole machine meanwhile.
-    pub machine_ms: u64,
 }
 
 /// A coordinator and its hosts. Dropped in this order.
@@ -31,8 +20,7 @@ pub struct Fleet {
     workers: Vec<Process>,
     coordinator: Process,
     place: Place,
-    repository: Repository,
-    spec: std::path::PathBuf,
+    workload: Workload,
 }
 
 /// Where they run.
@@ -45,17 +33,9 @@ impl Fleet {
     /// A served coordinator, and so many hosts that have joined by one token.
     pub fn start(net: Option<Net>, plan: &Plan, hosts: usize) -> anyhow::Result<Self> {
         let place = Place { net, sandbox: Sandbox::new() };
-        let sandbox = &place.sandbox;
-        let repository = sandbox.repository("repo");
-        for number in 0..FILES {
-            repository.write(&format!("lib/part_{}/file_{number}.txt", number % 20), &format!("file {number}\n").repeat(40));
-        }
-        let spec = SpecText::of_tasks("plan", &plan.tasks_md()).write(&repository.path().join(".specs"));
-        repository.commit("Begin");
-        let playbook = sandbox.path("playbook.json");
-        std::fs::write(&playbook, serde_json::to_vec(&plan.playbook())?)?;
+        let workload = Workload::lay_out(&place.sandbox, plan)?;
         let coordinator = place.serve();
-        let (uses, backend) = (hosts.to_string(), format!("scripted:{}", playbook.display()));
+        let (uses, backend) = (hosts.to_string(), workload.backend());
         let token =
             place.near("coordinator").args(["token", "create", "--role", "worker", "--uses", &uses, "--json"]).run().expect(0).json();
         let text = |key: &str| token[key].as_str().map(str::to_owned).with_context(|| format!("the token that was made says no {key}"));
@@ -66,31 +46,19 @@ impl Fleet {
             worker
         });
         let workers = workers.collect();
-        Ok(Self { workers, coordinator, place, repository, spec })
+        Ok(Self { workers, coordinator, place, workload })
     }
 
     /// The run, to the end of all its units.
-    pub fn run(self, plan: &Plan, show: bool) -> anyhow::Result<Ran> {
-        let before = machine_ms()?;
-        let ideal_ms = plan.floor().with_slots(self.workers.len() as u64);
-        let limit = Duration::from_millis(ideal_ms * RUN_TIMES_MAX + RUN_EXTRA_MS);
-        let began = Instant::now();
-        let run = self.orchctl(&["run", "--mode", "deterministic", "--yes", "--json", "--spec"]).path(&self.spec);
-        run.start().wait_within(limit).expect(0);
-        let command_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let whole_ms = machine_ms()?.saturating_sub(before);
-        let events = self.orchctl(&["events", "--jsonl"]).run().expect(0).stdout;
+    pub fn run(self, show: bool) -> anyhow::Result<Ran> {
+        let run = self.workload.run(self.workers.len(), || self.place.near("orchctl"))?;
         let costs = self.workers.iter().chain([&self.coordinator]).map(Cost::of).collect::<anyhow::Result<Vec<_>>>()?;
         if show {
             eprintln!("{}", self.coordinator.said());
             self.workers.iter().for_each(|worker| eprintln!("{}", worker.said()));
         }
         let ours_ms = costs.iter().map(|cost| cost.own_ms + cost.children_ms).sum();
-        Ok(Ran { events, command_ms, ours_ms, machine_ms: whole_ms })
-    }
-
-    fn orchctl(&self, args: &[&str]) -> Program {
-        self.place.near("orchctl").dir(self.repository.path()).args(args.iter().copied())
+        Ok(Ran { run, ours_ms })
     }
 }
 

@@ -67,7 +67,7 @@ fn main() -> anyhow::Result<()> {
     let mut all = Vec::new();
     for hosts in &args.hosts {
         let net = if why_not.is_some() { None } else { Some(Net::make(*hosts)) };
-        let ran = Fleet::start(net, &plan, *hosts)?.run(&plan, args.show).with_context(|| format!("{hosts} hosts"))?;
+        let ran = Fleet::start(net, &plan, *hosts)?.run(args.show).with_context(|| format!("{hosts} hosts"))?;
         let figures = measure::measure(&plan, *hosts, &ran)?;
         println!("{}", figures.row());
         all.push(figures);

@@ -42,7 +42,7 @@ struct Turn {
 
 pub fn measure(plan: &Plan, hosts: usize, ran: &Ran) -> anyhow::Result<Figures> {
     let (mut turns, mut integrated, mut planned) = (BTreeMap::<(String, u64), Turn>::new(), Vec::new(), 0);
-    for line in ran.events.lines() {
+    for line in ran.run.events.lines() {
         let line: Value = serde_json::from_str(line).context("a line of the events is no JSON")?;
         let at = line["at"].as_str().and_then(WallMs::parse_rfc3339).context("a line without its time")?.0;
         let kind = line["kind"].as_str().unwrap_or_default();
@@ -79,9 +79,9 @@ pub fn measure(plan: &Plan, hosts: usize, ran: &Ran) -> anyhow::Result<Figures> 
         first_ms: first.saturating_sub(planned),
         between_ms: between(turns.values()),
         last_ms: end.saturating_sub(last),
-        command_ms: ran.command_ms,
+        command_ms: ran.run.command_ms,
         cpu_per_turn_ms: ran.ours_ms as f64 / turns.len() as f64,
-        foreign: 1.0 - (ran.ours_ms as f64 / ran.machine_ms.max(1) as f64).min(1.0),
+        foreign: 1.0 - (ran.ours_ms as f64 / ran.run.machine_ms.max(1) as f64).min(1.0),
     })
 }
 
