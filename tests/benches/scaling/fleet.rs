@@ -1,5 +1,7 @@
 //! The programs of one run: a coordinator and workers that share nothing with it but the network, and the run itself, from submission to its end.
 
+use std::path::Path;
+
 use anyhow::Context;
 use roundtable_tests::harness::{Cost, Process, Program, Sandbox};
 use roundtable_tests::plans::Plan;
@@ -31,8 +33,8 @@ struct Place {
 
 impl Fleet {
     /// A served coordinator, and so many hosts that have joined by one token.
-    pub fn start(net: Option<Net>, plan: &Plan, hosts: usize) -> anyhow::Result<Self> {
-        let place = Place { net, sandbox: Sandbox::new() };
+    pub fn start(disk: Option<&Path>, net: Option<Net>, plan: &Plan, hosts: usize) -> anyhow::Result<Self> {
+        let place = Place { net, sandbox: disk.map_or_else(Sandbox::new, Sandbox::within) };
         let workload = Workload::lay_out(&place.sandbox, plan)?;
         let coordinator = place.serve();
         let (uses, backend) = (hosts.to_string(), workload.backend());

@@ -3,6 +3,7 @@
 //! no data directory, come in by a token and speak mTLS. `cargo bench -p roundtable-tests --bench scaling`, see `-- --help`.
 #![allow(missing_docs)]
 
+mod disk;
 mod fleet;
 mod measure;
 mod net;
@@ -34,6 +35,9 @@ struct Args {
     /// Hosts are processes on loopback, also where namespaces could be made
     #[arg(long)]
     loopback: bool,
+    /// Where hosts keep their files [default: in memory, where there is room: on one disk each would wait for all others' files]
+    #[arg(long, value_name = "DIR")]
+    disk: Option<PathBuf>,
     /// A minute's look whether it works: 8 units, turns of 300 ms, 1 and 2 hosts
     #[arg(long)]
     quick: bool,
@@ -63,11 +67,16 @@ fn main() -> anyhow::Result<()> {
         Some(why) => println!("hosts are processes that meet on loopback: {why}"),
         None => println!("hosts are network namespaces, joined by links of their own to one switch"),
     }
+    let disk = args.disk.or_else(disk::in_memory);
+    match &disk {
+        Some(disk) => println!("their files lie in {}", disk.display()),
+        None => println!("their files lie on one disk: there is no room in memory"),
+    }
     println!("{}", measure::heading());
     let mut all = Vec::new();
     for hosts in &args.hosts {
         let net = if why_not.is_some() { None } else { Some(Net::make(*hosts)) };
-        let ran = Fleet::start(net, &plan, *hosts)?.run(args.show).with_context(|| format!("{hosts} hosts"))?;
+        let ran = Fleet::start(disk.as_deref(), net, &plan, *hosts)?.run(args.show).with_context(|| format!("{hosts} hosts"))?;
         let figures = measure::measure(&plan, *hosts, &ran)?;
         println!("{}", figures.row());
         all.push(figures);

@@ -33,7 +33,15 @@ impl Default for Sandbox {
 impl Sandbox {
     /// An empty one.
     pub fn new() -> Self {
-        let root = tempfile::Builder::new().prefix("rt-").tempdir().expect("a folder for the test can be made");
+        Self::with_root(tempfile::Builder::new().prefix("rt-").tempdir().expect("a folder for the test can be made"))
+    }
+
+    /// The same below another folder than the system's temporary one.
+    pub fn within(parent: &Path) -> Self {
+        Self::with_root(tempfile::Builder::new().prefix("rt-").tempdir_in(parent).expect("a folder for the test can be made"))
+    }
+
+    fn with_root(root: TempDir) -> Self {
         let data_dir = root.path().join("data");
         furnish(root.path());
         Self { root, data_dir }
