@@ -106,18 +106,17 @@ fn status_and_workers_tell_of_the_train_and_of_check_slots() {
     let check = format!("test ! -f part-1.txt -a ! -f part-2.txt -a ! -f part-3.txt || until test -f {}; do sleep 0.1; done", go.display());
     let workers = format!("{},check=2", world.agents(3));
     let running = world.run_without_workers(&["--mode", "deterministic", "--check", &check, "--workers", &workers]).start();
-    let status = world.wait_for_status("two checks of the train", &running, |status| {
-        let texts =
+    let texts_of = |status: &Value| -> Vec<String> {
+        let waits =
             status["units"].as_array().into_iter().flatten().flat_map(|unit| unit["waiting"].as_array().cloned().unwrap_or_default());
-        texts.filter(|wait| wait["text"].as_str().is_some_and(|text| text.contains("check running on"))).count() == 2
+        waits.filter_map(|wait| wait["text"].as_str().map(str::to_owned)).collect()
+    };
+    // The third is prepared meanwhile.
+    let status = world.wait_for_status("two checks of the train, and a third candidate", &running, |status| {
+        let texts = texts_of(status);
+        texts.iter().filter(|text| text.contains("check running on")).count() == 2 && texts.iter().any(|text| text.contains("is busy"))
     });
-    let texts: Vec<String> = status["units"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .flat_map(|unit| unit["waiting"].as_array().cloned().unwrap_or_default())
-        .filter_map(|wait| wait["text"].as_str().map(str::to_owned))
-        .collect();
+    let texts = texts_of(&status);
     assert!(texts.iter().any(|text| text.starts_with("in the train, 1st of 3; check running on ")), "{texts:?}");
     assert!(texts.iter().any(|text| text == "in the train, 3rd of 3; every slot of check is busy"), "{texts:?}");
     let workers = world.orchctl(&["workers", "--json"]).run().expect(0).json();
