@@ -39,6 +39,7 @@ fn built() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own file");
     let profile = test.parent().and_then(Path::parent).expect("tests lie in target/PROFILE/deps").to_owned();
     let sources = SOURCES.iter().filter_map(|source| newest(&workspace().join(source))).max();
+    // One that is not there is older than everything.
     if NAMES.iter().any(|name| modified(&profile.join(name)) < sources) {
         build(&profile);
     }

@@ -1,5 +1,5 @@
 //! Which empty seat comes first: check, review, fix before implement; among checks the order of the train, among implements the longest remaining critical
-//! path, then plan order. The last units of a run are begun before anything is reviewed (docs/adr/0023-the-last-units-are-begun-first.md).
+//! path, then plan order. The last units of a run go before its reviews and fixes (docs/adr/0023-the-last-units-are-begun-first.md).
 
 use std::cmp::Reverse;
 
