@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 
@@ -60,21 +61,31 @@ pub(super) struct Stat {
     pub(super) own_ticks: u64,
     /// Processor time of the children it has waited for, ticks.
     pub(super) waited_ticks: u64,
+    /// It has left one program and its next one is not laid out yet: the kernel shows no environment.
+    in_exec: bool,
 }
 
 pub(super) fn stat(pid: i32) -> Option<Stat> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
+/// `PF_KTHREAD` among the flags of `/proc/<pid>/stat`.
+const KERNEL_THREAD: u64 = 0x0020_0000;
+/// Where `env_end` is among the fields after the name; 0 where the process has no program yet, or is another user's.
+const ENVIRONMENT_END: usize = 48;
+
 fn parse_stat(text: &str) -> Option<Stat> {
     // The name in parentheses may contain anything, parentheses and spaces too.
     let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_whitespace().collect();
     let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    let state = fields.first()?.chars().next()?;
+    let kernel_thread = number(6)? & KERNEL_THREAD != 0;
     Some(Stat {
-        state: fields.first()?.chars().next()?,
+        state,
         parent: fields.get(1)?.parse().ok()?,
         own_ticks: number(11)? + number(12)?,
         waited_ticks: number(13)? + number(14)?,
+        in_exec: !kernel_thread && state != 'Z' && number(ENVIRONMENT_END) == Some(0),
     })
 }
 
@@ -93,11 +104,29 @@ pub(super) fn describe(pid: i32) -> String {
 
 /// Whether the process was started with this variable set so; `test` gets the value.
 pub(super) fn marked(pid: i32, variable: &str, test: impl Fn(&[u8]) -> bool) -> bool {
-    let Ok(environ) = fs::read(format!("/proc/{pid}/environ")) else { return false };
+    let Some(environ) = environment(pid) else { return false };
     environ.split(|&byte| byte == 0).any(|entry| {
         let value = entry.strip_prefix(variable.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
         value.is_some_and(&test)
     })
+}
+
+/// What a process was started with; none where it is gone or another user's. One that is caught between two programs shows nothing for some
+/// microseconds, and would pass for one without a mark: it is looked at again, for a tenth of a second at most.
+fn environment(pid: i32) -> Option<Vec<u8>> {
+    let path = format!("/proc/{pid}/environ");
+    for _ in 0..100 {
+        let environ = fs::read(&path).ok()?;
+        if !environ.is_empty() {
+            return Some(environ);
+        }
+        if !stat(pid)?.in_exec {
+            // It may have got there since it was read.
+            return fs::read(&path).ok();
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    None
 }
 
 /// Signals a process if it still passes the test once it is pinned by a pidfd.
@@ -117,6 +146,19 @@ mod tests {
         let stat = parse_stat("12 (a) b) S) R 7 1 1 0 -1 4194560 1 0 0 0 10 20 30 40 20 0 1 0 99").unwrap();
         assert_eq!((stat.state, stat.parent, stat.own_ticks, stat.waited_ticks), ('R', 7, 30, 70));
         assert!(parse_stat("12 (a").is_none());
+    }
+
+    #[test]
+    fn a_program_has_its_mark_from_its_first_moment() {
+        for _ in 0..200 {
+            let mut child = std::process::Command::new("sleep").arg("30").env("MARK", "x:1").spawn().unwrap();
+            let pid = i32::try_from(child.id()).unwrap();
+            let seen = marked(pid, "MARK", |value| value == b"x:1");
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert!(seen);
+            assert!(!marked(pid, "MARK", |_| true));
+        }
     }
 
     #[test]
