@@ -2,30 +2,21 @@
 
 use roundtable_shared::answer::{CheckedAssignment, OrchestrateAnswer, Proposal, ReviewAnswer, WorkAnswer};
 use roundtable_shared::spec::{Plan, Spec};
-use roundtable_shared::time::WallMs;
 use roundtable_shared::{
     AttemptFacts, BackendName, BackendOffer, ChangedPath, Choice, CommitId, Criticality, DecisionId, Dependants, HeldLease, Introduction,
     LeaseRef, Mode, RunId, RunOptions, TaskId, UnitId, WorkerId,
 };
-use serde::{Deserialize, Serialize};
 
 use crate::state::{KeptAssignment, Saved};
 
 mod access;
 mod import;
 
+pub use crate::now::Now;
+pub use crate::state::{Phase, RunSource};
 pub use access::{AccessCommand, Joining, NewToken, Presented};
 pub(crate) use import::HUMAN;
 pub use import::{Imported, ImportedDecision, ImportedUnit};
-
-/// The two clocks a command is judged by, read by the driver.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Now {
-    /// Monotonic (boot time) milliseconds of this coordinator: deadlines of leases and workers.
-    pub mono_ms: u64,
-    /// Wall clock: what is recorded, and timers that outlive a restart.
-    pub wall: WallMs,
-}
 
 /// A request to the core.
 #[derive(Clone, PartialEq, Debug)]
@@ -184,19 +175,6 @@ pub struct Submit {
     pub by: String,
 }
 
-/// Where a run comes from: the same repository and spec path is the same run while unfinished.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-pub struct RunSource {
-    /// Key of the repository: its root commit.
-    pub repository: String,
-    /// Real path of its common git directory, on the submitting host.
-    pub git_dir: String,
-    /// Real path of the spec's folder, on the submitting host.
-    pub spec_path: String,
-    /// Real path of the working directory the run was started in.
-    pub workdir: String,
-}
-
 /// An act of a person on a run.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Operate {
@@ -310,22 +288,6 @@ pub enum Act {
         /// The worker.
         worker: WorkerId,
     },
-}
-
-/// Phases of manual mode and of the orchestrator's actions.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// Assign owners and manifests.
-    Assign,
-    /// Grant work.
-    Dispatch,
-    /// Grant reviews.
-    Reviews,
-    /// Consolidate and integrate.
-    Consolidate,
-    /// Write the mirror files.
-    SyncPulse,
 }
 
 /// A worker's hello.

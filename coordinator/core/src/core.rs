@@ -6,14 +6,16 @@ use roundtable_shared::{LeasePhase, WorkerId};
 
 use crate::change::{Change, Rejection};
 use crate::command::{Command, Now};
-use crate::decide::{self, Deciding};
+use crate::decide::decide;
 use crate::effect::Effect;
 use crate::entropy::Entropy;
 use crate::fleet::{Fleet, Worker};
 use crate::planted::{Bug, planted};
-use crate::schedule;
+use crate::rules::owed::owed_effects;
+use crate::settle::{dispatch, settle};
 use crate::state::State;
 use crate::transition::Transition;
+use crate::txn::Txn;
 
 /// Time alone opens some gates (a pause between tries, a park, a silence): where nothing else has changed, it is looked at this often.
 const LOOK_AGAIN_MS: u64 = 1_000;
@@ -67,9 +69,12 @@ impl Core {
         let sign = sign_of_life(&command).cloned();
         let before = sign.as_ref().map(|worker| self.capacity(worker, now));
         let present = matches!(command, Command::Tick).then(|| self.present(now));
-        let mut deciding = Deciding::new(&mut self.state, &mut self.fleet, now, entropy);
-        let decided = match decide::decide(&mut deciding, command) {
-            Ok(()) => Ok(deciding.into_change()),
+        let mut deciding = Txn::new(&mut self.state, &mut self.fleet, now, entropy);
+        let decided = match decide(&mut deciding, command) {
+            Ok(()) => {
+                settle(&mut deciding);
+                Ok(deciding.into_change())
+            }
             Err(rejection) => {
                 assert!(deciding.is_untouched(), "a refused command has changed the state: {rejection}");
                 Err(rejection)
@@ -101,8 +106,8 @@ impl Core {
     pub fn schedule(&mut self, now: Now, entropy: &mut Entropy) -> Change {
         // What it finds itself may open more, so that it is looked for again until nothing is found.
         let seq = self.state.seq;
-        let mut deciding = Deciding::new(&mut self.state, &mut self.fleet, now, entropy);
-        let is_all = schedule::run(&mut deciding);
+        let mut deciding = Txn::new(&mut self.state, &mut self.fleet, now, entropy);
+        let is_all = dispatch(&mut deciding);
         let change = deciding.into_change();
         self.looked = Looked { seq, at_ms: Some(now.mono_ms), is_stale: !is_all, times: self.looked.times + 1 };
         change
@@ -156,5 +161,5 @@ fn sign_of_life(command: &Command) -> Option<&WorkerId> {
 /// Effects that are owed by the state alone, so that none is lost in a crash. Grants are not among them: a lease that never reached its worker
 /// is handed back when the worker says what it holds.
 pub fn outstanding(state: &State) -> Vec<Effect> {
-    state.unfinished().filter(|_| !planted(Bug::OwedForgotten)).flat_map(decide::owed_effects).collect()
+    state.unfinished().filter(|_| !planted(Bug::OwedForgotten)).flat_map(owed_effects).collect()
 }

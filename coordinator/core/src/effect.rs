@@ -1,9 +1,9 @@
 //! What the shell does after the append. Effects are data; each is idempotent, and those that are owed can be derived from the state again after
 //! a crash (`outstanding`), so none is ever lost.
 
-use serde::{Deserialize, Serialize};
-
 use roundtable_shared::{AgentSessionId, AttemptNo, BackendName, CommitId, LeaseRef, Role, RunId, Seat, TaskId, UnitId, WorkerId};
+
+pub use crate::state::Start;
 
 /// One thing to do.
 #[derive(Clone, PartialEq, Debug)]
@@ -97,33 +97,6 @@ pub struct Grant {
     pub turn: u32,
     /// Higher effort is wanted (escalated fixes).
     pub escalated: bool,
-}
-
-/// What a worktree is made of.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Start {
-    /// A commit as it is.
-    Commit(CommitId),
-    /// The merge of an attempt's commit with the tip, conflict markers left in.
-    MergeWithTip {
-        /// Base of the attempt.
-        base: CommitId,
-        /// The attempt's commit.
-        commit: CommitId,
-        /// The tip.
-        tip: CommitId,
-    },
-}
-
-impl Start {
-    /// The commit, where the grant names it: a merge is made afterwards, and kept under a ref.
-    pub fn named(&self) -> Option<&CommitId> {
-        match self {
-            Self::Commit(commit) => Some(commit),
-            Self::MergeWithTip { .. } => None,
-        }
-    }
 }
 
 /// What an integration commit is made of (docs/rules.md, "Integration").

@@ -13,17 +13,23 @@ pub mod effect;
 mod entropy;
 pub mod fleet;
 pub mod invariants;
+mod moves;
+mod now;
 #[cfg(not(feature = "planted-bugs"))]
 mod planted;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
+mod rules;
 pub mod schedule;
+mod settle;
 pub mod state;
 pub mod transition;
+mod txn;
 
 pub use batch::{Answer, Batch, Pending, Released};
 pub use change::{Change, Refused, Rejection, Reply, Verdict};
 pub use core::{Core, outstanding};
-pub use decide::{Admission, TOKEN_TTL_MS_MAX, TOKEN_USES_MAX, admission, free_name};
+pub use decide::{TOKEN_TTL_MS_MAX, TOKEN_USES_MAX};
 pub use entropy::Entropy;
+pub use rules::admission::{Admission, admission, free_name};
 pub use transition::{Fact, Transition};

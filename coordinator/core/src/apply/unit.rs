@@ -7,10 +7,16 @@ use roundtable_shared::time::WallMs;
 use roundtable_shared::{AttemptNo, BackendName, Role, UnitId, UnitState, UnitType};
 
 use super::{train, unit_mut};
-use crate::state::{Counters, Learned, Run, Unit};
+use crate::state::{Counters, Learned, OwnerAnswer, Run, Said, Unit, WorkReport};
 use crate::transition::{Counter, Fact, UnitImport};
 
 type Durations = BTreeMap<(BackendName, UnitType), Learned>;
+
+/// Attempts whose own words are kept.
+const SAID_MAX: usize = 12;
+
+/// Answers to findings that a unit keeps: more than all its fixes give.
+const OWNER_ANSWERS_MAX: usize = 1_000;
 
 /// Folds a fact of this kind; says whether it was one.
 pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &mut Durations) -> bool {
@@ -81,7 +87,7 @@ fn work(run: &mut Run, fact: &Fact) -> bool {
             }
         }),
         Fact::RequirementsSet { unit, requires, .. } => change(run, unit, |unit| unit.requires.clone_from(requires)),
-        Fact::WorkReported { unit, report } => change(run, unit, |unit| unit.hear(report)),
+        Fact::WorkReported { unit, report } => change(run, unit, |unit| hear(unit, report)),
         Fact::WorkReplaced { unit, work } => change(run, unit, |unit| {
             unit.accepted = Some(work.clone());
             unit.last = Some(work.clone());
@@ -245,4 +251,17 @@ fn refresh(run: &mut Run, id: &UnitId, learned: &Durations) {
         run.plan.refresh(&run.units, at);
         run.plan.measure(&run.units, learned);
     }
+}
+
+/// Keeps what the agent of an attempt says of its work.
+fn hear(unit: &mut Unit, report: &WorkReport) {
+    if !report.summary.trim().is_empty() {
+        unit.said.retain(|said| said.attempt != report.attempt);
+        unit.said.push(Said { attempt: report.attempt, summary: report.summary.clone() });
+        unit.said.drain(..unit.said.len().saturating_sub(SAID_MAX));
+    }
+    let attempt = report.attempt;
+    unit.answers.extend(report.answers.iter().map(|answer| OwnerAnswer { attempt, answer: answer.clone() }));
+    unit.answers.drain(..unit.answers.len().saturating_sub(OWNER_ANSWERS_MAX));
+    unit.report = Some(report.clone());
 }

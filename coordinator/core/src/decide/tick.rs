@@ -2,18 +2,19 @@
 
 use roundtable_shared::{AttemptKey, RunId, Seat, WorkerId};
 
-use super::attempt::key_of;
-use super::{Deciding, access, attempt, consult, cordon, drain, park, shell};
 use crate::fleet::{LOST_MS, TICK_GAP_MS};
+use crate::moves::{attempt, cordon, drain, errand, loss, orchestrator, park, peer};
 use crate::planted::{Bug, planted};
 use crate::state::LostCause;
+use crate::state::key_of;
 use crate::transition::Fact;
+use crate::txn::Txn;
 
 /// How long a worker without leases is remembered after its last sign of life.
 const FORGET_MS: u64 = 3_600_000;
 
 /// Judges everything that waits for time.
-pub(super) fn tick(d: &mut Deciding<'_>) {
+pub(crate) fn tick(d: &mut Txn<'_>) {
     let now = d.now.mono_ms;
     let gap_ms = d.fleet.ticked_ms.map_or(0, |last| now.saturating_sub(last));
     d.fleet.ticked_ms = Some(now);
@@ -21,12 +22,12 @@ pub(super) fn tick(d: &mut Deciding<'_>) {
         d.fleet.extend_all(gap_ms);
     }
     lose_silent(d);
-    access::end_lost(d);
+    peer::end_lost(d);
     lose_overdue(d);
     drain::hand_back_due(d);
     park::lift_due(d);
     cordon::lift_due(d);
-    shell::repeat_due(d);
+    errand::repeat_due(d);
     let unfinished: Vec<RunId> = d.state().unfinished().map(|run| run.id.clone()).collect();
     for run in unfinished {
         fail_slow_consultation(d, &run);
@@ -34,18 +35,18 @@ pub(super) fn tick(d: &mut Deciding<'_>) {
         if held && !planted(Bug::HoldBackForever) {
             d.emit(&run, Fact::PhasesHeld { phases: Vec::new(), until: d.now.wall });
         }
-        super::advance(d, &run);
+        d.touch(&run);
     }
 }
 
-fn lose_silent(d: &mut Deciding<'_>) {
+fn lose_silent(d: &mut Txn<'_>) {
     let lost_ms = if planted(Bug::LostEarly) { LOST_MS / 2 } else { LOST_MS };
     let silent = d.fleet.workers.values().filter(|worker| worker.is_silent(d.now, lost_ms) && !planted(Bug::SilentForever));
     let silent: Vec<(WorkerId, bool)> = silent.map(|worker| (worker.id.clone(), worker.is_silent(d.now, FORGET_MS))).collect();
     for (worker, forget) in silent {
         let lost: Vec<AttemptKey> = d.state().live_of(&worker).map(|(key, _)| key.clone()).collect();
         for key in lost {
-            attempt::lose(d, &key, LostCause::Silent, "its worker was silent for too long");
+            loss::lose(d, &key, LostCause::Silent, "its worker was silent for too long");
         }
         if forget {
             d.fleet.workers.remove(&worker);
@@ -53,7 +54,7 @@ fn lose_silent(d: &mut Deciding<'_>) {
     }
 }
 
-fn lose_overdue(d: &mut Deciding<'_>) {
+fn lose_overdue(d: &mut Txn<'_>) {
     let now = d.now.mono_ms;
     let overdue: Vec<(AttemptKey, bool)> = d
         .fleet
@@ -65,14 +66,14 @@ fn lose_overdue(d: &mut Deciding<'_>) {
     for (key, never_taken) in overdue {
         d.fleet.leases.remove(&key);
         if never_taken {
-            attempt::lose(d, &key, LostCause::NotAccepted, "the worker did not take it in time");
+            loss::lose(d, &key, LostCause::NotAccepted, "the worker did not take it in time");
         } else {
-            attempt::lose(d, &key, LostCause::Wedged, "it is far over its limits and its worker does not end it");
+            loss::lose(d, &key, LostCause::Wedged, "it is far over its limits and its worker does not end it");
         }
     }
 }
 
-fn fail_slow_consultation(d: &mut Deciding<'_>, run: &RunId) {
+fn fail_slow_consultation(d: &mut Txn<'_>, run: &RunId) {
     let now = d.run(run);
     let Some(attempt) = now.live(Seat::Orchestrate).filter(|_| !planted(Bug::ConsultationForever)) else { return };
     if d.now.wall.since(attempt.granted_at) <= now.options.limits.consult_ms {
@@ -80,5 +81,5 @@ fn fail_slow_consultation(d: &mut Deciding<'_>, run: &RunId) {
     }
     let key = key_of(run, None, attempt.no);
     attempt::revoke(d, &key, "no answer in time");
-    consult::no_answer(d, run);
+    orchestrator::no_answer(d, run);
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use roundtable_shared::{AttemptKey, BackendOffer, HeldLease, Introduction, LeasePhase, LeaseRef, Reconciled, WorkerId};
 
-use super::{Deciding, access, attempt, cordon, lease};
 use crate::change::{Rejection, Reply};
 use crate::command::{Now, WorkerHello};
 use crate::effect::Effect;
 use crate::fleet::{LeaseWatch, Offer, Worker};
+use crate::moves::{cordon, lease, loss, peer};
 use crate::planted::{Bug, planted};
 use crate::state::{Attempt, LostCause};
+use crate::txn::Txn;
 
 /// Heartbeats in a row that must miss a lease before it counts as gone: one may have crossed the grant.
 const MISSING_BEATS_MAX: u32 = 2;
@@ -19,7 +20,7 @@ const MISSING_BEATS_MAX: u32 = 2;
 const STARTS_MAX: u64 = 1_000;
 
 /// A session begins: both sides say what they hold and converge.
-pub(super) fn hello(d: &mut Deciding<'_>, hello: WorkerHello) -> Result<(), Rejection> {
+pub(crate) fn hello(d: &mut Txn<'_>, hello: WorkerHello) -> Result<(), Rejection> {
     let WorkerHello { worker: id, session, introduction } = hello;
     if let Some(known) = d.fleet.workers.get(&id)
         && known.introduced
@@ -113,7 +114,7 @@ fn admit(known: &Worker, new: &Introduction, now: Now) -> Result<(), Rejection> 
 }
 
 /// What this worker should hold and does not is handed back at once; what it holds and should not it is told to drop.
-fn reconcile(d: &mut Deciding<'_>, id: &WorkerId, held: &[HeldLease]) -> Vec<Reconciled> {
+fn reconcile(d: &mut Txn<'_>, id: &WorkerId, held: &[HeldLease]) -> Vec<Reconciled> {
     let gone: Vec<AttemptKey> = d
         .state()
         .live_of(id)
@@ -121,7 +122,7 @@ fn reconcile(d: &mut Deciding<'_>, id: &WorkerId, held: &[HeldLease]) -> Vec<Rec
         .map(|(key, _)| key.clone())
         .collect();
     for key in gone.into_iter().filter(|_| !planted(Bug::ReconcileForgotten)) {
-        attempt::lose(d, &key, LostCause::HandedBack, "the worker came back without it");
+        loss::lose(d, &key, LostCause::HandedBack, "the worker came back without it");
     }
     held.iter()
         .map(|each| {
@@ -137,13 +138,13 @@ fn reconcile(d: &mut Deciding<'_>, id: &WorkerId, held: &[HeldLease]) -> Vec<Rec
         .collect()
 }
 
-fn is_recorded(d: &Deciding<'_>, id: &WorkerId, lease: &LeaseRef) -> bool {
+fn is_recorded(d: &Txn<'_>, id: &WorkerId, lease: &LeaseRef) -> bool {
     let attempt = d.state().attempt(&lease.key).filter(|attempt| attempt.lease_id == lease.lease_id && attempt.worker == *id);
     attempt.is_some_and(|attempt| attempt.digest.is_some())
 }
 
 /// A worker says how far a lease is, without that being progress.
-fn note_phase(d: &mut Deciding<'_>, held: &HeldLease) {
+fn note_phase(d: &mut Txn<'_>, held: &HeldLease) {
     let Some((limits, worker)) = d
         .state()
         .run(&held.lease.key.run)
@@ -163,7 +164,7 @@ fn note_phase(d: &mut Deciding<'_>, held: &HeldLease) {
 }
 
 /// Of runs that are not known here (this may be a coordinator that was restored from a backup) nothing is remembered.
-fn remember_held(d: &mut Deciding<'_>, id: &WorkerId, held: Vec<HeldLease>) {
+fn remember_held(d: &mut Txn<'_>, id: &WorkerId, held: Vec<HeldLease>) {
     let known: Vec<HeldLease> = held.into_iter().filter(|each| d.state().run(&each.lease.key.run).is_some()).collect();
     if let Some(worker) = d.fleet.workers.get_mut(id) {
         worker.held = known.into_iter().map(|each| (each.lease, each.phase)).collect::<BTreeMap<_, _>>();
@@ -171,7 +172,7 @@ fn remember_held(d: &mut Deciding<'_>, id: &WorkerId, held: Vec<HeldLease>) {
 }
 
 /// A stream ended. Its leases stay until the worker is back or silent too long.
-pub(super) fn gone(d: &mut Deciding<'_>, id: &WorkerId, session: u64) {
+pub(crate) fn gone(d: &mut Txn<'_>, id: &WorkerId, session: u64) {
     if let Some(worker) = d.fleet.session(id, session) {
         worker.connected = false;
         worker.credits.clear();
@@ -179,20 +180,20 @@ pub(super) fn gone(d: &mut Deciding<'_>, id: &WorkerId, session: u64) {
 }
 
 /// A worker leaves for good: what it still holds is handed back.
-pub(super) fn goodbye(d: &mut Deciding<'_>, id: &WorkerId, session: u64) {
+pub(crate) fn goodbye(d: &mut Txn<'_>, id: &WorkerId, session: u64) {
     if d.fleet.session(id, session).is_none() {
         return;
     }
     let held: Vec<AttemptKey> = d.state().live_of(id).map(|(key, _)| key.clone()).collect();
     for key in held {
-        attempt::lose(d, &key, LostCause::HandedBack, "the worker left");
+        loss::lose(d, &key, LostCause::HandedBack, "the worker left");
     }
-    access::left(d, id);
+    peer::left(d, id);
     d.fleet.workers.remove(id);
 }
 
 /// Free capacity of a pool.
-pub(super) fn want(d: &mut Deciding<'_>, id: &WorkerId, session: u64, pool: String, credits: u32) -> Result<(), Rejection> {
+pub(crate) fn want(d: &mut Txn<'_>, id: &WorkerId, session: u64, pool: String, credits: u32) -> Result<(), Rejection> {
     let now = d.now;
     let worker = d.fleet.session(id, session).ok_or_else(|| unknown_session(id))?;
     worker.saw(now);
@@ -205,7 +206,7 @@ pub(super) fn want(d: &mut Deciding<'_>, id: &WorkerId, session: u64, pool: Stri
 
 /// A worker takes nothing more, by its own decision. It is told to people alone: its credits are nothing, and its backends count as offered until it has
 /// left, so that nobody is asked for another because of one that is about to come again.
-pub(super) fn leaving(d: &mut Deciding<'_>, id: &WorkerId, session: u64) -> Result<(), Rejection> {
+pub(crate) fn leaving(d: &mut Txn<'_>, id: &WorkerId, session: u64) -> Result<(), Rejection> {
     let now = d.now;
     let worker = d.fleet.session(id, session).ok_or_else(|| unknown_session(id))?;
     worker.saw(now);
@@ -214,7 +215,7 @@ pub(super) fn leaving(d: &mut Deciding<'_>, id: &WorkerId, session: u64) -> Resu
 }
 
 /// An offer changed: logged in or out, or probed.
-pub(super) fn backend_changed(d: &mut Deciding<'_>, id: &WorkerId, session: u64, offer: BackendOffer) -> Result<(), Rejection> {
+pub(crate) fn backend_changed(d: &mut Txn<'_>, id: &WorkerId, session: u64, offer: BackendOffer) -> Result<(), Rejection> {
     let now = d.now;
     let worker = d.fleet.session(id, session).ok_or_else(|| unknown_session(id))?;
     worker.saw(now);
@@ -235,7 +236,7 @@ pub(super) fn backend_changed(d: &mut Deciding<'_>, id: &WorkerId, session: u64,
 }
 
 /// A sign of life with all the worker holds; the answer lists what it must drop, again and again until it has.
-pub(super) fn heartbeat(d: &mut Deciding<'_>, id: &WorkerId, session: u64, held: Vec<HeldLease>) -> Result<(), Rejection> {
+pub(crate) fn heartbeat(d: &mut Txn<'_>, id: &WorkerId, session: u64, held: Vec<HeldLease>) -> Result<(), Rejection> {
     let now = d.now;
     let worker = d.fleet.session(id, session).ok_or_else(|| unknown_session(id))?;
     worker.saw(now);
@@ -256,7 +257,7 @@ pub(super) fn heartbeat(d: &mut Deciding<'_>, id: &WorkerId, session: u64, held:
 }
 
 /// Leases the worker had taken and no longer lists are gone.
-fn drop_missing(d: &mut Deciding<'_>, id: &WorkerId, held: &[HeldLease]) {
+fn drop_missing(d: &mut Txn<'_>, id: &WorkerId, held: &[HeldLease]) {
     let lease = |(key, attempt): (&AttemptKey, &Attempt)| LeaseRef { key: key.clone(), lease_id: attempt.lease_id };
     let live: Vec<LeaseRef> = d.state().live_of(id).map(lease).collect();
     for lease in live {
@@ -267,7 +268,7 @@ fn drop_missing(d: &mut Deciding<'_>, id: &WorkerId, held: &[HeldLease]) {
         let Some(watch) = d.fleet.leases.get_mut(&key).filter(|watch| watch.phase.is_some()) else { continue };
         watch.missing_beats += 1;
         if watch.missing_beats >= MISSING_BEATS_MAX {
-            attempt::lose(d, &key, LostCause::HandedBack, "the worker does not hold it any more");
+            loss::lose(d, &key, LostCause::HandedBack, "the worker does not hold it any more");
         }
     }
 }

@@ -5,8 +5,8 @@ use roundtable_shared::{HazardRule, Mode};
 
 use super::{Found, Violation};
 use crate::command::Now;
-use crate::decide::owed_effects;
 use crate::fleet::Fleet;
+use crate::rules::owed::owed_effects;
 use crate::schedule::{Standing, WaitKind, Waiting, explain, standing};
 use crate::state::{BaseCheck, Run, Stage, State};
 

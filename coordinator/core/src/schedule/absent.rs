@@ -2,16 +2,16 @@
 
 use roundtable_shared::BackendName;
 
-use super::place::plays;
 use crate::command::Now;
 use crate::fleet::{Fleet, LOST_MS, Need, Worker};
+use crate::schedule::need::plays;
 use crate::state::Run;
 
 /// Workers, and units, named at most.
 const NAMED_MAX: usize = 5;
 
 /// That workers which would play the backend are drained, and how to take that back; empty if none is.
-pub(super) fn drained(fleet: &Fleet, wanted: &BackendName, now: Now) -> String {
+pub(crate) fn drained(fleet: &Fleet, wanted: &BackendName, now: Now) -> String {
     let would = |worker: &&Worker| {
         let is_drained = worker.drained_ms.is_some() && !worker.is_silent(now, LOST_MS);
         is_drained && worker.offers.values().any(|offer| plays(offer, wanted))
@@ -25,13 +25,13 @@ pub(super) fn drained(fleet: &Fleet, wanted: &BackendName, now: Now) -> String {
 }
 
 /// That nobody who offers the backend has the labels.
-pub(super) fn labels(need: &Need) -> String {
+pub(crate) fn labels(need: &Need) -> String {
     let labels = need.requires.join(", ");
     format!("no worker that offers {} has {} {labels}", need.wanted, if need.requires.len() == 1 { "the label" } else { "the labels" })
 }
 
 /// The same for a person, with whom it concerns and what to do.
-pub(super) fn unlabelled(run: &Run, need: &Need) -> String {
+pub(crate) fn unlabelled(run: &Run, need: &Need) -> String {
     let asks = run.units().filter(|unit| unit.runs && !unit.state.is_terminal() && unit.requires == need.requires);
     let units: Vec<&str> = asks.map(|unit| unit.id.as_str()).take(NAMED_MAX).collect();
     let first = units.first().copied().unwrap_or("UNIT");

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use roundtable_shared::BackendName;
 
-use super::backend::{Resolved, need, resolve};
-use super::rank::candidates;
 use crate::command::Now;
 use crate::fleet::Fleet;
+use crate::schedule::backend::{Resolved, resolve};
+use crate::schedule::need::need;
+use crate::schedule::rank::candidates;
 use crate::state::State;
 
 /// What waits for slots, and what has them.

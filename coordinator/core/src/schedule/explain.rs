@@ -2,93 +2,19 @@
 
 use roundtable_shared::{AttemptKey, RunId, Seat, UnitId, UnitState};
 
-use super::absent;
-use super::backend::{Refusal, Resolved, is_about, lacks_labels, need, resolve};
-use super::place::place;
-use super::queue;
-use super::rank::Candidate;
-use super::ready::{barriers, due_seats, gates, is_barred, wants_work};
 use crate::command::Now;
-use crate::decide::{Parked, key_of};
 use crate::fleet::Fleet;
+use crate::rules::park::Parked;
+use crate::schedule::backend::{Refusal, Resolved, lacks_labels, resolve};
+use crate::schedule::barrier::{barriers, is_barred};
+use crate::schedule::candidate::Candidate;
+use crate::schedule::need::{is_about, need};
+use crate::schedule::place::place;
+use crate::schedule::ready::{due_seats, gates, wants_work};
+use crate::schedule::waiting::{WaitKind, Waiting};
+use crate::schedule::{absent, queue};
+use crate::state::key_of;
 use crate::state::{Attempt, Run, State, Unit};
-
-/// One reason to wait, now.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Waiting {
-    /// What kind.
-    pub kind: WaitKind,
-    /// On what: a unit, backend, worker, decision or time; empty = on the run as a whole.
-    pub on: String,
-    /// The path that causes it, if one.
-    pub path: String,
-    /// In words.
-    pub text: String,
-}
-
-/// Kinds of reasons.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[expect(missing_docs, reason = "each is the word that `as_str` gives, explained where it is raised")]
-pub enum WaitKind {
-    Dependency,
-    Hazard,
-    Hold,
-    Exclusive,
-    Contended,
-    Slot,
-    Backend,
-    Label,
-    Parked,
-    Backoff,
-    Decision,
-    Assignment,
-    Integration,
-    Check,
-    Review,
-    Paused,
-    Step,
-    Orchestrator,
-    Attempt,
-    Ended,
-}
-
-impl WaitKind {
-    /// The word of JSON and output.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Dependency => "dependency",
-            Self::Hazard => "hazard",
-            Self::Hold => "hold",
-            Self::Exclusive => "exclusive",
-            Self::Contended => "contended",
-            Self::Slot => "slot",
-            Self::Backend => "backend",
-            Self::Label => "label",
-            Self::Parked => "parked",
-            Self::Backoff => "backoff",
-            Self::Decision => "decision",
-            Self::Assignment => "assignment",
-            Self::Integration => "integration",
-            Self::Check => "check",
-            Self::Review => "review",
-            Self::Paused => "paused",
-            Self::Step => "step",
-            Self::Orchestrator => "orchestrator",
-            Self::Attempt => "attempt",
-            Self::Ended => "ended",
-        }
-    }
-}
-
-impl Waiting {
-    pub(super) fn on_run(kind: WaitKind, text: String) -> Self {
-        Self { kind, on: String::new(), path: String::new(), text }
-    }
-
-    pub(super) fn on(kind: WaitKind, on: impl ToString, text: String) -> Self {
-        Self { kind, on: on.to_string(), path: String::new(), text }
-    }
-}
 
 /// Everything the unit waits for. Empty means that it is at its end, does not run, or is granted in this very moment.
 pub fn explain(state: &State, fleet: &Fleet, run: &RunId, unit: &UnitId, now: Now) -> Vec<Waiting> {
@@ -168,7 +94,7 @@ fn empty_seats(state: &State, fleet: &Fleet, run: &Run, unit: &Unit, now: Now) -
 }
 
 /// What keeps a seat whose gates are open from being filled: its backend, then the slot.
-pub(super) fn unfilled(state: &State, fleet: &Fleet, run: &Run, candidate: &Candidate, now: Now) -> Option<Waiting> {
+pub(crate) fn unfilled(state: &State, fleet: &Fleet, run: &Run, candidate: &Candidate, now: Now) -> Option<Waiting> {
     let need = need(run, candidate.unit.as_ref(), candidate.seat);
     match resolve(state, fleet, run, &need, now) {
         Resolved::Parked(refusal) => Some(refused(state, fleet, &refusal, now)),

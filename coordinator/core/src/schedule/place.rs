@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use roundtable_shared::{AgentSessionId, BackendName, LeasePhase, Role, Seat, UnitId, WorkerId, has_label};
+use roundtable_shared::{AgentSessionId, BackendName, LeasePhase, Role, Seat, UnitId, WorkerId};
 
-use super::backend::{CHECK_BACKEND, Resolved, need, park_of, resolve};
-use super::rank::Candidate;
 use crate::command::Now;
 use crate::fleet::{Fleet, Offer, Worker};
 use crate::planted::{Bug, planted};
+use crate::schedule::backend::{Resolved, park_of, resolve};
+use crate::schedule::candidate::Candidate;
+use crate::schedule::need;
+use crate::schedule::need::need;
 use crate::state::{Run, State, Unit};
 
 /// A slot for a seat.
@@ -40,14 +42,14 @@ pub(crate) fn place(
     now: Now,
 ) -> Option<Placement> {
     let unit = candidate.unit.as_ref().and_then(|unit| run.unit(unit));
-    let requires = requirements(unit, candidate.seat);
+    let requires = need::requirements(unit, candidate.seat);
     let mut best: Option<(Score, Placement)> = None;
-    for worker in fleet.workers.values().filter(|worker| worker.takes_grants(now) && has_labels(worker, requires)) {
+    for worker in fleet.workers.values().filter(|worker| worker.takes_grants(now) && need::has_labels(worker, requires)) {
         if unit.is_some_and(|unit| must_avoid(state, fleet, run, unit, worker, (backends, requires), now)) {
             continue;
         }
         for wanted in backends {
-            for offer in worker.offers.values().filter(|offer| plays(offer, wanted) && offer.is_usable(now)) {
+            for offer in worker.offers.values().filter(|offer| need::plays(offer, wanted) && offer.is_usable(now)) {
                 let free = free_slots(state, fleet, worker, offer);
                 if free == 0 || park_of(state, run, worker, offer, now).is_some() {
                     continue;
@@ -83,37 +85,24 @@ fn must_avoid(state: &State, fleet: &Fleet, run: &Run, unit: &Unit, worker: &Wor
 /// Backends, one of which is to be played, and labels its worker must have.
 type What<'a> = (&'a [BackendName], &'a [String]);
 
-/// Labels that the worker of a seat must have. Whoever reviews only reads, and may do so anywhere.
-pub(super) fn requirements(unit: Option<&Unit>, seat: Seat) -> &[String] {
-    match (seat, unit) {
-        (Seat::Work | Seat::Check, Some(unit)) => &unit.requires,
-        _ => &[],
-    }
-}
-
-/// Whether the worker has all of these labels.
-pub(super) fn has_labels(worker: &Worker, requires: &[String]) -> bool {
-    requires.iter().all(|label| has_label(&worker.labels, label)) || planted(Bug::LabelsIgnored)
-}
-
 /// Whether a worker other than those plays one of the backends, now or as soon as a slot is free.
 fn is_played(state: &State, fleet: &Fleet, run: &Run, what: What<'_>, but: impl Fn(&WorkerId) -> bool, now: Now) -> bool {
     let (backends, requires) = what;
     let is_refused = |worker: &Worker, offer: &Offer| park_of(state, run, worker, offer, now).is_some();
-    let may = |worker: &&Worker| worker.takes_grants(now) && !worker.leaving && !but(&worker.id) && has_labels(worker, requires);
+    let may = |worker: &&Worker| worker.takes_grants(now) && !worker.leaving && !but(&worker.id) && need::has_labels(worker, requires);
     fleet.workers.values().filter(may).any(|worker| {
         let mut offers = worker.offers.values().filter(|offer| offer.is_usable(now) && !is_refused(worker, offer));
-        offers.any(|offer| backends.iter().any(|wanted| plays(offer, wanted)))
+        offers.any(|offer| backends.iter().any(|wanted| need::plays(offer, wanted)))
     })
 }
 
 /// On how many slots that seat could be filled, were they free.
-pub(super) fn slots_for(state: &State, fleet: &Fleet, run: &Run, unit: Option<&UnitId>, seat: Seat, now: Now) -> usize {
+pub(crate) fn slots_for(state: &State, fleet: &Fleet, run: &Run, unit: Option<&UnitId>, seat: Seat, now: Now) -> usize {
     let need = need(run, unit, seat);
     let Resolved::Use { backends, .. } = resolve(state, fleet, run, &need, now) else { return 0 };
-    let may = |worker: &&Worker| worker.takes_grants(now) && !worker.leaving && has_labels(worker, &need.requires);
+    let may = |worker: &&Worker| worker.takes_grants(now) && !worker.leaving && need::has_labels(worker, &need.requires);
     let of_worker = |worker: &Worker| -> usize {
-        let plays = |offer: &&Offer| backends.iter().any(|wanted| plays(offer, wanted)) && offer.is_usable(now);
+        let plays = |offer: &&Offer| backends.iter().any(|wanted| need::plays(offer, wanted)) && offer.is_usable(now);
         // Backends of one pool share its slots.
         let pools: BTreeMap<&str, u32> =
             worker.offers.values().filter(plays).map(|offer| (offer.offer.pool.as_str(), offer.offer.slots)).collect();
@@ -137,12 +126,6 @@ pub(crate) fn is_played_by_others(
         Resolved::Use { backends, .. } => is_played(state, fleet, run, (backends.as_slice(), need.requires.as_slice()), but, now),
         Resolved::Parked(_) | Resolved::Missing => false,
     }
-}
-
-/// Whether the offer plays that backend. One that serves every role has no check seats: each worker's check slot, of which it has one, runs the
-/// command or plays what stands for it.
-pub(super) fn plays(offer: &Offer, wanted: &BackendName) -> bool {
-    offer.offer.name == *wanted || (offer.offer.serves_all && wanted.as_str() != CHECK_BACKEND)
 }
 
 /// Grants never exceed credits, nor slots: a `Want` may have crossed a grant. An attempt whose agent has ended takes no slot while its work is handed

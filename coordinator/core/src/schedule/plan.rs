@@ -8,7 +8,7 @@ use roundtable_shared::manifest::Manifest;
 use roundtable_shared::spec::{Plan as Outline, Unit as SpecUnit, select};
 use roundtable_shared::{HazardRule, UnitId, UnitState};
 
-use super::ready::hazard_path;
+use crate::schedule::ready::hazard_path;
 use crate::state::{Plan, Unit};
 
 /// Reasons to wait that are listed of a unit without leaving any out. Beyond it, those that follow from a listed one are, and then the earliest.

@@ -2,14 +2,14 @@
 
 use roundtable_shared::Seat;
 
-use super::explain::{WaitKind, Waiting};
-use super::ready::gates;
 use crate::command::Now;
-use crate::decide::is_gated_by_check;
+use crate::rules::integration::is_gated_by_check;
+use crate::schedule::ready::gates;
+use crate::schedule::waiting::{WaitKind, Waiting};
 use crate::state::{BaseCheck, InFlight, Misfit, Run, State, Unit};
 
 /// Everything a unit in final review waits for, an empty check seat aside.
-pub(super) fn waits(state: &State, run: &Run, unit: &Unit, now: Now) -> Vec<Waiting> {
+pub(crate) fn waits(state: &State, run: &Run, unit: &Unit, now: Now) -> Vec<Waiting> {
     // Where the run itself stands still, that is all there is to say.
     let is_over = run.ended.is_some() || run.ending.is_some();
     if is_over || (unit.reviewers > 0 && !unit.consolidated) {
@@ -39,7 +39,7 @@ pub(super) fn waits(state: &State, run: &Run, unit: &Unit, now: Now) -> Vec<Wait
 }
 
 /// Where in the train it stands, in words.
-pub(super) fn place(run: &Run, unit: &Unit) -> Option<String> {
+pub(crate) fn place(run: &Run, unit: &Unit) -> Option<String> {
     let nth = run.train.place(&unit.id)? + 1;
     let ending = match (nth % 10, nth % 100) {
         (_, 11..=13) => "th",

@@ -1,70 +1,14 @@
 //! Which empty seat comes first: check, review, fix before implement; among checks the order of the train, among implements the longest remaining critical
 //! path, then plan order. The last units of a run go before its reviews and fixes (docs/adr/0023-the-last-units-are-begun-first.md).
 
-use std::cmp::Reverse;
+use roundtable_shared::{Mode, Role, Seat, UnitState};
 
-use roundtable_shared::{Mode, Role, RunId, Seat, UnitId, UnitState};
-
-use super::place::slots_for;
-use super::ready::{due_seats, is_ready};
 use crate::command::Now;
 use crate::fleet::Fleet;
-use crate::state::{BaseCheck, Run, Stage, State, Unit};
-
-/// An empty seat that may be filled.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Candidate {
-    /// Its run.
-    pub run: RunId,
-    /// Its unit; `None` for the run's own seats.
-    pub unit: Option<UnitId>,
-    /// The seat.
-    pub seat: Seat,
-    /// What it is asked to do.
-    pub role: Role,
-    rank: Rank,
-}
-
-/// Class of the last units of a run that are to be begun.
-const LAST: u8 = 2;
-
-/// Class of role first, then the age of what waits; smaller comes first.
-type Rank = (u8, Reverse<u64>, usize, usize);
-
-impl Candidate {
-    /// The unit's work seat.
-    pub(super) fn work_of(run: &Run, unit: &Unit) -> Self {
-        Self::of(run, unit, Seat::Work, 0)
-    }
-
-    /// That seat of the unit, wherever its run stands among others.
-    pub(super) fn seat_of(run: &Run, unit: &Unit, seat: Seat) -> Self {
-        Self::of(run, unit, seat, 0)
-    }
-
-    fn of(run: &Run, unit: &Unit, seat: Seat, run_at: usize) -> Self {
-        let role = match seat {
-            Seat::Check => Role::Check,
-            Seat::Review(_) => Role::Review,
-            _ => unit.next_role(),
-        };
-        let class = match role {
-            Role::Check => 1,
-            Role::Review => 3,
-            Role::Fix => 4,
-            Role::Implement | Role::Assign | Role::Orchestrate => 5,
-        };
-        let remaining = if role == Role::Implement { run.plan.remaining_ms[unit.position] } else { 0 };
-        // Results of checks count in the order of the train.
-        let place = if role == Role::Check { run.train.place(&unit.id) } else { None };
-        let rank = (class, Reverse(remaining), run_at, place.unwrap_or(run.plan.rank[unit.position]));
-        Self { run: run.id.clone(), unit: Some(unit.id.clone()), seat, role, rank }
-    }
-
-    fn of_run(run: &Run, seat: Seat, role: Role, run_at: usize) -> Self {
-        Self { run: run.id.clone(), unit: None, seat, role, rank: (0, Reverse(0), run_at, 0) }
-    }
-}
+use crate::schedule::candidate::{Candidate, LAST};
+use crate::schedule::place::slots_for;
+use crate::schedule::ready::{due_seats, is_ready};
+use crate::state::{BaseCheck, Run, Stage, State};
 
 /// Every seat that is empty, should not be, and whose gates are open; in the order they are served.
 pub(crate) fn candidates(state: &State, fleet: &Fleet, now: Now) -> Vec<Candidate> {
@@ -101,7 +45,7 @@ fn last_units_first(state: &State, fleet: &Fleet, run: &Run, candidates: &mut [C
 }
 
 /// The run's own seats: assignment, orchestrator, check of the base.
-pub(super) fn of_run(state: &State, fleet: &Fleet, run: &Run, run_at: usize, now: Now) -> Vec<Candidate> {
+pub(crate) fn of_run(state: &State, fleet: &Fleet, run: &Run, run_at: usize, now: Now) -> Vec<Candidate> {
     let stopped = run.ending.is_some() || run.halted.is_some() || run.paused.is_some() || state.paused.is_some();
     if stopped || matches!(run.stage, Stage::Closing | Stage::Ended) {
         return Vec::new();

@@ -1,15 +1,11 @@
 //! What must hold before a seat may be filled, worker and backend aside: each gate is asked by the scheduler and told by `explain`.
 
-use roundtable_shared::{HazardRule, RunId, Seat, UnitId, UnitState};
+use roundtable_shared::{HazardRule, Seat, UnitState};
 
-use super::backend::{Resolved, need, resolve};
-use super::explain::{WaitKind, Waiting};
-use super::place::place;
-use super::rank::Candidate;
 use crate::command::{Now, Phase};
-use crate::decide;
-use crate::fleet::Fleet;
 use crate::planted::{Bug, planted};
+use crate::rules::step;
+use crate::schedule::waiting::{WaitKind, Waiting};
 use crate::state::{FixCause, Release, Run, Stage, State, Unit};
 
 /// Whether the unit waits for a work grant (ready or not).
@@ -47,7 +43,7 @@ pub(crate) fn due_seats(run: &Run, unit: &Unit) -> Vec<Seat> {
 }
 
 /// Whether that seat is empty and should not be.
-pub(super) fn seat_is_due(run: &Run, unit: &Unit, seat: Seat) -> bool {
+pub(crate) fn seat_is_due(run: &Run, unit: &Unit, seat: Seat) -> bool {
     due_seats(run, unit).contains(&seat)
 }
 
@@ -70,7 +66,7 @@ pub(crate) fn is_ready_but_for_time(state: &State, run: &Run, unit: &Unit, now: 
 }
 
 /// Everything that stands between the unit and its next seat, worker and backend aside.
-pub(super) fn gates(state: &State, run: &Run, unit: &Unit, now: Now) -> Vec<Waiting> {
+pub(crate) fn gates(state: &State, run: &Run, unit: &Unit, now: Now) -> Vec<Waiting> {
     let mut gates = Gates { run, unit, now, reasons: Some(Vec::new()), time_counts: true, phase_counts: true };
     gates.any(state);
     gates.reasons.unwrap_or_default()
@@ -145,7 +141,7 @@ impl Gates<'_> {
                 Waiting::on_run(WaitKind::Orchestrator, "the orchestrator agent asked to hold this back for a moment".to_owned())
             });
         }
-        if self.phase_counts && !decide::step_allows(self.run, phase, &self.unit.id) {
+        if self.phase_counts && !step::allows(self.run, phase, &self.unit.id) {
             found |= self.closed(|gates| {
                 let word = match phase {
                     Phase::Dispatch if gates.unit.owner.is_none() || gates.unit.window.is_none() => "assign",
@@ -269,44 +265,12 @@ impl Gates<'_> {
 }
 
 /// A path in which a later unit meets an earlier one's writes.
-pub(super) fn hazard_path(unit: &Unit, earlier: &Unit) -> String {
+pub(crate) fn hazard_path(unit: &Unit, earlier: &Unit) -> String {
     let meets = |set: &roundtable_shared::manifest::PathSet| earlier.manifest.writes.first_conflict(set).map(|conflict| conflict.path);
     meets(&unit.manifest.writes).or_else(|| meets(&unit.manifest.reads)).unwrap_or_default()
 }
 
 /// A path both units write.
-pub(super) fn hold_path(unit: &Unit, holder: &Unit) -> String {
+pub(crate) fn hold_path(unit: &Unit, holder: &Unit) -> String {
     holder.manifest.writes.first_conflict(&unit.manifest.writes).map(|conflict| conflict.path).unwrap_or_default()
-}
-
-/// Units without a manifest that only wait for holds (`--hazards writes`): while there is one, nothing new of its run starts.
-pub(super) fn barriers(state: &State, fleet: &Fleet, now: Now) -> Vec<(RunId, UnitId)> {
-    let mut barriers = Vec::new();
-    for run in state.unfinished().filter(|run| run.options.hazards == HazardRule::Writes) {
-        let waits = |unit: &&Unit| unit.state == UnitState::NotStarted && unit.runs && unit.claims_all() && !unit.started;
-        let barrier = run.in_order().filter(waits).find(|unit| {
-            let reasons = gates(state, run, unit, now);
-            let only_holds = reasons.iter().all(|reason| reason.kind == WaitKind::Hold);
-            only_holds && has_slot(state, fleet, run, unit, now)
-        });
-        barriers.extend(barrier.map(|unit| (run.id.clone(), unit.id.clone())));
-    }
-    barriers
-}
-
-/// Whether a slot is free for the unit's work.
-fn has_slot(state: &State, fleet: &Fleet, run: &Run, unit: &Unit, now: Now) -> bool {
-    let need = need(run, Some(&unit.id), Seat::Work);
-    let candidate = Candidate::work_of(run, unit);
-    match resolve(state, fleet, run, &need, now) {
-        Resolved::Use { backends, .. } => place(state, fleet, run, &candidate, &backends, now).is_some(),
-        Resolved::Parked(_) | Resolved::Missing => false,
-    }
-}
-
-/// Whether a first grant waits for such a unit.
-pub(super) fn is_barred(state: &State, barriers: &[(RunId, UnitId)], candidate: &Candidate) -> bool {
-    let Some((_, barrier)) = barriers.iter().find(|(run, _)| *run == candidate.run) else { return false };
-    let Some(unit) = candidate.unit.as_ref().filter(|unit| *unit != barrier) else { return false };
-    candidate.seat == Seat::Work && state.unit(&candidate.run, unit).is_some_and(|unit| !unit.started)
 }

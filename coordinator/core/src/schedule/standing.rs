@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use roundtable_shared::{HazardRule, Mode, Seat, UnitId, UnitState};
 
-use super::backend::{is_about, need};
-use super::ready::{due_seats, wants_work};
 use crate::fleet::Need;
+use crate::schedule::need::{is_about, need};
+use crate::schedule::ready::{due_seats, wants_work};
 use crate::state::{BaseCheck, Release, Run, Stage, State, Unit};
 
 /// How a run stands.

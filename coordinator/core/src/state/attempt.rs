@@ -1,10 +1,12 @@
-//! One execution of a seat, as it is remembered. Numbering and fencing are in `decide::lease`.
+//! One execution of a seat, as it is remembered. Numbering and fencing are in `settle::dispatch::grant` and `decide::report`.
 
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{AgentSessionId, AttemptNo, BackendName, CommitId, LeaseId, OutcomeClass, Role, Seat, TaskId, Usage, WorkerId};
+use roundtable_shared::{
+    AgentSessionId, AttemptKey, AttemptNo, BackendName, CommitId, LeaseId, OutcomeClass, Role, RunId, Seat, TaskId, UnitId, Usage, WorkerId,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::effect::Start;
+use super::start::Start;
 
 /// An attempt of a unit or, at run level, of a run.
 #[derive(Clone, PartialEq, Debug)]
@@ -69,6 +71,11 @@ pub struct Attempt {
     pub events: u64,
     /// Its outcome came when another attempt already held the seat.
     pub late: bool,
+}
+
+/// The key of an attempt: of a unit, or of the run itself.
+pub(crate) fn key_of(run: &RunId, unit: Option<&UnitId>, attempt: AttemptNo) -> AttemptKey {
+    AttemptKey { run: run.clone(), unit: unit.cloned(), attempt }
 }
 
 impl Attempt {

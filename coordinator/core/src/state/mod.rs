@@ -7,12 +7,17 @@ mod access;
 mod attempt;
 mod moves;
 mod plan;
+mod queue;
 mod removal;
 mod report;
 mod rest;
 mod run;
+mod source;
+mod start;
+mod step;
 mod train;
 mod unit;
+mod worked;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,6 +27,7 @@ use roundtable_shared::{AttemptKey, BackendName, LeaseRef, RunId, UnitId, UnitTy
 use serde::{Deserialize, Serialize};
 
 pub use access::{Access, Admits, BARRED_KEPT_MS, Barred, PEER_KEPT_MS, Peer, RENEWAL_NOTED_MS, TOKEN_KEPT_MS, Token, Use};
+pub(crate) use attempt::key_of;
 pub use attempt::{Attempt, AttemptEnd, LostCause, Saved};
 pub use moves::may_move;
 pub use plan::Plan;
@@ -30,12 +36,14 @@ pub use report::{OwnerAnswer, Said, WorkReport};
 pub use rest::{Rest, Rested, Resting};
 pub use run::{
     Accepted, AssignAnswer, Assigning, BaseCheck, Ended, Ending, HeldPhases, Integration, Learning, Notice, Orchestrator, PlanSource,
-    Remark, Run, Stage, Step, Wanted,
+    Remark, Run, Stage, Wanted,
 };
+pub use source::RunSource;
+pub use start::Start;
+pub use step::{Phase, Step};
 pub use train::{Alone, Candidate, Checks, InFlight, Misfit, Train};
 pub use unit::{Breach, Counters, FixCause, GROUNDED_FROM_ROUND, Merging, Release, Subtask, Unit, Work};
 
-use crate::command::RunSource;
 use crate::planted::{Bug, planted};
 
 /// Everything the coordinator knows for good.

@@ -1,5 +1,5 @@
 //! Index of a run's plan: order, hazard edges, what is unfinished, remaining critical path. Kept by the fold beside the facts it is made of;
-//! `schedule::hazard` answers from it, and a test compares it with the naive derivation.
+//! `schedule::ready` answers from it, and a test compares it with the naive derivation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

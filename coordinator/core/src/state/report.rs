@@ -4,13 +4,6 @@ use roundtable_shared::answer::Evidence;
 use roundtable_shared::{AttemptNo, FindingAnswer};
 use serde::{Deserialize, Serialize};
 
-use super::unit::Unit;
-
-/// Attempts whose own words are kept.
-const SAID_MAX: usize = 12;
-/// Answers to findings that a unit keeps: more than all its fixes give.
-const OWNER_ANSWERS_MAX: usize = 1_000;
-
 /// What an agent says of its work; facts beat it.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct WorkReport {
@@ -58,19 +51,4 @@ pub struct Said {
     pub attempt: AttemptNo,
     /// In a sentence or two.
     pub summary: String,
-}
-
-impl Unit {
-    /// Keeps what the agent of an attempt says of its work.
-    pub(crate) fn hear(&mut self, report: &WorkReport) {
-        if !report.summary.trim().is_empty() {
-            self.said.retain(|said| said.attempt != report.attempt);
-            self.said.push(Said { attempt: report.attempt, summary: report.summary.clone() });
-            self.said.drain(..self.said.len().saturating_sub(SAID_MAX));
-        }
-        let attempt = report.attempt;
-        self.answers.extend(report.answers.iter().map(|answer| OwnerAnswer { attempt, answer: answer.clone() }));
-        self.answers.drain(..self.answers.len().saturating_sub(OWNER_ANSWERS_MAX));
-        self.report = Some(report.clone());
-    }
 }

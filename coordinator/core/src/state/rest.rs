@@ -3,8 +3,6 @@
 use roundtable_shared::time::WallMs;
 use serde::{Deserialize, Serialize};
 
-use super::run::Run;
-
 /// What a run of which nothing is live waits for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -43,29 +41,12 @@ impl Rested {
         self.people_ms.saturating_add(self.provider_ms).saturating_add(self.machines_ms)
     }
 
-    fn add(&mut self, on: Rest, ms: u64) {
+    pub(super) fn add(&mut self, on: Rest, ms: u64) {
         let sum = match on {
             Rest::People => &mut self.people_ms,
             Rest::Provider => &mut self.provider_ms,
             Rest::Machines => &mut self.machines_ms,
         };
         *sum = sum.saturating_add(ms);
-    }
-}
-
-impl Run {
-    /// How long it had waited by then, the rest that goes on included.
-    pub fn waited(&self, by: WallMs) -> Rested {
-        let mut waited = self.rested;
-        if let Some(Resting { on, since }) = self.resting {
-            waited.add(on, by.since(since));
-        }
-        waited
-    }
-
-    /// How long it could work, until now or until it ended.
-    pub fn worked_ms(&self, now: WallMs) -> u64 {
-        let until = self.ended.as_ref().map_or(now, |ended| ended.at);
-        until.since(self.created_at).saturating_sub(self.waited(until).total_ms())
     }
 }

@@ -16,9 +16,10 @@ use super::attempt::Attempt;
 use super::plan::Plan;
 use super::removal::Removed;
 use super::rest::{Rested, Resting};
+use super::source::RunSource;
+use super::step::{Phase, Step};
 use super::train::Train;
 use super::unit::Unit;
-use crate::command::{Phase, RunSource};
 use crate::planted::{Bug, planted};
 
 /// A run.
@@ -320,15 +321,6 @@ pub struct HeldPhases {
     pub until: WallMs,
 }
 
-/// Manual mode: one phase under way.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Step {
-    /// The phase.
-    pub phase: Phase,
-    /// Units that may still move in it.
-    pub units: BTreeSet<UnitId>,
-}
-
 /// The user's branch was moved.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Accepted {
@@ -485,12 +477,5 @@ impl Run {
                 || unit.manifest.reads.covers(path)
                 || unit.changed.binary_search(path).is_ok()
         })
-    }
-}
-
-impl RunSource {
-    /// Whether it is the same repository and spec path; the working directory does not matter.
-    pub fn is_same(&self, other: &RunSource) -> bool {
-        self.git_dir == other.git_dir && self.spec_path == other.spec_path
     }
 }

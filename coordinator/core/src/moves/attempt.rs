@@ -1,0 +1,42 @@
+//! An attempt loses its seat: it is ended, or told to stop.
+
+use roundtable_shared::{AttemptKey, AttemptNo, LeaseRef, OutcomeClass, RunId, UnitId};
+
+use crate::effect::Effect;
+use crate::state::{LostCause, key_of};
+use crate::transition::Fact;
+use crate::txn::Txn;
+
+/// We end it. What becomes of its seat is the caller's to say.
+pub(crate) fn revoke(d: &mut Txn<'_>, key: &AttemptKey, reason: &str) {
+    let Some(attempt) = d.state().attempt(key).filter(|attempt| attempt.is_live()) else { return };
+    let lease = LeaseRef { key: key.clone(), lease_id: attempt.lease_id };
+    let worker = attempt.worker.clone();
+    finish(d, key, LostCause::Revoked, None, reason);
+    d.effect(Effect::Revoke { worker, lease, reason: reason.to_owned() });
+}
+
+/// Ends all live attempts of a unit.
+pub(crate) fn revoke_unit(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, reason: &str) {
+    let live: Vec<AttemptNo> = d.unit(run, unit).live.values().copied().collect();
+    for attempt in live {
+        revoke(d, &key_of(run, Some(unit), attempt), reason);
+    }
+}
+
+/// Ends all live attempts of a run, its own and its units'.
+pub(crate) fn revoke_run(d: &mut Txn<'_>, run: &RunId, reason: &str) {
+    let own = d.run(run).live.values().map(|attempt| key_of(run, None, *attempt));
+    let units = d.run(run).units().flat_map(|unit| unit.live.values().map(|attempt| key_of(run, Some(&unit.id), *attempt)));
+    let live: Vec<AttemptKey> = own.chain(units).collect();
+    for key in live {
+        revoke(d, &key, reason);
+    }
+}
+
+/// Its seat is empty: the attempt ends without an outcome, and its deadline goes.
+pub(crate) fn finish(d: &mut Txn<'_>, key: &AttemptKey, cause: LostCause, class: Option<OutcomeClass>, reason: &str) {
+    d.fleet.leases.remove(key);
+    let fact = Fact::AttemptLost { unit: key.unit.clone(), attempt: key.attempt, cause, class, reason: reason.to_owned() };
+    d.emit(&key.run, fact);
+}

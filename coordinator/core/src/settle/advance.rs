@@ -1,0 +1,32 @@
+//! What follows by itself once something has changed in a run: freed paths are claimed, blocked units released, rounds consolidated, the train
+//! judged, moved and joined, the run ended. Derived from the state alone, so that nothing is ever forgotten (I7).
+
+use roundtable_shared::RunId;
+
+use crate::settle::{contention, end, judge, land, release, review, step, train};
+use crate::txn::Txn;
+
+/// Goes on until nothing more follows.
+pub(crate) fn advance(d: &mut Txn<'_>, run: &RunId) {
+    loop {
+        let before = d.state().seq;
+        if d.run(run).is_ended() {
+            return;
+        }
+        if d.run(run).ending.is_some() {
+            end::finish_ending(d, run);
+        } else {
+            contention::claim_freed(d, run);
+            release::release_blocked(d, run);
+            review::consolidate_ready(d, run);
+            land::intend(d, run);
+            judge::judge_head(d, run);
+            train::start_next(d, run);
+            step::close_when_done(d, run);
+            end::end_when_done(d, run);
+        }
+        if d.state().seq == before {
+            return;
+        }
+    }
+}
