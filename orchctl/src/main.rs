@@ -5,6 +5,7 @@ mod args;
 mod ask;
 mod branch;
 mod candidates;
+mod check;
 mod commands;
 mod connect;
 mod context;
