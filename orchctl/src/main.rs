@@ -23,6 +23,7 @@ mod options;
 mod output;
 mod reach;
 mod select;
+mod session;
 mod settings;
 mod workdir;
 
