@@ -5,6 +5,7 @@ mod args;
 mod ask;
 mod branch;
 mod candidates;
+mod check;
 mod commands;
 mod connect;
 mod context;
@@ -22,6 +23,7 @@ mod options;
 mod output;
 mod reach;
 mod select;
+mod session;
 mod settings;
 mod workdir;
 

@@ -1,4 +1,5 @@
-//! Calls to a live coordinator, one method each. Conversions of errors are the wire crate's; here they become failures.
+//! Calls to a live coordinator, one method each; a watch, which outlasts a connection, is `watching`'s. Conversions of errors are the wire crate's; here they
+//! become failures.
 
 use std::error::Error;
 
@@ -14,8 +15,6 @@ use tokio_stream::StreamExt;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use super::watch::{Lines, WatchFor};
-use super::watching::Watching;
 use crate::failure::{Failure, Result};
 use crate::intake::{CopyFile, SpecFolder};
 
@@ -92,11 +91,6 @@ impl Client {
         let frames: Vec<v1::SubmitFrame> = frames.into_iter().map(|frame| v1::SubmitFrame { frame: Some(frame) }).collect();
         let reply = self.control.clone().submit(tokio_stream::iter(frames)).await.map_err(|status| self.refusal(status))?;
         from_json(&reply.into_inner().reply)
-    }
-
-    /// Lines as they come, over more than one connection where one is cut.
-    pub async fn watch(&self, wanted: &WatchFor) -> Result<Lines> {
-        Ok(Lines::live(Watching::begin(self.clone(), wanted.clone()).await?))
     }
 
     /// Asks it to end.

@@ -2,6 +2,7 @@
 //!
 //! Finding one is `connect`'s; errors leave here as failures with their exit codes.
 
+mod lines;
 mod live;
 mod packed;
 #[cfg(test)]
@@ -16,9 +17,10 @@ use serde::de::DeserializeOwned;
 use crate::failure::{Failure, Result};
 use crate::intake::{CopyFile, SpecFolder};
 
+pub use lines::Lines;
 pub use live::{Client, refusal};
 pub use transfer::{fetch, upload};
-pub use watch::{Lines, WatchFor};
+pub use watch::WatchFor;
 
 /// Something that answers.
 pub struct Api {
@@ -65,7 +67,7 @@ impl Api {
     /// Follows transitions and agent events, or reads what there is.
     pub async fn watch(&self, wanted: &WatchFor) -> Result<Lines> {
         match &self.link {
-            Link::Live(client) => client.watch(wanted).await,
+            Link::Live(client) => Lines::live(client, wanted).await,
             Link::Offline(offline) => offline.watch(wanted).await,
         }
     }

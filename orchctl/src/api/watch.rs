@@ -1,12 +1,6 @@
-//! Streams of JSON lines: transitions and agent events.
-
-use std::pin::Pin;
+//! What of a run is followed: transitions, agent events, or both.
 
 use roundtable_proto::v1;
-use tokio_stream::{Stream, StreamExt};
-
-use super::watching::Watching;
-use crate::failure::Result;
 
 /// What is followed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -36,37 +30,6 @@ impl WatchFor {
             transitions: self.transitions,
             agent_events: self.agent_events,
             follow: self.follow,
-        }
-    }
-}
-
-/// Lines as they come.
-pub struct Lines(Source);
-
-enum Source {
-    /// Of a data dir.
-    #[cfg_attr(not(feature = "embedded"), allow(dead_code))]
-    Stream(Pin<Box<dyn Stream<Item = Result<Vec<u8>>> + Send>>),
-    /// Of a coordinator.
-    Live(Box<Watching>),
-}
-
-impl Lines {
-    /// Of any stream of lines.
-    #[cfg_attr(not(feature = "embedded"), allow(dead_code))]
-    pub fn new(stream: impl Stream<Item = Result<Vec<u8>>> + Send + 'static) -> Self {
-        Self(Source::Stream(Box::pin(stream)))
-    }
-
-    pub(super) fn live(watching: Watching) -> Self {
-        Self(Source::Live(Box::new(watching)))
-    }
-
-    /// The next line; `None` at the end.
-    pub async fn next(&mut self) -> Result<Option<Vec<u8>>> {
-        match &mut self.0 {
-            Source::Stream(stream) => stream.next().await.transpose(),
-            Source::Live(watching) => watching.next().await,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output::text::{shell_word, short};
 use crate::select::{Selector, exactly};
+use crate::session::Session;
 use crate::workdir::refusal;
 
 /// What was accepted.
@@ -30,7 +31,7 @@ pub(super) struct AcceptedView {
 }
 
 pub(super) async fn run(context: &Context, args: &AcceptArgs) -> Result<Exit> {
-    let session = context.session().await?;
+    let session = Session::begin(context).await?;
     let done = async {
         let selector = Selector::new(&session.api, context.git_dir_here().await).await?;
         let line = selector.run(args.run.as_deref())?;

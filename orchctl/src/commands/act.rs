@@ -9,18 +9,19 @@ use roundtable_shared::{BUILT_IN_BACKENDS, CHECK_BACKEND};
 use super::answer;
 use crate::api::Api;
 use crate::args::{AssignArgs, CancelArgs, JsonArg, PauseArgs, ResumeArgs, SkipArgs, UnitArgs};
-use crate::context::{Context, Session};
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::intake::{read_stdin, read_text};
 use crate::output::text::shell_word;
 use crate::select::{Selector, Target, exactly};
+use crate::session::Session;
 
 pub(super) async fn assign(context: &Context, args: &AssignArgs) -> Result<Exit> {
     if let Some(file) = &args.from {
         return assign_from(context, args, file).await;
     }
-    let session = context.session().await?;
+    let session = Session::begin(context).await?;
     let done = async {
         if let Some(owner) = &args.owner {
             refuse_unknown_owner(context, &session.api, owner).await?;
@@ -48,7 +49,7 @@ async fn assign_from(context: &Context, args: &AssignArgs, file: &Path) -> Resul
         _ => return Err(Failure::usage("a document names its units itself; --from takes a run alone")),
     };
     let document = if file.as_os_str() == "-" { read_stdin("assignment document")? } else { read_text(file, "assignment document")? };
-    let session = context.session().await?;
+    let session = Session::begin(context).await?;
     let done = async {
         let run = Selector::new(&session.api, context.git_dir_here().await).await?.run(word)?.run.clone();
         session.api.operate(&on(exactly(&run), OperationAct::AssignDocument { document })).await
@@ -80,7 +81,7 @@ pub(super) async fn skip(context: &Context, args: &SkipArgs) -> Result<Exit> {
 }
 
 pub(super) async fn cancel(context: &Context, args: &CancelArgs) -> Result<Exit> {
-    let session = context.session().await?;
+    let session = Session::begin(context).await?;
     let done = async {
         let selector = Selector::new(&session.api, context.git_dir_here().await).await?;
         let target = selector.maybe_unit(&args.target).await?;
@@ -105,7 +106,7 @@ pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> Result<Exit>
 }
 
 async fn on_unit(context: &Context, words: &[String], json: JsonArg, act: impl FnOnce(String) -> OperationAct) -> Result<Exit> {
-    let session = context.session().await?;
+    let session = Session::begin(context).await?;
     let done = async {
         let Target { run, unit } = Selector::new(&session.api, context.git_dir_here().await).await?.unit(words).await?;
         session.api.operate(&on(exactly(&run), act(unit.unwrap_or_default()))).await
@@ -115,7 +116,7 @@ async fn on_unit(context: &Context, words: &[String], json: JsonArg, act: impl F
 }
 
 async fn on_run(context: &Context, word: Option<&str>, all: bool, json: JsonArg, act: OperationAct) -> Result<Exit> {
-    let session = context.session().await?;
+    let session = Session::begin(context).await?;
     let done = async {
         let run = if all {
             RunSelector::default()

@@ -19,6 +19,7 @@ use crate::failure::{Failure, Result};
 use crate::follow::{Ended, Follower, Until};
 use crate::output::progress::Progress;
 use crate::select::exactly;
+use crate::session::Session;
 
 /// What came of asking.
 pub(super) struct Asked {
@@ -164,7 +165,7 @@ fn mode_of(path: &Path) -> u32 {
 /// Leaves the answer where the run that follows finds it. If that fails the run asks again, and nothing else is lost.
 async fn keep(context: &Context, assignment: &AssignmentView) {
     let kept = async {
-        let session = context.session().await?;
+        let session = Session::begin(context).await?;
         let act = OperationAct::KeepAssignment { assignment: assignment.clone() };
         let done = session.api.operate(&Operation { run: RunSelector::default(), all: false, act }).await;
         session.end().await;

@@ -15,6 +15,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output::text::{shell_word, short};
 use crate::select::{Selector, exactly};
+use crate::session::Session;
 use crate::workdir::refusal;
 
 /// What was checked out.
@@ -28,7 +29,7 @@ struct CheckoutView {
 }
 
 pub(super) async fn run(context: &Context, args: &CheckoutArgs) -> Result<Exit> {
-    let session = context.session().await?;
+    let session = Session::begin(context).await?;
     let done = make(context, &session.api, &args.target).await;
     session.end().await;
     answer(args.json, &done?, |done, _| text(context, done))?;

@@ -12,10 +12,11 @@ use crate::exit::Exit;
 use crate::failure::Result;
 use crate::output::text::shell_word;
 use crate::select::{Selector, exactly, pick};
+use crate::session::Session;
 use crate::workdir::{Workdir, refusal};
 
 pub(super) async fn run(context: &Context, args: &DecideArgs) -> Result<Exit> {
-    let session = context.session().await?;
+    let session = Session::begin(context).await?;
     let done = answered(context, &session.api, args).await;
     after_act(context, session, args.json, done).await
 }

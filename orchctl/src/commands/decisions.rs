@@ -9,9 +9,10 @@ use crate::exit::Exit;
 use crate::failure::Result;
 use crate::output;
 use crate::select::{Selector, exactly};
+use crate::session::reader;
 
 pub(super) async fn run(context: &Context, args: &DecisionsArgs) -> Result<Exit> {
-    let api = context.reader().await?;
+    let api = reader(context).await?;
     let here = context.git_dir_here().await;
     let run = match (&args.run, here) {
         (Some(word), _) => exactly(&Selector::new(&api, None).await?.run(Some(word))?.run),

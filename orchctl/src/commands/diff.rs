@@ -12,9 +12,10 @@ use crate::failure::Result;
 use crate::output;
 use crate::output::paint::Paint;
 use crate::select::Selector;
+use crate::session::reader;
 
 pub(super) async fn run(context: &Context, args: &MaybeUnitArgs) -> Result<Exit> {
-    let api = context.reader().await?;
+    let api = reader(context).await?;
     let target = Selector::new(&api, context.git_dir_here().await).await?.maybe_unit(&args.target).await?;
     let diff: DiffView = api.query(&Query::Diff { run: target.selector(), unit: target.unit }).await?;
     // Elsewhere than on a terminal it is a patch, to be applied as it is.

@@ -5,10 +5,10 @@ use std::path::Path;
 use roundtable_runtime::fsx;
 use roundtable_runtime::git::GitProgram;
 use roundtable_runtime::lock::holder_of;
-use serde::Serialize;
 
 use super::{answer, print};
 use crate::args::DoctorArgs;
+use crate::check::{Check, State};
 use crate::connect;
 use crate::context::Context;
 use crate::embed::probe_agents;
@@ -19,40 +19,6 @@ use crate::output::text::{WIDTH, wrap};
 
 /// What names get, so that those told later stand below those told first: `codex-review`.
 const NAME_CHARS: usize = 12;
-
-/// One thing looked at.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Check {
-    /// What.
-    pub name: String,
-    /// How it stands.
-    pub state: State,
-    /// What was found.
-    pub found: String,
-    /// What to do about it; empty if nothing.
-    pub next: String,
-}
-
-/// How a check stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// As it should be.
-    Good,
-    /// Worth knowing.
-    Info,
-    /// It cannot be used; others may do.
-    Unusable,
-    /// Nothing can run like this.
-    Bad,
-}
-
-impl Check {
-    /// A check with its state.
-    pub fn new(state: State, name: impl Into<String>, found: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { name: name.into(), state, found: found.into(), next: next.into() }
-    }
-}
 
 pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit> {
     let mut checks = vec![git().await, data_dir(&context.data_dir), coordinator(context).await, repository().await];

@@ -15,6 +15,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output::text::count;
 use crate::select::exactly;
+use crate::session::reader;
 
 /// How long the end of a coordinator is waited for: its agents are stopped and their work is saved first.
 const END_WAIT: Duration = Duration::from_secs(60);
@@ -71,7 +72,7 @@ pub(super) async fn run(context: &Context, args: &DownArgs) -> Result<Exit> {
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    let after = if context.coordinator.is_none() { context.reader().await? } else { Api::live(client) };
+    let after = if context.coordinator.is_none() { reader(context).await? } else { Api::live(client) };
     let left = if after.client().is_none() { at_work(&after).await? } else { 0 };
     let unfinished = if after.client().is_none() { unfinished(context, &after, args.json).await? } else { Vec::new() };
     let done = DownView { was_running: true, pid: Some(info.pid), units_stopped: before, not_handed_in: left, unfinished };

@@ -12,12 +12,13 @@ use crate::args::{DrainArgs, UndrainArgs};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
+use crate::session::Session;
 
 /// How often it is looked whether a worker is empty.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 pub(super) async fn drain(context: &Context, args: &DrainArgs) -> Result<Exit> {
-    let session = context.session().await?;
+    let session = Session::begin(context).await?;
     let mut done = session.api.operate(&of_fleet(OperationAct::Drain { worker: args.worker.clone() })).await;
     if args.wait && done.is_ok() {
         let (_trigger, asked) = shutdown::on_signals().map_err(|error| Failure::failed("signals cannot be handled").why(error))?;
@@ -37,7 +38,7 @@ pub(super) async fn drain(context: &Context, args: &DrainArgs) -> Result<Exit> {
 }
 
 pub(super) async fn undrain(context: &Context, args: &UndrainArgs) -> Result<Exit> {
-    let session = context.session().await?;
+    let session = Session::begin(context).await?;
     let done = session.api.operate(&of_fleet(OperationAct::Undrain { worker: args.worker.clone() })).await;
     after_act(context, session, args.json, done).await
 }

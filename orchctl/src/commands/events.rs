@@ -12,9 +12,10 @@ use crate::failure::{Failure, Result};
 use crate::output::events::EventPrinter;
 use crate::output::paint::Paint;
 use crate::select::Selector;
+use crate::session::{reader, reader_after};
 
 pub(super) async fn run(context: &Context, args: &EventsArgs) -> Result<Exit> {
-    let api = context.reader().await?;
+    let api = reader(context).await?;
     let selector = Selector::new(&api, context.git_dir_here().await).await?;
     let run = selector.run(args.run.as_deref())?.run.clone();
     let wanted = WatchFor { run, transitions: true, agent_events: true, follow: args.follow, ..WatchFor::default() };
@@ -35,7 +36,7 @@ pub(super) async fn stream(context: &Context, api: &Api, wanted: &WatchFor, json
             Ok(Some(line)) => line,
             Ok(None) => return Ok(Exit::Complete),
             // With the run its coordinator ends; with one that was killed the stream does.
-            Err(lost) => return context.reader_after(lost, &wanted.run).await.map(|_| Exit::Complete),
+            Err(lost) => return reader_after(context, lost, &wanted.run).await.map(|_| Exit::Complete),
         };
         let text = if jsonl {
             line.push(b'\n');

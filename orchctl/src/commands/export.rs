@@ -13,6 +13,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::mirror::{MirrorPaths, MirrorWriter};
 use crate::select::{Selector, exactly};
+use crate::session::reader;
 
 /// What was written.
 #[derive(Serialize)]
@@ -43,7 +44,7 @@ impl PulseLeft {
 }
 
 pub(super) async fn run(context: &Context, args: &ExportArgs) -> Result<Exit> {
-    let api = context.reader().await?;
+    let api = reader(context).await?;
     let selector = Selector::new(&api, context.git_dir_here().await).await?;
     let run = selector.run(args.run.as_deref())?.run.clone();
     let mut writer =

@@ -12,6 +12,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output::text::short;
 use crate::select::{Selector, exactly};
+use crate::session::Session;
 
 /// What was fetched.
 #[derive(Serialize)]
@@ -23,7 +24,7 @@ struct FetchedView {
 }
 
 pub(super) async fn run(context: &Context, args: &RunOnlyArgs) -> Result<Exit> {
-    let session = context.session().await?;
+    let session = Session::begin(context).await?;
     let done = async {
         let (summary, branch) = up_to_date(context, &session.api, args.run.as_deref()).await?;
         let repository = branch.repository().top().to_string_lossy().into_owned();

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Result;
 use crate::output::text::{count, shell_word};
+use crate::session::Session;
 
 /// What was imported.
 #[derive(Serialize)]
@@ -38,7 +39,7 @@ pub(super) async fn run(context: &Context, args: &ImportArgs) -> Result<Exit> {
         Some(client) => !client.info().await?.embedded,
         None => false,
     };
-    let session = context.session().await?;
+    let session = Session::begin(context).await?;
     let done = imported(&session.api, &prepared, !is_served).await;
     session.end().await;
     let reply = done?;

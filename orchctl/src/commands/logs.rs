@@ -10,9 +10,10 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::select::Selector;
+use crate::session::reader;
 
 pub(super) async fn run(context: &Context, args: &LogsArgs) -> Result<Exit> {
-    let api = context.reader().await?;
+    let api = reader(context).await?;
     let selector = Selector::new(&api, context.git_dir_here().await).await?;
     let target = selector.maybe_unit(&args.target).await?;
     if let Some(at) = selector.runs().iter().find(|run| run.run == target.run).and_then(|run| run.removed_at.as_ref()) {

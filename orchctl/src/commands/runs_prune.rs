@@ -13,17 +13,18 @@ use crate::exit::Exit;
 use crate::failure::Result;
 use crate::mirror::forget_gone;
 use crate::output;
+use crate::session::{Session, reader};
 
 pub(super) async fn run(context: &Context, args: &RunsPruneArgs) -> Result<Exit> {
     if args.dry_run {
-        let runs: Vec<RunLine> = context.reader().await?.query(&Query::Runs).await?;
+        let runs: Vec<RunLine> = reader(context).await?.query(&Query::Runs).await?;
         let old: Vec<RunLine> = runs.into_iter().filter(|run| is_old(run, args.older_than, now())).collect();
         answer(args.json, &old, |old, paint| {
             if old.is_empty() { "no run is old enough\n".to_owned() } else { output::runs::render(old, now(), paint) }
         })?;
         return Ok(Exit::Complete);
     }
-    let session = context.session().await?;
+    let session = Session::begin(context).await?;
     let done = async {
         let runs: Vec<RunLine> = session.api.query(&Query::Runs).await?;
         let mut replies = Vec::new();

@@ -10,9 +10,10 @@ use crate::exit::Exit;
 use crate::failure::Result;
 use crate::mirror::forget_gone;
 use crate::select::{Selector, exactly};
+use crate::session::Session;
 
 pub(super) async fn run(context: &Context, args: &RunsRmArgs) -> Result<Exit> {
-    let session = context.session().await?;
+    let session = Session::begin(context).await?;
     let done = async {
         let selector = Selector::new(&session.api, context.git_dir_here().await).await?;
         // All of them are known before the first goes.

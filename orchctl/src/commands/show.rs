@@ -9,9 +9,10 @@ use crate::exit::Exit;
 use crate::failure::Result;
 use crate::output;
 use crate::select::Selector;
+use crate::session::reader;
 
 pub(super) async fn run(context: &Context, args: &ShowArgs) -> Result<Exit> {
-    let api = context.reader().await?;
+    let api = reader(context).await?;
     let target = Selector::new(&api, context.git_dir_here().await).await?.unit(&args.target).await?;
     let (run, unit) = (target.selector(), target.unit.unwrap_or_default());
     if args.prompt {

@@ -18,12 +18,13 @@ use crate::output;
 use crate::output::paint::Paint;
 use crate::output::progress::Progress;
 use crate::select::{Selector, exactly};
+use crate::session::{reader, reader_after};
 
 /// Time between two looks of `--watch`.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(context: &Context, args: &StatusArgs) -> Result<Exit> {
-    let api = context.reader().await?;
+    let api = reader(context).await?;
     let reach = context.reach();
     let shown = |status: &StatusView, paint| output::status::render(status, &reach, paint);
     let selector = Selector::new(&api, context.git_dir_here().await).await?;
@@ -66,7 +67,7 @@ async fn watch(context: &Context, mut api: Api, run: &str, args: &StatusArgs) ->
         let status = match ask(&api, run).await {
             Ok(status) => status,
             Err(lost) => {
-                api = context.reader_after(lost, run).await?;
+                api = reader_after(context, lost, run).await?;
                 continue;
             }
         };
@@ -84,7 +85,7 @@ async fn watch(context: &Context, mut api: Api, run: &str, args: &StatusArgs) ->
             // Somebody may be about to go on with it; longer than that nobody is waited for.
             let idle = Failure::unreachable("no coordinator is running, so nothing moves");
             api = tokio::select! {
-                found = context.reader_after(idle, run) => found?,
+                found = reader_after(context, idle, run) => found?,
                 () = shutdown.draining() => return Ok(Exit::Interrupted),
             };
         }

@@ -9,9 +9,10 @@ use crate::exit::Exit;
 use crate::failure::Result;
 use crate::output;
 use crate::select::{Selector, exactly};
+use crate::session::reader;
 
 pub(super) async fn run(context: &Context, args: &RunOnlyArgs) -> Result<Exit> {
-    let api = context.reader().await?;
+    let api = reader(context).await?;
     let selector = Selector::new(&api, context.git_dir_here().await).await?;
     let run = selector.run(args.run.as_deref())?.run.clone();
     let summary: SummaryView = api.query(&Query::Summary { run: exactly(&run) }).await?;

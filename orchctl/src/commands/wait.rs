@@ -16,11 +16,12 @@ use crate::mirror::{MirrorWriter, locate};
 use crate::output;
 use crate::output::progress::Progress;
 use crate::select::{Selector, exactly};
+use crate::session::{reader, reader_after};
 
 pub(super) async fn run(context: &Context, args: &WaitArgs) -> Result<Exit> {
     let deadline = args.timeout.map(|timeout| Instant::now() + timeout);
     let (_trigger, shutdown) = shutdown::on_signals().map_err(|error| Failure::failed("signals cannot be handled").why(error))?;
-    let mut api = context.reader().await?;
+    let mut api = reader(context).await?;
     let selector = Selector::new(&api, context.git_dir_here().await).await?;
     let line = selector.run(args.run.as_deref())?.clone();
     let status: StatusView = api.query(&Query::Status { run: exactly(&line.run) }).await?;
@@ -31,7 +32,7 @@ pub(super) async fn run(context: &Context, args: &WaitArgs) -> Result<Exit> {
     if api.client().is_none() && !is_over(&status) {
         let idle = Failure::unreachable("no coordinator is running, so nothing moves");
         // Somebody may be about to go on with it; longer than that nobody is waited for.
-        match within(deadline, context.reader_after(idle, &line.run)).await {
+        match within(deadline, reader_after(context, idle, &line.run)).await {
             Some(found) => api = found?,
             None => warn("no coordinator is running, so nothing moves; go on with `orchctl run` as before"),
         }
@@ -43,7 +44,7 @@ pub(super) async fn run(context: &Context, args: &WaitArgs) -> Result<Exit> {
         let ended = follower.follow(Until::Over, deadline, &shutdown, Stage::Draining).await;
         parts = follower.into_parts();
         match ended {
-            Ended::Lost(lost) => match context.reader_after(lost, &line.run).await {
+            Ended::Lost(lost) => match reader_after(context, lost, &line.run).await {
                 Ok(other) => api = other,
                 Err(lost) => break Ended::Lost(lost),
             },

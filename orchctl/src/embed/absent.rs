@@ -12,7 +12,7 @@ use roundtable_shared::view::{ExistingPulse, MirrorView, PlanView, Query, Submit
 
 use crate::api::{Client, Lines, WatchFor};
 use crate::args::InitMode;
-use crate::commands::doctor::Check;
+use crate::check::Check;
 use crate::crew::CrewOptions;
 use crate::failure::{Failure, Result};
 use crate::intake::SpecFolder;

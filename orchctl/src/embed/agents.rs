@@ -5,7 +5,7 @@ use roundtable_worker::backend::doctor::BackendReport;
 use roundtable_worker::doctor::examine;
 
 use super::workers::host;
-use crate::commands::doctor::{Check, State};
+use crate::check::{Check, State};
 use crate::crew::CrewOptions;
 use crate::output::paint::Paint;
 

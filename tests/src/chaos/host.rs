@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::cgroup;
 use super::disk::Disk;
 use super::net::{Network, Space};
 use super::tools::{self, text};
@@ -12,8 +13,6 @@ use crate::harness::{Output, Process, Sandbox, binary};
 
 /// How a program comes into the cgroup ($1) and the network ($2) of its host, as the same process.
 const ENTER: &str = r#"echo $$ > "$1/cgroup.procs" || exit 97; nsenter=$2; net=$3; shift 3; exec "$nsenter" --net="$net" -- "$@""#;
-/// How long the kernel may take to empty a cgroup.
-const EMPTY_WITHIN: Duration = Duration::from_secs(20);
 
 /// A host. Dropped, everything on it is killed.
 #[derive(Debug)]
@@ -36,7 +35,7 @@ impl Host {
             std::fs::create_dir_all(folder.join(part)).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         }
         let space = network.host(name, number);
-        let cgroup = cgroup_of(&space.name).expect("cgroups can be made where chaos is");
+        let cgroup = cgroup::of_host(&space.name).expect("cgroups can be made where chaos is");
         std::fs::create_dir(&cgroup).unwrap_or_else(|error| panic!("{}: {error}", cgroup.display()));
         let disk = has_disk.then(|| Disk::mount(&folder.join("data")));
         let (tools, nsenter) = (sandbox.path("bin"), tools::tool("nsenter"));
@@ -113,57 +112,19 @@ impl Host {
         let began = Instant::now();
         let file = self.cgroup.join("cgroup.events");
         while !std::fs::read_to_string(&file).unwrap_or_default().lines().any(|each| each == line) {
-            assert!(began.elapsed() < EMPTY_WITHIN, "{}: {} does not come to say {line}", self.name, text(&file));
+            assert!(began.elapsed() < cgroup::EMPTY_WITHIN, "{}: {} does not come to say {line}", self.name, text(&file));
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
     /// Whether anything runs on it.
     pub(super) fn is_empty(&self) -> bool {
-        is_empty(&self.cgroup)
+        cgroup::is_empty(&self.cgroup)
     }
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
-        end(&self.cgroup);
+        cgroup::end(&self.cgroup);
     }
-}
-
-/// The cgroup of the host with that network.
-fn cgroup_of(space: &str) -> Option<PathBuf> {
-    Some(tools::cgroups()?.join(format!("roundtable-chaos-{space}")))
-}
-
-/// Ends what a killed maker left running on the host with that network.
-pub(super) fn end_left(space: &str) {
-    if let Some(cgroup) = cgroup_of(space).filter(|cgroup| cgroup.is_dir()) {
-        end(&cgroup);
-    }
-}
-
-/// Kills everything in a cgroup, and takes it away.
-fn end(cgroup: &Path) {
-    let _ = std::fs::write(cgroup.join("cgroup.freeze"), "0");
-    let _ = std::fs::write(cgroup.join("cgroup.kill"), "1");
-    let began = Instant::now();
-    while !is_empty(cgroup) && began.elapsed() < EMPTY_WITHIN {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    remove(cgroup);
-}
-
-fn is_empty(cgroup: &Path) -> bool {
-    let events = std::fs::read_to_string(cgroup.join("cgroup.events")).unwrap_or_default();
-    !events.lines().any(|line| line == "populated 1")
-}
-
-/// Removes an empty cgroup and those below it.
-fn remove(cgroup: &Path) {
-    for entry in std::fs::read_dir(cgroup).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove(&entry.path());
-        }
-    }
-    let _ = std::fs::remove_dir(cgroup);
 }

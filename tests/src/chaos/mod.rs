@@ -2,6 +2,7 @@
 //! [`missing`] names. `docs/faults.md` has the commands; what a plan is made of is in `plan`, what must hold in `verdict`.
 
 mod campaign;
+mod cgroup;
 mod daemon;
 mod disk;
 mod faults;

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::cgroup;
 use super::disk;
 use super::tools::{attempt, find, is_gone, run, run_with, text, tool};
 
@@ -129,7 +130,7 @@ fn sweep() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let maker = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix('-')).and_then(|rest| rest.split('-').next());
         if maker.is_some_and(is_gone) {
-            super::host::end_left(&name);
+            cgroup::end_left(&name);
             let _ = attempt("ip", &["netns", "delete", &name], "");
         }
     }

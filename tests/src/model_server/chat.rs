@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::Dialect;
-use super::mind::{Asked, Call, Refusal, Stream, StreamEnd, event, pieces, tag_in};
+use super::exchange::{Asked, Call, Refusal, Stream, StreamEnd};
+use super::mind::{event, pieces, tag_in};
 use super::responses::openai_refusal;
 
 /// The dialect.

@@ -3,6 +3,7 @@
 //! comes next follows from the conversation in the request, so retries, resumes and parallel agents do not disturb each other.
 
 mod chat;
+mod exchange;
 mod gemini;
 mod homes;
 mod http;
@@ -21,6 +22,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use exchange::{Asked, Refusal, Reply, Stream, StreamEnd};
 pub use homes::Home;
 
 /// Most connections at once; more wait in the listener's queue.
@@ -237,17 +239,17 @@ async fn answer(connection: &mut http::Connection, request: &http::Request, stat
         prompt: asked.prompt.clone(),
     });
     match reply {
-        mind::Reply::Refuse(refusal) => {
+        Reply::Refuse(refusal) => {
             let headers: Vec<(&str, String)> =
                 refusal.retry_after_s.map(|seconds| ("retry-after", seconds.to_string())).into_iter().collect();
             connection.send_json(refusal.status, &headers, &dialect.refusal(&refusal)).await?;
             Ok(After::Stay)
         }
-        mind::Reply::Hang => {
+        Reply::Hang => {
             connection.hang().await?;
             Ok(After::Cut)
         }
-        mind::Reply::Stream(stream) => send_stream(connection, dialect, &body, &asked, &stream).await,
+        Reply::Stream(stream) => send_stream(connection, dialect, &body, &asked, &stream).await,
     }
 }
 
@@ -255,8 +257,8 @@ async fn send_stream(
     connection: &mut http::Connection,
     dialect: &dyn Dialect,
     body: &Value,
-    asked: &mind::Asked,
-    stream: &mind::Stream,
+    asked: &Asked,
+    stream: &Stream,
 ) -> std::io::Result<After> {
     connection.begin_stream().await?;
     for event in dialect.stream(body, asked, stream) {
@@ -266,8 +268,8 @@ async fn send_stream(
         }
     }
     match stream.end {
-        mind::StreamEnd::Hang => connection.hang().await?,
-        mind::StreamEnd::Cut => {}
+        StreamEnd::Hang => connection.hang().await?,
+        StreamEnd::Cut => {}
         _ => {
             connection.end_stream().await?;
             return Ok(After::Stay);
@@ -282,11 +284,11 @@ trait Dialect: Sync {
     fn name(&self) -> &'static str;
 
     /// What a request asks.
-    fn read(&self, body: &Value) -> mind::Asked;
+    fn read(&self, body: &Value) -> Asked;
 
     /// The body of an error status.
-    fn refusal(&self, refusal: &mind::Refusal) -> Value;
+    fn refusal(&self, refusal: &Refusal) -> Value;
 
     /// The server-sent events of an answer, ready to send.
-    fn stream(&self, body: &Value, asked: &mind::Asked, stream: &mind::Stream) -> Vec<String>;
+    fn stream(&self, body: &Value, asked: &Asked, stream: &Stream) -> Vec<String>;
 }

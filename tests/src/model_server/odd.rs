@@ -1,7 +1,7 @@
 //! A model that does not do as it was told, while its provider works: refuses, talks, answers twice, calls tools that do not exist, for ever, or in the
 //! wrong place.
 
-use super::mind::{Asked, Call, Reply, Stream, StreamEnd, say};
+use super::exchange::{Asked, Call, Reply, Stream, StreamEnd, say};
 
 /// Lines of the huge answer, some 60 bytes each.
 const HUGE_LINES: usize = 20_000;

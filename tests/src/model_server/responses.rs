@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::Dialect;
-use super::mind::{Asked, Call, Refusal, Stream, StreamEnd, event, pieces, quote, tag_in, words};
+use super::exchange::{Asked, Call, Refusal, Stream, StreamEnd};
+use super::mind::{event, pieces, quote, tag_in, words};
 
 /// The dialect.
 pub(super) struct Responses;

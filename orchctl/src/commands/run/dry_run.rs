@@ -15,6 +15,7 @@ use crate::output;
 use crate::output::paint::{Paint, Style};
 use crate::output::text::{count, short};
 use crate::select::exactly;
+use crate::session::reader;
 
 /// What would happen.
 #[derive(Serialize)]
@@ -39,7 +40,7 @@ struct DryRunView {
 
 pub(super) async fn show(context: &Context, prepared: &Prepared, fresh: bool, json: JsonArg) -> Result<Exit> {
     prepared.warn();
-    let api = context.reader().await?;
+    let api = reader(context).await?;
     let embedded = match api.client() {
         Some(client) => client.info().await?.embedded,
         None => true,
