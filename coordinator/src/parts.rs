@@ -15,7 +15,6 @@ use crate::driver::{self, Links, Sessions};
 use crate::limits::ServeLimits;
 use crate::places::Places;
 use crate::repository::Repositories;
-use crate::submit::Submitter;
 
 /// The parts. Cheap to clone.
 #[derive(Clone)]
@@ -55,11 +54,6 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// What submissions need.
-    pub fn submitter(&self) -> Submitter {
-        Submitter { handle: self.links.handle.clone(), repositories: self.repositories.clone(), attachments: self.attachments.clone() }
-    }
-
     /// What keeps the coordinator itself from writing now, for whoever looks at a run.
     pub fn problems(&self) -> Vec<String> {
         let of_log = self.links.trouble.borrow().clone().map(|detail| driver::problem(&detail));

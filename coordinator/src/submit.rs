@@ -17,6 +17,7 @@ use crate::driver::{Handle, HandleError};
 use crate::ended;
 use crate::import::{self, ImportError, Place};
 use crate::lost::{self, Footing, MendError};
+use crate::parts::Parts;
 use crate::repository::{Repositories, RepositoryError};
 
 /// Letters of the random end of a run id: base32 without padding.
@@ -87,6 +88,13 @@ pub struct Submitter {
     pub repositories: Repositories,
     /// Where attached files are kept.
     pub attachments: Attachments,
+}
+
+impl Parts {
+    /// What submissions need.
+    pub fn submitter(&self) -> Submitter {
+        Submitter { handle: self.links.handle.clone(), repositories: self.repositories.clone(), attachments: self.attachments.clone() }
+    }
 }
 
 impl Submitter {

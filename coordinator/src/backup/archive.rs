@@ -2,15 +2,16 @@
 //! takes one apart too. Nothing but the list is held in memory, whoever made the file.
 
 use std::collections::BTreeSet;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, IntoInnerError, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::{Component, Path};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
 
 use tar::{Archive, Builder, Entries, Entry, EntryType, Header};
 
 use super::copy::{PIECE_BYTES, pump};
-use super::{BackupError, Checked, DIFFERENCES_MAX, MANIFEST, Manifest, REFS, folder};
+use super::unpacked::{expect_plain, make, make_refs};
+use super::{BackupError, Checked, DIFFERENCES_MAX, MANIFEST, Manifest, folder};
 
 /// The BLAKE3 of the list, hex: the entry after it.
 const DIGEST: &str = "backup.json.blake3";
@@ -88,10 +89,7 @@ pub(super) fn walk(file: &Path, into: Option<&Path>) -> Result<Checked, BackupEr
     let lacks = manifest.files.keys().filter(|name| !walk.seen.contains(name.as_str()));
     differences.extend(lacks.map(|name| format!("{name} is not in it")).take(DIFFERENCES_MAX.saturating_sub(differences.len())));
     if let Some(folder) = into {
-        for repository in manifest.repositories() {
-            let refs = folder.join(repository).join(REFS);
-            make_folder(&refs).map_err(BackupError::io(&refs))?;
-        }
+        make_refs(&manifest, folder)?;
     }
     Ok(Checked { manifest, differences })
 }
@@ -114,13 +112,6 @@ fn read_list<R: Read>(members: &mut Members<'_, R>, file: &Path) -> Result<Manif
     }
     expect_plain(&manifest, file)?;
     Ok(manifest)
-}
-
-/// Refuses names that lead elsewhere, in the list of that backup.
-pub(super) fn expect_plain(manifest: &Manifest, backup: &Path) -> Result<(), BackupError> {
-    let shown = backup.display();
-    let strange = manifest.files.keys().find(|name| !is_plain(name));
-    strange.map_or(Ok(()), |name| Err(BackupError::Unfit(format!("{shown} has a file {name:?}, which no backup has; use another one"))))
 }
 
 /// The next entry, if it is that one.
@@ -178,11 +169,6 @@ impl<'a, R: Read + 'a> Iterator for Members<'a, R> {
     }
 }
 
-/// Leads to below the folder it is in, whatever that is.
-fn is_plain(name: &str) -> bool {
-    !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
-}
-
 struct Walk<'a> {
     manifest: &'a Manifest,
     into: Option<&'a Path>,
@@ -224,19 +210,6 @@ impl Walk<'_> {
         }
         Ok(())
     }
-}
-
-/// Folders are their owner's alone, as those of a data directory are: in a tar there are files only.
-pub(super) fn make_folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-/// A new file, and the folders above it.
-pub(super) fn make(path: &Path, mode: u32) -> io::Result<File> {
-    if let Some(folder) = path.parent() {
-        make_folder(folder)?;
-    }
-    OpenOptions::new().write(true).create_new(true).mode((mode & 0o777) | 0o600).open(path)
 }
 
 /// Where a file goes, if anywhere; tells a disk that refuses from a backup that cannot be read.

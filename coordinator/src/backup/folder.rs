@@ -6,9 +6,9 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::archive::{expect_plain, make, make_folder};
 use super::copy::pump;
-use super::{BackupError, Checked, DIFFERENCES_MAX, FileFacts, Manifest, REFS};
+use super::unpacked::{expect_plain, make, make_refs};
+use super::{BackupError, Checked, DIFFERENCES_MAX, FileFacts, Manifest};
 
 /// What such a backup says of itself.
 pub(super) fn list(folder: &Path) -> Result<Manifest, BackupError> {
@@ -36,10 +36,7 @@ pub(super) fn walk(folder: &Path, into: Option<&Path>) -> Result<Checked, Backup
             differences.push(format!("{name} is not what the backup's list says"));
         }
     }
-    for repository in manifest.repositories() {
-        let refs = into.join(repository).join(REFS);
-        make_folder(&refs).map_err(BackupError::io(&refs))?;
-    }
+    make_refs(&manifest, into)?;
     Ok(Checked { manifest, differences })
 }
 

@@ -7,6 +7,7 @@ mod folder;
 mod known;
 mod restore;
 mod take;
+mod unpacked;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

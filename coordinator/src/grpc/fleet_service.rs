@@ -10,16 +10,17 @@ use roundtable_proto::v1;
 use roundtable_proto::v1::fleet_server::Fleet;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::limits::CHUNK_BYTES_MAX;
-use roundtable_shared::{AttemptFacts, CommitId, LeaseRef, WorkerId};
+use roundtable_shared::{AttemptFacts, CommitId, LeaseRef};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::packs::Packs;
 use super::session::{self, SessionParts};
-use super::{events, packs, peer_worker, status, stream_of_sent};
+use super::{events, lease, peer_worker, status, stream_of_sent};
 use crate::attachments::Attachments;
 use crate::driver::{Handle, KnownLease, Leases};
 use crate::report::{self, ReportError};
-use crate::repository::{Cut, Partials, Repositories, Repository};
+use crate::repository::{Cut, Repositories, Repository};
 
 /// What the service is made of.
 pub struct FleetService {
@@ -28,20 +29,12 @@ pub struct FleetService {
     pub(super) leases: Leases,
     pub(super) repositories: Repositories,
     pub(super) attachments: Attachments,
-    pub(super) partials: Partials,
+    pub(super) packs: Packs,
     /// Number of the next stream; a clock's milliseconds at the start, so that numbers grow across restarts.
     pub(super) next_session: Arc<AtomicU64>,
 }
 
 impl FleetService {
-    pub(super) fn known(&self, worker: &WorkerId, wire: Option<v1::LeaseRef>) -> Result<(LeaseRef, KnownLease), Status> {
-        let lease: LeaseRef = wire.ok_or_else(|| status_of(ErrorCode::InvalidInput, "field `lease` is missing"))?.try_into()?;
-        match self.leases.of(worker, &lease) {
-            Some(known) => Ok((lease, known)),
-            None => Err(status_of(ErrorCode::Stale, format!("lease {} is not this worker's", lease.key))),
-        }
-    }
-
     /// What a lease's worktree is made of: named by the grant, or the merge that was made for it.
     async fn start_of(lease: &LeaseRef, known: KnownLease, repository: &Repository) -> Result<CommitId, Status> {
         if let Some(commit) = known.start {
@@ -76,7 +69,7 @@ impl Fleet for FleetService {
     async fn fetch_pack(&self, request: Request<v1::FetchPackRequest>) -> Result<Response<Self::FetchPackStream>, Status> {
         let worker = peer_worker(&request)?;
         let request = request.into_inner();
-        let (lease, known) = self.known(&worker, request.lease)?;
+        let (lease, known) = lease::known(&self.leases, &worker, request.lease)?;
         let repository = self.repositories.open(&known.repository).await.map_err(|error| super::repository_status(&error))?;
         let start = Self::start_of(&lease, known, &repository).await?;
         let haves: Vec<CommitId> = request.haves.into_iter().map(CommitId::from).collect();
@@ -87,7 +80,7 @@ impl Fleet for FleetService {
 
     async fn fetch_attachments(&self, request: Request<v1::LeaseRef>) -> Result<Response<Self::FetchAttachmentsStream>, Status> {
         let worker = peer_worker(&request)?;
-        let (lease, known) = self.known(&worker, Some(request.into_inner()))?;
+        let (lease, known) = lease::known(&self.leases, &worker, Some(request.into_inner()))?;
         if !known.live {
             return Err(status_of(ErrorCode::Stale, "the attempt is over"));
         }
@@ -113,23 +106,23 @@ impl Fleet for FleetService {
 
     async fn pack_received(&self, request: Request<v1::PackReceivedRequest>) -> Result<Response<v1::PackReceivedReply>, Status> {
         let worker = peer_worker(&request)?;
-        packs::received(self, &worker, request.into_inner()).await
+        self.packs.received(&worker, request.into_inner()).await
     }
 
     async fn put_pack(&self, request: Request<Streaming<v1::PutPackFrame>>) -> Result<Response<v1::PutPackReply>, Status> {
         let worker = peer_worker(&request)?;
-        packs::put(self, worker, request.into_inner()).await
+        self.packs.put(worker, request.into_inner()).await
     }
 
     async fn save_work(&self, request: Request<Streaming<v1::PutPackFrame>>) -> Result<Response<v1::PutPackReply>, Status> {
         let worker = peer_worker(&request)?;
-        packs::save(self, worker, request.into_inner()).await
+        self.packs.save(worker, request.into_inner()).await
     }
 
     async fn report(&self, request: Request<v1::OutcomeReport>) -> Result<Response<v1::Verdict>, Status> {
         let worker = peer_worker(&request)?;
         let outcome = request.into_inner();
-        let (lease, known) = self.known(&worker, outcome.lease)?;
+        let (lease, known) = lease::known(&self.leases, &worker, outcome.lease)?;
         let rejected = |reason: String| Ok(Response::new(v1::Verdict { kind: v1::verdict::Kind::Rejected.into(), reason }));
         if blake3::hash(outcome.facts.as_bytes()).to_hex().as_str() != outcome.digest {
             return rejected("the digest is not that of the facts".to_owned());

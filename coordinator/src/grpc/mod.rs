@@ -8,6 +8,7 @@ mod control_service;
 mod events;
 mod fleet_service;
 mod incoming;
+mod lease;
 mod packs;
 mod recorded;
 mod session;
@@ -37,6 +38,7 @@ pub use authorise::{Authorise, POLICY};
 use collect::Turns;
 use control_service::ControlService;
 use fleet_service::FleetService;
+use packs::Packs;
 pub(crate) use session::frame;
 
 use crate::disk::Measured;
@@ -71,7 +73,12 @@ pub(crate) fn services(parts: &Parts) -> Services {
         leases: parts.links.leases.clone(),
         repositories: parts.repositories.clone(),
         attachments: parts.attachments.clone(),
-        partials: partials.clone(),
+        packs: Packs {
+            handle: parts.links.handle.clone(),
+            leases: parts.links.leases.clone(),
+            repositories: parts.repositories.clone(),
+            partials: partials.clone(),
+        },
         next_session: Arc::new(AtomicU64::new(parts.clock.wall().0)),
     };
     let control = ControlService { parts: parts.clone(), partials, turns: Turns::default(), measured: Measured::default() };

@@ -12,12 +12,11 @@ use roundtable_shared::{CommitId, LeaseRef, TaskId, WorkerId};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Response, Status, Streaming};
 
-use super::fleet_service::FleetService;
 use super::incoming::{self, Target, Whole};
-use super::{repository_status, status};
-use crate::driver::KnownLease;
+use super::{lease, repository_status, status};
+use crate::driver::{Handle, KnownLease, Leases};
 use crate::report::{self, ReportError};
-use crate::repository::Claim;
+use crate::repository::{Claim, Partials, Repositories};
 
 /// Largest pack of work in progress, bytes: it comes again and again, and the whole comes at the end.
 const SAVED_PACK_BYTES_MAX: u64 = 256 << 20;
@@ -25,79 +24,89 @@ const SAVED_PACK_BYTES_MAX: u64 = 256 << 20;
 type Frames = Streaming<v1::PutPackFrame>;
 type Put = Result<Response<v1::PutPackReply>, Status>;
 
-/// What an attempt left. The same commit again is fine.
-pub(super) async fn put(service: &FleetService, worker: WorkerId, mut frames: Frames) -> Put {
-    let header = header(&mut frames).await?;
-    let (lease, known) = service.known(&worker, header.lease.clone())?;
-    let whole = whole(&worker, &lease, &header, Claim::Owed);
-    let commit = CommitId::from(header.commit);
-    let refused = |error| repository_status(&error);
-    let repository = service.repositories.open(&known.repository).await.map_err(refused)?;
-    let target = Target { repository: &repository, commit: &commit, sender: Sender::Peer, bytes_max: repository.pack_bytes_max() };
-    incoming::take(&service.partials, &whole, target, &mut pieces_of(frames)).await?;
-    // It may have taken long: a run that was removed meanwhile keeps nothing.
-    service.known(&worker, Some((&lease).into()))?;
-    repository.keep_attempt(&lease.key, &commit).await.map_err(refused)?;
-    // Of one that was lost, the next attempt may have begun with what was saved.
-    let key = lease.key.clone();
-    let saved = service.handle.read(move |core: &Core, _| core.state.attempt(&key).is_some_and(|attempt| attempt.saved.is_some()));
-    if known.live
-        && saved.await.map_err(|error| status(&error))?
-        && let Err(error) = repository.drop_saved(&lease.key).await
-    {
-        tracing::warn!(lease = %lease.key, %error, "what was saved on the way stays beside the attempt's commit");
-    }
-    Ok(Response::new(v1::PutPackReply { commit: commit.to_string() }))
+/// What commits that come in go through: whose attempt it is, where they are kept, and who is told.
+pub(super) struct Packs {
+    pub(super) handle: Handle,
+    pub(super) leases: Leases,
+    pub(super) repositories: Repositories,
+    pub(super) partials: Partials,
 }
 
-/// What a running attempt has done so far, in place of what it had done before.
-pub(super) async fn save(service: &FleetService, worker: WorkerId, mut frames: Frames) -> Put {
-    let header = header(&mut frames).await?;
-    let (lease, known) = service.known(&worker, header.lease.clone())?;
-    must_be_live(&known)?;
-    let whole = whole(&worker, &lease, &header, Claim::GivesWay);
-    let commit = CommitId::from(header.commit);
-    let refused = |error| repository_status(&error);
-    let repository = service.repositories.open(&known.repository).await.map_err(refused)?;
-    let bytes_max = SAVED_PACK_BYTES_MAX.min(repository.pack_bytes_max());
-    let target = Target { repository: &repository, commit: &commit, sender: Sender::Peer, bytes_max };
-    incoming::take(&service.partials, &whole, target, &mut pieces_of(frames)).await?;
-    let key = lease.key.clone();
-    let began = service.handle.read(move |core: &Core, _| {
-        let attempt = core.state.attempt(&key)?;
-        Some((attempt.start.named().cloned(), attempt.base.clone()))
-    });
-    let began = began.await.map_err(|error| status(&error))?;
-    let (start, base) = began.ok_or_else(|| status_of(ErrorCode::Stale, format!("there is no attempt {}", lease.key)))?;
-    report::comes_of_its_start(&repository, &lease.key, start.as_ref(), &base, &commit).await.map_err(|error| match error {
-        ReportError::Unbelievable(why) => status_of(ErrorCode::InvalidInput, why),
-        ReportError::Driver(error) => status(&error),
-        ReportError::Repository(error) => repository_status(&error),
-    })?;
-    // It may have ended while this came: what was saved of it has been let go of, or a newer attempt has begun with it.
-    must_be_live(&service.known(&worker, Some((&lease).into()))?.1)?;
-    // The log names only what is here.
-    repository.keep_saved(&lease.key, &commit).await.map_err(refused)?;
-    let reply = v1::PutPackReply { commit: commit.to_string() };
-    let saved = Saved { commit, done: header.done.into_iter().map(TaskId::new).collect() };
-    service.handle.command(Command::WorkSaved { worker, lease, saved }).await.map_err(|error| status(&error))?;
-    Ok(Response::new(reply))
+impl Packs {
+    /// What an attempt left. The same commit again is fine.
+    pub(super) async fn put(&self, worker: WorkerId, mut frames: Frames) -> Put {
+        let header = header(&mut frames).await?;
+        let (lease, known) = lease::known(&self.leases, &worker, header.lease.clone())?;
+        let whole = whole(&worker, &lease, &header, Claim::Owed);
+        let commit = CommitId::from(header.commit);
+        let refused = |error| repository_status(&error);
+        let repository = self.repositories.open(&known.repository).await.map_err(refused)?;
+        let target = Target { repository: &repository, commit: &commit, sender: Sender::Peer, bytes_max: repository.pack_bytes_max() };
+        incoming::take(&self.partials, &whole, target, &mut pieces_of(frames)).await?;
+        // It may have taken long: a run that was removed meanwhile keeps nothing.
+        lease::known(&self.leases, &worker, Some((&lease).into()))?;
+        repository.keep_attempt(&lease.key, &commit).await.map_err(refused)?;
+        // Of one that was lost, the next attempt may have begun with what was saved.
+        let key = lease.key.clone();
+        let saved = self.handle.read(move |core: &Core, _| core.state.attempt(&key).is_some_and(|attempt| attempt.saved.is_some()));
+        if known.live
+            && saved.await.map_err(|error| status(&error))?
+            && let Err(error) = repository.drop_saved(&lease.key).await
+        {
+            tracing::warn!(lease = %lease.key, %error, "what was saved on the way stays beside the attempt's commit");
+        }
+        Ok(Response::new(v1::PutPackReply { commit: commit.to_string() }))
+    }
+
+    /// What a running attempt has done so far, in place of what it had done before.
+    pub(super) async fn save(&self, worker: WorkerId, mut frames: Frames) -> Put {
+        let header = header(&mut frames).await?;
+        let (lease, known) = lease::known(&self.leases, &worker, header.lease.clone())?;
+        must_be_live(&known)?;
+        let whole = whole(&worker, &lease, &header, Claim::GivesWay);
+        let commit = CommitId::from(header.commit);
+        let refused = |error| repository_status(&error);
+        let repository = self.repositories.open(&known.repository).await.map_err(refused)?;
+        let bytes_max = SAVED_PACK_BYTES_MAX.min(repository.pack_bytes_max());
+        let target = Target { repository: &repository, commit: &commit, sender: Sender::Peer, bytes_max };
+        incoming::take(&self.partials, &whole, target, &mut pieces_of(frames)).await?;
+        let key = lease.key.clone();
+        let began = self.handle.read(move |core: &Core, _| {
+            let attempt = core.state.attempt(&key)?;
+            Some((attempt.start.named().cloned(), attempt.base.clone()))
+        });
+        let began = began.await.map_err(|error| status(&error))?;
+        let (start, base) = began.ok_or_else(|| status_of(ErrorCode::Stale, format!("there is no attempt {}", lease.key)))?;
+        report::comes_of_its_start(&repository, &lease.key, start.as_ref(), &base, &commit).await.map_err(|error| match error {
+            ReportError::Unbelievable(why) => status_of(ErrorCode::InvalidInput, why),
+            ReportError::Driver(error) => status(&error),
+            ReportError::Repository(error) => repository_status(&error),
+        })?;
+        // It may have ended while this came: what was saved of it has been let go of, or a newer attempt has begun with it.
+        must_be_live(&lease::known(&self.leases, &worker, Some((&lease).into()))?.1)?;
+        // The log names only what is here.
+        repository.keep_saved(&lease.key, &commit).await.map_err(refused)?;
+        let reply = v1::PutPackReply { commit: commit.to_string() };
+        let saved = Saved { commit, done: header.done.into_iter().map(TaskId::new).collect() };
+        self.handle.command(Command::WorkSaved { worker, lease, saved }).await.map_err(|error| status(&error))?;
+        Ok(Response::new(reply))
+    }
+
+    /// How much of a large pack has come so far.
+    pub(super) async fn received(
+        &self,
+        worker: &WorkerId,
+        asked: v1::PackReceivedRequest,
+    ) -> Result<Response<v1::PackReceivedReply>, Status> {
+        let (lease, _) = lease::known(&self.leases, worker, asked.lease)?;
+        let bytes = incoming::received(&self.partials, &name_of(worker, &lease, &asked.digest)).await?;
+        Ok(Response::new(v1::PackReceivedReply { bytes }))
+    }
 }
 
 /// Refuses what comes for an attempt that is over.
 fn must_be_live(known: &KnownLease) -> Result<(), Status> {
     if known.live { Ok(()) } else { Err(status_of(ErrorCode::Stale, "the attempt is over")) }
-}
-
-/// How much of a large pack has come so far.
-pub(super) async fn received(
-    service: &FleetService,
-    worker: &WorkerId,
-    asked: v1::PackReceivedRequest,
-) -> Result<Response<v1::PackReceivedReply>, Status> {
-    let (lease, _) = service.known(worker, asked.lease)?;
-    let bytes = incoming::received(&service.partials, &name_of(worker, &lease, &asked.digest)).await?;
-    Ok(Response::new(v1::PackReceivedReply { bytes }))
 }
 
 /// What a header says of the pack that follows it.

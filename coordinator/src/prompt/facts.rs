@@ -6,7 +6,8 @@ use roundtable_core::state::Run;
 use roundtable_core::transition::Transition;
 use roundtable_shared::view::ExistingPulse;
 
-use super::input::{ChangedFile, ConventionBrief};
+use super::input::ChangedFile;
+use super::input_of_unit::ConventionBrief;
 use super::text;
 use crate::{mirror, view};
 

@@ -1,10 +1,11 @@
 //! What a prompt is made of, as plain data: no state, no files, no wording. Texts are as they were read; cleaning and bounds come when they are
 //! rendered.
 
-use roundtable_shared::{ChangeKind, Criticality, Severity, SubtaskState, TurnData, UnitType};
+use roundtable_shared::{ChangeKind, Severity, TurnData};
 use serde::Serialize;
 
-pub use super::input_of_run::*;
+use super::input_of_run::{AssignBrief, OrchestrateBrief};
+use super::input_of_unit::UnitBrief;
 
 /// All a prompt says.
 #[derive(Clone, PartialEq, Debug)]
@@ -30,95 +31,6 @@ pub enum PromptBody {
     Orchestrate(Box<OrchestrateBrief>),
     /// A check runs a command; nobody is prompted.
     Check,
-}
-
-/// A unit as those who work on it or review it see it.
-#[derive(Clone, PartialEq, Debug, Default, Serialize)]
-pub struct UnitBrief {
-    /// Id.
-    pub id: String,
-    /// Title.
-    pub title: String,
-    /// Name of the spec's folder.
-    pub spec: String,
-    /// Kind of work.
-    pub unit_type: UnitType,
-    /// How carefully it is reviewed.
-    pub criticality: Criticality,
-    /// Detail lines of the top-level task, verbatim.
-    pub details: Vec<String>,
-    /// Questions about it that a person has answered in words, with the answers.
-    pub decided: Vec<String>,
-    /// Its subtasks in document order; empty for a unit without any.
-    pub steps: Vec<StepBrief>,
-    /// Text of the requirements it links.
-    pub requirements: Vec<RequirementBrief>,
-    /// Links that name no requirement found.
-    pub requirements_unknown: Vec<String>,
-    /// Text of `design.md`.
-    pub design: Option<DesignBrief>,
-    /// Paths it may write; empty with `exclusive`.
-    pub writes: Vec<String>,
-    /// Paths it reads.
-    pub reads: Vec<String>,
-    /// It declares nothing and runs alone.
-    pub exclusive: bool,
-    /// Paths outside the writes are refused even if nobody holds them.
-    pub strict: bool,
-    /// `AGENTS.md` files that concern it, nearest last.
-    pub conventions: Vec<ConventionBrief>,
-}
-
-/// One step of a unit.
-#[derive(Clone, PartialEq, Debug, Default, Serialize)]
-pub struct StepBrief {
-    /// Id.
-    pub id: String,
-    /// Title.
-    pub title: String,
-    /// How deep below the unit, from 0.
-    pub depth: usize,
-    /// Detail lines, verbatim.
-    pub details: Vec<String>,
-    /// The plan marks it optional.
-    pub optional: bool,
-    /// It is to be done in this run (not optional, or optional ones are wanted).
-    pub wanted: bool,
-    /// It has steps of its own and is done when they are.
-    pub is_group: bool,
-    /// Its state.
-    pub state: SubtaskState,
-    /// Why it failed before.
-    pub error: Option<String>,
-    /// The turn goes on here.
-    pub is_next: bool,
-}
-
-/// A design, sorted for one unit.
-#[derive(Clone, PartialEq, Debug, Default, Serialize)]
-pub struct DesignBrief {
-    /// Sections that speak of it; empty where the design is short or names nothing of it.
-    pub near: String,
-    /// The others, or all.
-    pub rest: String,
-}
-
-/// A linked requirement.
-#[derive(Clone, PartialEq, Debug, Default, Serialize)]
-pub struct RequirementBrief {
-    /// Id as linked.
-    pub id: String,
-    /// Its text.
-    pub text: String,
-}
-
-/// A file of conventions.
-#[derive(Clone, PartialEq, Debug, Default, Serialize)]
-pub struct ConventionBrief {
-    /// Repository-relative path.
-    pub path: String,
-    /// Its text.
-    pub text: String,
 }
 
 /// What implement and fix are told.

@@ -3,7 +3,7 @@
 use roundtable_shared::{Criticality, UnitType};
 use serde::Serialize;
 
-use super::input::StepBrief;
+use super::input_of_unit::StepBrief;
 
 /// What the assignment agent is told.
 #[derive(Clone, PartialEq, Debug, Default, Serialize)]

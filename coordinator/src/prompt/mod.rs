@@ -6,12 +6,15 @@ mod facts;
 mod gather;
 mod input;
 mod input_of_run;
+mod input_of_unit;
 mod render;
 mod text;
 
 pub use bounds::PROMPT_BYTES_MAX;
 pub use facts::{LAST_TRANSITIONS, PromptFacts};
 pub use input::*;
+pub use input_of_run::*;
+pub use input_of_unit::*;
 use roundtable_shared::TurnData;
 use roundtable_shared::answer::{ASSIGN_SCHEMA, ORCHESTRATE_SCHEMA, REVIEW_SCHEMA};
 

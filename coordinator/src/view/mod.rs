@@ -5,6 +5,7 @@ mod attempts;
 mod decisions;
 mod events;
 mod findings;
+mod number;
 mod parks;
 mod run;
 mod select;
@@ -13,6 +14,7 @@ mod summary;
 mod tasks;
 mod unit;
 mod upstream;
+mod viewer;
 mod waiting;
 mod workers;
 

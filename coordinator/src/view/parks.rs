@@ -6,6 +6,8 @@ use roundtable_core::schedule::{Parked, WaitKind, goes_on, parked};
 use roundtable_core::state::{Park, ParkKey, Run, State};
 use roundtable_shared::view::{ParkView, UnitView};
 
+use super::number::number;
+
 /// Parks that are told at most.
 const PARKS_MAX: usize = 20;
 
@@ -41,7 +43,7 @@ fn park(fleet: &Fleet, now: Now, (key, (park, how)): (&ParkKey, (&Park, Parked))
             Parked::Probed(attempt) => Some(attempt.to_string()),
         },
         goes_on: goes_on(&how, now),
-        units_waiting: super::run::number(units.iter().filter(waits).count()),
+        units_waiting: number(units.iter().filter(waits).count()),
     }
 }
 

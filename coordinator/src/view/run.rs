@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use roundtable_core::command::Now;
 use roundtable_core::fleet::{Fleet, NeedKind};
 use roundtable_core::schedule;
-use roundtable_core::state::{Rested, Run, State, Unit};
+use roundtable_core::state::{Rested, Run, State};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::view::{MissingLabelsView, PausedView, RunLine, StatusView, UnitView, WaitedView};
 use roundtable_shared::{RunId, UnitState};
 
-use super::unit::{self, Viewer};
+use super::number::number;
+use super::unit;
+use super::viewer::Viewer;
 
 /// Notices that are shown.
 const NOTICES_MAX: usize = 50;
@@ -128,14 +130,6 @@ pub(super) fn waited(run: &Run, now: WallMs) -> WaitedView {
     WaitedView { people_ms, provider_ms, machines_ms }
 }
 
-/// Plan order; units the order does not name (those that do not run) stand behind, in document order.
-pub(super) fn in_shown_order(run: &Run) -> Vec<&Unit> {
-    let mut shown: Vec<&Unit> = run.in_order().collect();
-    let named: BTreeSet<usize> = shown.iter().map(|unit| unit.position).collect();
-    shown.extend(run.units().filter(|unit| !named.contains(&unit.position)));
-    shown
-}
-
 /// Backends wanted long enough to tell them from those of a worker that is just joining, and labels that who offers one lacks. Any worker brings a check
 /// slot, so those are not named.
 fn missing(state: &State, fleet: &Fleet, now: Now, run: &Run) -> (Vec<String>, Vec<MissingLabelsView>) {
@@ -163,8 +157,4 @@ fn slots(fleet: &Fleet, now: Now) -> u32 {
         slots = slots.saturating_add(pools.values().sum());
     }
     slots
-}
-
-pub(super) fn number(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -5,7 +5,8 @@ use roundtable_core::fleet::Fleet;
 use roundtable_core::state::{Run, State, Unit};
 use roundtable_shared::view::{ExplainView, ShowView};
 
-use super::unit::{Viewer, view};
+use super::unit::view;
+use super::viewer::Viewer;
 use super::{attempts, decisions, findings, tasks};
 
 /// Notices of a unit that are shown.

@@ -9,7 +9,8 @@ use roundtable_shared::view::{AloneView, SummaryView};
 use roundtable_shared::{Mode, Role, RunOptions, UnitId, UnitState};
 
 use super::findings::{finding, open_findings};
-use super::unit::{self, Viewer};
+use super::unit;
+use super::viewer::Viewer;
 use super::{decisions, run as runs};
 
 /// The summary.

@@ -1,31 +1,17 @@
 //! One unit as `status`, `summary` and `show` have it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use roundtable_core::command::Now;
 use roundtable_core::fleet::Fleet;
 use roundtable_core::state::{Attempt, Run, State, Unit};
 use roundtable_shared::view::UnitView;
-use roundtable_shared::{AttemptKey, Role, Seat, UnitId, UnitState};
+use roundtable_shared::{AttemptKey, Role, Seat, UnitState};
 
 use super::findings::open_findings;
-use super::run::{in_shown_order, number};
+use super::number::number;
+use super::viewer::Viewer;
 use super::{upstream, waiting};
-
-/// What looking at the units of a run needs, gathered once.
-pub(super) struct Viewer<'a> {
-    pub(super) state: &'a State,
-    pub(super) fleet: &'a Fleet,
-    pub(super) now: Now,
-    pub(super) run: &'a Run,
-    upstream: BTreeMap<&'a UnitId, &'a Unit>,
-}
-
-impl<'a> Viewer<'a> {
-    pub(super) fn new(state: &'a State, fleet: &'a Fleet, now: Now, run: &'a Run) -> Self {
-        Self { state, fleet, now, run, upstream: upstream::blocked_upstream(run) }
-    }
-}
 
 /// All units in plan order.
 pub(super) fn units(viewer: &Viewer<'_>) -> Vec<UnitView> {
@@ -81,6 +67,14 @@ pub(super) fn view(viewer: &Viewer<'_>, unit: &Unit) -> UnitView {
 
 pub(super) fn key(run: &Run, unit: &Unit, attempt: &Attempt) -> AttemptKey {
     AttemptKey { run: run.id.clone(), unit: Some(unit.id.clone()), attempt: attempt.no }
+}
+
+/// Plan order; units the order does not name (those that do not run) stand behind, in document order.
+fn in_shown_order(run: &Run) -> Vec<&Unit> {
+    let mut shown: Vec<&Unit> = run.in_order().collect();
+    let named: BTreeSet<usize> = shown.iter().map(|unit| unit.position).collect();
+    shown.extend(run.units().filter(|unit| !named.contains(&unit.position)));
+    shown
 }
 
 /// Turns of a role that were played or are under way.

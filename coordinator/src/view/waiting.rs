@@ -4,7 +4,7 @@ use roundtable_core::schedule::{self, Waiting};
 use roundtable_core::state::Unit;
 use roundtable_shared::view::WaitView;
 
-use super::unit::Viewer;
+use super::viewer::Viewer;
 
 /// Everything the unit waits for right now.
 pub(super) fn waits(viewer: &Viewer<'_>, unit: &Unit) -> Vec<WaitView> {

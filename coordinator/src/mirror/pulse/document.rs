@@ -1,36 +1,7 @@
 //! A pulse as its sections: which lines are ours (`ours` tells), which are a person's. Order and foreign sections are kept.
 
 use super::ours::Authors;
-
-/// Headings are written like this, and found with or without the sign, in any case.
-const SECTIONS: [(SectionKind, &str, &str); 4] = [
-    (SectionKind::MentalModel, "mental model", "## 🟢 Mental Model"),
-    (SectionKind::NarrativeDelta, "narrative delta", "## 🟡 Narrative Delta"),
-    (SectionKind::Risks, "risks & debt", "## 🔴 Risks & Debt"),
-    (SectionKind::Anchors, "semantic anchors", "## 🔗 Semantic Anchors"),
-];
-const SUBS: [(SubKind, &str, &str); 3] = [
-    (SubKind::Warnings, "cognitive load warnings", "### Cognitive Load Warnings"),
-    (SubKind::Debt, "technical debt", "### Technical Debt"),
-    (SubKind::Decisions, "pending decisions", "### Pending Decisions"),
-];
-
-/// The four sections.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum SectionKind {
-    MentalModel,
-    NarrativeDelta,
-    Risks,
-    Anchors,
-}
-
-/// The three parts of `Risks & Debt`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum SubKind {
-    Warnings,
-    Debt,
-    Decisions,
-}
+use super::sections::{SECTIONS, SUBS, SectionKind, SubKind};
 
 /// A whole file.
 pub(super) struct Document {

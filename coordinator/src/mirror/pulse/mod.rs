@@ -3,6 +3,7 @@
 
 mod document;
 mod ours;
+mod sections;
 
 use roundtable_core::state::Run;
 use roundtable_shared::spec::{design_overview, first_mermaid};
@@ -11,8 +12,9 @@ use roundtable_shared::time::WallMs;
 use roundtable_shared::view::ExistingPulse;
 use roundtable_shared::{Decision, UnitState};
 
-use self::document::{Document, Section, SectionKind, Sub, SubKind};
+use self::document::{Document, Section, Sub};
 use self::ours::Authors;
+use self::sections::{SectionKind, SubKind};
 use super::form::AgentState;
 use crate::view;
 

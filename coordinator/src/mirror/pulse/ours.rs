@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use roundtable_shared::DecisionKind;
 use roundtable_shared::spec::is_task_id;
 
-use super::document::{SectionKind, SubKind};
+use super::sections::{SectionKind, SubKind};
 use super::{DESIGN_BEGIN, DESIGN_END};
 
 /// Labels of the lists in `Narrative Delta`.

@@ -10,7 +10,7 @@ use roundtable_shared::{SubtaskState, UnitId, UnitType};
 use super::spec_name;
 use super::unit::steps;
 use crate::prompt::facts::{self, PromptFacts};
-use crate::prompt::input::*;
+use crate::prompt::input_of_run::*;
 use crate::view;
 
 /// Who has each type of work, in order of preference.

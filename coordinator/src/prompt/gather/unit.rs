@@ -8,7 +8,7 @@ use roundtable_shared::{Answer, Choice, ManifestRule};
 
 use super::spec_name;
 use crate::prompt::facts::PromptFacts;
-use crate::prompt::input::*;
+use crate::prompt::input_of_unit::*;
 use crate::view;
 
 /// A design no longer than this is told as it stands, bytes.

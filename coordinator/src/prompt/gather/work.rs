@@ -9,6 +9,7 @@ use super::around;
 use super::unit::unit_brief;
 use crate::prompt::facts::PromptFacts;
 use crate::prompt::input::*;
+use crate::prompt::input_of_unit::StepBrief;
 
 pub(super) fn work(run: &Run, unit: &Unit, grant: &Grant, attempt: Option<&Attempt>, facts: &PromptFacts) -> Option<WorkBrief> {
     let mut brief = unit_brief(run, unit, facts)?;
