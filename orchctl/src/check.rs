@@ -24,6 +24,7 @@ pub enum State {
     /// Worth knowing.
     Info,
     /// It cannot be used; others may do.
+    #[cfg_attr(not(feature = "embedded"), expect(dead_code, reason = "only a worker inside probes agents"))]
     Unusable,
     /// Nothing can run like this.
     Bad,

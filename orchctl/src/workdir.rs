@@ -26,6 +26,7 @@ pub struct Workdir {
 
 /// Where the work lies.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "embedded"), expect(dead_code, reason = "read by a coordinator inside"))]
 pub struct WorkPlace<'a> {
     /// Real path of the repository's top folder.
     pub top: &'a Path,

@@ -60,13 +60,22 @@ impl Embedded {
     }
 }
 
+fn without_workers() -> Failure {
+    Failure::failed("this orchctl was built without workers inside").next("start them: worker join --backend NAME=SLOTS")
+}
+
 /// Never made.
 pub enum Crew {}
 
 impl Crew {
     /// Refuses.
     pub async fn join(_: &Path, _: Option<&str>, _: &Config, _: &CrewOptions) -> Result<Self> {
-        Err(Failure::failed("this orchctl was built without workers inside").next("start them: worker join --backend NAME=SLOTS"))
+        Err(without_workers())
+    }
+
+    /// Refuses.
+    pub async fn join_for_checks(_: &Path, _: Option<&str>, _: &Config) -> Result<Self> {
+        Err(without_workers())
     }
 
     /// Never called.
