@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::cgroup::Cgroup;
 use super::mark::cgroup_prefix;
-use super::output::{LineSink, Stream};
 use super::progress::Progress;
 use super::run::{Exit, ProcessSpec, Stop, attend};
+use super::sink::{LineSink, Stream};
 use super::spawn::{Exe, Launcher};
 use super::strategy::Strategy;
 use super::{Limits, exec_in::EXEC_IN};

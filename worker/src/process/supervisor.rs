@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use super::detect::try_strategy;
 use super::error::ProcessError;
 use super::leftovers::{self, Leftovers};
-use super::output::LineSink;
 use super::progress::Progress;
 use super::run::{ProcessSpec, Run, Stop, attend};
+use super::sink::LineSink;
 use super::spawn::{Exe, Launched, Launcher};
 use super::strategy::{Strategy, StrategyReport};
 
