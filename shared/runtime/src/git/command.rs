@@ -8,9 +8,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use super::program::{GitProgram, LONG, QUICK, Trust};
-use super::{Git, GitError};
+use super::program::Trust;
+use super::{Git, GitError, GitProgram};
 
+/// Longest command that only looks or moves refs.
+const QUICK: Duration = Duration::from_secs(120);
+/// Longest command that moves packs or files.
+const LONG: Duration = Duration::from_secs(3600);
 /// Output a command may give unless its caller says otherwise.
 const OUTPUT_BYTES_MAX: u64 = 64 << 20;
 /// How much of the end of stderr is kept.
@@ -85,8 +89,15 @@ pub(crate) struct Streams<'s> {
     pub(crate) output: Option<&'s mut (dyn AsyncWrite + Send + Unpin)>,
 }
 
+impl Git {
+    /// A command of that verb in this repository.
+    pub(crate) fn invoke(&self, verb: &'static str) -> Invocation<'_> {
+        Invocation::new(self, verb)
+    }
+}
+
 impl<'a> Invocation<'a> {
-    pub(crate) fn new(git: &'a Git, verb: &'static str) -> Self {
+    fn new(git: &'a Git, verb: &'static str) -> Self {
         let mut invocation = Self::bare(&git.program, verb);
         invocation.git = Some(git);
         invocation.trust = git.trust;
