@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use super::program::Trust;
+use super::quoting::quoted_alternate;
 use super::{Git, GitError, GitProgram};
 
 /// Longest command that only looks or moves refs.
@@ -257,26 +258,6 @@ impl<'a> Invocation<'a> {
             command.env(name, value);
         }
     }
-}
-
-/// `GIT_ALTERNATE_OBJECT_DIRECTORIES` is a list separated by colons; a quoted entry may hold any byte.
-fn quoted_alternate(dir: &Path) -> OsString {
-    use std::os::unix::ffi::{OsStrExt, OsStringExt};
-    OsString::from_vec(quoted(dir.as_os_str().as_bytes()))
-}
-
-/// A C-style quoted string as git reads it.
-pub(crate) fn quoted(bytes: &[u8]) -> Vec<u8> {
-    let mut quoted = vec![b'"'];
-    for byte in bytes {
-        match byte {
-            b'"' | b'\\' => quoted.extend([b'\\', *byte]),
-            b'\n' => quoted.extend(b"\\n"),
-            _ => quoted.push(*byte),
-        }
-    }
-    quoted.push(b'"');
-    quoted
 }
 
 /// A child that is killed with its whole process group unless it was seen to end. It has its own group so that Ctrl-C at a terminal does not end a
