@@ -10,9 +10,7 @@ use roundtable_proto::v1;
 use roundtable_proto::v1::admission_client::AdmissionClient;
 use roundtable_proto::v1::control_client::ControlClient;
 use roundtable_runtime::clock::{Clock, SystemClock};
-use roundtable_runtime::identity::{
-    ClientFile, Credentials, Csr, IdentityError, JoinToken, PeerRole, Pin, new_csr, read_private, write_private,
-};
+use roundtable_runtime::identity::{ClientFile, Credentials, Csr, IdentityError, PeerRole, Pin, new_csr, read_private, write_private};
 use roundtable_runtime::tls::{Asked, ConnectError, Source, connect, connect_pinned, reach};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::time::WallMs;
@@ -21,7 +19,10 @@ use tokio::sync::{Mutex, watch};
 use tonic::transport::Channel;
 use tracing::{info, warn};
 
-use crate::join::{JoinError, JoinOptions};
+use crate::error::JoinError;
+use crate::options::JoinOptions;
+
+pub use crate::options::Entry;
 
 /// A coordinator that is not there yet when a worker first comes in is waited for this long: it may be starting.
 const FIRST_CONTACT: Duration = Duration::from_secs(10);
@@ -33,15 +34,6 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Clocks further apart than this are named.
 const CLOCKS_APART_MAX_MS: u64 = 5 * 60_000;
-
-/// What lets a worker in for the first time.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Entry {
-    /// A token.
-    Token(JoinToken),
-    /// The key made by `worker keygen`, with the authority it goes to.
-    Key(Pin),
-}
 
 /// The certificate as the workspace keeps it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -1,14 +1,12 @@
 //! Joining: workspace, identity, backends, the link, and an orderly end. The same for `worker join` and for the workers of an embedded run.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use roundtable_runtime::clock::SystemClock;
 use roundtable_runtime::identity::{ClientFile, Credentials, IdentityError};
-use roundtable_runtime::lock::LockError;
 use roundtable_runtime::shutdown::Shutdown;
 use roundtable_runtime::tls::{ConnectError, check_address, connect_asking, lazily_asking};
 use roundtable_shared::{Introduction, OWN_LABELS};
@@ -16,14 +14,16 @@ use tokio::sync::watch;
 use tonic::transport::Channel;
 use tracing::{info, warn};
 
-use crate::args::{BackendSlots, OnPartition};
-use crate::backend::{BackendError, Host};
-use crate::host::{AgentHost, HostError, HostOptions, Quotas};
-use crate::identity::{Entry, Identity};
+use crate::args::OnPartition;
+use crate::host::{AgentHost, HostOptions};
+use crate::identity::Identity;
 use crate::place::Place;
 use crate::session::{Dial, DialError, Fence, LinkEnd, Work, keep};
-use crate::spool::{KeepLimits, Spool, SpoolError};
+use crate::spool::Spool;
 use crate::tmux::Tmux;
+
+pub use crate::error::JoinError;
+pub use crate::options::JoinOptions;
 
 /// After a second request to stop, everything ends within this.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -35,94 +35,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const NEWS_EVERY: Duration = Duration::from_millis(100);
 /// Refusals of our certificate in a row after which we believe it: a coordinator that is being stopped also breaks handshakes.
 const REFUSALS_MAX: u32 = 5;
-
-/// How to join.
-#[derive(Clone, Debug)]
-pub struct JoinOptions {
-    /// Address of the coordinator; `None` = the live one of this user's data directory, looked up again at each try.
-    pub coordinator: Option<String>,
-    /// Data directory shared with the coordinator of this host.
-    pub data_dir: PathBuf,
-    /// What lets it in where its workspace holds no identity.
-    pub entry: Option<Entry>,
-    /// Folder of the worker; `None` = `<data-dir>/workers/<name>`.
-    pub workspace: Option<PathBuf>,
-    /// Name; `None` = `<host>-<first free number>`.
-    pub name: Option<String>,
-    /// Labels.
-    pub labels: BTreeMap<String, String>,
-    /// What is served.
-    pub backends: Vec<BackendSlots>,
-    /// Programs and configuration of backends.
-    pub host: Arc<Host>,
-    /// End after one attempt.
-    pub once: bool,
-    /// End after this long without work.
-    pub max_idle: Option<Duration>,
-    /// How long a coordinator that was there once is waited for; `None` = as long as it takes.
-    pub patience: Option<Duration>,
-    /// A login that a provider refused is probed again after this.
-    pub park_probe: Duration,
-    /// How long delivered attempts are kept.
-    pub keep: KeepLimits,
-    /// What becomes of agents while no coordinator is heard.
-    pub on_partition: OnPartition,
-    /// What may be kept of objects and worktrees, and taken at once.
-    pub quotas: Quotas,
-    /// Session of tmux in which attempts are shown.
-    pub tmux: Option<String>,
-}
-
-/// Why joining failed, or ended other than by being asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum JoinError {
-    /// Another worker holds the workspace.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    /// A backend cannot be served.
-    #[error(transparent)]
-    Backend(#[from] BackendError),
-    /// The workspace cannot be used.
-    #[error(transparent)]
-    Host(HostError),
-    /// The spool cannot be used.
-    #[error(transparent)]
-    Spool(#[from] SpoolError),
-    /// Certificates.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// The words do not fit.
-    #[error("{0}")]
-    Usage(String),
-    /// Nobody is there.
-    #[error("{0}")]
-    Unreachable(String),
-    /// The coordinator does not want us.
-    #[error("{0}")]
-    Refused(String),
-    /// The identity was lent for as long as the worker was there, and it was gone.
-    #[error("{0}")]
-    Ended(String),
-    /// A file of the workspace.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-}
-
-/// A backend that cannot be served is a matter of what was asked for, wherever it shows.
-impl From<HostError> for JoinError {
-    fn from(error: HostError) -> Self {
-        match error {
-            HostError::Backend(error) => Self::Backend(error),
-            error => Self::Host(error),
-        }
-    }
-}
 
 /// Joins and works until asked to stop. `joined` is set true once the worker can take work.
 pub async fn join(options: JoinOptions, shutdown: Shutdown, joined: watch::Sender<bool>) -> Result<(), JoinError> {

@@ -3,10 +3,12 @@
 pub mod args;
 pub mod backend;
 pub mod doctor;
+mod error;
 pub mod host;
 pub mod identity;
 pub mod install;
 pub mod join;
+mod options;
 mod place;
 pub mod process;
 pub mod session;

@@ -9,7 +9,8 @@ use roundtable_runtime::lock::{DirLock, LockError};
 use roundtable_shared::Origin;
 use tracing::info;
 
-use crate::join::{JoinError, JoinOptions};
+use crate::error::JoinError;
+use crate::options::JoinOptions;
 
 /// Names tried for a worker without one.
 const NAMES_MAX: u32 = 1000;

@@ -1,4 +1,4 @@
-//! One checkbox line or heading by itself: box, mark, id, title. Whether an id counts is decided over the whole plan in `tasks.rs`.
+//! One checkbox line or heading by itself: box, mark, id, title. Whether an id counts is decided over the whole plan in `kinds.rs`.
 
 use super::lines::strip_bullet;
 
@@ -54,6 +54,11 @@ pub(super) fn parse(line: &str) -> Option<Checkbox<'_>> {
     let (optional, body) = strip_optional(rest);
     let spaced = optional || rest.is_empty() || rest.starts_with([' ', '\t']) || rest.starts_with(|c: char| c.is_ascii_digit());
     spaced.then_some(Checkbox { mark, mark_at: (from, from + close), optional, body: body.trim() })
+}
+
+/// Whether a mark is one that plans use: open, done, in progress or queued.
+pub(super) fn known_mark(mark: &str) -> bool {
+    matches!(mark, "" | "x" | "X" | "-" | "~")
 }
 
 /// A line that was surely meant as a task and is no checkbox: no space after the bullet, a number as bullet, or none (`-[ ] 2. A`, `1. [ ] 2. A`, `[ ] 2. A`).

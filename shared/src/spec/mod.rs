@@ -8,6 +8,7 @@ mod checkbox;
 mod depends;
 mod design;
 mod detail;
+mod kinds;
 mod lines;
 mod mentions;
 mod model;

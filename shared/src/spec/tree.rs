@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use super::checkbox::{self, ID_BYTES_MAX, Shape};
 use super::depends::DependencyLine;
 use super::detail::{self, Detail};
+use super::kinds::Kind;
 use super::lines::{Line, indent_of, strip_bullet};
 use super::model::Task;
 use super::problem::Report;
-use super::tasks::{Kind, known_mark};
 use crate::domain::{LABELS_MAX, SubtaskState, read_requirement};
 use crate::ids::TaskId;
 use crate::manifest::normalise_entry;
@@ -244,7 +244,7 @@ impl<'a> Grower<'a, '_> {
         match parts.mark {
             "-" => self.report.note(number, format!("task {id} is marked in progress; it counts as not started")),
             "~" => self.report.note(number, format!("task {id} is marked queued; it counts as not started")),
-            mark if !known_mark(mark) => {
+            mark if !checkbox::known_mark(mark) => {
                 self.report.warning(number, format!("the box `[{mark}]` of task {id} counts as not started; use `[ ]` or `[x]`"));
             }
             _ => {}

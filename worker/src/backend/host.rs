@@ -4,19 +4,12 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use roundtable_shared::{BUILT_IN_BACKENDS, BackendName};
 use serde::{Deserialize, Serialize};
 
-use super::codex::Codex;
-use super::command::Command;
 use super::discover::{Program, look_up, resolve};
-use super::env::{Env, agent_env, is_ours};
-use super::gemini::Gemini;
-use super::opencode::OpenCode;
-use super::scripted::Scripted;
-use super::{Backend, BackendError, Invocation, StdoutMode, Switches, Turn, codex_review};
+use super::env::{Env, agent_env};
+use super::{BackendError, Invocation, StdoutMode, Switches, Turn};
 
 /// `[backend.NAME]` of the configuration.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -87,37 +80,6 @@ impl Host {
     /// This machine as it is: our environment and executable, with the configuration given.
     pub fn current(configs: BTreeMap<String, BackendConfig>, paths: BTreeMap<String, String>) -> std::io::Result<Self> {
         Ok(Self { env: std::env::vars_os().collect(), configs, paths, player: std::env::current_exe()? })
-    }
-
-    /// The backend of that name.
-    pub fn open(self: &Arc<Self>, name: &str) -> Result<Arc<dyn Backend>, BackendError> {
-        self.check_config(name)?;
-        if let Some(file) = name.strip_prefix("scripted:") {
-            return Ok(Arc::new(Scripted::open(name, file, self)?));
-        }
-        if let Some(file) = self.paths.get(name).and_then(|path| path.strip_prefix("scripted:")) {
-            return Ok(Arc::new(Scripted::open(name, file, self)?));
-        }
-        match name {
-            "codex" => Ok(Arc::new(Codex::open(name, Arc::clone(self))?)),
-            "codex-review" => {
-                // Reviews follow codex where only that was redirected.
-                match self.paths.get("codex").and_then(|path| path.strip_prefix("scripted:")) {
-                    Some(file) if !self.paths.contains_key(name) => Ok(Arc::new(Scripted::open(name, file, self)?)),
-                    _ => Ok(Arc::new(codex_review::open(Arc::clone(self))?)),
-                }
-            }
-            "gemini" => Ok(Arc::new(Gemini::open(name, Arc::clone(self))?)),
-            "opencode" => Ok(Arc::new(OpenCode::open(name, Arc::clone(self))?)),
-            _ => Ok(Arc::new(Command::open(name, Arc::clone(self))?)),
-        }
-    }
-
-    /// The agent CLIs found here, without starting any: the default workers of a run. `codex-review` comes with `codex`.
-    pub fn installed(self: &Arc<Self>) -> Vec<BackendName> {
-        let mut names: Vec<&str> = ["codex", "gemini", "opencode"].into();
-        names.extend(self.configs.keys().map(String::as_str).filter(|name| !BUILT_IN_BACKENDS.contains(name)));
-        names.into_iter().filter(|name| self.open(name).is_ok()).map(BackendName::from).collect()
     }
 
     /// Switches of the environment names other orchestrators use (docs/backends.md, "Configuration"), as this host's defaults.
@@ -207,17 +169,6 @@ impl Host {
 
     pub(super) fn home(&self) -> Option<PathBuf> {
         self.var("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
-    }
-
-    fn check_config(&self, name: &str) -> Result<(), BackendError> {
-        let bad = self.configs.get(name).and_then(|config| config.env.iter().find(|name| is_ours(name)));
-        match bad {
-            Some(variable) => Err(BackendError::BadConfig {
-                backend: name.to_owned(),
-                why: format!("env lists {variable}, which is the orchestrator's own and never passed to agents: take it out"),
-            }),
-            None => Ok(()),
-        }
     }
 }
 

@@ -13,6 +13,7 @@ mod event_stream;
 mod gemini;
 mod host;
 mod listener;
+mod open;
 mod opencode;
 mod reach;
 pub mod scripted;

@@ -3,6 +3,7 @@
 mod cache;
 mod health;
 mod offers;
+mod played;
 mod quotas;
 mod report;
 mod room;

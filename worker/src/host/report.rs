@@ -7,7 +7,7 @@ use std::time::Duration;
 use roundtable_shared::answer::{AssignAnswer, OrchestrateAnswer, ReviewAnswer, WorkAnswer};
 use roundtable_shared::{FailureKind, OutcomeClass, Role, TurnData};
 
-use super::turn::Played;
+use super::played::Played;
 use crate::backend::{Backend, Resume, Turn};
 use crate::process::Limits;
 

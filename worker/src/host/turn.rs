@@ -10,9 +10,10 @@ use roundtable_runtime::fsx;
 use roundtable_runtime::git::Git;
 use roundtable_runtime::sweep;
 use roundtable_shared::view::EventLine;
-use roundtable_shared::{AgentEvent, AttemptFacts, Failure, FailureKind, Lease, LeftOut, OutcomeClass, Role, TurnData, Usage};
+use roundtable_shared::{AgentEvent, AttemptFacts, Failure, FailureKind, Lease, OutcomeClass, Role, TurnData, Usage};
 use tokio::sync::watch;
 
+use super::played::{Played, facts};
 use super::room::Level;
 use super::sink::{AgentSink, CommandSink, Events, now};
 use super::tree::Tree;
@@ -25,22 +26,6 @@ use crate::session::{Attachment, Job, Progress};
 const LOGIN_BYTES_MAX: u64 = 1 << 20;
 /// Longest `--version` of a CLI.
 const VERSION_WITHIN: Duration = Duration::from_secs(30);
-
-/// What came of the turn, before the commit.
-pub(super) struct Played {
-    pub failure: Option<Failure>,
-    pub exit_code: Option<i32>,
-    pub answer: String,
-    pub session: Option<SessionRecord>,
-    pub usage: Usage,
-}
-
-impl Played {
-    fn failed(kind: FailureKind, message: impl Into<String>) -> Self {
-        let failure = Some(Failure { kind, message: message.into() });
-        Self { failure, exit_code: None, answer: String::new(), session: None, usage: Usage::default() }
-    }
-}
 
 /// Runs an attempt to its end. No secret of this host or of the files under `copy` is in what comes of it.
 pub(super) async fn run(host: &AgentHost, mut job: Job) -> AttemptFacts {
@@ -148,20 +133,6 @@ fn full_disk(host: &AgentHost, job: &Job, played: &Played) -> Option<String> {
     let says_so = class == Some(OutcomeClass::Unit) && phrases.iter().any(|phrase| said.contains(phrase));
     let is_full = *job.events.lost().borrow() || host.room.look() == Level::Dire || says_so;
     is_full.then(|| format!("the disk of this worker is full: {said}"))
-}
-
-fn facts(played: Played, commit: Option<roundtable_shared::CommitId>) -> AttemptFacts {
-    AttemptFacts {
-        failure: played.failure,
-        exit_code: played.exit_code,
-        answer: played.answer,
-        commit,
-        left_out: LeftOut::default(),
-        done: Vec::new(),
-        agent_session: played.session.map(|record| record.session),
-        usage: played.usage,
-        last_event_seq: 0,
-    }
 }
 
 async fn play(host: &AgentHost, job: &Job, git: &Git, tree: &Tree, redactor: &Arc<Redactor>, resume: Option<SessionRecord>) -> Played {

@@ -7,7 +7,7 @@ use std::sync::Mutex as Lock;
 
 use roundtable_proto::convert::status_of;
 use roundtable_proto::v1::admission_server::{Admission as Service, AdmissionServer};
-use roundtable_runtime::identity::{Ca, CheckedRequest, PeerIdentity};
+use roundtable_runtime::identity::{Ca, CheckedRequest, JoinToken, PeerIdentity};
 use roundtable_runtime::tls::{AcceptLimits, Admission, Incoming, ServerTls};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;

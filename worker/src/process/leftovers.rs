@@ -10,10 +10,8 @@ use rustix::process::Signal;
 
 use super::cgroup::Cgroup;
 use super::descendants::{all_pids, describe, marked, signal_if, stat};
-use super::detect::cgroup_prefix;
+use super::mark::{MARK_VARIABLE, cgroup_prefix};
 
-/// The variable that marks every process of an attempt, so that leftovers can be found by it.
-pub const MARK_VARIABLE: &str = "ROUNDTABLE_ATTEMPT";
 /// How long leftovers may take to die.
 const DEADLINE: Duration = Duration::from_secs(10);
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::output::Stream;
+use super::sink::Stream;
 use crate::backend::Contact;
 
 /// What is known of an attempt's output and processor time while it runs. Shared with whoever reports on it.

@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{oneshot, watch};
 
-use super::leftovers::MARK_VARIABLE;
+use super::error::ProcessError;
 use super::limits::{Limits, Watch};
-use super::output::{LineSink, Reader, Source};
+use super::mark::MARK_VARIABLE;
+use super::output::{Reader, Source};
 use super::progress::Progress;
-use super::spawn::{Launched, Launcher, ProcessError};
+use super::sink::LineSink;
+use super::spawn::{Launched, Launcher};
 use super::wire::{self, Inbox, Order, Program, Report};
 use crate::backend::{EndedBy, ExitFacts, Invocation, StdoutMode};
 
@@ -130,7 +132,7 @@ pub struct Run<S> {
     pub sink: Option<S>,
 }
 
-/// Runs one program under a supervisor.
+/// Runs one program under a supervisor that was started already.
 pub(super) async fn attend<S: LineSink + 'static>(
     launcher: &Launcher,
     mut launched: Launched,

@@ -12,7 +12,7 @@ use roundtable_shared::limits::{BULK_MESSAGE_BYTES_MAX, STREAMS_MAX};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tonic::transport::Channel;
 
-use super::link::DialError;
+use super::dial::DialError;
 
 /// Closed when nothing has used it for this long.
 const IDLE: Duration = Duration::from_secs(10);

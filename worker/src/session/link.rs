@@ -20,6 +20,7 @@ use tonic::transport::Channel;
 use tracing::{debug, info, warn};
 
 use super::bulk::Bulk;
+use super::dial::{Dial, DialError};
 use super::fence::{Beats, Fence};
 
 /// Frames that wait for a slow coordinator. Beyond it speakers wait.
@@ -34,38 +35,6 @@ const FIRST_CONTACT: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Of a heartbeat's interval: how much earlier or later it may come, so that those of a fleet do not come at once.
 const HEARTBEAT_SPREAD_PERCENT: u64 = 20;
-
-/// Makes connections; asked again before each try, because a restarted coordinator may listen elsewhere.
-pub trait Dial: Send + Sync {
-    /// A connection with this worker's identity.
-    fn dial(&self) -> impl Future<Output = Result<Channel, DialError>> + Send;
-
-    /// Another connection to where one stands.
-    fn another(&self) -> impl Future<Output = Result<Channel, DialError>> + Send {
-        self.dial()
-    }
-
-    /// Returns when the connections made so far are to be made anew, because there is a younger certificate than theirs: they end with the one they have shown.
-    fn outlived(&self) -> impl Future<Output = ()> + Send {
-        std::future::pending()
-    }
-
-    /// Returns when there is news of where the coordinator is since the last try: the pause before the next one need not be waited out.
-    fn news(&self) -> impl Future<Output = ()> + Send {
-        std::future::pending()
-    }
-}
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub enum DialError {
-    /// Nobody answers there (yet).
-    #[error("the coordinator cannot be reached: {0}")]
-    Unreachable(String),
-    /// Its certificate, or ours, is not accepted.
-    #[error("the coordinator refused this worker: {0}")]
-    Refused(String),
-}
 
 /// What frames mean to the worker.
 pub trait Frames: Send + Sync {

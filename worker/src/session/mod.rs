@@ -3,6 +3,7 @@
 
 mod bulk;
 mod deliver;
+mod dial;
 mod fence;
 mod fetch;
 mod large;
@@ -19,8 +20,9 @@ use roundtable_shared::{AttemptFacts, BackendOffer, CommitId, Lease};
 use tokio::sync::{mpsc, watch};
 
 pub use bulk::Bulk;
+pub use dial::{Dial, DialError};
 pub use fence::{Beats, Fence};
-pub use link::{Dial, DialError, Frames, LinkEnd, keep};
+pub use link::{Frames, LinkEnd, keep};
 pub use work::Work;
 
 use crate::spool::AttemptSpool;

@@ -3,16 +3,16 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use tokio::fs;
 
+use super::files::{blocking, remove_if_there};
 use super::index::copy_index;
 use super::plain::PLAIN_ATTRIBUTES;
 use super::program::absolute;
+use super::quoting::quoted_path;
 use super::scan::records;
-use super::snapshot::blocking;
 use super::{Git, GitError, Oid, RefName};
 use crate::sweep::{self, Keep};
 
@@ -201,20 +201,4 @@ fn clean(dir: &Path, listed: &[u8]) -> io::Result<()> {
         (_, false) => Keep::Nothing,
     };
     Ok(sweep::clean(dir, &keep)?)
-}
-
-/// A path as `objects/info/alternates` takes it: quoted where its first byte or a newline would be misread.
-pub(super) fn quoted_path(path: &Path) -> Vec<u8> {
-    let bytes = path.as_os_str().as_bytes();
-    if !bytes.contains(&b'\n') && !bytes.starts_with(b"\"") && !bytes.starts_with(b"#") {
-        return bytes.to_vec();
-    }
-    super::command::quoted(bytes)
-}
-
-pub(crate) async fn remove_if_there(file: &Path) -> Result<(), GitError> {
-    match fs::remove_file(file).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(GitError::Io { verb: "checkout", source: error }),
-        _ => Ok(()),
-    }
 }

@@ -8,9 +8,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use super::program::{GitProgram, LONG, QUICK, Trust};
-use super::{Git, GitError};
+use super::program::Trust;
+use super::quoting::quoted_alternate;
+use super::{Git, GitError, GitProgram};
 
+/// Longest command that only looks or moves refs.
+const QUICK: Duration = Duration::from_secs(120);
+/// Longest command that moves packs or files.
+const LONG: Duration = Duration::from_secs(3600);
 /// Output a command may give unless its caller says otherwise.
 const OUTPUT_BYTES_MAX: u64 = 64 << 20;
 /// How much of the end of stderr is kept.
@@ -85,8 +90,15 @@ pub(crate) struct Streams<'s> {
     pub(crate) output: Option<&'s mut (dyn AsyncWrite + Send + Unpin)>,
 }
 
+impl Git {
+    /// A command of that verb in this repository.
+    pub(crate) fn invoke(&self, verb: &'static str) -> Invocation<'_> {
+        Invocation::new(self, verb)
+    }
+}
+
 impl<'a> Invocation<'a> {
-    pub(crate) fn new(git: &'a Git, verb: &'static str) -> Self {
+    fn new(git: &'a Git, verb: &'static str) -> Self {
         let mut invocation = Self::bare(&git.program, verb);
         invocation.git = Some(git);
         invocation.trust = git.trust;
@@ -246,26 +258,6 @@ impl<'a> Invocation<'a> {
             command.env(name, value);
         }
     }
-}
-
-/// `GIT_ALTERNATE_OBJECT_DIRECTORIES` is a list separated by colons; a quoted entry may hold any byte.
-fn quoted_alternate(dir: &Path) -> OsString {
-    use std::os::unix::ffi::{OsStrExt, OsStringExt};
-    OsString::from_vec(quoted(dir.as_os_str().as_bytes()))
-}
-
-/// A C-style quoted string as git reads it.
-pub(crate) fn quoted(bytes: &[u8]) -> Vec<u8> {
-    let mut quoted = vec![b'"'];
-    for byte in bytes {
-        match byte {
-            b'"' | b'\\' => quoted.extend([b'\\', *byte]),
-            b'\n' => quoted.extend(b"\\n"),
-            _ => quoted.push(*byte),
-        }
-    }
-    quoted.push(b'"');
-    quoted
 }
 
 /// A child that is killed with its whole process group unless it was seen to end. It has its own group so that Ctrl-C at a terminal does not end a

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::GitError;
-use super::snapshot::blocking;
+use super::files::blocking;
 
 /// Copies an index file with its time; `false` if there is none. git trusts what an index says of a file only if the file is older than the index, as
 /// far as its times can tell, which is to the second. A copy with a later time would hide a change that came within a second and kept the size.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::checkout::quoted_path;
-use super::snapshot::blocking;
+use super::files::blocking;
+use super::quoting::quoted_path;
 use super::{Git, GitError, ObjectFormat};
 
 /// The attributes that change content, all back to nothing. This file is stronger than any in a directory.

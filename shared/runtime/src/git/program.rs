@@ -1,19 +1,12 @@
-//! The git program (found once, version checked, number of processes bounded) and the handles it gives out. Running it is `command.rs`.
+//! The git program (its version known, number of processes bounded) and the handles it gives out. Finding it is `find.rs`, running it `command.rs`.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{RwLock, Semaphore, SemaphorePermit};
 
-use super::command::Invocation;
-use super::{GitError, GitVersion, ObjectFormat};
+use super::{GitError, GitVersion};
 
-/// Longest command that only looks or moves refs.
-pub(crate) const QUICK: Duration = Duration::from_secs(120);
-/// Longest command that moves packs or files.
-pub(crate) const LONG: Duration = Duration::from_secs(3600);
 /// Processes at once that move packs over the network; they wait for peers, so they do not count with the others.
 const STREAMS_MAX: usize = 16;
 
@@ -52,30 +45,15 @@ impl std::fmt::Debug for Meanwhile {
 }
 
 impl GitProgram {
-    /// Finds git in `PATH` and checks its version. At most twice as many processes as CPUs (at least 4) run at once.
-    pub async fn find() -> Result<Self, GitError> {
-        let cpus = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        let program = in_path("git").ok_or(GitError::NoProgram)?;
-        Self::at(program, (cpus * 2).max(4)).await
-    }
-
-    /// Uses this program file, with at most `processes_max` processes at once.
-    pub async fn at(program: impl Into<PathBuf>, processes_max: usize) -> Result<Self, GitError> {
-        let program = program.into();
-        let unchecked = Self(Arc::new(Inner {
-            program: program.clone(),
+    /// This program file, whose version is not known yet.
+    pub(crate) fn unchecked(program: PathBuf, processes_max: usize) -> Self {
+        Self(Arc::new(Inner {
+            program,
             version: GitVersion::OLDEST,
             processes: Semaphore::new(processes_max.max(1)),
             streams: Semaphore::new(STREAMS_MAX),
             meanwhile: None,
-        }));
-        let answer = Invocation::bare(&unchecked, "version").run().await?;
-        let found = answer.text("version")?;
-        let version = GitVersion::parse(&found).filter(|v| *v >= GitVersion::OLDEST);
-        let Some(version) = version else {
-            return Err(GitError::TooOld { program, found: found.trim().trim_start_matches("git version ").to_owned() });
-        };
-        Ok(unchecked.with_version(version))
+        }))
     }
 
     /// The program's version.
@@ -92,19 +70,6 @@ impl GitProgram {
     /// apart do not, and may take each other's lock for one that a killed git has left: refs are moved by one of them and its clones, the others read.
     pub fn own(&self, git_dir: impl AsRef<Path>) -> Result<Git, GitError> {
         Ok(Git::new(self.clone(), Trust::Own, absolute(git_dir.as_ref())?))
-    }
-
-    /// Makes (or finds) a bare repository of our own and gives a handle on it. Only its owner may enter what is made. Hooks, templates and descriptions are not installed.
-    pub async fn init_bare(&self, dir: impl AsRef<Path>, format: ObjectFormat) -> Result<Git, GitError> {
-        let git = self.own(dir)?;
-        if !tokio::fs::try_exists(git.git_dir.join("HEAD")).await.map_err(GitError::io("init"))? {
-            // git makes packs that all may read.
-            tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(&git.git_dir).await.map_err(GitError::io("init"))?;
-            let format = format!("--object-format={}", format.as_str());
-            let arguments = ["--bare", "--quiet", "--template=", "--initial-branch=main", &format];
-            Invocation::bare(self, "init").args(arguments).arg(git.git_dir.as_os_str()).run().await?;
-        }
-        Ok(git)
     }
 
     pub(crate) fn user(&self, git_dir: &Path, common_dir: &Path, work_tree: &Path) -> Result<Git, GitError> {
@@ -231,22 +196,8 @@ impl Git {
     pub(crate) fn objects(&self) -> PathBuf {
         self.common_dir.as_ref().unwrap_or(&self.git_dir).join("objects")
     }
-
-    pub(crate) fn invoke(&self, verb: &'static str) -> Invocation<'_> {
-        Invocation::new(self, verb)
-    }
 }
 
 pub(crate) fn absolute(path: &Path) -> Result<PathBuf, GitError> {
     std::path::absolute(path).map_err(GitError::io("path"))
-}
-
-/// The first executable file of that name in `PATH`; relative entries are skipped, so the working directory never counts.
-fn in_path(name: &str) -> Option<PathBuf> {
-    let path: OsString = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(|file| is_executable(file))
-}
-
-fn is_executable(file: &Path) -> bool {
-    file.metadata().is_ok_and(|m| m.is_file()) && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
 }

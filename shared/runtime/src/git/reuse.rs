@@ -7,8 +7,8 @@ use std::path::Path;
 
 use tokio::fs;
 
+use super::files::blocking;
 use super::scan::records;
-use super::snapshot::blocking;
 use super::{Checkout, Git, GitError, Oid};
 
 /// Output of a list of files.

@@ -4,43 +4,10 @@
 use std::io;
 use std::path::Path;
 
-use super::checkout::remove_if_there;
+use super::files::{blocking, remove_if_there};
 use super::index::copy_index;
 use super::stage::{Care, Staging};
-use super::withheld::Withheld;
-use super::{Checkout, Git, GitError, Oid, Signature};
-
-/// What to commit.
-#[derive(Clone, Debug)]
-pub struct SnapshotRequest<'a> {
-    /// The directory. Nothing may run in it any more.
-    pub checkout: &'a Checkout,
-    /// Files that are never committed (they were brought in by `copy`): not at their paths unless the base has them, and nowhere with their content.
-    pub withheld: &'a [Withheld],
-    /// The commit's parents; normally the checkout's commit alone.
-    pub parents: &'a [Oid],
-    /// Author and committer.
-    pub by: &'a Signature,
-    /// The message.
-    pub message: &'a str,
-    /// Bounds.
-    pub limits: SnapshotLimits,
-}
-
-/// Bounds on what one commit may add or change.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SnapshotLimits {
-    /// Most files.
-    pub files_max: u64,
-    /// Most bytes in them.
-    pub bytes_max: u64,
-}
-
-impl Default for SnapshotLimits {
-    fn default() -> Self {
-        Self { files_max: 200_000, bytes_max: 2 << 30 }
-    }
-}
+use super::{Checkout, Git, GitError, LeftOut, Oid, SnapshotRequest};
 
 /// A commit of a directory's content.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,21 +22,6 @@ pub struct Snapshot {
     pub left_out: Vec<LeftOut>,
     /// How many there are.
     pub left_out_count: usize,
-}
-
-/// A file that is in no commit.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LeftOut {
-    /// Its path, shortened, for a person.
-    pub path: String,
-    /// Why.
-    pub why: String,
-}
-
-impl std::fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.path, self.why)
-    }
 }
 
 impl Git {
@@ -148,16 +100,6 @@ pub(super) async fn have_private(private: &Path) -> Result<(), GitError> {
         std::fs::create_dir_all(&private)
     })
     .await
-}
-
-pub(super) async fn blocking<T: Send + 'static>(
-    verb: &'static str,
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, GitError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(GitError::io(verb)),
-        Err(error) => Err(GitError::Io { verb, source: io::Error::other(error) }),
-    }
 }
 
 /// Gives the owner back the right to read files and to read and enter directories. Links are not followed; the agent's `.git` is left alone. What cannot

@@ -8,9 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::command::Answer;
+use super::files::blocking;
 use super::plain::Plain;
 use super::scan::{check_path, path_text, records, text_of};
-use super::snapshot::{LeftOut, blocking};
 use super::withheld::Filter;
 use super::{Checkout, Git, GitError, SnapshotLimits, SnapshotRequest};
 
@@ -38,6 +38,21 @@ pub(super) enum Care {
     PathByPath,
     /// The same while somebody works there: nothing is moved or changed.
     Glance,
+}
+
+/// A file that is in no commit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeftOut {
+    /// Its path, shortened, for a person.
+    pub path: String,
+    /// Why.
+    pub why: String,
+}
+
+impl std::fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.path, self.why)
+    }
 }
 
 /// Files that stay out of the commit.

@@ -8,61 +8,29 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKey, PublicKeyData, SanType, SerialNumber,
+    CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, PublicKey, PublicKeyData, SanType,
 };
 use roundtable_shared::time::WallMs;
+use rustls::pki_types::CertificateSigningRequestDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
-use time::{Duration, OffsetDateTime};
 use tokio::sync::watch;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
 
+use super::ca_files::{bad_file, read};
+use super::certificate::{Lifetime, crypto, fingerprint, instant, new_key, random_serial, root_of, set_validity};
 use super::intermediate::Intermediate;
 use super::roots::{self, RootStep, Roots};
-use super::token::{random_hex, sha256_hex};
+use super::token::random_hex;
 use super::{Credentials, IdentityError, PeerRole, Pin, check_id, uri_of};
 use crate::fsx;
 
 /// The DNS name in every coordinator's certificate and the only one clients ask for: they know a coordinator by its CA, not by its address.
 pub const SERVER_NAME: &str = "coordinator.roundtable.internal";
 
-/// How long certificates last.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Lifetime(pub Duration);
-
-impl Lifetime {
-    /// A root.
-    pub const CA: Self = Self(Duration::days(3650));
-    /// What a root lets sign; made anew at half time, which is longer than any certificate lasts.
-    pub(super) const INTERMEDIATE: Self = Self(Duration::days(90));
-    /// A coordinator; made anew at every start and at half time.
-    pub const COORDINATOR: Self = Self(Duration::days(7));
-    /// A worker; renewed at about half time.
-    pub const WORKER: Self = Self(Duration::hours(24));
-    /// A person's client, also the one in `client.json`; renewed at half time.
-    pub const CLIENT: Self = Self(Duration::hours(12));
-
-    /// That of a peer's certificate.
-    pub fn of(role: PeerRole) -> Self {
-        match role {
-            PeerRole::Coordinator => Self::COORDINATOR,
-            PeerRole::Worker => Self::WORKER,
-            PeerRole::Operator | PeerRole::Viewer | PeerRole::Admin => Self::CLIENT,
-        }
-    }
-}
-
-/// After its end a certificate is still good for this long, to be renewed and for nothing else: a host may have been off over the holidays.
-pub const RENEWABLE_FOR: Duration = Duration::days(30);
-
-/// Tolerated difference of clocks: certificates begin this much before they are made.
-pub(super) const CLOCK_SKEW: Duration = Duration::minutes(5);
 /// Least time between two warnings that no intermediate can be made, wall-clock ms: something is signed every few minutes in a large fleet.
 const WARN_EVERY_MS: u64 = 86_400_000;
-/// Largest file of the CA.
-const FILE_BYTES_MAX: u64 = 64 << 10;
 /// Largest signing request.
 const REQUEST_BYTES_MAX: usize = 16 << 10;
 
@@ -201,8 +169,7 @@ impl Ca {
 
     /// SHA-256 of that root's public key.
     pub fn pin(&self) -> Result<Pin, IdentityError> {
-        let der = CertificateDer::from_pem_slice(self.certificate_pem().as_bytes()).map_err(crypto)?;
-        Pin::of_certificate(&der)
+        Pin::of_pem(&self.certificate_pem())
     }
 
     /// Those of all that sign, now or next, for whoever joins by a token.
@@ -356,80 +323,6 @@ pub fn new_csr() -> Result<Csr, IdentityError> {
     Csr::of(&new_key()?)
 }
 
-/// A root's certificate, PEM, and its key.
-pub(super) fn new_root(cluster: &str, now: WallMs) -> Result<(String, KeyPair), IdentityError> {
-    let key = new_key()?;
-    Ok((root_of(cluster, &key, now)?, key))
-}
-
-fn root_of(cluster: &str, key: &KeyPair, now: WallMs) -> Result<String, IdentityError> {
-    Ok(root(cluster, now, Lifetime::CA)?.self_signed(key).map_err(crypto)?.pem())
-}
-
-/// A root, whoever vouches for it: itself, or the one before it.
-pub(super) fn root(cluster: &str, now: WallMs, lifetime: Lifetime) -> Result<CertificateParams, IdentityError> {
-    // One below it: roots of earlier releases say none, which nobody asks of what is believed in without proof.
-    authority(&format!("roundtable {cluster}"), 1, now, lifetime)
-}
-
-/// What a root and an intermediate have in common.
-pub(super) fn authority(name: &str, below: u8, now: WallMs, lifetime: Lifetime) -> Result<CertificateParams, IdentityError> {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(below));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    set_validity(&mut params, now, lifetime)?;
-    params.serial_number = Some(random_serial()?);
-    Ok(params)
-}
-
-pub(super) fn new_key() -> Result<KeyPair, IdentityError> {
-    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(crypto)
-}
-
-fn set_validity(params: &mut CertificateParams, now: WallMs, lifetime: Lifetime) -> Result<(), IdentityError> {
-    let now = instant(now)?;
-    let outside = || IdentityError::Crypto("the clock is too far off".to_owned());
-    params.not_before = now.checked_sub(CLOCK_SKEW).ok_or_else(outside)?;
-    params.not_after = now.checked_add(lifetime.0).ok_or_else(outside)?;
-    Ok(())
-}
-
-fn instant(at: WallMs) -> Result<OffsetDateTime, IdentityError> {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000_000).map_err(crypto)
-}
-
-/// SHA-256 of a public key as certificates hold it, lower-case hex.
-pub(super) fn fingerprint(key: &impl PublicKeyData) -> String {
-    sha256_hex(&key.subject_public_key_info())
-}
-
-fn random_serial() -> Result<SerialNumber, IdentityError> {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes).map_err(crypto)?;
-    // Positive and of full length, as a DER integer wants it.
-    bytes[0] = (bytes[0] & 0x7f) | 0x40;
-    Ok(SerialNumber::from_slice(&bytes))
-}
-
 fn files(dir: &Path) -> [PathBuf; 3] {
     ["cluster", "ca.pem", "ca.key"].map(|name| dir.join(name))
-}
-
-pub(super) fn read(path: &Path) -> Result<String, IdentityError> {
-    let bytes = fsx::read_bounded(path, FILE_BYTES_MAX).map_err(IdentityError::io(path))?;
-    let bytes = bytes.ok_or_else(|| IdentityError::io(path)(std::io::ErrorKind::NotFound.into()))?;
-    String::from_utf8(bytes).map_err(|error| bad_file(path, error))
-}
-
-pub(super) fn bad_file(path: &Path, error: impl std::fmt::Display) -> IdentityError {
-    IdentityError::BadFile {
-        path: path.to_owned(),
-        why: format!("{error}; restore it from a backup, or remove the directory to begin a new cluster"),
-    }
-}
-
-pub(super) fn crypto(error: impl std::fmt::Display) -> IdentityError {
-    IdentityError::Crypto(error.to_string())
 }

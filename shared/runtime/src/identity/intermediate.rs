@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::IdentityError;
-use super::ca::{CLOCK_SKEW, Lifetime, authority, bad_file, crypto, fingerprint, new_key, read, root};
+use super::ca_files::{bad_file, read};
+use super::certificate::{CLOCK_SKEW, Lifetime, authority, crypto, fingerprint, new_key, root};
 use super::files::{read_private, write_private};
-use super::roots::pin_of;
 use super::token::random_hex;
+use super::{IdentityError, Pin};
 
 /// Its file in the folder of the authority.
 pub const INTERMEDIATE_FILE: &str = "intermediate.json";
@@ -117,7 +117,7 @@ fn root_key(dir: &Path, root_pem: &str) -> Result<KeyPair, IdentityError> {
         return Err(IdentityError::RootAway { path });
     }
     let key = KeyPair::from_pem(&read(&path)?).map_err(|error| bad_file(&path, error))?;
-    if fingerprint(&key) != pin_of(root_pem)?.as_str() {
+    if fingerprint(&key) != Pin::of_pem(root_pem)?.as_str() {
         return Err(bad_file(&path, "it is not the key of ca.pem"));
     }
     Ok(key)

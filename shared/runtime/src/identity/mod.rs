@@ -2,6 +2,8 @@
 //! `files.rs` and `profiles.rs`, coming in for the first time is `token.rs`.
 
 mod ca;
+mod ca_files;
+mod certificate;
 mod files;
 mod intermediate;
 mod profiles;
@@ -17,7 +19,8 @@ use rustls::pki_types::pem::PemObject;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-pub use ca::{Ca, CheckedRequest, Csr, Lifetime, RENEWABLE_FOR, SERVER_NAME, new_csr};
+pub use ca::{Ca, CheckedRequest, Csr, SERVER_NAME, new_csr};
+pub use certificate::{Lifetime, RENEWABLE_FOR};
 pub use files::{ClientFile, Credentials, read_private, write_private};
 pub use intermediate::INTERMEDIATE_FILE;
 pub use profiles::{Profile, Profiles};

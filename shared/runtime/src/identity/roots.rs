@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use rcgen::KeyPair;
 use roundtable_shared::time::WallMs;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
-use super::ca::{bad_file, crypto, new_root, read};
+use super::ca_files::{bad_file, read};
+use super::certificate::new_root;
 use super::intermediate::vouch_for;
 use super::{IdentityError, Pin, root_made_at};
 use crate::fsx;
@@ -59,7 +58,7 @@ impl Roots {
             KeyPair::from_pem(&read(&files.key)?).map_err(|error| bad_file(&files.key, error))?;
         }
         let certificate_pem = read(&files.certificate)?;
-        pin_of(&certificate_pem).map_err(|error| bad_file(&files.certificate, error))?;
+        Pin::of_pem(&certificate_pem).map_err(|error| bad_file(&files.certificate, error))?;
         let next_pem = if files.has_next()? { Some(read(&files.next)?) } else { None };
         let former_pem = if exists(&files.former)? { Some(read(&files.former)?) } else { None };
         let has_cross = former_pem.as_ref().is_some_and(|former| *former != certificate_pem) && exists(&files.cross)?;
@@ -84,12 +83,8 @@ impl Roots {
     /// Those that sign, now or next: what tokens name.
     pub(super) fn pins(&self) -> Result<Vec<Pin>, IdentityError> {
         let signing = [Some(&self.certificate_pem), self.next_pem.as_ref()];
-        signing.into_iter().flatten().map(|pem| pin_of(pem)).collect()
+        signing.into_iter().flatten().map(|pem| Pin::of_pem(pem)).collect()
     }
-}
-
-pub(super) fn pin_of(pem: &str) -> Result<Pin, IdentityError> {
-    Pin::of_certificate(&CertificateDer::from_pem_slice(pem.as_bytes()).map_err(crypto)?)
 }
 
 /// Takes a step; false if it was taken before.

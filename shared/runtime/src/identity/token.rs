@@ -4,6 +4,7 @@
 use std::fmt;
 
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{IdentityError, check_id};
@@ -31,6 +32,12 @@ impl Pin {
         let (_, parsed) =
             X509Certificate::from_der(certificate).map_err(|_| IdentityError::BadCertificate { why: "it cannot be parsed".to_owned() })?;
         Ok(Self(sha256_hex(parsed.tbs_certificate.subject_pki.raw)))
+    }
+
+    /// The same, of PEM.
+    pub(super) fn of_pem(pem: &str) -> Result<Self, IdentityError> {
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| IdentityError::Crypto(error.to_string()))?;
+        Self::of_certificate(&der)
     }
 
     /// The digits.

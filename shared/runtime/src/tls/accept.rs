@@ -19,6 +19,7 @@ use tokio_stream::Stream;
 use tonic::transport::server::Connected;
 
 use super::ServerTls;
+use super::admission::{Admission, Admit};
 use super::connections::{Connections, Listed};
 use super::handshakes::{Bounds, Handshakes};
 use crate::addresses::source_of;
@@ -32,20 +33,6 @@ const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
 /// A connection is cut so long before its certificate has ended: who calls at that moment finds none and shows a younger one, rather than be denied.
 const CUT_BEFORE: Duration = Duration::from_millis(50);
-
-/// Decides whether an authenticated peer is let in. Asked after the handshake, and again for all that are in by [`Connections::recheck`].
-pub type Admit = Arc<dyn Fn(&PeerIdentity) -> Admission + Send + Sync>;
-
-/// Whether an authenticated peer is let in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Admission {
-    /// It is.
-    Admitted,
-    /// It was once: it gets a short connection, on which it is told so.
-    Revoked,
-    /// It has no business here: closed.
-    Stranger,
-}
 
 /// What a peer's certificate is worth.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::accept::{Admission, Admit};
+use super::admission::{Admission, Admit};
 use crate::identity::PeerIdentity;
 
 /// Knows the connections of peers that were let in. Cheap to clone.

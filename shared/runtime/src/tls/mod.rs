@@ -2,6 +2,7 @@
 //! pages for other programs are `page.rs`.
 
 mod accept;
+mod admission;
 mod begun;
 mod connect;
 mod connections;
@@ -20,7 +21,8 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::identity::{Credentials, Pin};
 
-pub use accept::{AcceptLimits, Admission, Admit, Incoming, Listener, PeerInfo, Standing, TlsConnection};
+pub use accept::{AcceptLimits, Incoming, Listener, PeerInfo, Standing, TlsConnection};
+pub use admission::{Admission, Admit};
 pub use connect::{
     Asked, ConnectError, Source, authority, check_address, connect, connect_asking, connect_over, connect_pinned, lazily, lazily_asking,
     lazily_over, probe, reach,
