@@ -5,17 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::File;
 use crate::graph::{Graph, roots};
 
-/// One line for each circle in a crate that is not among those `excepted`, and for each exception that is none.
-pub fn violations(files: &[File], excepted: &[&str]) -> Vec<String> {
-    let mut of_crates: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (folder, root) in roots(files) {
-        of_crates.entry(folder.trim_end_matches('/')).or_default().extend(circles(&Graph::of(files, root)));
-    }
-    let needless = |name: &&str| of_crates.get(name).is_none_or(Vec::is_empty);
-    let mut found: Vec<String> =
-        excepted.iter().copied().filter(needless).map(|name| format!("{name}: no circles any more; take it off the list")).collect();
-    found.extend(of_crates.into_iter().filter(|(name, _)| !excepted.contains(name)).flat_map(|(_, circles)| circles));
-    found
+/// One line for each circle in a crate.
+pub fn violations(files: &[File]) -> Vec<String> {
+    roots(files).into_iter().flat_map(|(_, root)| circles(&Graph::of(files, root))).collect()
 }
 
 /// The shortest circle of each group of files between which one can go round.
@@ -78,18 +70,18 @@ fn reached<'g>(graph: &'g Graph<'_>, start: &'g str) -> BTreeSet<&'g str> {
 }
 
 #[cfg(test)]
-fn found(texts: &[(&str, &str)], excepted: &[&str]) -> Vec<String> {
-    violations(&crate::graph::sources(texts), excepted)
+fn found(texts: &[(&str, &str)]) -> Vec<String> {
+    violations(&crate::graph::sources(texts))
 }
 
 #[test]
 fn circles_are_found_and_told() {
     let lib = ("lib.rs", "mod a;\nmod b;\npub use b::Y;");
     let (a, b) = (("a.rs", "//! A.\nuse crate::Y;\npub struct X;"), ("b.rs", "pub struct Y;\nfn f() {\n  super::a::X;\n}"));
-    assert_eq!(found(&[lib, a, b], &[]), ["a/src/a.rs:2 names Y of b.rs; b.rs:3 names X of a.rs"]);
+    assert_eq!(found(&[lib, a, b]), ["a/src/a.rs:2 names Y of b.rs; b.rs:3 names X of a.rs"]);
     // The parent of one of them may name both, and be named by them.
-    assert!(found(&[lib, a, ("b.rs", "pub struct Y;")], &[]).is_empty());
-    assert!(found(&[("main.rs", "mod a; pub struct Y; fn f() { a::X; }"), a], &[]).is_empty());
+    assert!(found(&[lib, a, ("b.rs", "pub struct Y;")]).is_empty());
+    assert!(found(&[("main.rs", "mod a; pub struct Y; fn f() { a::X; }"), a]).is_empty());
 }
 
 #[test]
@@ -105,18 +97,10 @@ fn of_a_group_the_shortest_circle_is_told() {
         file("f.rs", "pub fn f() { crate::e::e(); }"),
     ];
     assert_eq!(
-        found(&all, &[]),
+        found(&all),
         [
             "a/src/c.rs:1 names d of d.rs; d.rs:1 names c of c.rs (of 4 files that circles tie together)",
             "a/src/e.rs:1 names f of f.rs; f.rs:1 names e of e.rs"
         ]
     );
-}
-
-#[test]
-fn exceptions_go_stale() {
-    let circle = [("lib.rs", "mod a; mod b;"), ("a.rs", "pub struct A(crate::b::B);"), ("b.rs", "pub struct B(crate::a::A);")];
-    assert!(found(&circle, &["a"]).is_empty());
-    assert_eq!(found(&circle[..0], &["a"]), ["a: no circles any more; take it off the list"]);
-    assert_eq!(found(&circle, &["a", "gone"]), ["gone: no circles any more; take it off the list"]);
 }
