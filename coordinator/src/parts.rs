@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use roundtable_runtime::clock::Clock;
+use roundtable_runtime::fsx;
 use roundtable_runtime::identity::Ca;
 use roundtable_store::{LogReader, SegmentStore, Trouble};
 use tokio::sync::watch;
@@ -63,6 +64,9 @@ impl Parts {
         });
         let mut problems: Vec<String> = of_log.into_iter().chain(of_events).collect();
         problems.dedup();
+        if !problems.is_empty() {
+            problems.extend(fsx::short_of_files(&self.data_dir).map(|short| format!("{}: {short}", self.data_dir.display())));
+        }
         problems
     }
 }

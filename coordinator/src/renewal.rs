@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roundtable_runtime::clock::Clock;
+use roundtable_runtime::fsx;
 use roundtable_runtime::identity::{Ca, ClientFile, Credentials, IdentityError, Lifetime, PeerRole};
 use roundtable_runtime::tls::{ServerTls, TlsError};
 use tokio::sync::watch;
@@ -14,6 +15,8 @@ use crate::places::Places;
 
 /// How often the age of the certificates is looked at. Often, for a host that slept: the pause counts only while it is awake.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Between two tries to write `client.json` where there was no room for it at the start.
+const WRITE_EVERY: Duration = Duration::from_secs(5);
 
 /// Why a certificate could not be made or shown.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +65,21 @@ impl Renewal {
         Ok(())
     }
 
+    /// Writes it for the first time. Where there is no room for it this is tried again until there is: those who have a certificate are served meanwhile,
+    /// and old runs that are pruned may make that room.
+    pub(crate) fn write_first_client_file(&mut self) -> Result<(), RenewalError> {
+        match self.write_client_file() {
+            Err(RenewalError::Identity(IdentityError::Io { path, source })) if fsx::is_full(&source) => {
+                warn!(
+                    "{}: {source}; commands on this machine do not find the coordinator until there is room, which is tried every few seconds",
+                    path.display()
+                );
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
     /// Renews each whenever it is due, until the coordinator stops.
     pub(crate) async fn keep(mut self, mut stop: watch::Receiver<bool>) {
         let mut roots = self.ca.changes();
@@ -70,11 +88,13 @@ impl Renewal {
                 _ = stop.wait_for(|stop| *stop) => return,
                 // It lives as long as this does.
                 _ = roots.changed() => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(if self.given.is_some() { LOOK_EVERY } else { WRITE_EVERY }) => {}
             }
             match self.renew_if_due() {
                 Ok(true) => info!("certificates renewed"),
                 Ok(false) => {}
+                // Said once, at the start.
+                Err(_) if self.given.is_none() => {}
                 Err(error) => warn!(%error, "certificates could not be renewed; tried again in a minute"),
             }
         }

@@ -240,7 +240,7 @@ pub async fn start_in<L: Listener>(
     ended::forget_left(&parts, left).await;
     crate::tasks::spawn("removal", removal::watch(parts.clone(), options.retention));
     lock.set_address(&places.local().to_string())?;
-    renewal.write_client_file()?;
+    renewal.write_first_client_file()?;
     crate::tasks::spawn("renewal", renewal.keep(parts.stop.subscribe()));
     Ok(Running { address, parts, commits, data_dir: options.data_dir, end_driver, driver, server, _lock: lock })
 }

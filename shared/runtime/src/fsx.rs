@@ -13,8 +13,11 @@ pub const PUBLIC: u32 = 0o644;
 /// Replaces (or makes) a file with these bytes and this mode. After it returns, a power cut leaves the new content; before, the old one.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file =
-        tempfile::Builder::new().prefix(".tmp-").permissions(fs::Permissions::from_mode(mode)).tempfile_in(dir).map_err(unnamed)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".tmp-")
+        .permissions(fs::Permissions::from_mode(mode))
+        .tempfile_in(dir)
+        .map_err(|error| unnamed(error, dir))?;
     file.write_all(bytes)?;
     // The mode given at creation was cut by the umask.
     file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
@@ -23,8 +26,23 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     sync_dir(dir)
 }
 
+/// Whether an error means that there is no room, for this user or at all: what failed so may succeed later.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// What is short where a disk that has bytes left takes no more files.
+pub fn short_of_files(dir: &Path) -> Option<&'static str> {
+    let facts = rustix::fs::statvfs(dir).ok()?;
+    // File systems that know no such number say that they have none at all.
+    (facts.f_files > 0 && facts.f_favail == 0).then_some("no more files can be made there: its inodes are used up (`df -i`)")
+}
+
 /// The error without the temporary file's name: nobody can find that file, and a message that differs each time cannot be said once.
-fn unnamed(error: io::Error) -> io::Error {
+fn unnamed(error: io::Error, dir: &Path) -> io::Error {
+    if let Some(short) = short_of_files(dir).filter(|_| is_full(&error)) {
+        return io::Error::new(error.kind(), short);
+    }
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => error.kind().into(),

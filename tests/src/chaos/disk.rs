@@ -9,6 +9,8 @@ use super::tools::{attempt, is_gone, run, text};
 
 /// Room for everything that hours of runs keep, and for what programs hold in reserve. It is taken only as it is written to.
 const BYTES: u64 = 1 << 30;
+/// Room for as many files: each attempt has about five, so that what is usual for so small a disk is taken up within an hour.
+const FILES: &str = "524288";
 /// The file that fills it.
 const FILLER: &str = "filler";
 /// Filling goes in steps down to this size.
@@ -29,7 +31,7 @@ impl Disk {
         let image = at.with_extension(format!("{MARK}{}.img", std::process::id()));
         let made = File::create(&image).and_then(|file| file.set_len(BYTES)).and_then(|()| std::fs::create_dir_all(at));
         made.unwrap_or_else(|error| panic!("{}: {error}", image.display()));
-        run("mkfs.ext4", &["-q", "-m", "0", "-E", "lazy_itable_init=1,lazy_journal_init=1", text(&image)]);
+        run("mkfs.ext4", &["-q", "-m", "0", "-N", FILES, "-E", "lazy_itable_init=1,lazy_journal_init=1", text(&image)]);
         run("mount", &["-o", "loop", text(&image), text(at)]);
         Self { at: at.to_owned() }
     }

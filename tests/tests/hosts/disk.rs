@@ -15,9 +15,17 @@ pub struct SmallDisk {
 impl SmallDisk {
     /// Where one may mount.
     pub fn mount(dir: PathBuf, megabytes: u32) -> Self {
+        Self::mount_with(dir, &format!("size={megabytes}m"))
+    }
+
+    /// The same with room for so many files only.
+    pub fn of_few_files(dir: PathBuf, megabytes: u32, files: u32) -> Self {
+        Self::mount_with(dir, &format!("size={megabytes}m,nr_inodes={files}"))
+    }
+
+    fn mount_with(dir: PathBuf, options: &str) -> Self {
         std::fs::create_dir_all(&dir).unwrap();
-        let size = format!("size={megabytes}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "roundtable-test"]).arg(&dir).output();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "roundtable-test"]).arg(&dir).output();
         let mounted = mounted.expect("this test needs `mount`");
         let said = String::from_utf8_lossy(&mounted.stderr);
         assert!(mounted.status.success(), "this test mounts a tmpfs, which root may, or `unshare --user --map-root-user --mount`: {said}");

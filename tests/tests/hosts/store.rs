@@ -149,6 +149,30 @@ fn a_full_disk_is_said_what_is_asked_is_kept_and_the_run_goes_on_when_there_is_r
     waiting.expect_complete();
 }
 
+#[test]
+#[ignore = "needs mounts or strace: .ci/run test runs it where it may"]
+fn a_coordinator_starts_on_a_disk_that_takes_no_more_files_says_so_and_goes_on_when_there_is_room() {
+    let sandbox = Sandbox::new();
+    let disk = SmallDisk::of_few_files(sandbox.data_dir().to_owned(), 48, 2_000);
+    let mut waiting = Waiting::on(sandbox, |_| {});
+    waiting.stage.kill();
+    let crowd = disk.dir.join("crowd");
+    waiting.disk = Some(disk);
+    std::fs::create_dir(&crowd).unwrap();
+    let made = (0..2_000).take_while(|n| std::fs::File::create(crowd.join(n.to_string())).is_ok()).count();
+    assert!((1..2_000).contains(&made), "{made} files were made");
+    let client_file = waiting.stage.sandbox.data_dir().join("client.json");
+    let before = std::fs::read(&client_file).unwrap();
+    let mut served = waiting.stage.sandbox.program("coordinator").args(["serve", "--listen", "127.0.0.1:0"]).start();
+    served.wait_for_stderr("its inodes are used up");
+    served.wait_for_stderr("ready");
+    assert_eq!(std::fs::read(&client_file).unwrap(), before, "there was no room for another");
+    std::fs::remove_dir_all(&crowd).unwrap();
+    wait_for("the file to be written", || served.said(), || (std::fs::read(&client_file).unwrap() != before).then_some(()));
+    waiting.give_leave();
+    waiting.expect_complete();
+}
+
 /// Writes until there is no room for a byte more.
 fn fill(file: &Path) {
     use std::io::Write;
