@@ -61,8 +61,7 @@ impl<'a> Walk<'a> {
         if self.run.options.hazards != HazardRule::Ordered || unit.started {
             return first(needed);
         }
-        let hazards = self.run.plan.hazards.get(unit.position).map(Vec::as_slice).unwrap_or_default();
-        let ordered = hazards.iter().filter_map(|on| self.hard[*on]);
+        let ordered = self.run.plan.open_hazards(unit).into_iter().filter_map(|on| self.hard[on]);
         let exclusive = if unit.claims_all() { self.any } else { self.exclusive };
         first(needed.chain(ordered).chain(exclusive))
     }

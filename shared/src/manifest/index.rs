@@ -2,7 +2,7 @@
 //!
 //! A tree of folders. Its nodes are found by the hash of their whole path, so a look-up costs one probe per folder.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::ControlFlow;
 
@@ -22,10 +22,10 @@ pub struct PathIndex<Id> {
 #[derive(Clone, Debug)]
 struct Node<Id> {
     key: Box<[u8]>,
-    /// Sets that name exactly this path, and whether as something that may be a folder.
-    ids: Vec<(Id, bool)>,
-    /// Globs whose literal beginning this path is.
-    globs: Vec<(Glob, Id)>,
+    /// Sets that name exactly this path, and whether as something that may be a folder; by id, so that the nearest before another is found at once.
+    ids: VecDeque<(Id, bool)>,
+    /// Globs whose literal beginning this path is, by id.
+    globs: VecDeque<(Id, Glob)>,
     parent: u32,
     child: u32,
     next: u32,
@@ -69,24 +69,45 @@ impl<Id> Default for PathIndex<Id> {
 
 impl<Id> Node<Id> {
     fn new(key: Box<[u8]>, parent: u32) -> Self {
-        Self { key, ids: Vec::new(), globs: Vec::new(), parent, child: NONE, next: NONE, previous: NONE, same_hash: NONE }
+        Self { key, ids: VecDeque::new(), globs: VecDeque::new(), parent, child: NONE, next: NONE, previous: NONE, same_hash: NONE }
     }
 }
 
-impl<Id: Copy + Eq> PathIndex<Id> {
+impl<Id: Copy + Ord> PathIndex<Id> {
     /// Adds an id under every entry of a set.
     pub fn insert(&mut self, id: Id, set: &PathSet) {
         for plain in set.all_plain() {
             let node = self.reach(&plain.key);
             let ids = &mut self.nodes[node as usize].ids;
-            match ids.iter_mut().find(|(other, _)| *other == id) {
-                Some((_, folder)) => *folder |= plain.folder,
-                None => ids.push((id, plain.folder)),
+            match ids.binary_search_by_key(&id, |(other, _)| *other) {
+                Ok(at) => ids[at].1 |= plain.folder,
+                Err(at) => ids.insert(at, (id, plain.folder)),
             }
         }
         for glob in set.globs() {
             let node = self.reach(&glob.prefix);
-            self.nodes[node as usize].globs.push((glob.clone(), id));
+            let globs = &mut self.nodes[node as usize].globs;
+            let at = globs.partition_point(|(other, _)| *other <= id);
+            globs.insert(at, (id, glob.clone()));
+        }
+    }
+
+    /// Adds an id under every entry of a set in place of all that were there, under exactly that path or glob: for ids of which the later stands for
+    /// those before it. What was replaced cannot be taken out any more.
+    pub fn insert_over(&mut self, id: Id, set: &PathSet) {
+        for plain in set.all_plain() {
+            let node = self.reach(&plain.key);
+            let ids = &mut self.nodes[node as usize].ids;
+            let folder = plain.folder || ids.iter().any(|(_, folder)| *folder);
+            ids.clear();
+            ids.push_back((id, folder));
+        }
+        for glob in set.globs() {
+            let node = self.reach(&glob.prefix);
+            let globs = &mut self.nodes[node as usize].globs;
+            globs.retain(|(_, other)| other.segments != glob.segments);
+            let at = globs.partition_point(|(other, _)| *other <= id);
+            globs.insert(at, (id, glob.clone()));
         }
     }
 
@@ -94,13 +115,20 @@ impl<Id: Copy + Eq> PathIndex<Id> {
     pub fn remove(&mut self, id: Id, set: &PathSet) {
         for plain in set.all_plain() {
             if let Some(node) = self.find(&plain.key, hash_of(&plain.key)) {
-                self.nodes[node as usize].ids.retain(|(other, _)| *other != id);
+                let ids = &mut self.nodes[node as usize].ids;
+                if let Ok(at) = ids.binary_search_by_key(&id, |(other, _)| *other) {
+                    ids.remove(at);
+                }
                 self.prune(node);
             }
         }
         for glob in set.globs() {
             if let Some(node) = self.find(&glob.prefix, hash_of(&glob.prefix)) {
-                self.nodes[node as usize].globs.retain(|(_, other)| *other != id);
+                let globs = &mut self.nodes[node as usize].globs;
+                let at = globs.partition_point(|(other, _)| *other < id);
+                if globs.get(at).is_some_and(|(other, _)| *other == id) {
+                    globs.remove(at);
+                }
                 self.prune(node);
             }
         }
@@ -117,8 +145,8 @@ impl<Id: Copy + Eq> PathIndex<Id> {
         for plain in set.all_plain() {
             self.related(&plain.key, |node| {
                 node.ids.iter().try_for_each(|(id, _)| visit(*id))?;
-                let meeting = node.globs.iter().filter(|(glob, _)| glob_meets_plain_key(glob, &plain.key, plain.folder));
-                meeting.map(|(_, id)| *id).try_for_each(&mut visit)
+                let meeting = node.globs.iter().filter(|(_, glob)| glob_meets_plain_key(glob, &plain.key, plain.folder));
+                meeting.map(|(id, _)| *id).try_for_each(&mut visit)
             })?;
         }
         for own in set.globs() {
@@ -129,8 +157,8 @@ impl<Id: Copy + Eq> PathIndex<Id> {
                 if node.ids.iter().any(|(_, folder)| !*folder) && glob_meets_plain_key(own, &node.key, false) {
                     node.ids.iter().filter(|(_, folder)| !*folder).try_for_each(|(id, _)| visit(*id))?;
                 }
-                let meeting = node.globs.iter().filter(|(glob, _)| glob::meets(&glob.segments, &own.segments));
-                meeting.map(|(_, id)| *id).try_for_each(&mut visit)
+                let meeting = node.globs.iter().filter(|(_, glob)| glob::meets(&glob.segments, &own.segments));
+                meeting.map(|(id, _)| *id).try_for_each(&mut visit)
             })?;
         }
         ControlFlow::Continue(())
@@ -140,6 +168,51 @@ impl<Id: Copy + Eq> PathIndex<Id> {
     pub fn any_meeting(&self, set: &PathSet, except: Id) -> bool {
         let found = self.meeting(set, |id| if id == except { ControlFlow::Continue(()) } else { ControlFlow::Break(()) });
         found.is_break()
+    }
+
+    /// The nearest id below `bound` whose set conflicts with this one. Costs as much as there are paths related to those of the set, however many
+    /// sets name each.
+    pub fn nearest_before(&self, set: &PathSet, bound: Id) -> Option<Id> {
+        let mut nearest = None;
+        let _ = self.nearest_at_each(set, bound, |id| {
+            nearest = nearest.max(Some(id));
+            ControlFlow::<()>::Continue(())
+        });
+        nearest
+    }
+
+    /// Whether any id below `bound` conflicts with this set.
+    pub fn any_before(&self, set: &PathSet, bound: Id) -> bool {
+        self.nearest_at_each(set, bound, |_| ControlFlow::Break(())).is_break()
+    }
+
+    /// Visits, of each path that is related to one of the set's, the nearest id below `bound` that conflicts there.
+    fn nearest_at_each<B>(&self, set: &PathSet, bound: Id, mut visit: impl FnMut(Id) -> ControlFlow<B>) -> ControlFlow<B> {
+        for plain in set.all_plain() {
+            self.related(&plain.key, |node| {
+                if let Some((id, _)) = before(&node.ids, bound).next_back() {
+                    visit(*id)?;
+                }
+                let meets = |(_, glob): &&(Id, Glob)| glob_meets_plain_key(glob, &plain.key, plain.folder);
+                match before(&node.globs, bound).rfind(meets) {
+                    Some((id, _)) => visit(*id),
+                    None => ControlFlow::Continue(()),
+                }
+            })?;
+        }
+        for own in set.globs() {
+            self.related(&own.prefix, |node| {
+                let meets = [false, true].map(|folder| !node.ids.is_empty() && glob_meets_plain_key(own, &node.key, folder));
+                if let Some((id, _)) = before(&node.ids, bound).rfind(|(_, folder)| meets[usize::from(*folder)]) {
+                    visit(*id)?;
+                }
+                match before(&node.globs, bound).rfind(|(_, glob)| glob::meets(&glob.segments, &own.segments)) {
+                    Some((id, _)) => visit(*id),
+                    None => ControlFlow::Continue(()),
+                }
+            })?;
+        }
+        ControlFlow::Continue(())
     }
 
     /// Visits the node of a key, those above it and those below it, as far as they exist.
@@ -263,6 +336,11 @@ impl<Id: Copy + Eq> PathIndex<Id> {
     }
 }
 
+/// Those of a list by id that are below `bound`.
+fn before<Id: Ord, T>(list: &VecDeque<(Id, T)>, bound: Id) -> impl DoubleEndedIterator<Item = &(Id, T)> {
+    list.range(..list.partition_point(|(id, _)| *id < bound))
+}
+
 /// End and hash of each path above a key, and of the key itself. The empty key has none.
 fn prefixes(key: &[u8]) -> impl Iterator<Item = (usize, u64)> + '_ {
     let mut hash = SEED;
@@ -317,6 +395,8 @@ mod tests {
                 let expected: BTreeSet<usize> = (0..sets.len()).filter(|other| *other != gone && sets[*other].conflicts(set)).collect();
                 prop_assert_eq!(found(&index, set), expected.clone());
                 prop_assert_eq!(index.any_meeting(set, id), expected.iter().any(|other| *other != id));
+                prop_assert_eq!(index.nearest_before(set, id), expected.range(..id).next_back().copied());
+                prop_assert_eq!(index.any_before(set, id), expected.range(..id).next().is_some());
             }
             sets.iter().enumerate().for_each(|(id, set)| index.remove(id, set));
             prop_assert!(index.is_empty());

@@ -7,7 +7,7 @@ use roundtable_shared::manifest::Manifest;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{Assignment, BackendName, Mode, RunId, UnitId, UnitState, UnitType};
 
-use super::{train, unit_mut};
+use super::{change_manifest, train, unit_mut};
 use crate::planted::{Bug, planted};
 use crate::state::{
     Accepted, AssignAnswer, Assigning, BaseCheck, Ended, Ending, HeldPhases, Integration, Learned, Notice, Orchestrator, Plan, PlanSource,
@@ -101,11 +101,12 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &BTreeMap<(
         Fact::UnitsPlanned { source, assignments, order } => plan(run, *source, assignments, order, learned),
         Fact::ReassignmentSet { units } => run.assigning = Assigning { again: units.clone(), ..Assigning::default() },
         Fact::UnitReassigned { assignment, .. } => {
-            assign(run, assignment);
-            if let Some((_, unit)) = unit_mut(run, &assignment.unit) {
+            let ignore_case = run.options.ignore_case;
+            change_manifest(run, &assignment.unit, |unit| {
+                assign(unit, assignment, ignore_case);
                 unit.pinned |= unit.owner.is_some();
-            }
-            refresh(run, &assignment.unit, learned);
+            });
+            run.plan.measure(&run.units, learned);
         }
         Fact::AssignAnswered { backend, model, proposals } => {
             run.assign_answer = Some(AssignAnswer { backend: backend.clone(), model: model.clone(), proposals: proposals.clone() });
@@ -258,8 +259,12 @@ fn plan(
     order: &[UnitId],
     learned: &BTreeMap<(BackendName, UnitType), Learned>,
 ) {
+    let ignore_case = run.options.ignore_case;
     for assignment in assignments {
-        assign(run, assignment);
+        // The plan is made anew of all units.
+        if let Some((_, unit)) = unit_mut(run, &assignment.unit) {
+            assign(unit, assignment, ignore_case);
+        }
     }
     let order = order.iter().filter_map(|id| run.positions.get(id).copied()).collect();
     run.plan = Plan::build(&run.units, order, learned);
@@ -272,9 +277,7 @@ fn plan(
     }
 }
 
-fn assign(run: &mut Run, assignment: &Assignment) {
-    let ignore_case = run.options.ignore_case;
-    let Some((_, unit)) = unit_mut(run, &assignment.unit) else { return };
+fn assign(unit: &mut Unit, assignment: &Assignment, ignore_case: bool) {
     unit.unit_type = assignment.unit_type;
     unit.owner.clone_from(&assignment.owner_agent);
     unit.window.clone_from(&assignment.target_window);
@@ -285,12 +288,5 @@ fn assign(run: &mut Run, assignment: &Assignment) {
         if !unit.depends_on.contains(id) {
             unit.depends_on.push(id.clone());
         }
-    }
-}
-
-fn refresh(run: &mut Run, unit: &UnitId, learned: &BTreeMap<(BackendName, UnitType), Learned>) {
-    if let Some(at) = run.positions.get(unit).copied() {
-        run.plan.refresh(&run.units, at);
-        run.plan.measure(&run.units, learned);
     }
 }

@@ -6,7 +6,7 @@ use roundtable_shared::manifest::PathSet;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{AttemptNo, BackendName, Role, UnitId, UnitState, UnitType};
 
-use super::{train, unit_mut};
+use super::{change_manifest, train, unit_mut};
 use crate::state::{Counters, Learned, OwnerAnswer, Run, Said, Unit, WorkReport};
 use crate::transition::{Counter, Fact, UnitImport};
 
@@ -31,23 +31,21 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &mut Durati
                 unit.avoid.clear();
                 unit.counters.hand_backs = 0;
             });
-            run.plan.measure(&run.units, learned);
+            run.plan.measure_anew(&run.units, learned);
         }
         Fact::ManifestClaimed { unit, paths } => {
             let claimed = PathSet::new(paths, run.options.ignore_case).unwrap_or_default();
-            change(run, unit, |unit| {
+            change_manifest(run, unit, |unit| {
                 unit.manifest.writes = unit.manifest.writes.union(&claimed);
                 unit.claimed.extend(paths.iter().cloned());
             });
-            refresh(run, unit, learned);
         }
         Fact::ManifestSettled { unit, paths } => {
             let writes = PathSet::new(paths, run.options.ignore_case).unwrap_or_default();
-            change(run, unit, |unit| {
+            change_manifest(run, unit, |unit| {
                 unit.manifest.writes = writes;
                 unit.settled = true;
             });
-            refresh(run, unit, learned);
         }
         Fact::DependencyFound { unit, on } => {
             change(run, unit, |unit| {
@@ -62,8 +60,7 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &mut Durati
             }
         }
         Fact::UnitImported { unit, import } => {
-            change(run, unit, |unit| import_into(unit, at, import));
-            note(run, unit);
+            change_manifest(run, unit, |unit| import_into(unit, at, import));
         }
         Fact::Counted { unit, what } => {
             match what {
@@ -243,13 +240,6 @@ fn change(run: &mut Run, id: &UnitId, change: impl FnOnce(&mut Unit)) {
 fn note(run: &mut Run, id: &UnitId) {
     if let Some(at) = run.positions.get(id).copied() {
         run.plan.note(at, &run.units[at]);
-    }
-}
-
-fn refresh(run: &mut Run, id: &UnitId, learned: &Durations) {
-    if let Some(at) = run.positions.get(id).copied() {
-        run.plan.refresh(&run.units, at);
-        run.plan.measure(&run.units, learned);
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn revoke_unit(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, reason: &
 /// Ends all live attempts of a run, its own and its units'.
 pub(crate) fn revoke_run(d: &mut Txn<'_>, run: &RunId, reason: &str) {
     let own = d.run(run).live.values().map(|attempt| key_of(run, None, *attempt));
-    let units = d.run(run).units().flat_map(|unit| unit.live.values().map(|attempt| key_of(run, Some(&unit.id), *attempt)));
+    let units = d.run(run).begun().flat_map(|unit| unit.live.values().map(|attempt| key_of(run, Some(&unit.id), *attempt)));
     let live: Vec<AttemptKey> = own.chain(units).collect();
     for key in live {
         revoke(d, &key, reason);

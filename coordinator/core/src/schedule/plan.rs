@@ -212,7 +212,8 @@ fn waits_of(units: &[Arc<Unit>], index: &Plan, before: &Before, at: usize, hazar
     if hazards == HazardRule::Ordered {
         let needed: BTreeSet<usize> = index.needs[at].iter().copied().collect();
         let claims_all = unit.claims_all();
-        let most = if claims_all { before.running[rank] } else { waits.len() + before.claiming[rank] + index.hazards[at].len() };
+        let open = index.open_hazards(unit);
+        let most = if claims_all { before.running[rank] } else { waits.len() + before.claiming[rank] + open.len() };
         let from = if most > WAITS_LISTED_MAX { before.last_claiming[rank] } else { 0 };
         for &on in &index.order[from..rank] {
             let earlier = &units[on];
@@ -221,7 +222,7 @@ fn waits_of(units: &[Arc<Unit>], index: &Plan, before: &Before, at: usize, hazar
             }
             if claims_all || earlier.claims_all() {
                 waits.push((on, PlanReason::Exclusive));
-            } else if index.hazards[at].binary_search(&on).is_ok() {
+            } else if open.contains(&on) {
                 waits.push((on, PlanReason::Hazard));
             }
         }

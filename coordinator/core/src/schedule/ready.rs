@@ -200,7 +200,6 @@ impl Gates<'_> {
         let (run, unit) = (self.run, self.unit);
         let plan = &run.plan;
         let rank = plan.rank[unit.position];
-        let is_open = |at: &usize| plan.unfinished.contains(&plan.rank[*at]) && !planted(Bug::HazardForgotten);
         // Under `explain` each earlier unit is told once; the scheduler only asks whether there is one.
         let exclusive: Vec<usize> = match (&self.reasons, unit.claims_all()) {
             (None, true) => plan.unfinished.range(..rank).next().map(|rank| plan.order[*rank]).into_iter().collect(),
@@ -227,11 +226,13 @@ impl Gates<'_> {
                 return true;
             }
         }
-        let hazards: Vec<usize> = match self.reasons {
-            None => plan.hazards[unit.position].iter().copied().find(is_open).into_iter().collect(),
-            Some(_) => plan.hazards[unit.position].iter().copied().filter(is_open).collect(),
-        };
-        for at in hazards {
+        if planted(Bug::HazardForgotten) {
+            return found;
+        }
+        if self.reasons.is_none() {
+            return plan.has_open_hazard(unit);
+        }
+        for at in plan.open_hazards(unit) {
             let earlier = &run.units[at];
             found |= self.closed(|gates| {
                 let path = hazard_path(gates.unit, earlier);
@@ -248,6 +249,9 @@ impl Gates<'_> {
         let mut found = false;
         let takes_hold = matches!(unit.state, UnitState::NotStarted | UnitState::Blocked) && !planted(Bug::HoldForgotten);
         if takes_hold && (wants_work(unit) || unit.release.is_some()) {
+            if self.reasons.is_none() {
+                return !run.plan.hold_is_free(unit);
+            }
             for holder in run.hold_conflicts(unit) {
                 found |= self.closed(|gates| {
                     let path = hold_path(gates.unit, holder);
@@ -255,9 +259,6 @@ impl Gates<'_> {
                         format!("unit {} ({}) holds {}", holder.id, holder.state, if path.is_empty() { "everything" } else { &path });
                     Waiting { kind: WaitKind::Hold, on: holder.id.to_string(), path, text }
                 });
-                if self.reasons.is_none() {
-                    return true;
-                }
             }
         }
         found

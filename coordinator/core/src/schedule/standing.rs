@@ -79,7 +79,7 @@ pub fn standing(state: &State, run: &Run) -> Standing {
         return Standing::Assigning;
     }
     let moving =
-        run.has_live_attempts() || run.stage == Stage::Closing || run.ending.is_some() || run.units().any(|unit| unit.merging.is_some());
+        run.has_live_attempts() || run.stage == Stage::Closing || run.ending.is_some() || run.begun().any(|unit| unit.merging.is_some());
     if moving {
         return Standing::Running;
     }
@@ -91,7 +91,7 @@ pub fn standing(state: &State, run: &Run) -> Standing {
 
 /// Whether every unit that is not at its end, or that end itself, waits for a decision, directly or not.
 fn is_stuck(run: &Run) -> bool {
-    let open: Vec<&Unit> = run.in_order().filter(|unit| !unit.is_settled_for_others()).collect();
+    let open: Vec<&Unit> = run.unfinished().collect();
     let mut stuck: BTreeSet<usize> = open.iter().filter(|unit| waits_for_a_person(run, unit)).map(|unit| unit.position).collect();
     loop {
         let more: Vec<usize> = open
@@ -156,7 +156,7 @@ fn waits_for_any(run: &Run, unit: &Unit, stuck: &BTreeSet<usize>) -> bool {
 /// Whether a unit without a manifest, which waits for holds that do not end, keeps this one from its first grant.
 fn keeps_back(run: &Run, unit: &Unit, stuck: &BTreeSet<usize>) -> bool {
     let waits = |other: &Unit| other.state == UnitState::NotStarted && other.claims_all() && !other.started;
-    stuck.iter().map(|at| &run.units[*at]).any(|other| other.id != unit.id && waits(other) && !run.hold_is_free(other))
+    stuck.iter().map(|at| &run.units[*at]).any(|other| other.id != unit.id && waits(other) && !run.plan.hold_is_free(other))
 }
 
 /// Unfinished units a unit that has not started waits for by hazard.
@@ -166,8 +166,8 @@ fn upstream<'a>(run: &'a Run, unit: &'a Unit) -> impl Iterator<Item = usize> + '
     let ordered = run.options.hazards == HazardRule::Ordered && !unit.started;
     let exclusive = if unit.claims_all() { &plan.unfinished } else { &plan.unfinished_all };
     let exclusive = exclusive.range(..rank).map(|rank| plan.order[*rank]);
-    let hazards = plan.hazards[unit.position].iter().copied().filter(|at| plan.unfinished.contains(&plan.rank[*at]));
-    exclusive.chain(hazards).filter(move |_| ordered)
+    let hazards = if ordered { plan.open_hazards(unit) } else { BTreeSet::new() };
+    exclusive.filter(move |_| ordered).chain(hazards)
 }
 
 /// The first blocked unit, in plan order, that this one waits for: how mirror files and `status` say "blocked by an upstream unit".

@@ -13,9 +13,9 @@ pub(crate) fn release_blocked(d: &mut Txn<'_>, run: &RunId) {
     let is_waiting = |release: &Option<Release>| matches!(release, Some(Release::Fix | Release::Review { .. }));
     let now = d.run(run);
     let waiting: Vec<UnitId> =
-        now.in_order().filter(|unit| unit.state == UnitState::Blocked && is_waiting(&unit.release)).map(|unit| unit.id.clone()).collect();
+        now.begun().filter(|unit| unit.state == UnitState::Blocked && is_waiting(&unit.release)).map(|unit| unit.id.clone()).collect();
     for id in waiting {
-        if !d.run(run).hold_is_free(d.unit(run, &id)) || planted(Bug::ReleaseForgotten) {
+        if !d.run(run).plan.hold_is_free(d.unit(run, &id)) || planted(Bug::ReleaseForgotten) {
             continue;
         }
         let release = d.unit(run, &id).release.clone();

@@ -380,12 +380,12 @@ impl Run {
 
     /// Whether anything of it runs on a worker.
     pub fn has_live_attempts(&self) -> bool {
-        !self.live.is_empty() || self.units().any(|unit| !unit.live.is_empty())
+        !self.live.is_empty() || self.begun().any(|unit| !unit.live.is_empty())
     }
 
     /// Whether every unit that runs has come to its end.
     pub fn is_done(&self) -> bool {
-        self.units().all(Unit::is_settled_for_others)
+        self.plan.unfinished.is_empty()
     }
 
     /// Whether a person is asked something about the run as a whole that an imported state brought along: no unit waits for the answer, its end does.
@@ -415,9 +415,14 @@ impl Run {
         self.holders().filter(move |other| other.id != *unit && other.holds_path(path))
     }
 
-    /// Whether nobody else holds what this unit would hold.
-    pub fn hold_is_free(&self, unit: &Unit) -> bool {
-        self.hold_conflicts(unit).next().is_none()
+    /// Units that have begun and have not come to their end, in plan order.
+    pub fn begun(&self) -> impl DoubleEndedIterator<Item = &Unit> + Clone {
+        self.plan.begun.iter().filter_map(|rank| self.units.get(*self.plan.order.get(*rank)?)).map(Arc::as_ref)
+    }
+
+    /// Units that run and have not come to their end, in plan order.
+    pub fn unfinished(&self) -> impl DoubleEndedIterator<Item = &Unit> + Clone {
+        self.plan.unfinished.iter().filter_map(|rank| self.units.get(*self.plan.order.get(*rank)?)).map(Arc::as_ref)
     }
 
     /// Units whose holds stand against this unit's.
@@ -428,7 +433,7 @@ impl Run {
     /// Units in the order of final review: the integration queue. An empty change has no reviewers, and so nothing to consolidate.
     pub fn queue(&self) -> Vec<&Unit> {
         let is_next = |unit: &&Unit| unit.state == UnitState::FinalReview && (unit.consolidated || unit.reviewers == 0);
-        let mut queue: Vec<&Unit> = self.units().filter(is_next).collect();
+        let mut queue: Vec<&Unit> = self.begun().filter(is_next).collect();
         queue.sort_by_key(|unit| unit.queued);
         queue
     }

@@ -200,8 +200,7 @@ impl World {
         let rests = looks_anyway && !coordinator.core.is_schedule_due(now);
         let before = rests.then(|| (coordinator.core.clone(), coordinator.entropy.clone()));
         let looked = batch.schedule(&mut coordinator.core, now, &mut coordinator.entropy);
-        remember_holds(&mut coordinator.core, sabotage);
-        remember_order(&mut coordinator.core, forgotten);
+        remember(&mut coordinator.core, forgotten);
         let (pending, looked_ms) = (batch.close(&coordinator.core), coordinator.looked_ms);
         if looked {
             coordinator.looked_ms = now.mono_ms;
@@ -838,8 +837,8 @@ fn talkative(queue: &[(Command, ReplyTo)]) -> BTreeSet<WorkerId> {
     again
 }
 
-/// Makes the core forget, to see whether anybody notices. Gives the plans whose order is forgotten, as they were.
-fn break_memory(core: &mut Core, sabotage: Sabotage) -> Vec<(RunId, Plan)> {
+/// Makes the core forget, to see whether anybody notices. Gives the runs that have forgotten something.
+fn break_memory(core: &mut Core, sabotage: Sabotage) -> Vec<RunId> {
     let mut forgotten = Vec::new();
     if !matches!(sabotage, Sabotage::ForgetHolds | Sabotage::ForgetOrder) {
         return forgotten;
@@ -847,30 +846,25 @@ fn break_memory(core: &mut Core, sabotage: Sabotage) -> Vec<(RunId, Plan)> {
     for (id, run) in &mut core.state.runs {
         let run = Arc::make_mut(run);
         if sabotage == Sabotage::ForgetHolds {
-            run.plan.holders.clear();
+            (run.plan.holders, run.plan.holders_all, run.plan.held) = Default::default();
         } else if run.stage == Stage::Working {
-            forgotten.push((id.clone(), run.plan.clone()));
-            run.plan.needs.iter_mut().chain(&mut run.plan.hazards).for_each(Vec::clear);
+            run.plan.needs.iter_mut().for_each(Vec::clear);
+            run.plan.writers = Default::default();
+        } else {
+            continue;
         }
+        forgotten.push(id.clone());
     }
     forgotten
 }
 
-/// The order is forgotten by the scheduler only: a plan that is made without it would be wrong before anything starts.
-fn remember_order(core: &mut Core, forgotten: Vec<(RunId, Plan)>) {
-    for (id, plan) in forgotten {
-        if let Some(run) = core.state.runs.get_mut(&id) {
-            let now = &mut Arc::make_mut(run).plan;
-            (now.needs, now.hazards) = (plan.needs, plan.hazards);
-        }
-    }
-}
-
-/// Holds are forgotten for the scheduler only, so that this is all that goes wrong.
-fn remember_holds(core: &mut Core, sabotage: Sabotage) {
-    if sabotage == Sabotage::ForgetHolds {
-        for run in core.state.runs.values_mut().map(Arc::make_mut) {
-            run.plan.holders = run.units.iter().filter(|unit| unit.holds()).map(|unit| unit.position).collect();
+/// They are forgotten by the scheduler only, so that this is all that goes wrong: a plan that is made without them would be wrong before anything starts.
+fn remember(core: &mut Core, forgotten: Vec<RunId>) {
+    for id in forgotten {
+        if let Some(run) = core.state.runs.get_mut(&id).map(Arc::make_mut) {
+            let Plan { needs, holders, holders_all, writers, held, .. } =
+                Plan::build(&run.units, run.plan.order.clone(), &core.state.learned);
+            run.plan = Plan { needs, holders, holders_all, writers, held, ..std::mem::take(&mut run.plan) };
         }
     }
 }

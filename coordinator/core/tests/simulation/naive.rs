@@ -178,11 +178,16 @@ fn index_differences(run: &Run) -> Vec<String> {
         if needs != known {
             found.push(format!("unit {} needs {needs:?}, the index has {known:?}", unit.id));
         }
-        let is_hazard = |other: &&Unit| other.runs && unit.runs && !everything(other) && !everything(unit) && threatens(other, unit);
-        let mut hazards: Vec<usize> = earlier(run, unit).filter(is_hazard).map(|other| other.position).collect();
-        hazards.sort_unstable();
-        if hazards != plan.hazards[at] {
-            found.push(format!("unit {} has hazards {hazards:?}, the index has {:?}", unit.id, plan.hazards[at]));
+        let is_hazard = |other: &&Unit| !is_over(other) && unit.runs && !everything(other) && !everything(unit) && threatens(other, unit);
+        let hazards: BTreeSet<usize> = earlier(run, unit).filter(is_hazard).map(|other| other.position).collect();
+        let known = plan.open_hazards(unit);
+        if hazards != known || plan.has_open_hazard(unit) == hazards.is_empty() {
+            found.push(format!("unit {} has open hazards {hazards:?}, the index has {known:?}", unit.id));
+        }
+        let meets = |other: &Unit| everything(unit) || everything(other) || unit.manifest.writes.conflicts(&other.manifest.writes);
+        let is_free = !run.units().any(|other| other.id != unit.id && holds(other) && meets(other));
+        if plan.hold_is_free(unit) != is_free {
+            found.push(format!("the hold of unit {} is free: {is_free}, the index says {}", unit.id, !is_free));
         }
         let comes_late = plan.needs[at].iter().find(|on| plan.rank[**on] > plan.rank[at]);
         // Until it is planned, the order is that of the document.
@@ -193,7 +198,9 @@ fn index_differences(run: &Run) -> Vec<String> {
         let sets = [
             (plan.unfinished.contains(&rank), !is_over(unit), "unfinished"),
             (plan.unfinished_all.contains(&rank), !is_over(unit) && everything(unit), "unfinished without a manifest"),
+            (plan.begun.contains(&rank), !is_over(unit) && unit.state != UnitState::NotStarted, "begun"),
             (plan.holders.contains(&at), holds(unit), "a holder"),
+            (plan.holders_all.contains(&at), holds(unit) && everything(unit), "a holder of everything"),
         ];
         for (has, is, what) in sets {
             if has != is {
