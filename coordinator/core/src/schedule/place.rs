@@ -75,6 +75,17 @@ pub(crate) fn place(
     best.map(|(_, placement)| placement)
 }
 
+/// Whether a slot of one of these backends is free on any worker with those labels, whatever seat is to be filled.
+pub(crate) fn has_free_slot(state: &State, fleet: &Fleet, run: &Run, backends: &[BackendName], requires: &[String], now: Now) -> bool {
+    let may = |worker: &&Worker| worker.takes_grants(now) && need::has_labels(worker, requires);
+    fleet.workers.values().filter(may).any(|worker| {
+        let mut offers = worker.offers.values().filter(|offer| backends.iter().any(|wanted| need::plays(offer, wanted)));
+        offers.any(|offer| {
+            offer.is_usable(now) && free_slots(state, fleet, worker, offer) > 0 && park_of(state, run, worker, offer, now).is_none()
+        })
+    })
+}
+
 /// Whether this worker is left out: its disk or tools failed the unit, nothing has gone well there since, and another that has not failed it plays the
 /// backend too. Then that one's slot is waited for, rather than have the unit fail here again.
 fn must_avoid(state: &State, fleet: &Fleet, run: &Run, unit: &Unit, worker: &Worker, what: What<'_>, now: Now) -> bool {

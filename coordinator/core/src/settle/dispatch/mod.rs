@@ -4,7 +4,7 @@ mod grant;
 mod missing;
 mod rest;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use roundtable_shared::{RunId, Seat};
 
@@ -12,12 +12,12 @@ use crate::fleet::Need;
 use crate::moves::plan;
 use crate::schedule::backend::{Resolved, resolve};
 use crate::schedule::candidate::Candidate;
-use crate::schedule::place::place;
+use crate::schedule::place::{has_free_slot, place};
 use crate::schedule::rank::candidates;
 use crate::schedule::ready::is_ready;
 use crate::schedule::{barrier, need, ready};
 use crate::settle::advance::advance;
-use crate::state::{Stage, State};
+use crate::state::{Run, Stage, State};
 use crate::txn::Txn;
 
 /// Passes in a row; what is left after that is granted with the next batch.
@@ -35,6 +35,7 @@ pub(crate) fn dispatch(d: &mut Txn<'_>) -> bool {
 fn pass(d: &mut Txn<'_>) -> bool {
     let runs: Vec<RunId> = d.state().unfinished().map(|run| run.id.clone()).collect();
     let mut missing = BTreeSet::new();
+    let mut found = Found::default();
     let candidates = candidates(d.state(), d.fleet, d.now);
     let barriers = barrier::barriers(d.state(), d.fleet, d.now);
     let (first, mut done_without, mut barred) = (d.state().seq, false, false);
@@ -42,7 +43,7 @@ fn pass(d: &mut Txn<'_>) -> bool {
         if barrier::is_barred(d.state(), &barriers, &candidate) {
             barred = true;
         } else if still_ready(d.state(), &candidate, d) {
-            done_without |= try_grant(d, &candidate, &mut missing);
+            done_without |= try_grant(d, &candidate, &mut missing, &mut found);
         }
     }
     let before = d.state().seq;
@@ -63,11 +64,36 @@ fn still_ready(state: &State, candidate: &Candidate, d: &Txn<'_>) -> bool {
     }
 }
 
+/// Who may play what is needed, and whether any of their slots is free: found once for all seats of a run that need the same, until something is decided.
+#[derive(Default)]
+struct Found {
+    seq: u64,
+    of: BTreeMap<(RunId, Need), (Resolved, bool)>,
+}
+
+impl Found {
+    fn of(&mut self, d: &Txn<'_>, run: &Run, need: &Need) -> &(Resolved, bool) {
+        if self.seq != d.state().seq {
+            *self = Self { seq: d.state().seq, of: BTreeMap::new() };
+        }
+        self.of.entry((run.id.clone(), need.clone())).or_insert_with(|| {
+            let resolved = resolve(d.state(), d.fleet, run, need, d.now);
+            let has_slot = match &resolved {
+                Resolved::Use { backends, .. } => has_free_slot(d.state(), d.fleet, run, backends, &need.requires, d.now),
+                Resolved::Parked(_) | Resolved::Missing => false,
+            };
+            (resolved, has_slot)
+        })
+    }
+}
+
 /// Fills the seat, if there is a slot; whether the run now does without it instead.
-fn try_grant(d: &mut Txn<'_>, candidate: &Candidate, missing: &mut BTreeSet<(RunId, Need)>) -> bool {
+fn try_grant(d: &mut Txn<'_>, candidate: &Candidate, missing: &mut BTreeSet<(RunId, Need)>, found: &mut Found) -> bool {
     let Some(run) = d.state().run(&candidate.run) else { return false };
     let need = need::need(run, candidate.unit.as_ref(), candidate.seat);
-    match resolve(d.state(), d.fleet, run, &need, d.now) {
+    let (resolved, has_slot) = found.of(d, run, &need);
+    match resolved.clone() {
+        Resolved::Use { .. } if !has_slot => {}
         Resolved::Use { backends, substituted } => {
             let Some(placement) = place(d.state(), d.fleet, run, candidate, &backends, d.now) else { return false };
             // Whoever plays the asked backend may have answered this question in an earlier run.
