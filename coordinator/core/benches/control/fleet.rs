@@ -99,7 +99,9 @@ impl Fleet {
 
     /// Carries out one effect and what it leads to; false when nothing is left to do. `longest`: the longest time the core took for one answer.
     pub fn step(&mut self, longest: &mut Duration) -> bool {
-        let Some(effect) = self.effects.pop_front() else { return false };
+        // The repository is faster than any agent.
+        let shell = self.effects.iter().position(|effect| !matches!(effect, Effect::Grant(_)));
+        let Some(effect) = self.effects.remove(shell.unwrap_or(0)) else { return false };
         let begun = Instant::now();
         match effect {
             Effect::Grant(grant) => self.play(&grant),

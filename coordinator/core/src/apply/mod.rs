@@ -97,10 +97,11 @@ fn unit_mut<'a>(run: &'a mut Run, id: &UnitId) -> Option<(usize, &'a mut Unit)> 
     Some((at, Arc::make_mut(&mut run.units[at])))
 }
 
-/// Changes a unit in a way that may change its manifest, or whether it has one.
-fn change_manifest(run: &mut Run, id: &UnitId, change: impl FnOnce(&mut Unit)) {
+/// Changes a unit in a way that may change what its plan knows of it beside its state: its manifest, or what it needs of a worker.
+fn change_planned(run: &mut Run, id: &UnitId, change: impl FnOnce(&mut Unit)) {
     let Some(at) = run.positions.get(id).copied() else { return };
     run.plan.leave(at, &run.units[at]);
     change(Arc::make_mut(&mut run.units[at]));
-    run.plan.note(at, &run.units[at]);
+    run.plan.note(&run.units, at);
+    run.plan.wake(&run.units, at);
 }

@@ -7,7 +7,7 @@ use roundtable_shared::manifest::Manifest;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{Assignment, BackendName, Mode, RunId, UnitId, UnitState, UnitType};
 
-use super::{change_manifest, train, unit_mut};
+use super::{change_planned, train, unit_mut};
 use crate::planted::{Bug, planted};
 use crate::state::{
     Accepted, AssignAnswer, Assigning, BaseCheck, Ended, Ending, HeldPhases, Integration, Learned, Notice, Orchestrator, Plan, PlanSource,
@@ -43,7 +43,7 @@ pub(super) fn create(id: &RunId, at: WallMs, created: &RunCreated) -> Run {
         paused: None,
         halted: None,
         plan_source: None,
-        plan: Plan::build(&units, (0..units.len()).collect(), &BTreeMap::new()),
+        plan: Plan::build(&units, (0..units.len()).collect(), created.options.hazards, &BTreeMap::new()),
         units,
         positions,
         attempts: Vec::new(),
@@ -102,7 +102,7 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &BTreeMap<(
         Fact::ReassignmentSet { units } => run.assigning = Assigning { again: units.clone(), ..Assigning::default() },
         Fact::UnitReassigned { assignment, .. } => {
             let ignore_case = run.options.ignore_case;
-            change_manifest(run, &assignment.unit, |unit| {
+            change_planned(run, &assignment.unit, |unit| {
                 assign(unit, assignment, ignore_case);
                 unit.pinned |= unit.owner.is_some();
             });
@@ -267,7 +267,7 @@ fn plan(
         }
     }
     let order = order.iter().filter_map(|id| run.positions.get(id).copied()).collect();
-    run.plan = Plan::build(&run.units, order, learned);
+    run.plan = Plan::build(&run.units, order, run.options.hazards, learned);
     run.plan_source = Some(source);
     if run.stage == Stage::Assigning {
         run.stage = Stage::Working;

@@ -6,7 +6,7 @@ use roundtable_shared::manifest::PathSet;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{AttemptNo, BackendName, Role, UnitId, UnitState, UnitType};
 
-use super::{change_manifest, train, unit_mut};
+use super::{change_planned, train, unit_mut};
 use crate::state::{Counters, Learned, OwnerAnswer, Run, Said, Unit, WorkReport};
 use crate::transition::{Counter, Fact, UnitImport};
 
@@ -35,14 +35,14 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &mut Durati
         }
         Fact::ManifestClaimed { unit, paths } => {
             let claimed = PathSet::new(paths, run.options.ignore_case).unwrap_or_default();
-            change_manifest(run, unit, |unit| {
+            change_planned(run, unit, |unit| {
                 unit.manifest.writes = unit.manifest.writes.union(&claimed);
                 unit.claimed.extend(paths.iter().cloned());
             });
         }
         Fact::ManifestSettled { unit, paths } => {
             let writes = PathSet::new(paths, run.options.ignore_case).unwrap_or_default();
-            change_manifest(run, unit, |unit| {
+            change_planned(run, unit, |unit| {
                 unit.manifest.writes = writes;
                 unit.settled = true;
             });
@@ -60,7 +60,7 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &mut Durati
             }
         }
         Fact::UnitImported { unit, import } => {
-            change_manifest(run, unit, |unit| import_into(unit, at, import));
+            change_planned(run, unit, |unit| import_into(unit, at, import));
         }
         Fact::Counted { unit, what } => {
             match what {
@@ -83,7 +83,7 @@ fn work(run: &mut Run, fact: &Fact) -> bool {
                 subtask.error.clone_from(error);
             }
         }),
-        Fact::RequirementsSet { unit, requires, .. } => change(run, unit, |unit| unit.requires.clone_from(requires)),
+        Fact::RequirementsSet { unit, requires, .. } => change_planned(run, unit, |unit| unit.requires.clone_from(requires)),
         Fact::WorkReported { unit, report } => change(run, unit, |unit| hear(unit, report)),
         Fact::WorkReplaced { unit, work } => change(run, unit, |unit| {
             unit.accepted = Some(work.clone());
@@ -239,7 +239,7 @@ fn change(run: &mut Run, id: &UnitId, change: impl FnOnce(&mut Unit)) {
 
 fn note(run: &mut Run, id: &UnitId) {
     if let Some(at) = run.positions.get(id).copied() {
-        run.plan.note(at, &run.units[at]);
+        run.plan.note(&run.units, at);
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) fn barriers(state: &State, fleet: &Fleet, now: Now) -> Vec<(RunId, Un
     let mut barriers = Vec::new();
     for run in state.unfinished().filter(|run| run.options.hazards == HazardRule::Writes) {
         let waits = |unit: &&Unit| unit.state == UnitState::NotStarted && unit.runs && unit.claims_all() && !unit.started;
-        let barrier = run.in_order().filter(waits).find(|unit| {
+        let barrier = run.unfinished().filter(waits).find(|unit| {
             let reasons = ready::gates(state, run, unit, now);
             let only_holds = reasons.iter().all(|reason| reason.kind == WaitKind::Hold);
             only_holds && has_slot(state, fleet, run, unit, now)

@@ -6,6 +6,8 @@ use roundtable_shared::{Role, RunId, Seat, UnitId};
 
 use crate::state::{Run, Unit};
 
+/// Class of units that are to be begun.
+pub(crate) const BEGIN: u8 = 5;
 /// Class of the last units of a run that are to be begun.
 pub(crate) const LAST: u8 = 2;
 
@@ -24,7 +26,7 @@ pub(crate) struct Candidate {
 }
 
 /// Class of role first, then the age of what waits; smaller comes first.
-type Rank = (u8, Reverse<u64>, usize, usize);
+pub(crate) type Rank = (u8, Reverse<u64>, usize, usize);
 
 impl Candidate {
     /// The unit's work seat.
@@ -47,7 +49,7 @@ impl Candidate {
             Role::Check => 1,
             Role::Review => 3,
             Role::Fix => 4,
-            Role::Implement | Role::Assign | Role::Orchestrate => 5,
+            Role::Implement | Role::Assign | Role::Orchestrate => BEGIN,
         };
         let remaining = if role == Role::Implement { run.plan.remaining_ms[unit.position] } else { 0 };
         // Results of checks count in the order of the train.

@@ -8,7 +8,7 @@ use crate::command::Now;
 use crate::fleet::Fleet;
 use crate::schedule::backend::{Resolved, resolve};
 use crate::schedule::need::need;
-use crate::schedule::rank::candidates;
+use crate::schedule::rank::all_candidates;
 use crate::state::State;
 
 /// What waits for slots, and what has them.
@@ -28,7 +28,7 @@ pub fn demand(state: &State, fleet: &Fleet, now: Now) -> Demand {
         *slots.entry(attempt.backend.clone()).or_default() += 1;
     }
     let mut units = BTreeSet::new();
-    for candidate in candidates(state, fleet, now) {
+    for candidate in all_candidates(state, fleet, now) {
         let Some(run) = state.run(&candidate.run) else { continue };
         let need = need(run, candidate.unit.as_ref(), candidate.seat);
         let backend = match resolve(state, fleet, run, &need, now) {

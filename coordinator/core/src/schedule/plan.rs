@@ -94,7 +94,7 @@ pub fn plan(
     let places: BTreeMap<&UnitId, usize> = units.iter().enumerate().map(|(at, unit)| (&unit.id, at)).collect();
     let order = selection.runs.iter().filter_map(|unit| places.get(&unit.id).copied());
     let left_out = units.iter().filter(|unit| !unit.runs).map(|unit| unit.position);
-    let index = Plan::build(&units, order.chain(left_out).collect(), &BTreeMap::new());
+    let index = Plan::build(&units, order.chain(left_out).collect(), hazards, &BTreeMap::new());
     let waits = Waits::find(&units, &index, hazards);
     let waves = waves(&units, &index, &waits.of, slots);
     let critical_path = critical_path(&units, &index, &waits.of);

@@ -1,47 +1,68 @@
 //! Which empty seat comes first: check, review, fix before implement; among checks the order of the train, among implements the longest remaining critical
 //! path, then plan order. The last units of a run go before its reviews and fixes (docs/adr/0023-the-last-units-are-begun-first.md).
 
-use roundtable_shared::{Mode, Role, Seat, UnitState};
+use roundtable_shared::{Mode, Role, Seat};
 
 use crate::command::Now;
 use crate::fleet::Fleet;
 use crate::schedule::candidate::{Candidate, LAST};
 use crate::schedule::place::slots_for;
 use crate::schedule::ready::{due_seats, is_ready};
-use crate::state::{BaseCheck, Run, Stage, State};
+use crate::state::{BaseCheck, Run, Stage, State, Unit};
 
-/// Every seat that is empty, should not be, and whose gates are open; in the order they are served.
+/// Every seat that is empty, should not be, and whose gates are open, in the order they are served; but for units that are to be begun, which stand in line
+/// in their plan. Where those are the last ones they are among these.
 pub(crate) fn candidates(state: &State, fleet: &Fleet, now: Now) -> Vec<Candidate> {
     let mut found = Vec::new();
     for (run_at, run) in state.unfinished().enumerate() {
         found.extend(of_run(state, fleet, run, run_at, now));
-        let (first, mut are_all_ready) = (found.len(), true);
-        for unit in run.unfinished() {
+        let first = found.len();
+        for unit in run.begun() {
             let seats = due_seats(run, unit);
             if !seats.is_empty() && is_ready(state, run, unit, now) {
                 found.extend(seats.into_iter().map(|seat| Candidate::of(run, unit, seat, run_at)));
-            } else if unit.runs && unit.state == UnitState::NotStarted {
-                are_all_ready = false;
             }
         }
-        if are_all_ready {
-            last_units_first(state, fleet, run, &mut found[first..], now);
+        let last = last_units(state, fleet, run, run_at, &found[first..], now);
+        if !last.is_empty() {
+            found[first..].iter_mut().filter(|candidate| candidate.role == Role::Implement).for_each(|candidate| candidate.rank.0 = LAST);
+            found.extend(last);
         }
     }
     found.sort_by_key(|candidate| candidate.rank);
     found
 }
 
-/// Of a run with nothing left to begin but these: where they are fewer than the slots they could have, they go before reviews and fixes. Nobody waits for
-/// those but integration, while behind each unit there is a turn and its reviews still: begun after others' reviews, the last one would end alone.
-fn last_units_first(state: &State, fleet: &Fleet, run: &Run, candidates: &mut [Candidate], now: Now) {
-    let begins = |candidate: &&mut Candidate| candidate.role == Role::Implement;
-    let units = candidates.iter_mut().filter(begins).count();
-    let one = candidates.iter_mut().find(begins).map(|candidate| (candidate.unit.clone(), candidate.seat));
-    let Some((unit, seat)) = one.filter(|_| units < candidates.len()) else { return };
-    if units < slots_for(state, fleet, run, unit.as_ref(), seat, now) {
-        candidates.iter_mut().filter(begins).for_each(|candidate| candidate.rank.0 = LAST);
+/// All of them, those in line included: for those who count what is ready.
+pub(crate) fn all_candidates(state: &State, fleet: &Fleet, now: Now) -> Vec<Candidate> {
+    let mut found = candidates(state, fleet, now);
+    found.retain(|candidate| candidate.rank.0 != LAST);
+    for (run_at, run) in state.unfinished().enumerate() {
+        let ready = run.startable().filter(|unit| !due_seats(run, unit).is_empty() && is_ready(state, run, unit, now));
+        found.extend(ready.map(|unit| Candidate::of(run, unit, Seat::Work, run_at)));
     }
+    found.sort_by_key(|candidate| candidate.rank);
+    found
+}
+
+/// Of a run with nothing left to begin but these, which are all ready: where they are fewer than the slots they could have, they go before reviews and
+/// fixes. Nobody waits for those but integration, while behind each unit there is a turn and its reviews still: begun after others' reviews, the last one
+/// would end alone.
+fn last_units(state: &State, fleet: &Fleet, run: &Run, run_at: usize, others: &[Candidate], now: Now) -> Vec<Candidate> {
+    let left = run.plan.to_begin();
+    let Some(one) = run.startable().next() else { return Vec::new() };
+    // What has begun and is to be done over takes a slot of them too.
+    let again = others.iter().filter(|candidate| candidate.role == Role::Implement).count();
+    if again == others.len() || left + again >= slots_for(state, fleet, run, Some(&one.id), Seat::Work, now) {
+        return Vec::new();
+    }
+    let ready: Vec<&Unit> = run.startable().filter(|unit| !due_seats(run, unit).is_empty() && is_ready(state, run, unit, now)).collect();
+    if ready.len() < left {
+        return Vec::new();
+    }
+    let mut last: Vec<Candidate> = ready.into_iter().map(|unit| Candidate::of(run, unit, Seat::Work, run_at)).collect();
+    last.iter_mut().for_each(|candidate| candidate.rank.0 = LAST);
+    last
 }
 
 /// The run's own seats: assignment, orchestrator, check of the base.

@@ -65,6 +65,13 @@ pub(crate) fn is_ready_but_for_time(state: &State, run: &Run, unit: &Unit, now: 
     !gates.any(state)
 }
 
+/// Whether the run as a whole lets units be begun.
+pub(crate) fn may_begin(state: &State, run: &Run, now: Now) -> bool {
+    let Some(unit) = run.startable().next() else { return false };
+    let mut gates = Gates { run, unit, now, reasons: None, time_counts: true, phase_counts: true };
+    !gates.of_run(state) && !run.is_held(Phase::Dispatch, now.wall)
+}
+
 /// Everything that stands between the unit and its next seat, worker and backend aside.
 pub(crate) fn gates(state: &State, run: &Run, unit: &Unit, now: Now) -> Vec<Waiting> {
     let mut gates = Gates { run, unit, now, reasons: Some(Vec::new()), time_counts: true, phase_counts: true };

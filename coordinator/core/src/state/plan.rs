@@ -1,12 +1,13 @@
 //! Index of a run's plan: order, who writes where, what is unfinished, remaining critical path. Kept by the fold beside the facts it is made of; the
 //! scheduler's questions are answered from it, and a test compares them with the naive derivation.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use roundtable_shared::manifest::PathIndex;
-use roundtable_shared::{BackendName, UnitId, UnitState, UnitType};
+use roundtable_shared::{BackendName, HazardRule, UnitId, UnitState, UnitType};
 
 use super::Learned;
 use super::unit::Unit;
@@ -53,16 +54,59 @@ pub struct Plan {
     pub writers: Writers,
     /// What holders write, by place; those that hold everything aside.
     pub held: Writers,
+    /// Units that wait for no other by order, as far as is known of them: all that can be begun are among these. By what they need of a worker.
+    pub startable: BTreeMap<WorkKind, BTreeSet<Begins>>,
+    /// Per unit that is not startable: one that it waits for.
+    pub waits_on: Vec<Option<usize>>,
+    /// Per unit: those that may wait for it, to be looked at again when that changes.
+    pub waiters: Vec<Vec<usize>>,
+    /// Per unit that is startable: the chain by which it stands in its line.
+    pub in_line: Vec<Option<u64>>,
+    /// Whether units wait for earlier ones that write what they touch.
+    pub is_ordered: bool,
     /// Per unit: milliseconds from its start to the end of the longest chain that waits for it.
     pub remaining_ms: Vec<u64>,
     /// The means that `remaining_ms` rests on.
     pub measured: BTreeMap<(BackendName, UnitType), u64>,
 }
 
+/// What units need of the worker that begins them: those of one kind are begun wherever one of them is.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct WorkKind {
+    /// Who is to do it.
+    pub owner: Option<BackendName>,
+    /// Decides who may stand in.
+    pub unit_type: UnitType,
+    /// Labels its worker must have.
+    pub requires: Vec<String>,
+}
+
+/// A unit's place in the line of those that can be begun: the longest remaining chain first, then its rank.
+pub type Begins = (Reverse<u64>, usize);
+
+impl WorkKind {
+    fn of(unit: &Unit) -> Self {
+        Self { owner: unit.owner.clone(), unit_type: unit.unit_type, requires: unit.requires.clone() }
+    }
+}
+
 impl Plan {
     /// The plan of these units in that order.
-    pub fn build(units: &[Arc<Unit>], order: Vec<usize>, learned: &BTreeMap<(BackendName, UnitType), Learned>) -> Self {
-        let mut plan = Self { order, rank: vec![0; units.len()], ..Self::default() };
+    pub fn build(
+        units: &[Arc<Unit>],
+        order: Vec<usize>,
+        hazards: HazardRule,
+        learned: &BTreeMap<(BackendName, UnitType), Learned>,
+    ) -> Self {
+        let mut plan = Self {
+            order,
+            rank: vec![0; units.len()],
+            waits_on: vec![None; units.len()],
+            waiters: vec![Vec::new(); units.len()],
+            in_line: vec![None; units.len()],
+            is_ordered: hazards == HazardRule::Ordered,
+            ..Self::default()
+        };
         for (rank, at) in plan.order.iter().enumerate() {
             plan.rank[*at] = rank;
         }
@@ -76,9 +120,12 @@ impl Plan {
             })
             .collect();
         for (at, unit) in units.iter().enumerate() {
-            plan.note(at, unit);
+            plan.enter(at, unit, !unit.is_settled_for_others(), unit.holds());
         }
         plan.measure(units, learned);
+        for at in 0..units.len() {
+            plan.line_up(units, at);
+        }
         plan
     }
 
@@ -92,11 +139,102 @@ impl Plan {
     /// A unit's manifest is about to change: it is taken out, as it is now, until `note` puts it in again.
     pub(crate) fn leave(&mut self, at: usize, unit: &Unit) {
         self.enter(at, unit, false, false);
+        self.step_out(at, unit);
     }
 
-    /// A unit's state has changed, or it is put in.
-    pub(crate) fn note(&mut self, at: usize, unit: &Unit) {
+    /// A unit's state has changed, or it is put in again.
+    pub(crate) fn note(&mut self, units: &[Arc<Unit>], at: usize) {
+        let unit = &units[at];
         self.enter(at, unit, !unit.is_settled_for_others(), unit.holds() && !planted(Bug::HoldersUnindexed));
+        self.line_up(units, at);
+        if unit.is_settled_for_others() {
+            self.wake(units, at);
+        }
+    }
+
+    /// Those that wait for a unit may do so no more: it has come to its end, or its manifest has changed.
+    pub(crate) fn wake(&mut self, units: &[Arc<Unit>], at: usize) {
+        for waiter in std::mem::take(&mut self.waiters[at]) {
+            if self.waits_on[waiter] == Some(at) {
+                self.line_up(units, waiter);
+            }
+        }
+    }
+
+    /// Units that can be begun as far as order goes, in no order.
+    pub fn all_startable(&self) -> impl Iterator<Item = usize> {
+        self.startable.values().flatten().map(|(_, rank)| self.order[*rank])
+    }
+
+    /// How many units have not been begun, startable or not.
+    pub fn to_begin(&self) -> usize {
+        self.unfinished.len() - self.begun.len()
+    }
+
+    /// Finds out whether the unit waits for another before it can be begun, and notes that or puts it in line. Others are not looked at again until what
+    /// this one waits for changes: whatever it waits for, it cannot be begun meanwhile.
+    fn line_up(&mut self, units: &[Arc<Unit>], at: usize) {
+        let unit = &units[at];
+        self.step_out(at, unit);
+        if unit.is_settled_for_others() || unit.state != UnitState::NotStarted {
+            return;
+        }
+        match self.waits_for(units, at) {
+            Some(on) => {
+                self.waits_on[at] = Some(on);
+                self.waiters[on].push(at);
+            }
+            None => {
+                let remaining = self.remaining_ms[at];
+                self.in_line[at] = Some(remaining);
+                self.startable.entry(WorkKind::of(unit)).or_default().insert((Reverse(remaining), self.rank[at]));
+            }
+        }
+    }
+
+    fn step_out(&mut self, at: usize, unit: &Unit) {
+        self.waits_on[at] = None;
+        let Some(remaining) = self.in_line[at].take() else { return };
+        let kind = WorkKind::of(unit);
+        if let Some(line) = self.startable.get_mut(&kind) {
+            line.remove(&(Reverse(remaining), self.rank[at]));
+            if line.is_empty() {
+                self.startable.remove(&kind);
+            }
+        }
+    }
+
+    /// A unit that this one has to wait for before it can be begun, if there is one: the nearest before it, so that few are looked at again whenever one
+    /// comes to its end. Asks what the gates ask (`schedule::ready`), holds and time aside.
+    fn waits_for(&self, units: &[Arc<Unit>], at: usize) -> Option<usize> {
+        let (unit, rank) = (&units[at], self.rank[at]);
+        let needed = self.needs[at].iter().copied().find(|on| !units[*on].is_settled_for_others());
+        if let Some(on) = needed.filter(|_| !planted(Bug::DependencyForgotten)) {
+            return Some(on);
+        }
+        if unit.started || !self.is_ordered {
+            return None;
+        }
+        let exclusive = if unit.claims_all() { &self.unfinished } else { &self.unfinished_all };
+        let exclusive = exclusive.range(..rank).next_back().filter(|_| !planted(Bug::ExclusiveForgotten));
+        let hazard = || {
+            let writers = &self.writers.0;
+            writers.nearest_before(&unit.manifest.writes, rank).max(writers.nearest_before(&unit.manifest.reads, rank))
+        };
+        let nearest = exclusive.copied().or_else(|| if unit.claims_all() || planted(Bug::HazardForgotten) { None } else { hazard() });
+        nearest.map(|rank| self.order[rank])
+    }
+
+    /// Lines are by the chains that were measured.
+    fn line_up_anew(&mut self) {
+        for (kind, line) in std::mem::take(&mut self.startable) {
+            let line = line.into_iter().map(|(_, rank)| {
+                let at = self.order[rank];
+                self.in_line[at] = Some(self.remaining_ms[at]);
+                (Reverse(self.remaining_ms[at]), rank)
+            });
+            self.startable.insert(kind, line.collect());
+        }
     }
 
     /// Whether an earlier unit that is not at its end writes what this one reads or writes. Units without a manifest are no part of this: they stand
@@ -166,6 +304,7 @@ impl Plan {
                 after[earlier] = after[earlier].max(remaining);
             }
         }
+        self.line_up_anew();
         self.measured = learned.iter().filter_map(|(kind, learned)| Some((kind.clone(), learned.mean_ms()?))).collect();
     }
 

@@ -420,6 +420,11 @@ impl Run {
         self.plan.begun.iter().filter_map(|rank| self.units.get(*self.plan.order.get(*rank)?)).map(Arc::as_ref)
     }
 
+    /// Units that have not been begun and wait for no other by order, in no order.
+    pub fn startable(&self) -> impl Iterator<Item = &Unit> {
+        self.plan.all_startable().filter_map(|at| self.units.get(at)).map(Arc::as_ref)
+    }
+
     /// Units that run and have not come to their end, in plan order.
     pub fn unfinished(&self) -> impl DoubleEndedIterator<Item = &Unit> + Clone {
         self.plan.unfinished.iter().filter_map(|rank| self.units.get(*self.plan.order.get(*rank)?)).map(Arc::as_ref)

@@ -1,6 +1,7 @@
 //! The coordinator as its driver runs it: a queue, the driver's own batches, one append, then answers and effects; and the shell that carries effects
 //! out. It may die before the append, after it, or with half of what follows done.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -9,13 +10,13 @@ use roundtable_core::effect::{Effect, Grant, Start};
 use roundtable_core::fleet::{Fleet, LOST_MS};
 use roundtable_core::invariants::{self, Violation};
 use roundtable_core::schedule::parked_account;
-use roundtable_core::state::{Attempt, BaseCheck, LostCause, ParkKey, Plan, Stage};
+use roundtable_core::state::{Attempt, BaseCheck, LostCause, ParkKey, Plan, Stage, Unit, WorkKind};
 use roundtable_core::transition::{Fact, Granted};
 use roundtable_core::{Batch, Core, Entropy, Pending, Rejection, Reply, Transition, Verdict};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
     AttemptKey, ChangeKind, ChangedPath, Choice, CommitId, DecisionId, EntryKind, FailureKind, Finding, LeasePhase, LeaseRef, Reconciled,
-    Role, RunId, Seat, UnitId, WorkerId,
+    Role, RunId, Seat, UnitId, UnitState, WorkerId,
 };
 
 use crate::agent;
@@ -850,6 +851,7 @@ fn break_memory(core: &mut Core, sabotage: Sabotage) -> Vec<RunId> {
         } else if run.stage == Stage::Working {
             run.plan.needs.iter_mut().for_each(Vec::clear);
             run.plan.writers = Default::default();
+            line_up_all(&mut run.plan, &run.units);
         } else {
             continue;
         }
@@ -858,13 +860,22 @@ fn break_memory(core: &mut Core, sabotage: Sabotage) -> Vec<RunId> {
     forgotten
 }
 
+/// Whoever has not been begun can be, as far as the plan knows.
+fn line_up_all(plan: &mut Plan, units: &[Arc<Unit>]) {
+    for unit in units.iter().filter(|unit| unit.runs && unit.state == UnitState::NotStarted) {
+        let kind = WorkKind { owner: unit.owner.clone(), unit_type: unit.unit_type, requires: unit.requires.clone() };
+        let begins = (Reverse(plan.remaining_ms[unit.position]), plan.rank[unit.position]);
+        plan.startable.entry(kind).or_default().insert(begins);
+    }
+}
+
 /// They are forgotten by the scheduler only, so that this is all that goes wrong: a plan that is made without them would be wrong before anything starts.
 fn remember(core: &mut Core, forgotten: Vec<RunId>) {
     for id in forgotten {
         if let Some(run) = core.state.runs.get_mut(&id).map(Arc::make_mut) {
-            let Plan { needs, holders, holders_all, writers, held, .. } =
-                Plan::build(&run.units, run.plan.order.clone(), &core.state.learned);
-            run.plan = Plan { needs, holders, holders_all, writers, held, ..std::mem::take(&mut run.plan) };
+            let Plan { remaining_ms, measured, order, .. } = std::mem::take(&mut run.plan);
+            let made = Plan::build(&run.units, order, run.options.hazards, &core.state.learned);
+            run.plan = Plan { remaining_ms, measured, ..made };
         }
     }
 }

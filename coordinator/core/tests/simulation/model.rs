@@ -223,8 +223,9 @@ proptest! {
 
 #[test]
 fn an_index_that_forgot_something_is_noticed() {
-    let forgets: [fn(&mut roundtable_core::state::Plan); 5] = [
+    let forgets: [fn(&mut roundtable_core::state::Plan); 6] = [
         |plan| plan.writers = Default::default(),
+        |plan| plan.startable.clear(),
         |plan| plan.begun = (0..plan.order.len()).collect(),
         |plan| plan.needs.iter_mut().for_each(Vec::clear),
         |plan| plan.unfinished.clear(),

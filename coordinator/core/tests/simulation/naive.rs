@@ -162,6 +162,7 @@ fn index_differences(run: &Run) -> Vec<String> {
         found.push(format!("the order {:?} is not all units once", plan.order));
         return found;
     }
+    let startable: BTreeSet<usize> = plan.all_startable().collect();
     for unit in run.units() {
         let at = unit.position;
         let mut needs: Vec<usize> = unit
@@ -183,6 +184,15 @@ fn index_differences(run: &Run) -> Vec<String> {
         let known = plan.open_hazards(unit);
         if hazards != known || plan.has_open_hazard(unit) == hazards.is_empty() {
             found.push(format!("unit {} has open hazards {hazards:?}, the index has {known:?}", unit.id));
+        }
+        let is_to_begin = unit.runs && unit.state == UnitState::NotStarted;
+        let is_ordered = run.options.hazards == HazardRule::Ordered && !unit.started;
+        let waits = needs.iter().any(|on| !is_over(&run.units[*on]))
+            || (is_ordered && earlier(run, unit).any(|other| !is_over(other) && threatens(other, unit)));
+        if startable.contains(&at) && !is_to_begin {
+            found.push(format!("unit {} ({}) is in line", unit.id, unit.state));
+        } else if is_to_begin && !waits && !startable.contains(&at) {
+            found.push(format!("unit {} waits for no other and is not in line", unit.id));
         }
         let meets = |other: &Unit| everything(unit) || everything(other) || unit.manifest.writes.conflicts(&other.manifest.writes);
         let is_free = !run.units().any(|other| other.id != unit.id && holds(other) && meets(other));

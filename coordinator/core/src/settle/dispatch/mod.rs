@@ -1,17 +1,20 @@
 //! Grants: all that can be granted now, in passes over the seats that could be filled.
 
 mod grant;
+mod line;
 mod missing;
 mod rest;
 
+use line::Line;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use roundtable_shared::{RunId, Seat};
+use roundtable_shared::{BackendName, RunId, Seat, UnitId};
 
 use crate::fleet::Need;
 use crate::moves::plan;
 use crate::schedule::backend::{Resolved, resolve};
-use crate::schedule::candidate::Candidate;
+use crate::schedule::candidate::{BEGIN, Candidate};
 use crate::schedule::place::{has_free_slot, place};
 use crate::schedule::rank::candidates;
 use crate::schedule::ready::is_ready;
@@ -34,25 +37,105 @@ pub(crate) fn dispatch(d: &mut Txn<'_>) -> bool {
 /// taken.
 fn pass(d: &mut Txn<'_>) -> bool {
     let runs: Vec<RunId> = d.state().unfinished().map(|run| run.id.clone()).collect();
-    let mut missing = BTreeSet::new();
-    let mut found = Found::default();
+    let mut pass = Pass { barriers: barrier::barriers(d.state(), d.fleet, d.now), ..Pass::default() };
+    let first = d.state().seq;
     let candidates = candidates(d.state(), d.fleet, d.now);
-    let barriers = barrier::barriers(d.state(), d.fleet, d.now);
-    let (first, mut done_without, mut barred) = (d.state().seq, false, false);
-    for candidate in candidates {
-        if barrier::is_barred(d.state(), &barriers, &candidate) {
-            barred = true;
-        } else if still_ready(d.state(), &candidate, d) {
-            done_without |= try_grant(d, &candidate, &mut missing, &mut found);
+    let is_before = |candidate: &Candidate| candidate.rank.0 < BEGIN;
+    let (before, beside): (Vec<Candidate>, Vec<Candidate>) = candidates.into_iter().partition(is_before);
+    for candidate in before {
+        pass.offer(d, &candidate);
+    }
+    let mut line = Line::of(d.state(), beside, d.now);
+    while let Some(candidate) = line.next(d.state()) {
+        if pass.offer(d, &candidate).is_for_all_of_its_kind() {
+            line.close_last();
         }
     }
     let before = d.state().seq;
-    let slots_went = barred && before != first;
+    let slots_went = pass.has_barred && before != first;
     for run in &runs {
-        missing::settle_missing(d, run, &missing);
+        missing::settle_missing(d, run, &pass.missing);
         advance(d, run);
     }
-    done_without || slots_went || d.state().seq != before
+    pass.has_done_without || slots_went || d.state().seq != before
+}
+
+/// What a pass has found out so far.
+#[derive(Default)]
+struct Pass {
+    barriers: Vec<(RunId, UnitId)>,
+    missing: BTreeSet<(RunId, Need)>,
+    found: Found,
+    has_barred: bool,
+    has_done_without: bool,
+}
+
+/// What became of a candidate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Offered {
+    /// It got a slot, or the run does without it now.
+    Taken,
+    /// Something stands in its way that may not stand in another's.
+    Left,
+    /// Nobody can be given for what it needs, or all of them are busy.
+    Nobody,
+}
+
+impl Offered {
+    /// Whether the same holds for whatever needs the same.
+    fn is_for_all_of_its_kind(self) -> bool {
+        self == Self::Nobody
+    }
+}
+
+impl Pass {
+    /// Fills the seat, if nothing stands in its way and there is a slot.
+    fn offer(&mut self, d: &mut Txn<'_>, candidate: &Candidate) -> Offered {
+        if barrier::is_barred(d.state(), &self.barriers, candidate) {
+            self.has_barred = true;
+            return Offered::Left;
+        }
+        if !still_ready(d.state(), candidate, d) {
+            return Offered::Left;
+        }
+        let Some(run) = d.state().run(&candidate.run) else { return Offered::Left };
+        let need = need::need(run, candidate.unit.as_ref(), candidate.seat);
+        let (resolved, has_slot) = self.found.of(d, run, &need);
+        match resolved.clone() {
+            Resolved::Use { .. } if !has_slot => Offered::Nobody,
+            Resolved::Use { backends, substituted } => self.fill(d, candidate, &backends, substituted.as_ref()),
+            Resolved::Parked(_) if candidate.unit.is_none() => {
+                let before = d.state().seq;
+                missing::do_without(d, &candidate.run, &need, true);
+                self.has_done_without |= d.state().seq != before;
+                Offered::Taken
+            }
+            Resolved::Parked(_) => Offered::Nobody,
+            Resolved::Missing => {
+                self.missing.insert((candidate.run.clone(), need));
+                Offered::Nobody
+            }
+        }
+    }
+
+    fn fill(&mut self, d: &mut Txn<'_>, candidate: &Candidate, backends: &[BackendName], substituted: Option<&BackendName>) -> Offered {
+        let Some(run) = d.state().run(&candidate.run) else { return Offered::Left };
+        let Some(placement) = place(d.state(), d.fleet, run, candidate, backends, d.now) else { return Offered::Left };
+        // Whoever plays the asked backend may have answered this question in an earlier run.
+        if candidate.seat == Seat::Assign
+            && run.stage == Stage::Assigning
+            && run.assigning.failures == 0
+            && plan::plan_from_cache(d, &candidate.run, &placement.backend)
+        {
+            self.has_done_without = true;
+            return Offered::Taken;
+        }
+        if let Some(wanted) = substituted {
+            missing::say_substituted(d, &candidate.run, wanted, &placement.wanted);
+        }
+        grant::grant(d, candidate, placement);
+        Offered::Taken
+    }
 }
 
 /// Grants made before in this pass may have taken what this one needs.
@@ -85,39 +168,4 @@ impl Found {
             (resolved, has_slot)
         })
     }
-}
-
-/// Fills the seat, if there is a slot; whether the run now does without it instead.
-fn try_grant(d: &mut Txn<'_>, candidate: &Candidate, missing: &mut BTreeSet<(RunId, Need)>, found: &mut Found) -> bool {
-    let Some(run) = d.state().run(&candidate.run) else { return false };
-    let need = need::need(run, candidate.unit.as_ref(), candidate.seat);
-    let (resolved, has_slot) = found.of(d, run, &need);
-    match resolved.clone() {
-        Resolved::Use { .. } if !has_slot => {}
-        Resolved::Use { backends, substituted } => {
-            let Some(placement) = place(d.state(), d.fleet, run, candidate, &backends, d.now) else { return false };
-            // Whoever plays the asked backend may have answered this question in an earlier run.
-            if candidate.seat == Seat::Assign
-                && run.stage == Stage::Assigning
-                && run.assigning.failures == 0
-                && plan::plan_from_cache(d, &candidate.run, &placement.backend)
-            {
-                return true;
-            }
-            if let Some(wanted) = substituted {
-                missing::say_substituted(d, &candidate.run, &wanted, &placement.wanted);
-            }
-            grant::grant(d, candidate, placement);
-        }
-        Resolved::Parked(_) if candidate.unit.is_none() => {
-            let before = d.state().seq;
-            missing::do_without(d, &candidate.run, &need, true);
-            return d.state().seq != before;
-        }
-        Resolved::Parked(_) => {}
-        Resolved::Missing => {
-            missing.insert((candidate.run.clone(), need));
-        }
-    }
-    false
 }
