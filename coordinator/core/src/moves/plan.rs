@@ -1,6 +1,8 @@
 //! Owners, windows, criticality and manifests: rules and spec first, an agent's answer over them, then the plan is fixed
 //! (docs/rules.md, "Assignment"). Also anew, for units that have not started, when the orchestrator agent asks for it: what a person said stands.
 
+use std::collections::BTreeMap;
+
 use roundtable_shared::answer::Proposal;
 use roundtable_shared::{Assignment, BackendName, RunId, Seat, UnitId, WorkerId};
 
@@ -61,7 +63,8 @@ pub(crate) fn by_rules_alone(d: &mut Txn<'_>, run: &RunId) {
 pub(crate) fn plan_units(d: &mut Txn<'_>, run: &RunId, units: &[UnitId], source: PlanSource, proposals: &[Proposal]) {
     let now = d.run(run);
     let mut planner = Planner::new(now);
-    let assignments: Vec<Assignment> = units.iter().filter_map(|id| planner.assignment(id, source, proposals)).collect();
+    let said: BTreeMap<&UnitId, &Proposal> = proposals.iter().rev().map(|said| (&said.unit, said)).collect();
+    let assignments: Vec<Assignment> = units.iter().filter_map(|id| planner.assignment(id, source, &said)).collect();
     let order = planner.order();
     let problems = planner.problems;
     d.emit(run, Fact::UnitsPlanned { source, assignments, order });

@@ -60,7 +60,7 @@ pub(crate) fn ticks(run: &Run, unit: &UnitId) -> (Vec<TaskId>, Vec<UnitId>) {
 
 /// Boxes of a unit that are done: tasks without subtasks that are completed, and parents all of whose needed ones are.
 pub(crate) fn boxes(run: &Run, unit: &UnitId) -> Vec<TaskId> {
-    let (Some(unit), Some(outline)) = (run.unit(unit), run.outline.unit(unit.as_str())) else { return vec![unit.task()] };
+    let (Some(unit), Some(outline)) = (run.unit(unit), run.outlined(unit)) else { return vec![unit.task()] };
     let is_done =
         |id: &TaskId| unit.subtasks.iter().find(|subtask| subtask.id == *id).is_none_or(|subtask| subtask.state == SubtaskState::Completed);
     let mut done: Vec<TaskId> = Vec::new();

@@ -18,9 +18,7 @@ pub(crate) fn needed(run: &Run, unit: &Unit, words: &str) -> Option<UnitId> {
             continue;
         }
         let Some(id) = words.next().map(|id| id.trim_end_matches('.').trim_start_matches('#')) else { break };
-        let named = run
-            .units()
-            .find(|other| other.id.as_str() == id || run.outline.unit(other.id.as_str()).is_some_and(|it| it.task(id).is_some()));
+        let named = run.units().find(|other| other.id.as_str() == id || run.outlined(&other.id).is_some_and(|it| it.task(id).is_some()));
         let Some(other) = named else { continue };
         if other.id != unit.id && other.runs && !other.state.is_terminal() && rank(other) < rank(unit) {
             return Some(other.id.clone());

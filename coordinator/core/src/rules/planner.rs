@@ -1,6 +1,6 @@
 //! Merges what rules, spec, agents and people say of units, one by one, into assignments and an order without cycles.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use roundtable_shared::answer::Proposal;
 use roundtable_shared::limits::WINDOWS_MAX;
@@ -25,13 +25,13 @@ impl<'a> Planner<'a> {
         Self { run, windows, edges: run.plan.needs.clone(), problems: Vec::new() }
     }
 
-    pub(crate) fn assignment(&mut self, id: &UnitId, source: PlanSource, proposals: &[Proposal]) -> Option<Assignment> {
+    pub(crate) fn assignment(&mut self, id: &UnitId, source: PlanSource, proposals: &BTreeMap<&UnitId, &Proposal>) -> Option<Assignment> {
         let unit = self.run.unit(id)?;
         // Manual mode's open owner is decided below.
         let mode = if self.run.options.mode == Mode::Legacy { Mode::Legacy } else { Mode::Deterministic };
-        let rules = assign_by_rules(self.run.outline.unit(id.as_str())?, mode);
+        let rules = assign_by_rules(self.run.outlined(id)?, mode);
         let keep = Proposal::keep(id.clone());
-        let said = proposals.iter().find(|proposal| proposal.unit == *id).unwrap_or(&keep);
+        let said = proposals.get(id).copied().unwrap_or(&keep);
         let is_manual = source == PlanSource::Manual;
         // What an imported state says is an earlier answer to the same question: it stands.
         let carried = unit.carried.as_ref().unwrap_or(&keep);

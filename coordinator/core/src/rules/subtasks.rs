@@ -46,7 +46,7 @@ fn leaves_of(run: &Run, unit: &Unit, id: &TaskId) -> Vec<TaskId> {
     if unit.subtasks.iter().any(|subtask| subtask.id == *id) {
         return vec![id.clone()];
     }
-    let Some(outline) = run.outline.unit(unit.id.as_str()) else { return Vec::new() };
+    let Some(outline) = run.outlined(&unit.id) else { return Vec::new() };
     let mut found = Vec::new();
     let mut open = vec![id];
     while let Some(next) = open.pop() {

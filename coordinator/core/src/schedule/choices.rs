@@ -66,7 +66,7 @@ pub(crate) fn options(d: &Txn<'_>, run: &RunId, kind: DecisionKind, about: &Abou
 fn owners_offered(d: &Txn<'_>, run: &RunId, unit: Option<&UnitId>) -> Vec<BackendName> {
     let now = d.run(run);
     let mode = if now.options.mode == Mode::Legacy { Mode::Legacy } else { Mode::Deterministic };
-    let by_rules = unit.and_then(|unit| now.outline.unit(unit.as_str())).and_then(|unit| assign_by_rules(unit, mode).owner_agent);
+    let by_rules = unit.and_then(|unit| now.outlined(unit)).and_then(|unit| assign_by_rules(unit, mode).owner_agent);
     let by_rules = by_rules.unwrap_or_else(|| now.options.escalate_backend.clone());
     let mut owners = offered(d, None);
     let mut here = d.fleet.workers.values().filter(|worker| worker.is_here(d.now)).flat_map(|worker| worker.offers.values());

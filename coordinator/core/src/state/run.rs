@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use roundtable_shared::answer::Proposal;
-use roundtable_shared::spec::{Plan as Outline, Spec};
+use roundtable_shared::spec::{Plan as Outline, Spec, Unit as Outlined};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
     AttemptNo, BackendName, BlockedItem, CommitId, Decision, DecisionId, DecisionKind, DeferredFix, RunId, RunOptions, Seat, UnitId,
@@ -340,6 +340,12 @@ impl Run {
     /// The unit of that id.
     pub fn unit(&self, id: &UnitId) -> Option<&Unit> {
         self.positions.get(id).and_then(|at| self.units.get(*at)).map(Arc::as_ref)
+    }
+
+    /// What the spec says of a unit: its tasks as they are written.
+    pub fn outlined(&self, id: &UnitId) -> Option<&Outlined> {
+        let here = self.positions.get(id).and_then(|at| self.outline.units.get(*at)).filter(|unit| unit.id == *id);
+        here.or_else(|| self.outline.unit(id.as_str()))
     }
 
     /// Units in document order.

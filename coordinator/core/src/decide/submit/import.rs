@@ -160,7 +160,7 @@ fn carry_assignment(d: &mut Txn<'_>, run: &RunId, id: &UnitId, from: &ImportedUn
     let said = from.assignment.as_ref().unwrap_or(&keep);
     let own = (unit.manifest.writes.entries().to_vec(), unit.manifest.reads.entries().to_vec());
     let (writes, reads) = (said.writes.clone().unwrap_or(own.0), said.reads.clone().unwrap_or(own.1));
-    let by_rules = now.outline.unit(id.as_str()).map(|unit| assign_by_rules(unit, now.options.mode).criticality);
+    let by_rules = now.outlined(id).map(|unit| assign_by_rules(unit, now.options.mode).criticality);
     let criticality = from.criticality.as_deref().and_then(Criticality::parse).or(said.criticality).or(by_rules);
     let assignment = Assignment {
         unit: id.clone(),

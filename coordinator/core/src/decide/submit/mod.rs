@@ -2,9 +2,9 @@
 
 mod import;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use roundtable_shared::spec::{Level, NotRun, Selection, Unit as Outline, select};
+use roundtable_shared::spec::{Level, NotRun, SelectedUnit, Unit as Outline, select};
 use roundtable_shared::{Mode, RunId, RunOptions, SubtaskState, UnitId};
 
 use crate::change::{Rejection, Reply};
@@ -56,7 +56,10 @@ pub(crate) fn submit(d: &mut Txn<'_>, submit: Submit) -> Result<(), Rejection> {
     for earlier in earlier {
         run::halt(d, &earlier, format!("run {run} was started afresh from the same spec"), by.clone());
     }
-    let units = outline.units.iter().map(|unit| new_unit(unit, &selection, options.with_optional)).collect();
+    let runs: BTreeMap<&UnitId, &SelectedUnit> = selection.runs.iter().map(|unit| (&unit.id, unit)).collect();
+    let left_out: BTreeMap<&UnitId, NotRun> = selection.left_out.iter().map(|(id, why)| (id, *why)).collect();
+    let new = |unit: &Outline| new_unit(unit, runs.get(&unit.id).copied(), left_out.get(&unit.id).copied(), options.with_optional);
+    let units = outline.units.iter().map(new).collect();
     let notices: Vec<String> = selection.problems.iter().map(ToString::to_string).collect();
     let created = RunCreated {
         source,
@@ -83,9 +86,7 @@ pub(crate) fn submit(d: &mut Txn<'_>, submit: Submit) -> Result<(), Rejection> {
     Ok(())
 }
 
-fn new_unit(unit: &Outline, selection: &Selection, with_optional: bool) -> NewUnit {
-    let selected = selection.runs.iter().find(|selected| selected.id == unit.id);
-    let left_out = selection.left_out.iter().find(|(id, _)| *id == unit.id).map(|(_, reason)| *reason);
+fn new_unit(unit: &Outline, selected: Option<&SelectedUnit>, left_out: Option<NotRun>, with_optional: bool) -> NewUnit {
     let explicit: BTreeSet<&UnitId> = unit.depends_on.iter().collect();
     let (depends_on, checkpoint_on) =
         selected.map(|selected| selected.depends_on.iter().cloned().partition(|id| explicit.contains(id))).unwrap_or_default();
