@@ -61,6 +61,10 @@ impl<'a> Walk<'a> {
         if self.run.options.hazards != HazardRule::Ordered || unit.started {
             return first(needed);
         }
+        // Nothing before it blocks hard, whatever it meets.
+        if self.any.is_none() {
+            return first(needed);
+        }
         let ordered = self.run.plan.open_hazards(unit).into_iter().filter_map(|on| self.hard[on]);
         let exclusive = if unit.claims_all() { self.any } else { self.exclusive };
         first(needed.chain(ordered).chain(exclusive))

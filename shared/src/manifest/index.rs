@@ -170,8 +170,29 @@ impl<Id: Copy + Ord> PathIndex<Id> {
         found.is_break()
     }
 
+    /// Visits ids below `bound` whose sets conflict with this one, at each path the lowest first, some more than once, until the visitor breaks.
+    pub fn meeting_before<B>(&self, set: &PathSet, bound: Id, mut visit: impl FnMut(Id) -> ControlFlow<B>) -> ControlFlow<B> {
+        for plain in set.all_plain() {
+            self.related(&plain.key, |node| {
+                before(&node.ids, bound).try_for_each(|(id, _)| visit(*id))?;
+                let mut globs = before(&node.globs, bound).filter(|(_, glob)| glob_meets_plain_key(glob, &plain.key, plain.folder));
+                globs.try_for_each(|(id, _)| visit(*id))
+            })?;
+        }
+        for own in set.globs() {
+            self.related(&own.prefix, |node| {
+                let meets = own.meets_as(node);
+                let mut ids = before(&node.ids, bound).filter(|(_, folder)| meets[usize::from(*folder)]);
+                ids.try_for_each(|(id, _)| visit(*id))?;
+                let mut globs = before(&node.globs, bound).filter(|(_, glob)| glob::meets(&glob.segments, &own.segments));
+                globs.try_for_each(|(id, _)| visit(*id))
+            })?;
+        }
+        ControlFlow::Continue(())
+    }
+
     /// The nearest id below `bound` whose set conflicts with this one. Costs as much as there are paths related to those of the set, however many
-    /// sets name each.
+    /// sets name each; but of globs with one literal beginning each is looked at until one meets.
     pub fn nearest_before(&self, set: &PathSet, bound: Id) -> Option<Id> {
         let mut nearest = None;
         let _ = self.nearest_at_each(set, bound, |id| {
@@ -202,7 +223,7 @@ impl<Id: Copy + Ord> PathIndex<Id> {
         }
         for own in set.globs() {
             self.related(&own.prefix, |node| {
-                let meets = [false, true].map(|folder| !node.ids.is_empty() && glob_meets_plain_key(own, &node.key, folder));
+                let meets = own.meets_as(node);
                 if let Some((id, _)) = before(&node.ids, bound).rfind(|(_, folder)| meets[usize::from(*folder)]) {
                     visit(*id)?;
                 }
@@ -336,6 +357,13 @@ impl<Id: Copy + Ord> PathIndex<Id> {
     }
 }
 
+impl Glob {
+    /// Whether it meets the path of a node that some set names, as a file and as a folder.
+    fn meets_as<Id>(&self, node: &Node<Id>) -> [bool; 2] {
+        [false, true].map(|folder| !node.ids.is_empty() && glob_meets_plain_key(self, &node.key, folder))
+    }
+}
+
 /// Those of a list by id that are below `bound`.
 fn before<Id: Ord, T>(list: &VecDeque<(Id, T)>, bound: Id) -> impl DoubleEndedIterator<Item = &(Id, T)> {
     list.range(..list.partition_point(|(id, _)| *id < bound))
@@ -397,9 +425,37 @@ mod tests {
                 prop_assert_eq!(index.any_meeting(set, id), expected.iter().any(|other| *other != id));
                 prop_assert_eq!(index.nearest_before(set, id), expected.range(..id).next_back().copied());
                 prop_assert_eq!(index.any_before(set, id), expected.range(..id).next().is_some());
+                let mut before = BTreeSet::new();
+                let _ = index.meeting_before::<()>(set, id, |other| {
+                    before.insert(other);
+                    ControlFlow::Continue(())
+                });
+                prop_assert_eq!(before, expected.range(..id).copied().collect::<BTreeSet<_>>());
             }
             sets.iter().enumerate().for_each(|(id, set)| index.remove(id, set));
             prop_assert!(index.is_empty());
+        }
+
+        #[test]
+        fn who_replaces_others_stands_for_them(
+            sets in prop::collection::vec(prop::collection::vec(prop::sample::select(ENTRIES.to_vec()), 0..4), 1..12),
+        ) {
+            // Folders and files of one name are kept as the former: then it may find more, never less.
+            let sets: Vec<PathSet> = sets.iter().map(|entries| PathSet::new(entries, false).unwrap()).collect();
+            let mut index = PathIndex::default();
+            for (id, set) in sets.iter().enumerate() {
+                let found = found(&index, set);
+                // From whoever is found one comes to all before that meet the set, by way of others that meet.
+                let mut reached = found.clone();
+                for other in (0..id).rev() {
+                    if reached.contains(&other) {
+                        reached.extend((0..other).filter(|earlier| sets[*earlier].conflicts(&sets[other])));
+                    }
+                }
+                let expected: BTreeSet<usize> = (0..id).filter(|other| sets[*other].conflicts(set)).collect();
+                prop_assert!(expected.is_subset(&reached), "{id}: {expected:?} of {reached:?}");
+                index.insert_over(id, set);
+            }
         }
     }
 }

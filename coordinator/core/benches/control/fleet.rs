@@ -14,6 +14,9 @@ use roundtable_shared::{
     RunId, RunOptions, UnitState, Usage, WorkerId,
 };
 
+/// What passes with each turn: so little that no worker counts as silent meanwhile.
+const TURN_MS: u64 = 50;
+
 /// The core with all that is around it.
 pub struct Fleet {
     core: Core,
@@ -133,6 +136,9 @@ impl Fleet {
     }
 
     fn play(&mut self, grant: &Grant) {
+        // Durations are learned from the clock, and chains measured by them.
+        self.now.mono_ms += TURN_MS;
+        self.now.wall.0 += TURN_MS;
         let (worker, lease) = (grant.worker.clone(), grant.lease.clone());
         self.send(Command::LeaseAccepted { worker: worker.clone(), lease: lease.clone() });
         self.send(Command::LeaseStarted { worker: worker.clone(), lease: lease.clone() });

@@ -106,7 +106,10 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &BTreeMap<(
                 assign(unit, assignment, ignore_case);
                 unit.pinned |= unit.owner.is_some();
             });
-            run.plan.measure(&run.units, learned);
+            // Before it is planned nothing is granted by it, and an import assigns one unit after the other.
+            if run.plan_source.is_some() {
+                run.plan.measure(&run.units, learned);
+            }
         }
         Fact::AssignAnswered { backend, model, proposals } => {
             run.assign_answer = Some(AssignAnswer { backend: backend.clone(), model: model.clone(), proposals: proposals.clone() });

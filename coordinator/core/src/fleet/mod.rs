@@ -151,6 +151,12 @@ impl Fleet {
         self.joined_ms.is_some_and(|at| now.mono_ms.saturating_sub(at) < quiet_ms)
     }
 
+    /// Slots of all backends of all workers, more than are there where backends share them.
+    pub fn slots(&self) -> usize {
+        let offers = self.workers.values().flat_map(|worker| worker.offers.values());
+        offers.map(|offer| offer.offer.slots as usize).sum()
+    }
+
     /// Whether any worker is here and not silent.
     pub fn anyone_here(&self, now: Now) -> bool {
         self.workers.values().any(|worker| worker.connected && !worker.is_silent(now, SUSPECT_MS))

@@ -1,7 +1,7 @@
 //! Which empty seat comes first: check, review, fix before implement; among checks the order of the train, among implements the longest remaining critical
 //! path, then plan order. The last units of a run go before its reviews and fixes (docs/adr/0023-the-last-units-are-begun-first.md).
 
-use roundtable_shared::{Mode, Role, Seat};
+use roundtable_shared::{Mode, Role, Seat, UnitState};
 
 use crate::command::Now;
 use crate::fleet::Fleet;
@@ -23,8 +23,7 @@ pub(crate) fn candidates(state: &State, fleet: &Fleet, now: Now) -> Vec<Candidat
                 found.extend(seats.into_iter().map(|seat| Candidate::of(run, unit, seat, run_at)));
             }
         }
-        let last = last_units(state, fleet, run, run_at, &found[first..], now);
-        if !last.is_empty() {
+        if let Some(last) = last_units(state, fleet, run, run_at, &found[first..], now) {
             found[first..].iter_mut().filter(|candidate| candidate.role == Role::Implement).for_each(|candidate| candidate.rank.0 = LAST);
             found.extend(last);
         }
@@ -36,7 +35,11 @@ pub(crate) fn candidates(state: &State, fleet: &Fleet, now: Now) -> Vec<Candidat
 /// All of them, those in line included: for those who count what is ready.
 pub(crate) fn all_candidates(state: &State, fleet: &Fleet, now: Now) -> Vec<Candidate> {
     let mut found = candidates(state, fleet, now);
-    found.retain(|candidate| candidate.rank.0 != LAST);
+    let is_in_line = |candidate: &Candidate| {
+        let unit = candidate.unit.as_ref().and_then(|unit| state.unit(&candidate.run, unit));
+        unit.is_some_and(|unit| unit.state == UnitState::NotStarted)
+    };
+    found.retain(|candidate| !is_in_line(candidate));
     for (run_at, run) in state.unfinished().enumerate() {
         let ready = run.startable().filter(|unit| !due_seats(run, unit).is_empty() && is_ready(state, run, unit, now));
         found.extend(ready.map(|unit| Candidate::of(run, unit, Seat::Work, run_at)));
@@ -48,21 +51,24 @@ pub(crate) fn all_candidates(state: &State, fleet: &Fleet, now: Now) -> Vec<Cand
 /// Of a run with nothing left to begin but these, which are all ready: where they are fewer than the slots they could have, they go before reviews and
 /// fixes. Nobody waits for those but integration, while behind each unit there is a turn and its reviews still: begun after others' reviews, the last one
 /// would end alone.
-fn last_units(state: &State, fleet: &Fleet, run: &Run, run_at: usize, others: &[Candidate], now: Now) -> Vec<Candidate> {
-    let left = run.plan.to_begin();
-    let Some(one) = run.startable().next() else { return Vec::new() };
+fn last_units(state: &State, fleet: &Fleet, run: &Run, run_at: usize, others: &[Candidate], now: Now) -> Option<Vec<Candidate>> {
     // What has begun and is to be done over takes a slot of them too.
-    let again = others.iter().filter(|candidate| candidate.role == Role::Implement).count();
-    if again == others.len() || left + again >= slots_for(state, fleet, run, Some(&one.id), Seat::Work, now) {
-        return Vec::new();
+    let again = || others.iter().filter(|candidate| candidate.role == Role::Implement);
+    let left = run.plan.to_begin() + again().count();
+    if left == 0 || again().count() == others.len() || left >= fleet.slots() {
+        return None;
+    }
+    let first = again().filter_map(|candidate| run.unit(candidate.unit.as_ref()?)).chain(run.startable());
+    let first = first.min_by_key(|unit| run.plan.rank[unit.position])?;
+    if left >= slots_for(state, fleet, run, Some(&first.id), Seat::Work, now) {
+        return None;
     }
     let ready: Vec<&Unit> = run.startable().filter(|unit| !due_seats(run, unit).is_empty() && is_ready(state, run, unit, now)).collect();
-    if ready.len() < left {
-        return Vec::new();
-    }
-    let mut last: Vec<Candidate> = ready.into_iter().map(|unit| Candidate::of(run, unit, Seat::Work, run_at)).collect();
-    last.iter_mut().for_each(|candidate| candidate.rank.0 = LAST);
-    last
+    let last = |unit| {
+        let candidate = Candidate::of(run, unit, Seat::Work, run_at);
+        Candidate { rank: (LAST, candidate.rank.1, candidate.rank.2, candidate.rank.3), ..candidate }
+    };
+    (ready.len() == run.plan.to_begin()).then(|| ready.into_iter().map(last).collect())
 }
 
 /// The run's own seats: assignment, orchestrator, check of the base.

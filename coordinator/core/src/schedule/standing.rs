@@ -150,7 +150,10 @@ fn waits_for_any(run: &Run, unit: &Unit, stuck: &BTreeSet<usize>) -> bool {
     if unit.started {
         return false;
     }
-    (run.options.hazards == HazardRule::Writes && keeps_back(run, unit, stuck)) || upstream(run, unit).any(|at| stuck.contains(&at))
+    if run.options.hazards == HazardRule::Writes {
+        return keeps_back(run, unit, stuck);
+    }
+    earlier_without_manifest(run, unit).any(|at| stuck.contains(&at)) || run.plan.any_open_hazard(unit, |at| stuck.contains(&at))
 }
 
 /// Whether a unit without a manifest, which waits for holds that do not end, keeps this one from its first grant.
@@ -160,14 +163,18 @@ fn keeps_back(run: &Run, unit: &Unit, stuck: &BTreeSet<usize>) -> bool {
 }
 
 /// Unfinished units a unit that has not started waits for by hazard.
-fn upstream<'a>(run: &'a Run, unit: &'a Unit) -> impl Iterator<Item = usize> + 'a {
+fn upstream(run: &Run, unit: &Unit) -> BTreeSet<usize> {
+    if run.options.hazards != HazardRule::Ordered || unit.started {
+        return BTreeSet::new();
+    }
+    earlier_without_manifest(run, unit).chain(run.plan.open_hazards(unit)).collect()
+}
+
+/// Of those, the ones that it meets because one of both has no manifest.
+fn earlier_without_manifest<'a>(run: &'a Run, unit: &Unit) -> impl Iterator<Item = usize> + 'a {
     let plan = &run.plan;
-    let rank = plan.rank[unit.position];
-    let ordered = run.options.hazards == HazardRule::Ordered && !unit.started;
-    let exclusive = if unit.claims_all() { &plan.unfinished } else { &plan.unfinished_all };
-    let exclusive = exclusive.range(..rank).map(|rank| plan.order[*rank]);
-    let hazards = if ordered { plan.open_hazards(unit) } else { BTreeSet::new() };
-    exclusive.filter(move |_| ordered).chain(hazards)
+    let earlier = if unit.claims_all() { &plan.unfinished } else { &plan.unfinished_all };
+    earlier.range(..plan.rank[unit.position]).map(|rank| plan.order[*rank])
 }
 
 /// The first blocked unit, in plan order, that this one waits for: how mirror files and `status` say "blocked by an upstream unit".

@@ -15,8 +15,9 @@ use crate::planted::{Bug, planted};
 
 /// A guess for a unit nobody has measured: so long per line of details, and as much again for what every unit takes.
 const GUESS_PER_DETAIL_MS: u64 = 60_000;
-/// A learned duration counts anew for the critical path once it differs by more than one in so many from the one that counted before: it takes part in
-/// the order of what is ready, and to measure the whole plan with each unit would cost more than all else.
+/// A learned duration counts anew for the critical path once it differs by more than one in so many from the one that counted before. The path decides the
+/// order of what is ready and nothing else, and to measure the whole plan with each unit would cost more than all else: so what is left out, and what
+/// manifests gain and lose on the way, counts from the next time on.
 const LEARNED_ANEW: u64 = 10;
 
 /// Who writes where. What it says follows from the sets beside it in the plan, so that two are always equal where those are.
@@ -44,7 +45,7 @@ pub struct Plan {
     pub unfinished: BTreeSet<usize>,
     /// Of those, units that count as reading and writing everything.
     pub unfinished_all: BTreeSet<usize>,
-    /// Of the unfinished, those that are in another state than `not_started`.
+    /// Of the unfinished, those that are in another state than `not_started`; one whose first turn has failed is in that state again.
     pub begun: BTreeSet<usize>,
     /// Places of units that hold their writes.
     pub holders: BTreeSet<usize>,
@@ -64,7 +65,7 @@ pub struct Plan {
     pub in_line: Vec<Option<u64>>,
     /// Whether units wait for earlier ones that write what they touch.
     pub is_ordered: bool,
-    /// Per unit: milliseconds from its start to the end of the longest chain that waits for it.
+    /// Per unit: milliseconds from its start to the end of the longest chain that waits for it, when that was last measured.
     pub remaining_ms: Vec<u64>,
     /// The means that `remaining_ms` rests on.
     pub measured: BTreeMap<(BackendName, UnitType), u64>,
@@ -204,11 +205,11 @@ impl Plan {
         }
     }
 
-    /// A unit that this one has to wait for before it can be begun, if there is one: the nearest before it, so that few are looked at again whenever one
-    /// comes to its end. Asks what the gates ask (`schedule::ready`), holds and time aside.
+    /// A unit that this one has to wait for before it can be begun, if there is one: of those it meets the nearest before it, of those it depends on the last
+    /// named, so that few are looked at again whenever one comes to its end. Asks what the gates ask (`schedule::ready`), holds and time aside.
     fn waits_for(&self, units: &[Arc<Unit>], at: usize) -> Option<usize> {
         let (unit, rank) = (&units[at], self.rank[at]);
-        let needed = self.needs[at].iter().copied().find(|on| !units[*on].is_settled_for_others());
+        let needed = self.needs[at].iter().copied().rfind(|on| !units[*on].is_settled_for_others());
         if let Some(on) = needed.filter(|_| !planted(Bug::DependencyForgotten)) {
             return Some(on);
         }
@@ -248,16 +249,20 @@ impl Plan {
     /// All of those, by place. Costs as much as there are.
     pub fn open_hazards(&self, unit: &Unit) -> BTreeSet<usize> {
         let mut found = BTreeSet::new();
-        let Some(&rank) = self.rank.get(unit.position).filter(|_| unit.runs && !unit.claims_all()) else { return found };
-        for set in [&unit.manifest.writes, &unit.manifest.reads] {
-            let _ = self.writers.0.meeting(set, |earlier| {
-                if earlier < rank {
-                    found.insert(self.order[earlier]);
-                }
-                ControlFlow::<()>::Continue(())
-            });
-        }
+        self.any_open_hazard(unit, |at| {
+            found.insert(at);
+            false
+        });
         found
+    }
+
+    /// Whether one of those, by place, is what is looked for: the earlier ones of each path are asked about first, and none after the first that is.
+    pub fn any_open_hazard(&self, unit: &Unit, mut is_it: impl FnMut(usize) -> bool) -> bool {
+        let Some(&rank) = self.rank.get(unit.position).filter(|_| unit.runs && !unit.claims_all()) else { return false };
+        [&unit.manifest.writes, &unit.manifest.reads].into_iter().any(|set| {
+            let look = |earlier: usize| if is_it(self.order[earlier]) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+            self.writers.0.meeting_before(set, rank, look).is_break()
+        })
     }
 
     /// Whether nobody else holds what this unit would hold.

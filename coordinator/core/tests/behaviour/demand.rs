@@ -1,7 +1,7 @@
 //! What would run if there were slots for it.
 
 use roundtable_core::schedule::{Demand, demand};
-use roundtable_shared::{BackendName, FailureKind};
+use roundtable_shared::{BackendName, FailureKind, UnitState};
 
 use crate::table::{Table, options};
 
@@ -42,4 +42,18 @@ fn more_slots_of_what_a_provider_refuses_are_not_wanted() {
     table.schedule();
     let Demand { ready_units, slots } = of(&table);
     assert!(ready_units >= 2 && !slots.contains_key("codex"), "they are ready all the same: {ready_units} {slots:?}");
+}
+
+#[test]
+fn what_is_to_be_done_over_is_ready_like_the_last_unit_that_is_to_be_begun() {
+    let three: String = ["1", "2", "3"].map(|id| format!("- [ ] {id}. Write {id}\n  - _writes: {id}.rs_\n")).concat();
+    let mut table = Table::with(&three, options());
+    table.join("w", &[("codex", 2)]);
+    let grants = table.go();
+    table.works(&grants[0], &["1.rs"]);
+    table.works_with(&grants[1], &[], r#"{"status":"failed","failed_subtask":"2","error":"no"}"#);
+    assert_eq!(table.unit("2").state, UnitState::Blocked);
+    table.join("idle", &[("codex", 4)]);
+    // The review of 1, for which codex stands in, and the work of 2 and 3.
+    expect(&table, 3, &[("codex", 3)]);
 }

@@ -163,6 +163,18 @@ fn index_differences(run: &Run) -> Vec<String> {
         return found;
     }
     let startable: BTreeSet<usize> = plan.all_startable().collect();
+    if startable.len() != plan.all_startable().count() {
+        found.push("a unit stands in two lines".to_owned());
+    }
+    for (kind, line) in &plan.startable {
+        for (chain, rank) in line {
+            let unit = &run.units[plan.order[*rank]];
+            let is_right = (&kind.owner, kind.unit_type, &kind.requires) == (&unit.owner, unit.unit_type, &unit.requires);
+            if !is_right || chain.0 != plan.remaining_ms[unit.position] {
+                found.push(format!("unit {} stands in a line that is not its own, or at another place", unit.id));
+            }
+        }
+    }
     for unit in run.units() {
         let at = unit.position;
         let mut needs: Vec<usize> = unit
@@ -193,6 +205,8 @@ fn index_differences(run: &Run) -> Vec<String> {
             found.push(format!("unit {} ({}) is in line", unit.id, unit.state));
         } else if is_to_begin && !waits && !startable.contains(&at) {
             found.push(format!("unit {} waits for no other and is not in line", unit.id));
+        } else if is_to_begin && !startable.contains(&at) && !plan.waits_on[at].is_some_and(|on| plan.waiters[on].contains(&at)) {
+            found.push(format!("unit {} is neither in line nor woken by what it waits for", unit.id));
         }
         let meets = |other: &Unit| everything(unit) || everything(other) || unit.manifest.writes.conflicts(&other.manifest.writes);
         let is_free = !run.units().any(|other| other.id != unit.id && holds(other) && meets(other));

@@ -42,10 +42,11 @@ fn pass(d: &mut Txn<'_>) -> bool {
     let candidates = candidates(d.state(), d.fleet, d.now);
     let is_before = |candidate: &Candidate| candidate.rank.0 < BEGIN;
     let (before, beside): (Vec<Candidate>, Vec<Candidate>) = candidates.into_iter().partition(is_before);
+    // As of now: a run that is planned meanwhile is begun with the next pass, which knows its barriers, reviews and fixes.
+    let mut line = Line::of(d.state(), beside, d.now);
     for candidate in before {
         pass.offer(d, &candidate);
     }
-    let mut line = Line::of(d.state(), beside, d.now);
     while let Some(candidate) = line.next(d.state()) {
         if pass.offer(d, &candidate).is_for_all_of_its_kind() {
             line.close_last();
@@ -95,14 +96,17 @@ impl Pass {
             self.has_barred = true;
             return Offered::Left;
         }
-        if !still_ready(d.state(), candidate, d) {
-            return Offered::Left;
-        }
         let Some(run) = d.state().run(&candidate.run) else { return Offered::Left };
         let need = need::need(run, candidate.unit.as_ref(), candidate.seat);
         let (resolved, has_slot) = self.found.of(d, run, &need);
+        // Asked first: where all are busy, that is all there is to be found out.
+        if !has_slot && matches!(resolved, Resolved::Use { .. }) {
+            return Offered::Nobody;
+        }
+        if !still_ready(d.state(), candidate, d) {
+            return Offered::Left;
+        }
         match resolved.clone() {
-            Resolved::Use { .. } if !has_slot => Offered::Nobody,
             Resolved::Use { backends, substituted } => self.fill(d, candidate, &backends, substituted.as_ref()),
             Resolved::Parked(_) if candidate.unit.is_none() => {
                 let before = d.state().seq;
