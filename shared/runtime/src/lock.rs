@@ -116,10 +116,27 @@ impl DirLock {
     }
 }
 
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        give_back(&self.file);
+    }
+}
+
 /// A lock on a file that many may share, or one have alone. Dropped, it is given back.
 #[derive(Debug)]
 pub struct FileLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        give_back(&self.file);
+    }
+}
+
+/// Closing the file alone does not always do: a program that is being started beside has a copy of it until it runs, and with it the lock.
+fn give_back(file: &File) {
+    let _ = flock(file, FlockOperation::Unlock);
 }
 
 impl FileLock {
@@ -136,7 +153,7 @@ impl FileLock {
     fn take(path: &Path, how: FlockOperation) -> io::Result<Option<Self>> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         match flock(&file, how) {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => Ok(Some(Self { file })),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -178,6 +195,16 @@ mod tests {
         drop(first);
         assert_eq!(holder_of(&dir), None);
         DirLock::acquire(&dir, "orchctl run").unwrap();
+    }
+
+    #[test]
+    fn what_is_given_back_is_free_though_another_has_a_copy_of_the_file() {
+        let home = tempfile::tempdir().unwrap();
+        let first = DirLock::acquire(home.path(), "coordinator serve").unwrap();
+        let copy = first.file.try_clone().unwrap();
+        drop(first);
+        assert_eq!(holder_of(home.path()), None);
+        drop(copy);
     }
 
     #[test]
