@@ -433,7 +433,7 @@ fn refusal(status: &tonic::Status) -> JoinError {
     }
 }
 
-pub(crate) fn connect_error(error: ConnectError) -> JoinError {
+fn connect_error(error: ConnectError) -> JoinError {
     match error {
         ConnectError::NotTrusted { .. } | ConnectError::WrongAuthority { .. } | ConnectError::ClocksApart { .. } => {
             JoinError::Refused(error.to_string())

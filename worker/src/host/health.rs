@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use roundtable_runtime::fsx;
 use roundtable_runtime::lock::DirLock;
 use tracing::{info, warn};
 
@@ -72,7 +73,7 @@ impl Health {
         match self.write() {
             Ok(()) => Ok(()),
             // How much room there is, is looked at elsewhere.
-            Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Ok(()),
+            Err(error) if fsx::is_full(&error) => Ok(()),
             Err(error) => Err(told(&self.workspace, &error)),
         }
     }

@@ -1,6 +1,6 @@
 //! Process trees that leave nothing behind: `Supervisor::run` starts a program under a supervisor process, reads all it prints in bounded
 //! memory, enforces limits, and returns when every process of the tree is gone. Redaction is here too. Does not know
-//! what the output means (`backend`), where it is kept (`spool`) or what a worktree is (`workspace`).
+//! what the output means (`backend`), where it is kept (`spool`) or what a worktree is (`host/tree.rs`).
 
 mod cgroup;
 mod descendants;

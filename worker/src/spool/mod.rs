@@ -49,10 +49,7 @@ pub enum SpoolError {
 
 impl From<io::Error> for SpoolError {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
-            _ => Self::Io(error),
-        }
+        if fsx::is_full(&error) { Self::Full } else { Self::Io(error) }
     }
 }
 

@@ -67,7 +67,7 @@ impl Checkout {
     /// count on what lies there.
     async fn take_commit(&self) -> Result<Option<Oid>, GitError> {
         let commit = fs::read_to_string(self.commit_file()).await.ok().and_then(|text| Oid::parse(&text).ok());
-        remove_if_there(&self.commit_file()).await?;
+        remove_if_there("checkout", &self.commit_file()).await?;
         Ok(commit)
     }
 
@@ -95,8 +95,8 @@ impl Git {
             return Err(GitError::Io { verb: "checkout", source: why });
         }
         checkout.take_commit().await?;
-        remove_if_there(&checkout.index_file()).await?;
-        remove_if_there(&checkout.last_index_file()).await?;
+        remove_if_there("checkout", &checkout.index_file()).await?;
+        remove_if_there("checkout", &checkout.last_index_file()).await?;
         self.fill(&checkout, &branch).await?;
         Ok(checkout)
     }
@@ -110,9 +110,9 @@ impl Git {
         let before = checkout.take_commit().await?;
         let listed = self.reusable(&checkout, before).await?;
         if listed.is_empty() {
-            remove_if_there(&checkout.index_file()).await?;
+            remove_if_there("checkout", &checkout.index_file()).await?;
         }
-        remove_if_there(&checkout.last_index_file()).await?;
+        remove_if_there("checkout", &checkout.last_index_file()).await?;
         let dir = checkout.dir.clone();
         blocking("checkout", move || clean(&dir, &listed)).await?;
         self.fill(&checkout, &branch).await?;
@@ -121,13 +121,13 @@ impl Git {
 
     async fn fill(&self, checkout: &Checkout, branch: &RefName) -> Result<(), GitError> {
         let git = self.clone().with_work_tree(&checkout.dir, &checkout.index_file());
-        remove_if_there(&checkout.plain_file()).await?;
+        remove_if_there("checkout", &checkout.plain_file()).await?;
         let arguments = ["--reset", "-u", checkout.commit.as_str()];
         match git.invoke("read-tree").args(arguments).long().run().await {
             // Attributes of the commit may ask for what git cannot do.
             Err(error @ GitError::Failed { .. }) if !error.is_of_machine() => {
                 // What lies there as attributes had it must not be taken for the commit's own bytes.
-                remove_if_there(&checkout.index_file()).await?;
+                remove_if_there("checkout", &checkout.index_file()).await?;
                 let dir = checkout.dir.clone();
                 blocking("checkout", move || clean(&dir, &[])).await?;
                 let plain = self.plain_in(&checkout.dir, &checkout.private, &checkout.index_file()).await?;

@@ -16,10 +16,10 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Removes a file; that it is not there is as good.
-pub(super) async fn remove_if_there(file: &Path) -> Result<(), GitError> {
+/// Removes a file; that it is not there is as good. `verb` is what that is done for.
+pub(super) async fn remove_if_there(verb: &'static str, file: &Path) -> Result<(), GitError> {
     match tokio::fs::remove_file(file).await {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(GitError::Io { verb: "checkout", source: error }),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(GitError::Io { verb, source: error }),
         _ => Ok(()),
     }
 }

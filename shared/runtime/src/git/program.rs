@@ -10,7 +10,7 @@ use super::{GitError, GitVersion};
 /// Processes at once that move packs over the network; they wait for peers, so they do not count with the others.
 const STREAMS_MAX: usize = 16;
 
-/// The git program. Cheap to clone; all clones share one bound on processes.
+/// The git program. Cheap to clone; all clones, and all that are made of one, share one bound on processes.
 #[derive(Clone, Debug)]
 pub struct GitProgram(Arc<Inner>);
 
@@ -18,8 +18,8 @@ pub struct GitProgram(Arc<Inner>);
 struct Inner {
     program: PathBuf,
     version: GitVersion,
-    processes: Semaphore,
-    streams: Semaphore,
+    processes: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
     meanwhile: Option<Meanwhile>,
 }
 
@@ -50,8 +50,8 @@ impl GitProgram {
         Self(Arc::new(Inner {
             program,
             version: GitVersion::OLDEST,
-            processes: Semaphore::new(processes_max.max(1)),
-            streams: Semaphore::new(STREAMS_MAX),
+            processes: Arc::new(Semaphore::new(processes_max.max(1))),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             meanwhile: None,
         }))
     }
@@ -104,8 +104,8 @@ impl GitProgram {
         Self(Arc::new(Inner {
             program: self.0.program.clone(),
             version,
-            processes: Semaphore::new(self.0.processes.available_permits().max(1)),
-            streams: Semaphore::new(STREAMS_MAX),
+            processes: Arc::clone(&self.0.processes),
+            streams: Arc::clone(&self.0.streams),
             meanwhile,
         }))
     }

@@ -62,14 +62,14 @@ impl Git {
             other => return other,
         };
         tracing::debug!(%error, "the index beside a worktree was of no use");
-        remove_if_there(index_file).await?;
+        remove_if_there("snapshot", index_file).await?;
         self.start_from_commit(checkout).await?;
         self.stage(request, Care::PathByPath).await
     }
 
     /// Begins with the index of the checkout, whose file times spare reading what did not change; without it, with the commit's tree.
     pub(super) async fn start_index(&self, checkout: &Checkout, index_file: &Path) -> Result<(), GitError> {
-        remove_if_there(index_file).await?;
+        remove_if_there("snapshot", index_file).await?;
         match copy_index("snapshot", &checkout.index_file(), index_file).await {
             Ok(true) => Ok(()),
             Err(error) if error.is_of_machine() => Err(error),

@@ -7,7 +7,7 @@ use super::{Checkout, Oid, Signature};
 /// What to commit.
 #[derive(Clone, Debug)]
 pub struct SnapshotRequest<'a> {
-    /// The directory. Nothing may run in it any more.
+    /// The directory. For a commit nothing may run in it any more; a look does without.
     pub checkout: &'a Checkout,
     /// Files that are never committed (they were brought in by `copy`): not at their paths unless the base has them, and nowhere with their content.
     pub withheld: &'a [Withheld],

@@ -7,7 +7,7 @@ use rcgen::KeyPair;
 use roundtable_shared::time::WallMs;
 
 use super::ca_files::{bad_file, read};
-use super::certificate::new_root;
+use super::certificate::{CLOCK_SKEW, new_root};
 use super::intermediate::vouch_for;
 use super::{IdentityError, Pin, root_made_at};
 use crate::fsx;
@@ -17,8 +17,6 @@ const KNOWN_FOR_MS: u64 = 24 * 3_600_000;
 
 /// The former root is believed in for this long after it has signed last: a worker's certificate is good for a day, and can be renewed for thirty.
 const NEEDED_FOR_MS: u64 = 31 * 24 * 3_600_000;
-/// Certificates begin this long before they are made.
-const SKEW_MS: u64 = 5 * 60_000;
 
 /// A step of a rotation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -186,7 +184,8 @@ impl Files {
     /// When the former root has signed last.
     fn switched_at(&self) -> Result<WallMs, IdentityError> {
         if exists(&self.cross)? {
-            return Ok(WallMs(root_made_at(&read(&self.cross)?)?.0 + SKEW_MS));
+            // Certificates begin that long before they are made.
+            return Ok(WallMs(root_made_at(&read(&self.cross)?)?.0 + CLOCK_SKEW.whole_milliseconds().unsigned_abs() as u64));
         }
         // Without its key at hand, or by an earlier release.
         let modified = std::fs::metadata(&self.former).and_then(|facts| facts.modified()).map_err(IdentityError::io(&self.former))?;
