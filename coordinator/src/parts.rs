@@ -65,7 +65,10 @@ impl Parts {
         let mut problems: Vec<String> = of_log.into_iter().chain(of_events).collect();
         problems.dedup();
         if !problems.is_empty() {
-            problems.extend(fsx::short_of_files(&self.data_dir).map(|short| format!("{}: {short}", self.data_dir.display())));
+            problems.extend(
+                fsx::short_of_files(&self.data_dir)
+                    .map(|short| format!("{}: {short}; `orchctl runs prune` makes room", self.data_dir.display())),
+            );
         }
         problems
     }
