@@ -33,7 +33,7 @@ fn complete(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
 }
 
 /// What a completed unit learned is kept for the closing commit, within its bounds.
-pub(crate) fn keep_learnings(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
+fn keep_learnings(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
     let (now, of) = (d.run(run), d.unit(run, unit));
     let Some(report) = &of.report else { return };
     let mut known: Vec<String> = now.learnings.iter().map(|learning| learning.text.to_lowercase()).collect();

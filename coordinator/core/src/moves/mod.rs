@@ -24,6 +24,7 @@ pub(crate) mod outcome;
 pub(crate) mod park;
 pub(crate) mod peer;
 pub(crate) mod plan;
+pub(crate) mod reassignment;
 pub(crate) mod refusal;
 pub(crate) mod retry;
 pub(crate) mod review;

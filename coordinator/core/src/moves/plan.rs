@@ -1,14 +1,14 @@
 //! Owners, windows, criticality and manifests: rules and spec first, an agent's answer over them, then the plan is fixed
-//! (docs/rules.md, "Assignment"). Also anew, for units that have not started, when the orchestrator agent asks for it: what a person said stands.
+//! (docs/rules.md, "Assignment"). Assigning anew while units are at work is `reassignment`'s.
 
 use std::collections::BTreeMap;
 
 use roundtable_shared::answer::Proposal;
-use roundtable_shared::{Assignment, BackendName, RunId, Seat, UnitId, WorkerId};
+use roundtable_shared::{Assignment, BackendName, RunId, UnitId, WorkerId};
 
-use crate::moves::{orchestrator, run};
+use crate::moves::{orchestrator, reassignment, run};
 use crate::rules::planner::Planner;
-use crate::state::{AssignAnswer, PlanSource, Stage, Unit};
+use crate::state::{AssignAnswer, PlanSource, Stage};
 use crate::transition::{AssignFailure, Fact};
 use crate::txn::Txn;
 
@@ -40,13 +40,13 @@ fn cached(d: &Txn<'_>, run: &RunId, backend: &BackendName) -> Option<Vec<Proposa
     (!now.inputs_digest.is_empty()).then(|| answer.proposals.clone())
 }
 
-/// The agent was lost.
-pub(crate) fn lost(d: &mut Txn<'_>, run: &RunId, worker: &WorkerId, reason: &str) {
+/// The assignment agent was lost: it is asked again, or done without.
+pub(crate) fn assigner_lost(d: &mut Txn<'_>, run: &RunId, worker: &WorkerId, reason: &str) {
     let backend = d.run(run).options.assign_backend.clone();
     let problems = d.run(run).assigning.problems.clone();
     d.emit(run, Fact::AssignFailed { backend, kind: AssignFailure::Lost, problems });
     if d.run(run).assigning.lost >= LOST_MAX && d.run(run).stage != Stage::Assigning {
-        give_up_again(d, run, &format!("the agent was lost {LOST_MAX} times, last on {worker}: {reason}"));
+        reassignment::give_up(d, run, &format!("the agent was lost {LOST_MAX} times, last on {worker}: {reason}"));
     } else if d.run(run).assigning.lost >= LOST_MAX {
         d.notice(run, format!("the assignment agent was lost {LOST_MAX} times, last on {worker}: {reason}; rules decide"));
         by_rules_alone(d, run);
@@ -97,41 +97,4 @@ fn tell_without_manifest(d: &mut Txn<'_>, run: &RunId) {
         "{have} no manifest, so {each} alone: {named}{more}; `_writes:` lines in tasks.md or `orchctl assign RUN UNIT --writes PATHS` give one"
     );
     d.notice(run, text);
-}
-
-/// The assignment agent is to be asked again, once at a time, if there is anything left to ask about.
-pub(crate) fn want(d: &mut Txn<'_>, run: &RunId) {
-    let now = d.run(run);
-    if now.stage != Stage::Working || now.live(Seat::Assign).is_some() || now.reassignable().next().is_some() {
-        return;
-    }
-    let units: Vec<UnitId> = now.units().filter(|unit| unit.is_reassignable()).map(|unit| unit.id.clone()).collect();
-    if !units.is_empty() {
-        d.emit(run, Fact::ReassignmentSet { units });
-    }
-}
-
-/// Its answer, as far as the units it is about have not started since.
-pub(crate) fn take_again(d: &mut Txn<'_>, run: &RunId, proposals: &[Proposal]) {
-    let now = d.run(run);
-    let units: Vec<&Unit> = now.reassignable().collect();
-    let mut planner = Planner::new(now);
-    let proposed = units.iter().filter_map(|unit| Some((unit, proposals.iter().find(|proposal| proposal.unit == unit.id)?)));
-    let assignments: Vec<_> = proposed.map(|(unit, said)| planner.again(unit, said)).collect();
-    let order = planner.order();
-    let problems = planner.problems;
-    if !assignments.is_empty() {
-        d.emit(run, Fact::UnitsPlanned { source: PlanSource::Agent, assignments, order });
-        run::forget_missing(d, run);
-    }
-    d.emit(run, Fact::ReassignmentSet { units: Vec::new() });
-    for problem in problems {
-        d.notice(run, problem);
-    }
-}
-
-/// It comes to nothing: what was assigned before stands.
-pub(crate) fn give_up_again(d: &mut Txn<'_>, run: &RunId, reason: &str) {
-    d.emit(run, Fact::ReassignmentSet { units: Vec::new() });
-    d.notice(run, format!("units are not assigned anew: {reason}"));
 }

@@ -58,7 +58,7 @@ fn of_run(d: &mut Txn<'_>, run: &RunId, setback: &Setback) {
         Cost::Infra { .. } => cordon::blame(d, run, None, setback),
     }
     match setback.seat {
-        Seat::Assign => plan::lost(d, run, &setback.worker, &setback.reason),
+        Seat::Assign => plan::assigner_lost(d, run, &setback.worker, &setback.reason),
         Seat::Orchestrate => orchestrator::failed(d, run, &setback.reason),
         Seat::Check => base_check::base_lost(d, run, &setback.reason),
         Seat::Work | Seat::Review(_) => {}

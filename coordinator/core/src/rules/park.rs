@@ -11,7 +11,7 @@ use crate::state::{Attempt, Park, ParkKey, Run, State};
 use crate::txn::Txn;
 
 /// A probe that has run this long without being refused counts as served, if its CLI does not show what its model says.
-pub(crate) const PROBE_GOOD_MS: u64 = 60_000;
+const PROBE_GOOD_MS: u64 = 60_000;
 
 /// Characters of what a CLI says of a refusal.
 const REASON_CHARS_MAX: usize = 200;

@@ -7,7 +7,7 @@ use crate::command::Now;
 use crate::fleet::Fleet;
 use crate::schedule::candidate::{Candidate, LAST};
 use crate::schedule::place::slots_for;
-use crate::schedule::ready::{due_seats, is_ready};
+use crate::schedule::ready::{due_seats, is_ready, seat_is_due};
 use crate::state::{BaseCheck, Run, Stage, State, Unit};
 
 /// Every seat that is empty, should not be, and whose gates are open, in the order they are served; but for units that are to be begun, which stand in line
@@ -41,11 +41,15 @@ pub(crate) fn all_candidates(state: &State, fleet: &Fleet, now: Now) -> Vec<Cand
     };
     found.retain(|candidate| !is_in_line(candidate));
     for (run_at, run) in state.unfinished().enumerate() {
-        let ready = run.startable().filter(|unit| !due_seats(run, unit).is_empty() && is_ready(state, run, unit, now));
-        found.extend(ready.map(|unit| Candidate::of(run, unit, Seat::Work, run_at)));
+        found.extend(ready_to_begin(state, run, now).map(|unit| Candidate::of(run, unit, Seat::Work, run_at)));
     }
     found.sort_by_key(|candidate| candidate.rank);
     found
+}
+
+/// Units in line whose gates are open.
+fn ready_to_begin<'a>(state: &'a State, run: &'a Run, now: Now) -> impl Iterator<Item = &'a Unit> {
+    run.startable().filter(move |unit| seat_is_due(run, unit, Seat::Work) && is_ready(state, run, unit, now))
 }
 
 /// Of a run with nothing left to begin but these, which are all ready: where they are fewer than the slots they could have, they go before reviews and
@@ -63,7 +67,7 @@ fn last_units(state: &State, fleet: &Fleet, run: &Run, run_at: usize, others: &[
     if left >= slots_for(state, fleet, run, Some(&first.id), Seat::Work, now) {
         return None;
     }
-    let ready: Vec<&Unit> = run.startable().filter(|unit| !due_seats(run, unit).is_empty() && is_ready(state, run, unit, now)).collect();
+    let ready: Vec<&Unit> = ready_to_begin(state, run, now).collect();
     let last = |unit| {
         let candidate = Candidate::of(run, unit, Seat::Work, run_at);
         Candidate { rank: (LAST, candidate.rank.1, candidate.rank.2, candidate.rank.3), ..candidate }

@@ -279,6 +279,6 @@ pub(crate) fn hazard_path(unit: &Unit, earlier: &Unit) -> String {
 }
 
 /// A path both units write.
-pub(crate) fn hold_path(unit: &Unit, holder: &Unit) -> String {
+fn hold_path(unit: &Unit, holder: &Unit) -> String {
     holder.manifest.writes.first_conflict(&unit.manifest.writes).map(|conflict| conflict.path).unwrap_or_default()
 }

@@ -30,7 +30,7 @@ pub use access::{Access, Admits, BARRED_KEPT_MS, Barred, PEER_KEPT_MS, Peer, REN
 pub(crate) use attempt::key_of;
 pub use attempt::{Attempt, AttemptEnd, LostCause, Saved};
 pub use moves::may_move;
-pub use plan::{Begins, Plan, WorkKind, Writers};
+pub use plan::{PlaceInLine, Plan, WorkKind, Writers};
 pub use removal::{Remains, Removed};
 pub use report::{OwnerAnswer, Said, WorkReport};
 pub use rest::{Rest, Rested, Resting};

@@ -56,7 +56,7 @@ pub struct Plan {
     /// What holders write, by place; those that hold everything aside.
     pub held: Writers,
     /// Units that wait for no other by order, as far as is known of them: all that can be begun are among these. By what they need of a worker.
-    pub startable: BTreeMap<WorkKind, BTreeSet<Begins>>,
+    pub startable: BTreeMap<WorkKind, BTreeSet<PlaceInLine>>,
     /// Per unit that is not startable: one that it waits for.
     pub waits_on: Vec<Option<usize>>,
     /// Per unit: those that may wait for it, to be looked at again when that changes.
@@ -83,7 +83,7 @@ pub struct WorkKind {
 }
 
 /// A unit's place in the line of those that can be begun: the longest remaining chain first, then its rank.
-pub type Begins = (Reverse<u64>, usize);
+pub type PlaceInLine = (Reverse<u64>, usize);
 
 impl WorkKind {
     fn of(unit: &Unit) -> Self {
@@ -348,7 +348,7 @@ impl Plan {
 }
 
 /// How long a unit will take: what was learned of its backend and kind, else a guess from its details.
-pub(crate) fn estimate_ms(unit: &Unit, learned: &BTreeMap<(BackendName, UnitType), Learned>) -> u64 {
+fn estimate_ms(unit: &Unit, learned: &BTreeMap<(BackendName, UnitType), Learned>) -> u64 {
     let owner = unit.owner.as_ref().and_then(|owner| learned.get(&(owner.clone(), unit.unit_type)));
     owner.and_then(Learned::mean_ms).unwrap_or_else(|| (u64::from(unit.details) + unit.subtasks.len() as u64).max(1) * GUESS_PER_DETAIL_MS)
 }

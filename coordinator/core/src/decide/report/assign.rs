@@ -5,7 +5,7 @@ use roundtable_shared::{BackendName, OutcomeClass, RunId, UnitId};
 
 use crate::command::{Report, RoleAnswer};
 use crate::moves::outcome::{ended, provider_failed};
-use crate::moves::plan;
+use crate::moves::{plan, reassignment};
 use crate::rules::broad;
 use crate::state::{AttemptEnd, PlanSource, Stage};
 use crate::transition::{AssignFailure, Fact};
@@ -30,7 +30,7 @@ pub(crate) fn reported(d: &mut Txn<'_>, run: &RunId, report: &Report) {
         }
         (Some(failure), _) if failure.kind.class() != OutcomeClass::Unit => {
             ended(d, report, AttemptEnd::Failed, Some(failure.kind.class()), Some(failure.message.clone()));
-            plan::lost(d, run, &report.worker, &failure.message);
+            plan::assigner_lost(d, run, &report.worker, &failure.message);
         }
         (failure, answer) => {
             let reason = match (failure, answer) {
@@ -68,7 +68,7 @@ fn useless(d: &mut Txn<'_>, run: &RunId, backend: BackendName, problems: Vec<Str
             run,
             format!("parts of the assignment agent's new answer were not taken, what was assigned before stands there: {listed}"),
         );
-        return plan::take_again(d, run, accepted);
+        return reassignment::take(d, run, accepted);
     }
     d.notice(run, format!("parts of the assignment agent's answer were not taken, rules decide there: {listed}"));
     if accepted.is_empty() {
@@ -80,7 +80,7 @@ fn useless(d: &mut Txn<'_>, run: &RunId, backend: BackendName, problems: Vec<Str
 
 fn take(d: &mut Txn<'_>, run: &RunId, backend: BackendName, proposals: &[Proposal]) {
     if d.run(run).stage != Stage::Assigning {
-        return plan::take_again(d, run, proposals);
+        return reassignment::take(d, run, proposals);
     }
     let model = d.run(run).model_of(&backend);
     d.emit(run, Fact::AssignAnswered { backend, model, proposals: proposals.to_vec() });

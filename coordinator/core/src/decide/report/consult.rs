@@ -6,7 +6,7 @@ use roundtable_shared::{OutcomeClass, RunId};
 
 use crate::command::{Phase, Report, RoleAnswer};
 use crate::moves::outcome::{ended, provider_failed};
-use crate::moves::{orchestrator, plan, run};
+use crate::moves::{orchestrator, reassignment, run};
 use crate::state::AttemptEnd;
 use crate::transition::Fact;
 use crate::txn::Txn;
@@ -63,7 +63,7 @@ fn answered(d: &mut Txn<'_>, run: &RunId, answer: &OrchestrateAnswer) {
         return run::halt(d, run, reason, "coordinator".to_owned());
     }
     if actions.contains(&Action::AssignDispatch) {
-        plan::want(d, run);
+        reassignment::want(d, run);
     }
     // An action named runs at once, also where it is held in the same breath.
     let phases: Vec<Phase> = answer.hold.iter().filter(|action| !actions.contains(action)).filter_map(|action| phase_of(*action)).collect();

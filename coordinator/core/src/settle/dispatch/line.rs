@@ -9,7 +9,7 @@ use roundtable_shared::{RunId, Seat};
 use crate::command::Now;
 use crate::schedule::candidate::{BEGIN, Candidate, Rank};
 use crate::schedule::ready::may_begin;
-use crate::state::{Begins, State, WorkKind};
+use crate::state::{PlaceInLine, State, WorkKind};
 
 /// The lines of all runs, with what has begun and is to be done over beside them.
 pub(crate) struct Line {
@@ -25,7 +25,7 @@ struct OfKind {
     run_at: usize,
     kind: WorkKind,
     /// How far it was taken.
-    after: Option<Begins>,
+    after: Option<PlaceInLine>,
     is_closed: bool,
 }
 
@@ -47,12 +47,12 @@ impl Line {
         self.last = None;
         match (first, self.beside.front()) {
             (Some(((rank, _), _)), Some(beside)) if beside.rank < rank => self.beside.pop_front(),
-            (Some(((_, begins), at)), _) => {
+            (Some(((_, place), at)), _) => {
                 let line = &mut self.lines[at];
-                line.after = Some(begins);
+                line.after = Some(place);
                 self.last = Some(at);
                 let run = state.run(&line.run)?;
-                Some(Candidate::of(run, &run.units[run.plan.order[begins.1]], Seat::Work, line.run_at))
+                Some(Candidate::of(run, &run.units[run.plan.order[place.1]], Seat::Work, line.run_at))
             }
             (None, _) => self.beside.pop_front(),
         }
@@ -67,7 +67,7 @@ impl Line {
 }
 
 impl OfKind {
-    fn head(&self, state: &State) -> Option<(Rank, Begins)> {
+    fn head(&self, state: &State) -> Option<(Rank, PlaceInLine)> {
         let line = state.run(&self.run).filter(|_| !self.is_closed)?.plan.startable.get(&self.kind)?;
         let after = self.after.map_or(Bound::Unbounded, Bound::Excluded);
         let &(remaining, rank) = line.range((after, Bound::Unbounded)).next()?;

@@ -8,7 +8,8 @@ use roundtable_shared::{BackendName, DecisionId, DecisionKind, Mode, RunId};
 use crate::fleet::{Need, NeedKind};
 use crate::moves::ask::{raise_no_worker, withdraw};
 use crate::moves::orchestrator::give_up;
-use crate::moves::plan::{by_rules_alone, give_up_again};
+use crate::moves::plan::by_rules_alone;
+use crate::moves::reassignment;
 use crate::rules::park;
 use crate::schedule::backend::{EMBEDDED_GRACE_MS, Resolved};
 use crate::schedule::choices::replacements;
@@ -54,7 +55,7 @@ pub(crate) fn do_without(d: &mut Txn<'_>, run: &RunId, need: &Need, is_parked: b
         false => "nobody offers a backend for it",
     };
     match need.kind {
-        NeedKind::Assign if d.run(run).stage == Stage::Working => give_up_again(d, run, &format!("{why} ({})", need.wanted)),
+        NeedKind::Assign if d.run(run).stage == Stage::Working => reassignment::give_up(d, run, &format!("{why} ({})", need.wanted)),
         NeedKind::Assign => {
             d.notice(run, format!("no assignment agent: {why}; rules decide"));
             by_rules_alone(d, run);

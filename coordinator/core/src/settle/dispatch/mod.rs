@@ -5,11 +5,11 @@ mod line;
 mod missing;
 mod rest;
 
-use line::Line;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use roundtable_shared::{BackendName, RunId, Seat, UnitId};
+
+use line::Line;
 
 use crate::fleet::Need;
 use crate::moves::plan;
@@ -66,7 +66,7 @@ fn pass(d: &mut Txn<'_>) -> bool {
 struct Pass {
     barriers: Vec<(RunId, UnitId)>,
     missing: BTreeSet<(RunId, Need)>,
-    found: Found,
+    resolutions: Resolutions,
     has_barred: bool,
     has_done_without: bool,
 }
@@ -77,7 +77,7 @@ enum Offered {
     /// It got a slot, or the run does without it now.
     Taken,
     /// Something stands in its way that may not stand in another's.
-    Left,
+    Skipped,
     /// Nobody can be given for what it needs, or all of them are busy.
     Nobody,
 }
@@ -94,17 +94,17 @@ impl Pass {
     fn offer(&mut self, d: &mut Txn<'_>, candidate: &Candidate) -> Offered {
         if barrier::is_barred(d.state(), &self.barriers, candidate) {
             self.has_barred = true;
-            return Offered::Left;
+            return Offered::Skipped;
         }
-        let Some(run) = d.state().run(&candidate.run) else { return Offered::Left };
+        let Some(run) = d.state().run(&candidate.run) else { return Offered::Skipped };
         let need = need::need(run, candidate.unit.as_ref(), candidate.seat);
-        let (resolved, has_slot) = self.found.of(d, run, &need);
+        let (resolved, has_slot) = self.resolutions.of(d, run, &need);
         // Asked first: where all are busy, that is all there is to be found out.
         if !has_slot && matches!(resolved, Resolved::Use { .. }) {
             return Offered::Nobody;
         }
         if !still_ready(d.state(), candidate, d) {
-            return Offered::Left;
+            return Offered::Skipped;
         }
         match resolved.clone() {
             Resolved::Use { backends, substituted } => self.fill(d, candidate, &backends, substituted.as_ref()),
@@ -123,8 +123,8 @@ impl Pass {
     }
 
     fn fill(&mut self, d: &mut Txn<'_>, candidate: &Candidate, backends: &[BackendName], substituted: Option<&BackendName>) -> Offered {
-        let Some(run) = d.state().run(&candidate.run) else { return Offered::Left };
-        let Some(placement) = place(d.state(), d.fleet, run, candidate, backends, d.now) else { return Offered::Left };
+        let Some(run) = d.state().run(&candidate.run) else { return Offered::Skipped };
+        let Some(placement) = place(d.state(), d.fleet, run, candidate, backends, d.now) else { return Offered::Skipped };
         // Whoever plays the asked backend may have answered this question in an earlier run.
         if candidate.seat == Seat::Assign
             && run.stage == Stage::Assigning
@@ -153,17 +153,17 @@ fn still_ready(state: &State, candidate: &Candidate, d: &Txn<'_>) -> bool {
 
 /// Who may play what is needed, and whether any of their slots is free: found once for all seats of a run that need the same, until something is decided.
 #[derive(Default)]
-struct Found {
+struct Resolutions {
     seq: u64,
-    of: BTreeMap<(RunId, Need), (Resolved, bool)>,
+    known: BTreeMap<(RunId, Need), (Resolved, bool)>,
 }
 
-impl Found {
+impl Resolutions {
     fn of(&mut self, d: &Txn<'_>, run: &Run, need: &Need) -> &(Resolved, bool) {
         if self.seq != d.state().seq {
-            *self = Self { seq: d.state().seq, of: BTreeMap::new() };
+            *self = Self { seq: d.state().seq, known: BTreeMap::new() };
         }
-        self.of.entry((run.id.clone(), need.clone())).or_insert_with(|| {
+        self.known.entry((run.id.clone(), need.clone())).or_insert_with(|| {
             let resolved = resolve(d.state(), d.fleet, run, need, d.now);
             let has_slot = match &resolved {
                 Resolved::Use { backends, .. } => has_free_slot(d.state(), d.fleet, run, backends, &need.requires, d.now),
