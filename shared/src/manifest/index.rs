@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::ControlFlow;
 
+use super::before::Before;
 use super::glob;
 use super::set::{Glob, PathSet, glob_meets_plain_key};
 
@@ -18,14 +19,17 @@ pub struct PathIndex<Id> {
     by_hash: HashMap<u64, u32, BuildHasherDefault<Hashed>>,
 }
 
-/// A path that some set names, or that lies above one.
+/// A path that some set names, or that lies above one. Each of its lists is in order and without repetition, so that the nearest before another id is found
+/// at once.
 #[derive(Clone, Debug)]
 struct Node<Id> {
     key: Box<[u8]>,
-    /// Sets that name exactly this path, and whether as something that may be a folder; by id, so that the nearest before another is found at once.
-    ids: VecDeque<(Id, bool)>,
-    /// Globs whose literal beginning this path is, by id.
-    globs: VecDeque<(Id, Glob)>,
+    /// Sets that name exactly this path as a file, and nothing else.
+    files: VecDeque<Id>,
+    /// Sets that name exactly this path as something that may be a folder.
+    folders: VecDeque<Id>,
+    /// Globs whose literal beginning this path is, with the sets that have each.
+    globs: Vec<(Glob, VecDeque<Id>)>,
     parent: u32,
     child: u32,
     next: u32,
@@ -69,7 +73,13 @@ impl<Id> Default for PathIndex<Id> {
 
 impl<Id> Node<Id> {
     fn new(key: Box<[u8]>, parent: u32) -> Self {
-        Self { key, ids: VecDeque::new(), globs: VecDeque::new(), parent, child: NONE, next: NONE, previous: NONE, same_hash: NONE }
+        let (files, folders, globs) = (VecDeque::new(), VecDeque::new(), Vec::new());
+        Self { key, files, folders, globs, parent, child: NONE, next: NONE, previous: NONE, same_hash: NONE }
+    }
+
+    /// Whether no set names it.
+    fn is_bare(&self) -> bool {
+        self.files.is_empty() && self.folders.is_empty() && self.globs.is_empty()
     }
 }
 
@@ -77,18 +87,18 @@ impl<Id: Copy + Ord> PathIndex<Id> {
     /// Adds an id under every entry of a set.
     pub fn insert(&mut self, id: Id, set: &PathSet) {
         for plain in set.all_plain() {
-            let node = self.reach(&plain.key);
-            let ids = &mut self.nodes[node as usize].ids;
-            match ids.binary_search_by_key(&id, |(other, _)| *other) {
-                Ok(at) => ids[at].1 |= plain.folder,
-                Err(at) => ids.insert(at, (id, plain.folder)),
+            let node = self.reach(&plain.key) as usize;
+            let node = &mut self.nodes[node];
+            if plain.folder {
+                take_out(&mut node.files, id);
+                put_in(&mut node.folders, id);
+            } else if node.folders.binary_search(&id).is_err() {
+                put_in(&mut node.files, id);
             }
         }
         for glob in set.globs() {
             let node = self.reach(&glob.prefix);
-            let globs = &mut self.nodes[node as usize].globs;
-            let at = globs.partition_point(|(other, _)| *other <= id);
-            globs.insert(at, (id, glob.clone()));
+            put_in(self.nodes[node as usize].ids_of(glob), id);
         }
     }
 
@@ -96,40 +106,41 @@ impl<Id: Copy + Ord> PathIndex<Id> {
     /// those before it. What was replaced cannot be taken out any more.
     pub fn insert_over(&mut self, id: Id, set: &PathSet) {
         for plain in set.all_plain() {
-            let node = self.reach(&plain.key);
-            let ids = &mut self.nodes[node as usize].ids;
-            let folder = plain.folder || ids.iter().any(|(_, folder)| *folder);
-            ids.clear();
-            ids.push_back((id, folder));
+            let node = self.reach(&plain.key) as usize;
+            let node = &mut self.nodes[node];
+            let folder = plain.folder || !node.folders.is_empty();
+            node.files.clear();
+            node.folders.clear();
+            if folder { node.folders.push_back(id) } else { node.files.push_back(id) }
         }
         for glob in set.globs() {
             let node = self.reach(&glob.prefix);
-            let globs = &mut self.nodes[node as usize].globs;
-            globs.retain(|(_, other)| other.segments != glob.segments);
-            let at = globs.partition_point(|(other, _)| *other <= id);
-            globs.insert(at, (id, glob.clone()));
+            let ids = self.nodes[node as usize].ids_of(glob);
+            ids.clear();
+            ids.push_back(id);
         }
     }
 
     /// Takes an id out again; `set` is what it was inserted with.
     pub fn remove(&mut self, id: Id, set: &PathSet) {
         for plain in set.all_plain() {
-            if let Some(node) = self.find(&plain.key, hash_of(&plain.key)) {
-                let ids = &mut self.nodes[node as usize].ids;
-                if let Ok(at) = ids.binary_search_by_key(&id, |(other, _)| *other) {
-                    ids.remove(at);
-                }
-                self.prune(node);
+            if let Some(at) = self.find(&plain.key, hash_of(&plain.key)) {
+                let node = &mut self.nodes[at as usize];
+                take_out(&mut node.files, id);
+                take_out(&mut node.folders, id);
+                self.prune(at);
             }
         }
         for glob in set.globs() {
-            if let Some(node) = self.find(&glob.prefix, hash_of(&glob.prefix)) {
-                let globs = &mut self.nodes[node as usize].globs;
-                let at = globs.partition_point(|(other, _)| *other < id);
-                if globs.get(at).is_some_and(|(other, _)| *other == id) {
-                    globs.remove(at);
+            if let Some(at) = self.find(&glob.prefix, hash_of(&glob.prefix)) {
+                let globs = &mut self.nodes[at as usize].globs;
+                if let Some(own) = globs.iter().position(|(other, _)| other.segments == glob.segments) {
+                    take_out(&mut globs[own].1, id);
+                    if globs[own].1.is_empty() {
+                        globs.swap_remove(own);
+                    }
                 }
-                self.prune(node);
+                self.prune(at);
             }
         }
     }
@@ -137,31 +148,12 @@ impl<Id: Copy + Ord> PathIndex<Id> {
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
         let root = &self.nodes[ROOT as usize];
-        root.child == NONE && root.ids.is_empty() && root.globs.is_empty()
+        root.child == NONE && root.is_bare()
     }
 
     /// Visits every id whose set conflicts with this one, some more than once, until the visitor breaks.
     pub fn meeting<B>(&self, set: &PathSet, mut visit: impl FnMut(Id) -> ControlFlow<B>) -> ControlFlow<B> {
-        for plain in set.all_plain() {
-            self.related(&plain.key, |node| {
-                node.ids.iter().try_for_each(|(id, _)| visit(*id))?;
-                let meeting = node.globs.iter().filter(|(_, glob)| glob_meets_plain_key(glob, &plain.key, plain.folder));
-                meeting.map(|(id, _)| *id).try_for_each(&mut visit)
-            })?;
-        }
-        for own in set.globs() {
-            self.related(&own.prefix, |node| {
-                if node.ids.iter().any(|(_, folder)| *folder) && glob_meets_plain_key(own, &node.key, true) {
-                    node.ids.iter().filter(|(_, folder)| *folder).try_for_each(|(id, _)| visit(*id))?;
-                }
-                if node.ids.iter().any(|(_, folder)| !*folder) && glob_meets_plain_key(own, &node.key, false) {
-                    node.ids.iter().filter(|(_, folder)| !*folder).try_for_each(|(id, _)| visit(*id))?;
-                }
-                let meeting = node.globs.iter().filter(|(_, glob)| glob::meets(&glob.segments, &own.segments));
-                meeting.map(|(id, _)| *id).try_for_each(&mut visit)
-            })?;
-        }
-        ControlFlow::Continue(())
+        self.lists_meeting(set, |list| list.iter().copied().try_for_each(&mut visit))
     }
 
     /// Whether any id but `except` conflicts with this set.
@@ -172,72 +164,76 @@ impl<Id: Copy + Ord> PathIndex<Id> {
 
     /// Visits ids below `bound` whose sets conflict with this one, at each path the lowest first, some more than once, until the visitor breaks.
     pub fn meeting_before<B>(&self, set: &PathSet, bound: Id, mut visit: impl FnMut(Id) -> ControlFlow<B>) -> ControlFlow<B> {
-        for plain in set.all_plain() {
-            self.related(&plain.key, |node| {
-                before(&node.ids, bound).try_for_each(|(id, _)| visit(*id))?;
-                let mut globs = before(&node.globs, bound).filter(|(_, glob)| glob_meets_plain_key(glob, &plain.key, plain.folder));
-                globs.try_for_each(|(id, _)| visit(*id))
-            })?;
-        }
-        for own in set.globs() {
-            self.related(&own.prefix, |node| {
-                let meets = own.meets_as(node);
-                let mut ids = before(&node.ids, bound).filter(|(_, folder)| meets[usize::from(*folder)]);
-                ids.try_for_each(|(id, _)| visit(*id))?;
-                let mut globs = before(&node.globs, bound).filter(|(_, glob)| glob::meets(&glob.segments, &own.segments));
-                globs.try_for_each(|(id, _)| visit(*id))
-            })?;
-        }
-        ControlFlow::Continue(())
+        self.lists_meeting(set, |list| list.range(..below(list, bound)).copied().try_for_each(&mut visit))
     }
 
-    /// The nearest id below `bound` whose set conflicts with this one. Costs as much as there are paths related to those of the set, however many
-    /// sets name each; but of globs with one literal beginning each is looked at until one meets.
+    /// The nearest id below `bound` whose set conflicts with this one. Costs as much as there are paths related to those of the set and different globs
+    /// at them, however many sets name each.
     pub fn nearest_before(&self, set: &PathSet, bound: Id) -> Option<Id> {
         let mut nearest = None;
-        let _ = self.nearest_at_each(set, bound, |id| {
-            nearest = nearest.max(Some(id));
+        let _ = self.lists_meeting(set, |list| {
+            nearest = nearest.max(below(list, bound).checked_sub(1).map(|at| list[at]));
             ControlFlow::<()>::Continue(())
         });
         nearest
     }
 
-    /// Whether any id below `bound` conflicts with this set.
-    pub fn any_before(&self, set: &PathSet, bound: Id) -> bool {
-        self.nearest_at_each(set, bound, |_| ControlFlow::Break(())).is_break()
+    /// The highest of all ids whose sets conflict with this one, at the same cost.
+    pub fn highest(&self, set: &PathSet) -> Option<Id> {
+        let mut highest = None;
+        let _ = self.lists_meeting(set, |list| {
+            highest = highest.max(list.back().copied());
+            ControlFlow::<()>::Continue(())
+        });
+        highest
     }
 
-    /// Visits, of each path that is related to one of the set's, the nearest id below `bound` that conflicts there.
-    fn nearest_at_each<B>(&self, set: &PathSet, bound: Id, mut visit: impl FnMut(Id) -> ControlFlow<B>) -> ControlFlow<B> {
+    /// Whether any id below `bound` conflicts with this set.
+    pub fn any_before(&self, set: &PathSet, bound: Id) -> bool {
+        let is_below = |list: &VecDeque<Id>| list.front().is_some_and(|first| *first < bound);
+        self.lists_meeting(set, |list| if is_below(list) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }).is_break()
+    }
+
+    /// The ids below `bound` that conflict with one of these sets, for counting them or going through them from the highest down.
+    pub fn before<'a>(&'a self, sets: &[&PathSet], bound: Id) -> Before<'a, Id> {
+        let mut lists = Vec::new();
+        for set in sets {
+            let _ = self.lists_meeting(set, |list| {
+                lists.push((list, below(list, bound)));
+                ControlFlow::<()>::Continue(())
+            });
+        }
+        Before::of(lists)
+    }
+
+    /// Visits the lists of all ids whose sets conflict with this one; none of them is empty, some come more than once.
+    fn lists_meeting<'a, B>(&'a self, set: &PathSet, mut visit: impl FnMut(&'a VecDeque<Id>) -> ControlFlow<B>) -> ControlFlow<B> {
+        let mut visit = |list: &'a VecDeque<Id>| if list.is_empty() { ControlFlow::Continue(()) } else { visit(list) };
         for plain in set.all_plain() {
             self.related(&plain.key, |node| {
-                if let Some((id, _)) = before(&node.ids, bound).next_back() {
-                    visit(*id)?;
-                }
-                let meets = |(_, glob): &&(Id, Glob)| glob_meets_plain_key(glob, &plain.key, plain.folder);
-                match before(&node.globs, bound).rfind(meets) {
-                    Some((id, _)) => visit(*id),
-                    None => ControlFlow::Continue(()),
-                }
+                visit(&node.files)?;
+                visit(&node.folders)?;
+                let mut meeting = node.globs.iter().filter(|(glob, _)| glob_meets_plain_key(glob, &plain.key, plain.folder));
+                meeting.try_for_each(|(_, ids)| visit(ids))
             })?;
         }
         for own in set.globs() {
             self.related(&own.prefix, |node| {
-                let meets = own.meets_as(node);
-                if let Some((id, _)) = before(&node.ids, bound).rfind(|(_, folder)| meets[usize::from(*folder)]) {
-                    visit(*id)?;
+                if !node.folders.is_empty() && glob_meets_plain_key(own, &node.key, true) {
+                    visit(&node.folders)?;
                 }
-                match before(&node.globs, bound).rfind(|(_, glob)| glob::meets(&glob.segments, &own.segments)) {
-                    Some((id, _)) => visit(*id),
-                    None => ControlFlow::Continue(()),
+                if !node.files.is_empty() && glob_meets_plain_key(own, &node.key, false) {
+                    visit(&node.files)?;
                 }
+                let mut meeting = node.globs.iter().filter(|(glob, _)| glob::meets(&glob.segments, &own.segments));
+                meeting.try_for_each(|(_, ids)| visit(ids))
             })?;
         }
         ControlFlow::Continue(())
     }
 
     /// Visits the node of a key, those above it and those below it, as far as they exist.
-    fn related<B>(&self, key: &[u8], mut visit: impl FnMut(&Node<Id>) -> ControlFlow<B>) -> ControlFlow<B> {
+    fn related<'a, B>(&'a self, key: &[u8], mut visit: impl FnMut(&'a Node<Id>) -> ControlFlow<B>) -> ControlFlow<B> {
         let mut at = ROOT;
         for (end, hash) in prefixes(key) {
             visit(&self.nodes[at as usize])?;
@@ -319,7 +315,7 @@ impl<Id: Copy + Ord> PathIndex<Id> {
     fn prune(&mut self, mut at: u32) {
         while at != ROOT {
             let node = &self.nodes[at as usize];
-            if !node.ids.is_empty() || !node.globs.is_empty() || node.child != NONE {
+            if !node.is_bare() || node.child != NONE {
                 return;
             }
             let (parent, next, previous, same_hash) = (node.parent, node.next, node.previous, node.same_hash);
@@ -357,16 +353,32 @@ impl<Id: Copy + Ord> PathIndex<Id> {
     }
 }
 
-impl Glob {
-    /// Whether it meets the path of a node that some set names, as a file and as a folder.
-    fn meets_as<Id>(&self, node: &Node<Id>) -> [bool; 2] {
-        [false, true].map(|folder| !node.ids.is_empty() && glob_meets_plain_key(self, &node.key, folder))
+impl<Id> Node<Id> {
+    /// The list of a glob, made if it is not there.
+    fn ids_of(&mut self, glob: &Glob) -> &mut VecDeque<Id> {
+        let at = self.globs.iter().position(|(other, _)| other.segments == glob.segments).unwrap_or_else(|| {
+            self.globs.push((glob.clone(), VecDeque::new()));
+            self.globs.len() - 1
+        });
+        &mut self.globs[at].1
     }
 }
 
-/// Those of a list by id that are below `bound`.
-fn before<Id: Ord, T>(list: &VecDeque<(Id, T)>, bound: Id) -> impl DoubleEndedIterator<Item = &(Id, T)> {
-    list.range(..list.partition_point(|(id, _)| *id < bound))
+/// How many of a list are below a bound.
+fn below<Id: Ord>(list: &VecDeque<Id>, bound: Id) -> usize {
+    list.partition_point(|id| *id < bound)
+}
+
+fn put_in<Id: Ord>(list: &mut VecDeque<Id>, id: Id) {
+    if let Err(at) = list.binary_search(&id) {
+        list.insert(at, id);
+    }
+}
+
+fn take_out<Id: Ord>(list: &mut VecDeque<Id>, id: Id) {
+    if let Ok(at) = list.binary_search(&id) {
+        list.remove(at);
+    }
 }
 
 /// End and hash of each path above a key, and of the key itself. The empty key has none.
@@ -430,7 +442,13 @@ mod tests {
                     before.insert(other);
                     ControlFlow::Continue(())
                 });
-                prop_assert_eq!(before, expected.range(..id).copied().collect::<BTreeSet<_>>());
+                prop_assert_eq!(&before, &expected.range(..id).copied().collect::<BTreeSet<_>>());
+                prop_assert_eq!(index.highest(set), expected.iter().next_back().copied());
+                let twice = [set, &sets[gone]];
+                let both: BTreeSet<usize> = found(&index, &sets[gone]).range(..id).copied().chain(before).collect();
+                prop_assert_eq!(index.before(&twice, id).number(), both.len());
+                let falling: Vec<usize> = index.before(&twice, id).collect();
+                prop_assert_eq!(falling, both.into_iter().rev().collect::<Vec<_>>());
             }
             sets.iter().enumerate().for_each(|(id, set)| index.remove(id, set));
             prop_assert!(index.is_empty());

@@ -1,5 +1,5 @@
-//! What the pure core itself costs over whole runs, by shape and size of the plan: no log, no wire, no git, agents that end at once. Figures are
-//! for comparing shapes, sizes and builds on one machine (`docs/benchmarks.md`).
+//! What the pure core itself costs, by shape and size of the plan: reading and planning it, or whole runs without log, wire and git, with agents that
+//! end at once. Figures are for comparing shapes, sizes and builds on one machine (`docs/benchmarks.md`).
 #![allow(missing_docs)]
 #![allow(clippy::disallowed_types, clippy::disallowed_macros, reason = "the core has neither clock nor output; what measures it does")]
 
@@ -9,6 +9,8 @@ mod shape;
 use std::time::{Duration, Instant};
 
 use fleet::Fleet;
+use roundtable_core::schedule::plan;
+use roundtable_shared::HazardRule;
 use shape::Shape;
 
 /// Each figure is the median of so many runs.
@@ -23,16 +25,44 @@ struct Measured {
 }
 
 fn main() {
-    // cargo passes `--bench`; the rest are sizes.
+    // cargo passes `--bench`; the rest are sizes, and `plan` for planning alone.
     let sizes: Vec<usize> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
     let sizes = if sizes.is_empty() { vec![100, 1_000] } else { sizes };
+    if std::env::args().any(|word| word == "plan") { plans(&sizes) } else { whole_runs(&sizes) }
+}
+
+/// What `orchctl plan` does: reads the text and finds order, waits and waves.
+fn plans(sizes: &[usize]) {
+    println!("shape      units   read ms   plan ms   waves");
+    for shape in Shape::ALL {
+        for &size in sizes {
+            let mut runs: Vec<(Duration, Duration, u32)> = (0..REPEATS).map(|_| planned(shape, size)).collect();
+            runs.sort();
+            let (read, plan, waves) = runs[REPEATS / 2];
+            println!("{:9} {size:6} {:9.1} {:9.1} {waves:7}", shape.as_str(), ms(read), ms(plan));
+        }
+    }
+}
+
+fn planned(shape: Shape, units: usize) -> (Duration, Duration, u32) {
+    let text = shape.text(units);
+    let begun = Instant::now();
+    let (_, outline) = shape::read(text);
+    let read = begun.elapsed();
+    let begun = Instant::now();
+    let planned = plan(&outline, false, &[], HazardRule::Ordered, false, None);
+    let plan = begun.elapsed();
+    assert_eq!(planned.units.len(), units, "every unit is planned");
+    (read, plan, planned.waves)
+}
+
+fn whole_runs(sizes: &[usize]) {
     println!("shape      units  submit ms  first grant ms  whole us/unit  longest batch ms");
     for shape in Shape::ALL {
-        for &size in &sizes {
+        for &size in sizes {
             let mut runs: Vec<Measured> = (0..REPEATS).map(|_| whole_run(shape, size)).collect();
             runs.sort_by_key(|run| run.whole);
             let run = &runs[REPEATS / 2];
-            let ms = |time: Duration| time.as_secs_f64() * 1e3;
             println!(
                 "{:9} {size:6} {:10.1} {:15.1} {:14.1} {:17.2}",
                 shape.as_str(),
@@ -43,6 +73,10 @@ fn main() {
             );
         }
     }
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 /// Submits a plan and plays it to its end with four workers of four slots.

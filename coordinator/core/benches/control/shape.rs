@@ -35,6 +35,11 @@ impl Shape {
 
     /// A spec of that shape.
     pub fn plan(self, units: usize) -> (Spec, Plan) {
+        read(self.text(units))
+    }
+
+    /// Its `tasks.md`.
+    pub fn text(self, units: usize) -> String {
         let mut tasks = String::from("# Plan\n\n");
         for n in 1..=units {
             let _ = writeln!(tasks, "- [ ] {n}. Do step {n}\n  - _writes: {}_", self.writes(n, units));
@@ -42,9 +47,7 @@ impl Shape {
                 let _ = writeln!(tasks, "  - _depends: {}_", n - 1);
             }
         }
-        let files = BTreeMap::from([("tasks.md".to_owned(), tasks.into_bytes())]);
-        let (spec, outline, _) = Spec::read(&files, false).into_result().expect("the plan has no errors");
-        (spec, outline)
+        tasks
     }
 
     fn writes(self, n: usize, units: usize) -> String {
@@ -59,4 +62,11 @@ impl Shape {
             Self::Globs => format!("src/g{}/*.rs", n / 10),
         }
     }
+}
+
+/// Reads a `tasks.md`.
+pub fn read(tasks: String) -> (Spec, Plan) {
+    let files = BTreeMap::from([("tasks.md".to_owned(), tasks.into_bytes())]);
+    let (spec, outline, _) = Spec::read(&files, false).into_result().expect("the plan has no errors");
+    (spec, outline)
 }

@@ -1,7 +1,8 @@
 //! A plan before anything runs: order, waves, what waits for what and why, the critical path. `orchctl plan` prints it; a run is scheduled by
 //! the same index.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use roundtable_shared::manifest::Manifest;
@@ -144,10 +145,9 @@ struct Waits {
 struct Before {
     /// Units that run.
     running: Vec<usize>,
-    /// Of those, units that claim everything.
+    /// Ranks of those that claim everything, and how many of them there are before each.
     claiming: Vec<usize>,
-    /// Rank from which on there is no more of them.
-    last_claiming: Vec<usize>,
+    claiming_before: Vec<usize>,
 }
 
 impl Waits {
@@ -160,9 +160,9 @@ impl Waits {
             if !units[at].runs {
                 continue;
             }
-            let (all, count) = waits_of(units, index, &before, at, hazards);
-            waits.count[at] = count;
-            waits.of[at] = if count > WAITS_LISTED_MAX { without_implied(all, index, &floors) } else { all };
+            let reasons = Reasons::of(units, index, &before, at, hazards);
+            waits.count[at] = reasons.count;
+            waits.of[at] = if reasons.count > WAITS_LISTED_MAX { reasons.not_implied(index, &floors) } else { reasons.all(index) };
             floors[rank] = floor_of(units, index, &floors, rank, &waits.of[at]);
         }
         waits
@@ -182,69 +182,108 @@ impl Waits {
 
 impl Before {
     fn of(units: &[Arc<Unit>], index: &Plan) -> Self {
-        let mut before = Self { running: vec![0], claiming: vec![0], last_claiming: vec![0] };
-        let (mut running, mut claiming, mut last) = (0, 0, 0);
+        let mut before = Self { running: vec![0], claiming: Vec::new(), claiming_before: vec![0] };
         for (rank, &at) in index.order.iter().enumerate() {
-            if units[at].runs {
-                running += 1;
-                if units[at].claims_all() {
-                    claiming += 1;
-                    last = rank;
-                }
+            if units[at].runs && units[at].claims_all() {
+                before.claiming.push(rank);
             }
-            before.running.push(running);
-            before.claiming.push(claiming);
-            before.last_claiming.push(last);
+            before.claiming_before.push(before.claiming.len());
+            before.running.push(before.running[rank] + usize::from(units[at].runs));
         }
         before
     }
 }
 
-/// What a unit waits for, and how much that is. Of very many, only what comes from the last unit on that claims everything: that waits for all before it.
-fn waits_of(units: &[Arc<Unit>], index: &Plan, before: &Before, at: usize, hazards: HazardRule) -> (Vec<(usize, PlanReason)>, usize) {
-    let (unit, rank) = (&units[at], index.rank[at]);
-    let mut waits: Vec<(usize, PlanReason)> = Vec::new();
-    for &on in &index.needs[at] {
-        let is_implied = unit.checkpoint_on.contains(&units[on].id);
-        waits.push((on, if is_implied { PlanReason::Checkpoint } else { PlanReason::Dependency }));
-    }
-    let mut count = waits.len();
-    if hazards == HazardRule::Ordered {
-        let needed: BTreeSet<usize> = index.needs[at].iter().copied().collect();
-        let claims_all = unit.claims_all();
-        let open = index.open_hazards(unit);
-        let most = if claims_all { before.running[rank] } else { waits.len() + before.claiming[rank] + open.len() };
-        let from = if most > WAITS_LISTED_MAX { before.last_claiming[rank] } else { 0 };
-        for &on in &index.order[from..rank] {
-            let earlier = &units[on];
-            if !earlier.runs || needed.contains(&on) {
-                continue;
-            }
-            if claims_all || earlier.claims_all() {
-                waits.push((on, PlanReason::Exclusive));
-            } else if open.contains(&on) {
-                waits.push((on, PlanReason::Hazard));
-            }
-        }
-        count = if from == 0 { waits.len() } else { most };
-    }
-    waits.sort_by_key(|(on, _)| index.rank[*on]);
-    (waits, count)
+/// What a unit waits for.
+struct Reasons<'a> {
+    /// What it depends on, by rank, the latest first.
+    needs: Vec<(usize, PlanReason)>,
+    /// What it meets by order, by rank, the latest first, perhaps what it depends on too.
+    by_order: Box<dyn Iterator<Item = (usize, PlanReason)> + 'a>,
+    /// How many there are.
+    count: usize,
 }
 
-/// Drops, of reasons in plan order, those that a later one waits for itself. What the plan says in words stays.
-fn without_implied(waits: Vec<(usize, PlanReason)>, index: &Plan, floors: &[usize]) -> Vec<(usize, PlanReason)> {
-    let mut covered = 0;
-    let mut kept: Vec<(usize, PlanReason)> = Vec::new();
-    for (on, why) in waits.into_iter().rev() {
-        let rank = index.rank[on];
-        if rank >= covered || why == PlanReason::Dependency {
-            covered = covered.max(floors[rank]);
-            kept.push((on, why));
+impl<'a> Reasons<'a> {
+    fn of(units: &'a [Arc<Unit>], index: &'a Plan, before: &'a Before, at: usize, hazards: HazardRule) -> Self {
+        let (unit, rank) = (&units[at], index.rank[at]);
+        let checkpoint_on: HashSet<&UnitId> = unit.checkpoint_on.iter().collect();
+        let why = |on: usize| if checkpoint_on.contains(&units[on].id) { PlanReason::Checkpoint } else { PlanReason::Dependency };
+        let mut needs: Vec<(usize, PlanReason)> = index.needs[at].iter().map(|on| (index.rank[*on], why(*on))).collect();
+        needs.sort_unstable_by_key(|(rank, _)| Reverse(*rank));
+        let none = Box::new(std::iter::empty());
+        if hazards != HazardRule::Ordered {
+            return Self { count: needs.len(), needs, by_order: none };
         }
+        let exclusive = |rank: usize| (rank, PlanReason::Exclusive);
+        if unit.claims_all() {
+            let runs = move |rank: &usize| units[index.order[*rank]].runs;
+            let by_order = Box::new((0..rank).rev().filter(runs).map(exclusive));
+            return Self { needs, by_order, count: before.running[rank] };
+        }
+        let claiming = &before.claiming[..before.claiming_before[rank]];
+        let hazards = index.nearest_hazards(unit);
+        let is_met_too = |(rank, _): &&(usize, PlanReason)| unit.is_hazard(&units[index.order[*rank]]);
+        let count = claiming.len() + hazards.number() + needs.len() - needs.iter().filter(is_met_too).count();
+        let hazards = hazards.map(|rank| (rank, PlanReason::Hazard));
+        let by_order = Box::new(falling(claiming.iter().rev().copied().map(exclusive), hazards));
+        Self { needs, by_order, count }
     }
-    kept.reverse();
-    kept
+
+    /// All of them, by place, in plan order.
+    fn all(self, index: &Plan) -> Vec<(usize, PlanReason)> {
+        self.kept(index, |_, _| true)
+    }
+
+    /// In plan order those that no later one waits for itself. What the plan says in words stays.
+    fn not_implied(self, index: &Plan, floors: &[usize]) -> Vec<(usize, PlanReason)> {
+        let mut covered = 0;
+        self.kept(index, |rank, why| {
+            let is_kept = rank >= covered || why == PlanReason::Dependency;
+            if is_kept {
+                covered = covered.max(floors[rank]);
+            }
+            is_kept
+        })
+    }
+
+    /// Those that are kept, from the latest down. Of what is met by order nothing more is looked at after the first that is not kept, as none is after that.
+    fn kept(self, index: &Plan, mut is_kept: impl FnMut(usize, PlanReason) -> bool) -> Vec<(usize, PlanReason)> {
+        let mut kept: Vec<(usize, PlanReason)> = Vec::new();
+        let (mut needs, mut by_order) = (self.needs.into_iter().peekable(), self.by_order.fuse().peekable());
+        let mut last_need = None;
+        loop {
+            let is_need = match (needs.peek(), by_order.peek()) {
+                (Some((need, _)), Some((met, _))) => need >= met,
+                (Some(_), None) => true,
+                (None, Some(_)) => false,
+                (None, None) => break,
+            };
+            let Some((rank, why)) = (if is_need { needs.next() } else { by_order.next() }) else { break };
+            if is_need {
+                last_need = Some(rank);
+            } else if last_need == Some(rank) {
+                continue;
+            }
+            if is_kept(rank, why) {
+                kept.push((index.order[rank], why));
+            } else if !is_need {
+                by_order = (Box::new(std::iter::empty()) as Box<dyn Iterator<Item = _>>).fuse().peekable();
+            }
+        }
+        kept.reverse();
+        kept
+    }
+}
+
+/// Two falling lists as one.
+fn falling<T: Copy>(first: impl Iterator<Item = (usize, T)>, second: impl Iterator<Item = (usize, T)>) -> impl Iterator<Item = (usize, T)> {
+    let (mut first, mut second) = (first.peekable(), second.peekable());
+    std::iter::from_fn(move || match (first.peek(), second.peek()) {
+        (Some((one, _)), Some((other, _))) if one < other => second.next(),
+        (Some(_), _) => first.next(),
+        (None, _) => second.next(),
+    })
 }
 
 /// The rank up to which everything that runs is waited for by the unit of this rank, by itself or through what it waits for.
@@ -260,38 +299,49 @@ fn floor_of(units: &[Arc<Unit>], index: &Plan, floors: &[usize], rank: usize, wa
 /// The earliest wave of each unit; with few slots, units of a wave that is full move to the next, those with the longest chain first.
 fn waves(units: &[Arc<Unit>], index: &Plan, waits: &[Vec<(usize, PlanReason)>], slots: Option<usize>) -> Vec<u32> {
     let mut waves = vec![0_u32; units.len()];
+    let running = || index.order.iter().copied().filter(|at| units[*at].runs);
     let Some(slots) = slots.filter(|slots| *slots > 0) else {
-        for &at in index.order.iter().filter(|at| units[**at].runs) {
+        for at in running() {
             waves[at] = 1 + waits[at].iter().map(|(on, _)| waves[*on]).max().unwrap_or(0);
         }
         return waves;
     };
-    let mut open: Vec<usize> = index.order.iter().copied().filter(|at| units[*at].runs).collect();
-    let mut wave = 0;
-    while !open.is_empty() {
-        wave += 1;
-        let mut ready: Vec<usize> =
-            open.iter().copied().filter(|at| waits[*at].iter().all(|(on, _)| waves[*on] > 0 && waves[*on] < wave)).collect();
-        ready.sort_by_key(|at| (std::cmp::Reverse(index.remaining_ms[*at]), index.rank[*at]));
-        ready.truncate(slots);
-        if ready.is_empty() {
-            // Only a cycle, which is an error of the plan, leaves nothing ready: everything left goes into this wave.
-            ready.clone_from(&open);
+    let dependants = dependants(waits);
+    let mut open: Vec<usize> = waits.iter().map(Vec::len).collect();
+    let place = |at: usize| (Reverse(index.remaining_ms[at]), index.rank[at]);
+    let mut ready: BTreeSet<(Reverse<u64>, usize)> = running().filter(|at| open[*at] == 0).map(place).collect();
+    for wave in 1.. {
+        let taken: Vec<usize> = (0..slots).map_while(|_| ready.pop_first()).map(|(_, rank)| index.order[rank]).collect();
+        if taken.is_empty() {
+            // Only a cycle, which is an error of the plan, leaves something that is never ready: it goes into this wave.
+            running().for_each(|at| waves[at] = if waves[at] == 0 { wave } else { waves[at] });
+            break;
         }
-        for &at in &ready {
+        for at in taken {
             waves[at] = wave;
+            for &next in &dependants[at] {
+                open[next] -= 1;
+                if open[next] == 0 {
+                    ready.insert(place(next));
+                }
+            }
         }
-        open.retain(|at| waves[*at] == 0);
     }
     waves
 }
 
-/// From the unit with the longest chain, always on to the unit that waits for it with the longest rest.
-fn critical_path(units: &[Arc<Unit>], index: &Plan, waits: &[Vec<(usize, PlanReason)>]) -> Vec<UnitId> {
-    let mut dependants: Vec<Vec<usize>> = vec![Vec::new(); units.len()];
+/// Per unit those that wait for it.
+fn dependants(waits: &[Vec<(usize, PlanReason)>]) -> Vec<Vec<usize>> {
+    let mut dependants: Vec<Vec<usize>> = vec![Vec::new(); waits.len()];
     for (at, own) in waits.iter().enumerate() {
         own.iter().for_each(|(on, _)| dependants[*on].push(at));
     }
+    dependants
+}
+
+/// From the unit with the longest chain, always on to the unit that waits for it with the longest rest.
+fn critical_path(units: &[Arc<Unit>], index: &Plan, waits: &[Vec<(usize, PlanReason)>]) -> Vec<UnitId> {
+    let dependants = dependants(waits);
     let longest = |of: &mut dyn Iterator<Item = usize>| of.max_by_key(|at| (index.remaining_ms[*at], std::cmp::Reverse(index.rank[*at])));
     let mut path = Vec::new();
     let mut next = longest(&mut (0..units.len()).filter(|at| units[*at].runs));

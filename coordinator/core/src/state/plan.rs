@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use roundtable_shared::manifest::PathIndex;
+use roundtable_shared::manifest::{Before, PathIndex};
 use roundtable_shared::{BackendName, HazardRule, UnitId, UnitState, UnitType};
 
 use super::Learned;
@@ -248,12 +248,16 @@ impl Plan {
 
     /// All of those, by place. Costs as much as there are.
     pub fn open_hazards(&self, unit: &Unit) -> BTreeSet<usize> {
-        let mut found = BTreeSet::new();
-        self.any_open_hazard(unit, |at| {
-            found.insert(at);
-            false
-        });
-        found
+        self.nearest_hazards(unit).map(|rank| self.order[rank]).collect()
+    }
+
+    /// Those by rank, the nearest first. Costs as much as are taken, and can say how many there are.
+    pub fn nearest_hazards(&self, unit: &Unit) -> Before<'_, usize> {
+        let manifest = &unit.manifest;
+        match self.rank.get(unit.position).filter(|_| unit.runs && !unit.claims_all()) {
+            Some(&rank) => self.writers.0.before(&[&manifest.writes, &manifest.reads], rank),
+            None => Before::default(),
+        }
     }
 
     /// Whether one of those, by place, is what is looked for: the earlier ones of each path are asked about first, and none after the first that is.
@@ -278,8 +282,9 @@ impl Plan {
     pub(crate) fn measure(&mut self, units: &[Arc<Unit>], learned: &BTreeMap<(BackendName, UnitType), Learned>) {
         let mut after = vec![0_u64; units.len()];
         let (mut after_any, mut after_exclusive) = (0, 0);
-        // Later units by what they read and write, as far as none between stands for them: whoever writes a path waits for all before that touch it.
-        let mut later: PathIndex<usize> = PathIndex::default();
+        // Remaining chains of later units by what these read and write, as far as none between stands for them: whoever writes a path waits for all before
+        // that touch it.
+        let mut later: PathIndex<(u64, usize)> = PathIndex::default();
         self.remaining_ms = vec![0; units.len()];
         for (rank, &at) in self.order.iter().enumerate().rev() {
             let unit = &units[at];
@@ -289,12 +294,8 @@ impl Plan {
             let chain = if unit.claims_all() {
                 after_any
             } else {
-                let mut chain = after[at].max(after_exclusive);
-                let _ = later.meeting(&unit.manifest.writes, |rank| {
-                    chain = chain.max(self.remaining_ms[self.order[rank]]);
-                    ControlFlow::<()>::Continue(())
-                });
-                chain
+                let longest = later.highest(&unit.manifest.writes).map_or(0, |(remaining, _)| remaining);
+                after[at].max(after_exclusive).max(longest)
             };
             let remaining = estimate_ms(unit, learned).saturating_add(chain);
             self.remaining_ms[at] = remaining;
@@ -302,8 +303,8 @@ impl Plan {
             if unit.claims_all() {
                 after_exclusive = after_exclusive.max(remaining);
             } else {
-                later.insert(rank, &unit.manifest.reads);
-                later.insert_over(rank, &unit.manifest.writes);
+                later.insert((remaining, rank), &unit.manifest.reads);
+                later.insert_over((remaining, rank), &unit.manifest.writes);
             }
             for &earlier in &self.needs[at] {
                 after[earlier] = after[earlier].max(remaining);
