@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use roundtable_core::transition::{Fact, Transition};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{AttemptKey, RunId, UnitId};
+use roundtable_shared::{AttemptKey, LeaseRef, RunId, UnitId};
 use roundtable_store::segment::{EventsError, Reader};
 use roundtable_store::{LogReader, ReadError, SegmentStore};
 use tokio::sync::mpsc;
@@ -109,8 +109,7 @@ impl History {
 
     /// A lease was granted: its agent will speak.
     fn listen(&mut self, transition: &Transition) {
-        let (Some(segments), Some(granted)) = (&self.segments, transition.granted()) else { return };
-        let key = granted.lease.key;
+        let (Some(segments), Some((LeaseRef { key, .. }, _))) = (&self.segments, transition.granted()) else { return };
         let unit_fits = match self.wanted.unit.as_deref() {
             None => true,
             Some("-") => key.unit.is_none(),

@@ -63,7 +63,7 @@ pub(crate) struct Footing {
 
 impl Footing {
     pub(crate) fn of(run: &Run) -> Self {
-        let accepted = run.units().filter(|unit| !unit.state.is_terminal()).filter_map(|unit| unit.accepted.as_ref());
+        let accepted = run.units().filter(|unit| !unit.state().is_terminal()).filter_map(|unit| unit.work.accepted.as_ref());
         Self {
             run: run.id.clone(),
             repository: run.source.repository.clone(),
@@ -123,8 +123,8 @@ impl Footing {
 
 fn attempts(run: &Run) -> Vec<(AttemptKey, CommitId)> {
     let of = |unit: Option<&UnitId>, attempt: &Attempt| {
-        let key = AttemptKey { run: run.id.clone(), unit: unit.cloned(), attempt: attempt.no };
-        Some((key, attempt.commit.clone()?))
+        let key = AttemptKey { run: run.id.clone(), unit: unit.cloned(), attempt: attempt.granted.attempt };
+        Some((key, attempt.commit().cloned()?))
     };
     let of_units = run.units().flat_map(|unit| unit.attempts.iter().filter_map(move |attempt| of(Some(&unit.id), attempt)));
     of_units.chain(run.attempts.iter().filter_map(|attempt| of(None, attempt))).collect()
@@ -132,13 +132,13 @@ fn attempts(run: &Run) -> Vec<(AttemptKey, CommitId)> {
 
 fn saved(run: &Run) -> Vec<(AttemptKey, CommitId)> {
     let of = |unit: &Unit| {
-        let last = unit.last.as_ref()?;
+        let last = unit.work.last.as_ref()?;
         let attempt = unit.attempt(last.attempt).filter(|attempt| !attempt.is_live())?;
         let saved = attempt.saved.as_ref().filter(|saved| saved.commit == last.commit)?;
-        let key = AttemptKey { run: run.id.clone(), unit: Some(unit.id.clone()), attempt: attempt.no };
+        let key = AttemptKey { run: run.id.clone(), unit: Some(unit.id.clone()), attempt: attempt.granted.attempt };
         Some((key, saved.commit.clone()))
     };
-    run.units().filter(|unit| !unit.state.is_terminal()).filter_map(of).collect()
+    run.units().filter(|unit| !unit.state().is_terminal()).filter_map(of).collect()
 }
 
 /// What a person hears of a branch that was put back.

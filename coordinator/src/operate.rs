@@ -131,7 +131,7 @@ fn proposals(run: &Run, backends: &[BackendName], document: &str) -> Result<Vec<
     if document.len() > SPEC_FILE_BYTES_MAX {
         return Err(OperateError::Invalid(format!("the document has more than {SPEC_FILE_BYTES_MAX} bytes; split it")));
     }
-    let known: Vec<BackendName> = backends.iter().chain(run.units().filter_map(|unit| unit.owner.as_ref())).cloned().collect();
+    let known: Vec<BackendName> = backends.iter().chain(run.units().filter_map(|unit| unit.assignment.owner.as_ref())).cloned().collect();
     let checked =
         AssignAnswer::read_document(document, &run.outline.units, &known).map_err(|error| OperateError::Invalid(error.to_string()))?;
     if checked.refused.is_empty() {
@@ -231,7 +231,7 @@ fn unit_of(run: &Run, id: &str) -> Result<UnitId, OperateError> {
     if run.unit(&unit).is_some() {
         return Ok(unit);
     }
-    if let Some(owner) = run.units().find(|each| each.subtasks.iter().any(|subtask| subtask.id.as_str() == id)) {
+    if let Some(owner) = run.units().find(|each| each.spec.subtasks.iter().any(|subtask| subtask.id.as_str() == id)) {
         return Err(OperateError::Invalid(format!("{id} is a task of unit {0}; units are acted on whole: name {0}", owner.id)));
     }
     let units: Vec<&str> = run.units().map(|unit| unit.id.as_str()).take(20).collect();

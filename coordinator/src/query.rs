@@ -153,22 +153,25 @@ fn find_prompt(state: &State, selector: &RunSelector, unit: &str, no: Option<u32
     };
     let whose = unit.as_ref().map_or_else(|| "the run itself".to_owned(), |unit| format!("unit {unit}"));
     let found = match no {
-        Some(no) => attempts.iter().find(|attempt| attempt.no.0 == no),
-        None => attempts.iter().rev().find(|attempt| attempt.role != Role::Check),
+        Some(no) => attempts.iter().find(|attempt| attempt.granted.attempt.0 == no),
+        None => attempts.iter().rev().find(|attempt| attempt.granted.role != Role::Check),
     };
     let attempt = found.ok_or_else(|| match no {
         Some(no) => not_found(format!("{whose} has no attempt {no}; `orchctl attempts` lists them")),
         None => not_found(format!("no agent was told anything for {whose} yet")),
     })?;
-    if attempt.role == Role::Check {
-        return Err(not_found(format!("attempt {} of {whose} is a check: it runs a command, no agent is told anything", attempt.no)));
+    if attempt.granted.role == Role::Check {
+        return Err(not_found(format!(
+            "attempt {} of {whose} is a check: it runs a command, no agent is told anything",
+            attempt.granted.attempt
+        )));
     }
-    Ok((AttemptKey { run: id, unit, attempt: attempt.no }, attempt.role))
+    Ok((AttemptKey { run: id, unit, attempt: attempt.granted.attempt }, attempt.granted.role))
 }
 
 /// Why a unit has nothing to show.
 fn why_none(unit: &Unit) -> &'static str {
-    let mut work = unit.attempts.iter().filter(|attempt| attempt.role.writes()).peekable();
+    let mut work = unit.attempts.iter().filter(|attempt| attempt.granted.role.writes()).peekable();
     if work.peek().is_none() {
         "no attempt has begun"
     } else if work.any(Attempt::is_live) {
@@ -199,9 +202,9 @@ fn find_commits(state: &State, selector: &RunSelector, unit: Option<&str>) -> Re
         return Ok(Commits { repository, base: run.base.clone(), commit: run.tip.clone() });
     };
     let unit = run.unit(&UnitId::from(unit)).ok_or_else(|| QueryError::NotFound(format!("run {id} has no unit {unit}")))?;
-    let last = unit.attempts.iter().rev().find(|attempt| attempt.role.writes() && attempt.commit.is_some());
-    let found = last.and_then(|attempt| Some((attempt.base.clone(), attempt.commit.clone()?)));
-    let accepted = unit.accepted.as_ref().or(unit.last.as_ref()).map(|work| (work.base.clone(), work.commit.clone()));
+    let last = unit.attempts.iter().rev().find(|attempt| attempt.granted.role.writes() && attempt.commit().is_some());
+    let found = last.and_then(|attempt| Some((attempt.granted.base.clone(), attempt.commit().cloned()?)));
+    let accepted = unit.work.accepted.as_ref().or(unit.work.last.as_ref()).map(|work| (work.base.clone(), work.commit.clone()));
     let (base, commit) = found
         .or(accepted)
         .ok_or_else(|| QueryError::NotFound(format!("unit {} of {id} has no commit yet: {}", unit.id, why_none(unit))))?;

@@ -255,7 +255,7 @@ fn removed(state: &State, wanted: impl Fn(&RunId) -> bool) -> Vec<Gone> {
 
 /// Commits of a run that no attempt may have handed in: its base, and work that stands in for an attempt's.
 fn given_by_people(run: &Run) -> impl Iterator<Item = &CommitId> {
-    let works = run.units().flat_map(|unit| unit.accepted.iter().chain(&unit.last)).map(|work| &work.commit);
+    let works = run.units().flat_map(|unit| unit.work.accepted.iter().chain(&unit.work.last)).map(|work| &work.commit);
     std::iter::once(&run.base).chain(works)
 }
 

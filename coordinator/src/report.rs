@@ -57,12 +57,12 @@ pub async fn examine(
         .read(move |core: &Core, now: Now| {
             let attempt = core.state.attempt(&key)?;
             let run = core.state.run(&key.run)?;
-            let manifest = key.unit.as_ref().and_then(|unit| run.unit(unit)).map(|unit| unit.manifest.clone());
+            let manifest = key.unit.as_ref().and_then(|unit| run.unit(unit)).map(|unit| unit.assignment.manifest.clone());
             let backends = nameable_backends(core, now);
             Some(Asked {
-                role: attempt.role,
-                base: attempt.base.clone(),
-                start: attempt.start.named().cloned(),
+                role: attempt.granted.role,
+                base: attempt.granted.base.clone(),
+                start: attempt.granted.start.named().cloned(),
                 outline: Arc::clone(&run.outline),
                 manifest,
                 backends,

@@ -178,10 +178,10 @@ async fn examine(repository: &Repository, folder: &Path, key: &str, runs: &[&Run
 }
 
 async fn commits(repository: &Repository, run: &Run, report: &mut Report) -> Result<(), RepositoryError> {
-    let accepted = run.units().filter_map(|unit| unit.accepted.as_ref().map(|work| work.commit.clone()));
+    let accepted = run.units().filter_map(|unit| unit.work.accepted.as_ref().map(|work| work.commit.clone()));
     // What the next attempt begins with, also where it was only saved on the way.
-    let open = run.units().filter(|unit| !unit.state.is_terminal());
-    let left = open.filter_map(|unit| unit.last.as_ref().map(|work| work.commit.clone()));
+    let open = run.units().filter(|unit| !unit.state().is_terminal());
+    let left = open.filter_map(|unit| unit.work.last.as_ref().map(|work| work.commit.clone()));
     let wanted: Vec<CommitId> = [run.base.clone(), run.tip.clone()].into_iter().chain(accepted).chain(left).collect();
     report.commits += wanted.len();
     for commit in repository.missing(wanted).await? {
@@ -203,9 +203,9 @@ async fn refs(repository: &Repository, run: &Run, report: &mut Report) -> Result
         Some(_) => {}
     }
     for (unit, attempt) in attempts(run) {
-        let Some(commit) = &attempt.commit else { continue };
+        let Some(commit) = attempt.commit() else { continue };
         report.refs += 1;
-        let (name, kept) = refs.attempt(&AttemptKey { run: run.id.clone(), unit: unit.cloned(), attempt: attempt.no })?;
+        let (name, kept) = refs.attempt(&AttemptKey { run: run.id.clone(), unit: unit.cloned(), attempt: attempt.granted.attempt })?;
         match kept {
             Some(kept) if kept == *commit => {}
             Some(kept) => report.add(format!("{name} is at {kept}; the log says {commit}")),
@@ -217,20 +217,20 @@ async fn refs(repository: &Repository, run: &Run, report: &mut Report) -> Result
 
 /// Ended attempts have the events that the log counted, to the last: what was cut off at an end looks whole to itself.
 fn events(run: &Run, segments: &Path, report: &mut Report) {
-    for (unit, attempt) in attempts(run).filter(|(_, attempt)| attempt.events > 0) {
-        let key = AttemptKey { run: run.id.clone(), unit: unit.cloned(), attempt: attempt.no };
-        if report.store.events_of(&key) >= attempt.events {
+    for (unit, attempt) in attempts(run).filter(|(_, attempt)| attempt.events() > 0) {
+        let key = AttemptKey { run: run.id.clone(), unit: unit.cloned(), attempt: attempt.granted.attempt };
+        if report.store.events_of(&key) >= attempt.events() {
             continue;
         }
         if matches!(has_events(segments, &key), Ok(false)) {
-            report.add(format!("segments of {key} are gone; the log says it had {} events", attempt.events));
+            report.add(format!("segments of {key} are gone; the log says it had {} events", attempt.events()));
             continue;
         }
         // It may have ended since its folder was walked through.
-        match check_events(segments, &key, attempt.events) {
+        match check_events(segments, &key, attempt.events()) {
             Ok(()) => {}
             Err(EventsError::Corrupt { file, seq, detail }) => {
-                report.add(format!("segments/{file} event {seq}: {detail}; the log says that {key} had {} events", attempt.events));
+                report.add(format!("segments/{file} event {seq}: {detail}; the log says that {key} had {} events", attempt.events()));
             }
             Err(error) => report.add(format!("segments of {key}: {error}")),
         }

@@ -229,9 +229,9 @@ async fn are_refused(
 async fn standing(running: &Running) -> (Vec<UnitState>, usize, BTreeSet<String>) {
     let looked = running.parts.links.handle.read(|core: &Core, _| {
         let run = core.state.runs.values().next().expect("the run is there");
-        let states = run.units().map(|unit| unit.state).collect();
-        let accepted = run.units().filter(|unit| unit.accepted.is_some()).count();
-        let live = core.state.live_attempts().map(|(_, attempt)| attempt.lease_id.to_string()).collect();
+        let states = run.units().map(|unit| unit.state()).collect();
+        let accepted = run.units().filter(|unit| unit.work.accepted.is_some()).count();
+        let live = core.state.live_attempts().map(|(_, attempt)| attempt.granted.lease_id.to_string()).collect();
         (states, accepted, live)
     });
     looked.await.unwrap()

@@ -1,8 +1,11 @@
 //! What the shell does after the append. Effects are data; each is idempotent, and those that are owed can be derived from the state again after
 //! a crash (`outstanding`), so none is ever lost.
 
-use roundtable_shared::{AgentSessionId, AttemptNo, BackendName, CommitId, LeaseRef, Role, RunId, Seat, TaskId, UnitId, WorkerId};
+use std::sync::Arc;
 
+use roundtable_shared::{AttemptNo, BackendName, CommitId, LeaseRef, RunId, TaskId, UnitId, WorkerId};
+
+use crate::state::Granted;
 pub use crate::state::Start;
 
 /// One thing to do.
@@ -73,30 +76,12 @@ pub enum Effect {
 /// A lease to send.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Grant {
-    /// The worker.
-    pub worker: WorkerId,
-    /// Its session.
-    pub session: u64,
     /// The lease.
     pub lease: LeaseRef,
-    /// The seat.
-    pub seat: Seat,
-    /// The role.
-    pub role: Role,
-    /// The backend that plays it.
-    pub backend: BackendName,
-    /// The pool whose slot it takes.
-    pub pool: String,
-    /// Manifest and reviews look at base..result.
-    pub base: CommitId,
-    /// What the worktree is made of.
-    pub start: Start,
-    /// Agent session to resume, if this worker has it.
-    pub resume: Option<AgentSessionId>,
-    /// Which turn this is, for playbooks: implement = 1 + earlier failed turns, fix = k, review = round.
-    pub turn: u32,
-    /// Higher effort is wanted (escalated fixes).
-    pub escalated: bool,
+    /// Its worker's session.
+    pub session: u64,
+    /// What it entitles to.
+    pub granted: Arc<Granted>,
 }
 
 /// What an integration commit is made of (docs/rules.md, "Integration").

@@ -12,13 +12,13 @@ use roundtable_shared::spec::{Plan as Outline, Spec};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
     AgentSessionId, Answer, Assignment, AttemptKey, AttemptNo, BackendName, BlockedItem, CommitId, Criticality, Decision, DecisionId,
-    DeferredFix, FinalReport, Finding, LeaseId, LeaseRef, OutcomeClass, PeerName, ReviewHistoryEntry, Role, RunId, RunOptions, Seat,
-    Severity, SubtaskState, TaskId, TokenId, UnitId, UnitState, Usage, WorkerId,
+    DeferredFix, FinalReport, Finding, LeaseRef, OutcomeClass, PeerName, ReviewHistoryEntry, Role, RunId, RunOptions, Seat, Severity,
+    SubtaskState, TaskId, TokenId, UnitId, UnitState, Usage, WorkerId,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Phase, RunSource};
-use crate::effect::Start;
+pub use crate::state::Granted;
 use crate::state::{
     AttemptEnd, BaseCheck, Breach, Candidate, FixCause, InFlight, KeptAssignment, Learning, LostCause, Merging, Misfit, ParkKey,
     PlanSource, Release, Remains, Rest, Saved, Subtask, Work, WorkReport,
@@ -330,55 +330,6 @@ pub enum AssignFailure {
     Lost,
 }
 
-/// A seat is filled.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Granted {
-    /// The unit; `None` for the run's own seats.
-    pub unit: Option<UnitId>,
-    /// Number of the attempt.
-    pub attempt: AttemptNo,
-    /// The lease.
-    pub lease_id: LeaseId,
-    /// The seat.
-    pub seat: Seat,
-    /// The role.
-    pub role: Role,
-    /// Which turn of the role.
-    pub turn: u32,
-    /// Review round; 0 outside reviews.
-    pub round: u32,
-    /// Who runs it.
-    pub worker: WorkerId,
-    /// The backend that plays it.
-    pub backend: BackendName,
-    /// The pool.
-    pub pool: String,
-    /// The account.
-    pub account: String,
-    /// The model asked for with the run; empty = the backend's own.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub model: String,
-    /// Manifest and reviews look at base..result.
-    pub base: CommitId,
-    /// What the worktree is made of.
-    pub start: Start,
-    /// The attempt it goes on from.
-    pub resumed_from: Option<AttemptNo>,
-    /// Agent session to resume.
-    pub resume: Option<AgentSessionId>,
-    /// The third fix, played elsewhere.
-    pub escalated: bool,
-}
-
-/// A lease and who may use it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct GrantedLease {
-    /// The lease.
-    pub lease: LeaseRef,
-    /// Whose it is.
-    pub worker: WorkerId,
-}
-
 /// An accepted outcome.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct AttemptResult {
@@ -475,11 +426,10 @@ pub struct UnitImport {
 }
 
 impl Transition {
-    /// The lease this grants, if it does.
-    pub fn granted(&self) -> Option<GrantedLease> {
+    /// The lease this grants, if it does, and to whom.
+    pub fn granted(&self) -> Option<(LeaseRef, &Granted)> {
         let (Some(run), Fact::LeaseGranted(granted)) = (&self.run, &self.fact) else { return None };
-        let key = AttemptKey { run: run.clone(), unit: granted.unit.clone(), attempt: granted.attempt };
-        Some(GrantedLease { lease: LeaseRef { key, lease_id: granted.lease_id }, worker: granted.worker.clone() })
+        Some((granted.lease(run), granted))
     }
 
     /// The attempt this ends, if it does.

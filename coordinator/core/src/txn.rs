@@ -98,7 +98,7 @@ impl<'a> Txn<'a> {
 
     /// Moves a unit, if the table has the move; a refused one is reported as the bug it is, and not done.
     pub(crate) fn move_unit(&mut self, run: &RunId, unit: &UnitId, to: UnitState, reason: Option<String>) -> bool {
-        let from = self.unit(run, unit).state;
+        let from = self.unit(run, unit).state();
         if !may_move(from, to) {
             self.change.refused.push(Refused { run: run.clone(), unit: unit.clone(), from, to });
             return false;

@@ -29,7 +29,7 @@ impl Known {
         for run in state.runs.values().filter(|run| run.removed.is_none()) {
             known.tips.insert(format!("refs/heads/roundtable/{}", run.id), run.tip.to_string());
             for (unit, attempt) in attempts(run) {
-                let key = AttemptKey { run: run.id.clone(), unit: unit.cloned(), attempt: attempt.no };
+                let key = AttemptKey { run: run.id.clone(), unit: unit.cloned(), attempt: attempt.granted.attempt };
                 known.folders.push(attempt_dir(&key));
                 known.attempts.insert(attempt_path(&key));
             }

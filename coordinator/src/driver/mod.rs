@@ -329,7 +329,7 @@ impl Driver {
             self.measures.failed(class);
         }
         if let (Some(usage), Some(attempt)) = (usage, self.core.state.attempt(&ended)) {
-            self.measures.used(&attempt.backend, usage);
+            self.measures.used(&attempt.granted.backend, usage);
         }
     }
 
@@ -354,9 +354,9 @@ async fn fold(log: &dyn Log) -> Result<(Core, u64), DriverError> {
 /// Leases of a run that was read back: live ones, and those whose late results are still welcome.
 fn publish_known(leases: &Leases, run: &Run) {
     let publish = |unit: Option<&UnitId>, attempt: &Attempt| {
-        let key = AttemptKey { run: run.id.clone(), unit: unit.cloned(), attempt: attempt.no };
-        let lease = LeaseRef { key: key.clone(), lease_id: attempt.lease_id };
-        leases.granted(lease, attempt.worker.clone(), run.source.repository.clone(), &attempt.start);
+        let key = AttemptKey { run: run.id.clone(), unit: unit.cloned(), attempt: attempt.granted.attempt };
+        let lease = LeaseRef { key: key.clone(), lease_id: attempt.granted.lease_id };
+        leases.granted(lease, attempt.granted.worker.clone(), run.source.repository.clone(), &attempt.granted.start);
         if !attempt.is_live() {
             leases.ended(&key);
         }

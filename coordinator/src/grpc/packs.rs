@@ -73,7 +73,7 @@ impl Packs {
         let key = lease.key.clone();
         let began = self.handle.read(move |core: &Core, _| {
             let attempt = core.state.attempt(&key)?;
-            Some((attempt.start.named().cloned(), attempt.base.clone()))
+            Some((attempt.granted.start.named().cloned(), attempt.granted.base.clone()))
         });
         let began = began.await.map_err(|error| status(&error))?;
         let (start, base) = began.ok_or_else(|| status_of(ErrorCode::Stale, format!("there is no attempt {}", lease.key)))?;

@@ -68,8 +68,8 @@ pub(super) async fn gather(parts: &Parts, within: Duration) -> Result<Gauges, St
             leases: core.state.live_attempts().count(),
             demand: demand(&core.state, &core.fleet, now),
         };
-        for unit in core.state.unfinished().flat_map(|run| run.units()).filter(|unit| unit.runs) {
-            *gauges.units.entry(unit.state.as_str()).or_default() += 1;
+        for unit in core.state.unfinished().flat_map(|run| run.units()).filter(|unit| unit.spec.runs) {
+            *gauges.units.entry(unit.state().as_str()).or_default() += 1;
         }
         for worker in view::workers(&core.state, &core.fleet, now) {
             *gauges.workers.entry(worker.status).or_default() += 1;

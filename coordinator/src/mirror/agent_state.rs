@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use roundtable_core::state::{Run, State, Unit};
+use roundtable_core::state::{Attempt, Run, State, Unit};
 use roundtable_shared::limits::{FIX_ATTEMPTS_MAX, WINDOWS_MAX};
 use roundtable_shared::spec::{Task, Unit as Outlined};
 use roundtable_shared::time::WallMs;
@@ -45,7 +45,7 @@ fn windows(run: &Run) -> BTreeMap<&UnitId, String> {
     let mut shared = 0;
     let mut windows = BTreeMap::new();
     for unit in run.units() {
-        let Some(window) = unit.window.as_deref() else { continue };
+        let Some(window) = unit.assignment.window.as_deref() else { continue };
         let known = distinct.contains(&window);
         if !known && distinct.len() < WINDOWS_MAX {
             distinct.push(window);
@@ -62,34 +62,34 @@ fn windows(run: &Run) -> BTreeMap<&UnitId, String> {
 }
 
 fn unit_task(run: &Run, outlined: &Outlined, unit: &Unit, by: Option<&Unit>, windows: &BTreeMap<&UnitId, String>) -> MirrorTask {
-    let report = unit.report.as_ref();
+    let report = unit.work.report.as_ref();
     let last = unit.last_work();
-    let facts_known = unit.accepted.is_some() || unit.state == UnitState::Completed;
+    let facts_known = unit.work.accepted.is_some() || unit.state() == UnitState::Completed;
     let failed_subtask =
-        unit.subtasks.iter().find(|subtask| subtask.state == SubtaskState::Blocked && subtask.id.as_str() != unit.id.as_str());
+        unit.spec.subtasks.iter().find(|subtask| subtask.state == SubtaskState::Blocked && subtask.id.as_str() != unit.id.as_str());
     let blocked_by = match by {
         Some(by) => Some(by.id.to_string()),
-        None => failed_subtask.filter(|_| unit.state == UnitState::Blocked).map(|subtask| subtask.id.to_string()),
+        None => failed_subtask.filter(|_| unit.state() == UnitState::Blocked).map(|subtask| subtask.id.to_string()),
     };
     MirrorTask {
         status: status_word(unit, by).to_owned(),
-        task_type: unit.unit_type.to_string(),
-        owner_agent: unit.owner.as_ref().map(ToString::to_string),
+        task_type: unit.assignment.unit_type.to_string(),
+        owner_agent: unit.assignment.owner.as_ref().map(ToString::to_string),
         dependencies: dependencies(outlined, unit),
-        criticality: Some(unit.criticality.to_string()),
-        writes: unit.manifest.writes.entries().to_vec(),
-        reads: unit.manifest.reads.entries().to_vec(),
-        fix_attempts: unit.fix_attempts,
+        criticality: Some(unit.assignment.criticality.to_string()),
+        writes: unit.assignment.manifest.writes.entries().to_vec(),
+        reads: unit.assignment.manifest.reads.entries().to_vec(),
+        fix_attempts: unit.counters.fix_attempts,
         escalated: unit.escalated(),
-        escalated_at: unit.escalated_at.map(WallMs::rfc3339),
-        original_agent: unit.original_agent.as_ref().map(ToString::to_string),
+        escalated_at: unit.counters.escalated_at.map(WallMs::rfc3339),
+        original_agent: unit.counters.original_agent.as_ref().map(ToString::to_string),
         last_review_severity: unit.last_severity().map(|severity| severity.to_string()),
-        review_history: unit.history.iter().map(history).collect(),
+        review_history: unit.review.history.iter().map(history).collect(),
         blocked_reason: blocked_reason(run, unit, by),
         blocked_by,
-        exit_code: report.and_then(|report| report.exit_code).or(last.and_then(|last| last.exit_code)).map(i64::from),
+        exit_code: report.and_then(|report| report.exit_code).or(last.and_then(Attempt::exit_code)).map(i64::from),
         output: report.map(|report| report.summary.clone()).filter(|summary| !summary.is_empty()),
-        error: report.and_then(|report| report.error.clone()).or_else(|| last.and_then(|last| last.error.clone())),
+        error: report.and_then(|report| report.error.clone()).or_else(|| last.and_then(|last| last.error().map(str::to_owned))),
         files_changed: if facts_known {
             unit.files()
         } else {
@@ -100,17 +100,17 @@ fn unit_task(run: &Run, outlined: &Outlined, unit: &Unit, by: Option<&Unit>, win
         tests_passed: report.and_then(|report| report.tests_passed),
         tests_failed: report.and_then(|report| report.tests_failed),
         target_window: windows.get(&unit.id).cloned(),
-        completed_at: unit.completed_at.map(WallMs::rfc3339),
+        completed_at: unit.completed_at().map(WallMs::rfc3339),
         ..task_of_plan(run, outlined.own())
     }
 }
 
 fn subtask(run: &Run, unit: &Unit, task: &Task, states: &BTreeMap<&str, SubtaskState>) -> MirrorTask {
     let state = states.get(task.id.as_str()).copied().unwrap_or(task.status);
-    let error = unit.subtasks.iter().find(|leaf| leaf.id == task.id).and_then(|leaf| leaf.error.clone());
+    let error = unit.spec.subtasks.iter().find(|leaf| leaf.id == task.id).and_then(|leaf| leaf.error.clone());
     MirrorTask {
         status: view::subtask_word(task, state, states).to_owned(),
-        task_type: unit.unit_type.to_string(),
+        task_type: unit.assignment.unit_type.to_string(),
         dependencies: task.depends_on.iter().map(|dependency| dependency.task.to_string()).collect(),
         writes: task.writes.clone(),
         reads: task.reads.clone(),
@@ -156,7 +156,7 @@ fn plain(details: &[String]) -> Vec<String> {
 /// The plan's dependencies, then those that assignment added.
 fn dependencies(outlined: &Outlined, unit: &Unit) -> Vec<String> {
     let mut all: Vec<String> = outlined.depends_on.iter().map(ToString::to_string).collect();
-    for id in &unit.depends_on {
+    for id in &unit.assignment.depends_on {
         if !outlined.depends_on.contains(id) {
             all.push(id.to_string());
         }
@@ -166,7 +166,7 @@ fn dependencies(outlined: &Outlined, unit: &Unit) -> Vec<String> {
 
 /// The mirror knows eight words.
 fn status_word(unit: &Unit, by: Option<&Unit>) -> &'static str {
-    match unit.state {
+    match unit.state() {
         UnitState::Skipped | UnitState::Cancelled => UnitState::Blocked.as_str(),
         UnitState::NotStarted if by.is_some() => UnitState::Blocked.as_str(),
         state => state.as_str(),
@@ -174,13 +174,13 @@ fn status_word(unit: &Unit, by: Option<&Unit>) -> &'static str {
 }
 
 fn blocked_reason(run: &Run, unit: &Unit, by: Option<&Unit>) -> Option<String> {
-    match (unit.state, by) {
-        (UnitState::Blocked, _) => Some(unit.reason.clone().unwrap_or_else(|| "blocked".to_owned())),
-        (UnitState::Skipped | UnitState::Cancelled, _) => Some(match unit.reason.as_deref().filter(|reason| !reason.is_empty()) {
+    match (unit.state(), by) {
+        (UnitState::Blocked, _) => Some(unit.reason().unwrap_or("blocked").to_owned()),
+        (UnitState::Skipped | UnitState::Cancelled, _) => Some(match unit.reason().filter(|reason| !reason.is_empty()) {
             // `skipped by a person` says what it is.
-            Some(reason) if reason.starts_with(unit.state.as_str()) => reason.to_owned(),
-            Some(reason) => format!("{}: {reason}", unit.state),
-            None => unit.state.to_string(),
+            Some(reason) if reason.starts_with(unit.state().as_str()) => reason.to_owned(),
+            Some(reason) => format!("{}: {reason}", unit.state()),
+            None => unit.state().to_string(),
         }),
         (_, Some(by)) => Some(view::upstream_reason(run, by)),
         _ => None,
@@ -202,7 +202,7 @@ fn history(entry: &roundtable_shared::ReviewHistoryEntry) -> MirrorHistory {
 }
 
 fn findings(run: &Run) -> Vec<MirrorFinding> {
-    let mut all: Vec<&Finding> = run.units().flat_map(|unit| &unit.findings).collect();
+    let mut all: Vec<&Finding> = run.units().flat_map(|unit| &unit.review.findings).collect();
     all.sort_by_key(|finding| finding.created_at);
     let issue = |issue: &roundtable_shared::Issue| MirrorIssue {
         description: issue.description.clone(),
@@ -224,7 +224,7 @@ fn findings(run: &Run) -> Vec<MirrorFinding> {
 }
 
 fn reports(run: &Run) -> Vec<MirrorReport> {
-    let mut all: Vec<&roundtable_shared::FinalReport> = run.units().flat_map(|unit| &unit.final_reports).collect();
+    let mut all: Vec<&roundtable_shared::FinalReport> = run.units().flat_map(|unit| &unit.review.final_reports).collect();
     all.sort_by_key(|report| report.created_at);
     let mirrored = all.into_iter().map(|report| MirrorReport {
         task_id: report.task_id.to_string(),
@@ -278,8 +278,10 @@ fn deferred(run: &Run) -> Vec<MirrorDeferred> {
 
 fn extra(state: &State, run: &Run) -> MirrorExtra {
     // None is said too where the plan asks for some: else it would be asked for again by whoever goes on from here.
-    let asks = |unit: &Unit| !unit.requires.is_empty() || run.outline.unit(unit.id.as_str()).is_some_and(|own| !own.requires.is_empty());
-    let in_state = |state: UnitState| run.units().filter(|unit| unit.state == state).map(|unit| unit.id.to_string()).collect();
+    let asks = |unit: &Unit| {
+        !unit.assignment.requires.is_empty() || run.outline.unit(unit.id.as_str()).is_some_and(|own| !own.requires.is_empty())
+    };
+    let in_state = |state: UnitState| run.units().filter(|unit| unit.state() == state).map(|unit| unit.id.to_string()).collect();
     MirrorExtra {
         run: run.id.to_string(),
         status: view::status_word(state, run).to_owned(),
@@ -290,8 +292,12 @@ fn extra(state: &State, run: &Run) -> MirrorExtra {
         exit: view::exit_code(state, run),
         skipped: in_state(UnitState::Skipped),
         cancelled: in_state(UnitState::Cancelled),
-        not_running: run.units().filter(|unit| !unit.runs && unit.state != UnitState::Completed).map(|unit| unit.id.to_string()).collect(),
-        commits: run.units().filter_map(|unit| Some((unit.id.to_string(), unit.commit.as_ref()?.to_string()))).collect(),
-        requires: run.units().filter(|unit| asks(unit)).map(|unit| (unit.id.to_string(), unit.requires.clone())).collect(),
+        not_running: run
+            .units()
+            .filter(|unit| !unit.spec.runs && unit.state() != UnitState::Completed)
+            .map(|unit| unit.id.to_string())
+            .collect(),
+        commits: run.units().filter_map(|unit| Some((unit.id.to_string(), unit.commit()?.to_string()))).collect(),
+        requires: run.units().filter(|unit| asks(unit)).map(|unit| (unit.id.to_string(), unit.assignment.requires.clone())).collect(),
     }
 }

@@ -30,14 +30,14 @@ pub(super) fn paths_of(manifest: &Manifest) -> Vec<String> {
 /// What the role of this grant needs. `paths`: those of its unit's manifest.
 pub(super) async fn gather(parts: &Parts, repository: &Repository, grant: &Grant, paths: &[String]) -> Result<PromptFacts, ShellError> {
     let mut facts = PromptFacts::default();
-    match grant.role {
+    match grant.granted.role {
         Role::Implement | Role::Fix => facts.conventions = conventions(repository, grant, paths).await?,
         Role::Review => {
             facts.conventions = conventions(repository, grant, paths).await?;
             review(repository, grant, &mut facts).await?;
         }
         Role::Assign => {
-            let (files, truncated) = repository.files(&grant.base, FILES_MAX).await?;
+            let (files, truncated) = repository.files(&grant.granted.base, FILES_MAX).await?;
             facts.files_total = files.len() as u64 + u64::from(truncated);
             facts.files = files;
             facts.backends = backends(parts).await?;
@@ -50,10 +50,10 @@ pub(super) async fn gather(parts: &Parts, repository: &Repository, grant: &Grant
 
 /// The change under review: from the unit's base to what its worktree is made of.
 async fn review(repository: &Repository, grant: &Grant, facts: &mut PromptFacts) -> Result<(), ShellError> {
-    let roundtable_core::effect::Start::Commit(commit) = &grant.start else { return Ok(()) };
-    let changed = repository.changed(&grant.base, commit).await?;
+    let roundtable_core::effect::Start::Commit(commit) = &grant.granted.start else { return Ok(()) };
+    let changed = repository.changed(&grant.granted.base, commit).await?;
     facts.changed = changed.into_iter().map(|each| ChangedFile { path: each.path, change: each.change }).collect();
-    let diff = repository.diff(&grant.base, commit, DIFF_BYTES_MAX).await?;
+    let diff = repository.diff(&grant.granted.base, commit, DIFF_BYTES_MAX).await?;
     facts.diff_bytes = diff.text.len() as u64 + u64::from(diff.truncated);
     facts.diff = diff.text;
     Ok(())
@@ -61,7 +61,7 @@ async fn review(repository: &Repository, grant: &Grant, facts: &mut PromptFacts)
 
 /// `AGENTS.md` at the top and in the folders above the unit's paths, nearest last.
 async fn conventions(repository: &Repository, grant: &Grant, paths: &[String]) -> Result<Vec<ConventionBrief>, ShellError> {
-    let found = repository.read_files(&grant.base, &candidates(paths.iter())).await?;
+    let found = repository.read_files(&grant.granted.base, &candidates(paths.iter())).await?;
     let brief = |(path, bytes): (String, Vec<u8>)| {
         let text = String::from_utf8_lossy(&bytes[..bytes.len().min(CONVENTIONS_BYTES_MAX)]).into_owned();
         ConventionBrief { path, text }

@@ -32,7 +32,7 @@ async fn try_carry_out(parts: &Parts, grant: Grant) -> Result<(), ShellError> {
     let known = parts.links.handle.read(move |core: &Core, _| {
         let repository = core.state.run(&key.run)?.source.repository.clone();
         let unit = key.unit.as_ref().and_then(|unit| core.state.unit(&key.run, unit));
-        Some((repository, unit.map(|unit| facts::paths_of(&unit.manifest)).unwrap_or_default()))
+        Some((repository, unit.map(|unit| facts::paths_of(&unit.assignment.manifest)).unwrap_or_default()))
     });
     let (key, paths) = known.await?.ok_or_else(gone)?;
     let repository = parts.repositories.open(&key).await?;
@@ -50,19 +50,19 @@ async fn try_carry_out(parts: &Parts, grant: Grant) -> Result<(), ShellError> {
     {
         warn!(lease = %grant.lease.key, %error, "what the agent is told cannot be kept to be shown");
     }
-    let has_attachments = grant.role != Role::Assign && parts.attachments.has(&grant.lease.key.run);
+    let has_attachments = grant.granted.role != Role::Assign && parts.attachments.has(&grant.lease.key.run);
     let lease = lease(&grant, start, prompt, &options, key, has_attachments)?;
     let frame = v1::coordinator_frame::Frame::Lease((&lease).into());
-    if send(&parts.sessions, &grant.worker, grant.session, frame) {
+    if send(&parts.sessions, &grant.granted.worker, grant.session, frame) {
         Ok(())
     } else {
-        Err(ShellError::Gone(format!("worker {} has gone", grant.worker)))
+        Err(ShellError::Gone(format!("worker {} has gone", grant.granted.worker)))
     }
 }
 
 /// The commit the worktree is made of; a merge is made here and kept, so that the worker can fetch it and its result connects.
 async fn start_of(repository: &Repository, grant: &Grant) -> Result<CommitId, ShellError> {
-    match &grant.start {
+    match &grant.granted.start {
         Start::Commit(commit) => Ok(commit.clone()),
         Start::MergeWithTip { base, commit, tip } => {
             let start = repository.merged_start(base, commit, tip).await?.commit;
@@ -81,31 +81,31 @@ fn lease(
     has_attachments: bool,
 ) -> Result<Lease, ShellError> {
     let turn_data = serde_json::to_string(&prompt.turn_data).map_err(|error| ShellError::Gone(error.to_string()))?;
-    let effort = if grant.escalated { Some("high".to_owned()) } else { options.efforts.get(&grant.backend).cloned() };
-    let has_worktree = !matches!(grant.role, Role::Assign | Role::Orchestrate);
+    let effort = if grant.granted.escalated { Some("high".to_owned()) } else { options.efforts.get(&grant.granted.backend).cloned() };
+    let has_worktree = !matches!(grant.granted.role, Role::Assign | Role::Orchestrate);
     Ok(Lease {
         lease: grant.lease.clone(),
-        seat: grant.seat,
-        role: grant.role,
-        backend: grant.backend.clone(),
-        pool: grant.pool.clone(),
+        seat: grant.granted.seat,
+        role: grant.granted.role,
+        backend: grant.granted.backend.clone(),
+        pool: grant.granted.pool.clone(),
         repository,
-        base: grant.base.clone(),
+        base: grant.granted.base.clone(),
         start,
         prompt: prompt.text,
         answer_schema: prompt.schema.map(str::to_owned),
         turn_data,
-        resume: grant.resume.clone(),
-        model: options.models.get(&grant.backend).cloned(),
+        resume: grant.granted.resume.clone(),
+        model: options.models.get(&grant.granted.backend).cloned(),
         effort,
         wall_ms: options.limits.wall_ms,
         idle_ms: options.limits.idle_ms,
         output_bytes_max: OUTPUT_KILL_BYTES,
         save_ms: options.limits.save_ms,
         setup: options.setup.clone().filter(|_| has_worktree),
-        check: options.check.clone().filter(|_| grant.role == Role::Check),
+        check: options.check.clone().filter(|_| grant.granted.role == Role::Check),
         has_attachments: has_attachments && has_worktree,
-        read_only: !grant.role.writes() && grant.role != Role::Check,
+        read_only: !grant.granted.role.writes() && grant.granted.role != Role::Check,
         switches: options.switches.clone(),
     })
 }

@@ -33,21 +33,21 @@ pub fn run_attempts(run: &Run) -> Vec<AttemptView> {
 
 fn attempt(attempt: &Attempt) -> AttemptView {
     AttemptView {
-        attempt: attempt.no.0,
-        seat: attempt.seat.to_string(),
-        role: attempt.role.to_string(),
-        worker: attempt.worker.to_string(),
-        backend: attempt.backend.to_string(),
-        base: attempt.base.to_string(),
+        attempt: attempt.granted.attempt.0,
+        seat: attempt.granted.seat.to_string(),
+        role: attempt.granted.role.to_string(),
+        worker: attempt.granted.worker.to_string(),
+        backend: attempt.granted.backend.to_string(),
+        base: attempt.granted.base.to_string(),
         commit: attempt.left().map(ToString::to_string),
         outcome: attempt.outcome_word().to_owned(),
-        class: attempt.class.map(|class| class.to_string()),
-        error: attempt.error.clone(),
+        class: attempt.class().map(|class| class.to_string()),
+        error: attempt.error().map(str::to_owned),
         started_at: attempt.started_at.map(|at| at.rfc3339()),
-        ended_at: attempt.ended_at.map(|at| at.rfc3339()),
-        resumed_from: attempt.resumed_from.map(|no| no.0),
-        escalated: attempt.escalated,
-        usage: attempt.usage,
+        ended_at: attempt.ended_at().map(|at| at.rfc3339()),
+        resumed_from: attempt.granted.resumed_from.map(|no| no.0),
+        escalated: attempt.granted.escalated,
+        usage: attempt.usage(),
     }
 }
 
@@ -62,15 +62,15 @@ pub fn attempt_keys(
     let wanted = |no: roundtable_shared::AttemptNo| attempt == 0 || attempt == no.0;
     let mut keys = Vec::new();
     if unit.is_empty() || unit == "-" {
-        let own = run.attempts.iter().filter(|each| wanted(each.no));
-        keys.extend(own.map(|each| roundtable_shared::AttemptKey { run: run.id.clone(), unit: None, attempt: each.no }));
+        let own = run.attempts.iter().filter(|each| wanted(each.granted.attempt));
+        keys.extend(own.map(|each| roundtable_shared::AttemptKey { run: run.id.clone(), unit: None, attempt: each.granted.attempt }));
     }
     for each in run.units().filter(|each| unit.is_empty() || each.id == roundtable_shared::UnitId::from(unit)) {
-        let its = each.attempts.iter().filter(|each| wanted(each.no));
+        let its = each.attempts.iter().filter(|each| wanted(each.granted.attempt));
         keys.extend(its.map(|attempt| roundtable_shared::AttemptKey {
             run: run.id.clone(),
             unit: Some(each.id.clone()),
-            attempt: attempt.no,
+            attempt: attempt.granted.attempt,
         }));
     }
     keys

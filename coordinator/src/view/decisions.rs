@@ -71,10 +71,10 @@ fn evidence(run: &Run, decision: &Decision) -> Vec<String> {
         };
     };
     let mut commands = Vec::new();
-    if unit.attempts.iter().any(|attempt| attempt.commit.is_some()) {
+    if unit.attempts.iter().any(|attempt| attempt.commit().is_some()) {
         commands.push(on("diff", unit.id.as_str()));
     }
-    if !unit.findings.is_empty() {
+    if !unit.review.findings.is_empty() {
         commands.push(on("findings", unit.id.as_str()));
     }
     if !unit.attempts.is_empty() {
@@ -90,7 +90,7 @@ fn evidence(run: &Run, decision: &Decision) -> Vec<String> {
 /// What was refused stays readable when its worker has gone; how the CLIs are now is asked anew.
 fn refused(run: &Run, decision: &Decision, on: impl Fn(&str, &str) -> String) -> Vec<String> {
     let is_refusal =
-        |attempt: &Attempt| attempt.class == Some(OutcomeClass::Provider) && Some(&attempt.backend) == decision.backend.as_ref();
+        |attempt: &Attempt| attempt.class() == Some(OutcomeClass::Provider) && Some(&attempt.granted.backend) == decision.backend.as_ref();
     let of_unit = run.units().find(|unit| unit.attempts.iter().any(is_refusal)).map(|unit| unit.id.as_str());
     let of_run = run.attempts.iter().any(is_refusal).then_some("-");
     let log = of_unit.or(of_run).map(|unit| on("logs", unit));

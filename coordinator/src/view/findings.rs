@@ -9,7 +9,7 @@ use roundtable_shared::{Finding, Severity};
 pub fn findings(run: &Run, unit: Option<&Unit>) -> Vec<FindingView> {
     let mut all: Vec<(WallMs, FindingView)> = Vec::new();
     for unit in run.units().filter(|each| unit.is_none_or(|unit| unit.id == each.id)) {
-        all.extend(unit.findings.iter().map(|each| (each.created_at, finding(unit, each))));
+        all.extend(unit.review.findings.iter().map(|each| (each.created_at, finding(unit, each))));
     }
     all.sort_by_key(|(at, _)| *at);
     all.into_iter().map(|(_, view)| view).collect()
@@ -17,8 +17,8 @@ pub fn findings(run: &Run, unit: Option<&Unit>) -> Vec<FindingView> {
 
 /// What is still to be said at the end: findings of each unit's last round that found something.
 pub(super) fn open_findings(unit: &Unit) -> impl Iterator<Item = &Finding> {
-    let last = unit.findings.iter().map(|finding| finding.round).max().unwrap_or(0);
-    unit.findings.iter().filter(move |finding| finding.round == last && finding.severity != Severity::None)
+    let last = unit.review.findings.iter().map(|finding| finding.round).max().unwrap_or(0);
+    unit.review.findings.iter().filter(move |finding| finding.round == last && finding.severity != Severity::None)
 }
 
 pub(super) fn finding(unit: &Unit, finding: &Finding) -> FindingView {
@@ -35,6 +35,6 @@ pub(super) fn finding(unit: &Unit, finding: &Finding) -> FindingView {
         details: finding.details.clone(),
         issues: finding.issues.clone(),
         earlier: finding.earlier.clone(),
-        answers: unit.answers.iter().filter(is_of).map(|answer| answer.answer.clone()).collect(),
+        answers: unit.review.answers.iter().filter(is_of).map(|answer| answer.answer.clone()).collect(),
     }
 }

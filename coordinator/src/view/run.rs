@@ -41,7 +41,7 @@ pub fn runs(state: &State) -> Vec<RunLine> {
 
 /// A run in a list.
 pub fn run_line(state: &State, run: &Run) -> RunLine {
-    let completed = run.units().filter(|unit| unit.runs && unit.state == UnitState::Completed).count();
+    let completed = run.units().filter(|unit| unit.spec.runs && unit.state() == UnitState::Completed).count();
     let exit = exit_code(state, run);
     RunLine {
         run: run.id.to_string(),
@@ -99,7 +99,7 @@ pub fn status(state: &State, fleet: &Fleet, now: Now, run: &Run) -> StatusView {
 
 fn is_busy(run: &Run) -> bool {
     let integrates = run.train.is_moving() || run.train.flights.iter().any(|flight| flight.is_preparing());
-    run.has_live_attempts() || integrates || run.units().any(|unit| unit.merging.is_some())
+    run.has_live_attempts() || integrates || run.units().any(|unit| unit.merging().is_some())
 }
 
 fn paused(state: &State, run: &Run) -> Option<PausedView> {

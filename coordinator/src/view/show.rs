@@ -52,7 +52,7 @@ pub fn explain(state: &State, fleet: &Fleet, now: Now, run: &Run, unit: &Unit) -
             format!("Unit {} is {}: attempt {} ({role}) {doing} on {worker}.", shown.id, shown.status, shown.attempt)
         }
         _ if !shown.runs => format!("Unit {} does not run in this run.", shown.id),
-        _ if unit.state.is_terminal() => format!("Unit {} is {}; it waits for nothing.", shown.id, shown.status),
+        _ if unit.state().is_terminal() => format!("Unit {} is {}; it waits for nothing.", shown.id, shown.status),
         _ => format!("Unit {} is {}.", shown.id, shown.status),
     }];
     if let Some(reason) = &shown.blocked_reason {

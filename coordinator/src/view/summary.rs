@@ -45,10 +45,10 @@ pub fn summary(state: &State, fleet: &Fleet, now: Now, run: &Run) -> SummaryView
 /// Units that ran without a manifest, and the time in which one of them was at work.
 fn alone(run: &Run, now: WallMs) -> AloneView {
     let (mut units, mut spans): (Vec<UnitId>, Vec<(WallMs, WallMs)>) = (Vec::new(), Vec::new());
-    for unit in run.in_order().filter(|unit| unit.exclusive && !unit.checkpoint) {
+    for unit in run.in_order().filter(|unit| unit.assignment.exclusive && !unit.spec.checkpoint) {
         // Each attempt by itself: what is waited for between two of them is no part of the duration this is compared with.
-        let work = unit.attempts.iter().filter(|attempt| attempt.role == Role::Implement);
-        let own: Vec<(WallMs, WallMs)> = work.map(|attempt| (attempt.granted_at, attempt.ended_at.unwrap_or(now))).collect();
+        let work = unit.attempts.iter().filter(|attempt| attempt.granted.role == Role::Implement);
+        let own: Vec<(WallMs, WallMs)> = work.map(|attempt| (attempt.granted_at, attempt.ended_at().unwrap_or(now))).collect();
         if !own.is_empty() {
             units.push(unit.id.clone());
             spans.extend(own);
@@ -127,12 +127,14 @@ fn resume(run: &Run) -> String {
 
 /// Manual mode: the phase that has something to do.
 fn next_step(run: &Run) -> &'static str {
-    let any = |state: UnitState| run.units().any(|unit| unit.runs && unit.state == state);
-    let unassigned = run.units().any(|unit| unit.runs && !unit.state.is_terminal() && (unit.owner.is_none() || unit.window.is_none()));
+    let any = |state: UnitState| run.units().any(|unit| unit.spec.runs && unit.state() == state);
+    let unassigned = run
+        .units()
+        .any(|unit| unit.spec.runs && !unit.state().is_terminal() && (unit.assignment.owner.is_none() || unit.assignment.window.is_none()));
     if unassigned {
         "assign"
     } else if any(UnitState::FinalReview)
-        || run.units().any(|unit| unit.state == UnitState::UnderReview && unit.missing_reviews().next().is_none())
+        || run.units().any(|unit| unit.state() == UnitState::UnderReview && unit.missing_reviews().next().is_none())
     {
         "consolidate"
     } else if any(UnitState::PendingReview) || any(UnitState::UnderReview) {

@@ -11,9 +11,9 @@ use roundtable_shared::{SubtaskState, UnitState};
 pub(super) fn tasks(outlined: &Outlined, unit: &Unit) -> Vec<TaskView> {
     let states = subtask_states(outlined, unit);
     let view = |task: &Task| {
-        let leaf = unit.subtasks.iter().find(|leaf| leaf.id == task.id);
+        let leaf = unit.spec.subtasks.iter().find(|leaf| leaf.id == task.id);
         let status = if task.id.as_str() == unit.id.as_str() {
-            unit.state.as_str()
+            unit.state().as_str()
         } else {
             subtask_word(task, states.get(task.id.as_str()).copied().unwrap_or(task.status), &states)
         };
@@ -30,7 +30,7 @@ pub(super) fn tasks(outlined: &Outlined, unit: &Unit) -> Vec<TaskView> {
 
 /// States of the subtasks that have none of their own, from those that do.
 pub(crate) fn subtask_states<'a>(outlined: &'a Outlined, unit: &'a Unit) -> BTreeMap<&'a str, SubtaskState> {
-    let mut states: BTreeMap<&str, SubtaskState> = unit.subtasks.iter().map(|leaf| (leaf.id.as_str(), leaf.state)).collect();
+    let mut states: BTreeMap<&str, SubtaskState> = unit.spec.subtasks.iter().map(|leaf| (leaf.id.as_str(), leaf.state)).collect();
     // Children stand behind their parents in the document, so going backwards every child is known before its parent.
     for task in outlined.subtasks().iter().rev().filter(|task| !task.subtasks.is_empty()) {
         let children: Vec<(SubtaskState, bool)> = task

@@ -28,60 +28,60 @@ pub(super) fn view(viewer: &Viewer<'_>, unit: &Unit) -> UnitView {
     let by = viewer.upstream.get(&unit.id);
     UnitView {
         id: unit.id.to_string(),
-        title: unit.title.clone(),
-        status: if by.is_some() { UnitState::Blocked } else { unit.state }.to_string(),
-        runs: unit.runs,
-        optional: unit.optional,
-        unit_type: unit.unit_type.to_string(),
-        owner_agent: unit.owner.as_ref().map(ToString::to_string),
-        worker: live.map(|attempt| attempt.worker.to_string()),
-        backend: live.map(|attempt| attempt.backend.to_string()),
-        role: live.map(|attempt| attempt.role.to_string()),
-        attempt: live.map_or(number(unit.attempts.len()), |attempt| attempt.no.0),
+        title: unit.spec.title.clone(),
+        status: if by.is_some() { UnitState::Blocked } else { unit.state() }.to_string(),
+        runs: unit.spec.runs,
+        optional: unit.spec.optional,
+        unit_type: unit.assignment.unit_type.to_string(),
+        owner_agent: unit.assignment.owner.as_ref().map(ToString::to_string),
+        worker: live.map(|attempt| attempt.granted.worker.to_string()),
+        backend: live.map(|attempt| attempt.granted.backend.to_string()),
+        role: live.map(|attempt| attempt.granted.role.to_string()),
+        attempt: live.map_or(number(unit.attempts.len()), |attempt| attempt.granted.attempt.0),
         attempts: number(unit.attempts.len()),
         tries: turns(unit, Role::Implement),
         reviews: turns(unit, Role::Review),
         checks: turns(unit, Role::Check),
-        fix_attempts: unit.fix_attempts,
+        fix_attempts: unit.counters.fix_attempts,
         escalated: unit.escalated(),
-        criticality: unit.criticality.to_string(),
+        criticality: unit.assignment.criticality.to_string(),
         blocked_by: by.map(|by| by.id.to_string()),
         blocked_reason: match by {
             Some(by) => Some(upstream::upstream_reason(viewer.run, by)),
-            None => unit.reason.clone().filter(|_| matches!(unit.state, UnitState::Blocked | UnitState::Skipped | UnitState::Cancelled)),
+            None => unit.reason().map(str::to_owned),
         },
-        writes: unit.manifest.writes.entries().to_vec(),
-        reads: unit.manifest.reads.entries().to_vec(),
-        requires: unit.requires.clone(),
-        depends_on: unit.depends_on.iter().map(ToString::to_string).collect(),
+        writes: unit.assignment.manifest.writes.entries().to_vec(),
+        reads: unit.assignment.manifest.reads.entries().to_vec(),
+        requires: unit.assignment.requires.clone(),
+        depends_on: unit.assignment.depends_on.iter().map(ToString::to_string).collect(),
         waiting: waiting::waits(viewer, unit),
-        files: if unit.commit.is_some() { unit.files() } else { unit.files_before.clone() },
-        commit: unit.commit.as_ref().map(ToString::to_string),
+        files: if unit.commit().is_some() { unit.files() } else { unit.work.files_before.clone() },
+        commit: unit.commit().map(ToString::to_string),
         open_findings: open_count(viewer.run, unit),
         last_severity: unit.last_severity().map(|severity| severity.to_string()),
         running_ms: live.map(|attempt| viewer.now.wall.since(attempt.granted_at)),
         delivering: live.and_then(|attempt| viewer.fleet.delivering(&key(viewer.run, unit, attempt))).map(str::to_owned),
-        summary: unit.report.as_ref().map(|report| report.summary.clone()).filter(|summary| !summary.is_empty()),
+        summary: unit.work.report.as_ref().map(|report| report.summary.clone()).filter(|summary| !summary.is_empty()),
     }
 }
 
 pub(super) fn key(run: &Run, unit: &Unit, attempt: &Attempt) -> AttemptKey {
-    AttemptKey { run: run.id.clone(), unit: Some(unit.id.clone()), attempt: attempt.no }
+    AttemptKey { run: run.id.clone(), unit: Some(unit.id.clone()), attempt: attempt.granted.attempt }
 }
 
 /// Plan order; units the order does not name (those that do not run) stand behind, in document order.
 fn in_shown_order(run: &Run) -> Vec<&Unit> {
     let mut shown: Vec<&Unit> = run.in_order().collect();
-    let named: BTreeSet<usize> = shown.iter().map(|unit| unit.position).collect();
-    shown.extend(run.units().filter(|unit| !named.contains(&unit.position)));
+    let named: BTreeSet<usize> = shown.iter().map(|unit| unit.spec.position).collect();
+    shown.extend(run.units().filter(|unit| !named.contains(&unit.spec.position)));
     shown
 }
 
 /// Turns of a role that were played or are under way.
 fn turns(unit: &Unit, role: Role) -> u32 {
-    let of_role = unit.attempts.iter().filter(|attempt| attempt.role == role);
+    let of_role = unit.attempts.iter().filter(|attempt| attempt.granted.role == role);
     // One that lost its seat before it handed something in was played again by another.
-    number(of_role.filter(|attempt| attempt.is_live() || (attempt.is_played() && !attempt.late)).count())
+    number(of_role.filter(|attempt| attempt.is_live() || (attempt.is_played() && !attempt.is_late())).count())
 }
 
 /// The live attempt that stands for the unit: work, else the check, else the first reviewer.
@@ -91,7 +91,7 @@ fn shown_attempt(unit: &Unit) -> Option<&Attempt> {
 
 /// Deferred once it is completed, open before.
 fn open_count(run: &Run, unit: &Unit) -> u32 {
-    if unit.state == UnitState::Completed {
+    if unit.state() == UnitState::Completed {
         return number(run.deferred_fixes.iter().filter(|fix| fix.task_id.as_str() == unit.id.as_str()).count());
     }
     number(open_findings(unit).count())

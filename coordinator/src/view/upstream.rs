@@ -13,7 +13,7 @@ type Ranked<'a> = (usize, &'a Unit);
 pub(crate) fn blocked_upstream(run: &Run) -> BTreeMap<&UnitId, &Unit> {
     let mut walk = Walk { run, hard: vec![None; run.units.len()], soft: vec![None; run.units.len()], any: None, exclusive: None };
     let mut blocked = BTreeMap::new();
-    for (rank, unit) in run.in_order().enumerate().filter(|(_, unit)| unit.runs && !unit.state.is_terminal()) {
+    for (rank, unit) in run.in_order().enumerate().filter(|(_, unit)| unit.spec.runs && !unit.state().is_terminal()) {
         if let Some(by) = walk.visit((rank, unit)) {
             blocked.insert(&unit.id, by);
         }
@@ -34,13 +34,13 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn visit(&mut self, at: Ranked<'a>) -> Option<&'a Unit> {
         let (_, unit) = at;
-        let waits = unit.state == UnitState::NotStarted;
-        let is_hard = unit.state == UnitState::Blocked && unit.release.is_none();
-        let is_soft = unit.state == UnitState::Blocked || has_blocked_item(self.run, unit);
+        let waits = unit.state() == UnitState::NotStarted;
+        let is_hard = unit.state() == UnitState::Blocked && unit.release().is_none();
+        let is_soft = unit.state() == UnitState::Blocked || has_blocked_item(self.run, unit);
         let hard = if is_hard { Some(at) } else { self.upstream_hard(unit).filter(|_| waits) };
         let soft = if is_soft { Some(at) } else { first(self.needs(unit).filter_map(|on| self.soft[on])).filter(|_| waits) };
-        self.hard[unit.position] = hard;
-        self.soft[unit.position] = soft;
+        self.hard[unit.spec.position] = hard;
+        self.soft[unit.spec.position] = soft;
         if let Some(hard) = hard {
             self.any = first([self.any, Some(hard)].into_iter().flatten());
             if unit.claims_all() {
@@ -52,13 +52,13 @@ impl<'a> Walk<'a> {
     }
 
     fn needs(&self, unit: &Unit) -> impl Iterator<Item = usize> + 'a {
-        let needs: &'a [usize] = self.run.plan.needs.get(unit.position).map(Vec::as_slice).unwrap_or_default();
+        let needs: &'a [usize] = self.run.plan.needs.get(unit.spec.position).map(Vec::as_slice).unwrap_or_default();
         needs.iter().copied()
     }
 
     fn upstream_hard(&self, unit: &Unit) -> Option<Ranked<'a>> {
         let needed = self.needs(unit).filter_map(|on| self.hard[on]);
-        if self.run.options.hazards != HazardRule::Ordered || unit.started {
+        if self.run.options.hazards != HazardRule::Ordered || unit.work.started {
             return first(needed);
         }
         // Nothing before it blocks hard, whatever it meets.
@@ -82,7 +82,7 @@ fn has_blocked_item(run: &Run, unit: &Unit) -> bool {
 /// What a unit that is blocked upstream says of it.
 pub(crate) fn upstream_reason(run: &Run, by: &Unit) -> String {
     let item = run.blocked_items.iter().find(|item| item.task_id.as_str() == by.id.as_str());
-    let why = item.map(|item| item.blocking_reason.as_str()).or(by.reason.as_deref()).unwrap_or("blocked");
+    let why = item.map(|item| item.blocking_reason.as_str()).or(by.reason()).unwrap_or("blocked");
     format!("Upstream task {}: {why}", by.id)
 }
 
@@ -90,10 +90,10 @@ pub(crate) fn upstream_reason(run: &Run, by: &Unit) -> String {
 pub(crate) fn dependants<'a>(run: &'a Run, id: &UnitId) -> Vec<&'a Unit> {
     let mut reached: BTreeSet<&UnitId> = BTreeSet::new();
     for unit in run.in_order() {
-        let mut needs = unit.depends_on.iter().chain(&unit.checkpoint_on);
+        let mut needs = unit.assignment.depends_on.iter().chain(&unit.spec.checkpoint_on);
         if needs.any(|need| need == id || reached.contains(need)) {
             reached.insert(&unit.id);
         }
     }
-    run.units().filter(|unit| unit.runs && !unit.state.is_terminal() && reached.contains(&unit.id)).collect()
+    run.units().filter(|unit| unit.spec.runs && !unit.state().is_terminal() && reached.contains(&unit.id)).collect()
 }

@@ -44,7 +44,7 @@ fn worker(state: &State, fleet: &Fleet, worker: &Worker, now: Now) -> WorkerView
     };
     let mut busy: BTreeMap<&str, u32> = BTreeMap::new();
     for (_, attempt) in state.live_of(&worker.id) {
-        *busy.entry(attempt.pool.as_str()).or_default() += 1;
+        *busy.entry(attempt.granted.pool.as_str()).or_default() += 1;
     }
     let backend = |offer: &Offer| BackendView {
         slots: offer.offer.slots,

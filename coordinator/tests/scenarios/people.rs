@@ -143,7 +143,7 @@ fn trying_again_starts_the_counters_anew() {
     let world = plan(TWO).start().script("1", Role::Review, [again(), again(), again(), again()]).play();
     assert_eq!(world.exit(), 2);
     let world = world.decide("human-fallback-1", Choice::Retry).play();
-    assert_eq!((world.exit(), world.mirrored("1").status.as_str(), world.unit("1").fix_attempts), (0, "completed", 1));
+    assert_eq!((world.exit(), world.mirrored("1").status.as_str(), world.unit("1").counters.fix_attempts), (0, "completed", 1));
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn dependants_of_a_unit_that_was_sent_back_show_as_blocked_by_it() {
         [fails(FailureKind::Quota { retry_after_ms: Some(3_600_000) })],
     );
     let mut world = world.grant();
-    while world.unit("1").state.as_str() != "fix_required" {
+    while world.unit("1").state().as_str() != "fix_required" {
         world = world.play_one();
     }
     let second = world.mirrored("2");
@@ -85,11 +85,15 @@ fn dependants_of_a_unit_that_was_sent_back_show_as_blocked_by_it() {
 fn the_third_fix_goes_elsewhere_with_the_whole_history() {
     let again = || finds("major", "off by one");
     let world = plan("- [ ] 1. Page layout of the form\n  - _writes: page.css_\n").start().grant();
-    let owner = world.unit("1").owner.as_ref().map(ToString::to_string);
+    let owner = world.unit("1").assignment.owner.as_ref().map(ToString::to_string);
     assert_eq!(owner.as_deref(), Some("gemini"), "user interfaces go to gemini");
     let world = world.script("1", Role::Review, [again(), again(), again()]).play();
-    let fixes: Vec<(&str, bool)> =
-        world.grants.iter().filter(|grant| grant.role == Role::Fix).map(|grant| (grant.backend.as_str(), grant.escalated)).collect();
+    let fixes: Vec<(&str, bool)> = world
+        .grants
+        .iter()
+        .filter(|grant| grant.granted.role == Role::Fix)
+        .map(|grant| (grant.granted.backend.as_str(), grant.granted.escalated))
+        .collect();
     assert_eq!(fixes, [("gemini", false), ("gemini", false), ("codex", true)]);
     let last = &world.told("1", Role::Fix)[2].text;
     assert!(last.contains("fix attempt 3/3") && last.contains("earlier fixes by gemini"), "{last}");

@@ -124,7 +124,7 @@ fn a_try_is_an_implement_turn_and_all_else_is_counted_apart() {
         .script("1", Role::Review, [finds("major", "a hole")])
         .play();
     assert_eq!(world.exit(), 0);
-    let of_role = |role: Role| world.unit("1").attempts.iter().filter(|attempt| attempt.role == role).count();
+    let of_role = |role: Role| world.unit("1").attempts.iter().filter(|attempt| attempt.granted.role == role).count();
     assert_eq!((of_role(Role::Implement), of_role(Role::Fix), of_role(Role::Review), of_role(Role::Check)), (3, 1, 2, 1));
     let first = world.shown("1");
     assert_eq!((first.attempts, first.tries), (7, 2), "the provider's refusal repeats the turn and is none of its own");

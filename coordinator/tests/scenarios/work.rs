@@ -246,7 +246,8 @@ fn a_refused_turn_is_a_failed_turn_and_counts_against_nobody() {
     let refused = || fails(FailureKind::RateLimit { retry_after_ms: Some(3_000) });
     let world = plan("- [ ] 1. Only\n").start().script("1", Role::Implement, (0..4).map(|_| refused())).play();
     assert_eq!(world.exit(), 0);
-    let turns: Vec<u32> = world.unit("1").attempts.iter().filter(|each| each.role == Role::Implement).map(|each| each.turn).collect();
+    let turns: Vec<u32> =
+        world.unit("1").attempts.iter().filter(|each| each.granted.role == Role::Implement).map(|each| each.granted.turn).collect();
     assert_eq!(turns, [1, 2, 3, 4, 5]);
     assert_eq!(world.unit("1").counters.unit_failures, 0);
 }

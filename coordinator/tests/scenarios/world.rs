@@ -307,7 +307,7 @@ impl World {
     pub fn grant(mut self) -> Self {
         for _ in 0..STEPS_MAX {
             self.schedule();
-            if let Some(at) = self.running.iter().position(|grant| grant.role == Role::Assign) {
+            if let Some(at) = self.running.iter().position(|grant| grant.granted.role == Role::Assign) {
                 let grant = self.running.remove(at).expect("it was found there");
                 self.answer(grant);
             } else if self.effects.is_empty() {
@@ -321,7 +321,8 @@ impl World {
     /// The agent of a unit's turn has ended, its work is being handed in; its worker asks for one more.
     pub fn ending(mut self, unit: &str) -> Self {
         let granted = self.running.iter().find(|grant| grant.lease.key.unit.as_ref().is_some_and(|id| id.as_str() == unit));
-        let Grant { worker, lease, pool, .. } = granted.expect("the unit has a turn").clone();
+        let Grant { lease, granted, .. } = granted.expect("the unit has a turn").clone();
+        let (worker, pool) = (granted.worker.clone(), granted.pool.clone());
         self.send(Command::LeaseEnding { worker: worker.clone(), lease });
         self.send(Command::Want { worker, session: 1, pool, credits: 1 });
         self.grant()
@@ -360,7 +361,7 @@ impl World {
                 self.core.fleet.workers.values().map(|worker| (worker.id.clone(), worker.session)).collect();
             for (worker, session) in workers {
                 let live = self.core.state.live_of(&worker).map(|(key, attempt)| HeldLease {
-                    lease: LeaseRef { key: key.clone(), lease_id: attempt.lease_id },
+                    lease: LeaseRef { key: key.clone(), lease_id: attempt.granted.lease_id },
                     phase: LeasePhase::Running,
                     last_event_seq: 0,
                     waiting: String::new(),
@@ -411,17 +412,17 @@ impl World {
                 let input = PromptInput::for_grant(&self.core, self.now, &grant, &facts).expect("a granted turn is known");
                 self.prompts.push(prompt::compose(&input));
                 self.grants.push((*grant).clone());
-                let (worker, lease) = (grant.worker.clone(), grant.lease.clone());
+                let (worker, lease) = (grant.granted.worker.clone(), grant.lease.clone());
                 self.send(Command::LeaseAccepted { worker: worker.clone(), lease: lease.clone() });
                 self.send(Command::LeaseStarted { worker, lease });
                 self.running.push_back(*grant);
             }
             Effect::PrepareIntegration(asked) => {
                 let unit = self.unit(asked.unit.as_str()).clone();
-                let result = if unit.changed.is_empty() {
+                let result = if unit.work.changed.is_empty() {
                     Prepared::Empty
                 } else {
-                    Prepared::Clean { commit: self.new_commit(), changed: unit.changed.iter().map(|path| changed(path)).collect() }
+                    Prepared::Clean { commit: self.new_commit(), changed: unit.work.changed.iter().map(|path| changed(path)).collect() }
                 };
                 self.shell(ShellAnswer::IntegrationPrepared {
                     run: asked.run,
@@ -434,7 +435,7 @@ impl World {
             }
             Effect::MoveBranch { run, new, .. } => self.shell(ShellAnswer::BranchMoved { run, tip: new }),
             Effect::MergeWithTip { run, unit, tip, commit, .. } => {
-                let paths = self.unit(unit.as_str()).changed.clone();
+                let paths = self.unit(unit.as_str()).work.changed.clone();
                 let result = if paths.is_empty() {
                     Prepared::Empty
                 } else {
@@ -476,13 +477,13 @@ impl World {
     fn answer(&mut self, grant: Grant) {
         self.pass(TURN_MS);
         let unit = grant.lease.key.unit.as_ref().map_or("-", UnitId::as_str).to_owned();
-        let turn = self.script.get_mut(&(unit.clone(), grant.role)).and_then(VecDeque::pop_front).unwrap_or_default();
+        let turn = self.script.get_mut(&(unit.clone(), grant.granted.role)).and_then(VecDeque::pop_front).unwrap_or_default();
         let paths = self.paths(&grant, &turn);
-        let commit = grant.role.writes().then(|| self.new_commit());
+        let commit = grant.granted.role.writes().then(|| self.new_commit());
         let text = match (&turn.said, &turn.answer) {
             (Some(said), _) => said.clone(),
             (None, Some(answer)) => format!("Here it is:\n```json\n{answer}\n```\n"),
-            (None, None) => default_answer(grant.role).to_string(),
+            (None, None) => default_answer(grant.granted.role).to_string(),
         };
         let message = "boom".to_owned();
         let facts = AttemptFacts {
@@ -498,7 +499,7 @@ impl World {
         };
         let answer = self.read(&grant, &text);
         self.send(Command::Report(Box::new(Report {
-            worker: grant.worker.clone(),
+            worker: grant.granted.worker.clone(),
             digest: format!("digest-{}", grant.lease.key),
             lease: grant.lease.clone(),
             facts,
@@ -506,14 +507,18 @@ impl World {
             learned: Vec::new(),
             answer,
         })));
-        let slots = self.core.fleet.workers[&grant.worker]
+        let slots = self.core.fleet.workers[&grant.granted.worker]
             .offers
             .values()
-            .find(|offer| offer.offer.pool == grant.pool)
+            .find(|offer| offer.offer.pool == grant.granted.pool)
             .map_or(1, |offer| offer.offer.slots);
-        let busy = self.running.iter().filter(|other| other.worker == grant.worker && other.pool == grant.pool).count();
+        let busy = self
+            .running
+            .iter()
+            .filter(|other| other.granted.worker == grant.granted.worker && other.granted.pool == grant.granted.pool)
+            .count();
         let credits = slots.saturating_sub(u32::try_from(busy).unwrap_or(u32::MAX));
-        self.send(Command::Want { worker: grant.worker, session: 1, pool: grant.pool, credits });
+        self.send(Command::Want { worker: grant.granted.worker.clone(), session: 1, pool: grant.granted.pool.clone(), credits });
     }
 
     /// What base..commit changes: what the unit may write, unless the script says otherwise. Checkpoints and reviews of what is there change nothing.
@@ -521,17 +526,17 @@ impl World {
         if let Some(paths) = &turn.changed {
             return paths.iter().map(|path| (*path).to_owned()).collect();
         }
-        let Some(unit) = grant.lease.key.unit.as_ref().filter(|_| grant.role.writes()) else { return Vec::new() };
+        let Some(unit) = grant.lease.key.unit.as_ref().filter(|_| grant.granted.role.writes()) else { return Vec::new() };
         let unit = self.unit(unit.as_str());
-        if unit.checkpoint {
+        if unit.spec.checkpoint {
             return Vec::new();
         }
-        let writes = unit.manifest.writes.entries();
+        let writes = unit.assignment.manifest.writes.entries();
         if writes.is_empty() { vec![format!("src/{}.txt", unit.id)] } else { writes.iter().map(|entry| a_path_of(entry)).collect() }
     }
 
     fn read(&self, grant: &Grant, text: &str) -> Result<RoleAnswer, String> {
-        match grant.role {
+        match grant.granted.role {
             Role::Implement | Role::Fix => WorkAnswer::parse(text).map(RoleAnswer::Work).map_err(|error| error.to_string()),
             Role::Review => ReviewAnswer::parse(text).map(RoleAnswer::Review).map_err(|error| error.to_string()),
             Role::Assign => {
@@ -646,7 +651,7 @@ impl World {
 }
 
 fn turn_name(grant: &Grant) -> String {
-    format!("{}/{}", grant.lease.key.unit.as_ref().map_or("-", UnitId::as_str), grant.role)
+    format!("{}/{}", grant.lease.key.unit.as_ref().map_or("-", UnitId::as_str), grant.granted.role)
 }
 
 fn default_answer(role: Role) -> Value {

@@ -25,11 +25,11 @@ fn unfenced(core: &Core, command: Command) -> Command {
     let key = report.lease.key.clone();
     let holder = || {
         let unit = core.state.unit(&key.run, key.unit.as_ref()?)?;
-        let late = unit.attempt(key.attempt).filter(|attempt| attempt.seat == Seat::Work && !attempt.is_live())?;
-        let no = *unit.live.get(&late.seat)?;
+        let late = unit.attempt(key.attempt).filter(|attempt| attempt.granted.seat == Seat::Work && !attempt.is_live())?;
+        let no = *unit.live.get(&late.granted.seat)?;
         let holder = unit.attempt(no)?;
         let key = AttemptKey { attempt: no, ..key.clone() };
-        Some((LeaseRef { key, lease_id: holder.lease_id }, holder.worker.clone()))
+        Some((LeaseRef { key, lease_id: holder.granted.lease_id }, holder.granted.worker.clone()))
     };
     if let Some((lease, worker)) = holder() {
         USED.store(true, Ordering::SeqCst);

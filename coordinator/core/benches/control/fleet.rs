@@ -132,18 +132,18 @@ impl Fleet {
     /// Units that are completed.
     pub fn completed(&self) -> usize {
         let run = self.core.state.run(&RunId::from("run")).expect("it was submitted");
-        run.units().filter(|unit| unit.state == UnitState::Completed).count()
+        run.units().filter(|unit| unit.state() == UnitState::Completed).count()
     }
 
     fn play(&mut self, grant: &Grant) {
         // Durations are learned from the clock, and chains measured by them.
         self.now.mono_ms += TURN_MS;
         self.now.wall.0 += TURN_MS;
-        let (worker, lease) = (grant.worker.clone(), grant.lease.clone());
+        let (worker, lease) = (grant.granted.worker.clone(), grant.lease.clone());
         self.send(Command::LeaseAccepted { worker: worker.clone(), lease: lease.clone() });
         self.send(Command::LeaseStarted { worker: worker.clone(), lease: lease.clone() });
-        let is_work = grant.role.writes();
-        let answer = match grant.role {
+        let is_work = grant.granted.role.writes();
+        let answer = match grant.granted.role {
             Role::Review => RoleAnswer::Review(ReviewAnswer::parse(r#"{"severity":"none","summary":"fine"}"#).expect("it is an answer")),
             _ => RoleAnswer::Work(WorkAnswer::parse(r#"{"status":"completed","summary":"did it"}"#).expect("it is an answer")),
         };
@@ -164,14 +164,14 @@ impl Fleet {
         self.send(Command::Report(Box::new(report)));
         let busy = self.core.state.live_of(&worker).count() as u32;
         let session = grant.session;
-        self.send(Command::Want { worker, session, pool: grant.pool.clone(), credits: self.slots.saturating_sub(busy) });
+        self.send(Command::Want { worker, session, pool: grant.granted.pool.clone(), credits: self.slots.saturating_sub(busy) });
     }
 
     /// The first path the unit may write.
     fn changed_by(&self, unit: &str) -> Vec<ChangedPath> {
         let run = self.core.state.run(&RunId::from("run")).expect("it was submitted");
         let unit = run.unit(&unit.into()).expect("it is in the plan");
-        let path = unit.manifest.writes.entries().first().expect("it writes something").replace('*', "made");
+        let path = unit.assignment.manifest.writes.entries().first().expect("it writes something").replace('*', "made");
         vec![ChangedPath { path, change: ChangeKind::Modified, entry: EntryKind::File, unreadable: false, reencoded: false }]
     }
 

@@ -2,11 +2,12 @@
 
 use roundtable_shared::time::WallMs;
 
+use super::groups::{of_agent, of_attempt, of_decision, of_fleet, of_life, of_plan, of_review, of_train, of_unit, of_work};
 use crate::state::{Access, BARRED_KEPT_MS, Barred, PEER_KEPT_MS, Peer, TOKEN_KEPT_MS, Token, Use};
 use crate::transition::Fact;
 
-/// Folds a fact, if it is one of these.
-pub(super) fn apply(access: &mut Access, at: WallMs, fact: &Fact) -> bool {
+/// Folds a fact of this kind.
+pub(super) fn apply(access: &mut Access, at: WallMs, fact: &Fact) {
     match fact {
         Fact::TokenCreated(made) => {
             let token = Token {
@@ -31,7 +32,7 @@ pub(super) fn apply(access: &mut Access, at: WallMs, fact: &Fact) -> bool {
             }
         }
         Fact::PeerJoined(joined) => {
-            let Some(token) = access.tokens.get_mut(&joined.token) else { return true };
+            let Some(token) = access.tokens.get_mut(&joined.token) else { return };
             let used = Use { peer: joined.peer.clone(), certificate: joined.certificate.clone() };
             token.used.insert(joined.key.clone(), used);
             let peer = Peer {
@@ -60,10 +61,18 @@ pub(super) fn apply(access: &mut Access, at: WallMs, fact: &Fact) -> bool {
             let until = access.barred_until(peer).map_or(at, |before| at.max(WallMs(before.0 + 1_000)));
             access.barred.insert(peer.clone(), Barred { until, by: by.clone(), reason: reason.clone() });
         }
-        _ => return false,
+        of_fleet!()
+        | of_attempt!()
+        | of_plan!()
+        | of_life!()
+        | of_decision!()
+        | of_agent!()
+        | of_train!()
+        | of_unit!()
+        | of_work!()
+        | of_review!() => {}
     }
     forget(access, at);
-    true
 }
 
 /// The store is an older one now: it does not know who has renewed since.

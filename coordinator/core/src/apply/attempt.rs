@@ -1,24 +1,26 @@
 //! Folds facts about seats and attempts, of units and of the run itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{AttemptKey, AttemptNo, Seat, UnitId, Usage, WorkerId};
+use roundtable_shared::{AttemptKey, AttemptNo, OutcomeClass, Seat, UnitId, Usage, WorkerId};
 
+use super::groups::{of_access, of_agent, of_decision, of_fleet, of_life, of_plan, of_review, of_train, of_unit, of_work};
 use super::unit_mut;
 use crate::effect::Start;
 use crate::planted::{Bug, planted};
-use crate::state::{Attempt, AttemptEnd, Run, Work};
+use crate::state::{Attempt, AttemptEnd, AttemptEnded, LostCause, Run, Work};
 use crate::transition::{AttemptResult, Fact, Granted};
 
 type Live = BTreeMap<WorkerId, BTreeSet<AttemptKey>>;
 
-/// Folds a fact of this kind; says whether it was one.
-pub(super) fn apply(run: &mut Run, live: &mut Live, at: WallMs, fact: &Fact) -> bool {
+/// Folds a fact of this kind.
+pub(super) fn apply(run: &mut Run, live: &mut Live, at: WallMs, fact: &Fact) {
     match fact {
         Fact::LeaseGranted(granted) => grant(run, live, at, granted),
         Fact::AttemptStarted { unit, attempt } => with(run, unit, *attempt, |attempt| attempt.started_at = Some(at)),
-        Fact::AttemptSaved { unit, attempt, saved } => with(run, unit, *attempt, |attempt| attempt.saved = Some((**saved).clone())),
+        Fact::AttemptSaved { unit, attempt, saved } => with(run, unit, *attempt, |attempt| attempt.saved = Some(saved.clone())),
         Fact::AttemptEnded { unit, attempt, result } => {
             vacate(run, live, unit, *attempt);
             with(run, unit, *attempt, |attempt| end(attempt, at, result));
@@ -27,59 +29,33 @@ pub(super) fn apply(run: &mut Run, live: &mut Live, at: WallMs, fact: &Fact) -> 
         }
         Fact::AttemptLost { unit, attempt, cause, class, reason } => {
             vacate(run, live, unit, *attempt);
-            with(run, unit, *attempt, |attempt| {
-                attempt.end = Some(AttemptEnd::Lost(*cause));
-                attempt.class = *class;
-                attempt.error = Some(reason.clone());
-                attempt.ended_at = Some(at);
-            });
+            with(run, unit, *attempt, |attempt| lose(attempt, at, *cause, *class, reason));
             keep_commit(run, unit, *attempt);
         }
         Fact::AttemptLate { unit, attempt, commit } => {
             with(run, unit, *attempt, |attempt| {
-                attempt.late = true;
-                attempt.commit.clone_from(commit);
+                if let Some(ended) = attempt.ended.as_mut().map(Arc::make_mut) {
+                    ended.late = true;
+                    ended.commit.clone_from(commit);
+                }
             });
             keep_late_commit(run, unit, *attempt);
         }
-        _ => return false,
+        of_fleet!()
+        | of_access!()
+        | of_plan!()
+        | of_life!()
+        | of_decision!()
+        | of_agent!()
+        | of_train!()
+        | of_unit!()
+        | of_work!()
+        | of_review!() => {}
     }
-    true
 }
 
 fn grant(run: &mut Run, live: &mut Live, at: WallMs, granted: &Granted) {
-    let attempt = Attempt {
-        no: granted.attempt,
-        seat: granted.seat,
-        role: granted.role,
-        turn: granted.turn,
-        round: granted.round,
-        lease_id: granted.lease_id,
-        worker: granted.worker.clone(),
-        backend: granted.backend.clone(),
-        pool: granted.pool.clone(),
-        account: granted.account.clone(),
-        model: granted.model.clone(),
-        base: granted.base.clone(),
-        start: granted.start.clone(),
-        resumed_from: granted.resumed_from,
-        resume: granted.resume.clone(),
-        escalated: granted.escalated,
-        granted_at: at,
-        started_at: None,
-        ended_at: None,
-        end: None,
-        class: None,
-        error: None,
-        exit_code: None,
-        digest: None,
-        commit: None,
-        saved: None,
-        agent_session: None,
-        usage: Usage::default(),
-        events: 0,
-        late: false,
-    };
+    let attempt = Attempt { granted: Arc::new(granted.clone()), granted_at: at, started_at: None, saved: None, ended: None };
     let key = AttemptKey { run: run.id.clone(), unit: granted.unit.clone(), attempt: granted.attempt };
     live.entry(granted.worker.clone()).or_default().insert(key);
     match &granted.unit {
@@ -87,7 +63,9 @@ fn grant(run: &mut Run, live: &mut Live, at: WallMs, granted: &Granted) {
             if let Some((_, unit)) = unit_mut(run, id) {
                 unit.live.insert(granted.seat, granted.attempt);
                 unit.attempts.push(attempt);
-                unit.retry_at = None;
+                if let Some(counters) = unit.counters.made() {
+                    counters.retry_at = None;
+                }
             }
         }
         None => {
@@ -102,25 +80,45 @@ fn grant(run: &mut Run, live: &mut Live, at: WallMs, granted: &Granted) {
 }
 
 fn end(attempt: &mut Attempt, at: WallMs, result: &AttemptResult) {
-    attempt.end = Some(result.end);
-    attempt.class = result.class;
-    attempt.error = result.error.clone();
-    attempt.exit_code = result.exit_code;
-    attempt.digest = Some(result.digest.clone());
-    attempt.commit = result.commit.clone();
-    attempt.agent_session = result.agent_session.clone();
-    attempt.usage = result.usage;
-    attempt.events = result.events;
-    attempt.ended_at = Some(at);
+    let late = attempt.is_late();
+    attempt.ended = Some(Arc::new(AttemptEnded {
+        at,
+        end: result.end,
+        class: result.class,
+        error: result.error.clone(),
+        exit_code: result.exit_code,
+        digest: Some(result.digest.clone()),
+        commit: result.commit.clone(),
+        agent_session: result.agent_session.clone(),
+        usage: result.usage,
+        events: result.events,
+        late,
+    }));
+}
+
+fn lose(attempt: &mut Attempt, at: WallMs, cause: LostCause, class: Option<OutcomeClass>, reason: &str) {
+    attempt.ended = Some(Arc::new(AttemptEnded {
+        at,
+        end: AttemptEnd::Lost(cause),
+        class,
+        error: Some(reason.to_owned()),
+        exit_code: None,
+        digest: None,
+        commit: None,
+        agent_session: None,
+        usage: Usage::default(),
+        events: 0,
+        late: false,
+    }));
 }
 
 /// What a work attempt leaves is what the next one goes on from, however it ended.
 fn keep_commit(run: &mut Run, unit: &Option<UnitId>, no: AttemptNo) {
     let Some((_, unit)) = unit.as_ref().and_then(|id| unit_mut(run, id)) else { return };
-    let Some(attempt) = unit.attempt(no).filter(|attempt| attempt.role.writes()) else { return };
-    let left = if planted(Bug::SavedForgotten) { attempt.commit.as_ref() } else { attempt.left() };
+    let Some(attempt) = unit.attempt(no).filter(|attempt| attempt.granted.role.writes()) else { return };
+    let left = if planted(Bug::SavedForgotten) { attempt.commit() } else { attempt.left() };
     if let Some(commit) = left.cloned() {
-        unit.last = Some(Work { attempt: no, base: attempt.base.clone(), commit });
+        unit.work.last = Some(Work { attempt: no, base: attempt.granted.base.clone(), commit });
     }
 }
 
@@ -128,23 +126,24 @@ fn keep_commit(run: &mut Run, unit: &Option<UnitId>, no: AttemptNo) {
 /// what it had handed in on the way.
 fn keep_late_commit(run: &mut Run, unit: &Option<UnitId>, no: AttemptNo) {
     let Some((_, unit)) = unit.as_ref().and_then(|id| unit_mut(run, id)) else { return };
-    let Some(attempt) = unit.attempt(no).filter(|attempt| attempt.role.writes()) else { return };
-    let Some(commit) = attempt.commit.clone() else { return };
-    let is_newest = unit.last.as_ref().is_none_or(|last| {
-        let began_with = matches!(&attempt.start, Start::Commit(from) | Start::MergeWithTip { commit: from, .. } if *from == last.commit);
-        let is_late_itself = unit.attempt(last.attempt).is_some_and(|kept| kept.late && kept.commit.as_ref() == Some(&last.commit));
+    let Some(attempt) = unit.attempt(no).filter(|attempt| attempt.granted.role.writes()) else { return };
+    let Some(commit) = attempt.commit().cloned() else { return };
+    let is_newest = unit.work.last.as_ref().is_none_or(|last| {
+        let began_with =
+            matches!(&attempt.granted.start, Start::Commit(from) | Start::MergeWithTip { commit: from, .. } if *from == last.commit);
+        let is_late_itself = unit.attempt(last.attempt).is_some_and(|kept| kept.is_late() && kept.commit() == Some(&last.commit));
         let is_its_own = last.attempt == no && attempt.saved.as_ref().is_some_and(|saved| saved.commit == last.commit);
         is_its_own || (last.attempt < no && (began_with || is_late_itself))
     });
     if is_newest {
-        unit.last = Some(Work { attempt: no, base: attempt.base.clone(), commit });
+        unit.work.last = Some(Work { attempt: no, base: attempt.granted.base.clone(), commit });
     }
 }
 
 fn count_usage(run: &mut Run, unit: &Option<UnitId>, usage: &Usage) {
     run.usage.add(usage);
     if let Some((_, unit)) = unit.as_ref().and_then(|id| unit_mut(run, id)) {
-        unit.usage.add(usage);
+        unit.work.usage.add(usage);
     }
 }
 

@@ -3,6 +3,9 @@
 
 mod access;
 mod attempt;
+mod fleet;
+mod groups;
+mod phase;
 mod run;
 mod train;
 mod unit;
@@ -11,11 +14,10 @@ use std::sync::Arc;
 
 use roundtable_shared::UnitId;
 
-use crate::state::{Park, Remark, Run, State, Unit};
-use crate::transition::{Fact, Transition};
+use groups::{of_access, of_agent, of_attempt, of_decision, of_fleet, of_life, of_plan, of_review, of_train, of_unit, of_work};
 
-/// Answers kept for runs to come.
-const ASSIGNMENTS_MAX: usize = 32;
+use crate::state::{Run, State, Unit};
+use crate::transition::{Fact, Transition};
 
 impl State {
     /// The state after these transitions.
@@ -30,63 +32,27 @@ impl State {
     /// Folds one transition.
     pub fn apply(&mut self, transition: &Transition) {
         self.seq += 1;
-        let Transition { run, at, fact } = transition;
-        let Some(id) = run else { return self.apply_to_fleet(transition) };
-        if let Fact::RunCreated(created) = fact {
-            self.runs.insert(id.clone(), Arc::new(run::create(id, *at, created)));
-            self.created.push(id.clone());
-            return;
+        let Transition { run: id, at, fact } = transition;
+        let at = *at;
+        match fact {
+            of_fleet!() => return fleet::apply(self, id.as_ref(), at, fact),
+            of_access!() => return access::apply(&mut self.access, at, fact),
+            _ => {}
         }
-        let Some(run) = self.runs.get_mut(id) else { return };
+        debug_assert!(id.is_some(), "{} names no run", fact.kind());
+        let Some(run) = id.as_ref().and_then(|id| self.runs.get_mut(id)) else { return };
         let run = Arc::make_mut(run);
-        let handled = attempt::apply(run, &mut self.live, *at, fact)
-            || run::apply(run, *at, fact, &self.learned)
-            || unit::apply(run, *at, fact, &mut self.learned);
-        debug_assert!(handled, "no fold for {}", fact.kind());
-    }
-
-    fn apply_to_fleet(&mut self, transition: &Transition) {
-        match &transition.fact {
-            Fact::BackendParked { park, until, known, reason, worker, step } => {
-                let value = Park {
-                    until: *until,
-                    known: *known,
-                    reason: reason.clone(),
-                    since: transition.at,
-                    worker: worker.clone(),
-                    step: *step,
-                    answered: false,
-                };
-                self.parks.insert(park.clone(), value);
-            }
-            Fact::BackendAnswered { park } => {
-                if let Some(park) = self.parks.get_mut(park) {
-                    park.answered = true;
-                }
-            }
-            Fact::BackendUnparked { park } => {
-                self.parks.remove(park);
-            }
-            Fact::AllPaused { note, by } => self.paused = Some(Remark { text: note.clone(), by: by.clone(), at: transition.at }),
-            Fact::AllResumed { .. } => self.paused = None,
-            Fact::WorkerDrained { worker, by } => {
-                let remark = Remark { text: String::new(), by: by.clone(), at: transition.at };
-                self.drained.insert(worker.clone(), remark);
-            }
-            Fact::WorkerUndrained { worker, .. } => {
-                self.drained.remove(worker);
-            }
-            Fact::AssignmentKept { kept } => {
-                self.assignments.retain(|other| other.inputs_digest != kept.inputs_digest || other.answer.backend != kept.answer.backend);
-                self.assignments.push((**kept).clone());
-                let excess = self.assignments.len().saturating_sub(ASSIGNMENTS_MAX);
-                self.assignments.drain(..excess);
-            }
-            Fact::StoreRestored { .. } => access::restored(&mut self.access, transition.at),
-            other => {
-                let handled = access::apply(&mut self.access, transition.at, other);
-                debug_assert!(handled, "{} names no run", other.kind());
-            }
+        match fact {
+            of_attempt!() => attempt::apply(run, &mut self.live, at, fact),
+            of_plan!() => run::apply(run, at, fact, &self.learned),
+            of_life!() => run::life(run, at, fact),
+            of_decision!() => run::decide(run, fact),
+            of_agent!() => run::consult(run, at, fact),
+            of_train!() => train::apply(run, at, fact),
+            of_unit!() => unit::apply(run, at, fact, &mut self.learned),
+            of_work!() => unit::work(run, fact),
+            of_review!() => unit::review(run, at, fact),
+            of_fleet!() | of_access!() => {}
         }
     }
 }

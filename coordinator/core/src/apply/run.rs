@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use roundtable_shared::manifest::Manifest;
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{Assignment, BackendName, Mode, RunId, UnitId, UnitState, UnitType};
+use roundtable_shared::{Assignment, BackendName, Mode, RunId, UnitId, UnitType};
 
-use super::{change_planned, train, unit_mut};
+use super::groups::{of_access, of_agent, of_attempt, of_decision, of_fleet, of_life, of_plan, of_review, of_train, of_unit, of_work};
+use super::{change_planned, unit_mut};
 use crate::planted::{Bug, planted};
 use crate::state::{
     Accepted, AssignAnswer, Assigning, BaseCheck, Ended, Ending, HeldPhases, Integration, Learned, Notice, Orchestrator, Plan, PlanSource,
-    Remark, Removed, Rested, Resting, Run, Stage, Step, Train, Unit, Wanted,
+    Remark, Removed, Rested, Resting, Run, Stage, Step, Train, Unit, UnitAssignment, UnitPhase, UnitSpec, Wanted,
 };
 use crate::transition::{AssignFailure, Fact, NewUnit, RunCreated};
 
@@ -75,28 +76,30 @@ pub(super) fn create(id: &RunId, at: WallMs, created: &RunCreated) -> Run {
 }
 
 fn unit(position: usize, at: WallMs, new: &NewUnit, ignore_case: bool) -> Unit {
-    Unit {
-        id: new.id.clone(),
+    let spec = UnitSpec {
         title: new.title.clone(),
         position,
         optional: new.optional,
         checkpoint: new.checkpoint,
         runs: new.runs,
         details: new.details,
-        depends_on: new.depends_on.clone(),
         checkpoint_on: new.checkpoint_on.clone(),
         subtasks: new.subtasks.clone(),
+    };
+    let assignment = UnitAssignment {
+        depends_on: new.depends_on.clone(),
         manifest: Manifest::new(&new.writes, &new.reads, ignore_case).unwrap_or_default(),
         requires: new.requires.clone(),
         exclusive: new.runs && new.writes.is_empty() && new.reads.is_empty(),
-        state: if new.completed { UnitState::Completed } else { UnitState::NotStarted },
-        state_since: at,
-        ..Unit::blank(new.id.clone())
-    }
+        ..UnitAssignment::default()
+    };
+    // A box that was ticked before says nothing of when.
+    let phase = if new.completed { UnitPhase::Completed { at: None, commit: None } } else { UnitPhase::NotStarted };
+    Unit { spec, assignment, phase, since: at, ..Unit::blank(new.id.clone()) }
 }
 
-/// Folds a fact of this kind; says whether it was one.
-pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &BTreeMap<(BackendName, UnitType), Learned>) -> bool {
+/// Folds a fact about its plan and what is kept of it.
+pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &BTreeMap<(BackendName, UnitType), Learned>) {
     match fact {
         Fact::UnitsPlanned { source, assignments, order } => plan(run, *source, assignments, order, learned),
         Fact::ReassignmentSet { units } => run.assigning = Assigning { again: units.clone(), ..Assigning::default() },
@@ -104,7 +107,7 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &BTreeMap<(
             let ignore_case = run.options.ignore_case;
             change_planned(run, &assignment.unit, |unit| {
                 assign(unit, assignment, ignore_case);
-                unit.pinned |= unit.owner.is_some();
+                unit.assignment.pinned |= unit.assignment.owner.is_some();
             });
             // Before it is planned nothing is granted by it, and an import assigns one unit after the other.
             if run.plan_source.is_some() {
@@ -140,12 +143,21 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &BTreeMap<(
             run.blocked_items.push((**item).clone());
         }
         Fact::BlockedItemCleared { unit } => run.blocked_items.retain(|item| item.task_id.as_str() != unit.as_str()),
-        _ => return life(run, at, fact) || decide(run, fact) || consult(run, at, fact) || train::apply(run, at, fact),
+        of_fleet!()
+        | of_access!()
+        | of_attempt!()
+        | of_life!()
+        | of_decision!()
+        | of_agent!()
+        | of_train!()
+        | of_unit!()
+        | of_work!()
+        | of_review!() => {}
     }
-    true
 }
 
-fn life(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
+/// Folds a fact about its life.
+pub(super) fn life(run: &mut Run, at: WallMs, fact: &Fact) {
     match fact {
         Fact::RunPaused { note, by } => run.paused = Some(Remark { text: note.clone(), by: by.clone(), at }),
         Fact::RunResumed { .. } => run.paused = None,
@@ -190,12 +202,21 @@ fn life(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
             run.rested = run.waited(*since);
             run.resting = on.map(|on| Resting { on, since: *since });
         }
-        _ => return false,
+        of_fleet!()
+        | of_access!()
+        | of_attempt!()
+        | of_plan!()
+        | of_decision!()
+        | of_agent!()
+        | of_train!()
+        | of_unit!()
+        | of_work!()
+        | of_review!() => {}
     }
-    true
 }
 
-fn decide(run: &mut Run, fact: &Fact) -> bool {
+/// Folds a fact about what people are asked.
+pub(super) fn decide(run: &mut Run, fact: &Fact) {
     match fact {
         Fact::DecisionRaised { decision } => {
             run.decisions.insert(decision.id.clone(), (**decision).clone());
@@ -209,12 +230,21 @@ fn decide(run: &mut Run, fact: &Fact) -> bool {
         Fact::DecisionWithdrawn { id, .. } => {
             run.decisions.remove(id);
         }
-        _ => return false,
+        of_fleet!()
+        | of_access!()
+        | of_attempt!()
+        | of_plan!()
+        | of_life!()
+        | of_agent!()
+        | of_train!()
+        | of_unit!()
+        | of_work!()
+        | of_review!() => {}
     }
-    true
 }
 
-fn consult(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
+/// Folds a fact about its orchestrator agent.
+pub(super) fn consult(run: &mut Run, at: WallMs, fact: &Fact) {
     let agent = &mut run.orchestrator;
     match fact {
         Fact::ConsultationWanted { why, at_end } => {
@@ -250,9 +280,17 @@ fn consult(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
             let held = HeldPhases { phases: phases.iter().copied().collect(), until: *until };
             agent.held = (!held.phases.is_empty()).then_some(held);
         }
-        _ => return false,
+        of_fleet!()
+        | of_access!()
+        | of_attempt!()
+        | of_plan!()
+        | of_life!()
+        | of_decision!()
+        | of_train!()
+        | of_unit!()
+        | of_work!()
+        | of_review!() => {}
     }
-    true
 }
 
 fn plan(
@@ -281,15 +319,17 @@ fn plan(
 }
 
 fn assign(unit: &mut Unit, assignment: &Assignment, ignore_case: bool) {
-    unit.unit_type = assignment.unit_type;
-    unit.owner.clone_from(&assignment.owner_agent);
-    unit.window.clone_from(&assignment.target_window);
-    unit.criticality = assignment.criticality;
-    unit.manifest = Manifest::new(&assignment.writes, &assignment.reads, ignore_case).unwrap_or_default();
-    unit.exclusive = unit.runs && unit.manifest.is_exclusive() && (!unit.started || unit.exclusive);
+    let (runs, started) = (unit.spec.runs, unit.work.started);
+    let own = &mut unit.assignment;
+    own.unit_type = assignment.unit_type;
+    own.owner.clone_from(&assignment.owner_agent);
+    own.window.clone_from(&assignment.target_window);
+    own.criticality = assignment.criticality;
+    own.manifest = Manifest::new(&assignment.writes, &assignment.reads, ignore_case).unwrap_or_default();
+    own.exclusive = runs && own.manifest.is_exclusive() && (!started || own.exclusive);
     for id in &assignment.depends_on {
-        if !unit.depends_on.contains(id) {
-            unit.depends_on.push(id.clone());
+        if !own.depends_on.contains(id) {
+            own.depends_on.push(id.clone());
         }
     }
 }

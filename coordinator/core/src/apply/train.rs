@@ -3,13 +3,13 @@
 use roundtable_shared::UnitId;
 use roundtable_shared::time::WallMs;
 
-use super::unit_mut;
+use super::groups::{of_access, of_agent, of_attempt, of_decision, of_fleet, of_life, of_plan, of_review, of_unit, of_work};
 use crate::planted::{Bug, planted};
 use crate::state::{Alone, Checks, InFlight, Integration, Run};
 use crate::transition::Fact;
 
-/// Folds a fact of this kind; says whether it was one.
-pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
+/// Folds a fact of this kind.
+pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact) {
     match fact {
         Fact::IntegrationStarted { flight } => {
             run.train.from.get_or_insert_with(|| flight.tip.clone());
@@ -46,17 +46,22 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
             if !planted(Bug::TipForgotten) {
                 run.tip = commit.clone();
             }
-            if let Some((_, unit)) = unit_mut(run, unit) {
-                unit.commit = Some(commit.clone());
-            }
         }
         Fact::CompletedWithoutChange { unit } => {
             pass(run, unit);
             run.unticked.push(unit.clone());
         }
-        _ => return false,
+        of_fleet!()
+        | of_access!()
+        | of_attempt!()
+        | of_plan!()
+        | of_life!()
+        | of_decision!()
+        | of_agent!()
+        | of_unit!()
+        | of_work!()
+        | of_review!() => {}
     }
-    true
 }
 
 /// A red check, as releases before the train counted it: with its candidate.

@@ -6,8 +6,10 @@ use roundtable_shared::manifest::PathSet;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{AttemptNo, BackendName, Role, UnitId, UnitState, UnitType};
 
-use super::{change_planned, train, unit_mut};
-use crate::state::{Counters, Learned, OwnerAnswer, Run, Said, Unit, WorkReport};
+use super::groups::{of_access, of_agent, of_attempt, of_decision, of_fleet, of_life, of_plan, of_review, of_train, of_unit, of_work};
+use super::phase::Move;
+use super::{change_planned, phase, train, unit_mut};
+use crate::state::{Learned, OwnerAnswer, Run, Said, Unit, UnitPhase, WorkReport};
 use crate::transition::{Counter, Fact, UnitImport};
 
 type Durations = BTreeMap<(BackendName, UnitType), Learned>;
@@ -18,41 +20,45 @@ const SAID_MAX: usize = 12;
 /// Answers to findings that a unit keeps: more than all its fixes give.
 const OWNER_ANSWERS_MAX: usize = 1_000;
 
-/// Folds a fact of this kind; says whether it was one.
-pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &mut Durations) -> bool {
+/// Folds a fact about where it is and what it holds.
+pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &mut Durations) {
     match fact {
         Fact::UnitMoved { unit, to, reason } => moved(run, at, unit, *to, reason.as_ref()),
         Fact::WorkAccepted { unit, work, changed } => {
             learn(run, unit, work.attempt, learned);
             change(run, unit, |unit| {
-                unit.accepted = Some(work.clone());
-                unit.changed.clone_from(changed);
-                unit.changed.sort();
-                unit.avoid.clear();
-                unit.counters.hand_backs = 0;
+                let left = &mut *unit.work;
+                left.accepted = Some(work.clone());
+                left.changed.clone_from(changed);
+                left.changed.sort();
+                if let Some(counters) = unit.counters.made() {
+                    counters.avoid.clear();
+                    counters.hand_backs = 0;
+                }
             });
             run.plan.measure_anew(&run.units, learned);
         }
         Fact::ManifestClaimed { unit, paths } => {
             let claimed = PathSet::new(paths, run.options.ignore_case).unwrap_or_default();
             change_planned(run, unit, |unit| {
-                unit.manifest.writes = unit.manifest.writes.union(&claimed);
-                unit.claimed.extend(paths.iter().cloned());
+                let own = &mut unit.assignment;
+                own.manifest.writes = own.manifest.writes.union(&claimed);
+                own.claimed.extend(paths.iter().cloned());
             });
         }
         Fact::ManifestSettled { unit, paths } => {
             let writes = PathSet::new(paths, run.options.ignore_case).unwrap_or_default();
             change_planned(run, unit, |unit| {
-                unit.manifest.writes = writes;
-                unit.settled = true;
+                unit.assignment.manifest.writes = writes;
+                unit.assignment.settled = true;
             });
         }
         Fact::DependencyFound { unit, on } => {
             change(run, unit, |unit| {
-                if !unit.depends_on.contains(on) {
-                    unit.depends_on.push(on.clone());
+                if !unit.assignment.depends_on.contains(on) {
+                    unit.assignment.depends_on.push(on.clone());
                 }
-                unit.blocked_on = Some(on.clone());
+                unit.work.blocked_on = Some(on.clone());
             });
             if let (Some(at), Some(on)) = (run.positions.get(unit).copied(), run.positions.get(on).copied()) {
                 run.plan.need(&run.units, at, on);
@@ -70,115 +76,136 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &mut Durati
             }
             change(run, unit, |unit| count(unit, what));
         }
-        _ => return work(run, fact) || review(run, at, fact),
+        of_fleet!()
+        | of_access!()
+        | of_attempt!()
+        | of_plan!()
+        | of_life!()
+        | of_decision!()
+        | of_agent!()
+        | of_train!()
+        | of_work!()
+        | of_review!() => {}
     }
-    true
 }
 
-fn work(run: &mut Run, fact: &Fact) -> bool {
+/// Folds a fact about its work.
+pub(super) fn work(run: &mut Run, fact: &Fact) {
     match fact {
         Fact::SubtaskMoved { unit, task, to, error } => change(run, unit, |unit| {
-            if let Some(subtask) = unit.subtasks.iter_mut().find(|subtask| subtask.id == *task) {
+            if let Some(subtask) = unit.spec.subtasks.iter_mut().find(|subtask| subtask.id == *task) {
                 subtask.state = *to;
                 subtask.error.clone_from(error);
             }
         }),
-        Fact::RequirementsSet { unit, requires, .. } => change_planned(run, unit, |unit| unit.requires.clone_from(requires)),
+        Fact::RequirementsSet { unit, requires, .. } => change_planned(run, unit, |unit| unit.assignment.requires.clone_from(requires)),
         Fact::WorkReported { unit, report } => change(run, unit, |unit| hear(unit, report)),
         Fact::WorkReplaced { unit, work } => change(run, unit, |unit| {
-            unit.accepted = Some(work.clone());
-            unit.last = Some(work.clone());
+            unit.work.accepted = Some(work.clone());
+            unit.work.last = Some(work.clone());
         }),
-        Fact::ContendedSet { unit, paths } => change(run, unit, |unit| unit.contended = paths.iter().cloned().collect()),
-        Fact::ContendedFreed { unit, paths } => change(run, unit, |unit| unit.contended.retain(|path| !paths.contains(path))),
-        Fact::BreachRecorded { unit, breach } => change(run, unit, |unit| unit.breach.clone_from(breach)),
-        Fact::MergeSet { unit, merging } => change(run, unit, |unit| unit.merging.clone_from(merging)),
-        Fact::FixSet { unit, cause } => change(run, unit, |unit| unit.fix.clone_from(cause)),
+        Fact::ContendedSet { unit, paths } => change(run, unit, |unit| phase::set_contended(unit, paths)),
+        Fact::ContendedFreed { unit, paths } => change(run, unit, |unit| phase::free_contended(unit, paths)),
+        Fact::BreachRecorded { unit, breach } => change(run, unit, |unit| unit.work.breach.clone_from(breach)),
+        Fact::MergeSet { unit, merging } => change(run, unit, |unit| phase::set_merging(unit, merging.as_ref())),
+        Fact::FixSet { unit, cause } => change(run, unit, |unit| phase::set_fix(unit, cause.as_ref())),
         Fact::CountersReset { unit, fixes } => change(run, unit, |unit| {
-            unit.counters = Counters::default();
-            unit.retry_at = None;
-            unit.avoid.clear();
-            if *fixes {
-                unit.fix_attempts = 0;
-                unit.repeated_fixes = 0;
-                unit.escalated_at = None;
+            if let Some(counters) = unit.counters.made() {
+                counters.reset(*fixes);
             }
         }),
         Fact::BackoffSet { unit, until, avoid } => change(run, unit, |unit| {
-            unit.retry_at = *until;
+            let counters = &mut *unit.counters;
+            counters.retry_at = *until;
             if let Some(worker) = avoid {
-                unit.avoid.retain(|known| known != worker);
-                unit.avoid.push(worker.clone());
+                counters.avoid.retain(|known| known != worker);
+                counters.avoid.push(worker.clone());
             }
         }),
-        Fact::ReleaseSet { unit, release } => change(run, unit, |unit| unit.release.clone_from(release)),
-        _ => return false,
+        Fact::ReleaseSet { unit, release } => change(run, unit, |unit| phase::set_release(unit, release.as_ref())),
+        of_fleet!()
+        | of_access!()
+        | of_attempt!()
+        | of_plan!()
+        | of_life!()
+        | of_decision!()
+        | of_agent!()
+        | of_train!()
+        | of_unit!()
+        | of_review!() => {}
     }
-    true
 }
 
-fn review(run: &mut Run, at: WallMs, fact: &Fact) -> bool {
+/// Folds a fact about its reviews.
+pub(super) fn review(run: &mut Run, at: WallMs, fact: &Fact) {
     match fact {
         Fact::RoundOpened { unit, reviewers } => change(run, unit, |unit| {
-            unit.reviewers_before += unit.reviewers;
-            unit.reviewers = *reviewers;
-            unit.round += 1;
-            unit.consolidated = false;
-            unit.failed_reviews.clear();
-            unit.counters.review_failures.clear();
+            let review = &mut *unit.review;
+            review.reviewers_before += review.reviewers;
+            review.reviewers = *reviewers;
+            review.round += 1;
+            match &mut unit.phase {
+                UnitPhase::UnderReview { failed } => failed.clear(),
+                UnitPhase::FinalReview { consolidated, .. } => *consolidated = false,
+                _ => {}
+            }
+            if let Some(counters) = unit.counters.made() {
+                counters.review_failures.clear();
+            }
         }),
-        Fact::FindingRecorded { unit, finding } => change(run, unit, |unit| unit.findings.push((**finding).clone())),
+        Fact::FindingRecorded { unit, finding } => change(run, unit, |unit| unit.review.findings.push((**finding).clone())),
         Fact::ReviewFailed { unit, seat, worker, backend } => change(run, unit, |unit| {
             *unit.counters.review_failures.entry(*seat).or_default() += 1;
-            unit.failed_reviews.push((*seat, worker.clone(), backend.clone()));
+            if let UnitPhase::UnderReview { failed } = &mut unit.phase {
+                failed.push((*seat, worker.clone(), backend.clone()));
+            }
         }),
         Fact::RoundConsolidated { unit, report } => change(run, unit, |unit| {
-            unit.final_reports.push((**report).clone());
-            unit.consolidated = true;
+            unit.review.final_reports.push((**report).clone());
+            if let UnitPhase::FinalReview { consolidated, .. } = &mut unit.phase {
+                *consolidated = true;
+            }
         }),
-        Fact::HistoryAdded { unit, entry } => change(run, unit, |unit| unit.history.push((**entry).clone())),
+        Fact::HistoryAdded { unit, entry } => change(run, unit, |unit| unit.review.history.push((**entry).clone())),
         Fact::Escalated { unit } => change(run, unit, |unit| {
-            unit.escalated_at = Some(at);
-            unit.original_agent.clone_from(&unit.owner);
+            unit.counters.escalated_at = Some(at);
+            unit.counters.original_agent.clone_from(&unit.assignment.owner);
         }),
-        _ => return false,
+        of_fleet!()
+        | of_access!()
+        | of_attempt!()
+        | of_plan!()
+        | of_life!()
+        | of_decision!()
+        | of_agent!()
+        | of_train!()
+        | of_unit!()
+        | of_work!() => {}
     }
-    true
 }
 
 fn moved(run: &mut Run, at: WallMs, id: &UnitId, to: UnitState, reason: Option<&String>) {
     run.moves += 1;
-    let moves = run.moves;
-    change(run, id, |unit| {
-        unit.state = to;
-        unit.state_since = at;
-        unit.reason = reason.cloned();
-        unit.queued = (to == UnitState::FinalReview).then_some(moves);
-        unit.started |= to == UnitState::InProgress;
-        unit.completed_at = (to == UnitState::Completed).then_some(at);
-        if to != UnitState::Blocked {
-            unit.release = None;
-        }
-        if to.is_terminal() {
-            unit.contended.clear();
-            unit.merging = None;
-            unit.fix = None;
-            unit.retry_at = None;
-        }
-    });
+    let number = run.moves;
+    // A unit is completed in the batch that integrates it.
+    let commit = run.integrations.last().filter(|last| last.unit.as_ref() == Some(id)).map(|last| last.commit.clone());
+    change(run, id, |unit| phase::go(unit, Move { at, to, reason: reason.cloned(), number, commit }));
     note(run, id);
 }
 
 fn count(unit: &mut Unit, what: &Counter) {
-    let counters = &mut unit.counters;
+    if *what == Counter::RedCheck {
+        return;
+    }
+    let counters = &mut *unit.counters;
     match what {
         Counter::UnitFailure => {
             counters.unit_failures += 1;
-            unit.failed_turns += 1;
+            counters.failed_turns += 1;
         }
-        Counter::Fix => unit.fix_attempts += 1,
-        Counter::Repeated(Role::Fix) => unit.repeated_fixes += 1,
-        Counter::Repeated(_) => unit.failed_turns += 1,
+        Counter::Fix => counters.fix_attempts += 1,
+        Counter::Repeated(Role::Fix) => counters.repeated_fixes += 1,
+        Counter::Repeated(_) => counters.failed_turns += 1,
         Counter::Breach => counters.breaches += 1,
         Counter::Infra => counters.infra += 1,
         Counter::LostWorker(worker) => {
@@ -190,28 +217,30 @@ fn count(unit: &mut Unit, what: &Counter) {
 }
 
 fn import_into(unit: &mut Unit, at: WallMs, import: &UnitImport) {
-    unit.state = import.state;
-    unit.state_since = at;
-    unit.reason.clone_from(&import.reason);
-    unit.started = import.work.is_some();
-    let is_completed = import.state == UnitState::Completed;
-    // A box that was ticked before says nothing of when.
-    unit.completed_at = import.completed_at.or(unit.runs.then_some(at)).filter(|_| is_completed);
-    unit.files_before.clone_from(&import.files);
-    unit.history.clone_from(&import.history);
-    unit.final_reports.clone_from(&import.final_reports);
-    unit.severity_before = import.last_severity;
-    unit.report.clone_from(&import.report);
-    unit.carried.clone_from(&import.assignment);
-    unit.fix_attempts = import.fix_attempts;
-    unit.escalated_at = import.escalated.then_some(at);
-    unit.original_agent.clone_from(&import.original_agent);
-    unit.findings.clone_from(&import.findings);
-    unit.last.clone_from(&import.work);
-    unit.accepted.clone_from(&import.work);
-    unit.round = import.findings.iter().map(|finding| finding.round).max().unwrap_or(0);
-    unit.reviewers = import.findings.len() as u32;
-    for subtask in &mut unit.subtasks {
+    phase::go(unit, Move { at, to: import.state, reason: import.reason.clone(), number: 0, commit: None });
+    if let UnitPhase::Completed { at: completed_at, .. } = &mut unit.phase {
+        // A box that was ticked before says nothing of when.
+        *completed_at = import.completed_at.or(unit.spec.runs.then_some(at));
+    }
+    let work = &mut *unit.work;
+    work.started = import.work.is_some();
+    work.files_before.clone_from(&import.files);
+    work.report.clone_from(&import.report);
+    work.last.clone_from(&import.work);
+    work.accepted.clone_from(&import.work);
+    let review = &mut *unit.review;
+    review.history.clone_from(&import.history);
+    review.final_reports.clone_from(&import.final_reports);
+    review.severity_before = import.last_severity;
+    review.findings.clone_from(&import.findings);
+    review.round = import.findings.iter().map(|finding| finding.round).max().unwrap_or(0);
+    review.reviewers = import.findings.len() as u32;
+    let counters = &mut *unit.counters;
+    counters.fix_attempts = import.fix_attempts;
+    counters.escalated_at = import.escalated.then_some(at);
+    counters.original_agent.clone_from(&import.original_agent);
+    unit.assignment.carried = import.assignment.clone().map(Box::new);
+    for subtask in &mut unit.spec.subtasks {
         if import.completed.contains(&subtask.id) {
             subtask.state = roundtable_shared::SubtaskState::Completed;
         }
@@ -220,12 +249,12 @@ fn import_into(unit: &mut Unit, at: WallMs, import: &UnitImport) {
 
 fn learn(run: &Run, id: &UnitId, attempt: AttemptNo, learned: &mut Durations) {
     let Some(unit) = run.unit(id) else { return };
-    if unit.accepted.as_ref().is_some_and(|accepted| accepted.attempt == attempt) {
+    if unit.work.accepted.as_ref().is_some_and(|accepted| accepted.attempt == attempt) {
         return;
     }
-    let (Some(owner), Some(attempt)) = (&unit.owner, unit.attempt(attempt)) else { return };
-    if let Some(ended) = attempt.ended_at.filter(|_| attempt.role == Role::Implement) {
-        let seen = learned.entry((owner.clone(), unit.unit_type)).or_default();
+    let (Some(owner), Some(attempt)) = (&unit.assignment.owner, unit.attempt(attempt)) else { return };
+    if let Some(ended) = attempt.ended_at().filter(|_| attempt.granted.role == Role::Implement) {
+        let seen = learned.entry((owner.clone(), unit.assignment.unit_type)).or_default();
         seen.count += 1;
         seen.total_ms = seen.total_ms.saturating_add(ended.since(attempt.started_at.unwrap_or(attempt.granted_at)));
     }
@@ -245,13 +274,16 @@ fn note(run: &mut Run, id: &UnitId) {
 
 /// Keeps what the agent of an attempt says of its work.
 fn hear(unit: &mut Unit, report: &WorkReport) {
+    let work = &mut *unit.work;
     if !report.summary.trim().is_empty() {
-        unit.said.retain(|said| said.attempt != report.attempt);
-        unit.said.push(Said { attempt: report.attempt, summary: report.summary.clone() });
-        unit.said.drain(..unit.said.len().saturating_sub(SAID_MAX));
+        work.said.retain(|said| said.attempt != report.attempt);
+        work.said.push(Said { attempt: report.attempt, summary: report.summary.clone() });
+        work.said.drain(..work.said.len().saturating_sub(SAID_MAX));
     }
-    let attempt = report.attempt;
-    unit.answers.extend(report.answers.iter().map(|answer| OwnerAnswer { attempt, answer: answer.clone() }));
-    unit.answers.drain(..unit.answers.len().saturating_sub(OWNER_ANSWERS_MAX));
-    unit.report = Some(report.clone());
+    work.report = Some(report.clone());
+    if !report.answers.is_empty() {
+        let (attempt, answers) = (report.attempt, &mut unit.review.answers);
+        answers.extend(report.answers.iter().map(|answer| OwnerAnswer { attempt, answer: answer.clone() }));
+        answers.drain(..answers.len().saturating_sub(OWNER_ANSWERS_MAX));
+    }
 }

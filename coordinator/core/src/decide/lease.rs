@@ -37,9 +37,9 @@ pub(crate) fn served(d: &mut Txn<'_>, worker: &WorkerId, lease: &LeaseRef) {
 pub(crate) fn saved(d: &mut Txn<'_>, worker: &WorkerId, lease: &LeaseRef, saved: Saved) {
     let key = &lease.key;
     let Some(unit) = key.unit.as_ref().filter(|_| lease::is_current(d, worker, lease)) else { return };
-    let Some(attempt) = d.state().current(lease).filter(|attempt| attempt.role.writes()) else { return };
+    let Some(attempt) = d.state().current(lease).filter(|attempt| attempt.granted.role.writes()) else { return };
     let saved = Saved { done: subtasks::leaves_among(d.run(&key.run), d.unit(&key.run, unit), &saved.done), ..saved };
-    if attempt.saved.as_ref() == Some(&saved) {
+    if attempt.saved.as_deref() == Some(&saved) {
         return;
     }
     d.emit(&key.run, Fact::AttemptSaved { unit: Some(unit.clone()), attempt: key.attempt, saved: Box::new(saved) });

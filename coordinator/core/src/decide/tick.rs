@@ -79,7 +79,7 @@ fn fail_slow_consultation(d: &mut Txn<'_>, run: &RunId) {
     if d.now.wall.since(attempt.granted_at) <= now.options.limits.consult_ms {
         return;
     }
-    let key = key_of(run, None, attempt.no);
+    let key = key_of(run, None, attempt.granted.attempt);
     attempt::revoke(d, &key, "no answer in time");
     orchestrator::no_answer(d, run);
 }

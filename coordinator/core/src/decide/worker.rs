@@ -118,7 +118,7 @@ fn reconcile(d: &mut Txn<'_>, id: &WorkerId, held: &[HeldLease]) -> Vec<Reconcil
     let gone: Vec<AttemptKey> = d
         .state()
         .live_of(id)
-        .filter(|(key, attempt)| !held.iter().any(|each| each.lease.key == **key && each.lease.lease_id == attempt.lease_id))
+        .filter(|(key, attempt)| !held.iter().any(|each| each.lease.key == **key && each.lease.lease_id == attempt.granted.lease_id))
         .map(|(key, _)| key.clone())
         .collect();
     for key in gone.into_iter().filter(|_| !planted(Bug::ReconcileForgotten)) {
@@ -126,7 +126,7 @@ fn reconcile(d: &mut Txn<'_>, id: &WorkerId, held: &[HeldLease]) -> Vec<Reconcil
     }
     held.iter()
         .map(|each| {
-            let is_current = d.state().current(&each.lease).is_some_and(|attempt| attempt.worker == *id);
+            let is_current = d.state().current(&each.lease).is_some_and(|attempt| attempt.granted.worker == *id);
             if is_current {
                 note_phase(d, each);
             }
@@ -139,8 +139,9 @@ fn reconcile(d: &mut Txn<'_>, id: &WorkerId, held: &[HeldLease]) -> Vec<Reconcil
 }
 
 fn is_recorded(d: &Txn<'_>, id: &WorkerId, lease: &LeaseRef) -> bool {
-    let attempt = d.state().attempt(&lease.key).filter(|attempt| attempt.lease_id == lease.lease_id && attempt.worker == *id);
-    attempt.is_some_and(|attempt| attempt.digest.is_some())
+    let attempt =
+        d.state().attempt(&lease.key).filter(|attempt| attempt.granted.lease_id == lease.lease_id && attempt.granted.worker == *id);
+    attempt.is_some_and(|attempt| attempt.digest().is_some())
 }
 
 /// A worker says how far a lease is, without that being progress.
@@ -149,7 +150,7 @@ fn note_phase(d: &mut Txn<'_>, held: &HeldLease) {
         .state()
         .run(&held.lease.key.run)
         .map(|run| run.options.limits.clone())
-        .zip(d.state().current(&held.lease).map(|attempt| attempt.worker.clone()))
+        .zip(d.state().current(&held.lease).map(|attempt| attempt.granted.worker.clone()))
     else {
         return;
     };
@@ -243,7 +244,7 @@ pub(crate) fn heartbeat(d: &mut Txn<'_>, id: &WorkerId, session: u64, held: Vec<
     let drain = worker.drained_ms.is_some();
     let mut revoke = Vec::new();
     for each in &held {
-        let is_current = d.state().current(&each.lease).is_some_and(|attempt| attempt.worker == *id);
+        let is_current = d.state().current(&each.lease).is_some_and(|attempt| attempt.granted.worker == *id);
         if is_current && !planted(Bug::CurrentRevoked) {
             note_phase(d, each);
         } else if each.phase != LeasePhase::Reported && !planted(Bug::RevokeForgotten) {
@@ -258,7 +259,7 @@ pub(crate) fn heartbeat(d: &mut Txn<'_>, id: &WorkerId, session: u64, held: Vec<
 
 /// Leases the worker had taken and no longer lists are gone.
 fn drop_missing(d: &mut Txn<'_>, id: &WorkerId, held: &[HeldLease]) {
-    let lease = |(key, attempt): (&AttemptKey, &Attempt)| LeaseRef { key: key.clone(), lease_id: attempt.lease_id };
+    let lease = |(key, attempt): (&AttemptKey, &Attempt)| LeaseRef { key: key.clone(), lease_id: attempt.granted.lease_id };
     let live: Vec<LeaseRef> = d.state().live_of(id).map(lease).collect();
     for lease in live {
         if held.iter().any(|each| each.lease == lease) {

@@ -46,7 +46,7 @@ impl LeaseWatch {
             Some(_) => (Some(LeasePhase::Running), overdue),
             None => (None, now.mono_ms.saturating_add(GRACE_MS)),
         };
-        let worker = attempt.worker.clone();
+        let worker = attempt.granted.worker.clone();
         Self { worker, phase, deadline_ms, preparing_until_ms: overdue, missing_beats: 0, waiting: String::new() }
     }
 

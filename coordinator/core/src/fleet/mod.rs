@@ -108,8 +108,9 @@ impl Fleet {
         // The start counts as a tick: what passes until the first one is time in which this process stood still.
         let mut fleet = Self { began_ms: now.mono_ms, ticked_ms: Some(now.mono_ms), ..Self::default() };
         for (key, attempt) in state.live_attempts() {
-            let worker = fleet.workers.entry(attempt.worker.clone()).or_insert_with(|| Worker::unseen(attempt.worker.clone(), now));
-            worker.drained_ms = state.drained.contains_key(&attempt.worker).then_some(now.mono_ms);
+            let worker =
+                fleet.workers.entry(attempt.granted.worker.clone()).or_insert_with(|| Worker::unseen(attempt.granted.worker.clone(), now));
+            worker.drained_ms = state.drained.contains_key(&attempt.granted.worker).then_some(now.mono_ms);
             fleet.leases.insert(key.clone(), LeaseWatch::recovered(attempt, state.run(&key.run), now));
         }
         fleet

@@ -37,7 +37,7 @@ impl Costs {
         match fact {
             Fact::AttemptEnded { unit: Some(unit), attempt, result } => {
                 let Some(of) = run.unit(unit).and_then(|unit| unit.attempt(*attempt)) else { return };
-                let (seat, role, class) = (of.seat, of.role, result.class);
+                let (seat, role, class) = (of.granted.seat, of.granted.role, result.class);
                 // A red check says something of the candidate; a fix counts also where it is a good one.
                 let owes = match class {
                     Some(OutcomeClass::Unit) => seat != Seat::Check,
@@ -49,7 +49,7 @@ impl Costs {
             }
             Fact::AttemptLost { unit: Some(unit), attempt, cause, class, .. } => {
                 let Some(of) = run.unit(unit).and_then(|unit| unit.attempt(*attempt)) else { return };
-                let end = End { seat: of.seat, role: of.role, class: *class, lost: Some(*cause), owes: class.is_some() };
+                let end = End { seat: of.granted.seat, role: of.granted.role, class: *class, lost: Some(*cause), owes: class.is_some() };
                 self.last.insert((run.id.clone(), unit.clone()), end);
             }
             Fact::Counted { unit, what } => self.counted(found, run, unit, what),

@@ -15,7 +15,7 @@ pub(super) fn after(found: &mut Found<'_>, run: &Run, fact: &Fact) {
         Fact::UnitsPlanned { .. } => return all(found, run),
         _ => return,
     };
-    let Some(unit) = run.unit(unit).filter(|unit| unit.runs && unit.state.holds()) else { return };
+    let Some(unit) = run.unit(unit).filter(|unit| unit.spec.runs && unit.state().holds()) else { return };
     for other in run.units().filter(|other| other.id != unit.id) {
         pair(found, unit, other);
     }
@@ -23,7 +23,7 @@ pub(super) fn after(found: &mut Found<'_>, run: &Run, fact: &Fact) {
 
 /// Every pair of units.
 pub(super) fn all(found: &mut Found<'_>, run: &Run) {
-    let holders: Vec<&Unit> = run.units().filter(|unit| unit.runs && unit.state.holds()).collect();
+    let holders: Vec<&Unit> = run.units().filter(|unit| unit.spec.runs && unit.state().holds()).collect();
     for (at, unit) in holders.iter().enumerate() {
         for other in &holders[at + 1..] {
             pair(found, unit, other);
@@ -32,21 +32,21 @@ pub(super) fn all(found: &mut Found<'_>, run: &Run) {
 }
 
 fn pair(found: &mut Found<'_>, unit: &Unit, other: &Unit) {
-    if !other.runs || !other.state.holds() {
+    if !other.spec.runs || !other.state().holds() {
         return;
     }
-    let everything = |unit: &Unit| unit.exclusive && !unit.settled;
+    let everything = |unit: &Unit| unit.assignment.exclusive && !unit.assignment.settled;
     let meet = everything(unit) || everything(other) || share_a_path(unit, other);
     found.unless(!meet, "I4", || {
-        let path = unit.manifest.writes.first_conflict(&other.manifest.writes).map(|conflict| conflict.path);
+        let path = unit.assignment.manifest.writes.first_conflict(&other.assignment.manifest.writes).map(|conflict| conflict.path);
         let path = path.unwrap_or_else(|| "everything".to_owned());
-        format!("units {} ({}) and {} ({}) both hold {path}", unit.id, unit.state, other.id, other.state)
+        format!("units {} ({}) and {} ({}) both hold {path}", unit.id, unit.state(), other.id, other.state())
     });
 }
 
 /// Whether some path is in the writes of both. A path that was claimed is a file that was seen: nothing lies below it.
 fn share_a_path(unit: &Unit, other: &Unit) -> bool {
-    let (left, right) = (&unit.manifest.writes, &other.manifest.writes);
+    let (left, right) = (&unit.assignment.manifest.writes, &other.assignment.manifest.writes);
     if !left.conflicts(right) {
         return false;
     }
@@ -58,10 +58,10 @@ fn share_a_path(unit: &Unit, other: &Unit) -> bool {
 
 /// Entries that are known to be files.
 fn files(unit: &Unit) -> &[String] {
-    if unit.settled { unit.manifest.writes.entries() } else { &unit.claimed }
+    if unit.assignment.settled { unit.assignment.manifest.writes.entries() } else { &unit.assignment.claimed }
 }
 
 fn planned(unit: &Unit, files: &[String]) -> PathSet {
-    let entries: Vec<&String> = unit.manifest.writes.entries().iter().filter(|entry| !files.contains(entry)).collect();
+    let entries: Vec<&String> = unit.assignment.manifest.writes.entries().iter().filter(|entry| !files.contains(entry)).collect();
     PathSet::new(&entries, false).unwrap_or_default()
 }

@@ -31,13 +31,18 @@ pub(super) fn before(found: &mut Found<'_>, run: &Run, fact: &Fact) {
             found.unless(is_empty, "I1", || format!("unit {unit} is completed without a change, but not by an empty candidate"));
         }
         Fact::UnitMoved { unit, to: UnitState::Completed, .. } => {
-            let done = run.unit(unit).is_some_and(|unit| unit.commit.is_some()) || run.unticked.contains(unit);
+            let is_integrated = run.integrations.last().is_some_and(|last| last.unit.as_ref() == Some(unit));
+            let done = is_integrated || run.unticked.contains(unit);
             found.unless(done, "I1", || format!("unit {unit} is completed without having been integrated"));
+        }
+        Fact::UnitMoved { unit, to: UnitState::FixRequired, .. } => {
+            let has_cause = run.unit(unit).is_some_and(|unit| unit.fix().is_some());
+            found.unless(has_cause, "I7", || format!("unit {unit} is to be fixed, but for no reason"));
         }
         Fact::RunEnded { exit, .. } => {
             found.unless(!run.has_live_attempts(), "I7", || "it ends while attempts are live".to_owned());
             found.unless(run.train.flights.is_empty(), "I1", || "it ends while an integration is under way".to_owned());
-            let fine = run.units().all(|unit| !unit.runs || matches!(unit.state, UnitState::Completed | UnitState::Skipped));
+            let fine = run.units().all(|unit| !unit.spec.runs || matches!(unit.state(), UnitState::Completed | UnitState::Skipped));
             found.unless(*exit != 0 || fine, "I7", || "it ends with exit 0 while units are open or cancelled".to_owned());
         }
         Fact::RunClosed { .. } => found.unless(run.stage == Stage::Closing, "I1", || format!("it is closed while {:?}", run.stage)),
@@ -54,17 +59,17 @@ fn first<'a>(found: &mut Found<'_>, run: &'a Run, unit: &UnitId) -> Option<&'a I
 /// I6.
 fn within(found: &mut Found<'_>, unit: &Unit, changed: &[String]) {
     for path in changed {
-        let covered = unit.manifest.writes.covers(path) || (unit.exclusive && !unit.settled);
+        let covered = unit.assignment.manifest.writes.covers(path) || (unit.assignment.exclusive && !unit.assignment.settled);
         found.unless(covered, "I6", || format!("unit {} integrates {path}, which is not in its manifest", unit.id));
     }
 }
 
 /// Every reviewer of its last round was heard, and none wants a fix.
 fn reviewed(found: &mut Found<'_>, unit: &Unit) {
-    found.unless(unit.state == UnitState::FinalReview, "I1", || format!("unit {} is integrated in {}", unit.id, unit.state));
-    found.unless(unit.reviewers > 0, "I1", || format!("unit {} is integrated with its change unreviewed", unit.id));
+    found.unless(unit.state() == UnitState::FinalReview, "I1", || format!("unit {} is integrated in {}", unit.id, unit.state()));
+    found.unless(unit.review.reviewers > 0, "I1", || format!("unit {} is integrated with its change unreviewed", unit.id));
     let missing = unit.missing_reviews().count();
     found.unless(missing == 0, "I1", || format!("unit {} is integrated while {missing} reviews are missing", unit.id));
-    let open = unit.findings.iter().filter(|finding| finding.round == unit.round && finding.severity.must_fix()).count();
+    let open = unit.review.findings.iter().filter(|finding| finding.round == unit.review.round && finding.severity.must_fix()).count();
     found.unless(open == 0, "I1", || format!("unit {} is integrated with {open} findings that must be fixed", unit.id));
 }

@@ -39,13 +39,13 @@ fn moves(found: &mut Found<'_>, state: &State, fleet: &Fleet, run: &Run, now: No
         return;
     }
     let mut told = Vec::new();
-    for unit in run.units().filter(|unit| unit.runs && !unit.state.is_terminal()) {
+    for unit in run.units().filter(|unit| unit.spec.runs && !unit.state().is_terminal()) {
         let reasons = explain(state, fleet, &run.id, &unit.id, now);
-        found.unless(!reasons.is_empty(), "I7", || format!("unit {} is {} and waits for nothing", unit.id, unit.state));
+        found.unless(!reasons.is_empty(), "I7", || format!("unit {} is {} and waits for nothing", unit.id, unit.state()));
         if reasons.iter().any(|reason| is_armed(reason.kind)) {
             return;
         }
-        told.extend(reasons.into_iter().map(|reason| format!("unit {} ({}): {}", unit.id, unit.state, reason.text)));
+        told.extend(reasons.into_iter().map(|reason| format!("unit {} ({}): {}", unit.id, unit.state(), reason.text)));
     }
     found.unless(false, "I7", || format!("nothing runs, no timer is armed and no decision is open: {}", told.join("; ")));
 }
@@ -63,7 +63,7 @@ fn stands(found: &mut Found<'_>, state: &State, fleet: &Fleet, run: &Run, now: N
         return;
     }
     let waits = standing(state, run) == Standing::Waiting;
-    let open = run.units().filter(|unit| unit.runs && !unit.state.is_terminal());
+    let open = run.units().filter(|unit| unit.spec.runs && !unit.state().is_terminal());
     let told = open.map(|unit| (unit, explain(state, fleet, &run.id, &unit.id, now))).collect::<Vec<_>>();
     let free = told.iter().find(|(_, reasons)| reasons.iter().all(|reason| is_armed(reason.kind)));
     found.unless(waits || free.is_some(), "I7", || {

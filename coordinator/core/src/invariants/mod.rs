@@ -118,8 +118,8 @@ impl History {
 fn moves(found: &mut Found<'_>, run: &Run, fact: &Fact) {
     let Fact::UnitMoved { unit, to, .. } = fact else { return };
     let Some(unit) = run.unit(unit) else { return found.unless(false, "I13", || format!("unit {unit} does not exist")) };
-    found.unless(may_move(unit.state, *to), "moves", || format!("unit {} goes from {} to {to}", unit.id, unit.state));
-    found.unless(unit.runs, "moves", || format!("unit {} does not run and goes to {to}", unit.id));
+    found.unless(may_move(unit.state(), *to), "moves", || format!("unit {} goes from {} to {to}", unit.id, unit.state()));
+    found.unless(unit.spec.runs, "moves", || format!("unit {} does not run and goes to {to}", unit.id));
 }
 
 /// A rest is told when it begins, changes or ends, and never of a run of which something is live.

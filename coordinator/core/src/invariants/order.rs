@@ -11,26 +11,28 @@ use crate::transition::{Fact, Granted};
 pub(super) fn before(found: &mut Found<'_>, run: &Run, fact: &Fact, began_here: impl Fn(&UnitId) -> bool) {
     let Fact::LeaseGranted(granted) = fact else { return };
     let Some(unit) = granted.unit.as_ref().filter(|_| granted.seat == Seat::Work).and_then(|unit| run.unit(unit)) else { return };
-    if unit.started && !began_here(&unit.id) {
+    if unit.work.started && !began_here(&unit.id) {
         return;
     }
-    for on in unit.depends_on.iter().chain(&unit.checkpoint_on).filter_map(|on| run.unit(on)) {
-        let done = !on.runs || on.state.is_terminal();
-        found.unless(done, "I5", || format!("unit {} is granted work while {}, on which it depends, is {}", unit.id, on.id, on.state));
+    for on in unit.assignment.depends_on.iter().chain(&unit.spec.checkpoint_on).filter_map(|on| run.unit(on)) {
+        let done = !on.spec.runs || on.state().is_terminal();
+        found.unless(done, "I5", || format!("unit {} is granted work while {}, on which it depends, is {}", unit.id, on.id, on.state()));
         has_integrated(found, run, unit, on, granted);
     }
-    if unit.started {
+    if unit.work.started {
         return;
     }
     let at_tip = granted.base == run.tip && granted.start == Start::Commit(run.tip.clone());
     found.unless(at_tip, "I5", || format!("unit {} starts on {} and not on the tip {}", unit.id, granted.base, run.tip));
     if run.options.hazards == HazardRule::Ordered {
         let earlier = run.in_order().take_while(|other| other.id != unit.id);
-        for other in earlier.filter(|other| other.runs && !other.state.is_terminal()) {
+        for other in earlier.filter(|other| other.spec.runs && !other.state().is_terminal()) {
             found.unless(!threatens(other, unit), "I5", || {
                 format!(
                     "unit {} starts while {} ({}), which comes first and writes what it touches, is open",
-                    unit.id, other.id, other.state
+                    unit.id,
+                    other.id,
+                    other.state()
                 )
             });
         }
@@ -39,11 +41,11 @@ pub(super) fn before(found: &mut Found<'_>, run: &Run, fact: &Fact, began_here: 
 
 /// Whether an earlier unit writes what a later one reads or writes.
 fn threatens(earlier: &Unit, later: &Unit) -> bool {
-    let everything = |unit: &Unit| unit.exclusive && !unit.settled;
+    let everything = |unit: &Unit| unit.assignment.exclusive && !unit.assignment.settled;
     everything(earlier)
         || everything(later)
-        || earlier.manifest.writes.conflicts(&later.manifest.writes)
-        || earlier.manifest.writes.conflicts(&later.manifest.reads)
+        || earlier.assignment.manifest.writes.conflicts(&later.assignment.manifest.writes)
+        || earlier.assignment.manifest.writes.conflicts(&later.assignment.manifest.reads)
 }
 
 /// Whether the base lies behind the integration of that unit.

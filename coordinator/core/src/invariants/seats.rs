@@ -35,17 +35,17 @@ pub(super) fn before(found: &mut Found<'_>, state: &State, run: &Run, fact: &Fac
             found.unless(live, "I3", || format!("attempt {attempt} of {unit:?} starts, but is not waiting to"));
         }
         Fact::AttemptSaved { unit, attempt, .. } => {
-            let works = find(run, unit.as_ref(), *attempt).is_some_and(|found| found.is_live() && found.role.writes());
+            let works = find(run, unit.as_ref(), *attempt).is_some_and(|found| found.is_live() && found.granted.role.writes());
             found.unless(works, "I3", || format!("work of attempt {attempt} of {unit:?} is saved, but it does not work"));
         }
         Fact::AttemptEnded { unit, attempt, .. } | Fact::AttemptLost { unit, attempt, .. } => {
-            let holder = find(run, unit.as_ref(), *attempt).and_then(|attempt| holder_of(run, unit.as_ref(), attempt.seat));
+            let holder = find(run, unit.as_ref(), *attempt).and_then(|attempt| holder_of(run, unit.as_ref(), attempt.granted.seat));
             found.unless(holder == Some(*attempt), "I3", || {
                 format!("attempt {attempt} of {unit:?} ends, but its seat is held by {holder:?}")
             });
         }
         Fact::AttemptLate { unit, attempt, .. } => {
-            let ended = find(run, unit.as_ref(), *attempt).is_some_and(|attempt| !attempt.is_live() && attempt.digest.is_none());
+            let ended = find(run, unit.as_ref(), *attempt).is_some_and(|attempt| !attempt.is_live() && attempt.digest().is_none());
             found.unless(ended, "I3", || format!("attempt {attempt} of {unit:?} is late, but holds its seat or has ended in it"));
         }
         _ => {}
@@ -58,9 +58,9 @@ pub(super) fn after(found: &mut Found<'_>, run: &Run, fact: &Fact) {
         return;
     };
     let Some((unit, attempt)) = run.unit(id).and_then(|unit| Some((unit, unit.attempt(*no)?))) else { return };
-    let on_the_way = attempt.saved.as_ref().filter(|_| attempt.end != Some(AttemptEnd::Completed)).map(|saved| &saved.commit);
-    let left = attempt.commit.as_ref().or(on_the_way).filter(|_| attempt.role.writes());
-    let kept = unit.last.as_ref().map(|last| &last.commit);
+    let on_the_way = attempt.saved.as_ref().filter(|_| attempt.end() != Some(AttemptEnd::Completed)).map(|saved| &saved.commit);
+    let left = attempt.commit().or(on_the_way).filter(|_| attempt.granted.role.writes());
+    let kept = unit.work.last.as_ref().map(|last| &last.commit);
     found.unless(left.is_none() || left == kept, "work", || format!("unit {id}: attempt {no} leaves {left:?}, kept is {kept:?}"));
 }
 
@@ -92,7 +92,9 @@ fn not_parked(found: &mut Found<'_>, state: &State, granted: &Granted, at: WallM
     found.unless(park.until <= at, "parks", || format!("{} is granted while it is parked until {}", key.backend, park.until.rfc3339()));
     let mut others = state.runs.values().flat_map(|run| run.attempts.iter().chain(run.units().flat_map(|unit| &unit.attempts)));
     let probe = others.find(|other| {
-        let is_same = other.backend == granted.backend && other.model == granted.model && whose(&other.account, &other.worker) == account;
+        let is_same = other.granted.backend == granted.backend
+            && other.granted.model == granted.model
+            && whose(&other.granted.account, &other.granted.worker) == account;
         other.is_live() && is_same && other.granted_at >= park.until
     });
     found.unless(probe.is_none(), "parks", || format!("{} is granted beside the attempt that probes it", key.backend));
@@ -114,38 +116,44 @@ fn holder_of(run: &Run, unit: Option<&UnitId>, seat: Seat) -> Option<AttemptNo> 
 
 fn of_unit(found: &mut Found<'_>, run: &Run, unit: &Unit, granted: &Granted) {
     let (id, seat) = (&unit.id, granted.seat);
-    let next = unit.attempts.iter().map(|attempt| attempt.no.0).max().unwrap_or(0) + 1;
+    let next = unit.attempts.iter().map(|attempt| attempt.granted.attempt.0).max().unwrap_or(0) + 1;
     found.unless(granted.attempt.0 == next, "I3", || format!("unit {id}: attempt {} is granted after {}", granted.attempt, next - 1));
     found.unless(!unit.live.contains_key(&seat), "I3", || format!("unit {id}: seat {seat} is granted while it is held"));
     let alone = unit.live.keys().all(|live| matches!((live, seat), (Seat::Review(_), Seat::Review(_))));
     found.unless(alone, "I3", || format!("unit {id}: seat {seat} is granted beside {:?}", unit.live));
-    found.unless(unit.runs, "I3", || format!("unit {id} does not run and is granted {seat}"));
+    found.unless(unit.spec.runs, "I3", || format!("unit {id} does not run and is granted {seat}"));
     found.unless(run.stage == Stage::Working, "I3", || format!("unit {id} is granted {seat} while the run is {:?}", run.stage));
     let fits = match seat {
-        Seat::Work => matches!(unit.state, UnitState::NotStarted | UnitState::FixRequired | UnitState::Blocked),
-        Seat::Review(n) => matches!(unit.state, UnitState::PendingReview | UnitState::UnderReview) && n >= 1 && n <= unit.reviewers,
+        Seat::Work => matches!(unit.state(), UnitState::NotStarted | UnitState::FixRequired | UnitState::Blocked),
+        Seat::Review(n) => {
+            matches!(unit.state(), UnitState::PendingReview | UnitState::UnderReview) && n >= 1 && n <= unit.review.reviewers
+        }
         Seat::Check => {
             let flight = run.train.flights.iter().find(|flight| flight.unit == *id && !flight.intended);
             let commits = flight.into_iter().flat_map(|flight| {
                 let alone = flight.alone.as_ref().and_then(|alone| alone.commit.clone());
                 alone.or_else(|| flight.candidate.as_ref().map(|candidate| candidate.commit.clone()))
             });
-            unit.state == UnitState::FinalReview && commits.map(Start::Commit).any(|start| start == granted.start)
+            unit.state() == UnitState::FinalReview && commits.map(Start::Commit).any(|start| start == granted.start)
         }
         Seat::Assign | Seat::Orchestrate => false,
     };
-    found.unless(fits, "I3", || format!("unit {id} is {} and is granted {seat}", unit.state));
+    found.unless(fits, "I3", || format!("unit {id} is {} and is granted {seat}", unit.state()));
     let has_session = |attempt: &Attempt| {
-        attempt.worker == granted.worker && attempt.backend == granted.backend && attempt.agent_session == granted.resume
+        attempt.granted.worker == granted.worker
+            && attempt.granted.backend == granted.backend
+            && attempt.agent_session() == granted.resume.as_ref()
     };
     found.unless(granted.resume.is_none() || unit.attempts.iter().any(has_session), "I3", || {
         format!("unit {id}: {} is to resume {:?}, which is not there", granted.worker, granted.resume)
     });
     if granted.role == Role::Fix {
-        found.unless(unit.fix_attempts < FIX_ATTEMPTS_MAX, "I3", || format!("unit {id}: a fix after {} fixes", unit.fix_attempts));
-        let last = unit.fix_attempts + 1 == FIX_ATTEMPTS_MAX;
+        found.unless(unit.counters.fix_attempts < FIX_ATTEMPTS_MAX, "I3", || {
+            format!("unit {id}: a fix after {} fixes", unit.counters.fix_attempts)
+        });
+        let last = unit.counters.fix_attempts + 1 == FIX_ATTEMPTS_MAX;
         found.unless(granted.escalated == last, "I3", || {
-            format!("unit {id}: fix {} has escalated {}", unit.fix_attempts + 1, granted.escalated)
+            format!("unit {id}: fix {} has escalated {}", unit.counters.fix_attempts + 1, granted.escalated)
         });
     }
 }

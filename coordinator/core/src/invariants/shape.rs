@@ -14,9 +14,13 @@ pub fn of_state(state: &State) -> Vec<Violation> {
     let mut found = Found { run: None, violations: Vec::new() };
     let mut live: BTreeSet<AttemptKey> = BTreeSet::new();
     for run in state.runs.values() {
-        let of_unit = |unit: &Unit, attempt: &Attempt| AttemptKey { run: run.id.clone(), unit: Some(unit.id.clone()), attempt: attempt.no };
+        let of_unit = |unit: &Unit, attempt: &Attempt| AttemptKey {
+            run: run.id.clone(),
+            unit: Some(unit.id.clone()),
+            attempt: attempt.granted.attempt,
+        };
         let own = run.attempts.iter().filter(|attempt| attempt.is_live());
-        live.extend(own.map(|attempt| AttemptKey { run: run.id.clone(), unit: None, attempt: attempt.no }));
+        live.extend(own.map(|attempt| AttemptKey { run: run.id.clone(), unit: None, attempt: attempt.granted.attempt }));
         for unit in run.units() {
             live.extend(unit.attempts.iter().filter(|attempt| attempt.is_live()).map(|attempt| of_unit(unit, attempt)));
         }
@@ -36,12 +40,12 @@ fn of_run(run: &Run) -> Vec<Violation> {
     if run.is_ended() {
         let rests = !run.has_live_attempts() && run.train.flights.is_empty() && run.decisions.is_empty() && run.step.is_none();
         let rests = rests && run.resting.is_none();
-        let idle = run.units().all(|unit| unit.state != UnitState::InProgress);
+        let idle = run.units().all(|unit| unit.state() != UnitState::InProgress);
         found.unless(rests && idle, "I7", || "it has ended, but something of it goes on".to_owned());
         return found.violations;
     }
     for (seat, no) in &run.live {
-        let holds = run.attempt(*no).is_some_and(|attempt| attempt.is_live() && attempt.seat == *seat);
+        let holds = run.attempt(*no).is_some_and(|attempt| attempt.is_live() && attempt.granted.seat == *seat);
         found.unless(holds, "I3", || format!("seat {seat} is held by {no}, which is not live in it"));
     }
     let tip = run.integrations.last().map_or(&run.base, |last| &last.commit);
@@ -59,21 +63,23 @@ fn of_run(run: &Run) -> Vec<Violation> {
 fn of_unit(found: &mut Found<'_>, run: &Run, unit: &Unit) {
     let id = &unit.id;
     for (seat, no) in &unit.live {
-        let holds = unit.attempt(*no).is_some_and(|attempt| attempt.is_live() && attempt.seat == *seat);
+        let holds = unit.attempt(*no).is_some_and(|attempt| attempt.is_live() && attempt.granted.seat == *seat);
         found.unless(holds, "I3", || format!("unit {id}: seat {seat} is held by {no}, which is not live in it"));
         let fits = match seat {
-            Seat::Work => unit.state == UnitState::InProgress,
-            Seat::Review(_) => unit.state == UnitState::UnderReview,
-            Seat::Check => unit.state == UnitState::FinalReview,
+            Seat::Work => unit.state() == UnitState::InProgress,
+            Seat::Review(_) => unit.state() == UnitState::UnderReview,
+            Seat::Check => unit.state() == UnitState::FinalReview,
             Seat::Assign | Seat::Orchestrate => false,
         };
-        found.unless(fits, "I3", || format!("unit {id} is {} with a live {seat}", unit.state));
+        found.unless(fits, "I3", || format!("unit {id} is {} with a live {seat}", unit.state()));
     }
     let live = unit.attempts.iter().filter(|attempt| attempt.is_live()).count();
     found.unless(live == unit.live.len(), "I3", || format!("unit {id} has {live} live attempts and {} held seats", unit.live.len()));
     let working = unit.live.contains_key(&Seat::Work);
-    found.unless(working || unit.state != UnitState::InProgress, "I7", || format!("unit {id} is in progress and nobody works on it"));
-    found.unless(unit.fix_attempts <= FIX_ATTEMPTS_MAX, "I7", || format!("unit {id} has had {} fixes", unit.fix_attempts));
+    found.unless(working || unit.state() != UnitState::InProgress, "I7", || format!("unit {id} is in progress and nobody works on it"));
+    found.unless(unit.coming.is_none(), "I7", || format!("unit {id} is {}, and a fix was said to be owed before a move", unit.state()));
+    found
+        .unless(unit.counters.fix_attempts <= FIX_ATTEMPTS_MAX, "I7", || format!("unit {id} has had {} fixes", unit.counters.fix_attempts));
     let stopped = run.ending.is_some() || matches!(run.stage, Stage::Closing | Stage::Ended);
     if !stopped {
         waits(found, run, unit);
@@ -84,20 +90,17 @@ fn of_unit(found: &mut Found<'_>, run: &Run, unit: &Unit) {
 fn waits(found: &mut Found<'_>, run: &Run, unit: &Unit) {
     let id = &unit.id;
     let asked = run.decisions.values().any(|decision| decision.unit.as_ref() == Some(id));
-    let waits_for_person = unit.state == UnitState::Blocked && unit.release.is_none();
+    let waits_for_person = unit.waits_for_person();
     found.unless(asked == waits_for_person, "I7", || {
-        format!("unit {id} is {} ({:?}), and a decision about it is open: {asked}", unit.state, unit.release)
+        format!("unit {id} is {} ({:?}), and a decision about it is open: {asked}", unit.state(), unit.release())
     });
-    let idle = matches!(unit.fix, Some(FixCause::Waiting { .. })) && unit.contended.is_empty() && unit.merging.is_none();
-    let may_idle = unit.state != UnitState::FixRequired || (unit.fix.is_some() && !idle);
-    found.unless(may_idle, "I7", || format!("unit {id} is to be fixed, but for no reason: {:?}", unit.fix));
-    let waiting = !unit.contended.is_empty() || unit.merging.is_some();
-    found.unless(!waiting || unit.state == UnitState::FixRequired, "I7", || {
-        format!("unit {id} is {} and waits for paths {:?} or a merge {:?}", unit.state, unit.contended, unit.merging)
+    let idle = matches!(unit.fix(), Some(FixCause::Waiting { .. })) && unit.contended().is_empty() && unit.merging().is_none();
+    found.unless(unit.state() != UnitState::FixRequired || !idle, "I7", || {
+        format!("unit {id} is to be fixed, but for no reason: {:?}", unit.fix())
     });
-    let reviewed = matches!(unit.state, UnitState::PendingReview | UnitState::UnderReview | UnitState::FinalReview);
-    found.unless(!reviewed || (unit.round > 0 && unit.accepted.is_some()), "I7", || {
-        format!("unit {id} is {} in round {} with {:?} to look at", unit.state, unit.round, unit.accepted)
+    let reviewed = matches!(unit.state(), UnitState::PendingReview | UnitState::UnderReview | UnitState::FinalReview);
+    found.unless(!reviewed || (unit.review.round > 0 && unit.work.accepted.is_some()), "I7", || {
+        format!("unit {id} is {} in round {} with {:?} to look at", unit.state(), unit.review.round, unit.work.accepted)
     });
 }
 
@@ -105,10 +108,10 @@ fn waits(found: &mut Found<'_>, run: &Run, unit: &Unit) {
 pub fn of_fleet(state: &State, fleet: &Fleet) -> Vec<Violation> {
     let mut found = Found { run: None, violations: Vec::new() };
     for (key, attempt) in state.live_attempts() {
-        let watched = fleet.leases.get(key).is_some_and(|watch| watch.worker == attempt.worker);
-        found.unless(watched, "I7", || format!("attempt {key} on {} has no deadline", attempt.worker));
-        found.unless(fleet.workers.contains_key(&attempt.worker), "I7", || {
-            format!("attempt {key} is on {}, which nobody watches", attempt.worker)
+        let watched = fleet.leases.get(key).is_some_and(|watch| watch.worker == attempt.granted.worker);
+        found.unless(watched, "I7", || format!("attempt {key} on {} has no deadline", attempt.granted.worker));
+        found.unless(fleet.workers.contains_key(&attempt.granted.worker), "I7", || {
+            format!("attempt {key} is on {}, which nobody watches", attempt.granted.worker)
         });
     }
     for key in fleet.leases.keys() {

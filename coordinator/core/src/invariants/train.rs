@@ -22,11 +22,11 @@ pub(super) fn of_run(found: &mut Found<'_>, run: &Run) {
     for flight in flights {
         let id = &flight.unit;
         let unit = run.unit(id);
-        let state = unit.map(|unit| unit.state);
+        let state = unit.map(|unit| unit.state());
         found.unless(state == Some(UnitState::FinalReview), "I1", || format!("unit {id} is being integrated in {state:?}"));
         found.unless(tip == Some(&flight.tip), "I1", || format!("unit {id} goes on {}, and ahead of it is {tip:?}", flight.tip));
         found.unless(!flight.intended || may_be_intended, "I1", || format!("unit {id} is intended, one ahead of it is not"));
-        let place = unit.and_then(|unit| unit.queued);
+        let place = unit.and_then(|unit| unit.queued());
         found.unless(queued <= place, "I1", || format!("unit {id} came to its final review before one ahead of it in the train"));
         tip = flight.candidate.as_ref().filter(|_| flight.misfit.is_none()).map(|candidate| &candidate.commit);
         may_be_intended &= flight.intended;
@@ -100,7 +100,7 @@ fn started(found: &mut Found<'_>, run: &Run, new: &InFlight) {
         Some(last) => last.candidate.as_ref().map(|candidate| &candidate.commit),
     };
     found.unless(ahead == Some(&new.tip), "I1", || format!("unit {id} joins the train on {}, and ahead of it is {ahead:?}", new.tip));
-    let state = run.unit(id).map(|unit| unit.state);
+    let state = run.unit(id).map(|unit| unit.state());
     found.unless(state == Some(UnitState::FinalReview), "I1", || format!("unit {id} joins the train in {state:?}"));
     let gated = matches!(run.base_check, BaseCheck::Wanted { .. } | BaseCheck::Red { .. });
     found.unless(!gated, "I1", || format!("unit {id} joins the train before the base is checked"));
@@ -123,9 +123,9 @@ fn intended(found: &mut Found<'_>, run: &Run, unit: &UnitId) {
         }
         let start = Start::Commit(candidate.commit.clone());
         let attempts = run.unit(&flight.unit).map(|unit| unit.attempts.as_slice()).unwrap_or_default();
-        let checks = attempts.iter().filter(|attempt| attempt.seat == Seat::Check && attempt.start == start);
+        let checks = attempts.iter().filter(|attempt| attempt.granted.seat == Seat::Check && attempt.granted.start == start);
         let ended =
-            |end| checks.clone().any(|attempt| attempt.end == Some(end) && matches!(attempt.class, None | Some(OutcomeClass::Unit)));
+            |end| checks.clone().any(|attempt| attempt.end() == Some(end) && matches!(attempt.class(), None | Some(OutcomeClass::Unit)));
         let green = ended(AttemptEnd::Completed);
         let fine = green || (waived && ended(AttemptEnd::Failed));
         found.unless(fine, "I1", || format!("unit {} is to be integrated as {}, which was not found green", flight.unit, candidate.commit));

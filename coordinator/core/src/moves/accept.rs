@@ -19,10 +19,10 @@ pub(crate) fn accept(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, work: Work, cl
         d.emit(run, Fact::ManifestSettled { unit: unit.clone(), paths });
     }
     let now = d.unit(run, unit);
-    let (had_breach, had_fix, state) = (now.breach.is_some(), now.fix.is_some(), now.state);
+    let (had_breach, had_fix, state) = (now.work.breach.is_some(), now.fix().is_some(), now.state());
     // An empty change of a turn needs no review; a person's commit is looked at whatever it changes.
     let needs_none = is_empty && state == UnitState::InProgress;
-    let reviewers = if needs_none || planted(Bug::ReviewSkipped) { 0 } else { now.criticality.reviewers() };
+    let reviewers = if needs_none || planted(Bug::ReviewSkipped) { 0 } else { now.assignment.criticality.reviewers() };
     if had_breach {
         d.emit(run, Fact::BreachRecorded { unit: unit.clone(), breach: None });
     }

@@ -10,8 +10,8 @@ use crate::txn::Txn;
 /// We end it. What becomes of its seat is the caller's to say.
 pub(crate) fn revoke(d: &mut Txn<'_>, key: &AttemptKey, reason: &str) {
     let Some(attempt) = d.state().attempt(key).filter(|attempt| attempt.is_live()) else { return };
-    let lease = LeaseRef { key: key.clone(), lease_id: attempt.lease_id };
-    let worker = attempt.worker.clone();
+    let lease = LeaseRef { key: key.clone(), lease_id: attempt.granted.lease_id };
+    let worker = attempt.granted.worker.clone();
     finish(d, key, LostCause::Revoked, None, reason);
     d.effect(Effect::Revoke { worker, lease, reason: reason.to_owned() });
 }

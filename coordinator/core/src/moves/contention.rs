@@ -30,7 +30,7 @@ pub(crate) fn wait_for(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, contention: 
     }
     d.emit(run, Fact::FixSet { unit: unit.clone(), cause: Some(FixCause::Waiting { role, by_person }) });
     d.emit(run, Fact::ContendedSet { unit: unit.clone(), paths: contended });
-    if d.unit(run, unit).state != UnitState::FixRequired {
+    if d.unit(run, unit).state() != UnitState::FixRequired {
         d.move_unit(run, unit, UnitState::FixRequired, None);
     }
     break_cycles(d, run);
@@ -39,10 +39,10 @@ pub(crate) fn wait_for(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, contention: 
 /// Work outside the manifest: once the same turn again with the list, then a person.
 pub(crate) fn breach(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, role: Role, paths: Vec<(String, String)>) {
     let listed: Vec<String> = paths.iter().map(|(path, why)| format!("{path} ({why})")).collect();
-    let attempt = d.unit(run, unit).last.as_ref().map(|work| work.attempt).unwrap_or_default();
+    let attempt = d.unit(run, unit).work.last.as_ref().map(|work| work.attempt).unwrap_or_default();
     d.emit(run, Fact::BreachRecorded { unit: unit.clone(), breach: Some(Breach { attempt, paths }) });
     d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::Breach });
-    let no_fix_left = role == Role::Fix && d.unit(run, unit).fix_attempts >= FIX_ATTEMPTS_MAX;
+    let no_fix_left = role == Role::Fix && d.unit(run, unit).counters.fix_attempts >= FIX_ATTEMPTS_MAX;
     if no_fix_left || (d.unit(run, unit).counters.breaches >= BREACHES_MAX && !planted(Bug::BreachesEndless)) {
         unit::back_to_waiting(d, run, unit);
         let context = format!("unit {unit} changed what its manifest does not allow: {}", listed.join(", "));
@@ -50,7 +50,7 @@ pub(crate) fn breach(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, role: Role, pa
         return;
     }
     d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::Repeated(role) });
-    if d.unit(run, unit).state == UnitState::FixRequired {
+    if d.unit(run, unit).state() == UnitState::FixRequired {
         d.emit(run, Fact::FixSet { unit: unit.clone(), cause: Some(FixCause::Repeat { role }) });
     } else {
         unit::back_to_waiting(d, run, unit);
@@ -63,7 +63,7 @@ pub(crate) fn break_cycles(d: &mut Txn<'_>, run: &RunId) {
         let now = d.unit(run, &unit);
         let role = now.next_role();
         let paths: Vec<(String, String)> =
-            now.contended.iter().map(|path| (path.clone(), "held by a unit that waits for this one".to_owned())).collect();
+            now.contended().iter().map(|path| (path.clone(), "held by a unit that waits for this one".to_owned())).collect();
         d.emit(run, Fact::ContendedSet { unit: unit.clone(), paths: Vec::new() });
         breach(d, run, &unit, role, paths);
     }

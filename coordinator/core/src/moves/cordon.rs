@@ -29,7 +29,7 @@ pub(crate) fn blame(d: &mut Txn<'_>, run: &RunId, unit: Option<&UnitId>, setback
         return;
     }
     // What others could not prepare either is more likely to lie with the unit.
-    let failed_elsewhere = unit.is_some_and(|unit| d.unit(run, unit).avoid.iter().any(|other| *other != setback.worker));
+    let failed_elsewhere = unit.is_some_and(|unit| d.unit(run, unit).counters.avoid.iter().any(|other| *other != setback.worker));
     let now = d.now;
     let Some(worker) = d.fleet.workers.get_mut(&setback.worker) else { return };
     worker.infra_streak.insert((run.clone(), unit.cloned()));

@@ -31,7 +31,7 @@ pub(crate) fn skip(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, dependants: Depe
 
 /// Ends one unit: what it has under way is stopped, what was asked about it is asked no more.
 pub(crate) fn end_unit(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, to: UnitState, reason: String) {
-    if d.unit(run, unit).state.is_terminal() {
+    if d.unit(run, unit).state().is_terminal() {
         return;
     }
     if !planted(Bug::SkipKeepsWorking) {

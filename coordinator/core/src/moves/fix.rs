@@ -18,11 +18,11 @@ pub(crate) fn want_fix(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, cause: FixCa
     if !planted(Bug::CauseForgotten) {
         d.emit(run, Fact::FixSet { unit: unit.clone(), cause: Some(cause) });
     }
-    if d.unit(run, unit).fix_attempts >= FIX_ATTEMPTS_MAX && !planted(Bug::FourthFix) {
+    if d.unit(run, unit).counters.fix_attempts >= FIX_ATTEMPTS_MAX && !planted(Bug::FourthFix) {
         block(d, run, unit, Block { kind: DecisionKind::HumanFallback, reason: HUMAN.to_owned(), context });
         return;
     }
-    if d.unit(run, unit).state != UnitState::FixRequired {
+    if d.unit(run, unit).state() != UnitState::FixRequired {
         d.move_unit(run, unit, UnitState::FixRequired, None);
     }
     orchestrator::due(d, run, &format!("unit {unit} was sent back"));
@@ -32,8 +32,8 @@ pub(crate) fn want_fix(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, cause: FixCa
 pub(crate) fn fix_failed(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, error: &str) {
     d.emit(run, Fact::Counted { unit: unit.clone(), what: Counter::Fix });
     let now = d.unit(run, unit);
-    if now.fix_attempts >= FIX_ATTEMPTS_MAX {
-        let context = format!("unit {unit}: the fix failed {} times, last: {error}", now.fix_attempts);
+    if now.counters.fix_attempts >= FIX_ATTEMPTS_MAX {
+        let context = format!("unit {unit}: the fix failed {} times, last: {error}", now.counters.fix_attempts);
         block(d, run, unit, Block { kind: DecisionKind::HumanFallback, reason: HUMAN.to_owned(), context });
     } else {
         d.move_unit(run, unit, UnitState::FixRequired, None);

@@ -35,7 +35,7 @@ fn complete(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
 /// What a completed unit learned is kept for the closing commit, within its bounds.
 fn keep_learnings(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
     let (now, of) = (d.run(run), d.unit(run, unit));
-    let Some(report) = &of.report else { return };
+    let Some(report) = &of.work.report else { return };
     let mut known: Vec<String> = now.learnings.iter().map(|learning| learning.text.to_lowercase()).collect();
     let mut learnings = Vec::new();
     for text in &report.learnings {
@@ -44,7 +44,7 @@ fn keep_learnings(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
             continue;
         }
         known.push(folded);
-        learnings.push(Learning { unit: unit.clone(), text: text.clone(), paths: of.changed.clone() });
+        learnings.push(Learning { unit: unit.clone(), text: text.clone(), paths: of.work.changed.clone() });
     }
     if !learnings.is_empty() {
         d.emit(run, Fact::LearningsAdded { learnings });

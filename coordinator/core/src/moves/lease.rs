@@ -10,7 +10,7 @@ use crate::txn::Txn;
 /// Records that the agent runs, once.
 pub(crate) fn note_started(d: &mut Txn<'_>, lease: &LeaseRef) {
     let Some(attempt) = d.state().current(lease) else { return };
-    let worker = attempt.worker.clone();
+    let worker = attempt.granted.worker.clone();
     if attempt.started_at.is_none() {
         let key = &lease.key;
         d.emit(&key.run, Fact::AttemptStarted { unit: key.unit.clone(), attempt: key.attempt });
@@ -24,7 +24,7 @@ pub(crate) fn note_started(d: &mut Txn<'_>, lease: &LeaseRef) {
 
 /// Whether the lease is the one its seat holds, and that worker's.
 pub(crate) fn is_current(d: &Txn<'_>, worker: &WorkerId, lease: &LeaseRef) -> bool {
-    d.state().current(lease).is_some_and(|attempt| attempt.worker == *worker)
+    d.state().current(lease).is_some_and(|attempt| attempt.granted.worker == *worker)
 }
 
 /// A sign of life of the worker.

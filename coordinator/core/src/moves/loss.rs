@@ -11,8 +11,9 @@ use crate::txn::Txn;
 /// An attempt ended without an outcome, and not because we wanted it: records it and lets its unit (or run) go on.
 pub(crate) fn lose(d: &mut Txn<'_>, key: &AttemptKey, cause: LostCause, reason: &str) {
     let Some(attempt) = d.state().attempt(key).filter(|attempt| attempt.is_live()) else { return };
-    let (seat, worker, pool, started) = (attempt.seat, attempt.worker.clone(), attempt.pool.clone(), attempt.started_at.is_some());
-    let lease = LeaseRef { key: key.clone(), lease_id: attempt.lease_id };
+    let (seat, worker, pool, started) =
+        (attempt.granted.seat, attempt.granted.worker.clone(), attempt.granted.pool.clone(), attempt.started_at.is_some());
+    let lease = LeaseRef { key: key.clone(), lease_id: attempt.granted.lease_id };
     let cost = match cause {
         LostCause::HandedBack | LostCause::NotAccepted | LostCause::Revoked => Cost::HandBack,
         LostCause::Silent => Cost::Infra { lost: started.then(|| worker.clone()) },
@@ -42,8 +43,8 @@ pub(crate) fn lose(d: &mut Txn<'_>, key: &AttemptKey, cause: LostCause, reason: 
 /// We take it back, and nobody is to blame: its unit (or run) goes on elsewhere. What its worker still hands in is kept, as of every late outcome.
 pub(crate) fn take_back(d: &mut Txn<'_>, key: &AttemptKey, reason: &str) {
     let Some(attempt) = d.state().attempt(key).filter(|attempt| attempt.is_live()) else { return };
-    let lease = LeaseRef { key: key.clone(), lease_id: attempt.lease_id };
-    let effect = Effect::Revoke { worker: attempt.worker.clone(), lease, reason: reason.to_owned() };
+    let lease = LeaseRef { key: key.clone(), lease_id: attempt.granted.lease_id };
+    let effect = Effect::Revoke { worker: attempt.granted.worker.clone(), lease, reason: reason.to_owned() };
     lose(d, key, LostCause::Revoked, reason);
     d.effect(effect);
 }

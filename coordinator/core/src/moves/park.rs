@@ -38,9 +38,9 @@ pub(crate) fn park(d: &mut Txn<'_>, attempt: &AttemptKey, kind: &FailureKind, re
 /// What is wrong there is wrong for all that uses the same login there.
 fn refuse_on_worker(d: &mut Txn<'_>, attempt: &AttemptKey, kind: &FailureKind, reason: &str) {
     let Some(of) = d.state().attempt(attempt) else { return };
-    let (id, backend) = (of.worker.clone(), of.backend.clone());
+    let (id, backend) = (of.granted.worker.clone(), of.granted.backend.clone());
     let until = d.now.mono_ms.saturating_add(d.run(&attempt.run).options.limits.park_probe_ms);
-    let refused = Refused { kind: kind.clone(), reason: reason.to_owned(), model: of.model.clone() };
+    let refused = Refused { kind: kind.clone(), reason: reason.to_owned(), model: of.granted.model.clone() };
     if let Some(worker) = d.fleet.workers.get_mut(&id)
         && let Some(offer) = worker.offers.get(&backend).map(|offer| offer.offer.clone())
     {
@@ -61,7 +61,7 @@ fn refuse_on_worker(d: &mut Txn<'_>, attempt: &AttemptKey, kind: &FailureKind, r
 /// A login that was refused has served an attempt: where the refusal was told, this is told too, also in a later life of the run.
 fn tell_mended(d: &mut Txn<'_>, attempt: &AttemptKey) {
     let Some(of) = d.state().attempt(attempt) else { return };
-    let (id, backend) = (of.worker.clone(), of.backend.clone());
+    let (id, backend) = (of.granted.worker.clone(), of.granted.backend.clone());
     if let Some(worker) = d.fleet.workers.get_mut(&id) {
         let has_served =
             |other: &Offer| other.offer.name == backend || (login_of(&other.offer.name) == login_of(&backend) && !other.is_misconfigured());
@@ -78,7 +78,7 @@ fn tell_mended(d: &mut Txn<'_>, attempt: &AttemptKey) {
 /// The provider named its reset.
 fn park_until(d: &mut Txn<'_>, attempt: &AttemptKey, after_ms: u64, reason: &str) {
     let Some(of) = d.state().attempt(attempt) else { return };
-    let (park, worker) = (park::key_of(of), of.worker.clone());
+    let (park, worker) = (park::key_of(of), of.granted.worker.clone());
     let before = d.state().parks.get(&park);
     let (step, earlier) = before.map_or((0, None), |before| (before.step, before.known.then_some(before.until)));
     let until = WallMs(d.now.wall.0.saturating_add(after_ms.max(KNOWN_MIN_MS)));
@@ -90,7 +90,7 @@ fn park_until(d: &mut Txn<'_>, attempt: &AttemptKey, after_ms: u64, reason: &str
 /// begins at the limit.
 fn park_for_probe(d: &mut Txn<'_>, attempt: &AttemptKey, is_quota: bool, reason: &str) {
     let Some(of) = d.state().attempt(attempt) else { return };
-    let (park, worker) = (park::key_of(of), of.worker.clone());
+    let (park, worker) = (park::key_of(of), of.granted.worker.clone());
     let limit_ms = d.run(&attempt.run).options.limits.park_probe_ms;
     let first = if is_quota { STEP_MAX } else { 0 };
     let step = match d.state().parks.get(&park) {

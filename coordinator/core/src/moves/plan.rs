@@ -21,7 +21,7 @@ const LOST_MAX: u32 = 3;
 /// Takes what this backend has answered to the same question before; whether there was such an answer.
 pub(crate) fn plan_from_cache(d: &mut Txn<'_>, run: &RunId, backend: &BackendName) -> bool {
     let Some(proposals) = cached(d, run, backend) else { return false };
-    let all: Vec<UnitId> = d.run(run).units().filter(|unit| unit.runs).map(|unit| unit.id.clone()).collect();
+    let all: Vec<UnitId> = d.run(run).units().filter(|unit| unit.spec.runs).map(|unit| unit.id.clone()).collect();
     plan_units(d, run, &all, PlanSource::Cache, &proposals);
     true
 }
@@ -55,7 +55,7 @@ pub(crate) fn assigner_lost(d: &mut Txn<'_>, run: &RunId, worker: &WorkerId, rea
 
 /// Rules and the spec's own lines decide for all units.
 pub(crate) fn by_rules_alone(d: &mut Txn<'_>, run: &RunId) {
-    let all: Vec<UnitId> = d.run(run).units().filter(|unit| unit.runs).map(|unit| unit.id.clone()).collect();
+    let all: Vec<UnitId> = d.run(run).units().filter(|unit| unit.spec.runs).map(|unit| unit.id.clone()).collect();
     plan_units(d, run, &all, PlanSource::Rules, &[]);
 }
 
@@ -84,8 +84,8 @@ pub(crate) fn plan_units(d: &mut Txn<'_>, run: &RunId, units: &[UnitId], source:
 /// Names the units that run alone because nobody knows what they write. A checkpoint waits for all before it by its nature.
 fn tell_without_manifest(d: &mut Txn<'_>, run: &RunId) {
     let now = d.run(run);
-    let open = || now.units().filter(|unit| unit.runs && !unit.state.is_terminal());
-    let alone: Vec<&str> = open().filter(|unit| unit.claims_all() && !unit.checkpoint).map(|unit| unit.id.as_str()).collect();
+    let open = || now.units().filter(|unit| unit.spec.runs && !unit.state().is_terminal());
+    let alone: Vec<&str> = open().filter(|unit| unit.claims_all() && !unit.spec.checkpoint).map(|unit| unit.id.as_str()).collect();
     if alone.is_empty() || open().count() < 2 {
         return;
     }

@@ -17,24 +17,24 @@ pub(crate) fn retry(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
     if !planted(Bug::CountersKept) {
         d.emit(run, Fact::CountersReset { unit: unit.clone(), fixes: true });
     }
-    match d.unit(run, unit).state {
+    match d.unit(run, unit).state() {
         UnitState::InProgress => unit::back_to_waiting(d, run, unit),
         UnitState::FixRequired => {
             // Work that waits for another's paths, or for its merge, is done over rather than waited with.
-            if let Some(FixCause::Waiting { role, .. }) = d.unit(run, unit).fix {
+            if let Some(&FixCause::Waiting { role, .. }) = d.unit(run, unit).fix() {
                 clear_waits(d, run, unit);
                 d.emit(run, Fact::FixSet { unit: unit.clone(), cause: Some(FixCause::Repeat { role }) });
             }
         }
         UnitState::Blocked => {
             let is_fix = matches!(
-                d.unit(run, unit).fix,
+                d.unit(run, unit).fix(),
                 Some(FixCause::Findings { .. } | FixCause::Conflict { .. } | FixCause::CheckRed { .. } | FixCause::Imported)
             );
             if is_fix {
                 return release_to_fix(d, run, unit);
             }
-            if d.unit(run, unit).fix.is_some() {
+            if d.unit(run, unit).fix().is_some() {
                 d.emit(run, Fact::FixSet { unit: unit.clone(), cause: None });
             }
             review::clear_blocked_item(d, run, unit);
@@ -46,7 +46,7 @@ pub(crate) fn retry(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
 
 /// A blocked unit goes to its fix once its hold is free.
 fn release_to_fix(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
-    if d.unit(run, unit).state == UnitState::Blocked {
+    if d.unit(run, unit).state() == UnitState::Blocked {
         d.emit(run, Fact::ReleaseSet { unit: unit.clone(), release: Some(Release::Fix) });
     }
 }
@@ -56,10 +56,10 @@ fn release_to_fix(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
 pub(crate) fn go_on(d: &mut Txn<'_>, run: &RunId, id: &UnitId) {
     let is_asked = d.run(run).decisions.values().any(|decision| decision.unit.as_ref() == Some(id));
     let unit = d.unit(run, id);
-    if is_asked || unit.state != UnitState::Blocked || unit.release.is_some() {
+    if is_asked || unit.state() != UnitState::Blocked || unit.release().is_some() {
         return;
     }
-    match (unit.fix.is_some(), unit.last.clone()) {
+    match (unit.fix().is_some(), unit.work.last.clone()) {
         (true, _) => release_to_fix(d, run, id),
         (false, Some(work)) => d.emit(run, Fact::ReleaseSet { unit: id.clone(), release: Some(Release::Review { work }) }),
         (false, None) => {

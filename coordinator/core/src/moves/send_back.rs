@@ -13,8 +13,8 @@ const NAMED_MAX: usize = 20;
 /// Red counts as a major finding. One that is green alone names those it is red with.
 pub(crate) fn send_back(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, evidence: String, green_alone: bool) {
     let now = d.unit(run, unit);
-    let (round, fixes) = (now.round, now.fix_attempts);
-    let checks = now.findings.iter().filter(|finding| finding.reviewer.starts_with("check-")).count();
+    let (round, fixes) = (now.review.round, now.counters.fix_attempts);
+    let checks = now.review.findings.iter().filter(|finding| finding.reviewer.starts_with("check-")).count();
     let others = if green_alone { named(d, run, unit) } else { None };
     let (summary, evidence) = match others {
         None => ("the check command fails with this unit on the run's branch".to_owned(), evidence),
@@ -53,7 +53,7 @@ fn named(d: &Txn<'_>, run: &RunId, unit: &UnitId) -> Option<(CommitId, String)> 
     let now = d.run(run);
     let tip = now.train.flight(unit)?.alone.as_ref()?.tip.clone();
     let since = now.integrated_since(&tip);
-    let titled = |id: &UnitId| now.unit(id).map_or_else(|| id.to_string(), |unit| format!("{id} ({})", unit.title));
+    let titled = |id: &UnitId| now.unit(id).map_or_else(|| id.to_string(), |unit| format!("{id} ({})", unit.spec.title));
     let mut others = since.iter().take(NAMED_MAX).map(titled).collect::<Vec<_>>().join(", ");
     if since.len() > NAMED_MAX {
         others.push_str(&format!(" and {} more", since.len() - NAMED_MAX));

@@ -89,7 +89,7 @@ fn quarantine_reason(d: &Txn<'_>, run: &RunId, unit: &UnitId, setback: &Setback)
     } else {
         return None;
     };
-    let failed = |worker: &WorkerId| *worker == setback.worker || unit.avoid.contains(worker);
+    let failed = |worker: &WorkerId| *worker == setback.worker || unit.counters.avoid.contains(worker);
     let others = setback.blame != Blame::Nobody && place::is_played_by_others(d.state(), d.fleet, run, unit, setback.seat, failed, d.now);
     (!others).then_some(context)
 }

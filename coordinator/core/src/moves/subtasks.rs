@@ -8,7 +8,7 @@ use crate::txn::Txn;
 /// Completes those of the unit's subtasks that are not yet.
 pub(crate) fn close_subtasks(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, done: &[TaskId]) {
     for task in done {
-        let open = d.unit(run, unit).subtasks.iter().any(|subtask| subtask.id == *task && subtask.state != SubtaskState::Completed);
+        let open = d.unit(run, unit).spec.subtasks.iter().any(|subtask| subtask.id == *task && subtask.state != SubtaskState::Completed);
         if open {
             d.emit(run, Fact::SubtaskMoved { unit: unit.clone(), task: task.clone(), to: SubtaskState::Completed, error: None });
         }
@@ -25,7 +25,7 @@ pub(crate) fn close_saved(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, attempt: 
 
 /// Marks open subtasks that failed as open again: a new attempt goes at them.
 pub(crate) fn reopen_subtasks(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
-    let failed = d.unit(run, unit).subtasks.iter().filter(|subtask| subtask.state == SubtaskState::Blocked);
+    let failed = d.unit(run, unit).spec.subtasks.iter().filter(|subtask| subtask.state == SubtaskState::Blocked);
     let failed: Vec<TaskId> = failed.map(|subtask| subtask.id.clone()).collect();
     for task in failed {
         d.emit(run, Fact::SubtaskMoved { unit: unit.clone(), task, to: SubtaskState::NotStarted, error: None });

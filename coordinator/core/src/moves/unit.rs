@@ -39,8 +39,8 @@ pub(crate) fn block(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, block: Block) {
 /// Ends waits of a unit that leaves the automatic states: contended paths, merges.
 pub(crate) fn clear_waits(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
     let now = d.unit(run, unit);
-    let (contended, merging) = (now.contended.clone(), now.merging.is_some());
-    if !contended.is_empty() {
+    let (contended, merging) = (!now.contended().is_empty(), now.merging().is_some());
+    if contended {
         d.emit(run, Fact::ContendedSet { unit: unit.clone(), paths: Vec::new() });
     }
     if merging {
@@ -51,8 +51,8 @@ pub(crate) fn clear_waits(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
 /// A unit whose work seat is empty again waits for the next grant in the state it was granted from.
 pub(crate) fn back_to_waiting(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
     let now = d.unit(run, unit);
-    if now.state == UnitState::InProgress {
-        let to = if now.fix.is_some() { UnitState::FixRequired } else { UnitState::NotStarted };
+    if now.state() == UnitState::InProgress {
+        let to = if now.fix().is_some() { UnitState::FixRequired } else { UnitState::NotStarted };
         d.move_unit(run, unit, to, None);
     }
 }

@@ -44,12 +44,13 @@ pub(crate) fn too_broad(run: &Run, proposals: &[Proposal]) -> Vec<Refusal> {
 }
 
 fn proposed<'a>(run: &'a Run, proposals: &'a [Proposal]) -> Vec<Proposed<'a>> {
-    let open: Vec<usize> = run.units().filter(|unit| unit.runs && !unit.state.is_terminal()).map(|unit| unit.position).collect();
+    let open: Vec<usize> =
+        run.units().filter(|unit| unit.spec.runs && !unit.state().is_terminal()).map(|unit| unit.spec.position).collect();
     let place = |position: usize| open.iter().position(|at| *at == position);
     let of = |position: &usize| {
         let unit = &run.units[*position];
         let said = proposals.iter().find(|said| said.unit == unit.id);
-        let (own_writes, own_reads) = (unit.manifest.writes.entries(), unit.manifest.reads.entries());
+        let (own_writes, own_reads) = (unit.assignment.manifest.writes.entries(), unit.assignment.manifest.reads.entries());
         let writes = said.and_then(|said| said.writes.as_deref()).unwrap_or(own_writes);
         let reads = said.and_then(|said| said.reads.as_deref()).unwrap_or(own_reads);
         let manifest = Manifest::new(writes, reads, run.options.ignore_case).unwrap_or_default();

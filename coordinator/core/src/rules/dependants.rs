@@ -10,8 +10,8 @@ use crate::state::Run;
 pub(crate) fn with_dependants(run: &Run, unit: &UnitId) -> Vec<UnitId> {
     let mut ended: BTreeSet<&UnitId> = BTreeSet::from([unit]);
     // Plan order is topological, so one pass meets every dependant after what it depends on.
-    for other in run.in_order().filter(|other| other.runs && !other.state.is_terminal()) {
-        if other.depends_on.iter().any(|on| ended.contains(on)) {
+    for other in run.in_order().filter(|other| other.spec.runs && !other.state().is_terminal()) {
+        if other.assignment.depends_on.iter().any(|on| ended.contains(on)) {
             ended.insert(&other.id);
         }
     }

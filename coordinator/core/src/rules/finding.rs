@@ -17,7 +17,7 @@ pub(crate) fn finding(unit: &Unit, n: u32, answer: &ReviewAnswer, now: WallMs) -
     issues.extend(kept(unit, &issues, &answer.earlier));
     issues.truncate(ISSUES_MAX);
     let mut stated = answer.severity;
-    if unit.round >= GROUNDED_FROM_ROUND {
+    if unit.review.round >= GROUNDED_FROM_ROUND {
         stated = stated.min(Severity::Minor);
         for issue in issues.iter_mut().filter(|issue| !issue.is_grounded()) {
             issue.severity = issue.severity.min(Severity::Minor);
@@ -27,7 +27,7 @@ pub(crate) fn finding(unit: &Unit, n: u32, answer: &ReviewAnswer, now: WallMs) -
     Finding {
         task_id: unit.id.task(),
         reviewer,
-        round: unit.round,
+        round: unit.review.round,
         severity,
         summary: answer.summary.clone(),
         details: answer.details.clone(),
@@ -76,7 +76,7 @@ fn known(unit: &Unit, id: &str) -> Option<Issue> {
     if id.is_empty() {
         return None;
     }
-    unit.findings.iter().rev().filter(|finding| finding.round < unit.round).find_map(|finding| {
+    unit.review.findings.iter().rev().filter(|finding| finding.round < unit.review.round).find_map(|finding| {
         if finding.issues.is_empty() && finding.id() == id && finding.severity != Severity::None {
             let description = finding.summary.clone();
             return Some(Issue { id: id.to_owned(), description, severity: finding.severity, file: None, line: None, reproduced: None });

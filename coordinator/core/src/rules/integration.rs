@@ -19,7 +19,7 @@ pub(crate) fn preparation(run: &Run, flight: &InFlight) -> Option<Effect> {
     let alone = flight.alone.as_ref().filter(|alone| alone.commit.is_none()).map(|alone| &alone.tip);
     let tip = alone.or_else(|| flight.is_preparing().then_some(&flight.tip))?;
     let unit = run.unit(&flight.unit)?;
-    let work = unit.accepted.as_ref()?;
+    let work = unit.work.accepted.as_ref()?;
     Some(Effect::PrepareIntegration(Box::new(PrepareIntegration {
         run: run.id.clone(),
         unit: unit.id.clone(),
@@ -27,7 +27,7 @@ pub(crate) fn preparation(run: &Run, flight: &InFlight) -> Option<Effect> {
         tip: tip.clone(),
         commit: work.commit.clone(),
         attempt: work.attempt,
-        title: unit.title.clone(),
+        title: unit.spec.title.clone(),
         ticks: flight.ticks.clone(),
         reviewed_by: reviewers_of(unit),
         keeps_agents_md: keeps_agents_md(unit),
@@ -61,8 +61,9 @@ pub(crate) fn ticks(run: &Run, unit: &UnitId) -> (Vec<TaskId>, Vec<UnitId>) {
 /// Boxes of a unit that are done: tasks without subtasks that are completed, and parents all of whose needed ones are.
 pub(crate) fn boxes(run: &Run, unit: &UnitId) -> Vec<TaskId> {
     let (Some(unit), Some(outline)) = (run.unit(unit), run.outlined(unit)) else { return vec![unit.task()] };
-    let is_done =
-        |id: &TaskId| unit.subtasks.iter().find(|subtask| subtask.id == *id).is_none_or(|subtask| subtask.state == SubtaskState::Completed);
+    let is_done = |id: &TaskId| {
+        unit.spec.subtasks.iter().find(|subtask| subtask.id == *id).is_none_or(|subtask| subtask.state == SubtaskState::Completed)
+    };
     let mut done: Vec<TaskId> = Vec::new();
     // Children stand below their parent, so going backwards meets them first.
     for task in outline.tasks.iter().rev() {
@@ -81,9 +82,11 @@ pub(crate) fn boxes(run: &Run, unit: &UnitId) -> Vec<TaskId> {
 
 /// Backends whose reviews of the last round passed it.
 fn reviewers_of(unit: &Unit) -> Vec<BackendName> {
-    let reviews = unit.attempts.iter().filter(|attempt| attempt.role == Role::Review && attempt.round == unit.round);
-    let mut names: Vec<BackendName> =
-        reviews.filter(|attempt| attempt.end == Some(crate::state::AttemptEnd::Completed)).map(|attempt| attempt.backend.clone()).collect();
+    let reviews = unit.attempts.iter().filter(|attempt| attempt.granted.role == Role::Review && attempt.granted.round == unit.review.round);
+    let mut names: Vec<BackendName> = reviews
+        .filter(|attempt| attempt.end() == Some(crate::state::AttemptEnd::Completed))
+        .map(|attempt| attempt.granted.backend.clone())
+        .collect();
     names.sort();
     names.dedup();
     names

@@ -13,5 +13,5 @@ pub(crate) fn known_unit<'a>(d: &'a Txn<'_>, run: &RunId, unit: &UnitId) -> Resu
 
 /// Whether an operator may have the unit start its work over.
 pub(crate) fn may_retry(unit: &Unit) -> bool {
-    matches!(unit.state, UnitState::NotStarted | UnitState::InProgress | UnitState::FixRequired | UnitState::Blocked)
+    matches!(unit.state(), UnitState::NotStarted | UnitState::InProgress | UnitState::FixRequired | UnitState::Blocked)
 }

@@ -42,21 +42,21 @@ pub(crate) fn judge(run: &Run, unit: &Unit, changed: &[ChangedPath], by_person: 
             judged.breach.push((change.path.clone(), why));
         } else if !by_person && !unit.claims_all() && is_protected(&change.path) && !names(unit, &change.path) {
             judged.breach.push((change.path.clone(), "needs an entry of its own in the unit's writes".to_owned()));
-        } else if !by_person && change.reencoded && !unit.manifest.writes.covers(&change.path) {
+        } else if !by_person && change.reencoded && !unit.assignment.manifest.writes.covers(&change.path) {
             judged.breach.push((change.path.clone(), SAME_TEXT.to_owned()));
         } else if is_own(run, unit, &change.path) && (!by_person || !is_protected(&change.path) || names(unit, &change.path))
             || planted(Bug::BreachPassed)
         {
             // Its own.
         } else if let Some(holder) = run.holders_of(&unit.id, &change.path).next().filter(|_| !planted(Bug::HeldPathClaimed)) {
-            if run.options.manifest == ManifestRule::Strict && !unit.exclusive && !by_person {
+            if run.options.manifest == ManifestRule::Strict && !unit.assignment.exclusive && !by_person {
                 judged.breach.push((change.path.clone(), format!("outside the manifest, and held by unit {}", holder.id)));
             } else {
                 judged.contended.push(change.path.clone());
             }
         } else if unit.claims_all() {
             // Nobody else's, and everything is its own.
-        } else if run.options.manifest == ManifestRule::Strict && !unit.exclusive && !by_person {
+        } else if run.options.manifest == ManifestRule::Strict && !unit.assignment.exclusive && !by_person {
             judged.breach.push((change.path.clone(), "outside the manifest".to_owned()));
         } else {
             judged.claim.push(change.path.clone());
@@ -70,13 +70,13 @@ pub(crate) fn judge(run: &Run, unit: &Unit, changed: &[ChangedPath], by_person: 
 /// Whether a path is the unit's by its manifest. What turns up below an entry that looked like a file is claimed where that can be done, so that others
 /// that foresaw it are asked first.
 fn is_own(run: &Run, unit: &Unit, path: &str) -> bool {
-    let writes = &unit.manifest.writes;
-    if run.options.manifest == ManifestRule::Strict && !unit.exclusive { writes.covers(path) } else { writes.foresees(path) }
+    let writes = &unit.assignment.manifest.writes;
+    if run.options.manifest == ManifestRule::Strict && !unit.assignment.exclusive { writes.covers(path) } else { writes.foresees(path) }
 }
 
 /// Whether edits of `AGENTS.md` files are part of the unit's work rather than learnings.
 pub(crate) fn keeps_agents_md(unit: &Unit) -> bool {
-    unit.manifest.writes.entries().iter().any(|entry| is_agents_md(entry))
+    unit.assignment.manifest.writes.entries().iter().any(|entry| is_agents_md(entry))
 }
 
 /// Files that agents may edit but whose edits are dropped: boxes are ticked by us, learnings collected, mirror files rendered.
@@ -97,7 +97,7 @@ fn names(unit: &Unit, path: &str) -> bool {
             || entry.rsplit('/').next() == Some(last)
             || (path.starts_with(".github/workflows/") && entry.starts_with(".github/workflows"))
     };
-    unit.manifest.writes.covers(path) && unit.manifest.writes.entries().iter().any(named)
+    unit.assignment.manifest.writes.covers(path) && unit.assignment.manifest.writes.entries().iter().any(named)
 }
 
 /// Files that change what the repository, its automation or this project does. Some file systems take no notice of case.

@@ -36,7 +36,7 @@ pub(crate) fn branch_move(run: &Run) -> Option<Effect> {
 
 /// The effect a unit's merge owes.
 pub(crate) fn merge(run: &Run, unit: &Unit) -> Option<Effect> {
-    let merging = unit.merging.as_ref()?;
+    let merging = unit.merging()?;
     Some(Effect::MergeWithTip {
         run: run.id.clone(),
         unit: unit.id.clone(),

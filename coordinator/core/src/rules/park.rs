@@ -27,7 +27,7 @@ pub enum Parked {
 
 /// What an attempt's park is keyed by: accounts nobody knows are each worker's own.
 pub(crate) fn key_of(attempt: &Attempt) -> ParkKey {
-    key(&attempt.backend, &attempt.account, &attempt.worker, attempt.model.clone())
+    key(&attempt.granted.backend, &attempt.granted.account, &attempt.granted.worker, attempt.granted.model.clone())
 }
 
 /// The key of a backend on a worker.

@@ -21,7 +21,7 @@ pub(crate) struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     pub(crate) fn new(run: &'a Run) -> Self {
-        let windows = run.units().filter_map(|unit| unit.window.clone()).collect();
+        let windows = run.units().filter_map(|unit| unit.assignment.window.clone()).collect();
         Self { run, windows, edges: run.plan.needs.clone(), problems: Vec::new() }
     }
 
@@ -34,23 +34,23 @@ impl<'a> Planner<'a> {
         let said = proposals.get(id).copied().unwrap_or(&keep);
         let is_manual = source == PlanSource::Manual;
         // What an imported state says is an earlier answer to the same question: it stands.
-        let carried = unit.carried.as_ref().unwrap_or(&keep);
+        let carried = unit.assignment.carried.as_deref().unwrap_or(&keep);
         let (writes, reads) = self.manifest(unit, said);
         // What import or the operator said stands.
-        let is_assigned = unit.owner.is_some() || unit.window.is_some() || carried.criticality.is_some();
+        let is_assigned = unit.assignment.owner.is_some() || unit.assignment.window.is_some() || carried.criticality.is_some();
         let asks_for_owner = self.run.decisions.contains_key(&DecisionKind::MissingOwnerAgent.id(Some(id.as_str())));
         // A person is asked who is to have it: nobody else says so meanwhile.
         let proposed = said.owner_agent.clone().or(rules.owner_agent).filter(|_| !asks_for_owner);
-        let owner = unit.owner.clone().or(proposed);
-        let window = unit.window.clone().or_else(|| said.target_window.clone()).unwrap_or_else(|| format!("task-{id}"));
+        let owner = unit.assignment.owner.clone().or(proposed);
+        let window = unit.assignment.window.clone().or_else(|| said.target_window.clone()).unwrap_or_else(|| format!("task-{id}"));
         let depends_on =
-            carried.depends_on.iter().chain(&said.depends_on).filter(|on| self.add_dependency(unit.position, on)).cloned().collect();
+            carried.depends_on.iter().chain(&said.depends_on).filter(|on| self.add_dependency(unit.spec.position, on)).cloned().collect();
         Some(Assignment {
             unit: id.clone(),
             unit_type: carried.unit_type.or(said.unit_type).unwrap_or(rules.unit_type),
-            owner_agent: if is_manual { unit.owner.clone() } else { owner },
-            target_window: if is_manual { unit.window.clone() } else { Some(self.window(window)) },
-            criticality: if is_assigned { unit.criticality } else { said.criticality.unwrap_or(rules.criticality) },
+            owner_agent: if is_manual { unit.assignment.owner.clone() } else { owner },
+            target_window: if is_manual { unit.assignment.window.clone() } else { Some(self.window(window)) },
+            criticality: if is_assigned { unit.assignment.criticality } else { said.criticality.unwrap_or(rules.criticality) },
             writes,
             reads,
             depends_on,
@@ -60,13 +60,13 @@ impl<'a> Planner<'a> {
     /// What an agent proposes for a unit that had been assigned before; what it leaves out stays.
     pub(crate) fn again(&mut self, unit: &Unit, said: &Proposal) -> Assignment {
         let (writes, reads) = self.manifest(unit, said);
-        let depends_on = said.depends_on.iter().filter(|on| self.add_dependency(unit.position, on)).cloned().collect();
+        let depends_on = said.depends_on.iter().filter(|on| self.add_dependency(unit.spec.position, on)).cloned().collect();
         Assignment {
             unit: unit.id.clone(),
-            unit_type: said.unit_type.unwrap_or(unit.unit_type),
-            owner_agent: said.owner_agent.clone().or_else(|| unit.owner.clone()),
-            target_window: said.target_window.clone().map(|window| self.window(window)).or_else(|| unit.window.clone()),
-            criticality: said.criticality.unwrap_or(unit.criticality),
+            unit_type: said.unit_type.unwrap_or(unit.assignment.unit_type),
+            owner_agent: said.owner_agent.clone().or_else(|| unit.assignment.owner.clone()),
+            target_window: said.target_window.clone().map(|window| self.window(window)).or_else(|| unit.assignment.window.clone()),
+            criticality: said.criticality.unwrap_or(unit.assignment.criticality),
             writes,
             reads,
             depends_on,
@@ -75,11 +75,12 @@ impl<'a> Planner<'a> {
 
     /// Writes and reads as proposed, if they are any; whoever has begun holds what it was given, and what an import said stands.
     fn manifest(&mut self, unit: &Unit, said: &Proposal) -> (Vec<String>, Vec<String>) {
-        let carries = |field: fn(&Proposal) -> &Option<Vec<String>>| unit.carried.as_ref().is_some_and(|carried| field(carried).is_some());
+        let carries =
+            |field: fn(&Proposal) -> &Option<Vec<String>>| unit.assignment.carried.as_ref().is_some_and(|carried| field(carried).is_some());
         let of = |field: fn(&Proposal) -> &Option<Vec<String>>, own: &[String]| {
-            field(said).clone().filter(|_| !unit.started && !carries(field)).unwrap_or_else(|| own.to_vec())
+            field(said).clone().filter(|_| !unit.work.started && !carries(field)).unwrap_or_else(|| own.to_vec())
         };
-        let (own_writes, own_reads) = (unit.manifest.writes.entries(), unit.manifest.reads.entries());
+        let (own_writes, own_reads) = (unit.assignment.manifest.writes.entries(), unit.assignment.manifest.reads.entries());
         let (writes, reads) = (of(|said| &said.writes, own_writes), of(|said| &said.reads, own_reads));
         match Manifest::new(&writes, &reads, self.run.options.ignore_case) {
             Ok(_) => (writes, reads),
@@ -102,7 +103,7 @@ impl<'a> Planner<'a> {
 
     /// Adds a dependency unless it is unknown, does not run, or would close a cycle.
     pub(crate) fn add_dependency(&mut self, from: usize, on: &UnitId) -> bool {
-        let Some(to) = self.run.positions.get(on).copied().filter(|to| self.run.units[*to].runs) else { return false };
+        let Some(to) = self.run.positions.get(on).copied().filter(|to| self.run.units[*to].spec.runs) else { return false };
         if self.edges[from].contains(&to) {
             return false;
         }

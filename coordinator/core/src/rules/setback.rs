@@ -53,7 +53,7 @@ impl Setback {
             OutcomeClass::Infra | OutcomeClass::Internal => (Cost::Infra { lost: None }, Blame::of(attempt)),
             OutcomeClass::Unit | OutcomeClass::Provider => return None,
         };
-        let (seat, worker, pool) = (attempt.seat, attempt.worker.clone(), attempt.pool.clone());
+        let (seat, worker, pool) = (attempt.granted.seat, attempt.granted.worker.clone(), attempt.granted.pool.clone());
         Some(Self { seat, worker, pool, cost, blame, reason: failure.message.clone() })
     }
 }

@@ -15,7 +15,7 @@ pub(crate) fn is_completed(answer: &WorkAnswer) -> bool {
 /// The unit's subtasks among those tasks and below them.
 pub(crate) fn leaves_among(run: &Run, unit: &Unit, tasks: &[TaskId]) -> Vec<TaskId> {
     let named: BTreeSet<TaskId> = tasks.iter().flat_map(|id| leaves_of(run, unit, id)).collect();
-    unit.subtasks.iter().map(|subtask| &subtask.id).filter(|id| named.contains(*id)).cloned().collect()
+    unit.spec.subtasks.iter().map(|subtask| &subtask.id).filter(|id| named.contains(*id)).cloned().collect()
 }
 
 /// Subtasks that an answer reports as done; a completed answer that names none closes all.
@@ -43,7 +43,7 @@ pub(crate) fn named_failure(run: &Run, unit: &Unit, answer: &WorkAnswer, done: &
 
 /// A task without subtasks, or those below a parent.
 fn leaves_of(run: &Run, unit: &Unit, id: &TaskId) -> Vec<TaskId> {
-    if unit.subtasks.iter().any(|subtask| subtask.id == *id) {
+    if unit.spec.subtasks.iter().any(|subtask| subtask.id == *id) {
         return vec![id.clone()];
     }
     let Some(outline) = run.outlined(&unit.id) else { return Vec::new() };

@@ -14,7 +14,7 @@ const SIDE_CHARS_MAX: usize = 300;
 /// What the decision about a unit that no fix could settle tells of it.
 pub(crate) fn context_of(d: &Txn<'_>, run: &RunId, unit: &UnitId, cause: &FixCause) -> String {
     let now = d.unit(run, unit);
-    let tried = format!("after {} fixes", now.fix_attempts);
+    let tried = format!("after {} fixes", now.counters.fix_attempts);
     match cause {
         FixCause::Findings { .. } => {
             let open = now.round_findings().filter(|finding| finding.severity.must_fix());

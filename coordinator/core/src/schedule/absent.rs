@@ -32,7 +32,7 @@ pub(crate) fn labels(need: &Need) -> String {
 
 /// The same for a person, with whom it concerns and what to do.
 pub(crate) fn unlabelled(run: &Run, need: &Need) -> String {
-    let asks = run.units().filter(|unit| unit.runs && !unit.state.is_terminal() && unit.requires == need.requires);
+    let asks = run.units().filter(|unit| unit.spec.runs && !unit.state().is_terminal() && unit.assignment.requires == need.requires);
     let units: Vec<&str> = asks.map(|unit| unit.id.as_str()).take(NAMED_MAX).collect();
     let first = units.first().copied().unwrap_or("UNIT");
     let joined: Vec<String> = need.requires.iter().map(|label| format!("--label {label}")).collect();

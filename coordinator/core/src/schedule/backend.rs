@@ -82,8 +82,8 @@ fn may_substitute(fleet: &Fleet, run: &Run, need: &Need, now: Now) -> bool {
 }
 
 fn ran(run: &Run, backend: &BackendName) -> bool {
-    run.attempts.iter().any(|attempt| attempt.backend == *backend)
-        || run.units().any(|unit| unit.attempts.iter().any(|attempt| attempt.backend == *backend))
+    run.attempts.iter().any(|attempt| attempt.granted.backend == *backend)
+        || run.units().any(|unit| unit.attempts.iter().any(|attempt| attempt.granted.backend == *backend))
 }
 
 /// How long the run has waited for somebody to offer it.

@@ -16,7 +16,7 @@ use crate::state::{Run, State, Unit};
 pub(crate) fn barriers(state: &State, fleet: &Fleet, now: Now) -> Vec<(RunId, UnitId)> {
     let mut barriers = Vec::new();
     for run in state.unfinished().filter(|run| run.options.hazards == HazardRule::Writes) {
-        let waits = |unit: &&Unit| unit.state == UnitState::NotStarted && unit.runs && unit.claims_all() && !unit.started;
+        let waits = |unit: &&Unit| unit.state() == UnitState::NotStarted && unit.spec.runs && unit.claims_all() && !unit.work.started;
         let barrier = run.unfinished().filter(waits).find(|unit| {
             let reasons = ready::gates(state, run, unit, now);
             let only_holds = reasons.iter().all(|reason| reason.kind == WaitKind::Hold);
@@ -41,5 +41,5 @@ fn has_slot(state: &State, fleet: &Fleet, run: &Run, unit: &Unit, now: Now) -> b
 pub(crate) fn is_barred(state: &State, barriers: &[(RunId, UnitId)], candidate: &Candidate) -> bool {
     let Some((_, barrier)) = barriers.iter().find(|(run, _)| *run == candidate.run) else { return false };
     let Some(unit) = candidate.unit.as_ref().filter(|unit| *unit != barrier) else { return false };
-    candidate.seat == Seat::Work && state.unit(&candidate.run, unit).is_some_and(|unit| !unit.started)
+    candidate.seat == Seat::Work && state.unit(&candidate.run, unit).is_some_and(|unit| !unit.work.started)
 }

@@ -25,7 +25,7 @@ pub struct Demand {
 pub fn demand(state: &State, fleet: &Fleet, now: Now) -> Demand {
     let mut slots: BTreeMap<BackendName, usize> = BTreeMap::new();
     for (_, attempt) in state.live_attempts() {
-        *slots.entry(attempt.backend.clone()).or_default() += 1;
+        *slots.entry(attempt.granted.backend.clone()).or_default() += 1;
     }
     let mut units = BTreeSet::new();
     for candidate in all_candidates(state, fleet, now) {

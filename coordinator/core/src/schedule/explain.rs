@@ -19,17 +19,17 @@ use crate::state::{Attempt, Run, State, Unit};
 /// Everything the unit waits for. Empty means that it is at its end, does not run, or is granted in this very moment.
 pub fn explain(state: &State, fleet: &Fleet, run: &RunId, unit: &UnitId, now: Now) -> Vec<Waiting> {
     let Some(run) = state.run(run) else { return Vec::new() };
-    let Some(unit) = run.unit(unit).filter(|unit| unit.runs && !unit.state.is_terminal()) else { return Vec::new() };
+    let Some(unit) = run.unit(unit).filter(|unit| unit.spec.runs && !unit.state().is_terminal()) else { return Vec::new() };
     let mut reasons = running(fleet, run, unit);
     reasons.extend(asked(run, unit));
     reasons.extend(contended(run, unit));
-    if unit.merging.is_some() {
+    if unit.merging().is_some() {
         reasons.push(Waiting::on_run(WaitKind::Integration, "its work is being merged with the run's branch".to_owned()));
     }
-    if unit.state == UnitState::FinalReview {
+    if unit.state() == UnitState::FinalReview {
         reasons.extend(queue::waits(state, run, unit, now));
     }
-    if unit.state == UnitState::Blocked && unit.release.is_some() && !wants_work(unit) {
+    if unit.state() == UnitState::Blocked && unit.release().is_some() && !wants_work(unit) {
         reasons.extend(gates(state, run, unit, now));
     }
     let mut seats = empty_seats(state, fleet, run, unit, now);
@@ -43,18 +43,23 @@ pub fn explain(state: &State, fleet: &Fleet, run: &RunId, unit: &UnitId, now: No
 
 fn running(fleet: &Fleet, run: &Run, unit: &Unit) -> Vec<Waiting> {
     // A check that runs is told with its place in the train.
-    let is_told =
-        |attempt: &&Attempt| attempt.seat != Seat::Check || fleet.delivering(&key_of(&run.id, Some(&unit.id), attempt.no)).is_some();
+    let is_told = |attempt: &&Attempt| {
+        attempt.granted.seat != Seat::Check || fleet.delivering(&key_of(&run.id, Some(&unit.id), attempt.granted.attempt)).is_some()
+    };
     let live = unit.live_attempts().filter(is_told).map(|attempt| {
-        let kind = if attempt.role == roundtable_shared::Role::Review { WaitKind::Review } else { WaitKind::Attempt };
-        let delivering = fleet.delivering(&key_of(&run.id, Some(&unit.id), attempt.no));
+        let kind = if attempt.granted.role == roundtable_shared::Role::Review { WaitKind::Review } else { WaitKind::Attempt };
+        let delivering = fleet.delivering(&key_of(&run.id, Some(&unit.id), attempt.granted.attempt));
         let doing = match delivering {
             Some(_) => "is over and delivering",
             None if attempt.started_at.is_some() => "runs",
             None => "prepares",
         };
         let why = delivering.filter(|why| !why.is_empty()).map(|why| format!(": {why}")).unwrap_or_default();
-        Waiting::on(kind, &attempt.worker, format!("attempt {} ({}) {doing} on {}{why}", attempt.no, attempt.role, attempt.worker))
+        Waiting::on(
+            kind,
+            &attempt.granted.worker,
+            format!("attempt {} ({}) {doing} on {}{why}", attempt.granted.attempt, attempt.granted.role, attempt.granted.worker),
+        )
     });
     live.collect()
 }
@@ -67,9 +72,9 @@ fn asked(run: &Run, unit: &Unit) -> Vec<Waiting> {
 
 fn contended(run: &Run, unit: &Unit) -> Vec<Waiting> {
     let mut reasons = Vec::new();
-    for path in &unit.contended {
+    for path in unit.contended() {
         for holder in run.holders_of(&unit.id, path) {
-            let text = format!("it changed {path}, which unit {} ({}) holds", holder.id, holder.state);
+            let text = format!("it changed {path}, which unit {} ({}) holds", holder.id, holder.state());
             reasons.push(Waiting { kind: WaitKind::Contended, on: holder.id.to_string(), path: path.clone(), text });
         }
     }

@@ -22,11 +22,11 @@ pub(crate) fn need(run: &Run, unit: Option<&UnitId>, seat: Seat) -> Need {
         (Seat::Review(_), _) | (Seat::Work, None) => of(NeedKind::Review, &"codex-review".into()),
         (Seat::Work, Some(unit)) => {
             let codex = BackendName::from("codex");
-            let owner = unit.owner.as_ref().unwrap_or(&codex);
+            let owner = unit.assignment.owner.as_ref().unwrap_or(&codex);
             if unit.next_escalates() {
                 return Need { owner: Some(owner.clone()), ..of(NeedKind::Escalation, &options.escalate_backend) };
             }
-            match unit.unit_type {
+            match unit.assignment.unit_type {
                 UnitType::Code => of(NeedKind::Code, owner),
                 UnitType::Ui => of(NeedKind::Ui, owner),
                 UnitType::Review => of(NeedKind::Review, owner),
@@ -43,7 +43,7 @@ pub(crate) fn is_about(decision: &Decision, need: &Need) -> bool {
 /// Labels that the worker of a seat must have. Whoever reviews only reads, and may do so anywhere.
 pub(crate) fn requirements(unit: Option<&Unit>, seat: Seat) -> &[String] {
     match (seat, unit) {
-        (Seat::Work | Seat::Check, Some(unit)) => &unit.requires,
+        (Seat::Work | Seat::Check, Some(unit)) => &unit.assignment.requires,
         _ => &[],
     }
 }

@@ -89,7 +89,7 @@ pub(crate) fn has_free_slot(state: &State, fleet: &Fleet, run: &Run, backends: &
 /// Whether this worker is left out: its disk or tools failed the unit, nothing has gone well there since, and another that has not failed it plays the
 /// backend too. Then that one's slot is waited for, rather than have the unit fail here again.
 fn must_avoid(state: &State, fleet: &Fleet, run: &Run, unit: &Unit, worker: &Worker, what: What<'_>, now: Now) -> bool {
-    let failed = |id: &WorkerId| unit.avoid.contains(id);
+    let failed = |id: &WorkerId| unit.counters.avoid.contains(id);
     worker.is_suspect() && failed(&worker.id) && is_played(state, fleet, run, what, failed, now)
 }
 
@@ -145,7 +145,7 @@ fn free_slots(state: &State, fleet: &Fleet, worker: &Worker, offer: &Offer) -> u
     let pool = &offer.offer.pool;
     let credits = worker.credits.get(pool).copied().unwrap_or(0);
     let (mut busy, mut ending) = (0_u64, 0_u64);
-    for (key, _) in state.live_of(&worker.id).filter(|(_, attempt)| attempt.pool == *pool) {
+    for (key, _) in state.live_of(&worker.id).filter(|(_, attempt)| attempt.granted.pool == *pool) {
         let phase = fleet.leases.get(key).and_then(|watch| watch.phase);
         *if phase >= Some(LeasePhase::Ending) { &mut ending } else { &mut busy } += 1;
     }
@@ -160,8 +160,8 @@ fn resumable(unit: &Unit, candidate: &Candidate, worker: &Worker, offer: &Offer)
         return None;
     }
     let last = unit.last_work()?;
-    let is_there = last.worker == worker.id || planted(Bug::SessionElsewhere);
-    (is_there && last.backend == offer.offer.name).then(|| last.agent_session.clone())?
+    let is_there = last.granted.worker == worker.id || planted(Bug::SessionElsewhere);
+    (is_there && last.granted.backend == offer.offer.name).then(|| last.agent_session().cloned())?
 }
 
 #[expect(clippy::too_many_arguments, reason = "one number per preference, all of them local to this file")]
@@ -176,12 +176,13 @@ fn score(
     state: &State,
     free: u64,
 ) -> Score {
-    let is_author =
-        |unit: &Unit| unit.accepted.as_ref().and_then(|work| unit.attempt(work.attempt)).is_some_and(|attempt| attempt.worker == worker.id);
+    let is_author = |unit: &Unit| {
+        unit.work.accepted.as_ref().and_then(|work| unit.attempt(work.attempt)).is_some_and(|attempt| attempt.granted.worker == worker.id)
+    };
     // The one that failed it last comes last.
-    let broke_here = |unit: &Unit| unit.avoid.iter().position(|id| *id == worker.id).map_or(0, |at| at + 1);
+    let broke_here = |unit: &Unit| unit.counters.avoid.iter().position(|id| *id == worker.id).map_or(0, |at| at + 1);
     let misread_here = |unit: &Unit| {
-        let mut failed = unit.failed_reviews.iter();
+        let mut failed = unit.failed_reviews().iter();
         failed.any(|(seat, on, backend)| *seat == candidate.seat && *on == worker.id && *backend == offer.offer.name)
     };
     let reviews_own = candidate.role == Role::Review && unit.is_some_and(is_author);

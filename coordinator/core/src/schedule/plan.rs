@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use roundtable_shared::manifest::Manifest;
 use roundtable_shared::spec::{Plan as Outline, Unit as SpecUnit, select};
-use roundtable_shared::{HazardRule, UnitId, UnitState};
+use roundtable_shared::{HazardRule, UnitId};
 
 use crate::schedule::ready::hazard_path;
-use crate::state::{Plan, Unit};
+use crate::state::{Plan, Unit, UnitAssignment, UnitSpec};
 
 /// Reasons to wait that are listed of a unit without leaving any out. Beyond it, those that follow from a listed one are, and then the earliest.
 const WAITS_LISTED_MAX: usize = 256;
@@ -94,18 +94,18 @@ pub fn plan(
         outline.units.iter().enumerate().map(|(at, unit)| Arc::new(unit_of(at, unit, &needs, ignore_case))).collect();
     let places: BTreeMap<&UnitId, usize> = units.iter().enumerate().map(|(at, unit)| (&unit.id, at)).collect();
     let order = selection.runs.iter().filter_map(|unit| places.get(&unit.id).copied());
-    let left_out = units.iter().filter(|unit| !unit.runs).map(|unit| unit.position);
+    let left_out = units.iter().filter(|unit| !unit.spec.runs).map(|unit| unit.spec.position);
     let index = Plan::build(&units, order.chain(left_out).collect(), hazards, &BTreeMap::new());
     let waits = Waits::find(&units, &index, hazards);
     let waves = waves(&units, &index, &waits.of, slots);
     let critical_path = critical_path(&units, &index, &waits.of);
-    let runs = index.order.iter().filter(|at| units[**at].runs);
+    let runs = index.order.iter().filter(|at| units[**at].spec.runs);
     let planned = runs.map(|&at| {
         let waits_for = waits.listed(&units, at);
         PlannedUnit {
             id: units[at].id.clone(),
             wave: waves[at],
-            exclusive: units[at].exclusive,
+            exclusive: units[at].assignment.exclusive,
             waits_left_out: u32::try_from(waits.count[at].saturating_sub(waits_for.len())).unwrap_or(u32::MAX),
             waits_for,
             remaining_ms: index.remaining_ms[at],
@@ -118,19 +118,22 @@ fn unit_of(at: usize, unit: &SpecUnit, needs: &BTreeMap<&UnitId, &Vec<UnitId>>, 
     let on = needs.get(&unit.id);
     let (depends_on, checkpoint_on) = on.map(|on| on.iter().cloned().partition(|id| unit.depends_on.contains(id))).unwrap_or_default();
     let details: usize = unit.tasks.iter().map(|task| task.details.len()).sum();
-    Unit {
-        position: at,
+    let spec = UnitSpec {
         title: unit.title.clone(),
+        position: at,
         checkpoint: unit.checkpoint,
         runs: on.is_some(),
         details: u32::try_from(details).unwrap_or(u32::MAX),
-        depends_on,
         checkpoint_on,
+        ..UnitSpec::default()
+    };
+    let assignment = UnitAssignment {
+        depends_on,
         manifest: Manifest::new(&unit.writes, &unit.reads, ignore_case).unwrap_or_default(),
         exclusive: on.is_some() && unit.writes.is_empty() && unit.reads.is_empty(),
-        state: UnitState::NotStarted,
-        ..Unit::blank(unit.id.clone())
-    }
+        ..UnitAssignment::default()
+    };
+    Unit { spec, assignment, ..Unit::blank(unit.id.clone()) }
 }
 
 /// Who waits for whom, and why.
@@ -157,7 +160,7 @@ impl Waits {
         // By rank: the units up to there are waited for by this one, directly or not.
         let mut floors = vec![0_usize; units.len()];
         for (rank, &at) in index.order.iter().enumerate() {
-            if !units[at].runs {
+            if !units[at].spec.runs {
                 continue;
             }
             let reasons = Reasons::of(units, index, &before, at, hazards);
@@ -184,11 +187,11 @@ impl Before {
     fn of(units: &[Arc<Unit>], index: &Plan) -> Self {
         let mut before = Self { running: vec![0], claiming: Vec::new(), claiming_before: vec![0] };
         for (rank, &at) in index.order.iter().enumerate() {
-            if units[at].runs && units[at].claims_all() {
+            if units[at].spec.runs && units[at].claims_all() {
                 before.claiming.push(rank);
             }
             before.claiming_before.push(before.claiming.len());
-            before.running.push(before.running[rank] + usize::from(units[at].runs));
+            before.running.push(before.running[rank] + usize::from(units[at].spec.runs));
         }
         before
     }
@@ -207,7 +210,7 @@ struct Reasons<'a> {
 impl<'a> Reasons<'a> {
     fn of(units: &'a [Arc<Unit>], index: &'a Plan, before: &'a Before, at: usize, hazards: HazardRule) -> Self {
         let (unit, rank) = (&units[at], index.rank[at]);
-        let checkpoint_on: HashSet<&UnitId> = unit.checkpoint_on.iter().collect();
+        let checkpoint_on: HashSet<&UnitId> = unit.spec.checkpoint_on.iter().collect();
         let why = |on: usize| if checkpoint_on.contains(&units[on].id) { PlanReason::Checkpoint } else { PlanReason::Dependency };
         let mut needs: Vec<(usize, PlanReason)> = index.needs[at].iter().map(|on| (index.rank[*on], why(*on))).collect();
         needs.sort_unstable_by_key(|(rank, _)| Reverse(*rank));
@@ -217,7 +220,7 @@ impl<'a> Reasons<'a> {
         }
         let exclusive = |rank: usize| (rank, PlanReason::Exclusive);
         if unit.claims_all() {
-            let runs = move |rank: &usize| units[index.order[*rank]].runs;
+            let runs = move |rank: &usize| units[index.order[*rank]].spec.runs;
             let by_order = Box::new((0..rank).rev().filter(runs).map(exclusive));
             return Self { needs, by_order, count: before.running[rank] };
         }
@@ -290,7 +293,7 @@ fn falling<T: Copy>(first: impl Iterator<Item = (usize, T)>, second: impl Iterat
 fn floor_of(units: &[Arc<Unit>], index: &Plan, floors: &[usize], rank: usize, waits: &[(usize, PlanReason)]) -> usize {
     let ranks: BTreeSet<usize> = waits.iter().map(|(on, _)| index.rank[*on]).collect();
     let mut floor = ranks.iter().map(|on| floors[*on]).max().unwrap_or(0);
-    while floor < rank && (ranks.contains(&floor) || !units[index.order[floor]].runs) {
+    while floor < rank && (ranks.contains(&floor) || !units[index.order[floor]].spec.runs) {
         floor += 1;
     }
     floor
@@ -299,7 +302,7 @@ fn floor_of(units: &[Arc<Unit>], index: &Plan, floors: &[usize], rank: usize, wa
 /// The earliest wave of each unit; with few slots, units of a wave that is full move to the next, those with the longest chain first.
 fn waves(units: &[Arc<Unit>], index: &Plan, waits: &[Vec<(usize, PlanReason)>], slots: Option<usize>) -> Vec<u32> {
     let mut waves = vec![0_u32; units.len()];
-    let running = || index.order.iter().copied().filter(|at| units[*at].runs);
+    let running = || index.order.iter().copied().filter(|at| units[*at].spec.runs);
     let Some(slots) = slots.filter(|slots| *slots > 0) else {
         for at in running() {
             waves[at] = 1 + waits[at].iter().map(|(on, _)| waves[*on]).max().unwrap_or(0);
@@ -344,7 +347,7 @@ fn critical_path(units: &[Arc<Unit>], index: &Plan, waits: &[Vec<(usize, PlanRea
     let dependants = dependants(waits);
     let longest = |of: &mut dyn Iterator<Item = usize>| of.max_by_key(|at| (index.remaining_ms[*at], std::cmp::Reverse(index.rank[*at])));
     let mut path = Vec::new();
-    let mut next = longest(&mut (0..units.len()).filter(|at| units[*at].runs));
+    let mut next = longest(&mut (0..units.len()).filter(|at| units[*at].spec.runs));
     while let Some(at) = next {
         path.push(units[at].id.clone());
         next = longest(&mut dependants[at].iter().copied()).filter(|_| path.len() < units.len());

@@ -12,7 +12,7 @@ use crate::state::{BaseCheck, InFlight, Misfit, Run, State, Unit};
 pub(crate) fn waits(state: &State, run: &Run, unit: &Unit, now: Now) -> Vec<Waiting> {
     // Where the run itself stands still, that is all there is to say.
     let is_over = run.ended.is_some() || run.ending.is_some();
-    if is_over || (unit.reviewers > 0 && !unit.consolidated) {
+    if is_over || (unit.review.reviewers > 0 && !unit.is_consolidated()) {
         return gates(state, run, unit, now);
     }
     if let (Some(flight), Some(place)) = (run.train.flight(&unit.id), place(run, unit)) {
@@ -59,7 +59,11 @@ fn in_train(run: &Run, unit: &Unit, flight: &InFlight, place: &str) -> Option<Wa
     if let Some(attempt) = unit.live(Seat::Check) {
         let what = if flight.alone.is_some() { "check without those integrated since the train started" } else { "check" };
         let doing = if attempt.started_at.is_some() { "running" } else { "being prepared" };
-        return Some(Waiting::on(WaitKind::Check, &attempt.worker, format!("{place}; {what} {doing} on {}", attempt.worker)));
+        return Some(Waiting::on(
+            WaitKind::Check,
+            &attempt.granted.worker,
+            format!("{place}; {what} {doing} on {}", attempt.granted.worker),
+        ));
     }
     let preparing = flight.is_preparing() || flight.alone.as_ref().is_some_and(|alone| alone.commit.is_none());
     if preparing {

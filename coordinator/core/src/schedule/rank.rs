@@ -37,7 +37,7 @@ pub(crate) fn all_candidates(state: &State, fleet: &Fleet, now: Now) -> Vec<Cand
     let mut found = candidates(state, fleet, now);
     let is_in_line = |candidate: &Candidate| {
         let unit = candidate.unit.as_ref().and_then(|unit| state.unit(&candidate.run, unit));
-        unit.is_some_and(|unit| unit.state == UnitState::NotStarted)
+        unit.is_some_and(|unit| unit.state() == UnitState::NotStarted)
     };
     found.retain(|candidate| !is_in_line(candidate));
     for (run_at, run) in state.unfinished().enumerate() {
@@ -63,7 +63,7 @@ fn last_units(state: &State, fleet: &Fleet, run: &Run, run_at: usize, others: &[
         return None;
     }
     let first = again().filter_map(|candidate| run.unit(candidate.unit.as_ref()?)).chain(run.startable());
-    let first = first.min_by_key(|unit| run.plan.rank[unit.position])?;
+    let first = first.min_by_key(|unit| run.plan.rank[unit.spec.position])?;
     if left >= slots_for(state, fleet, run, Some(&first.id), Seat::Work, now) {
         return None;
     }

@@ -10,22 +10,20 @@ use crate::state::{FixCause, Release, Run, Stage, State, Unit};
 
 /// Whether the unit waits for a work grant (ready or not).
 pub(crate) fn wants_work(unit: &Unit) -> bool {
-    match unit.state {
+    match unit.state() {
         UnitState::NotStarted => true,
-        UnitState::Blocked => unit.release == Some(Release::Subtask),
-        UnitState::FixRequired => {
-            unit.fix.as_ref().is_some_and(|cause| !matches!(cause, FixCause::Waiting { .. })) && unit.merging.is_none()
-        }
+        UnitState::Blocked => unit.release() == Some(&Release::Subtask),
+        UnitState::FixRequired => unit.fix().is_some_and(|cause| !matches!(cause, FixCause::Waiting { .. })) && unit.merging().is_none(),
         _ => false,
     }
 }
 
 /// Seats of the unit that are empty and should not be.
 pub(crate) fn due_seats(run: &Run, unit: &Unit) -> Vec<Seat> {
-    match unit.state {
-        _ if !unit.runs => Vec::new(),
+    match unit.state() {
+        _ if !unit.spec.runs => Vec::new(),
         UnitState::PendingReview | UnitState::UnderReview => {
-            if unit.merging.is_some() {
+            if unit.merging().is_some() {
                 return Vec::new();
             }
             unit.missing_reviews().filter(|seat| !unit.live.contains_key(seat) || planted(Bug::SeatTwice)).collect()
@@ -137,7 +135,7 @@ impl Gates<'_> {
     }
 
     fn of_phase(&mut self, _: &State) -> bool {
-        let phase = match self.unit.state {
+        let phase = match self.unit.state() {
             UnitState::PendingReview | UnitState::UnderReview => Phase::Reviews,
             UnitState::FinalReview => Phase::Consolidate,
             _ => Phase::Dispatch,
@@ -151,7 +149,7 @@ impl Gates<'_> {
         if self.phase_counts && !step::allows(self.run, phase, &self.unit.id) {
             found |= self.closed(|gates| {
                 let word = match phase {
-                    Phase::Dispatch if gates.unit.owner.is_none() || gates.unit.window.is_none() => "assign",
+                    Phase::Dispatch if gates.unit.assignment.owner.is_none() || gates.unit.assignment.window.is_none() => "assign",
                     Phase::Reviews => "reviews",
                     Phase::Consolidate => "consolidate",
                     _ => "dispatch",
@@ -163,7 +161,7 @@ impl Gates<'_> {
     }
 
     fn of_time(&mut self, _: &State) -> bool {
-        match self.unit.retry_at.filter(|at| self.time_counts && *at > self.now.wall && !planted(Bug::BackoffIgnored)) {
+        match self.unit.counters.retry_at.filter(|at| self.time_counts && *at > self.now.wall && !planted(Bug::BackoffIgnored)) {
             Some(at) => self.closed(|gates| {
                 let wait_s = at.since(gates.now.wall).div_ceil(1000);
                 Waiting { kind: WaitKind::Backoff, on: at.rfc3339(), path: String::new(), text: format!("tried again in {wait_s} s") }
@@ -174,22 +172,22 @@ impl Gates<'_> {
 
     /// Dependencies, and hazards before the first grant.
     fn of_order(&mut self, _: &State) -> bool {
-        if !wants_work(self.unit) || self.unit.state == UnitState::FixRequired {
+        if !wants_work(self.unit) || self.unit.state() == UnitState::FixRequired {
             return false;
         }
         let (run, unit) = (self.run, self.unit);
         let mut found = false;
-        for &on in &run.plan.needs[unit.position] {
+        for &on in &run.plan.needs[unit.spec.position] {
             let on = &run.units[on];
             if !on.is_settled_for_others() && !planted(Bug::DependencyForgotten) {
                 found |= self.closed(|_| {
-                    let is_implied = unit.checkpoint_on.contains(&on.id);
+                    let is_implied = unit.spec.checkpoint_on.contains(&on.id);
                     let how = if is_implied { "a checkpoint comes after unit" } else { "depends on unit" };
                     Waiting {
                         kind: WaitKind::Dependency,
                         on: on.id.to_string(),
                         path: String::new(),
-                        text: format!("{how} {} ({})", on.id, on.state),
+                        text: format!("{how} {} ({})", on.id, on.state()),
                     }
                 });
                 if self.reasons.is_none() {
@@ -197,7 +195,7 @@ impl Gates<'_> {
                 }
             }
         }
-        if unit.started || run.options.hazards == HazardRule::Writes {
+        if unit.work.started || run.options.hazards == HazardRule::Writes {
             return found;
         }
         found | self.of_hazards()
@@ -206,7 +204,7 @@ impl Gates<'_> {
     fn of_hazards(&mut self) -> bool {
         let (run, unit) = (self.run, self.unit);
         let plan = &run.plan;
-        let rank = plan.rank[unit.position];
+        let rank = plan.rank[unit.spec.position];
         // Under `explain` each earlier unit is told once; the scheduler only asks whether there is one.
         let exclusive: Vec<usize> = match (&self.reasons, unit.claims_all()) {
             (None, true) => plan.unfinished.range(..rank).next().map(|rank| plan.order[*rank]).into_iter().collect(),
@@ -225,7 +223,8 @@ impl Gates<'_> {
                     path: String::new(),
                     text: format!(
                         "comes after unit {} ({}): {whose} has no manifest and counts as touching everything",
-                        earlier.id, earlier.state
+                        earlier.id,
+                        earlier.state()
                     ),
                 }
             });
@@ -243,7 +242,7 @@ impl Gates<'_> {
             let earlier = &run.units[at];
             found |= self.closed(|gates| {
                 let path = hazard_path(gates.unit, earlier);
-                let text = format!("unit {} ({}) comes first and writes {path}", earlier.id, earlier.state);
+                let text = format!("unit {} ({}) comes first and writes {path}", earlier.id, earlier.state());
                 Waiting { kind: WaitKind::Hazard, on: earlier.id.to_string(), path, text }
             });
         }
@@ -254,8 +253,8 @@ impl Gates<'_> {
     fn of_hold(&mut self, _: &State) -> bool {
         let (run, unit) = (self.run, self.unit);
         let mut found = false;
-        let takes_hold = matches!(unit.state, UnitState::NotStarted | UnitState::Blocked) && !planted(Bug::HoldForgotten);
-        if takes_hold && (wants_work(unit) || unit.release.is_some()) {
+        let takes_hold = matches!(unit.state(), UnitState::NotStarted | UnitState::Blocked) && !planted(Bug::HoldForgotten);
+        if takes_hold && (wants_work(unit) || unit.release().is_some()) {
             if self.reasons.is_none() {
                 return !run.plan.hold_is_free(unit);
             }
@@ -263,7 +262,7 @@ impl Gates<'_> {
                 found |= self.closed(|gates| {
                     let path = hold_path(gates.unit, holder);
                     let text =
-                        format!("unit {} ({}) holds {}", holder.id, holder.state, if path.is_empty() { "everything" } else { &path });
+                        format!("unit {} ({}) holds {}", holder.id, holder.state(), if path.is_empty() { "everything" } else { &path });
                     Waiting { kind: WaitKind::Hold, on: holder.id.to_string(), path, text }
                 });
             }
@@ -274,11 +273,12 @@ impl Gates<'_> {
 
 /// A path in which a later unit meets an earlier one's writes.
 pub(crate) fn hazard_path(unit: &Unit, earlier: &Unit) -> String {
-    let meets = |set: &roundtable_shared::manifest::PathSet| earlier.manifest.writes.first_conflict(set).map(|conflict| conflict.path);
-    meets(&unit.manifest.writes).or_else(|| meets(&unit.manifest.reads)).unwrap_or_default()
+    let meets =
+        |set: &roundtable_shared::manifest::PathSet| earlier.assignment.manifest.writes.first_conflict(set).map(|conflict| conflict.path);
+    meets(&unit.assignment.manifest.writes).or_else(|| meets(&unit.assignment.manifest.reads)).unwrap_or_default()
 }
 
 /// A path both units write.
 fn hold_path(unit: &Unit, holder: &Unit) -> String {
-    holder.manifest.writes.first_conflict(&unit.manifest.writes).map(|conflict| conflict.path).unwrap_or_default()
+    holder.assignment.manifest.writes.first_conflict(&unit.assignment.manifest.writes).map(|conflict| conflict.path).unwrap_or_default()
 }

@@ -79,7 +79,7 @@ pub fn standing(state: &State, run: &Run) -> Standing {
         return Standing::Assigning;
     }
     let moving =
-        run.has_live_attempts() || run.stage == Stage::Closing || run.ending.is_some() || run.begun().any(|unit| unit.merging.is_some());
+        run.has_live_attempts() || run.stage == Stage::Closing || run.ending.is_some() || run.begun().any(|unit| unit.merging().is_some());
     if moving {
         return Standing::Running;
     }
@@ -92,32 +92,32 @@ pub fn standing(state: &State, run: &Run) -> Standing {
 /// Whether every unit that is not at its end, or that end itself, waits for a decision, directly or not.
 fn is_stuck(run: &Run) -> bool {
     let open: Vec<&Unit> = run.unfinished().collect();
-    let mut stuck: BTreeSet<usize> = open.iter().filter(|unit| waits_for_a_person(run, unit)).map(|unit| unit.position).collect();
+    let mut stuck: BTreeSet<usize> = open.iter().filter(|unit| waits_for_a_person(run, unit)).map(|unit| unit.spec.position).collect();
     loop {
         let more: Vec<usize> = open
             .iter()
-            .filter(|unit| !stuck.contains(&unit.position) && waits_for_any(run, unit, &stuck))
-            .map(|unit| unit.position)
+            .filter(|unit| !stuck.contains(&unit.spec.position) && waits_for_any(run, unit, &stuck))
+            .map(|unit| unit.spec.position)
             .collect();
         if more.is_empty() {
             break;
         }
         stuck.extend(more);
     }
-    if open.is_empty() { run.is_asked_as_a_whole() } else { open.iter().all(|unit| stuck.contains(&unit.position)) }
+    if open.is_empty() { run.is_asked_as_a_whole() } else { open.iter().all(|unit| stuck.contains(&unit.spec.position)) }
 }
 
 /// Whether a decision itself holds the unit.
 fn waits_for_a_person(run: &Run, unit: &Unit) -> bool {
     let is_asked = |need: &Need| run.decisions.values().any(|decision| is_about(decision, need));
-    if unit.state == UnitState::Blocked && unit.release.is_none() {
+    if unit.waits_for_person() {
         return true;
     }
-    if unit.state == UnitState::FinalReview && matches!(run.base_check, BaseCheck::Red { .. }) {
+    if unit.state() == UnitState::FinalReview && matches!(run.base_check, BaseCheck::Red { .. }) {
         return true;
     }
     let base_check = need(run, None, Seat::Check);
-    if unit.state == UnitState::FinalReview && matches!(run.base_check, BaseCheck::Wanted { .. }) && is_asked(&base_check) {
+    if unit.state() == UnitState::FinalReview && matches!(run.base_check, BaseCheck::Wanted { .. }) && is_asked(&base_check) {
         return true;
     }
     due_seats(run, unit).into_iter().any(|seat| is_asked(&need(run, Some(&unit.id), seat)))
@@ -125,18 +125,18 @@ fn waits_for_a_person(run: &Run, unit: &Unit) -> bool {
 
 /// Whether the unit waits for one of these others.
 fn waits_for_any(run: &Run, unit: &Unit, stuck: &BTreeSet<usize>) -> bool {
-    let holds = |other: &Unit| stuck.contains(&other.position);
-    if unit.contended.iter().any(|path| run.holders_of(&unit.id, path).any(holds)) {
+    let holds = |other: &Unit| stuck.contains(&other.spec.position);
+    if unit.contended().iter().any(|path| run.holders_of(&unit.id, path).any(holds)) {
         return true;
     }
-    let takes_hold = matches!(unit.state, UnitState::NotStarted)
-        || matches!(unit.release, Some(Release::Subtask | Release::Fix | Release::Review { .. }));
+    let takes_hold = matches!(unit.state(), UnitState::NotStarted)
+        || matches!(unit.release(), Some(Release::Subtask | Release::Fix | Release::Review { .. }));
     if takes_hold && run.hold_conflicts(unit).any(holds) {
         return true;
     }
     // In the train it waits for whoever is ahead, and to join it for all. While its check is due that can still show it red, which moves it.
     let ahead = run.train.flights.iter().take_while(|flight| flight.unit != unit.id);
-    let is_checked = unit.state == UnitState::FinalReview && due_seats(run, unit).is_empty();
+    let is_checked = unit.state() == UnitState::FinalReview && due_seats(run, unit).is_empty();
     if is_checked && ahead.filter_map(|flight| run.unit(&flight.unit)).any(holds) {
         return true;
     }
@@ -144,10 +144,10 @@ fn waits_for_any(run: &Run, unit: &Unit, stuck: &BTreeSet<usize>) -> bool {
         return false;
     }
     // Also one that has begun: it may have been carried over, or given a dependency since.
-    if unit.state != UnitState::FixRequired && run.plan.needs[unit.position].iter().any(|at| stuck.contains(at)) {
+    if unit.state() != UnitState::FixRequired && run.plan.needs[unit.spec.position].iter().any(|at| stuck.contains(at)) {
         return true;
     }
-    if unit.started {
+    if unit.work.started {
         return false;
     }
     if run.options.hazards == HazardRule::Writes {
@@ -158,13 +158,13 @@ fn waits_for_any(run: &Run, unit: &Unit, stuck: &BTreeSet<usize>) -> bool {
 
 /// Whether a unit without a manifest, which waits for holds that do not end, keeps this one from its first grant.
 fn keeps_back(run: &Run, unit: &Unit, stuck: &BTreeSet<usize>) -> bool {
-    let waits = |other: &Unit| other.state == UnitState::NotStarted && other.claims_all() && !other.started;
+    let waits = |other: &Unit| other.state() == UnitState::NotStarted && other.claims_all() && !other.work.started;
     stuck.iter().map(|at| &run.units[*at]).any(|other| other.id != unit.id && waits(other) && !run.plan.hold_is_free(other))
 }
 
 /// Unfinished units a unit that has not started waits for by hazard.
 fn upstream(run: &Run, unit: &Unit) -> BTreeSet<usize> {
-    if run.options.hazards != HazardRule::Ordered || unit.started {
+    if run.options.hazards != HazardRule::Ordered || unit.work.started {
         return BTreeSet::new();
     }
     earlier_without_manifest(run, unit).chain(run.plan.open_hazards(unit)).collect()
@@ -174,18 +174,18 @@ fn upstream(run: &Run, unit: &Unit) -> BTreeSet<usize> {
 fn earlier_without_manifest<'a>(run: &'a Run, unit: &Unit) -> impl Iterator<Item = usize> + 'a {
     let plan = &run.plan;
     let earlier = if unit.claims_all() { &plan.unfinished } else { &plan.unfinished_all };
-    earlier.range(..plan.rank[unit.position]).map(|rank| plan.order[*rank])
+    earlier.range(..plan.rank[unit.spec.position]).map(|rank| plan.order[*rank])
 }
 
 /// The first blocked unit, in plan order, that this one waits for: how mirror files and `status` say "blocked by an upstream unit".
 pub fn first_blocker(run: &Run, unit: &UnitId) -> Option<UnitId> {
-    let unit = run.unit(unit).filter(|unit| unit.runs && unit.state == UnitState::NotStarted)?;
-    let mut seen = BTreeSet::from([unit.position]);
-    let mut open = vec![unit.position];
+    let unit = run.unit(unit).filter(|unit| unit.spec.runs && unit.state() == UnitState::NotStarted)?;
+    let mut seen = BTreeSet::from([unit.spec.position]);
+    let mut open = vec![unit.spec.position];
     let mut blocked: Option<usize> = None;
     while let Some(at) = open.pop() {
         let unit = &run.units[at];
-        if unit.state == UnitState::Blocked && unit.release.is_none() {
+        if unit.waits_for_person() {
             let rank = run.plan.rank[at];
             blocked = Some(blocked.map_or(rank, |known| known.min(rank)));
         }

@@ -19,7 +19,7 @@ pub(crate) fn finish_ending(d: &mut Txn<'_>, run: &RunId) {
         unit::back_to_waiting(d, run, &unit);
     }
     flight::drop_all(d, run, &reason);
-    let merging: Vec<UnitId> = d.run(run).begun().filter(|unit| unit.merging.is_some()).map(|unit| unit.id.clone()).collect();
+    let merging: Vec<UnitId> = d.run(run).begun().filter(|unit| unit.merging().is_some()).map(|unit| unit.id.clone()).collect();
     for unit in merging {
         d.emit(run, Fact::MergeSet { unit, merging: None });
     }

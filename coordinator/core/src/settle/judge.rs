@@ -39,7 +39,7 @@ pub(crate) fn judge_head(d: &mut Txn<'_>, run: &RunId) {
 
 fn start_alone(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, tip: CommitId) {
     d.emit(run, Fact::AloneStarted { unit: unit.clone(), tip: tip.clone() });
-    if d.unit(run, unit).changed.is_empty() {
+    if d.unit(run, unit).work.changed.is_empty() {
         d.emit(run, Fact::AlonePrepared { unit: unit.clone(), commit: tip });
     } else if let Some(effect) = d.run(run).train.flight(unit).and_then(|flight| integration::preparation(d.run(run), flight)) {
         d.effect(effect);

@@ -10,15 +10,15 @@ use crate::txn::Txn;
 
 /// Units that a person has answered for leave `blocked` once nobody else holds their writes, in plan order.
 pub(crate) fn release_blocked(d: &mut Txn<'_>, run: &RunId) {
-    let is_waiting = |release: &Option<Release>| matches!(release, Some(Release::Fix | Release::Review { .. }));
+    let is_waiting = |release: Option<&Release>| matches!(release, Some(Release::Fix | Release::Review { .. }));
     let now = d.run(run);
     let waiting: Vec<UnitId> =
-        now.begun().filter(|unit| unit.state == UnitState::Blocked && is_waiting(&unit.release)).map(|unit| unit.id.clone()).collect();
+        now.begun().filter(|unit| unit.state() == UnitState::Blocked && is_waiting(unit.release())).map(|unit| unit.id.clone()).collect();
     for id in waiting {
         if !d.run(run).plan.hold_is_free(d.unit(run, &id)) || planted(Bug::ReleaseForgotten) {
             continue;
         }
-        let release = d.unit(run, &id).release.clone();
+        let release = d.unit(run, &id).release().cloned();
         review::clear_blocked_item(d, run, &id);
         match release {
             Some(Release::Fix) => {

@@ -15,23 +15,23 @@ use crate::txn::Txn;
 pub(crate) fn consolidate_ready(d: &mut Txn<'_>, run: &RunId) {
     let ready = |d: &Txn<'_>, unit: &UnitId| -> bool {
         let unit = d.unit(run, unit);
-        match unit.state {
-            UnitState::PendingReview => unit.reviewers == 0 && unit.merging.is_none(),
+        match unit.state() {
+            UnitState::PendingReview => unit.review.reviewers == 0 && unit.merging().is_none(),
             UnitState::UnderReview => unit.live.is_empty() && (unit.missing_reviews().next().is_none() || planted(Bug::RoundEarly)),
-            UnitState::FinalReview => !unit.consolidated && unit.reviewers > 0,
+            UnitState::FinalReview => !unit.is_consolidated() && unit.review.reviewers > 0,
             _ => false,
         }
     };
     let units: Vec<UnitId> = d.run(run).holders().map(|unit| unit.id.clone()).collect();
     for unit in units.into_iter().filter(|unit| ready(d, unit)).collect::<Vec<_>>() {
-        if d.unit(run, &unit).state == UnitState::PendingReview {
+        if d.unit(run, &unit).state() == UnitState::PendingReview {
             d.move_unit(run, &unit, UnitState::UnderReview, None);
         }
-        if d.unit(run, &unit).state == UnitState::UnderReview {
+        if d.unit(run, &unit).state() == UnitState::UnderReview {
             d.move_unit(run, &unit, UnitState::FinalReview, None);
         }
         let may = !d.run(run).is_held(Phase::Consolidate, d.now.wall) && step::allows(d.run(run), Phase::Consolidate, &unit);
-        if may && d.unit(run, &unit).reviewers > 0 {
+        if may && d.unit(run, &unit).review.reviewers > 0 {
             consolidate(d, run, &unit);
         }
     }
@@ -40,7 +40,7 @@ pub(crate) fn consolidate_ready(d: &mut Txn<'_>, run: &RunId) {
 /// One final report per round; what must be fixed sends the unit back.
 fn consolidate(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
     let now = d.unit(run, unit);
-    let (round, fixes) = (now.round, now.fix_attempts);
+    let (round, fixes) = (now.review.round, now.counters.fix_attempts);
     let findings: Vec<Finding> = now.round_findings().cloned().collect();
     let overall = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::None);
     let open: Vec<&Finding> = findings.iter().filter(|finding| finding.severity != Severity::None).collect();

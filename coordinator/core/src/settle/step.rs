@@ -28,13 +28,13 @@ fn is_in(d: &Txn<'_>, run: &RunId, unit: &Unit, phase: Phase) -> bool {
         // Work that ended had its turn (`unit_done`); work that was lost is granted again. What is not ready any more, because a neighbour of
         // the same step took what it needs, waits for a later step.
         Phase::Dispatch => {
-            unit.state == UnitState::InProgress
+            unit.state() == UnitState::InProgress
                 || (ready::wants_work(unit) && ready::is_ready_but_for_time(d.state(), d.run(run), unit, d.now))
         }
         Phase::Reviews => {
-            matches!(unit.state, UnitState::PendingReview | UnitState::UnderReview) && unit.missing_reviews().next().is_some()
+            matches!(unit.state(), UnitState::PendingReview | UnitState::UnderReview) && unit.missing_reviews().next().is_some()
         }
-        Phase::Consolidate => unit.state == UnitState::FinalReview || unit.state == UnitState::UnderReview,
+        Phase::Consolidate => unit.state() == UnitState::FinalReview || unit.state() == UnitState::UnderReview,
         Phase::Assign | Phase::SyncPulse => false,
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn start_next(d: &mut Txn<'_>, run: &RunId) {
     let queue = now.queue();
     let next = if planted(Bug::TrainOutOfOrder) { queue.iter().rev().find(may_join) } else { queue.iter().find(may_join) };
     let Some(unit) = next.map(|unit| unit.id.clone()) else { return };
-    let is_empty = d.unit(run, &unit).changed.is_empty();
+    let is_empty = d.unit(run, &unit).work.changed.is_empty();
     let mut flight = InFlight::new(unit.clone(), tip.clone(), d.now.wall);
     if !is_empty {
         (flight.ticks, flight.owed) = integration::ticks(now, &unit);

@@ -1,73 +1,50 @@
 //! One execution of a seat, as it is remembered. Numbering and fencing are in `settle::dispatch::grant` and `decide::report`.
 
+use std::sync::Arc;
+
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{
-    AgentSessionId, AttemptKey, AttemptNo, BackendName, CommitId, LeaseId, OutcomeClass, Role, RunId, Seat, TaskId, UnitId, Usage, WorkerId,
-};
+use roundtable_shared::{AgentSessionId, AttemptKey, AttemptNo, CommitId, OutcomeClass, RunId, TaskId, UnitId, Usage};
 use serde::{Deserialize, Serialize};
 
-use super::start::Start;
+use super::granted::Granted;
 
-/// An attempt of a unit or, at run level, of a run.
+/// An attempt of a unit or, at run level, of a run. What is fixed once is shared by copies of the state.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Attempt {
-    /// Its number.
-    pub no: AttemptNo,
-    /// The seat it fills.
-    pub seat: Seat,
-    /// What it is asked to do.
-    pub role: Role,
-    /// Which turn of its role it is, for playbooks.
-    pub turn: u32,
-    /// Review round it belongs to; 0 outside reviews.
-    pub round: u32,
-    /// The lease that entitles to it.
-    pub lease_id: LeaseId,
-    /// Who runs it.
-    pub worker: WorkerId,
-    /// The backend that plays it.
-    pub backend: BackendName,
-    /// The pool whose slot it takes.
-    pub pool: String,
-    /// The account, for parking.
-    pub account: String,
-    /// The model asked for with the run, for parking; empty = the backend's own.
-    pub model: String,
-    /// Manifest and reviews look at base..commit.
-    pub base: CommitId,
-    /// What its worktree is made of.
-    pub start: Start,
-    /// The attempt whose commit or agent session it goes on from.
-    pub resumed_from: Option<AttemptNo>,
-    /// Agent session it was asked to resume.
-    pub resume: Option<AgentSessionId>,
-    /// The third fix, played elsewhere.
-    pub escalated: bool,
+    /// What it was granted.
+    pub granted: Arc<Granted>,
     /// When it was granted.
     pub granted_at: WallMs,
     /// When the agent ran.
     pub started_at: Option<WallMs>,
+    /// The last its worker handed in on the way.
+    pub saved: Option<Box<Saved>>,
+    /// How it ended; `None` while it holds its seat.
+    pub ended: Option<Arc<AttemptEnded>>,
+}
+
+/// The end of an attempt and what it left.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AttemptEnded {
     /// When it ended.
-    pub ended_at: Option<WallMs>,
-    /// How it ended; `None` while it is live.
-    pub end: Option<AttemptEnd>,
+    pub at: WallMs,
+    /// How.
+    pub end: AttemptEnd,
     /// Who pays for its failure.
     pub class: Option<OutcomeClass>,
     /// What failed, for a person.
     pub error: Option<String>,
     /// The CLI's exit code.
     pub exit_code: Option<i32>,
-    /// Digest of the outcome that was accepted: the same again gets the same verdict.
+    /// Digest of the outcome that was accepted: the same again gets the same verdict. None where there is none.
     pub digest: Option<String>,
     /// What it left.
     pub commit: Option<CommitId>,
-    /// The last its worker handed in on the way.
-    pub saved: Option<Saved>,
     /// The CLI's conversation, by which it can be resumed.
     pub agent_session: Option<AgentSessionId>,
     /// Tokens and cost.
     pub usage: Usage,
-    /// How many events it had, once it has ended.
+    /// How many events it had.
     pub events: u64,
     /// Its outcome came when another attempt already held the seat.
     pub late: bool,
@@ -81,24 +58,80 @@ pub(crate) fn key_of(run: &RunId, unit: Option<&UnitId>, attempt: AttemptNo) -> 
 impl Attempt {
     /// Whether it holds its seat.
     pub fn is_live(&self) -> bool {
-        self.end.is_none()
+        self.ended.is_none()
+    }
+
+    /// How it ended; `None` while it is live.
+    pub fn end(&self) -> Option<AttemptEnd> {
+        self.ended.as_ref().map(|ended| ended.end)
+    }
+
+    /// When it ended.
+    pub fn ended_at(&self) -> Option<WallMs> {
+        self.ended.as_ref().map(|ended| ended.at)
+    }
+
+    /// The CLI's exit code.
+    pub fn exit_code(&self) -> Option<i32> {
+        self.ended.as_ref()?.exit_code
+    }
+
+    /// Tokens and cost; nothing while it is live.
+    pub fn usage(&self) -> Usage {
+        self.ended.as_ref().map(|ended| ended.usage).unwrap_or_default()
+    }
+
+    /// How many events it had, once it has ended.
+    pub fn events(&self) -> u64 {
+        self.ended.as_ref().map_or(0, |ended| ended.events)
+    }
+
+    /// Who pays for its failure, if it ended in one.
+    pub fn class(&self) -> Option<OutcomeClass> {
+        self.ended.as_ref()?.class
+    }
+
+    /// What failed, for a person.
+    pub fn error(&self) -> Option<&str> {
+        self.ended.as_ref()?.error.as_deref()
+    }
+
+    /// Digest of the outcome that was accepted.
+    pub fn digest(&self) -> Option<&str> {
+        self.ended.as_ref()?.digest.as_deref()
+    }
+
+    /// What it left, once it has ended.
+    pub fn commit(&self) -> Option<&CommitId> {
+        self.ended.as_ref()?.commit.as_ref()
+    }
+
+    /// The CLI's conversation, by which it can be resumed.
+    pub fn agent_session(&self) -> Option<&AgentSessionId> {
+        self.ended.as_ref()?.agent_session.as_ref()
+    }
+
+    /// Whether its outcome came when another attempt already held the seat.
+    pub fn is_late(&self) -> bool {
+        self.ended.as_ref().is_some_and(|ended| ended.late)
     }
 
     /// Whether its agent said something, good or bad. Where it could not, for reasons of its worker or provider, the next attempt is the same turn again.
     pub fn is_played(&self) -> bool {
-        self.end == Some(AttemptEnd::Completed) || self.class == Some(OutcomeClass::Unit)
+        self.end() == Some(AttemptEnd::Completed) || self.class() == Some(OutcomeClass::Unit)
     }
 
     /// What the next attempt can go on from: its commit, or, where it ended without one, what was handed in on the way.
     pub fn left(&self) -> Option<&CommitId> {
-        let saved = self.saved.as_ref().filter(|_| !self.is_live() && self.end != Some(AttemptEnd::Completed));
-        self.commit.as_ref().or(saved.map(|saved| &saved.commit))
+        let ended = self.ended.as_ref()?;
+        let saved = self.saved.as_ref().filter(|_| ended.end != AttemptEnd::Completed);
+        ended.commit.as_ref().or(saved.map(|saved| &saved.commit))
     }
 
     /// The word of `attempts --json`.
     pub fn outcome_word(&self) -> &'static str {
-        match self.end {
-            _ if self.late => "stale",
+        match self.end() {
+            _ if self.is_late() => "stale",
             None => "running",
             Some(AttemptEnd::Completed) => "completed",
             Some(AttemptEnd::Failed) => "failed",

@@ -5,18 +5,23 @@
 
 mod access;
 mod attempt;
+mod granted;
 mod moves;
+mod phase;
 mod plan;
 mod queue;
+mod rare;
 mod removal;
 mod report;
 mod rest;
 mod run;
 mod source;
+mod spec;
 mod start;
 mod step;
 mod train;
 mod unit;
+mod work;
 mod worked;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,9 +33,12 @@ use serde::{Deserialize, Serialize};
 
 pub use access::{Access, Admits, BARRED_KEPT_MS, Barred, PEER_KEPT_MS, Peer, RENEWAL_NOTED_MS, TOKEN_KEPT_MS, Token, Use};
 pub(crate) use attempt::key_of;
-pub use attempt::{Attempt, AttemptEnd, LostCause, Saved};
+pub use attempt::{Attempt, AttemptEnd, AttemptEnded, LostCause, Saved};
+pub use granted::Granted;
 pub use moves::may_move;
+pub use phase::{Blocked, FailedReview, FixCause, FixOwed, Merging, Release, UnitPhase};
 pub use plan::{PlaceInLine, Plan, WorkKind, Writers};
+pub use rare::{Blank, Rare};
 pub use removal::{Remains, Removed};
 pub use report::{OwnerAnswer, Said, WorkReport};
 pub use rest::{Rest, Rested, Resting};
@@ -39,10 +47,12 @@ pub use run::{
     Remark, Run, Stage, Wanted,
 };
 pub use source::RunSource;
+pub use spec::{Subtask, UnitAssignment, UnitSpec};
 pub use start::Start;
 pub use step::{Phase, Step};
 pub use train::{Alone, Candidate, Checks, InFlight, Misfit, Train};
-pub use unit::{Breach, Counters, FixCause, GROUNDED_FROM_ROUND, Merging, Release, Subtask, Unit, Work};
+pub use unit::{GROUNDED_FROM_ROUND, Unit};
+pub use work::{Breach, Counters, UnitReview, UnitWork, Work};
 
 use crate::planted::{Bug, planted};
 
@@ -173,7 +183,7 @@ impl State {
 
     /// The attempt a lease entitles to, if it is the one its seat holds (I3).
     pub fn current(&self, lease: &LeaseRef) -> Option<&Attempt> {
-        let is_same = |attempt: &Attempt| attempt.lease_id == lease.lease_id || planted(Bug::LeaseIdIgnored);
+        let is_same = |attempt: &Attempt| attempt.granted.lease_id == lease.lease_id || planted(Bug::LeaseIdIgnored);
         self.attempt(&lease.key).filter(|attempt| is_same(attempt) && attempt.is_live())
     }
 

@@ -87,7 +87,7 @@ pub type PlaceInLine = (Reverse<u64>, usize);
 
 impl WorkKind {
     fn of(unit: &Unit) -> Self {
-        Self { owner: unit.owner.clone(), unit_type: unit.unit_type, requires: unit.requires.clone() }
+        Self { owner: unit.assignment.owner.clone(), unit_type: unit.assignment.unit_type, requires: unit.assignment.requires.clone() }
     }
 }
 
@@ -115,9 +115,9 @@ impl Plan {
         plan.needs = units
             .iter()
             .map(|unit| {
-                let named = unit.depends_on.iter().chain(&unit.checkpoint_on).filter_map(|id| places.get(id).copied());
-                let forgotten = |at: &usize| planted(Bug::CheckpointForgotten) && unit.checkpoint_on.contains(&units[*at].id);
-                named.filter(|at| units[*at].runs && !forgotten(at)).collect()
+                let named = unit.assignment.depends_on.iter().chain(&unit.spec.checkpoint_on).filter_map(|id| places.get(id).copied());
+                let forgotten = |at: &usize| planted(Bug::CheckpointForgotten) && unit.spec.checkpoint_on.contains(&units[*at].id);
+                named.filter(|at| units[*at].spec.runs && !forgotten(at)).collect()
             })
             .collect();
         for (at, unit) in units.iter().enumerate() {
@@ -132,7 +132,7 @@ impl Plan {
 
     /// A unit depends on one more, which comes before it.
     pub(crate) fn need(&mut self, units: &[Arc<Unit>], at: usize, on: usize) {
-        if units[on].runs && !self.needs[at].contains(&on) && !planted(Bug::FoundDependencyForgotten) {
+        if units[on].spec.runs && !self.needs[at].contains(&on) && !planted(Bug::FoundDependencyForgotten) {
             self.needs[at].push(on);
         }
     }
@@ -177,7 +177,7 @@ impl Plan {
     fn line_up(&mut self, units: &[Arc<Unit>], at: usize) {
         let unit = &units[at];
         self.step_out(at, unit);
-        if unit.is_settled_for_others() || unit.state != UnitState::NotStarted {
+        if unit.is_settled_for_others() || unit.state() != UnitState::NotStarted {
             return;
         }
         match self.waits_for(units, at) {
@@ -213,14 +213,16 @@ impl Plan {
         if let Some(on) = needed.filter(|_| !planted(Bug::DependencyForgotten)) {
             return Some(on);
         }
-        if unit.started || !self.is_ordered {
+        if unit.work.started || !self.is_ordered {
             return None;
         }
         let exclusive = if unit.claims_all() { &self.unfinished } else { &self.unfinished_all };
         let exclusive = exclusive.range(..rank).next_back().filter(|_| !planted(Bug::ExclusiveForgotten));
         let hazard = || {
             let writers = &self.writers.0;
-            writers.nearest_before(&unit.manifest.writes, rank).max(writers.nearest_before(&unit.manifest.reads, rank))
+            writers
+                .nearest_before(&unit.assignment.manifest.writes, rank)
+                .max(writers.nearest_before(&unit.assignment.manifest.reads, rank))
         };
         let nearest = exclusive.copied().or_else(|| if unit.claims_all() || planted(Bug::HazardForgotten) { None } else { hazard() });
         nearest.map(|rank| self.order[rank])
@@ -241,8 +243,8 @@ impl Plan {
     /// Whether an earlier unit that is not at its end writes what this one reads or writes. Units without a manifest are no part of this: they stand
     /// in `unfinished_all`.
     pub fn has_open_hazard(&self, unit: &Unit) -> bool {
-        let Some(&rank) = self.rank.get(unit.position).filter(|_| unit.runs && !unit.claims_all()) else { return false };
-        let manifest = &unit.manifest;
+        let Some(&rank) = self.rank.get(unit.spec.position).filter(|_| unit.spec.runs && !unit.claims_all()) else { return false };
+        let manifest = &unit.assignment.manifest;
         self.writers.0.any_before(&manifest.writes, rank) || self.writers.0.any_before(&manifest.reads, rank)
     }
 
@@ -253,8 +255,8 @@ impl Plan {
 
     /// Those by rank, the nearest first. Costs as much as are taken, and can say how many there are.
     pub fn nearest_hazards(&self, unit: &Unit) -> Before<'_, usize> {
-        let manifest = &unit.manifest;
-        match self.rank.get(unit.position).filter(|_| unit.runs && !unit.claims_all()) {
+        let manifest = &unit.assignment.manifest;
+        match self.rank.get(unit.spec.position).filter(|_| unit.spec.runs && !unit.claims_all()) {
             Some(&rank) => self.writers.0.before(&[&manifest.writes, &manifest.reads], rank),
             None => Before::default(),
         }
@@ -262,8 +264,8 @@ impl Plan {
 
     /// Whether one of those, by place, is what is looked for: the earlier ones of each path are asked about first, and none after the first that is.
     pub fn any_open_hazard(&self, unit: &Unit, mut is_it: impl FnMut(usize) -> bool) -> bool {
-        let Some(&rank) = self.rank.get(unit.position).filter(|_| unit.runs && !unit.claims_all()) else { return false };
-        [&unit.manifest.writes, &unit.manifest.reads].into_iter().any(|set| {
+        let Some(&rank) = self.rank.get(unit.spec.position).filter(|_| unit.spec.runs && !unit.claims_all()) else { return false };
+        [&unit.assignment.manifest.writes, &unit.assignment.manifest.reads].into_iter().any(|set| {
             let look = |earlier: usize| if is_it(self.order[earlier]) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
             self.writers.0.meeting_before(set, rank, look).is_break()
         })
@@ -271,11 +273,11 @@ impl Plan {
 
     /// Whether nobody else holds what this unit would hold.
     pub fn hold_is_free(&self, unit: &Unit) -> bool {
-        let is_alone = |holders: &BTreeSet<usize>| holders.iter().all(|holder| *holder == unit.position);
+        let is_alone = |holders: &BTreeSet<usize>| holders.iter().all(|holder| *holder == unit.spec.position);
         if unit.claims_all() {
             return is_alone(&self.holders);
         }
-        is_alone(&self.holders_all) && !self.held.0.any_meeting(&unit.manifest.writes, unit.position)
+        is_alone(&self.holders_all) && !self.held.0.any_meeting(&unit.assignment.manifest.writes, unit.spec.position)
     }
 
     /// Remaining critical path of every unit, over dependencies and hazards.
@@ -294,7 +296,7 @@ impl Plan {
             let chain = if unit.claims_all() {
                 after_any
             } else {
-                let longest = later.highest(&unit.manifest.writes).map_or(0, |(remaining, _)| remaining);
+                let longest = later.highest(&unit.assignment.manifest.writes).map_or(0, |(remaining, _)| remaining);
                 after[at].max(after_exclusive).max(longest)
             };
             let remaining = estimate_ms(unit, learned).saturating_add(chain);
@@ -303,8 +305,8 @@ impl Plan {
             if unit.claims_all() {
                 after_exclusive = after_exclusive.max(remaining);
             } else {
-                later.insert((remaining, rank), &unit.manifest.reads);
-                later.insert_over((remaining, rank), &unit.manifest.writes);
+                later.insert((remaining, rank), &unit.assignment.manifest.reads);
+                later.insert_over((remaining, rank), &unit.assignment.manifest.writes);
             }
             for &earlier in &self.needs[at] {
                 after[earlier] = after[earlier].max(remaining);
@@ -327,7 +329,7 @@ impl Plan {
 
     /// Puts a unit where it belongs, or takes it out. It has the manifest with which it was put in.
     fn enter(&mut self, at: usize, unit: &Unit, is_unfinished: bool, holds: bool) {
-        let (rank, writes, all) = (self.rank[at], &unit.manifest.writes, unit.claims_all());
+        let (rank, writes, all) = (self.rank[at], &unit.assignment.manifest.writes, unit.claims_all());
         let was = self.unfinished.contains(&rank) && !self.unfinished_all.contains(&rank);
         match (was, is_unfinished && !all) {
             (false, true) => self.writers.0.insert(rank, writes),
@@ -342,7 +344,7 @@ impl Plan {
         }
         set(&mut self.unfinished, rank, is_unfinished);
         set(&mut self.unfinished_all, rank, is_unfinished && all);
-        set(&mut self.begun, rank, is_unfinished && unit.state != UnitState::NotStarted);
+        set(&mut self.begun, rank, is_unfinished && unit.state() != UnitState::NotStarted);
         set(&mut self.holders, at, holds);
         set(&mut self.holders_all, at, holds && all);
     }
@@ -350,8 +352,10 @@ impl Plan {
 
 /// How long a unit will take: what was learned of its backend and kind, else a guess from its details.
 fn estimate_ms(unit: &Unit, learned: &BTreeMap<(BackendName, UnitType), Learned>) -> u64 {
-    let owner = unit.owner.as_ref().and_then(|owner| learned.get(&(owner.clone(), unit.unit_type)));
-    owner.and_then(Learned::mean_ms).unwrap_or_else(|| (u64::from(unit.details) + unit.subtasks.len() as u64).max(1) * GUESS_PER_DETAIL_MS)
+    let owner = unit.assignment.owner.as_ref().and_then(|owner| learned.get(&(owner.clone(), unit.assignment.unit_type)));
+    owner
+        .and_then(Learned::mean_ms)
+        .unwrap_or_else(|| (u64::from(unit.spec.details) + unit.spec.subtasks.len() as u64).max(1) * GUESS_PER_DETAIL_MS)
 }
 
 fn set(set: &mut BTreeSet<usize>, item: usize, present: bool) {

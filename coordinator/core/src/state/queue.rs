@@ -43,7 +43,7 @@ impl Run {
     /// What a unit is checked on alone: the tip its train started from, or its own base where that came later. `None` if nothing was integrated since.
     pub fn alone_tip(&self, unit: &UnitId) -> Option<CommitId> {
         let start = self.train.from.as_ref().and_then(|from| self.moves_before(from));
-        let base = self.unit(unit)?.accepted.as_ref().and_then(|work| self.moves_before(&work.base));
+        let base = self.unit(unit)?.work.accepted.as_ref().and_then(|work| self.moves_before(&work.base));
         let since = start?.max(base.unwrap_or(0));
         let has_units = self.integrations[since..].iter().any(|integration| integration.unit.is_some());
         let tip = since.checked_sub(1).map_or(&self.base, |last| &self.integrations[last].commit);

@@ -407,7 +407,7 @@ impl Run {
 
     /// Exit code if it ended now: 0 when every unit that runs is completed or skipped.
     pub fn exit_when_done(&self) -> u8 {
-        let fine = self.units().filter(|unit| unit.runs).all(|unit| matches!(unit.state, UnitState::Completed | UnitState::Skipped));
+        let fine = self.units().filter(|unit| unit.spec.runs).all(|unit| matches!(unit.state(), UnitState::Completed | UnitState::Skipped));
         u8::from(!fine)
     }
 
@@ -443,9 +443,9 @@ impl Run {
 
     /// Units in the order of final review: the integration queue. An empty change has no reviewers, and so nothing to consolidate.
     pub fn queue(&self) -> Vec<&Unit> {
-        let is_next = |unit: &&Unit| unit.state == UnitState::FinalReview && (unit.consolidated || unit.reviewers == 0);
+        let is_next = |unit: &&Unit| unit.state() == UnitState::FinalReview && (unit.is_consolidated() || unit.review.reviewers == 0);
         let mut queue: Vec<&Unit> = self.begun().filter(is_next).collect();
-        queue.sort_by_key(|unit| unit.queued);
+        queue.sort_by_key(|unit| unit.queued());
         queue
     }
 
@@ -472,7 +472,7 @@ impl Run {
 
     /// Units that run.
     pub fn running_units(&self) -> usize {
-        self.units().filter(|unit| unit.runs).count()
+        self.units().filter(|unit| unit.spec.runs).count()
     }
 
     /// Infra ends that are free of quarantine (docs/rules.md, "Attempts").
@@ -489,9 +489,9 @@ impl Run {
         let since = self.integrations.iter().rev().take_while(|integration| integration.commit != *base);
         since.flat_map(|integration| &integration.changed).any(|path| {
             unit.claims_all()
-                || unit.manifest.writes.covers(path)
-                || unit.manifest.reads.covers(path)
-                || unit.changed.binary_search(path).is_ok()
+                || unit.assignment.manifest.writes.covers(path)
+                || unit.assignment.manifest.reads.covers(path)
+                || unit.work.changed.binary_search(path).is_ok()
         })
     }
 }

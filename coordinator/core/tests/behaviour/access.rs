@@ -189,7 +189,7 @@ fn a_revoked_worker_loses_what_it_holds_and_its_name_is_free_again() {
     assert!(matches!(revoke(&mut table, "w"), Ok(Reply::Done { unchanged: false, .. })));
     assert!(table.effects.iter().any(|effect| matches!(effect, Effect::EndSession { worker, .. } if worker.as_str() == "w")));
     assert!(!table.core.state.attempt(&grant.lease.key).unwrap().is_live());
-    assert_eq!(table.unit("1").state, UnitState::NotStarted, "it waits for another worker");
+    assert_eq!(table.unit("1").state(), UnitState::NotStarted, "it waits for another worker");
     let peer = PeerName::worker("w");
     assert_eq!(table.core.state.access.barred_until(&peer), Some(table.now.wall));
     assert!(matches!(revoke(&mut table, "w"), Ok(Reply::Done { unchanged: true, .. })));

@@ -13,7 +13,7 @@ fn served() -> RunOptions {
 /// Seconds that pass until it is asked.
 fn asked_after(table: &mut Table) -> u64 {
     for second in 0..30 {
-        if table.go().iter().any(|grant| grant.role == Role::Assign) {
+        if table.go().iter().any(|grant| grant.granted.role == Role::Assign) {
             return second;
         }
         table.pass(1_000);
@@ -46,7 +46,7 @@ fn joining_without_end_delays_it_by_no_more_than_ten_seconds() {
     let mut table = Table::with(TWO, served());
     for second in 0..12 {
         table.join(&format!("w{second}"), &[("codex", 1)]);
-        if table.go().iter().any(|grant| grant.role == Role::Assign) {
+        if table.go().iter().any(|grant| grant.granted.role == Role::Assign) {
             assert_eq!(second, 10);
             return;
         }

@@ -14,7 +14,7 @@ fn again(table: &mut Table, given: RunOptions, mode: Option<Mode>) {
 }
 
 fn the_check(table: &mut Table) -> Grant {
-    table.go().into_iter().find(|grant| grant.role == Role::Check).expect("a check of the base")
+    table.go().into_iter().find(|grant| grant.granted.role == Role::Check).expect("a check of the base")
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn checked() -> RunOptions {
 /// The check of the base, which is granted beside the first work.
 fn base_check(table: &mut Table) -> (Grant, Grant) {
     let mut grants = table.go();
-    grants.sort_by_key(|grant| grant.role != Role::Check);
+    grants.sort_by_key(|grant| grant.granted.role != Role::Check);
     assert_eq!(grants.len(), 2);
     let work = grants.remove(1);
     (grants.remove(0), work)
@@ -47,15 +47,15 @@ fn each_candidate_has_one_retry_of_its_own() {
     let again = table.go_one("1");
     table.breaks(&again, RED);
     let fix = table.go_one("1");
-    assert_eq!((again.role, again.turn, fix.role), (Role::Check, 2, Role::Fix));
+    assert_eq!((again.granted.role, again.granted.turn, fix.granted.role), (Role::Check, 2, Role::Fix));
     table.works(&fix, &["a.rs"]);
     let second = candidate(&mut table);
     table.breaks(&second, RED);
     let retry = table.go_one("1");
-    assert_eq!((retry.role, second.turn, retry.turn), (Role::Check, 3, 4));
+    assert_eq!((retry.granted.role, second.granted.turn, retry.granted.turn), (Role::Check, 3, 4));
     is_green(&mut table, &retry);
     table.integrate();
-    assert_eq!((table.unit("1").state, table.unit("1").fix_attempts), (UnitState::Completed, 1));
+    assert_eq!((table.unit("1").state(), table.unit("1").counters.fix_attempts), (UnitState::Completed, 1));
 }
 
 #[test]
@@ -63,10 +63,10 @@ fn a_backend_that_serves_every_role_has_no_check_seats() {
     let mut table = Table::with(ONE, checked());
     table.join("w", &[("scripted:book", 4)]);
     let grants = table.go();
-    assert!(grants.iter().all(|grant| grant.role != Role::Check), "nobody here has a check slot");
+    assert!(grants.iter().all(|grant| grant.granted.role != Role::Check), "nobody here has a check slot");
     table.join("w", &[("scripted:book", 4), ("check", 1)]);
-    let checks: Vec<Grant> = table.go().into_iter().filter(|grant| grant.role == Role::Check).collect();
-    assert_eq!(checks.iter().map(|grant| grant.backend.as_str()).collect::<Vec<_>>(), ["check"]);
+    let checks: Vec<Grant> = table.go().into_iter().filter(|grant| grant.granted.role == Role::Check).collect();
+    assert_eq!(checks.iter().map(|grant| grant.granted.backend.as_str()).collect::<Vec<_>>(), ["check"]);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn after_an_abort_nothing_says_that_the_decision_is_open() {
     table.reviews(&review, Severity::None);
     table.breaks(&base, RED);
     let again = table.go().remove(0);
-    assert_eq!(again.turn, 2);
+    assert_eq!(again.granted.turn, 2);
     table.breaks(&again, RED);
     let why = |table: &Table| -> Vec<String> {
         let reasons = explain(&table.core.state, &table.core.fleet, &run_id(), &"1".into(), table.now);

@@ -14,7 +14,7 @@ fn consulted(plan: &str, options: RunOptions, backends: &[(&str, u32)]) -> Table
     let mut table = Table::with(plan, RunOptions { mode: Mode::Llm, ..options });
     table.join("w", backends);
     let assign = of_run(table.go());
-    assert_eq!(assign.role, Role::Assign);
+    assert_eq!(assign.granted.role, Role::Assign);
     table.report(&assign, None, &[], Ok(RoleAnswer::Assign(CheckedAssignment::default())));
     table
 }
@@ -26,7 +26,7 @@ fn of_run(grants: Vec<Grant>) -> Grant {
 }
 
 fn says(table: &mut Table, grant: &Grant, actions: &[Action]) {
-    assert_eq!(grant.role, Role::Orchestrate);
+    assert_eq!(grant.granted.role, Role::Orchestrate);
     let answer = OrchestrateAnswer {
         decision: OrchestrateDecision::Continue,
         actions: actions.to_vec(),
@@ -67,10 +67,10 @@ fn what_happens_while_it_answers_is_movement() {
     table.works(&work, &["a.rs"]);
     let review = table.go_one("1");
     table.reviews(&review, Severity::Major);
-    assert_eq!(table.unit("1").state, UnitState::FixRequired);
+    assert_eq!(table.unit("1").state(), UnitState::FixRequired);
     says(&mut table, &first, &[]);
     table.pass(2_000);
-    let second = table.go().into_iter().find(|grant| grant.role == Role::Orchestrate).expect("it is heard of what was sent back");
+    let second = table.go().into_iter().find(|grant| grant.granted.role == Role::Orchestrate).expect("it is heard of what was sent back");
     says(&mut table, &second, &[]);
     assert_eq!(table.run().halted, None);
 }
@@ -121,7 +121,7 @@ fn asked_to_assign_anew() -> (Table, Grant, Grant) {
     let first = of_run(table.go());
     says(&mut table, &first, &[Action::AssignDispatch]);
     let seat = of_run(table.go());
-    assert_eq!((seat.role, seat.turn), (Role::Assign, 2));
+    assert_eq!((seat.granted.role, seat.granted.turn), (Role::Assign, 2));
     (table, work, seat)
 }
 
@@ -132,7 +132,7 @@ fn proposes(table: &mut Table, seat: &Grant, owner: &str) {
 }
 
 fn owners(table: &Table) -> Vec<&str> {
-    table.run().units().filter_map(|unit| unit.owner.as_ref()).map(|owner| owner.as_str()).collect()
+    table.run().units().filter_map(|unit| unit.assignment.owner.as_ref()).map(|owner| owner.as_str()).collect()
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn what_has_not_started_is_assigned_anew_and_a_person_s_word_stands() {
     proposes(&mut table, &seat, "gemini");
     assert_eq!(owners(&table), ["codex", "gemini", "opencode"]);
     assert_eq!(table.run().assign_answer.as_ref().map(|answer| answer.proposals.len()), Some(0), "it is not the answer for the whole plan");
-    assert!(table.go().iter().all(|grant| grant.role != Role::Assign), "it was asked once");
+    assert!(table.go().iter().all(|grant| grant.granted.role != Role::Assign), "it was asked once");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn what_starts_before_the_answer_keeps_what_it_has() {
     table.reviews(&review, Severity::None);
     table.integrate();
     let next = table.go_one("2");
-    assert_eq!(next.role, Role::Implement, "nothing ready waits for the answer");
+    assert_eq!(next.granted.role, Role::Implement, "nothing ready waits for the answer");
     proposes(&mut table, &seat, "gemini");
     assert_eq!(owners(&table), ["codex", "codex", "opencode"]);
 }
@@ -164,8 +164,8 @@ fn an_assignment_anew_that_comes_to_nothing_leaves_what_was() {
     let (mut table, _, seat) = asked_to_assign_anew();
     table.report(&seat, None, &[], Err("prose".to_owned()));
     let again = of_run(table.go());
-    assert_eq!(again.role, Role::Assign, "it is asked once more");
+    assert_eq!(again.granted.role, Role::Assign, "it is asked once more");
     table.report(&again, None, &[], Err("prose".to_owned()));
-    assert!(table.go().iter().all(|grant| grant.role != Role::Assign));
+    assert!(table.go().iter().all(|grant| grant.granted.role != Role::Assign));
     assert_eq!(owners(&table), ["codex", "codex", "opencode"]);
 }

@@ -13,10 +13,10 @@ fn a_person_s_retry_does_not_wait_for_paths() {
     table.join("w", &[("codex", 4), ("codex-review", 4)]);
     let grants = table.go();
     table.works(&grants[1], &["b.rs", "a.rs"]);
-    assert_eq!(table.unit("2").state, UnitState::FixRequired, "unit 2 waits for a.rs");
+    assert_eq!(table.unit("2").state(), UnitState::FixRequired, "unit 2 waits for a.rs");
     table.act(Act::Retry { unit: "2".into() });
     let again = table.go_one("2");
-    assert_eq!((again.role, table.unit("2").contended.len()), (Role::Implement, 0));
+    assert_eq!((again.granted.role, table.unit("2").contended().len()), (Role::Implement, 0));
 }
 
 /// Two units, the second with `fixes` fixes behind it, the first waiting for the second's path.
@@ -29,10 +29,10 @@ fn second_would_close_a_cycle_in_fix(fix: u32) -> (Table, roundtable_core::effec
         let review = table.go_one("2");
         table.reviews(&review, Severity::Major);
         let turn = table.go_one("2");
-        assert_eq!((turn.role, table.unit("2").fix_attempts), (Role::Fix, round - 1));
+        assert_eq!((turn.granted.role, table.unit("2").counters.fix_attempts), (Role::Fix, round - 1));
         if round == fix {
             table.works(&grants[0], &["a.rs", "b.rs"]);
-            assert_eq!(table.unit("1").state, UnitState::FixRequired, "unit 1 waits for b.rs");
+            assert_eq!(table.unit("1").state(), UnitState::FixRequired, "unit 1 waits for b.rs");
             return (table, turn);
         }
         table.works(&turn, &["b.rs"]);
@@ -44,9 +44,9 @@ fn second_would_close_a_cycle_in_fix(fix: u32) -> (Table, roundtable_core::effec
 fn a_fix_that_would_wait_for_ever_is_repeated_and_not_counted() {
     let (mut table, fix) = second_would_close_a_cycle_in_fix(3);
     table.works(&fix, &["b.rs", "a.rs"]);
-    assert_eq!(table.unit("2").fix_attempts, 2, "the turn is repeated, so it was no fix");
+    assert_eq!(table.unit("2").counters.fix_attempts, 2, "the turn is repeated, so it was no fix");
     let again = table.go_one("2");
-    assert_eq!((again.role, again.escalated), (Role::Fix, true));
+    assert_eq!((again.granted.role, again.granted.escalated), (Role::Fix, true));
 }
 
 #[test]
@@ -65,9 +65,9 @@ fn a_cycle_found_after_the_last_fix_is_a_person_s() {
     table.reviews(&review, Severity::Major);
     let last = table.go_one("2");
     table.works(&last, &["b.rs", "a.rs"]);
-    assert_eq!(table.unit("2").fix_attempts, 3, "it waits for unit 1, and that was the third");
+    assert_eq!(table.unit("2").counters.fix_attempts, 3, "it waits for unit 1, and that was the third");
     table.works(&grants[0], &["a.rs", "b.rs"]);
-    assert_eq!(table.unit("2").state, UnitState::Blocked, "no fourth fix repeats it");
+    assert_eq!(table.unit("2").state(), UnitState::Blocked, "no fourth fix repeats it");
     assert!(table.run().decisions.keys().any(|id| id.as_str() == "breach-2"));
     table.schedule();
 }

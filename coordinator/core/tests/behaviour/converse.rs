@@ -16,7 +16,7 @@ fn reviewed() -> Table {
 /// The next work goes on with `known`, ends in `left`, and is sent back.
 fn works(table: &mut Table, known: Option<&str>, left: &str) {
     let work = table.go_one("1");
-    assert_eq!((work.role.writes(), conversation(&work)), (true, known));
+    assert_eq!((work.granted.role.writes(), conversation(&work)), (true, known));
     table.conversation = Some(AgentSessionId::from(left));
     table.works(&work, &["a.rs"]);
     let review = table.go_one("1");
@@ -24,7 +24,7 @@ fn works(table: &mut Table, known: Option<&str>, left: &str) {
 }
 
 fn conversation(grant: &Grant) -> Option<&str> {
-    grant.resume.as_ref().map(AgentSessionId::as_str)
+    grant.granted.resume.as_ref().map(AgentSessionId::as_str)
 }
 
 #[test]
@@ -33,7 +33,11 @@ fn a_fix_goes_on_with_its_conversation_and_the_last_one_starts_afresh() {
     works(&mut table, Some("first"), "second");
     works(&mut table, Some("second"), "third");
     let last = table.go_one("1");
-    assert_eq!((last.role, last.escalated, conversation(&last)), (Role::Fix, true, None), "who got nowhere twice is not asked again");
+    assert_eq!(
+        (last.granted.role, last.granted.escalated, conversation(&last)),
+        (Role::Fix, true, None),
+        "who got nowhere twice is not asked again"
+    );
 }
 
 /// Else the worker that has lost it would be asked for it for ever.
@@ -41,10 +45,10 @@ fn a_fix_goes_on_with_its_conversation_and_the_last_one_starts_afresh() {
 fn a_fix_whose_conversation_is_lost_comes_again_without_it() {
     let mut table = reviewed();
     let fix = table.go_one("1");
-    assert_eq!((fix.role, conversation(&fix)), (Role::Fix, Some("first")));
+    assert_eq!((fix.granted.role, conversation(&fix)), (Role::Fix, Some("first")));
     table.gives_back(&fix);
     let again = table.go_one("1");
-    assert_eq!((again.role, again.worker.as_str(), conversation(&again)), (Role::Fix, "w", None));
+    assert_eq!((again.granted.role, again.granted.worker.as_str(), conversation(&again)), (Role::Fix, "w", None));
     let counters = &table.unit("1").counters;
-    assert_eq!((counters.hand_backs, counters.infra, table.unit("1").fix_attempts), (1, 0, 0), "it costs neither a try nor a fix");
+    assert_eq!((counters.hand_backs, counters.infra, table.unit("1").counters.fix_attempts), (1, 0, 0), "it costs neither a try nor a fix");
 }

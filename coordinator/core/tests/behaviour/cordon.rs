@@ -14,7 +14,7 @@ fn served() -> RunOptions {
 
 /// The worker cannot even prepare what it was given.
 fn cannot_prepare(table: &mut Table, grant: &Grant) {
-    let (worker, lease) = (grant.worker.clone(), grant.lease.clone());
+    let (worker, lease) = (grant.granted.worker.clone(), grant.lease.clone());
     table.send(Command::LeaseAccepted { worker: worker.clone(), lease: lease.clone() });
     table.send(Command::HandBack { worker, lease, reason: "no such directory".to_owned(), fault: true });
     table.want(grant);
@@ -24,7 +24,7 @@ fn cannot_prepare(table: &mut Table, grant: &Grant) {
 fn go_beside(table: &mut Table, broken: &str) -> Vec<Grant> {
     for _ in 0..10 {
         table.schedule();
-        let (bad, good): (Vec<Grant>, Vec<Grant>) = table.granted().into_iter().partition(|grant| grant.worker.as_str() == broken);
+        let (bad, good): (Vec<Grant>, Vec<Grant>) = table.granted().into_iter().partition(|grant| grant.granted.worker.as_str() == broken);
         good.iter().for_each(|grant| table.begin(grant));
         bad.iter().for_each(|grant| cannot_prepare(table, grant));
         if bad.is_empty() || !good.is_empty() {
@@ -51,14 +51,14 @@ fn a_review_does_not_go_back_to_the_worker_that_broke_under_it_while_another_is_
     for _ in 0..30 {
         let good = go_beside(&mut table, "broken");
         for grant in good {
-            if grant.role.writes() { table.works(&grant, &["b.rs"]) } else { table.reviews(&grant, Severity::None) }
+            if grant.granted.role.writes() { table.works(&grant, &["b.rs"]) } else { table.reviews(&grant, Severity::None) }
         }
         table.integrate();
         table.pass(1_000);
     }
     for unit in ["1", "2"] {
-        assert_eq!(table.unit(unit).state, UnitState::Completed, "{:?}", table.run().decisions);
-        let reviews_there = table.unit(unit).attempts.iter().filter(|attempt| attempt.worker.as_str() == "broken").count();
+        assert_eq!(table.unit(unit).state(), UnitState::Completed, "{:?}", table.run().decisions);
+        let reviews_there = table.unit(unit).attempts.iter().filter(|attempt| attempt.granted.worker.as_str() == "broken").count();
         assert!(reviews_there <= 1, "unit {unit} failed {reviews_there} times on the broken worker");
     }
 }
@@ -75,7 +75,7 @@ fn a_unit_waits_for_the_slot_of_a_worker_that_is_well_rather_than_fail_again_on_
     table.pass(600_000);
     assert!(table.go().is_empty(), "unit 1 waits for the worker that is well");
     table.works(&other, &["b.rs"]);
-    assert_eq!(table.go_one("1").worker.as_str(), "well");
+    assert_eq!(table.go_one("1").granted.worker.as_str(), "well");
 }
 
 #[test]
@@ -146,6 +146,6 @@ fn a_full_disk_under_three_units_bars_the_worker_and_none_of_them() {
     grants.iter().for_each(|grant| table.breaks(grant, FailureKind::Disk));
     assert!(is_cordoned(&table, "broken"));
     table.join("well", &[("codex", 3)]);
-    assert!(table.go().iter().all(|grant| grant.worker.as_str() == "well"));
+    assert!(table.go().iter().all(|grant| grant.granted.worker.as_str() == "well"));
     assert!(table.run().decisions.is_empty());
 }

@@ -52,7 +52,7 @@ fn what_is_to_be_done_over_is_ready_like_the_last_unit_that_is_to_be_begun() {
     let grants = table.go();
     table.works(&grants[0], &["1.rs"]);
     table.works_with(&grants[1], &[], r#"{"status":"failed","failed_subtask":"2","error":"no"}"#);
-    assert_eq!(table.unit("2").state, UnitState::Blocked);
+    assert_eq!(table.unit("2").state(), UnitState::Blocked);
     table.join("idle", &[("codex", 4)]);
     // The review of 1, for which codex stands in, and the work of 2 and 3.
     expect(&table, 3, &[("codex", 3)]);

@@ -29,7 +29,7 @@ fn what_runs_ends_there_and_nothing_more_comes_until_it_is_taken_back() {
     drain(&mut table, "w");
     table.works(&first, &["a.rs"]);
     table.pass(60_000);
-    assert_eq!(table.unit("1").state, UnitState::PendingReview, "its work counts");
+    assert_eq!(table.unit("1").state(), UnitState::PendingReview, "its work counts");
     assert!(table.go().is_empty(), "nothing more comes");
     undrain(&mut table, "w");
     table.want(&first);
@@ -46,13 +46,13 @@ fn what_has_not_started_is_taken_back_and_goes_elsewhere_at_no_cost() {
     drain(&mut table, "w");
     let revoked = table.effects.iter().any(|effect| matches!(effect, Effect::Revoke { lease, .. } if *lease == granted.lease));
     assert!(revoked, "it is told, if it listens");
-    assert_eq!(table.unit("1").attempts[0].end, Some(AttemptEnd::Lost(LostCause::Revoked)));
+    assert_eq!(table.unit("1").attempts[0].end(), Some(AttemptEnd::Lost(LostCause::Revoked)));
     let again = table.go();
-    assert_eq!(again.iter().filter(|grant| grant.worker.as_str() == "other").count(), 2);
+    assert_eq!(again.iter().filter(|grant| grant.granted.worker.as_str() == "other").count(), 2);
     let counters = &table.unit("1").counters;
     assert_eq!((counters.infra, counters.unit_failures), (0, 0));
     // The lease reaches it all the same: it is not current any more.
-    table.send(Command::LeaseStarted { worker: granted.worker, lease: granted.lease });
+    table.send(Command::LeaseStarted { worker: granted.granted.worker.clone(), lease: granted.lease });
     assert_eq!(table.unit("1").live_attempts().count(), 1);
 }
 
@@ -83,10 +83,10 @@ fn a_silent_worker_is_drained_like_any_other_and_what_it_ran_is_lost_as_always()
         table.now.wall.0 += 1_000;
         table.send(Command::Tick);
     }
-    assert_eq!(table.unit("1").attempts[0].end, Some(AttemptEnd::Lost(LostCause::Silent)));
+    assert_eq!(table.unit("1").attempts[0].end(), Some(AttemptEnd::Lost(LostCause::Silent)));
     table.join("other", &[("codex", 1)]);
     let again = table.go_one("1");
-    assert_eq!((again.worker.as_str(), again.lease.key.attempt.0), ("other", first.lease.key.attempt.0 + 1));
+    assert_eq!((again.granted.worker.as_str(), again.lease.key.attempt.0), ("other", first.lease.key.attempt.0 + 1));
 }
 
 #[test]
@@ -96,10 +96,10 @@ fn after_an_hour_what_still_runs_is_taken_back() {
     table.go_one("1");
     drain(&mut table, "w");
     table.pass(3_590_000);
-    assert_eq!(table.unit("1").state, UnitState::InProgress, "it may end");
+    assert_eq!(table.unit("1").state(), UnitState::InProgress, "it may end");
     table.pass(20_000);
-    assert_eq!(table.unit("1").state, UnitState::NotStarted);
-    assert_eq!(table.unit("1").attempts[0].end, Some(AttemptEnd::Lost(LostCause::Revoked)));
+    assert_eq!(table.unit("1").state(), UnitState::NotStarted);
+    assert_eq!(table.unit("1").attempts[0].end(), Some(AttemptEnd::Lost(LostCause::Revoked)));
     assert_eq!(table.unit("1").counters.infra, 0, "nobody pays");
 }
 
@@ -111,9 +111,9 @@ fn how_long_it_may_go_on_is_for_whoever_serves_to_say() {
     table.go_one("1");
     drain(&mut table, "w");
     table.pass(110_000);
-    assert_eq!(table.unit("1").state, UnitState::InProgress);
+    assert_eq!(table.unit("1").state(), UnitState::InProgress);
     table.pass(20_000);
-    assert_eq!(table.unit("1").state, UnitState::NotStarted);
+    assert_eq!(table.unit("1").state(), UnitState::NotStarted);
 }
 
 #[test]
@@ -159,8 +159,8 @@ fn reviews_go_to_the_others_too() {
     drain(&mut table, "other");
     table.works(&work, &["a.rs"]);
     let review = table.go_one("1");
-    assert_eq!(review.worker.as_str(), "w", "a reviewer that is not the author would be better, and is drained");
+    assert_eq!(review.granted.worker.as_str(), "w", "a reviewer that is not the author would be better, and is drained");
     table.reviews(&review, Severity::None);
     table.integrate();
-    assert_eq!(table.unit("1").state, UnitState::Completed);
+    assert_eq!(table.unit("1").state(), UnitState::Completed);
 }

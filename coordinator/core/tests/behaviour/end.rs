@@ -18,5 +18,5 @@ fn an_aborted_run_leaves_nothing_in_progress() {
     }
     table.decide("quarantine-2", Choice::Abort);
     assert!(table.run().is_ended());
-    assert_eq!(table.unit("1").state, UnitState::NotStarted);
+    assert_eq!(table.unit("1").state(), UnitState::NotStarted);
 }

@@ -14,7 +14,7 @@ fn imported_units_that_overlap_go_on_one_after_the_other() {
     let left = [("1", "pending_review", Some("codex")), ("2", "under_review", Some("codex")), ("3", "fix_required", Some("codex"))];
     let mut table = Table::with_imported(plan, options(), &left);
     table.join("w", &[("codex", 4), ("codex-review", 4)]);
-    let states = |table: &Table| ["1", "2", "3"].map(|id| table.unit(id).state);
+    let states = |table: &Table| ["1", "2", "3"].map(|id| table.unit(id).state());
     assert_eq!(states(&table), [UnitState::PendingReview, UnitState::Blocked, UnitState::Blocked]);
     for unit in ["1", "2"] {
         let review = table.go_one(unit);
@@ -45,10 +45,10 @@ fn the_owner_of_the_rules_is_offered_first_and_nobody_owns_the_unit_meanwhile() 
         table.breaks(&grant, FailureKind::TurnFailed);
     }
     assert!(table.run().plan_source.is_some(), "rules have decided");
-    assert_eq!((table.unit("1").owner.clone(), table.unit("1").state), (None, UnitState::Blocked));
+    assert_eq!((table.unit("1").assignment.owner.clone(), table.unit("1").state()), (None, UnitState::Blocked));
     table.decide("missing-owner-agent-1", Choice::Assign { owner: "gemini".into() });
-    assert_eq!(table.unit("1").owner, Some("gemini".into()));
-    assert_eq!(table.go_one("1").backend, "gemini".into());
+    assert_eq!(table.unit("1").assignment.owner, Some("gemini".into()));
+    assert_eq!(table.go_one("1").granted.backend, "gemini".into());
 }
 
 const TWO: &str = "- [ ] 1. Write a\n- [ ] 2. Write b\n  - _writes: b.rs_\n";
@@ -77,8 +77,8 @@ fn half_finished_work_that_is_nowhere_is_done_again() {
     ];
     let table = Table::with_units(TWO, options(), &left);
     let unit = table.unit("1");
-    assert_eq!((unit.state, unit.fix_attempts, unit.files()), (UnitState::NotStarted, 0, Vec::new()));
-    assert_eq!(table.unit("2").state, UnitState::FixRequired, "a part that is not there may have been deleted");
+    assert_eq!((unit.state(), unit.counters.fix_attempts, unit.files()), (UnitState::NotStarted, 0, Vec::new()));
+    assert_eq!(table.unit("2").state(), UnitState::FixRequired, "a part that is not there may have been deleted");
     let said = notices(&table);
     assert!(said.contains("unit 1 was under_review") && said.contains("a.rs, c.rs") && said.contains("starts over"), "{said}");
     assert!(said.contains("unit 2 goes on") && said.contains("d.rs"), "{said}");
@@ -91,7 +91,7 @@ fn completed_work_that_is_nowhere_is_told_and_stays_completed() {
         options(),
         &[("1", imported("completed", &["a.rs"], &["a.rs"])), ("2", imported("completed", &["b.rs"], &[]))],
     );
-    assert_eq!((table.unit("1").state, table.unit("1").files()), (UnitState::Completed, vec!["a.rs".to_owned()]));
+    assert_eq!((table.unit("1").state(), table.unit("1").files()), (UnitState::Completed, vec!["a.rs".to_owned()]));
     let said = notices(&table);
     assert!(said.contains("unit 1 is completed") && said.contains("a.rs") && !said.contains("unit 2"), "{said}");
 }
@@ -112,12 +112,15 @@ fn an_earlier_assignment_stands_over_rules_and_spec() {
     let left = [("1", of("1", &["x.rs"], &["2"])), ("2", of("2", &["y.rs", "z.rs"], &["1"]))];
     let table = Table::with_units(TWO, RunOptions { mode: Mode::Legacy, ..options() }, &left);
     let (first, second) = (table.unit("1"), table.unit("2"));
-    assert_eq!((first.unit_type, first.criticality, first.exclusive), (UnitType::Ui, Criticality::Complex, false));
     assert_eq!(
-        (first.manifest.writes.entries(), second.manifest.writes.entries()),
+        (first.assignment.unit_type, first.assignment.criticality, first.assignment.exclusive),
+        (UnitType::Ui, Criticality::Complex, false)
+    );
+    assert_eq!(
+        (first.assignment.manifest.writes.entries(), second.assignment.manifest.writes.entries()),
         (&["x.rs".to_owned()][..], &["y.rs".to_owned(), "z.rs".to_owned()][..])
     );
-    assert_eq!((first.depends_on.len(), second.depends_on.len()), (1, 0), "the second would close a cycle");
+    assert_eq!((first.assignment.depends_on.len(), second.assignment.depends_on.len()), (1, 0), "the second would close a cycle");
     assert!(notices(&table).contains("closes a cycle"));
 }
 
@@ -129,7 +132,7 @@ fn what_was_asked_of_workers_is_asked_again() {
         ..ImportedUnit::default()
     };
     let plan = "- [ ] 1. Train\n  - _requires: gpu_\n- [ ] 2. Tell\n";
-    let asks = |left: &[(&str, ImportedUnit)]| Table::with_units(plan, options(), left).unit("1").requires.clone();
+    let asks = |left: &[(&str, ImportedUnit)]| Table::with_units(plan, options(), left).unit("1").assignment.requires.clone();
     assert_eq!(asks(&[("1", of(&["zone=eu"]))]), ["zone=eu"]);
     assert!(asks(&[("1", of(&[]))]).is_empty(), "none, though the plan asks for one");
     let said_nothing = ImportedUnit { status: "not_started".to_owned(), ..ImportedUnit::default() };
@@ -139,7 +142,7 @@ fn what_was_asked_of_workers_is_asked_again() {
 #[test]
 fn what_a_person_ended_stays_ended() {
     let mut table = Table::with_units(TWO, options(), &[("1", imported("skipped", &[], &[])), ("2", imported("cancelled", &[], &[]))]);
-    assert_eq!((table.unit("1").state, table.unit("2").state), (UnitState::Skipped, UnitState::Cancelled));
+    assert_eq!((table.unit("1").state(), table.unit("2").state()), (UnitState::Skipped, UnitState::Cancelled));
     table.join("w", &[("codex", 1)]);
     table.schedule();
     table.integrate();
@@ -173,10 +176,10 @@ fn open(table: &Table) -> Vec<String> {
 fn a_unit_that_starts_over_goes_on_once_it_is_given_an_owner() {
     let blocked = ImportedUnit { owner_agent: None, fix_attempts: 0, ..imported("blocked", &[], &[]) };
     let mut table = asking(&[("1", blocked)], &[("missing-owner-agent-1", Some("1"))]);
-    assert_eq!((table.unit("1").state, open(&table)), (UnitState::Blocked, vec!["missing-owner-agent-1".to_owned()]));
+    assert_eq!((table.unit("1").state(), open(&table)), (UnitState::Blocked, vec!["missing-owner-agent-1".to_owned()]));
     table.decide("missing-owner-agent-1", Choice::Assign { owner: "codex".into() });
-    assert_eq!(table.unit("1").state, UnitState::NotStarted);
-    assert_eq!(table.go_one("1").role, Role::Implement);
+    assert_eq!(table.unit("1").state(), UnitState::NotStarted);
+    assert_eq!(table.go_one("1").granted.role, Role::Implement);
 }
 
 #[test]
@@ -184,9 +187,9 @@ fn a_unit_that_two_questions_are_about_waits_for_both_answers() {
     let unit = || [("1", ImportedUnit { fix_attempts: 0, ..imported("not_started", &[], &[]) })];
     let mut table = asking(&unit(), &[("this-first", Some("1")), ("that-too", Some("1"))]);
     table.decide("this-first", Choice::Answer { option: "this".to_owned() });
-    assert_eq!((table.unit("1").state, open(&table)), (UnitState::Blocked, vec!["that-too".to_owned()]));
+    assert_eq!((table.unit("1").state(), open(&table)), (UnitState::Blocked, vec!["that-too".to_owned()]));
     table.decide("that-too", Choice::Answer { option: "that".to_owned() });
-    assert_eq!(table.unit("1").state, UnitState::NotStarted);
+    assert_eq!(table.unit("1").state(), UnitState::NotStarted);
     let table = asking(&unit(), &[("this-first", Some("1")), ("quarantine-1", Some("1")), ("breach-1", Some("1"))]);
     assert_eq!(open(&table), ["breach-1", "quarantine-1", "this-first"], "none is dropped");
 }

@@ -40,7 +40,7 @@ fn a_unit_goes_to_a_worker_that_has_all_it_asks_for_and_to_no_other() {
     let (kind, text) = waits(&table, "1").remove(0);
     assert_eq!((kind, text.as_str()), (WaitKind::Label, "no worker that offers codex has the labels gpu, zone=eu"));
     table.join_with("right", &GPU, &[("codex", 1)]);
-    assert_eq!(table.go_one("1").worker.as_str(), "right");
+    assert_eq!(table.go_one("1").granted.worker.as_str(), "right");
 }
 
 #[test]
@@ -51,12 +51,12 @@ fn a_document_asks_for_labels_too() {
         ..Proposal::keep(unit.into())
     };
     table.act(Act::AssignAll { proposals: vec![said("1", &[]), said("2", &["gpu"])] });
-    assert_eq!((table.unit("1").requires.len(), table.unit("2").requires.clone()), (0, vec!["gpu".to_owned()]));
+    assert_eq!((table.unit("1").assignment.requires.len(), table.unit("2").assignment.requires.clone()), (0, vec!["gpu".to_owned()]));
     table.join("plain", &[("codex", 2)]);
     table.go_one("1");
     assert!(table.go().is_empty(), "unit 2 waits for a worker with a gpu");
     table.join_with("right", &GPU, &[("codex", 1)]);
-    assert_eq!(table.go_one("2").worker.as_str(), "right");
+    assert_eq!(table.go_one("2").granted.worker.as_str(), "right");
 }
 
 #[test]
@@ -67,25 +67,25 @@ fn its_fixes_and_checks_go_there_too_and_its_reviews_anywhere() {
     table.join("plain", &[("codex", 4), ("codex-review", 4), ("check", 4)]);
     for _ in 0..20 {
         for grant in table.go() {
-            match grant.role {
+            match grant.granted.role {
                 roundtable_shared::Role::Review => {
-                    assert_eq!(grant.worker.as_str(), "plain", "nobody else reviews, and it need not have the label");
-                    let severity = if table.unit("1").fix_attempts == 0 { Severity::Major } else { Severity::None };
+                    assert_eq!(grant.granted.worker.as_str(), "plain", "nobody else reviews, and it need not have the label");
+                    let severity = if table.unit("1").counters.fix_attempts == 0 { Severity::Major } else { Severity::None };
                     table.reviews(&grant, severity);
                 }
                 roundtable_shared::Role::Check => {
-                    assert!(grant.lease.key.unit.is_none() || grant.worker.as_str() == "right", "{grant:?}");
+                    assert!(grant.lease.key.unit.is_none() || grant.granted.worker.as_str() == "right", "{grant:?}");
                     table.report(&grant, None, &[], Ok(roundtable_core::command::RoleAnswer::None));
                 }
                 _ => {
-                    assert_eq!(grant.worker.as_str(), "right");
+                    assert_eq!(grant.granted.worker.as_str(), "right");
                     table.works(&grant, &["a.rs"]);
                 }
             }
         }
         table.integrate();
     }
-    assert_eq!((table.unit("1").state, table.unit("1").fix_attempts), (UnitState::Completed, 1));
+    assert_eq!((table.unit("1").state(), table.unit("1").counters.fix_attempts), (UnitState::Completed, 1));
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn where_nobody_has_them_a_person_is_asked_and_the_others_go_on() {
     assert_ne!(standing(&table.core.state, table.run()), Standing::Waiting, "its review is to come, and codex itself is not asked about");
     table.join_with("right", &GPU, &[("codex", 1)]);
     let granted = table.go();
-    assert!(granted.iter().any(|grant| grant.worker.as_str() == "right"));
+    assert!(granted.iter().any(|grant| grant.granted.worker.as_str() == "right"));
     assert!(table.run().decisions.is_empty(), "nothing is left to ask");
 }
 
@@ -116,14 +116,14 @@ fn what_is_asked_for_can_be_changed_while_it_waits_and_holds_over_a_restart() {
     table.join("plain", &[("codex", 2)]);
     assert_eq!(table.go().len(), 1);
     ask_for(&mut table, "1", &["zone=us", " gpu "]);
-    assert_eq!(table.unit("1").requires, ["zone=us", "gpu"]);
-    assert!(!table.unit("1").pinned, "who owns it was not said");
+    assert_eq!(table.unit("1").assignment.requires, ["zone=us", "gpu"]);
+    assert!(!table.unit("1").assignment.pinned, "who owns it was not said");
     table.restart();
-    assert_eq!(table.unit("1").requires, ["zone=us", "gpu"]);
+    assert_eq!(table.unit("1").assignment.requires, ["zone=us", "gpu"]);
     table.hello("plain", 9, roundtable_shared::Origin::default(), &[("codex", 2)]).expect("it comes back");
     assert!(table.go().iter().all(|grant| grant.lease.key.unit != Some(UnitId::from("1"))));
     ask_for(&mut table, "1", &["none"]);
-    assert_eq!(table.go_one("1").worker.as_str(), "plain");
+    assert_eq!(table.go_one("1").granted.worker.as_str(), "plain");
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn what_is_no_label_is_refused_whole() {
     let refused = table.try_act(act).expect_err("1.2 is no label");
     assert!(refused.text.starts_with("`1.2` is no label"), "{}", refused.text);
     assert_eq!(
-        (table.unit("1").requires.as_slice(), table.unit("1").owner.clone()),
+        (table.unit("1").assignment.requires.as_slice(), table.unit("1").assignment.owner.clone()),
         (["gpu", "zone=eu"].map(String::from).as_slice(), Some("codex".into()))
     );
 }
@@ -162,7 +162,7 @@ fn a_check_that_is_due_behind_one_that_nobody_can_run_moves_the_run() {
     let mut last = None;
     for _ in 0..8 {
         for grant in table.go() {
-            match (grant.role, grant.lease.key.unit.as_ref().map(UnitId::as_str)) {
+            match (grant.granted.role, grant.lease.key.unit.as_ref().map(UnitId::as_str)) {
                 (roundtable_shared::Role::Review, Some("2")) => last = Some(grant),
                 (roundtable_shared::Role::Review, _) => table.reviews(&grant, Severity::None),
                 (roundtable_shared::Role::Check, _) => table.report(&grant, None, &[], Ok(roundtable_core::command::RoleAnswer::None)),

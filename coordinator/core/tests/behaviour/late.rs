@@ -21,7 +21,7 @@ fn hands_in(table: &mut Table, grant: &Grant) -> CommitId {
     table.report(grant, None, &["a.rs"], Err("it was stopped".to_owned()));
     let attempt = table.unit("1").attempts[grant.lease.key.attempt.0 as usize - 1].clone();
     assert_eq!(attempt.outcome_word(), "stale");
-    attempt.commit.expect("its commit is known")
+    attempt.commit().cloned().expect("its commit is known")
 }
 
 #[test]
@@ -29,8 +29,8 @@ fn what_a_cancelled_attempt_left_is_kept() {
     let (mut table, work) = working();
     table.act(Act::Cancel { unit: Some("1".into()) });
     let left = hands_in(&mut table, &work);
-    assert_eq!(table.unit("1").state, UnitState::Cancelled);
-    assert_eq!(table.unit("1").last.as_ref().map(|last| &last.commit), Some(&left));
+    assert_eq!(table.unit("1").state(), UnitState::Cancelled);
+    assert_eq!(table.unit("1").work.last.as_ref().map(|last| &last.commit), Some(&left));
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_retry_goes_on_from_what_arrived_before_it() {
     table.act(Act::Retry { unit: "1".into() });
     let left = hands_in(&mut table, &work);
     let again = table.go_one("1");
-    assert_eq!(again.start, Start::Commit(left));
+    assert_eq!(again.granted.start, Start::Commit(left));
 }
 
 #[test]
@@ -48,9 +48,9 @@ fn what_arrives_after_something_newer_changes_nothing() {
     table.act(Act::Retry { unit: "1".into() });
     let second = table.go_one("1");
     table.report(&second, None, &[], Err("nonsense".to_owned()));
-    let newer = table.unit("1").last.clone();
+    let newer = table.unit("1").work.last.clone();
     hands_in(&mut table, &first);
-    assert_eq!(table.unit("1").last, newer);
+    assert_eq!(table.unit("1").work.last, newer);
 }
 
 #[test]
@@ -65,5 +65,5 @@ fn a_late_answer_decides_nothing() {
     let (mut table, work) = working();
     table.act(Act::Skip { unit: "1".into(), dependants: Default::default() });
     table.report(&work, None, &["a.rs"], Ok(RoleAnswer::None));
-    assert_eq!((table.unit("1").state, &table.unit("1").accepted), (UnitState::Skipped, &None));
+    assert_eq!((table.unit("1").state(), &table.unit("1").work.accepted), (UnitState::Skipped, &None));
 }

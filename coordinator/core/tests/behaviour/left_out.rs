@@ -24,13 +24,13 @@ fn files_that_cannot_be_committed_are_told_and_are_the_reason_if_nothing_else_wa
     let notice = told(&table).concat();
     assert!(notice.starts_with("unit 1, attempt 1: not committed: f0 (its name is not valid UTF-8; rename it), f1 "), "{notice}");
     assert!(notice.ends_with(", and 25 more"), "{notice}");
-    let report = table.unit("1").report.as_ref().and_then(|report| report.error.clone()).unwrap_or_default();
+    let report = table.unit("1").work.report.as_ref().and_then(|report| report.error.clone()).unwrap_or_default();
     assert!(report.starts_with("no_change: ") && report.contains("nothing it changed can be committed: f0 (its name"), "{report}");
 
     let grant = table.go_one("1");
     table.left_out = left_out();
     table.works(&grant, &["a.rs"]);
-    assert_eq!(table.unit("1").state, UnitState::PendingReview, "the rest counts");
+    assert_eq!(table.unit("1").state(), UnitState::PendingReview, "the rest counts");
     assert_eq!(told(&table).len(), 2);
 }
 
@@ -63,6 +63,6 @@ fn a_run_that_has_lost_its_repository_is_halted_and_no_unit_pays() {
     table.shell(ShellAnswer::RepositoryLost { run: table::run_id(), reason: reason.clone() });
     table.shell(ShellAnswer::GrantFailed { lease: lease.expect("something is granted"), reason: "no such object".to_owned() });
     assert_eq!(table.run().halted.as_ref().map(|halt| halt.text.clone()), Some(reason));
-    assert_eq!((table.unit("1").counters.infra, table.unit("1").state), (0, UnitState::NotStarted));
+    assert_eq!((table.unit("1").counters.infra, table.unit("1").state()), (0, UnitState::NotStarted));
     assert!(table.go().is_empty());
 }

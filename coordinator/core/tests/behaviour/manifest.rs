@@ -11,7 +11,7 @@ fn changes_of_the_spec_s_own_files_are_left_out_and_that_is_said() {
     table.join("w", &[("codex", 1)]);
     let work = table.go_one("1");
     table.works(&work, &["a.rs", "spec/tasks.md"]);
-    assert_eq!(table.unit("1").changed, ["a.rs"]);
+    assert_eq!(table.unit("1").work.changed, ["a.rs"]);
     let said: Vec<&str> = table.run().notices.iter().map(|notice| notice.text.as_str()).collect();
     assert_eq!(said, ["unit 1: changes of the spec's own files are left out of its work: spec/tasks.md"]);
 }
@@ -26,15 +26,15 @@ fn a_file_in_another_encoding_is_a_breach_unless_the_writes_name_it() {
     table.join("w", &[("codex", 1), ("codex-review", 1)]);
     let work = table.go_one("1");
     table.works_changing(&work, vec![reencoded("a.rs"), reencoded("lines/b.txt"), reencoded("free.txt")]);
-    let breach = table.unit("1").breach.as_ref().unwrap();
+    let breach = table.unit("1").work.breach.as_ref().unwrap();
     assert_eq!(breach.paths.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["free.txt"]);
     assert!(breach.paths[0].1.contains("line ends"), "{breach:?}");
-    assert_eq!(table.unit("1").fix_attempts, 0);
+    assert_eq!(table.unit("1").counters.fix_attempts, 0);
 
     // The same turn again, with the file put back.
     let again = table.go_one("1");
     table.works_changing(&again, vec![reencoded("a.rs"), reencoded("lines/b.txt")]);
-    assert_eq!(table.unit("1").changed, ["a.rs", "lines/b.txt"]);
+    assert_eq!(table.unit("1").work.changed, ["a.rs", "lines/b.txt"]);
     let review = table.go_one("1");
     table.reviews(&review, Severity::None);
     table.integrate();
@@ -42,7 +42,7 @@ fn a_file_in_another_encoding_is_a_breach_unless_the_writes_name_it() {
     // A unit without a manifest may write everything, but nobody asked it for this.
     let all = table.go_one("2");
     table.works_changing(&all, vec![reencoded("free.txt")]);
-    assert!(table.unit("2").breach.is_some());
+    assert!(table.unit("2").work.breach.is_some());
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn files_that_steer_the_repository_or_this_project_need_an_entry_of_their_own() 
     let mut paths = vec!["a.rs", ".gitignore", "conf/other.toml", ".github/workflows.md"];
     paths.extend(protected);
     table.works(&work, &paths);
-    let breach = table.unit("1").breach.as_ref().unwrap();
+    let breach = table.unit("1").work.breach.as_ref().unwrap();
     assert_eq!(breach.paths.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), protected);
 
     let named = ["roundtable.toml", "sub/.gitattributes", ".github/workflows/ci.yml"];
@@ -69,6 +69,6 @@ fn files_that_steer_the_repository_or_this_project_need_an_entry_of_their_own() 
     table.join("w", &[("codex", 1)]);
     let work = table.go_one("1");
     table.works(&work, &named);
-    assert!(table.unit("1").breach.is_none());
-    assert_eq!(table.unit("1").changed.len(), named.len());
+    assert!(table.unit("1").work.breach.is_none());
+    assert_eq!(table.unit("1").work.changed.len(), named.len());
 }

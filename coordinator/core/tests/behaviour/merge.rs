@@ -21,9 +21,9 @@ fn a_fix_of_a_person_s_commit_goes_on_from_that_commit() {
     let result = Prepared::Conflict { paths: vec!["a.rs".to_owned()], evidence: "CONFLICT".to_owned() };
     table.shell(ShellAnswer::Merged { run: run_id(), unit: "1".into(), tip, of: theirs.clone(), result });
     let fix = table.go_one("1");
-    assert_eq!(fix.role, Role::Fix);
-    let starts_from = match fix.start {
+    assert_eq!(fix.granted.role, Role::Fix);
+    let starts_from = match &fix.granted.start {
         Start::Commit(commit) | Start::MergeWithTip { commit, .. } => commit,
     };
-    assert_eq!(starts_from, theirs);
+    assert_eq!(*starts_from, theirs);
 }

@@ -44,7 +44,7 @@ fn a_backend_that_is_set_up_wrongly_is_out_on_that_worker_alone_and_no_unit_pays
     assert!(told, "{:?}", table.run().notices);
     table.join("right", &[("codex", 1)]);
     let second = table.go_one("1");
-    assert_eq!(second.worker.as_str(), "right", "the same account goes on elsewhere");
+    assert_eq!(second.granted.worker.as_str(), "right", "the same account goes on elsewhere");
     table.works(&second, &["a.rs"]);
     table.offers_again("wrong", "codex");
     let review = table.go();

@@ -109,7 +109,7 @@ fn a_probe_whose_model_answers_lets_the_others_go_on_at_once() {
         table.breaks(&grant, FailureKind::ProviderUnavailable);
     }
     let (_, probe) = next_grants(&mut table, 16);
-    let (worker, lease) = (probe[0].worker.clone(), probe[0].lease.clone());
+    let (worker, lease) = (probe[0].granted.worker.clone(), probe[0].lease.clone());
     table.send(Command::LeaseServed { worker, lease });
     assert_eq!(table.go().len(), 3);
     assert!(table.core.state.parks.values().all(|park| park.answered), "the step is kept until one has come to its end");

@@ -27,7 +27,7 @@ fn fall_silent(table: &mut Table, gone: &[&WorkerId]) {
                 .state
                 .live_of(&worker)
                 .map(|(key, attempt)| HeldLease {
-                    lease: LeaseRef { key: key.clone(), lease_id: attempt.lease_id },
+                    lease: LeaseRef { key: key.clone(), lease_id: attempt.granted.lease_id },
                     phase: LeasePhase::Running,
                     last_event_seq: 0,
                     waiting: String::new(),
@@ -51,13 +51,13 @@ fn a_unit_that_two_workers_were_lost_under_waits_for_a_person_and_the_others_end
     }
     let grants = table.go();
     let (first, lives) = (of_unit(&grants, "1"), of_unit(&grants, "2"));
-    fall_silent(&mut table, &[&first.worker]);
-    assert_eq!(table.unit("1").state, UnitState::NotStarted, "one may be chance");
+    fall_silent(&mut table, &[&first.granted.worker]);
+    assert_eq!(table.unit("1").state(), UnitState::NotStarted, "one may be chance");
     let second = table.go_one("1");
-    assert!(second.worker != first.worker && second.worker != lives.worker);
-    fall_silent(&mut table, &[&first.worker, &second.worker]);
+    assert!(second.granted.worker != first.granted.worker && second.granted.worker != lives.granted.worker);
+    fall_silent(&mut table, &[&first.granted.worker, &second.granted.worker]);
 
-    assert_eq!(table.unit("1").state, UnitState::Blocked);
+    assert_eq!(table.unit("1").state(), UnitState::Blocked);
     let decision = table.run().decisions.values().next().expect("a person is asked").clone();
     assert_eq!(decision.id.as_str(), "quarantine-1");
     assert!(decision.context.contains("2 workers were lost while running it"), "{}", decision.context);
@@ -66,7 +66,7 @@ fn a_unit_that_two_workers_were_lost_under_waits_for_a_person_and_the_others_end
     let review = table.go_one("2");
     table.reviews(&review, Severity::None);
     table.integrate();
-    assert_eq!(table.unit("2").state, UnitState::Completed);
+    assert_eq!(table.unit("2").state(), UnitState::Completed);
     assert!(table.go().is_empty(), "nobody is sent to it again");
-    assert_eq!(table.unit("3").state, UnitState::NotStarted);
+    assert_eq!(table.unit("3").state(), UnitState::NotStarted);
 }

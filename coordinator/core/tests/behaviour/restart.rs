@@ -16,5 +16,5 @@ fn restarts_bar_no_worker_however_many_units_they_met() {
     }
     assert_eq!(table.core.fleet.workers[&WorkerId::from("w")].cordoned, None);
     assert!(table.run().decisions.is_empty());
-    assert!(table.run().units().all(|unit| unit.state != UnitState::Blocked));
+    assert!(table.run().units().all(|unit| unit.state() != UnitState::Blocked));
 }

@@ -14,12 +14,12 @@ fn what_was_delivered_after_the_backup_counts_again() {
     let work = table.go_one("1");
     let backup = table.log.len();
     table.works(&work, &["a.rs"]);
-    assert_eq!(table.unit("1").state, UnitState::PendingReview);
+    assert_eq!(table.unit("1").state(), UnitState::PendingReview);
     table.restore(backup);
-    assert_eq!(table.unit("1").state, UnitState::InProgress);
+    assert_eq!(table.unit("1").state(), UnitState::InProgress);
     table.comes_again_with("w", &BACKENDS, &[&work.lease]);
     table.works(&work, &["a.rs"]);
-    assert_eq!((table.unit("1").state, table.unit("1").attempts.len()), (UnitState::PendingReview, 1), "nobody does it twice");
+    assert_eq!((table.unit("1").state(), table.unit("1").attempts.len()), (UnitState::PendingReview, 1), "nobody does it twice");
 }
 
 #[test]
@@ -40,5 +40,5 @@ fn what_was_granted_after_the_backup_is_stale_and_done_again() {
     assert_eq!((again.lease.key.unit.clone(), again.lease.key.attempt), (Some(UnitId::from("1")), AttemptNo(1)));
     assert_ne!(again.lease.lease_id, before.lease.lease_id, "the number is used again, the lease is not");
     table.works(&again, &["a.rs"]);
-    assert_eq!(table.unit("1").state, UnitState::PendingReview);
+    assert_eq!(table.unit("1").state(), UnitState::PendingReview);
 }

@@ -31,7 +31,7 @@ const DONE: &str = r#"{"status": "completed", "summary": "done"}"#;
 const GROUNDED: &str = r#"{"severity": "major", "summary": "leaks", "issues": [{"description": "never freed", "severity": "major", "file": "a.rs", "line": 3}]}"#;
 
 fn ids(table: &Table, round: u32) -> Vec<String> {
-    let findings = table.unit("1").findings.iter().filter(|finding| finding.round == round);
+    let findings = table.unit("1").review.findings.iter().filter(|finding| finding.round == round);
     findings.flat_map(|finding| finding.points().into_iter().map(|point| point.id.to_owned()).collect::<Vec<_>>()).collect()
 }
 
@@ -55,7 +55,7 @@ fn a_finding_that_stays_open_keeps_its_id_and_a_new_one_gets_its_own() {
           "earlier": [{"id": "review-1-1.1", "verdict": "kept"}, {"id": "review-7-7.7", "verdict": "closed"}]}"#,
     );
     assert_eq!(ids(&table, 2), ["review-1-2.1", "review-1-1.1", "review-1-2.2"]);
-    let second = &table.unit("1").findings[1];
+    let second = &table.unit("1").review.findings[1];
     assert_eq!((second.issues[1].file.as_deref(), second.issues[1].line), (Some("a.rs"), Some(3)), "what was known of it stays");
     assert_eq!(second.earlier.len(), 1, "verdicts on what nobody found are nothing");
 }
@@ -70,17 +70,17 @@ fn what_is_kept_without_being_listed_again_stays_open_and_what_is_accepted_does_
         &mut table,
         r#"{"severity": "none", "summary": "not convinced", "earlier": [{"id": "review-1-1", "verdict": "kept", "note": "as before"}]}"#,
     );
-    let second = table.unit("1").findings[1].clone();
+    let second = table.unit("1").review.findings[1].clone();
     assert_eq!((second.severity, second.issues[0].id.as_str()), (Severity::Critical, "review-1-1"));
-    assert_eq!(table.unit("1").state, UnitState::FixRequired);
+    assert_eq!(table.unit("1").state(), UnitState::FixRequired);
     fix(
         &mut table,
         r#"{"status": "completed", "summary": "done", "answers": [{"finding": "review-1-1", "why_not": "nothing is written there"}]}"#,
     );
     review(&mut table, r#"{"severity": "none", "summary": "right", "earlier": [{"id": "review-1-1", "verdict": "accepted"}]}"#);
     table.integrate();
-    assert_eq!(table.unit("1").state, UnitState::Completed);
-    assert_eq!(table.unit("1").findings[2].earlier[0].verdict, VerdictOnEarlier::Accepted);
+    assert_eq!(table.unit("1").state(), UnitState::Completed);
+    assert_eq!(table.unit("1").review.findings[2].earlier[0].verdict, VerdictOnEarlier::Accepted);
 }
 
 #[test]
@@ -103,13 +103,13 @@ fn from_the_third_round_on_opinions_hold_nothing_back() {
         fix(&mut table, DONE);
         // In the second round an opinion still counts.
         review(&mut table, r#"{"severity": "major", "summary": "I would do it otherwise"}"#);
-        assert_eq!(table.unit("1").state, UnitState::FixRequired);
+        assert_eq!(table.unit("1").state(), UnitState::FixRequired);
         fix(&mut table, DONE);
         review(&mut table, last);
         table.integrate();
-        let finding = table.unit("1").findings.last().expect("a finding").clone();
+        let finding = table.unit("1").review.findings.last().expect("a finding").clone();
         let state = if blocks { UnitState::FixRequired } else { UnitState::Completed };
-        assert_eq!(table.unit("1").state, state, "{last}: {finding:?}");
+        assert_eq!(table.unit("1").state(), state, "{last}: {finding:?}");
         if !blocks {
             assert_eq!(finding.severity, Severity::Minor);
             assert_eq!(table.run().deferred_fixes.len(), 1, "it is not forgotten");

@@ -22,7 +22,7 @@ fn working() -> (Table, Grant) {
 fn saves(table: &mut Table, grant: &Grant, done: &[&str]) -> CommitId {
     let commit = table.commit();
     let saved = Saved { commit: commit.clone(), done: done.iter().map(|id| TaskId::new(*id)).collect() };
-    table.send(Command::WorkSaved { worker: grant.worker.clone(), lease: grant.lease.clone(), saved });
+    table.send(Command::WorkSaved { worker: grant.granted.worker.clone(), lease: grant.lease.clone(), saved });
     commit
 }
 
@@ -32,7 +32,8 @@ fn falls_silent(table: &mut Table, grant: &Grant) {
         table.now.mono_ms += 1_000;
         table.now.wall.0 += 1_000;
         let (worker, session) = {
-            let other = table.core.fleet.workers.values().find(|worker| worker.id != grant.worker).expect("there is another worker");
+            let other =
+                table.core.fleet.workers.values().find(|worker| worker.id != grant.granted.worker).expect("there is another worker");
             (other.id.clone(), other.session)
         };
         table.send(Command::Heartbeat { worker, session, held: Vec::new() });
@@ -42,7 +43,7 @@ fn falls_silent(table: &mut Table, grant: &Grant) {
 }
 
 fn open(table: &Table) -> Vec<String> {
-    let open = table.unit("1").subtasks.iter().filter(|subtask| subtask.state != SubtaskState::Completed);
+    let open = table.unit("1").spec.subtasks.iter().filter(|subtask| subtask.state != SubtaskState::Completed);
     open.map(|subtask| subtask.id.to_string()).collect()
 }
 
@@ -54,10 +55,10 @@ fn the_attempt_after_a_lost_worker_goes_on_from_what_was_saved_last() {
     assert_eq!(open(&table), ["1.1", "1.2", "1.3"], "its own word at the end counts while it lives");
     falls_silent(&mut table, &work);
     let next = table.go_one("1");
-    assert_ne!(next.worker, work.worker);
-    assert_eq!(next.start, Start::Commit(last));
-    assert_eq!(next.base, work.base, "all of it is judged against where the unit began");
-    assert_eq!(table.unit("1").attempts[1].resumed_from, Some(AttemptNo(1)));
+    assert_ne!(next.granted.worker, work.granted.worker);
+    assert_eq!(next.granted.start, Start::Commit(last));
+    assert_eq!(next.granted.base, work.granted.base, "all of it is judged against where the unit began");
+    assert_eq!(table.unit("1").attempts[1].granted.resumed_from, Some(AttemptNo(1)));
     assert_eq!(open(&table), ["1.2", "1.3"]);
 }
 
@@ -74,7 +75,7 @@ fn without_anything_saved_the_next_attempt_begins_where_the_lost_one_did() {
     let (mut table, work) = working();
     falls_silent(&mut table, &work);
     let next = table.go_one("1");
-    assert_eq!((next.start, table.unit("1").attempts[1].resumed_from), (work.start, None));
+    assert_eq!((next.granted.start.clone(), table.unit("1").attempts[1].granted.resumed_from), (work.granted.start.clone(), None));
 }
 
 #[test]
@@ -83,10 +84,10 @@ fn what_was_saved_is_gone_on_from_only_where_nothing_better_came() {
     let saved = saves(&mut table, &work, &["1.2"]);
     table.done = vec![TaskId::new("1.2"), TaskId::new("1.1"), TaskId::new("other")];
     table.breaks(&work, FailureKind::Interrupted);
-    let left = table.unit("1").attempts[0].commit.clone().expect("its worker committed what was there");
+    let left = table.unit("1").attempts[0].commit().cloned().expect("its worker committed what was there");
     let next = table.go_one("1");
     assert_ne!(left, saved);
-    assert_eq!(next.start, Start::Commit(left));
+    assert_eq!(next.granted.start, Start::Commit(left));
     assert_eq!(open(&table), ["1.3"], "what was reported since is in the later commit");
 }
 
@@ -103,7 +104,7 @@ fn a_worker_that_could_not_commit_at_the_end_loses_what_came_after_the_last_save
     let (mut table, work) = working();
     let saved = saves(&mut table, &work, &[]);
     table.gives_back(&work);
-    assert_eq!(table.go_one("1").start, Start::Commit(saved));
+    assert_eq!(table.go_one("1").granted.start, Start::Commit(saved));
 }
 
 #[test]
@@ -112,11 +113,11 @@ fn the_seat_of_a_drained_worker_is_gone_on_with_likewise() {
     table.join("w", &[("codex", 2)]);
     let work = table.go_one("1");
     let saved = saves(&mut table, &work, &["1.1"]);
-    table.act(Act::Drain { worker: work.worker.clone() });
+    table.act(Act::Drain { worker: work.granted.worker.clone() });
     table.pass(3_610_000);
     assert_eq!(open(&table), ["1.2", "1.3"], "its time was over");
     table.join("v", &[("codex", 2)]);
-    assert_eq!(table.go_one("1").start, Start::Commit(saved));
+    assert_eq!(table.go_one("1").granted.start, Start::Commit(saved));
 }
 
 #[test]
@@ -125,9 +126,9 @@ fn the_rest_of_it_is_taken_when_the_lost_worker_comes_back() {
     saves(&mut table, &work, &[]);
     table.act(Act::Cancel { unit: Some("1".into()) });
     table.report(&work, None, &["a.rs"], Err("it was stopped".to_owned()));
-    let late = table.unit("1").attempts[0].commit.clone();
+    let late = table.unit("1").attempts[0].commit().cloned();
     assert!(late.is_some());
-    assert_eq!(table.unit("1").last.as_ref().map(|last| &last.commit), late.as_ref());
+    assert_eq!(table.unit("1").work.last.as_ref().map(|last| &last.commit), late.as_ref());
 }
 
 #[test]
@@ -145,7 +146,7 @@ fn the_same_again_is_no_news() {
     let commit = saves(&mut table, &work, &["1.1"]);
     let before = table.log.len();
     let saved = Saved { commit, done: vec![TaskId::new("1.1"), TaskId::new("unknown")] };
-    table.send(Command::WorkSaved { worker: work.worker.clone(), lease: work.lease.clone(), saved });
+    table.send(Command::WorkSaved { worker: work.granted.worker.clone(), lease: work.lease.clone(), saved });
     assert_eq!(table.log.len(), before);
 }
 

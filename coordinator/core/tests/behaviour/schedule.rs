@@ -8,7 +8,7 @@ use crate::table::{Table, options};
 
 fn units(grants: &[roundtable_core::effect::Grant]) -> Vec<(String, Role)> {
     let name = |grant: &roundtable_core::effect::Grant| grant.lease.key.unit.as_ref().map_or("-".to_owned(), ToString::to_string);
-    grants.iter().map(|grant| (name(grant), grant.role)).collect()
+    grants.iter().map(|grant| (name(grant), grant.granted.role)).collect()
 }
 
 /// Assigns everything by the rules.
@@ -82,7 +82,7 @@ fn waves(units: u32, last: &str, slots: u32) -> Vec<Vec<(String, Role)>> {
         }
         waves.push(self::units(&grants));
         for grant in &grants {
-            match grant.role {
+            match grant.granted.role {
                 Role::Implement => table.works(grant, &[&format!("{}.rs", self::units(std::slice::from_ref(grant))[0].0)]),
                 _ => table.reviews(grant, Severity::None),
             }

@@ -33,21 +33,21 @@ fn a_late_preparation_of_work_since_replaced_is_not_taken() {
     let checked = RunOptions { check: Some("make test".into()), ..options() };
     let mut table = Table::with("- [ ] 1. Write a\n  - _writes: a.rs_\n", checked);
     table.join("w", &[("codex", 2), ("codex-review", 2), ("check", 1)]);
-    let (checks, work): (Vec<_>, Vec<_>) = table.go().into_iter().partition(|grant| grant.role == Role::Check);
+    let (checks, work): (Vec<_>, Vec<_>) = table.go().into_iter().partition(|grant| grant.granted.role == Role::Check);
     let work = &work[0];
     table.report(&checks[0], None, &[], Ok(RoleAnswer::None));
     table.works(work, &["a.rs"]);
     let review = table.go_one("1");
     table.reviews(&review, Severity::None);
-    let (tip, first) = (table.run().tip.clone(), table.unit("1").accepted.clone().expect("work").commit);
+    let (tip, first) = (table.run().tip.clone(), table.unit("1").work.accepted.clone().expect("work").commit);
     table.integrate();
     for _ in 0..2 {
         let red = table.go_one("1");
-        assert_eq!(red.role, Role::Check);
+        assert_eq!(red.granted.role, Role::Check);
         table.breaks(&red, FailureKind::TurnFailed);
     }
     let fix = table.go_one("1");
-    assert_eq!(fix.role, Role::Fix);
+    assert_eq!(fix.granted.role, Role::Fix);
     table.works(&fix, &["a.rs"]);
     let review = table.go_one("1");
     table.reviews(&review, Severity::None);

@@ -22,7 +22,7 @@ fn silence(table: &mut Table, seconds: u64) {
 }
 
 fn end(table: &Table) -> Option<AttemptEnd> {
-    table.unit("1").attempts[0].end
+    table.unit("1").attempts[0].end()
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn after_a_minute_what_it_runs_is_lost_and_goes_elsewhere() {
     silence(&mut table, 2);
     assert_eq!(end(&table), Some(AttemptEnd::Lost(LostCause::Silent)));
     table.join("other", &[("codex", 1)]);
-    assert_eq!(table.go_one("1").worker.as_str(), "other");
+    assert_eq!(table.go_one("1").granted.worker.as_str(), "other");
 }
 
 #[test]
@@ -87,5 +87,5 @@ fn the_time_of_day_says_nothing_of_silence() {
         table.now.wall.0 = jump;
         silence(&mut table, 1);
     }
-    assert_eq!((end(&table), table.unit("1").state), (None, UnitState::InProgress));
+    assert_eq!((end(&table), table.unit("1").state()), (None, UnitState::InProgress));
 }

@@ -20,7 +20,7 @@ fn what_a_stuck_unit_without_a_manifest_keeps_back_waits_for_a_person_too() {
     let reviews = table.go();
     table.reviews(&reviews[1], Severity::None);
     table.integrate();
-    assert_eq!(table.unit("4").state, UnitState::Completed);
+    assert_eq!(table.unit("4").state(), UnitState::Completed);
     // Nobody can review unit 1 any more. Unit 2 waits for its hold, and keeps 3 from starting.
     table.send(Command::WorkerGoodbye { worker: "reviewer".into(), session: 1 });
     assert!(table.go().is_empty());
@@ -44,6 +44,6 @@ fn a_unit_that_has_begun_waits_with_what_it_depends_on() {
     assert_eq!(table.run().decisions.keys().map(|id| id.as_str()).collect::<Vec<_>>(), ["quarantine-1", "review-failed-2"]);
     table.decide("review-failed-2", Choice::Retry);
     assert!(table.go().is_empty());
-    assert_eq!((table.unit("2").state, table.unit("2").started), (UnitState::NotStarted, true));
+    assert_eq!((table.unit("2").state(), table.unit("2").work.started), (UnitState::NotStarted, true));
     assert_eq!(standing(&table.core.state, table.run()), Standing::Waiting);
 }

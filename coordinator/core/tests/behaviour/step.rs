@@ -27,7 +27,7 @@ fn imported_units_get_owner_and_window_by_a_step_too() {
     let mut table = Table::with_imported(plan, manual(), &[("1", "fix_required", Some("codex")), ("2", "pending_review", None)]);
     table.join("w", &[("codex", 2)]);
     table.act(Act::Step { phase: Phase::Assign });
-    assert!(table.run().units().all(|unit| unit.owner.is_some() && unit.window.is_some()));
+    assert!(table.run().units().all(|unit| unit.assignment.owner.is_some() && unit.assignment.window.is_some()));
     table.act(Act::Step { phase: Phase::Dispatch });
     table.go_one("1");
 }
@@ -68,13 +68,13 @@ fn the_same_phase_again_goes_on_with_the_open_step() {
     assert!(table.run().step.is_some());
     table.join("c", &[("check", 1)]);
     let base = table.go();
-    assert_eq!(base[0].role, Role::Check);
+    assert_eq!(base[0].granted.role, Role::Check);
     table.report(&base[0], None, &[], Ok(RoleAnswer::None));
     table.integrate();
     let check = table.go_one("1");
     table.report(&check, None, &[], Ok(RoleAnswer::None));
     table.integrate();
-    assert_eq!((table.unit("1").state, &table.run().step), (UnitState::Completed, &None));
+    assert_eq!((table.unit("1").state(), &table.run().step), (UnitState::Completed, &None));
 }
 
 #[test]
@@ -97,10 +97,15 @@ fn another_phase_waits_while_agents_of_the_open_step_run() {
         table.try_send(Command::Operate(Operate { run: Some(run_id()), by: "ada".to_owned(), act: Act::Step { phase: Phase::Reviews } }));
     assert!(refused.is_err_and(|refused| refused.to_string().contains("step dispatch is under way (units 1)")));
     // Whoever followed it left, and its worker with it.
-    table.send(Command::HandBack { worker: work.worker.clone(), lease: work.lease.clone(), reason: "stopped".to_owned(), fault: false });
+    table.send(Command::HandBack {
+        worker: work.granted.worker.clone(),
+        lease: work.lease.clone(),
+        reason: "stopped".to_owned(),
+        fault: false,
+    });
     table.act(Act::Step { phase: Phase::Dispatch });
     table.join("w", &[("codex", 2), ("codex-review", 2)]);
-    assert_eq!(table.go_one("1").role, Role::Implement, "the step was joined");
+    assert_eq!(table.go_one("1").granted.role, Role::Implement, "the step was joined");
 }
 
 #[test]

@@ -304,7 +304,7 @@ impl Table {
                 self.core.fleet.workers.values().map(|worker| (worker.id.clone(), worker.session)).collect();
             for (worker, session) in workers {
                 let held = self.core.state.live_of(&worker).map(|(key, attempt)| HeldLease {
-                    lease: LeaseRef { key: key.clone(), lease_id: attempt.lease_id },
+                    lease: LeaseRef { key: key.clone(), lease_id: attempt.granted.lease_id },
                     phase: LeasePhase::Running,
                     last_event_seq: 0,
                     waiting: String::new(),
@@ -332,7 +332,7 @@ impl Table {
 
     /// Its worker takes it and starts its agent.
     pub fn begin(&mut self, grant: &Grant) {
-        let (worker, lease) = (grant.worker.clone(), grant.lease.clone());
+        let (worker, lease) = (grant.granted.worker.clone(), grant.lease.clone());
         self.send(Command::LeaseAccepted { worker: worker.clone(), lease: lease.clone() });
         self.send(Command::LeaseStarted { worker, lease });
     }
@@ -362,7 +362,7 @@ impl Table {
     }
 
     pub fn reviews(&mut self, grant: &Grant, severity: Severity) {
-        assert_eq!(grant.role, Role::Review);
+        assert_eq!(grant.granted.role, Role::Review);
         // It points at a line, so that it blocks in any round.
         let issue = || Issue {
             id: String::new(),
@@ -379,7 +379,7 @@ impl Table {
 
     /// A review ends with that answer, as an agent gives it.
     pub fn reviews_with(&mut self, grant: &Grant, answer: &str) {
-        assert_eq!(grant.role, Role::Review);
+        assert_eq!(grant.granted.role, Role::Review);
         let answer = ReviewAnswer::parse(answer).expect("the answer can be read");
         self.report(grant, None, &[], Ok(RoleAnswer::Review(answer)));
     }
@@ -411,7 +411,7 @@ impl Table {
         changed: Vec<ChangedPath>,
         answer: Result<RoleAnswer, String>,
     ) {
-        let commit = grant.role.writes().then(|| self.commit());
+        let commit = grant.granted.role.writes().then(|| self.commit());
         let facts = AttemptFacts {
             commit,
             left_out: std::mem::take(&mut self.left_out),
@@ -429,17 +429,18 @@ impl Table {
 
     fn hand_in(&mut self, grant: &Grant, facts: AttemptFacts, changed: Vec<ChangedPath>, answer: Result<RoleAnswer, String>) {
         let digest = format!("digest {}", grant.lease.key);
-        let (worker, lease) = (grant.worker.clone(), grant.lease.clone());
+        let (worker, lease) = (grant.granted.worker.clone(), grant.lease.clone());
         self.send(Command::Report(Box::new(Report { worker, lease, digest, facts, changed, learned: Vec::new(), answer })));
         self.want(grant);
     }
 
     /// Its worker says how many slots are free now.
     pub fn want(&mut self, grant: &Grant) {
-        let worker = &self.core.fleet.workers[&grant.worker];
-        let slots = worker.offers.values().find(|offer| offer.offer.pool == grant.pool).map_or(0, |offer| offer.offer.slots);
-        let busy = self.core.state.live_of(&grant.worker).filter(|(_, attempt)| attempt.pool == grant.pool).count() as u32;
-        let (worker, session, pool) = (grant.worker.clone(), worker.session, grant.pool.clone());
+        let worker = &self.core.fleet.workers[&grant.granted.worker];
+        let slots = worker.offers.values().find(|offer| offer.offer.pool == grant.granted.pool).map_or(0, |offer| offer.offer.slots);
+        let busy =
+            self.core.state.live_of(&grant.granted.worker).filter(|(_, attempt)| attempt.granted.pool == grant.granted.pool).count() as u32;
+        let (worker, session, pool) = (grant.granted.worker.clone(), worker.session, grant.granted.pool.clone());
         self.send(Command::Want { worker, session, pool, credits: slots.saturating_sub(busy) });
     }
 
@@ -476,7 +477,7 @@ impl Table {
     }
 
     fn clean(&mut self, unit: &UnitId) -> Prepared {
-        let paths = self.unit(unit.as_str()).changed.clone();
+        let paths = self.unit(unit.as_str()).work.changed.clone();
         Prepared::Clean { commit: self.commit(), changed: paths.iter().map(|path| changed(path)).collect() }
     }
 

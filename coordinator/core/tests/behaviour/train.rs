@@ -46,7 +46,7 @@ fn reviewed_in(table: &mut Table, units: u32, slots: u32) {
 /// Checks that are granted now, by unit.
 fn checks(table: &mut Table) -> BTreeMap<String, Grant> {
     let named = |grant: Grant| (grant.lease.key.unit.as_ref().map_or_else(String::new, ToString::to_string), grant);
-    table.go().into_iter().filter(|grant| grant.role == Role::Check).map(named).collect()
+    table.go().into_iter().filter(|grant| grant.granted.role == Role::Check).map(named).collect()
 }
 
 /// A run of so many units, all prepared and being checked at once; their checks, by unit.
@@ -70,7 +70,7 @@ fn red_twice(table: &mut Table, check: &Grant) {
     red(table, check);
     let unit = check.lease.key.unit.as_ref().expect("a unit's check").to_string();
     let again = checks(table).remove(&unit).expect("it is tried again");
-    assert_eq!(again.start, check.start, "the same tree");
+    assert_eq!(again.granted.start, check.granted.start, "the same tree");
     red(table, &again);
 }
 
@@ -105,7 +105,7 @@ fn why(table: &Table, unit: &str) -> Vec<String> {
 }
 
 fn completed(table: &Table) -> Vec<String> {
-    table.run().units().filter(|unit| unit.state == UnitState::Completed).map(|unit| unit.id.to_string()).collect()
+    table.run().units().filter(|unit| unit.state() == UnitState::Completed).map(|unit| unit.id.to_string()).collect()
 }
 
 /// Everything but moves of the branch is done.
@@ -133,7 +133,7 @@ fn each_is_prepared_on_the_one_ahead_and_checks_run_at_once() {
     assert_eq!(tips, [tip, candidate(&table, "1"), candidate(&table, "2")]);
     let running = checks(&mut table);
     assert_eq!(running.keys().collect::<Vec<_>>(), ["1", "2"], "two slots, the first two of the train");
-    assert_eq!(running["2"].start, Start::Commit(candidate(&table, "2")), "on the cumulative tree");
+    assert_eq!(running["2"].granted.start, Start::Commit(candidate(&table, "2")), "on the cumulative tree");
     assert_eq!(why(&table, "2"), ["in the train, 2nd of 3; check running on w"]);
     assert_eq!(why(&table, "3"), ["in the train, 3rd of 3; every slot of check is busy"]);
 }
@@ -189,32 +189,32 @@ fn dependants_start_from_what_is_integrated_only() {
     assert!(table.go().is_empty(), "2 is green and not integrated");
     table.integrate();
     let dependant = table.go_one("3");
-    assert_eq!((dependant.role, dependant.start), (Role::Implement, Start::Commit(second)));
+    assert_eq!((dependant.granted.role, dependant.granted.start.clone()), (Role::Implement, Start::Commit(second)));
 }
 
 #[test]
 fn a_red_one_in_the_middle_is_judged_only_at_the_head_and_those_behind_are_prepared_again() {
     let (mut table, running) = under_check(3);
     red_twice(&mut table, &running["2"]);
-    assert_eq!(table.unit("2").state, UnitState::FinalReview, "1 is ahead of it");
+    assert_eq!(table.unit("2").state(), UnitState::FinalReview, "1 is ahead of it");
     assert_eq!(why(&table, "2"), ["in the train, 2nd of 3; its check is red; unit 1 comes first"]);
     let third = candidate(&table, "3");
     green(&mut table, &running["1"]);
     table.integrate();
     // At the head it is checked alone; there was one integrated since the train started.
     let alone = checks(&mut table).remove("2").expect("checked alone");
-    assert_eq!(table.unit("2").state, UnitState::FinalReview);
+    assert_eq!(table.unit("2").state(), UnitState::FinalReview);
     red(&mut table, &alone);
-    let finding = table.unit("2").findings.last().expect("a finding").clone();
+    let finding = table.unit("2").review.findings.last().expect("a finding").clone();
     assert_eq!((finding.reviewer.as_str(), finding.severity), ("check-2-1", Severity::Major));
     assert_eq!(finding.summary, "the check command fails with this unit on the run's branch");
-    assert_eq!(table.unit("2").state, UnitState::FixRequired);
+    assert_eq!(table.unit("2").state(), UnitState::FixRequired);
     table.integrate();
     assert_ne!(candidate(&table, "3"), third, "prepared again, without 2");
     assert_eq!(table.run().train.flights[0].tip, table.run().tip);
     let fix = table.go();
-    let again = fix.iter().find(|grant| grant.role == Role::Check).expect("checked again");
-    assert_eq!(again.start, Start::Commit(candidate(&table, "3")));
+    let again = fix.iter().find(|grant| grant.granted.role == Role::Check).expect("checked again");
+    assert_eq!(again.granted.start, Start::Commit(candidate(&table, "3")));
     green(&mut table, again);
     table.integrate();
     assert_eq!(completed(&table), ["1", "3"]);
@@ -232,14 +232,18 @@ fn two_that_are_red_only_together_the_later_one_gets_the_finding_with_the_others
     let alone = checks(&mut table).remove("3").expect("checked alone");
     let flight = table.run().train.flight(&"3".into()).expect("still in the train").clone();
     let on = flight.alone.expect("alone");
-    assert_eq!((on.tip, Start::Commit(on.commit.expect("made"))), (start, alone.start.clone()), "on the tip the train started from");
+    assert_eq!(
+        (on.tip, Start::Commit(on.commit.expect("made"))),
+        (start, alone.granted.start.clone()),
+        "on the tip the train started from"
+    );
     assert!(why(&table, "3")[0].contains("check without those integrated since the train started running on w"), "{:?}", why(&table, "3"));
     green(&mut table, &alone);
-    let finding = table.unit("3").findings.last().expect("a finding").clone();
+    let finding = table.unit("3").review.findings.last().expect("a finding").clone();
     let named = "the check command fails with this unit together with units 1 (Write 1), 2 (Write 2), integrated since the train started";
     assert_eq!(finding.summary, named);
     assert!(finding.details.expect("evidence").contains("the check is green"));
-    assert_eq!(table.unit("3").state, UnitState::FixRequired);
+    assert_eq!(table.unit("3").state(), UnitState::FixRequired);
     assert!(matches!(table.log.iter().rev().find_map(|transition| match &transition.fact {
         Fact::FixSet { cause: Some(roundtable_core::state::FixCause::CheckRed { evidence }), .. } => Some(evidence.clone()),
         _ => None,
@@ -276,7 +280,7 @@ fn a_unit_alone_stands_on_its_own_base_where_that_came_after_the_start_of_the_tr
 fn a_red_one_alone_at_the_head_with_nothing_integrated_since_is_judged_at_once() {
     let (mut table, running) = under_check(2);
     red_twice(&mut table, &running["1"]);
-    assert_eq!(table.unit("1").state, UnitState::FixRequired);
+    assert_eq!(table.unit("1").state(), UnitState::FixRequired);
     assert_eq!(train(&table), ["2"]);
     let lost = table.core.state.attempt(&running["2"].lease.key).expect("an attempt").outcome_word();
     assert_eq!(lost, "revoked", "what stood on it is not checked on");
@@ -292,7 +296,7 @@ fn red_checks_belong_to_one_candidate() {
     let second = checks(&mut table).remove("2").expect("checked again");
     red(&mut table, &second);
     let third = checks(&mut table).remove("2").expect("its retry");
-    assert_eq!(second.start, third.start);
+    assert_eq!(second.granted.start, third.granted.start);
     green(&mut table, &third);
     table.integrate();
     assert_eq!(completed(&table), ["2"]);
@@ -318,7 +322,7 @@ fn a_conflict_with_the_one_ahead_counts_at_the_head_only() {
     assert!(why(&table, "3")[0].starts_with("joins the train once unit 2"), "{:?}", why(&table, "3"));
     // 1 leaves: 2 is only prepared again.
     table.act(Act::Skip { unit: "1".into(), dependants: Dependants::GoOn });
-    assert_eq!((preparations(&table).len(), table.unit("2").state), (1, UnitState::FinalReview));
+    assert_eq!((preparations(&table).len(), table.unit("2").state()), (1, UnitState::FinalReview));
     let asked = preparations(&table).remove(0);
     table.effects.clear();
     table.shell(ShellAnswer::IntegrationPrepared {
@@ -329,7 +333,7 @@ fn a_conflict_with_the_one_ahead_counts_at_the_head_only() {
         ticks: asked.ticks,
         result: conflict(),
     });
-    assert_eq!(table.unit("2").state, UnitState::FixRequired, "at the head it counts");
+    assert_eq!(table.unit("2").state(), UnitState::FixRequired, "at the head it counts");
     finish(&mut table);
     assert_eq!(completed(&table), ["3"]);
 }
@@ -349,7 +353,7 @@ fn what_does_not_lie_in_its_manifest_counts_at_the_head_only() {
         ticks: asked.ticks,
         result,
     });
-    assert_eq!(table.unit("2").state, UnitState::FinalReview);
+    assert_eq!(table.unit("2").state(), UnitState::FinalReview);
     let running = checks(&mut table);
     green(&mut table, &running["1"]);
     table.integrate();
@@ -420,7 +424,7 @@ fn boxes_of_empty_ones_ride_on_the_next_commit_and_an_empty_one_completes_in_its
         let of = reviews.iter().find(|grant| grant.lease.key.unit == Some(unit.into())).expect("a review").clone();
         table.reviews(&of, Severity::None);
     };
-    let second = reviews.iter().find(|grant| grant.role == Role::Check).cloned();
+    let second = reviews.iter().find(|grant| grant.granted.role == Role::Check).cloned();
     assert_eq!(train(&table), ["2"]);
     review(&mut table, "1");
     review(&mut table, "3");
@@ -511,11 +515,11 @@ fn an_empty_one_behind_completes_only_when_all_ahead_are_integrated() {
     prepare(&mut table);
     assert_eq!(train(&table), ["1", "2"]);
     let running = checks(&mut table);
-    assert_eq!(running["2"].start, running["1"].start, "what is ahead is all there is");
+    assert_eq!(running["2"].granted.start, running["1"].granted.start, "what is ahead is all there is");
     green(&mut table, &running["2"]);
-    assert_eq!(table.unit("2").state, UnitState::FinalReview);
+    assert_eq!(table.unit("2").state(), UnitState::FinalReview);
     green(&mut table, &running["1"]);
-    assert_eq!(table.unit("2").state, UnitState::FinalReview, "the branch has not moved");
+    assert_eq!(table.unit("2").state(), UnitState::FinalReview, "the branch has not moved");
     table.integrate();
     assert_eq!(completed(&table), ["1", "2"]);
 }
@@ -531,7 +535,7 @@ fn after_go_on_results_are_held_against_nobody_until_a_green_one_in_train_order(
             Some(unit) => table.works(grant, &[&format!("f{unit}.rs")]),
         }
     }
-    let (again, reviews): (Vec<Grant>, Vec<Grant>) = table.go().into_iter().partition(|grant| grant.role == Role::Check);
+    let (again, reviews): (Vec<Grant>, Vec<Grant>) = table.go().into_iter().partition(|grant| grant.granted.role == Role::Check);
     red(&mut table, &again[0]);
     for review in reviews {
         table.reviews(&review, Severity::None);
@@ -555,7 +559,7 @@ fn after_go_on_results_are_held_against_nobody_until_a_green_one_in_train_order(
     table.integrate();
     let alone = checks(&mut table).remove("4").expect("and is checked alone");
     red(&mut table, &alone);
-    assert_eq!(table.unit("4").state, UnitState::FixRequired);
+    assert_eq!(table.unit("4").state(), UnitState::FixRequired);
 }
 
 #[test]
@@ -576,7 +580,7 @@ fn check_slots_count_over_all_workers() {
     prepare(&mut table);
     let running = checks(&mut table);
     assert_eq!(running.len(), 3);
-    let on: Vec<&str> = running.values().map(|grant| grant.worker.as_str()).collect();
+    let on: Vec<&str> = running.values().map(|grant| grant.granted.worker.as_str()).collect();
     assert_eq!((on.iter().filter(|on| **on == "w").count(), on.iter().filter(|on| **on == "x").count()), (1, 2));
 }
 
@@ -588,7 +592,7 @@ fn another_check_voids_what_the_earlier_one_said() {
     table.act(Act::Attach { options: Box::new(given), mode: None });
     assert!(train(&table).is_empty(), "the base comes first again");
     let base = table.go();
-    assert_eq!((base.len(), base[0].role, base[0].lease.key.unit.clone()), (1, Role::Check, None));
+    assert_eq!((base.len(), base[0].granted.role, base[0].lease.key.unit.clone()), (1, Role::Check, None));
     green(&mut table, &base[0]);
     prepare(&mut table);
     assert_eq!(checks(&mut table).len(), 2);
@@ -617,8 +621,11 @@ fn logs_of_the_release_before_the_train_are_understood() {
     let run = state.runs.values().next().expect("the run");
     assert_eq!((longest, reds), (1, 2), "one at a time, red and red again");
     assert!(intended > 0 && run.train.flights.is_empty());
-    assert_eq!(run.units().filter(|unit| unit.state == UnitState::Completed).count(), 3);
-    assert_eq!((run.ended.as_ref().map(|ended| ended.exit), run.unit(&"1".into()).map(|unit| unit.fix_attempts)), (Some(0), Some(1)));
+    assert_eq!(run.units().filter(|unit| unit.state() == UnitState::Completed).count(), 3);
+    assert_eq!(
+        (run.ended.as_ref().map(|ended| ended.exit), run.unit(&"1".into()).map(|unit| unit.counters.fix_attempts)),
+        (Some(0), Some(1))
+    );
     assert_eq!(run.integrations.iter().filter(|integration| integration.unit.is_some()).count(), 2);
 }
 

@@ -18,7 +18,7 @@ fn joined(cold: u32, warm: u32) -> Table {
 }
 
 fn workers(table: &mut Table) -> Vec<String> {
-    table.go().iter().map(|grant| grant.worker.to_string()).collect()
+    table.go().iter().map(|grant| grant.granted.worker.to_string()).collect()
 }
 
 #[test]

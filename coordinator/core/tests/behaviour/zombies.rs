@@ -79,7 +79,7 @@ impl Night {
         self.starts += 1;
         self.table.hello(worker, self.starts, Origin::default(), &BACKENDS).expect("its next start");
         let lost;
-        (lost, self.live) = std::mem::take(&mut self.live).into_iter().partition(|grant| grant.worker.as_str() == worker);
+        (lost, self.live) = std::mem::take(&mut self.live).into_iter().partition(|grant| grant.granted.worker.as_str() == worker);
         self.dead.extend(lost);
     }
 
@@ -99,12 +99,12 @@ impl Night {
     /// Something that is as it should be.
     fn goes_on(&mut self) {
         self.live.extend(self.table.go());
-        let works = self.live.iter().position(|grant| grant.role == Role::Implement);
+        let works = self.live.iter().position(|grant| grant.granted.role == Role::Implement);
         if let Some(at) = works.filter(|_| self.dice.below(3) == 0) {
             let grant = self.live.remove(at);
             let unit = grant.lease.key.unit.clone().expect("work is of a unit");
             self.table.works(&grant, &[&format!("{unit}.rs")]);
-            assert_eq!(self.table.unit(unit.as_str()).state, UnitState::PendingReview, "an outcome that is right counts");
+            assert_eq!(self.table.unit(unit.as_str()).state(), UnitState::PendingReview, "an outcome that is right counts");
             self.done.push((grant, self.table.log.len()));
         }
         let worker = WORKERS[self.dice.below(WORKERS.len())];
@@ -118,7 +118,7 @@ impl Night {
         let kind = self.dice.below(self.refused.len());
         let live = self.dice.one_of(&self.live).cloned();
         let dead = self.dice.one_of(&self.dead).cloned();
-        let by = |grant: &Grant, lease: LeaseRef| Some((kind, grant.worker.clone(), lease));
+        let by = |grant: &Grant, lease: LeaseRef| Some((kind, grant.granted.worker.clone(), lease));
         let keyed = |grant: &Grant, change: &dyn Fn(&mut LeaseRef)| {
             let mut lease = grant.lease.clone();
             change(&mut lease);
@@ -129,7 +129,7 @@ impl Night {
             1 => live.zip(dead).and_then(|(live, dead)| by(&live, keyed(&live, &|lease| lease.lease_id = dead.lease.lease_id))),
             2 => {
                 let other = ["a", "b", "c", "stranger"][self.dice.below(4)];
-                let live = live.filter(|live| live.worker.as_str() != other)?;
+                let live = live.filter(|live| live.granted.worker.as_str() != other)?;
                 Some((kind, WorkerId::from(other), live.lease))
             }
             3 => {
@@ -153,8 +153,8 @@ impl Night {
     /// What must not change by it.
     fn standing(&self) -> Vec<(UnitState, Option<CommitId>, Vec<LeaseId>)> {
         let of = |unit: &roundtable_core::state::Unit| {
-            let live = unit.attempts.iter().filter(|attempt| attempt.is_live()).map(|attempt| attempt.lease_id).collect();
-            (unit.state, unit.accepted.as_ref().map(|work| work.commit.clone()), live)
+            let live = unit.attempts.iter().filter(|attempt| attempt.is_live()).map(|attempt| attempt.granted.lease_id).collect();
+            (unit.state(), unit.work.accepted.as_ref().map(|work| work.commit.clone()), live)
         };
         self.table.run().units().map(of).collect()
     }

@@ -60,12 +60,12 @@ pub fn turn(rng: &mut Rng, agents: &Agents, run: &Run, grant: &Grant, start: Com
     if rng.chance(agents.fails) {
         turn.failure = Some(failure(rng, agents));
     }
-    let is_out = |outage: &Outage| outage.backend == grant.backend.as_str() && (outage.from_ms..outage.to_ms).contains(&now_ms);
-    if grant.role != Role::Check && agents.outages.iter().any(is_out) {
+    let is_out = |outage: &Outage| outage.backend == grant.granted.backend.as_str() && (outage.from_ms..outage.to_ms).contains(&now_ms);
+    if grant.granted.role != Role::Check && agents.outages.iter().any(is_out) {
         turn.run_ms = rng.range(10, 3_000);
         turn.failure = Some(refusal(rng));
     }
-    match grant.role {
+    match grant.granted.role {
         Role::Implement | Role::Fix => work(rng, agents, run, unit, &mut turn),
         Role::Review => turn.answer = review(rng, agents, unit),
         Role::Assign => turn.answer = assign(rng, agents, run),
@@ -111,8 +111,8 @@ fn refusal(rng: &mut Rng) -> FailureKind {
 
 fn work(rng: &mut Rng, agents: &Agents, run: &Run, unit: Option<&Unit>, turn: &mut Turn) {
     let Some(unit) = unit else { return };
-    let entries = unit.manifest.writes.entries();
-    let quiet = unit.checkpoint || (entries.is_empty() && !unit.manifest.reads.is_empty());
+    let entries = unit.assignment.manifest.writes.entries();
+    let quiet = unit.spec.checkpoint || (entries.is_empty() && !unit.assignment.manifest.reads.is_empty());
     if !quiet || rng.chance(100) {
         for entry in entries {
             let path = a_path_of(entry, rng);
@@ -180,13 +180,14 @@ fn stray(rng: &mut Rng, run: &Run, unit: &Unit, turn: &mut Turn) {
         5 | 6 => Edit::Write(format!("free/g{}.rs", rng.below(5)), EntryKind::File),
         _ => {
             let holding = rng.chance(800);
-            let is_other = |other: &&Unit| other.id != unit.id && !other.manifest.writes.is_empty() && (!holding || other.holds());
+            let is_other =
+                |other: &&Unit| other.id != unit.id && !other.assignment.manifest.writes.is_empty() && (!holding || other.holds());
             let others: Vec<&Unit> = run.units().filter(is_other).collect();
             if others.is_empty() {
                 Edit::Write("free/g9.rs".to_owned(), EntryKind::File)
             } else {
                 let other = rng.pick(&others);
-                let entries = other.manifest.writes.entries();
+                let entries = other.assignment.manifest.writes.entries();
                 let entry = &entries[rng.below(entries.len() as u64) as usize];
                 Edit::Write(a_path_of(entry, rng), EntryKind::File)
             }
@@ -198,7 +199,7 @@ fn stray(rng: &mut Rng, run: &Run, unit: &Unit, turn: &mut Turn) {
 /// What the owner says to some of the findings it knows.
 fn answers(rng: &mut Rng, unit: &Unit) -> Vec<FindingAnswer> {
     let mut answers = Vec::new();
-    for point in unit.findings.iter().flat_map(Finding::points) {
+    for point in unit.review.findings.iter().flat_map(Finding::points) {
         if rng.chance(300) {
             let why_not = rng.chance(400).then(|| "it is meant so".to_owned());
             let fixed = why_not.is_none().then(|| "changed".to_owned());
@@ -218,7 +219,7 @@ fn review(rng: &mut Rng, agents: &Agents, unit: Option<&Unit>) -> Result<RoleAns
         *rng.pick(&[Severity::None, Severity::None, Severity::Minor])
     };
     let points: Vec<String> =
-        unit.iter().flat_map(|unit| &unit.findings).flat_map(Finding::points).map(|point| point.id.to_owned()).collect();
+        unit.iter().flat_map(|unit| &unit.review.findings).flat_map(Finding::points).map(|point| point.id.to_owned()).collect();
     let mut id = String::new();
     if !points.is_empty() && rng.chance(500) {
         id.clone_from(rng.pick(&points));
@@ -240,7 +241,7 @@ fn assign(rng: &mut Rng, agents: &Agents, run: &Run) -> Result<RoleAnswer, Strin
         return Err("prose".to_owned());
     }
     let mut checked = CheckedAssignment::default();
-    for unit in run.units().filter(|unit| unit.runs) {
+    for unit in run.units().filter(|unit| unit.spec.runs) {
         if rng.chance(400) {
             continue;
         }

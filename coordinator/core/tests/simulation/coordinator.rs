@@ -272,7 +272,9 @@ impl World {
             let key = AttemptKey { run: run.clone(), unit: unit.clone(), attempt: *attempt };
             let Some(of) = self.durable.attempt(&key) else { continue };
             let is_same = |park: &ParkKey| {
-                park.backend == of.backend && park.account == parked_account(&of.account, &of.worker) && park.model == of.model
+                park.backend == of.granted.backend
+                    && park.account == parked_account(&of.granted.account, &of.granted.worker)
+                    && park.model == of.granted.model
             };
             let lifted = |fact: &Fact| matches!(fact, Fact::BackendUnparked { park } if is_same(park));
             let is_known = self.durable.parks.keys().any(is_same) || transitions.iter().any(|other| lifted(&other.fact));
@@ -335,7 +337,7 @@ impl World {
         match &transition.fact {
             Fact::AttemptEnded { unit, attempt, result } => {
                 let key = AttemptKey { run: run.clone(), unit: unit.clone(), attempt: *attempt };
-                let lease = self.durable.attempt(&key).map(|attempt| (attempt.lease_id, attempt.worker.clone()));
+                let lease = self.durable.attempt(&key).map(|attempt| (attempt.granted.lease_id, attempt.granted.worker.clone()));
                 let from = self.digests.get(&result.digest).map(|origin| (origin.lease.clone(), origin.worker.clone()));
                 let fits =
                     from.as_ref().is_some_and(|(from, worker)| from.key == key && lease.as_ref() == Some(&(from.lease_id, worker.clone())));
@@ -355,7 +357,7 @@ impl World {
                 let parent = self.repository.get(commit).parents[0].clone();
                 let outside = self.repository.diff(&parent, commit).into_iter().map(|change| change.path).find(|path| {
                     let ours = path == crate::repository::TASKS_PATH;
-                    !ours && !state.manifest.writes.covers(path)
+                    !ours && !state.assignment.manifest.writes.covers(path)
                 });
                 if let Some(path) = outside {
                     self.fail("I6", format!("unit {unit} integrated {path}, which is not in its manifest"));
@@ -372,7 +374,7 @@ impl World {
 
     /// Nobody is taken for lost who was heard a minute ago.
     fn check_silent(&mut self, key: &AttemptKey) {
-        let Some(worker) = self.durable.attempt(key).map(|attempt| attempt.worker.clone()) else { return };
+        let Some(worker) = self.durable.attempt(key).map(|attempt| attempt.granted.worker.clone()) else { return };
         let Some(coordinator) = &self.coordinator else { return };
         let heard_ms = coordinator.heard_ms.get(&worker).copied().unwrap_or(coordinator.began_ms);
         let silent_ms = self.now_ms - heard_ms.min(self.now_ms);
@@ -409,7 +411,7 @@ impl World {
         };
         let is_forbidden = |change: &ChangedPath| {
             let leads_out = matches!(change.entry, EntryKind::Gitlink | EntryKind::EscapingSymlink) && change.change != ChangeKind::Deleted;
-            leads_out || (change.path == ".gitattributes" && state.claimed.contains(&change.path) && !by_person())
+            leads_out || (change.path == ".gitattributes" && state.assignment.claimed.contains(&change.path) && !by_person())
         };
         if let Some(change) = self.repository.diff(parent, commit).into_iter().find(is_forbidden) {
             self.fail("I6", format!("unit {unit} integrated {}, which nobody may", change.path));
@@ -425,7 +427,7 @@ impl World {
             Some((key, value)) => labels.get(key).map(String::as_str) != Some(value),
             None => !labels.contains_key(label.as_str()),
         };
-        let (lacking, id) = (unit.requires.iter().find(lacks).cloned(), unit.id.clone());
+        let (lacking, id) = (unit.assignment.requires.iter().find(lacks).cloned(), unit.id.clone());
         if let Some(label) = lacking {
             self.fail("labels", format!("unit {id} is granted to {}, which lacks {label}", granted.worker));
         }
@@ -500,7 +502,7 @@ impl World {
             let mut busy: BTreeMap<&str, u32> = BTreeMap::new();
             for (key, attempt) in self.durable.live_of(&worker.id) {
                 if fleet.leases.get(key).is_none_or(|watch| watch.phase < Some(LeasePhase::Ending)) {
-                    *busy.entry(&attempt.pool).or_default() += 1;
+                    *busy.entry(&attempt.granted.pool).or_default() += 1;
                 }
             }
             for (pool, count) in busy {
@@ -604,7 +606,7 @@ impl World {
         let now = self.now().wall;
         let Some(coordinator) = &self.coordinator else { return };
         let Some(worker) = coordinator.core.fleet.workers.get(id).filter(|_| !coordinator.talkative.contains(id)) else { return };
-        let own = revoke.iter().find(|lease| self.durable.current(lease).is_some_and(|attempt| attempt.worker == *id)).cloned();
+        let own = revoke.iter().find(|lease| self.durable.current(lease).is_some_and(|attempt| attempt.granted.worker == *id)).cloned();
         let is_left = |(lease, phase): &(&LeaseRef, &LeasePhase)| {
             **phase < LeasePhase::Reported && self.is_over(lease, now) && !revoke.contains(lease)
         };
@@ -619,8 +621,8 @@ impl World {
 
     /// Whether that lease was over before this batch.
     fn is_over(&self, lease: &LeaseRef, now: WallMs) -> bool {
-        let attempt = self.durable.attempt(&lease.key).filter(|attempt| attempt.lease_id == lease.lease_id);
-        attempt.is_none_or(|attempt| attempt.ended_at.is_some_and(|ended| ended < now))
+        let attempt = self.durable.attempt(&lease.key).filter(|attempt| attempt.granted.lease_id == lease.lease_id);
+        attempt.is_none_or(|attempt| attempt.ended.as_ref().is_some_and(|ended| ended.at < now))
     }
 
     /// Frames of one stream arrive in order, or not at all once it broke.
@@ -727,21 +729,21 @@ impl World {
 
     fn send_lease(&mut self, life: u64, grant: Grant) {
         let lease = grant.lease.clone();
-        let granted = self.durable.attempt(&lease.key).is_some_and(|attempt| attempt.lease_id == lease.lease_id);
+        let granted = self.durable.attempt(&lease.key).is_some_and(|attempt| attempt.granted.lease_id == lease.lease_id);
         if !granted {
             self.fail("I14", format!("lease {} is sent before it is durable", lease.key));
         }
         self.check_base(&grant);
-        let start = match &grant.start {
+        let start = match &grant.granted.start {
             Start::Commit(commit) => commit.clone(),
             Start::MergeWithTip { base, commit, tip } => self.repository.merged_start(base, commit, tip),
         };
         let Some(run) = self.durable.runs.get(&lease.key.run).map(Arc::clone) else { return };
         let agents = self.agents.clone();
-        let red = grant.seat == Seat::Check && self.repository.is_red(&start, &agents);
+        let red = grant.granted.seat == Seat::Check && self.repository.is_red(&start, &agents);
         let turn = agent::turn(&mut self.rng, &agents, &run, &grant, start, self.now_ms - 1_000_000, red);
-        if self.session_of(&grant.worker) == Some(grant.session) {
-            let at = self.worker_at(&grant.worker);
+        if self.session_of(&grant.granted.worker) == Some(grant.session) {
+            let at = self.worker_at(&grant.granted.worker);
             self.send_down(at, grant.session, Frame::Lease(Box::new(turn)));
         } else {
             self.answer(life, ShellAnswer::GrantFailed { lease, reason: "the worker has gone".to_owned() });
@@ -751,17 +753,19 @@ impl World {
     /// I5, by the commits themselves: a unit's worktree has the work of all it depends on.
     fn check_base(&mut self, grant: &Grant) {
         let Some(run) = self.durable.run(&grant.lease.key.run) else { return };
-        let Some(unit) = grant.lease.key.unit.as_ref().filter(|_| grant.seat == Seat::Work).and_then(|unit| run.unit(unit)) else { return };
+        let Some(unit) = grant.lease.key.unit.as_ref().filter(|_| grant.granted.seat == Seat::Work).and_then(|unit| run.unit(unit)) else {
+            return;
+        };
         let began_elsewhere = |submission: &Submission| {
             submission.run == run.id && submission.imported.as_ref().is_some_and(|imported| imported.units.contains_key(&unit.id))
         };
         if self.submissions.iter().any(began_elsewhere) {
             return;
         }
-        let needed = unit.depends_on.iter().chain(&unit.checkpoint_on).filter_map(|on| run.unit(on)?.commit.clone());
-        let missing = needed.into_iter().find(|commit| !self.repository.contains(&grant.base, commit));
+        let needed = unit.assignment.depends_on.iter().chain(&unit.spec.checkpoint_on).filter_map(|on| run.unit(on)?.commit().cloned());
+        let missing = needed.into_iter().find(|commit| !self.repository.contains(&grant.granted.base, commit));
         if let Some(commit) = missing {
-            self.fail("I5", format!("{} works on {}, which lacks {commit}", grant.lease.key, grant.base));
+            self.fail("I5", format!("{} works on {}, which lacks {commit}", grant.lease.key, grant.granted.base));
         }
     }
 
@@ -774,15 +778,15 @@ impl World {
         let Some((facts, digest, turn)) = self.examined(at, &lease) else { return };
         let (worker, life) = (self.workers[at].id.clone(), self.workers[at].life);
         // The driver lets nobody report on a lease that is not his. Here the core must find out by itself: after a restore numbers are used again.
-        let is_its = |attempt: &Attempt| attempt.lease_id == lease.lease_id && attempt.worker == worker;
-        let known = self.durable.attempt(&lease.key).map(|attempt| (attempt.base.clone(), is_its(attempt)));
+        let is_its = |attempt: &Attempt| attempt.granted.lease_id == lease.lease_id && attempt.granted.worker == worker;
+        let known = self.durable.attempt(&lease.key).map(|attempt| (attempt.granted.base.clone(), is_its(attempt)));
         let Some((base, is_granted)) = known else {
             let verdict = Verdict::Stale { reason: "no such attempt".to_owned() };
             let delay = self.delay();
             let store = self.store;
             return self.after(delay, Event::Verdict { worker: at, life, store, lease, digest, verdict });
         };
-        let role = turn.grant.role;
+        let role = turn.grant.granted.role;
         let mut changed = Vec::new();
         if let Some(commit) = facts.commit.as_ref().filter(|_| role.writes()) {
             if is_granted {
@@ -815,9 +819,9 @@ impl World {
         }
         let Some(unit) = report.lease.key.unit.as_ref().and_then(|unit| self.durable.unit(&report.lease.key.run, unit)) else { return };
         if let Some(current) = unit.live(Seat::Work) {
-            report.lease.key.attempt = current.no;
-            report.lease.lease_id = current.lease_id;
-            report.worker = current.worker.clone();
+            report.lease.key.attempt = current.granted.attempt;
+            report.lease.lease_id = current.granted.lease_id;
+            report.worker = current.granted.worker.clone();
         }
     }
 }
@@ -862,9 +866,13 @@ fn break_memory(core: &mut Core, sabotage: Sabotage) -> Vec<RunId> {
 
 /// Whoever has not been begun can be, as far as the plan knows.
 fn line_up_all(plan: &mut Plan, units: &[Arc<Unit>]) {
-    for unit in units.iter().filter(|unit| unit.runs && unit.state == UnitState::NotStarted) {
-        let kind = WorkKind { owner: unit.owner.clone(), unit_type: unit.unit_type, requires: unit.requires.clone() };
-        let begins = (Reverse(plan.remaining_ms[unit.position]), plan.rank[unit.position]);
+    for unit in units.iter().filter(|unit| unit.spec.runs && unit.state() == UnitState::NotStarted) {
+        let kind = WorkKind {
+            owner: unit.assignment.owner.clone(),
+            unit_type: unit.assignment.unit_type,
+            requires: unit.assignment.requires.clone(),
+        };
+        let begins = (Reverse(plan.remaining_ms[unit.spec.position]), plan.rank[unit.spec.position]);
         plan.startable.entry(kind).or_default().insert(begins);
     }
 }

@@ -101,10 +101,10 @@ fn facts(core: &Core, run: &RunId, unit: &UnitId, change: &Change) -> Vec<Fact> 
         Change::Reassign(n) => {
             let assignment = roundtable_shared::Assignment {
                 unit,
-                unit_type: of.unit_type,
-                owner_agent: of.owner.clone(),
-                target_window: of.window.clone(),
-                criticality: of.criticality,
+                unit_type: of.assignment.unit_type,
+                owner_agent: of.assignment.owner.clone(),
+                target_window: of.assignment.window.clone(),
+                criticality: of.assignment.criticality,
                 writes: if n.is_multiple_of(4) { Vec::new() } else { vec![path(*n)] },
                 reads: if n.is_multiple_of(3) { vec![path(n.wrapping_add(1))] } else { Vec::new() },
                 depends_on: Vec::new(),
@@ -114,7 +114,7 @@ fn facts(core: &Core, run: &RunId, unit: &UnitId, change: &Change) -> Vec<Fact> 
         Change::Backoff(on) => {
             vec![Fact::BackoffSet { unit, until: on.then_some(WallMs(NOW.wall.0 + 5_000)), avoid: None }]
         }
-        Change::Release(step) if of.state == UnitState::Blocked => {
+        Change::Release(step) if of.state() == UnitState::Blocked => {
             vec![Fact::ReleaseSet { unit, release: Some(if *step { Release::Subtask } else { Release::Fix }) }]
         }
         Change::Pause(true) => vec![Fact::RunPaused { note: String::new(), by: String::new() }],
@@ -127,7 +127,7 @@ fn apply(core: &mut Core, run: &RunId, changes: &[(u16, Change)]) {
     for (at, change) in changes {
         let units = &core.state.run(run).expect("the run is there").units;
         let unit = units[usize::from(*at) % units.len()].clone();
-        if !unit.runs {
+        if !unit.spec.runs {
             continue;
         }
         for fact in facts(core, run, &unit.id, change) {
@@ -209,12 +209,12 @@ proptest! {
             before.apply(transition);
         }
         let now = core.state.run(&run).expect("the run is there");
-        let waits = |unit: &&roundtable_core::state::Unit| unit.runs && unit.state == UnitState::NotStarted;
+        let waits = |unit: &&roundtable_core::state::Unit| unit.spec.runs && unit.state() == UnitState::NotStarted;
         // A unit without a manifest that waits for holds alone keeps the others back.
         let barred = hazards == HazardRule::Writes && now.units().filter(waits).any(|unit| {
-            unit.claims_all() && !unit.started && reasons(&core.state, now, unit, NOW).iter().all(|(kind, _)| *kind == roundtable_core::schedule::WaitKind::Hold)
+            unit.claims_all() && !unit.work.started && reasons(&core.state, now, unit, NOW).iter().all(|(kind, _)| *kind == roundtable_core::schedule::WaitKind::Hold)
         });
-        for unit in now.units().filter(waits).filter(|unit| unit.started || !barred) {
+        for unit in now.units().filter(waits).filter(|unit| unit.work.started || !barred) {
             let own = reasons(&core.state, now, unit, NOW);
             prop_assert!(!own.is_empty() || now.is_ended(), "unit {} could start and was not granted", unit.id);
         }

@@ -16,27 +16,28 @@ pub type Reason = (WaitKind, String);
 const KNOWN: [WaitKind; 5] = [WaitKind::Dependency, WaitKind::Hazard, WaitKind::Hold, WaitKind::Backoff, WaitKind::Paused];
 
 fn everything(unit: &Unit) -> bool {
-    unit.exclusive && !unit.settled
+    unit.assignment.exclusive && !unit.assignment.settled
 }
 
 /// Whether others need not wait for it.
 fn is_over(unit: &Unit) -> bool {
-    !unit.runs || matches!(unit.state, UnitState::Completed | UnitState::Skipped | UnitState::Cancelled)
+    !unit.spec.runs || matches!(unit.state(), UnitState::Completed | UnitState::Skipped | UnitState::Cancelled)
 }
 
 fn holds(unit: &Unit) -> bool {
     use UnitState::{FinalReview, FixRequired, InProgress, PendingReview, UnderReview};
-    unit.runs && matches!(unit.state, InProgress | PendingReview | UnderReview | FinalReview | FixRequired)
+    unit.spec.runs && matches!(unit.state(), InProgress | PendingReview | UnderReview | FinalReview | FixRequired)
 }
 
 /// Whether the unit waits for a grant (or a release) that takes its hold.
 fn takes_hold(unit: &Unit) -> bool {
-    unit.runs && (unit.state == UnitState::NotStarted || (unit.state == UnitState::Blocked && unit.release.is_some()))
+    unit.spec.runs && (unit.state() == UnitState::NotStarted || (unit.state() == UnitState::Blocked && unit.release().is_some()))
 }
 
 /// Whether the unit waits for work: the first time, or at a failed step.
 fn begins(unit: &Unit) -> bool {
-    unit.runs && (unit.state == UnitState::NotStarted || (unit.state == UnitState::Blocked && unit.release == Some(Release::Subtask)))
+    unit.spec.runs
+        && (unit.state() == UnitState::NotStarted || (unit.state() == UnitState::Blocked && unit.release() == Some(&Release::Subtask)))
 }
 
 /// Units that come before this one in plan order.
@@ -46,8 +47,11 @@ fn earlier<'a>(run: &'a Run, unit: &'a Unit) -> impl Iterator<Item = &'a Unit> {
 
 /// Whether an earlier unit writes what a later one reads or writes.
 fn threatens(earlier: &Unit, later: &Unit) -> bool {
-    let writes = &earlier.manifest.writes;
-    everything(earlier) || everything(later) || writes.conflicts(&later.manifest.writes) || writes.conflicts(&later.manifest.reads)
+    let writes = &earlier.assignment.manifest.writes;
+    everything(earlier)
+        || everything(later)
+        || writes.conflicts(&later.assignment.manifest.writes)
+        || writes.conflicts(&later.assignment.manifest.reads)
 }
 
 /// Everything that stands between a unit and its work.
@@ -56,20 +60,20 @@ pub fn reasons(state: &State, run: &Run, unit: &Unit, now: Now) -> BTreeSet<Reas
     if run.ending.is_some() || run.halted.is_some() || run.paused.is_some() || state.paused.is_some() {
         reasons.insert((WaitKind::Paused, String::new()));
     }
-    if let Some(at) = unit.retry_at.filter(|at| *at > now.wall) {
+    if let Some(at) = unit.counters.retry_at.filter(|at| *at > now.wall) {
         reasons.insert((WaitKind::Backoff, at.rfc3339()));
     }
     if begins(unit) {
-        let named = unit.depends_on.iter().chain(&unit.checkpoint_on).filter_map(|on| run.unit(on));
+        let named = unit.assignment.depends_on.iter().chain(&unit.spec.checkpoint_on).filter_map(|on| run.unit(on));
         reasons.extend(named.filter(|on| !is_over(on)).map(|on| (WaitKind::Dependency, on.id.to_string())));
-        if !unit.started && run.options.hazards == HazardRule::Ordered {
+        if !unit.work.started && run.options.hazards == HazardRule::Ordered {
             let open = earlier(run, unit).filter(|other| !is_over(other) && threatens(other, unit));
             reasons.extend(open.map(|other| (WaitKind::Hazard, other.id.to_string())));
         }
     }
     if takes_hold(unit) {
         let meets = |other: &&Unit| {
-            let shared = unit.manifest.writes.conflicts(&other.manifest.writes);
+            let shared = unit.assignment.manifest.writes.conflicts(&other.assignment.manifest.writes);
             other.id != unit.id && holds(other) && (everything(unit) || everything(other) || shared)
         };
         reasons.extend(run.units().filter(meets).map(|other| (WaitKind::Hold, other.id.to_string())));
@@ -79,9 +83,9 @@ pub fn reasons(state: &State, run: &Run, unit: &Unit, now: Now) -> BTreeSet<Reas
 
 /// Whether the unit has a seat to fill that gates stand before.
 fn has_seat(unit: &Unit) -> bool {
-    match unit.state {
+    match unit.state() {
         UnitState::FixRequired => {
-            !matches!(unit.fix, None | Some(FixCause::Waiting { .. })) && unit.merging.is_none() && unit.live.is_empty()
+            !matches!(unit.fix(), None | Some(FixCause::Waiting { .. })) && unit.merging().is_none() && unit.live.is_empty()
         }
         _ => begins(unit),
     }
@@ -93,7 +97,7 @@ pub fn differences(state: &State, fleet: &Fleet, run: &Run, now: Now) -> Vec<Str
     if run.stage != Stage::Working {
         return found;
     }
-    for unit in run.units().filter(|unit| unit.runs && !is_over(unit) && has_seat(unit)) {
+    for unit in run.units().filter(|unit| unit.spec.runs && !is_over(unit) && has_seat(unit)) {
         let own = reasons(state, run, unit, now);
         let told: BTreeSet<Reason> = explain(state, fleet, &run.id, &unit.id, now)
             .into_iter()
@@ -104,11 +108,11 @@ pub fn differences(state: &State, fleet: &Fleet, run: &Run, now: Now) -> Vec<Str
             })
             .collect();
         if own != told {
-            found.push(format!("unit {} ({}): the rules say {own:?}, the core tells {told:?}", unit.id, unit.state));
+            found.push(format!("unit {} ({}): the rules say {own:?}, the core tells {told:?}", unit.id, unit.state()));
         }
         let other_gates = run.options.mode == Mode::Manual || run.orchestrator.held.is_some();
         if !other_gates && is_ready(state, run, unit, now) != own.is_empty() {
-            found.push(format!("unit {} ({}): the rules say {own:?}, the core says ready {}", unit.id, unit.state, !own.is_empty()));
+            found.push(format!("unit {} ({}): the rules say {own:?}, the core says ready {}", unit.id, unit.state(), !own.is_empty()));
         }
     }
     found
@@ -145,7 +149,8 @@ pub fn train_differences(run: &Run, fleet: &Fleet, now: Now) -> Vec<String> {
     let has_room = flights.len() < (2 * slots).clamp(4, 64);
     let is_open = flights.last().is_none_or(|last| last.candidate.is_some());
     let in_train = |unit: &Unit| flights.iter().any(|flight| flight.unit == unit.id);
-    let waits = |unit: &&Unit| unit.state == UnitState::FinalReview && (unit.consolidated || unit.reviewers == 0) && !in_train(unit);
+    let waits =
+        |unit: &&Unit| unit.state() == UnitState::FinalReview && (unit.is_consolidated() || unit.review.reviewers == 0) && !in_train(unit);
     if let Some(unit) = run.units().find(waits).filter(|_| has_room && is_open) {
         found.push(format!("unit {} may join the train and has not", unit.id));
     }
@@ -169,21 +174,23 @@ fn index_differences(run: &Run) -> Vec<String> {
     for (kind, line) in &plan.startable {
         for (chain, rank) in line {
             let unit = &run.units[plan.order[*rank]];
-            let is_right = (&kind.owner, kind.unit_type, &kind.requires) == (&unit.owner, unit.unit_type, &unit.requires);
-            if !is_right || chain.0 != plan.remaining_ms[unit.position] {
+            let is_right = (&kind.owner, kind.unit_type, &kind.requires)
+                == (&unit.assignment.owner, unit.assignment.unit_type, &unit.assignment.requires);
+            if !is_right || chain.0 != plan.remaining_ms[unit.spec.position] {
                 found.push(format!("unit {} stands in a line that is not its own, or at another place", unit.id));
             }
         }
     }
     for unit in run.units() {
-        let at = unit.position;
+        let at = unit.spec.position;
         let mut needs: Vec<usize> = unit
+            .assignment
             .depends_on
             .iter()
-            .chain(&unit.checkpoint_on)
+            .chain(&unit.spec.checkpoint_on)
             .filter_map(|on| run.unit(on))
-            .filter(|on| on.runs)
-            .map(|on| on.position)
+            .filter(|on| on.spec.runs)
+            .map(|on| on.spec.position)
             .collect();
         needs.sort_unstable();
         let mut known = plan.needs[at].clone();
@@ -191,24 +198,27 @@ fn index_differences(run: &Run) -> Vec<String> {
         if needs != known {
             found.push(format!("unit {} needs {needs:?}, the index has {known:?}", unit.id));
         }
-        let is_hazard = |other: &&Unit| !is_over(other) && unit.runs && !everything(other) && !everything(unit) && threatens(other, unit);
-        let hazards: BTreeSet<usize> = earlier(run, unit).filter(is_hazard).map(|other| other.position).collect();
+        let is_hazard =
+            |other: &&Unit| !is_over(other) && unit.spec.runs && !everything(other) && !everything(unit) && threatens(other, unit);
+        let hazards: BTreeSet<usize> = earlier(run, unit).filter(is_hazard).map(|other| other.spec.position).collect();
         let known = plan.open_hazards(unit);
         if hazards != known || plan.has_open_hazard(unit) == hazards.is_empty() {
             found.push(format!("unit {} has open hazards {hazards:?}, the index has {known:?}", unit.id));
         }
-        let is_to_begin = unit.runs && unit.state == UnitState::NotStarted;
-        let is_ordered = run.options.hazards == HazardRule::Ordered && !unit.started;
+        let is_to_begin = unit.spec.runs && unit.state() == UnitState::NotStarted;
+        let is_ordered = run.options.hazards == HazardRule::Ordered && !unit.work.started;
         let waits = needs.iter().any(|on| !is_over(&run.units[*on]))
             || (is_ordered && earlier(run, unit).any(|other| !is_over(other) && threatens(other, unit)));
         if startable.contains(&at) && !is_to_begin {
-            found.push(format!("unit {} ({}) is in line", unit.id, unit.state));
+            found.push(format!("unit {} ({}) is in line", unit.id, unit.state()));
         } else if is_to_begin && !waits && !startable.contains(&at) {
             found.push(format!("unit {} waits for no other and is not in line", unit.id));
         } else if is_to_begin && !startable.contains(&at) && !plan.waits_on[at].is_some_and(|on| plan.waiters[on].contains(&at)) {
             found.push(format!("unit {} is neither in line nor woken by what it waits for", unit.id));
         }
-        let meets = |other: &Unit| everything(unit) || everything(other) || unit.manifest.writes.conflicts(&other.manifest.writes);
+        let meets = |other: &Unit| {
+            everything(unit) || everything(other) || unit.assignment.manifest.writes.conflicts(&other.assignment.manifest.writes)
+        };
         let is_free = !run.units().any(|other| other.id != unit.id && holds(other) && meets(other));
         if plan.hold_is_free(unit) != is_free {
             found.push(format!("the hold of unit {} is free: {is_free}, the index says {}", unit.id, !is_free));
@@ -222,7 +232,7 @@ fn index_differences(run: &Run) -> Vec<String> {
         let sets = [
             (plan.unfinished.contains(&rank), !is_over(unit), "unfinished"),
             (plan.unfinished_all.contains(&rank), !is_over(unit) && everything(unit), "unfinished without a manifest"),
-            (plan.begun.contains(&rank), !is_over(unit) && unit.state != UnitState::NotStarted, "begun"),
+            (plan.begun.contains(&rank), !is_over(unit) && unit.state() != UnitState::NotStarted, "begun"),
             (plan.holders.contains(&at), holds(unit), "a holder"),
             (plan.holders_all.contains(&at), holds(unit) && everything(unit), "a holder of everything"),
         ];

@@ -146,7 +146,8 @@ impl World {
     /// A unit does without the labels that nobody has.
     fn ask_for_less(&mut self, id: &RunId, decision: &Decision) {
         let Some(run) = self.durable.run(id) else { return };
-        let asking = run.units().find(|unit| unit.runs && !unit.state.is_terminal() && unit.requires == decision.requires);
+        let asking =
+            run.units().find(|unit| unit.spec.runs && !unit.state().is_terminal() && unit.assignment.requires == decision.requires);
         let Some(unit) = asking.map(|unit| unit.id.clone()) else { return };
         self.act(Some(id), Act::Assign { unit, owner: None, criticality: None, writes: None, reads: None, requires: Some(Vec::new()) });
     }
@@ -155,11 +156,11 @@ impl World {
     fn own_commit(&mut self, id: &RunId, unit: Option<&UnitId>) -> Option<CommitId> {
         let run = self.durable.run(id)?;
         let unit = run.unit(unit?)?;
-        if unit.last.is_some() && self.rng.chance(500) {
+        if unit.work.last.is_some() && self.rng.chance(500) {
             return None;
         }
-        let from = unit.last.as_ref().map_or(run.base.clone(), |last| last.commit.clone());
-        let entries = unit.manifest.writes.entries().to_vec();
+        let from = unit.work.last.as_ref().map_or(run.base.clone(), |last| last.commit.clone());
+        let entries = unit.assignment.manifest.writes.entries().to_vec();
         let mut tree = (*self.repository.get(&from).tree).clone();
         for entry in entries {
             let path = a_path_of(&entry, &mut self.rng);
@@ -331,7 +332,7 @@ fn second_thoughts(run: &Run, unit: &Unit) -> u64 {
     let flights = &run.train.flights;
     match run.train.place(&unit.id).filter(|place| !flights[*place].intended) {
         Some(place) => 40 * (flights.len() - place) as u64,
-        None if unit.state == UnitState::Blocked => 10,
+        None if unit.state() == UnitState::Blocked => 10,
         None => unit.live.len() as u64,
     }
 }

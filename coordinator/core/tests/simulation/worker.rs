@@ -261,7 +261,8 @@ impl World {
         for (pool, slots) in pools {
             let worker = &self.workers[at];
             let is_busy = |(lease, held): &(&LeaseRef, &Held)| {
-                held.phase != LeasePhase::Reported && worker.spool.get(*lease).is_some_and(|spooled| spooled.turn.grant.pool == pool)
+                held.phase != LeasePhase::Reported
+                    && worker.spool.get(*lease).is_some_and(|spooled| spooled.turn.grant.granted.pool == pool)
             };
             let busy = worker.held.iter().filter(is_busy).count() as u32;
             let credits = if worker.draining { 0 } else { slots.saturating_sub(busy) };
@@ -368,7 +369,7 @@ impl World {
 
     fn lease(&mut self, at: usize, turn: Turn) {
         let lease = turn.grant.lease.clone();
-        let known = self.durable.attempt(&lease.key).is_some_and(|attempt| attempt.lease_id == lease.lease_id);
+        let known = self.durable.attempt(&lease.key).is_some_and(|attempt| attempt.granted.lease_id == lease.lease_id);
         if !known {
             self.fail("I14", format!("w{at} got lease {}, which is not durable", lease.key));
         }
@@ -379,7 +380,7 @@ impl World {
         if self.workers[at].draining {
             return self.hand_back(at, lease, false);
         }
-        say!(self, "w{at} takes {} ({} {})", lease.key, turn.grant.seat, turn.grant.role);
+        say!(self, "w{at} takes {} ({} {})", lease.key, turn.grant.granted.seat, turn.grant.granted.role);
         let prepare_ms = turn.prepare_ms;
         self.workers[at].held.insert(lease.clone(), Held { phase: LeasePhase::Accepted, cancelled: false });
         self.workers[at].spool.insert(lease.clone(), Spooled { turn, running: false, outcome: None });
@@ -427,7 +428,8 @@ impl World {
         if self.now_ms - worker.heard_ms > CUT_OFF_MS {
             return self.step_after(at, 1_000, Step::SetUp { lease });
         }
-        let end = self.durable.attempt(&lease.key).filter(|attempt| attempt.lease_id == lease.lease_id).and_then(|attempt| attempt.end);
+        let end =
+            self.durable.attempt(&lease.key).filter(|attempt| attempt.granted.lease_id == lease.lease_id).and_then(|attempt| attempt.end());
         let is_lost = end == Some(AttemptEnd::Lost(LostCause::Silent));
         held.phase = LeasePhase::Running;
         spooled.running = true;
@@ -479,7 +481,7 @@ impl World {
     /// Every other agent that writes has its first edit handed in on the way.
     fn save(&mut self, lease: &LeaseRef, at: usize) -> Option<Saved> {
         let turn = self.workers[at].spool.get(lease)?.turn.clone();
-        if !turn.grant.role.writes() || !turn.setup_ms.is_multiple_of(2) {
+        if !turn.grant.granted.role.writes() || !turn.setup_ms.is_multiple_of(2) {
             return None;
         }
         let mut tree = (*self.repository.get(&turn.start).tree).clone();
@@ -494,7 +496,7 @@ impl World {
 
     /// What is in the worktree is committed, however it ended.
     fn commit(&mut self, turn: &Turn, failed: bool) -> Option<CommitId> {
-        if !turn.grant.role.writes() || (failed && turn.setup_ms.is_multiple_of(3)) {
+        if !turn.grant.granted.role.writes() || (failed && turn.setup_ms.is_multiple_of(3)) {
             return None;
         }
         let mut tree = (*self.repository.get(&turn.start).tree).clone();
@@ -558,7 +560,7 @@ impl World {
             return;
         }
         if store == self.store {
-            let is_there = self.durable.attempt(&lease.key).is_some_and(|attempt| attempt.digest.as_ref() == Some(&digest));
+            let is_there = self.durable.attempt(&lease.key).is_some_and(|attempt| attempt.digest() == Some(&digest));
             if verdict == Verdict::Accepted && !is_there {
                 self.fail("I2", format!("the outcome of {} was accepted, and is not in the log", lease.key));
             } else if verdict != Verdict::Accepted && is_there {

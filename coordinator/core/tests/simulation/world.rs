@@ -368,10 +368,10 @@ impl World {
                 run.orchestrator
             ));
             let Some(coordinator) = &self.coordinator else { continue };
-            for unit in run.units().filter(|unit| unit.runs && !unit.state.is_terminal()) {
+            for unit in run.units().filter(|unit| unit.spec.runs && !unit.state().is_terminal()) {
                 let reasons = roundtable_core::schedule::explain(&self.durable, &coordinator.core.fleet, &run.id, &unit.id, self.now());
                 let reasons: Vec<String> = reasons.into_iter().map(|reason| reason.text).collect();
-                lines.push(format!("  {} {} {:?} fix {:?} reasons {reasons:?}", unit.id, unit.state, unit.live, unit.fix));
+                lines.push(format!("  {} {} {:?} fix {:?} reasons {reasons:?}", unit.id, unit.state(), unit.live, unit.fix()));
             }
         }
         lines.join("\n")

@@ -128,19 +128,19 @@ fn narrative(run: &Run, state: &AgentState) -> Vec<String> {
         format!("- Pending review: {}", count(&["pending_review", "under_review", "final_review"])),
         format!("- Blocked: {}", count(&["blocked"])),
     ];
-    let mut completed: Vec<_> = run.units().filter(|unit| unit.state == UnitState::Completed && unit.completed_at.is_some()).collect();
-    completed.sort_by_key(|unit| (unit.completed_at, unit.position));
+    let mut completed: Vec<_> = run.units().filter(|unit| unit.state() == UnitState::Completed && unit.completed_at().is_some()).collect();
+    completed.sort_by_key(|unit| (unit.completed_at(), unit.spec.position));
     if !completed.is_empty() {
         lines.extend([String::new(), "**Recent Completions:**".to_owned()]);
         let recent = completed.iter().rev().take(SHOWN_MAX);
-        lines.extend(recent.map(|unit| format!("- ✅ {}: {}", unit.id, markdown(&unit.title))));
+        lines.extend(recent.map(|unit| format!("- ✅ {}: {}", unit.id, markdown(&unit.spec.title))));
     }
-    let mut running = run.in_order().filter(|unit| unit.state == UnitState::InProgress).take(SHOWN_MAX).peekable();
+    let mut running = run.in_order().filter(|unit| unit.state() == UnitState::InProgress).take(SHOWN_MAX).peekable();
     if running.peek().is_some() {
         lines.extend([String::new(), "**Currently In Progress:**".to_owned()]);
         lines.extend(running.map(|unit| {
-            let owner = unit.owner.as_ref().map_or("no owner", |owner| owner.as_str());
-            format!("- 🔄 {}: {} ({owner})", unit.id, markdown(&unit.title))
+            let owner = unit.assignment.owner.as_ref().map_or("no owner", |owner| owner.as_str());
+            format!("- 🔄 {}: {} ({owner})", unit.id, markdown(&unit.spec.title))
         }));
     }
     lines
@@ -172,7 +172,7 @@ fn decisions(run: &Run, now: WallMs) -> Vec<String> {
 
 /// A line per file and completed unit; the module is the file's top folder.
 fn anchors(run: &Run) -> Vec<String> {
-    let completed = run.units().filter(|unit| unit.state == UnitState::Completed);
+    let completed = run.units().filter(|unit| unit.state() == UnitState::Completed);
     let lines = completed.flat_map(|unit| {
         unit.files().into_iter().map(move |path| {
             let path: String = path.chars().map(|c| if is_harmful(c) || matches!(c, '\n' | '\t' | '`') { '?' } else { c }).collect();

@@ -11,16 +11,16 @@ use crate::prompt::input::*;
 
 /// What the coordinator knows of where a turn runs. A worker's own configuration may open more; a prompt does not promise what it cannot know.
 pub(super) fn place(run: &Run, grant: &Grant) -> PlaceBrief {
-    let has_sandbox = is_codex(&grant.backend) && run.options.switches.bypass_sandbox != Some(true);
-    let network = match grant.backend.as_str() {
+    let has_sandbox = is_codex(&grant.granted.backend) && run.options.switches.bypass_sandbox != Some(true);
+    let network = match grant.granted.backend.as_str() {
         _ if has_sandbox => Network::Closed,
         "codex" | "codex-review" | "gemini" | "opencode" => Network::Open,
         _ => Network::Unknown,
     };
     // Their read-only modes offer no commands at all.
-    let shell = match grant.backend.as_str() {
-        _ if is_codex(&grant.backend) => Shell::Yes,
-        "gemini" | "opencode" if grant.role == Role::Review => Shell::No,
+    let shell = match grant.granted.backend.as_str() {
+        _ if is_codex(&grant.granted.backend) => Shell::Yes,
+        "gemini" | "opencode" if grant.granted.role == Role::Review => Shell::No,
         "gemini" | "opencode" => Shell::Yes,
         _ => Shell::Unknown,
     };
@@ -36,12 +36,12 @@ const DELIVERED_MAX: usize = 12;
 
 /// Completed units this one depends on, or whose files it names, in plan order. One that declares nothing goes on from everything.
 pub(super) fn delivered(run: &Run, unit: &Unit) -> Vec<DeliveredBrief> {
-    let needs: BTreeSet<&UnitId> = unit.depends_on.iter().chain(&unit.checkpoint_on).collect();
+    let needs: BTreeSet<&UnitId> = unit.assignment.depends_on.iter().chain(&unit.spec.checkpoint_on).collect();
     let touches = |other: &Unit| {
-        let names = |path: &String| unit.manifest.writes.covers(path) || unit.manifest.reads.covers(path);
-        unit.claims_all() || other.changed.iter().any(names)
+        let names = |path: &String| unit.assignment.manifest.writes.covers(path) || unit.assignment.manifest.reads.covers(path);
+        unit.claims_all() || other.work.changed.iter().any(names)
     };
-    let before = run.in_order().filter(|other| other.id != unit.id && other.state == UnitState::Completed);
+    let before = run.in_order().filter(|other| other.id != unit.id && other.state() == UnitState::Completed);
     let mut wanted: Vec<&Unit> = before.filter(|other| needs.contains(&other.id) || touches(other)).collect();
     let mut surplus = wanted.len().saturating_sub(DELIVERED_MAX);
     wanted.retain(|other| {
@@ -51,8 +51,8 @@ pub(super) fn delivered(run: &Run, unit: &Unit) -> Vec<DeliveredBrief> {
     });
     let brief = |other: &Unit| DeliveredBrief {
         id: other.id.to_string(),
-        title: other.title.clone(),
-        summary: other.report.as_ref().map(|report| report.summary.clone()).unwrap_or_default(),
+        title: other.spec.title.clone(),
+        summary: other.work.report.as_ref().map(|report| report.summary.clone()).unwrap_or_default(),
         files: other.files(),
     };
     wanted.into_iter().map(brief).collect()
@@ -62,9 +62,9 @@ pub(super) fn delivered(run: &Run, unit: &Unit) -> Vec<DeliveredBrief> {
 pub(super) fn others(run: &Run, unit: &Unit) -> Vec<OtherBrief> {
     let brief = |other: &Unit| OtherBrief {
         id: other.id.to_string(),
-        title: other.title.clone(),
+        title: other.spec.title.clone(),
         state: standing(other).to_owned(),
-        depends_on_this: other.depends_on.contains(&unit.id),
+        depends_on_this: other.assignment.depends_on.contains(&unit.id),
     };
     run.units().filter(|other| other.id != unit.id).map(brief).collect()
 }
@@ -86,10 +86,10 @@ pub(super) fn learnings(run: &Run, unit: &Unit) -> Vec<LearningBrief> {
 
 /// Whether a path is within the unit's manifest, or beside something that is. A unit that declares nothing is near to everything.
 fn near(unit: &Unit, path: &str) -> bool {
-    if unit.claims_all() || unit.manifest.writes.covers(path) || unit.manifest.reads.covers(path) {
+    if unit.claims_all() || unit.assignment.manifest.writes.covers(path) || unit.assignment.manifest.reads.covers(path) {
         return true;
     }
-    let mut entries = unit.manifest.writes.entries().iter().chain(unit.manifest.reads.entries());
+    let mut entries = unit.assignment.manifest.writes.entries().iter().chain(unit.assignment.manifest.reads.entries());
     // The top folder is beside everything, which says nothing.
     folder_of(path).is_some_and(|folder| entries.any(|entry| entry_folder(entry) == Some(folder)))
 }
@@ -105,9 +105,9 @@ fn entry_folder(entry: &str) -> Option<&str> {
 }
 
 fn standing(unit: &Unit) -> &'static str {
-    match unit.state {
+    match unit.state() {
         UnitState::Completed => "done",
-        _ if !unit.runs => "not part of this run",
+        _ if !unit.spec.runs => "not part of this run",
         UnitState::Skipped | UnitState::Cancelled => "left out",
         UnitState::NotStarted => "not begun",
         UnitState::Blocked => "stopped",

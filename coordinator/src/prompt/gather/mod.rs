@@ -30,7 +30,7 @@ impl PromptInput {
             None => None,
         };
         let attempt = state.attempt(&grant.lease.key);
-        let body = match (grant.role, unit) {
+        let body = match (grant.granted.role, unit) {
             (Role::Implement, Some(unit)) => PromptBody::Implement(Box::new(work::work(run, unit, grant, attempt, facts)?)),
             (Role::Fix, Some(unit)) => PromptBody::Fix(Box::new(work::work(run, unit, grant, attempt, facts)?)),
             (Role::Review, Some(unit)) => PromptBody::Review(Box::new(review::review(run, unit, grant, facts)?)),
@@ -45,26 +45,26 @@ impl PromptInput {
 
 fn turn(run: &Run, unit: Option<&Unit>, grant: &Grant) -> TurnData {
     let entries = |list: &[String]| list.iter().take(TURN_ENTRIES_MAX).cloned().collect();
-    let round = match grant.role {
+    let round = match grant.granted.role {
         Role::Implement => 1,
-        Role::Fix => unit.map_or(1, |unit| unit.fix_attempts + 1),
-        Role::Review | Role::Check => unit.map_or(0, |unit| unit.round),
-        Role::Assign | Role::Orchestrate => grant.turn,
+        Role::Fix => unit.map_or(1, |unit| unit.counters.fix_attempts + 1),
+        Role::Review | Role::Check => unit.map_or(0, |unit| unit.review.round),
+        Role::Assign | Role::Orchestrate => grant.granted.turn,
     };
     TurnData {
         run: run.id.clone(),
         unit: unit.map(|unit| unit.id.clone()),
-        title: unit.map_or_else(|| spec_name(run), |unit| unit.title.clone()),
-        role: grant.role,
+        title: unit.map_or_else(|| spec_name(run), |unit| unit.spec.title.clone()),
+        role: grant.granted.role,
         attempt: grant.lease.key.attempt,
-        turn_index: grant.turn,
+        turn_index: grant.granted.turn,
         round,
-        reviewer: if let Seat::Review(n) = grant.seat { n } else { 0 },
-        writes: unit.map(|unit| entries(unit.manifest.writes.entries())).unwrap_or_default(),
-        reads: unit.map(|unit| entries(unit.manifest.reads.entries())).unwrap_or_default(),
+        reviewer: if let Seat::Review(n) = grant.granted.seat { n } else { 0 },
+        writes: unit.map(|unit| entries(unit.assignment.manifest.writes.entries())).unwrap_or_default(),
+        reads: unit.map(|unit| entries(unit.assignment.manifest.reads.entries())).unwrap_or_default(),
         open_subtasks: unit.map(open_subtasks).unwrap_or_default(),
         units: if unit.is_none() { turn_units(run) } else { Vec::new() },
-        window: unit.and_then(|unit| unit.window.clone()).unwrap_or_default(),
+        window: unit.and_then(|unit| unit.assignment.window.clone()).unwrap_or_default(),
     }
 }
 
@@ -76,13 +76,13 @@ fn open_subtasks(unit: &Unit) -> Vec<TurnSubtask> {
 
 fn turn_units(run: &Run) -> Vec<TurnUnit> {
     let entries = |list: &[String]| list.iter().take(TURN_ENTRIES_MAX).cloned().collect();
-    let told = run.units().filter(|unit| unit.runs).map(|unit| TurnUnit {
+    let told = run.units().filter(|unit| unit.spec.runs).map(|unit| TurnUnit {
         id: unit.id.clone(),
-        title: unit.title.clone(),
-        unit_type: unit.unit_type,
-        writes: entries(unit.manifest.writes.entries()),
-        reads: entries(unit.manifest.reads.entries()),
-        state: unit.state,
+        title: unit.spec.title.clone(),
+        unit_type: unit.assignment.unit_type,
+        writes: entries(unit.assignment.manifest.writes.entries()),
+        reads: entries(unit.assignment.manifest.reads.entries()),
+        state: unit.state(),
     });
     told.take(TURN_UNITS_MAX).collect()
 }

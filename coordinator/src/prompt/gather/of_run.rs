@@ -28,20 +28,20 @@ pub(super) fn assign(run: &Run, facts: &PromptFacts) -> AssignBrief {
         let outlined = run.outline.unit(unit.id.as_str())?;
         // Before the first plan nothing of this is decided: the agent sees what would be.
         let rules = assign_by_rules(outlined, run.options.mode);
-        let decided = unit.owner.is_some();
+        let decided = unit.assignment.owner.is_some();
         Some(AssignUnitBrief {
             id: unit.id.to_string(),
-            title: unit.title.clone(),
-            runs: unit.runs,
-            is_open: unit.runs && (run.stage == Stage::Assigning || again.contains(&&unit.id)),
+            title: unit.spec.title.clone(),
+            runs: unit.spec.runs,
+            is_open: unit.spec.runs && (run.stage == Stage::Assigning || again.contains(&&unit.id)),
             details: outlined.own().details.clone(),
             steps: steps(outlined, unit),
             depends_on: outlined.depends_on.iter().map(ToString::to_string).collect(),
-            unit_type: if decided { unit.unit_type } else { rules.unit_type },
-            owner_agent: unit.owner.as_ref().or(rules.owner_agent.as_ref()).map(ToString::to_string),
-            criticality: if decided { unit.criticality } else { rules.criticality },
-            writes: unit.manifest.writes.entries().to_vec(),
-            reads: unit.manifest.reads.entries().to_vec(),
+            unit_type: if decided { unit.assignment.unit_type } else { rules.unit_type },
+            owner_agent: unit.assignment.owner.as_ref().or(rules.owner_agent.as_ref()).map(ToString::to_string),
+            criticality: if decided { unit.assignment.criticality } else { rules.criticality },
+            writes: unit.assignment.manifest.writes.entries().to_vec(),
+            reads: unit.assignment.manifest.reads.entries().to_vec(),
             named: named(&index, outlined),
         })
     });
@@ -88,8 +88,8 @@ pub(super) fn orchestrate(core: &Core, now: Now, run: &Run, facts: &PromptFacts)
     let mut tasks = Vec::new();
     for outlined in &run.outline.units {
         let Some(unit) = run.unit(&outlined.id) else { continue };
-        let left_out = if unit.runs { "" } else { " (does not run)" };
-        tasks.push(format!("{} {}: {}{left_out}", unit.id, unit.title, unit.state));
+        let left_out = if unit.spec.runs { "" } else { " (does not run)" };
+        tasks.push(format!("{} {}: {}{left_out}", unit.id, unit.spec.title, unit.state()));
         let states = view::subtask_states(outlined, unit);
         tasks.extend(outlined.subtasks().iter().map(|task| {
             let state = states.get(task.id.as_str()).copied().unwrap_or(SubtaskState::NotStarted);

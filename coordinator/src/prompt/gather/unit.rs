@@ -19,18 +19,18 @@ pub(super) fn unit_brief(run: &Run, unit: &Unit, facts: &PromptFacts) -> Option<
     let (requirements, requirements_unknown) = requirements(run, outlined);
     Some(UnitBrief {
         id: unit.id.to_string(),
-        title: unit.title.clone(),
+        title: unit.spec.title.clone(),
         spec: spec_name(run),
-        unit_type: unit.unit_type,
-        criticality: unit.criticality,
+        unit_type: unit.assignment.unit_type,
+        criticality: unit.assignment.criticality,
         details: outlined.own().details.clone(),
         decided: decided(run, unit),
         steps: steps(outlined, unit),
         requirements,
         requirements_unknown,
         design: design(run, unit, outlined),
-        writes: unit.manifest.writes.entries().to_vec(),
-        reads: unit.manifest.reads.entries().to_vec(),
+        writes: unit.assignment.manifest.writes.entries().to_vec(),
+        reads: unit.assignment.manifest.reads.entries().to_vec(),
         exclusive: unit.claims_all(),
         strict: run.options.manifest == ManifestRule::Strict,
         conventions: facts.conventions.clone(),
@@ -56,7 +56,7 @@ fn design(run: &Run, unit: &Unit, outlined: &Outlined) -> Option<DesignBrief> {
     if text.len() <= DESIGN_WHOLE_BYTES {
         return Some(DesignBrief { near: String::new(), rest: text.to_owned() });
     }
-    let entries = unit.manifest.writes.entries().iter().chain(unit.manifest.reads.entries());
+    let entries = unit.assignment.manifest.writes.entries().iter().chain(unit.assignment.manifest.reads.entries());
     let links = outlined.tasks.iter().flat_map(|task| &task.requirements);
     let titles = outlined.tasks.iter().map(|task| task.title.as_str());
     let hints = Hints::new(entries.map(String::as_str), links.map(String::as_str), titles);
@@ -68,7 +68,7 @@ fn design(run: &Run, unit: &Unit, outlined: &Outlined) -> Option<DesignBrief> {
 pub(super) fn steps(outlined: &Outlined, unit: &Unit) -> Vec<StepBrief> {
     let states = view::subtask_states(outlined, unit);
     let told = outlined.subtasks().iter().map(|task| {
-        let leaf = unit.subtasks.iter().find(|leaf| leaf.id == task.id);
+        let leaf = unit.spec.subtasks.iter().find(|leaf| leaf.id == task.id);
         StepBrief {
             id: task.id.to_string(),
             title: task.title.clone(),

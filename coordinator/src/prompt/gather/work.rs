@@ -13,54 +13,55 @@ use crate::prompt::input_of_unit::StepBrief;
 
 pub(super) fn work(run: &Run, unit: &Unit, grant: &Grant, attempt: Option<&Attempt>, facts: &PromptFacts) -> Option<WorkBrief> {
     let mut brief = unit_brief(run, unit, facts)?;
-    let resumed_from = attempt.and_then(|attempt| attempt.resumed_from).map(|no| no.0);
+    let resumed_from = attempt.and_then(|attempt| attempt.granted.resumed_from).map(|no| no.0);
     let is_open = |step: &&mut StepBrief| step.wanted && !step.is_group && step.state != SubtaskState::Completed;
     if let (Some(_), Some(next)) = (resumed_from, brief.steps.iter_mut().find(is_open)) {
         next.is_next = true;
     }
-    let reads_only = unit.manifest.writes.is_empty() && !unit.manifest.reads.is_empty();
+    let reads_only = unit.assignment.manifest.writes.is_empty() && !unit.assignment.manifest.reads.is_empty();
     Some(WorkBrief {
         unit: brief,
         continues_attempt: resumed_from,
-        same_session: grant.resume.is_some(),
+        same_session: grant.granted.resume.is_some(),
         last_failure: last_failure(unit, grant),
-        may_be_empty: unit.checkpoint || unit.unit_type == UnitType::Review || reads_only,
+        may_be_empty: unit.spec.checkpoint || unit.assignment.unit_type == UnitType::Review || reads_only,
         check_command: run.options.check.clone(),
         place: around::place(run, grant),
         delivered: around::delivered(run, unit),
         others: around::others(run, unit),
         learnings: around::learnings(run, unit),
         evidence: evidence(run, unit, grant),
-        fix: (grant.role == Role::Fix).then(|| fix(unit, grant)),
+        fix: (grant.granted.role == Role::Fix).then(|| fix(unit, grant)),
     })
 }
 
 /// How the work attempt before this one ended, if it did not end well.
 fn last_failure(unit: &Unit, grant: &Grant) -> Option<String> {
-    let earlier = unit.attempts.iter().rev().find(|attempt| attempt.role.writes() && attempt.no < grant.lease.key.attempt)?;
-    if earlier.end.is_none_or(|end| end == AttemptEnd::Completed) {
+    let earlier =
+        unit.attempts.iter().rev().find(|attempt| attempt.granted.role.writes() && attempt.granted.attempt < grant.lease.key.attempt)?;
+    if earlier.end().is_none_or(|end| end == AttemptEnd::Completed) {
         return None;
     }
-    let what = match earlier.end {
+    let what = match earlier.end() {
         Some(AttemptEnd::Failed) => "failed",
         _ => "was interrupted",
     };
-    let error = earlier.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
-    Some(format!("attempt {} {what}{error}", earlier.no))
+    let error = earlier.error().map(|error| format!(": {error}")).unwrap_or_default();
+    Some(format!("attempt {} {what}{error}", earlier.granted.attempt))
 }
 
 fn evidence(run: &Run, unit: &Unit, grant: &Grant) -> EvidenceBrief {
     let refused = |path: &String, why: &str| RefusedPath { path: path.clone(), why: why.to_owned() };
     let mut evidence = EvidenceBrief {
-        contended: unit.contended.iter().map(|path| refused(path, "still held by another unit")).collect(),
-        breach: unit.breach.iter().flat_map(|breach| &breach.paths).map(|(path, why)| refused(path, why)).collect(),
+        contended: unit.contended().iter().map(|path| refused(path, "still held by another unit")).collect(),
+        breach: unit.work.breach.iter().flat_map(|breach| &breach.paths).map(|(path, why)| refused(path, why)).collect(),
         ..EvidenceBrief::default()
     };
-    let merged = matches!(grant.start, Start::MergeWithTip { .. });
-    match &unit.fix {
+    let merged = matches!(grant.granted.start, Start::MergeWithTip { .. });
+    match &unit.fix() {
         Some(FixCause::Conflict { paths, evidence: said }) => {
             // A path that was waited for and is in conflict now was another unit's when it was changed.
-            let claimed = unit.claimed.iter().filter(|path| paths.contains(path));
+            let claimed = unit.assignment.claimed.iter().filter(|path| paths.contains(path));
             evidence.contended.extend(claimed.map(|path| refused(path, "another unit changed it first")));
             evidence.conflict = Some(ConflictBrief { paths: paths.clone(), evidence: said.clone(), markers: merged });
         }
@@ -74,41 +75,46 @@ fn evidence(run: &Run, unit: &Unit, grant: &Grant) -> EvidenceBrief {
 
 /// The unit's last check that ended.
 pub(super) fn last_check(run: &Run, unit: &Unit) -> Option<CheckBrief> {
-    let attempt = unit.attempts.iter().rev().find(|attempt| attempt.role == Role::Check && attempt.end.is_some())?;
+    let attempt = unit.attempts.iter().rev().find(|attempt| attempt.granted.role == Role::Check && attempt.end().is_some())?;
     Some(CheckBrief {
         command: run.options.check.clone()?,
-        passed: attempt.end == Some(AttemptEnd::Completed),
-        exit_code: attempt.exit_code,
-        output: attempt.error.clone().unwrap_or_default(),
+        passed: attempt.end() == Some(AttemptEnd::Completed),
+        exit_code: attempt.exit_code(),
+        output: attempt.error().unwrap_or_default().to_owned(),
     })
 }
 
 fn fix(unit: &Unit, grant: &Grant) -> FixBrief {
-    let escalated = grant.escalated || unit.escalated();
+    let escalated = grant.granted.escalated || unit.escalated();
     FixBrief {
-        attempt: (unit.fix_attempts + 1).min(FIX_ATTEMPTS_MAX),
+        attempt: (unit.counters.fix_attempts + 1).min(FIX_ATTEMPTS_MAX),
         attempts_max: FIX_ATTEMPTS_MAX,
         escalated,
-        original_agent: unit.original_agent.as_ref().map(ToString::to_string),
+        original_agent: unit.counters.original_agent.as_ref().map(ToString::to_string),
         findings: owed_findings(unit),
-        history: if escalated { unit.history.iter().map(|entry| history(unit, entry)).collect() } else { Vec::new() },
+        history: if escalated { unit.review.history.iter().map(|entry| history(unit, entry)).collect() } else { Vec::new() },
         earlier: if escalated { earlier(unit) } else { Vec::new() },
     }
 }
 
 /// Findings this fix must close: those of the round that sent it back. A conflict comes after a round that found nothing to fix.
 fn owed_findings(unit: &Unit) -> Vec<FindingBrief> {
-    match &unit.fix {
+    match &unit.fix() {
         Some(FixCause::Conflict { .. }) => Vec::new(),
         Some(FixCause::Findings { round }) => must_fix(unit, *round),
-        Some(FixCause::Imported) => must_fix(unit, unit.findings.iter().map(|finding| finding.round).max().unwrap_or(0)),
-        _ => must_fix(unit, unit.round),
+        Some(FixCause::Imported) => must_fix(unit, unit.review.findings.iter().map(|finding| finding.round).max().unwrap_or(0)),
+        _ => must_fix(unit, unit.review.round),
     }
 }
 
 /// Findings of a round that must be closed.
 pub(super) fn must_fix(unit: &Unit, round: u32) -> Vec<FindingBrief> {
-    unit.findings.iter().filter(|finding| finding.round == round && finding.severity.must_fix()).map(|each| finding(unit, each)).collect()
+    unit.review
+        .findings
+        .iter()
+        .filter(|finding| finding.round == round && finding.severity.must_fix())
+        .map(|each| finding(unit, each))
+        .collect()
 }
 
 fn finding(unit: &Unit, finding: &Finding) -> FindingBrief {
@@ -152,7 +158,7 @@ fn answers(unit: &Unit, id: &str) -> Vec<AnswerBrief> {
 /// A round that sent the unit back, with the issues its reviewers named.
 fn history(unit: &Unit, entry: &roundtable_shared::ReviewHistoryEntry) -> HistoryBrief {
     let brief = |past: &roundtable_shared::HistoryFinding| {
-        let full = unit.findings.iter().find(|full| full.summary == past.summary && full.details == past.details);
+        let full = unit.review.findings.iter().find(|full| full.summary == past.summary && full.details == past.details);
         HistoryFindingBrief {
             severity: past.severity,
             summary: past.summary.clone(),
@@ -169,10 +175,10 @@ fn earlier(unit: &Unit) -> Vec<EarlierBrief> {
         let attempt = unit.attempt(said.attempt)?;
         Some(EarlierBrief {
             attempt: said.attempt.0,
-            role: attempt.role.to_string(),
-            backend: attempt.backend.to_string(),
+            role: attempt.granted.role.to_string(),
+            backend: attempt.granted.backend.to_string(),
             summary: said.summary.clone(),
         })
     };
-    unit.said.iter().filter_map(brief).collect()
+    unit.work.said.iter().filter_map(brief).collect()
 }

@@ -85,7 +85,7 @@ fn check_fits(d: &Txn<'_>, run: &RunId, decision: &Decision, choice: &Choice) ->
         return Err(Rejection::invalid(format!("{backend} is what is missing; name another backend, or `wait`")));
     }
     if let (Choice::Resume { commit: None }, Some(unit)) = (choice, &decision.unit)
-        && d.unit(run, unit).last.is_none()
+        && d.unit(run, unit).work.last.is_none()
     {
         return Err(Rejection::conflict(format!("unit {unit} has left no commit to resume from; name one with --commit")));
     }
@@ -95,8 +95,8 @@ fn check_fits(d: &Txn<'_>, run: &RunId, decision: &Decision, choice: &Choice) ->
 /// `retry` without a decision: also for units that are not blocked.
 pub(crate) fn retry_act(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, by: String) -> Result<(), Rejection> {
     let now = known_unit(d, run, unit)?;
-    if !now.runs || !may_retry(now) {
-        return Err(Rejection::conflict(format!("unit {unit} is {}: its work cannot be started over now", now.state)));
+    if !now.spec.runs || !may_retry(now) {
+        return Err(Rejection::conflict(format!("unit {unit} is {}: its work cannot be started over now", now.state())));
     }
     let open = d
         .run(run)
@@ -106,7 +106,7 @@ pub(crate) fn retry_act(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, by: String)
     if let Some(id) = open.map(|decision| decision.id.clone()) {
         return decide(d, run, &id, Choice::Retry, Dependants::default(), None, by);
     }
-    let waits_for_its_turn = now.state == UnitState::NotStarted;
+    let waits_for_its_turn = now.state() == UnitState::NotStarted;
     retry::retry(d, run, unit);
     if waits_for_its_turn {
         d.done(format!("unit {unit} is not under way: its failures count from 0, and it starts as soon as nothing stands in its way"));
@@ -124,7 +124,7 @@ fn resume(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, commit: Option<CommitId>)
     }
     d.emit(run, Fact::CountersReset { unit: unit.clone(), fixes: false });
     clear_waits(d, run, unit);
-    let (base, last) = (d.run(run).base.clone(), d.unit(run, unit).last.clone());
+    let (base, last) = (d.run(run).base.clone(), d.unit(run, unit).work.last.clone());
     let work = match (commit, last) {
         (Some(commit), Some(last)) => Work { commit, ..last },
         (Some(commit), None) => Work { attempt: Default::default(), base, commit },
@@ -138,12 +138,12 @@ fn give_owner(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, owner: BackendName, b
     let now = d.unit(run, unit);
     let assignment = roundtable_shared::Assignment {
         unit: unit.clone(),
-        unit_type: now.unit_type,
+        unit_type: now.assignment.unit_type,
         owner_agent: Some(owner),
-        target_window: now.window.clone().or_else(|| Some(format!("task-{unit}"))),
-        criticality: now.criticality,
-        writes: now.manifest.writes.entries().to_vec(),
-        reads: now.manifest.reads.entries().to_vec(),
+        target_window: now.assignment.window.clone().or_else(|| Some(format!("task-{unit}"))),
+        criticality: now.assignment.criticality,
+        writes: now.assignment.manifest.writes.entries().to_vec(),
+        reads: now.assignment.manifest.reads.entries().to_vec(),
         depends_on: Vec::new(),
     };
     d.emit(run, Fact::UnitReassigned { assignment: Box::new(assignment), by });

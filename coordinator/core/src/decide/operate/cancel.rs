@@ -10,7 +10,7 @@ use crate::txn::Txn;
 
 /// A person goes on without a unit.
 pub(crate) fn skip_act(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, dependants: Dependants) -> Result<(), Rejection> {
-    if known_unit(d, run, unit)?.state == UnitState::Skipped {
+    if known_unit(d, run, unit)?.state() == UnitState::Skipped {
         d.unchanged(format!("unit {unit} is skipped already"));
         return Ok(());
     }
@@ -22,7 +22,7 @@ pub(crate) fn skip_act(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, dependants: 
 
 /// A person ends a unit, and with it those that depend on it.
 pub(crate) fn cancel_act(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) -> Result<(), Rejection> {
-    if known_unit(d, run, unit)?.state == UnitState::Cancelled {
+    if known_unit(d, run, unit)?.state() == UnitState::Cancelled {
         d.unchanged(format!("unit {unit} is cancelled already"));
         return Ok(());
     }
@@ -41,7 +41,7 @@ pub(crate) fn cancel_act(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) -> Result<
 /// A person ends the run.
 pub(crate) fn cancel_run(d: &mut Txn<'_>, run: &RunId, by: String) -> Result<(), Rejection> {
     let now = d.run(run);
-    let open = now.units().filter(|unit| unit.runs && !unit.state.is_terminal() && !now.train.is_intended(&unit.id));
+    let open = now.units().filter(|unit| unit.spec.runs && !unit.state().is_terminal() && !now.train.is_intended(&unit.id));
     let open: Vec<UnitId> = open.map(|unit| unit.id.clone()).collect();
     for unit in open {
         end::end_unit(d, run, &unit, UnitState::Cancelled, "the run was cancelled".to_owned());
@@ -54,8 +54,8 @@ pub(crate) fn cancel_run(d: &mut Txn<'_>, run: &RunId, by: String) -> Result<(),
 /// A unit whose branch move is under way cannot be ended: it is completed in a moment.
 fn check_can_end(d: &Txn<'_>, run: &RunId, unit: &UnitId, and_dependants: bool) -> Result<(), Rejection> {
     let now = known_unit(d, run, unit)?;
-    if now.state.is_terminal() || !now.runs {
-        return Err(Rejection::conflict(format!("unit {unit} is {} already", now.state)));
+    if now.state().is_terminal() || !now.spec.runs {
+        return Err(Rejection::conflict(format!("unit {unit} is {} already", now.state())));
     }
     let run_now = d.run(run);
     let units = if and_dependants { dependants::with_dependants(run_now, unit) } else { vec![unit.clone()] };

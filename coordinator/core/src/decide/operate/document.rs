@@ -20,7 +20,7 @@ pub(crate) fn assign_all(d: &mut Txn<'_>, run: &RunId, proposals: &[Proposal], b
     for said in proposals {
         let Some(unit) = now.unit(&said.unit) else { continue };
         let before = planner.problems.len();
-        let depends_on: Vec<UnitId> = said.depends_on.iter().filter(|on| planner.add_dependency(unit.position, on)).cloned().collect();
+        let depends_on: Vec<UnitId> = said.depends_on.iter().filter(|on| planner.add_dependency(unit.spec.position, on)).cloned().collect();
         refused.extend(planner.problems[before..].iter().map(|problem| refusal(&said.unit, "depends_on", problem.clone())));
         assignments.push(Assignment { depends_on, ..assignment(unit, said) });
     }
@@ -55,15 +55,15 @@ pub(crate) fn assign_all(d: &mut Txn<'_>, run: &RunId, proposals: &[Proposal], b
 fn problems(run: &Run, said: &Proposal) -> Vec<Refusal> {
     let id = &said.unit;
     let Some(unit) = run.unit(id) else { return vec![refusal(id, "task_id", format!("run {} has no such unit", run.id))] };
-    if unit.state.is_terminal() || !unit.runs {
-        return vec![refusal(id, "task_id", format!("it is {} and does not run any more; leave it out", unit.state))];
+    if unit.state().is_terminal() || !unit.spec.runs {
+        return vec![refusal(id, "task_id", format!("it is {} and does not run any more; leave it out", unit.state()))];
     }
     let mut problems = Vec::new();
     for (field, list, is_writes) in [("writes", &said.writes, true), ("reads", &said.reads, false)] {
         let Some(list) = list else { continue };
         let (writes, reads): (&[String], &[String]) = if is_writes { (list, &[]) } else { (&[], list) };
         if unit.holds() {
-            problems.push(refusal(id, field, format!("it is {} and holds its writes; retry it first, or leave this out", unit.state)));
+            problems.push(refusal(id, field, format!("it is {} and holds its writes; retry it first, or leave this out", unit.state())));
         } else if let Err(error) = Manifest::new(writes, reads, run.options.ignore_case) {
             problems.push(refusal(id, field, error.to_string()));
         }
@@ -71,8 +71,8 @@ fn problems(run: &Run, said: &Proposal) -> Vec<Refusal> {
     if !said.depends_on.is_empty() {
         if run.stage == Stage::Assigning {
             problems.push(refusal(id, "depends_on", "the run is still being assigned; apply it again once that is done".to_owned()));
-        } else if unit.started {
-            problems.push(refusal(id, "depends_on", format!("it has begun ({}); leave this out", unit.state)));
+        } else if unit.work.started {
+            problems.push(refusal(id, "depends_on", format!("it has begun ({}); leave this out", unit.state())));
         }
     }
     problems
@@ -82,12 +82,12 @@ fn assignment(unit: &Unit, said: &Proposal) -> Assignment {
     let list = |said: &Option<Vec<String>>, own: &[String]| said.clone().unwrap_or_else(|| own.to_vec());
     Assignment {
         unit: unit.id.clone(),
-        unit_type: said.unit_type.unwrap_or(unit.unit_type),
-        owner_agent: said.owner_agent.clone().or_else(|| unit.owner.clone()),
-        target_window: said.target_window.clone().or_else(|| unit.window.clone()).or_else(|| Some(format!("task-{}", unit.id))),
-        criticality: said.criticality.unwrap_or(unit.criticality),
-        writes: list(&said.writes, unit.manifest.writes.entries()),
-        reads: list(&said.reads, unit.manifest.reads.entries()),
+        unit_type: said.unit_type.unwrap_or(unit.assignment.unit_type),
+        owner_agent: said.owner_agent.clone().or_else(|| unit.assignment.owner.clone()),
+        target_window: said.target_window.clone().or_else(|| unit.assignment.window.clone()).or_else(|| Some(format!("task-{}", unit.id))),
+        criticality: said.criticality.unwrap_or(unit.assignment.criticality),
+        writes: list(&said.writes, unit.assignment.manifest.writes.entries()),
+        reads: list(&said.reads, unit.assignment.manifest.reads.entries()),
         depends_on: Vec::new(),
     }
 }

@@ -4,7 +4,7 @@ use roundtable_shared::RunId;
 
 use crate::change::Rejection;
 use crate::planted::{Bug, planted};
-use crate::state::Remains;
+use crate::state::{Attempt, Remains};
 use crate::transition::Fact;
 use crate::txn::Txn;
 
@@ -25,7 +25,7 @@ pub(crate) fn remove(d: &mut Txn<'_>, run: &RunId, force: bool, by: String) -> R
         )));
     }
     let attempts = u32::try_from(now.all_attempts().count()).unwrap_or(u32::MAX);
-    let events = now.all_attempts().map(|attempt| attempt.events).sum();
+    let events = now.all_attempts().map(Attempt::events).sum();
     let remains = Remains { tip: now.tip.clone(), attempts, events };
     d.emit(run, Fact::RunRemoved { by, remains: Box::new(remains) });
     d.done(format!("run {run} is removed; its summary is kept"));

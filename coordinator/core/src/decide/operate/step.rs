@@ -71,10 +71,10 @@ fn begin(d: &mut Txn<'_>, run: &RunId, phase: Phase, what: &str) {
 
 fn is_ready_for(d: &Txn<'_>, run: &Run, unit: &Unit, phase: Phase) -> bool {
     match phase {
-        Phase::Dispatch => unit.runs && ready::wants_work(unit) && ready::is_ready_for_step(d.state(), run, unit, d.now),
-        Phase::Reviews => matches!(unit.state, UnitState::PendingReview | UnitState::UnderReview) && unit.merging.is_none(),
+        Phase::Dispatch => unit.spec.runs && ready::wants_work(unit) && ready::is_ready_for_step(d.state(), run, unit, d.now),
+        Phase::Reviews => matches!(unit.state(), UnitState::PendingReview | UnitState::UnderReview) && unit.merging().is_none(),
         Phase::Consolidate => {
-            unit.state == UnitState::FinalReview || (unit.state == UnitState::UnderReview && unit.missing_reviews().next().is_none())
+            unit.state() == UnitState::FinalReview || (unit.state() == UnitState::UnderReview && unit.missing_reviews().next().is_none())
         }
         Phase::Assign | Phase::SyncPulse => false,
     }
@@ -85,7 +85,9 @@ fn listed<'a>(units: impl IntoIterator<Item = &'a UnitId>) -> String {
 }
 
 fn assign_step(d: &mut Txn<'_>, run: &RunId) {
-    let open = |unit: &&Unit| unit.runs && !unit.state.is_terminal() && (unit.owner.is_none() || unit.window.is_none());
+    let open = |unit: &&Unit| {
+        unit.spec.runs && !unit.state().is_terminal() && (unit.assignment.owner.is_none() || unit.assignment.window.is_none())
+    };
     let units: Vec<UnitId> = d.run(run).in_order().filter(open).map(|unit| unit.id.clone()).collect();
     if units.is_empty() {
         return d.unchanged("every unit has an owner and a window");
@@ -97,9 +99,9 @@ fn assign_step(d: &mut Txn<'_>, run: &RunId) {
 /// Manual mode alone refuses to dispatch while something is missing, naming unit and field.
 fn refuse_unassigned(run: &Run) -> Result<(), Rejection> {
     // A unit a person is asked about waits for that, and nobody else with it.
-    let is_asked = |unit: &Unit| unit.state == UnitState::Blocked && unit.release.is_none();
-    for unit in run.in_order().filter(|unit| unit.runs && !unit.state.is_terminal() && !is_asked(unit)) {
-        let missing = match (&unit.owner, &unit.window) {
+    let is_asked = |unit: &Unit| unit.waits_for_person();
+    for unit in run.in_order().filter(|unit| unit.spec.runs && !unit.state().is_terminal() && !is_asked(unit)) {
+        let missing = match (&unit.assignment.owner, &unit.assignment.window) {
             (None, _) => "owner_agent",
             (_, None) => "target_window",
             _ => continue,

@@ -16,7 +16,7 @@ const FAILURES_MAX: u32 = 2;
 
 /// The outcome of the assignment agent.
 pub(crate) fn reported(d: &mut Txn<'_>, run: &RunId, report: &Report) {
-    let Some(backend) = d.state().attempt(&report.lease.key).map(|attempt| attempt.backend.clone()) else { return };
+    let Some(backend) = d.state().attempt(&report.lease.key).map(|attempt| attempt.granted.backend.clone()) else { return };
     match (&report.facts.failure, &report.answer) {
         (None, Ok(RoleAnswer::Assign(checked))) => {
             ended(d, report, AttemptEnd::Completed, None, None);
@@ -84,6 +84,6 @@ fn take(d: &mut Txn<'_>, run: &RunId, backend: BackendName, proposals: &[Proposa
     }
     let model = d.run(run).model_of(&backend);
     d.emit(run, Fact::AssignAnswered { backend, model, proposals: proposals.to_vec() });
-    let all: Vec<UnitId> = d.run(run).units().filter(|unit| unit.runs).map(|unit| unit.id.clone()).collect();
+    let all: Vec<UnitId> = d.run(run).units().filter(|unit| unit.spec.runs).map(|unit| unit.id.clone()).collect();
     plan::plan_units(d, run, &all, PlanSource::Agent, proposals);
 }

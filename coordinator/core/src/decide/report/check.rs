@@ -57,7 +57,7 @@ fn record(d: &mut Txn<'_>, report: &Report, found: &Found) {
 pub(crate) fn reported(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, report: &Report) {
     let found = found(report);
     record(d, report, &found);
-    let start = d.state().attempt(&report.lease.key).map(|attempt| attempt.start.clone());
+    let start = d.state().attempt(&report.lease.key).map(|attempt| attempt.granted.start.clone());
     let Some(Start::Commit(of)) = start else { return };
     match found {
         Found::Green => checked(d, run, unit, &of, None),

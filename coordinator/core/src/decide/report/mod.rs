@@ -30,7 +30,7 @@ pub(crate) fn report(d: &mut Txn<'_>, report: Report) {
         return;
     }
     let key = report.lease.key.clone();
-    let Some(seat) = d.state().attempt(&key).map(|attempt| attempt.seat) else { return };
+    let Some(seat) = d.state().attempt(&key).map(|attempt| attempt.granted.seat) else { return };
     if !planted(Bug::DeadlineKept) {
         d.fleet.leases.remove(&key);
     }
@@ -76,26 +76,26 @@ fn tell_left_out(d: &mut Txn<'_>, report: &Report) {
 
 /// Whether the outcome belongs to the attempt that holds its seat now.
 fn is_current(d: &Txn<'_>, report: &Report) -> bool {
-    planted(Bug::LateCounts) || d.state().current(&report.lease).is_some_and(|attempt| attempt.worker == report.worker)
+    planted(Bug::LateCounts) || d.state().current(&report.lease).is_some_and(|attempt| attempt.granted.worker == report.worker)
 }
 
 fn verdict(d: &mut Txn<'_>, report: &Report) -> Verdict {
     let key = &report.lease.key;
     let stale = |reason: &str| Verdict::Stale { reason: reason.to_owned() };
     let Some(attempt) = d.state().attempt(key) else { return stale("no such attempt is known") };
-    let is_same = attempt.lease_id == report.lease.lease_id || planted(Bug::LeaseIdIgnored);
-    if !is_same || attempt.worker != report.worker {
+    let is_same = attempt.granted.lease_id == report.lease.lease_id || planted(Bug::LeaseIdIgnored);
+    if !is_same || attempt.granted.worker != report.worker {
         return stale("the lease is not the one that was granted");
     }
-    if attempt.is_live() || planted(Bug::LateCounts) || (planted(Bug::LateAccepted) && attempt.digest.is_none()) {
+    if attempt.is_live() || planted(Bug::LateCounts) || (planted(Bug::LateAccepted) && attempt.digest().is_none()) {
         return Verdict::Accepted;
     }
-    match &attempt.digest {
+    match attempt.digest() {
         Some(digest) if *digest == report.digest && !planted(Bug::VerdictForgotten) => Verdict::Accepted,
         Some(_) => Verdict::Rejected { reason: "another outcome of this attempt was accepted before".to_owned() },
         None => {
-            if !attempt.late {
-                let commit = report.facts.commit.clone().filter(|_| attempt.role.writes());
+            if !attempt.is_late() {
+                let commit = report.facts.commit.clone().filter(|_| attempt.granted.role.writes());
                 d.emit(&key.run, Fact::AttemptLate { unit: key.unit.clone(), attempt: key.attempt, commit });
             }
             stale("the seat is no longer held by this attempt")

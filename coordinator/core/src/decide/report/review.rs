@@ -50,7 +50,7 @@ pub(crate) fn reported(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, seat: Seat, 
 
 /// A reviewer failed or cannot be understood: elsewhere again, the third time a person. Never counts as clean.
 fn unusable(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, seat: Seat, report: &Report, reason: &str) {
-    let Some(backend) = d.state().attempt(&report.lease.key).map(|attempt| attempt.backend.clone()) else { return };
+    let Some(backend) = d.state().attempt(&report.lease.key).map(|attempt| attempt.granted.backend.clone()) else { return };
     d.emit(run, Fact::ReviewFailed { unit: unit.clone(), seat, worker: report.worker.clone(), backend });
     let failures = d.unit(run, unit).counters.review_failures.get(&seat).copied().unwrap_or(0);
     if failures >= REVIEW_FAILURES_MAX && !planted(Bug::ReviewerEndless) {

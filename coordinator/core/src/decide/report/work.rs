@@ -26,7 +26,7 @@ const UNIT_FAILURES_MAX: u32 = 3;
 pub(crate) fn reported(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, report: &Report) {
     let key = &report.lease.key;
     let Some(attempt) = d.state().attempt(key) else { return };
-    let role = attempt.role;
+    let role = attempt.granted.role;
     let answer = match &report.answer {
         Ok(RoleAnswer::Work(answer)) => Ok(answer),
         Ok(_) => Err("the answer is for another role".to_owned()),
@@ -62,7 +62,7 @@ pub(crate) fn reported(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, report: &Rep
         }
         (None, Ok(answer)) => answered(d, run, unit, role, answer, report),
     }
-    if d.state().attempt(key).is_some_and(|attempt| matches!(attempt.class, None | Some(OutcomeClass::Unit))) {
+    if d.state().attempt(key).is_some_and(|attempt| matches!(attempt.class(), None | Some(OutcomeClass::Unit))) {
         step::unit_done(d, run, unit);
     }
 }
@@ -100,7 +100,7 @@ fn answered(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, role: Role, answer: &Wo
         let contention = Contention { role, claim: judged.claim, contended: judged.contended, by_person: false };
         contention::wait_for(d, run, unit, contention);
         // A fix that had to be taken back at once, because waiting would have been for ever, is a turn that is repeated.
-        let waits = !d.unit(run, unit).contended.is_empty();
+        let waits = !d.unit(run, unit).contended().is_empty();
         if role == Role::Fix && waits {
             count_fix(d, run, unit);
         }
@@ -125,8 +125,8 @@ fn problem_of(unit: &Unit, answer: &WorkAnswer, judged: &Judged, left_out: &Left
         let paths: Vec<&str> = judged.breach.iter().map(|(path, _)| path.as_str()).collect();
         return Some(format!("outside the manifest: {}", paths.join(", ")));
     }
-    let reads_only = unit.manifest.writes.is_empty() && !unit.manifest.reads.is_empty();
-    let may_be_empty = unit.checkpoint || unit.unit_type == UnitType::Review || reads_only;
+    let reads_only = unit.assignment.manifest.writes.is_empty() && !unit.assignment.manifest.reads.is_empty();
+    let may_be_empty = unit.spec.checkpoint || unit.assignment.unit_type == UnitType::Review || reads_only;
     let is_fine = !judged.paths.is_empty() || judged.dropped || (may_be_empty && !answer.summary.trim().is_empty());
     (!is_fine).then(|| match left_out.is_empty() {
         true => "no_change: the agent reports completed, but changed nothing".to_owned(),
@@ -136,7 +136,7 @@ fn problem_of(unit: &Unit, answer: &WorkAnswer, judged: &Judged, left_out: &Left
 
 /// A turn failed for reasons of the agent or the task.
 fn failed(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, role: Role, answer: Option<&WorkAnswer>, error: &str, report: &Report) {
-    if answer.is_some() || d.unit(run, unit).report.as_ref().is_none_or(|said| said.attempt != report.lease.key.attempt) {
+    if answer.is_some() || d.unit(run, unit).work.report.as_ref().is_none_or(|said| said.attempt != report.lease.key.attempt) {
         say(d, run, unit, answer, Some(error.to_owned()), report);
     }
     let mut named = None;
@@ -205,8 +205,8 @@ fn cut(line: &str) -> String {
 
 fn work_of(d: &Txn<'_>, key: &AttemptKey) -> Work {
     let attempt = d.state().attempt(key).expect("the attempt whose outcome is being accepted exists");
-    let commit = attempt.commit.clone().unwrap_or_else(|| attempt.base.clone());
-    Work { attempt: attempt.no, base: attempt.base.clone(), commit }
+    let commit = attempt.commit().cloned().unwrap_or_else(|| attempt.granted.base.clone());
+    Work { attempt: attempt.granted.attempt, base: attempt.granted.base.clone(), commit }
 }
 
 /// Closes what an attempt that was cut short by its worker or provider had reported as done: the next one begins with that work in its worktree.

@@ -16,7 +16,7 @@ use crate::txn::Txn;
 pub(crate) fn merged(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, (tip, of): (&CommitId, &CommitId), result: Prepared) {
     let Some(now) = d.state().unit(run, unit) else { return };
     let fits = |merging: &Merging| merging.tip == *tip && merging.work.commit == *of;
-    let Some(merging) = now.merging.clone().filter(fits) else { return };
+    let Some(merging) = now.merging().cloned().filter(fits) else { return };
     let role = now.next_role();
     d.emit(run, Fact::MergeSet { unit: unit.clone(), merging: None });
     let attempt = merging.work.attempt;

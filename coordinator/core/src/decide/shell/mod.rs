@@ -56,8 +56,8 @@ pub(crate) fn answer(d: &mut Txn<'_>, answer: ShellAnswer) {
 
 /// A grant that never reached its worker took none of its slots. The worker, which knows nothing of it, would not ask again.
 fn give_credit_back(d: &mut Txn<'_>, lease: &LeaseRef) {
-    let Some(attempt) = d.state().attempt(&lease.key).filter(|attempt| attempt.lease_id == lease.lease_id) else { return };
-    let (worker, pool) = (attempt.worker.clone(), attempt.pool.clone());
+    let Some(attempt) = d.state().attempt(&lease.key).filter(|attempt| attempt.granted.lease_id == lease.lease_id) else { return };
+    let (worker, pool) = (attempt.granted.worker.clone(), attempt.granted.pool.clone());
     if let Some(worker) = d.fleet.workers.get_mut(&worker).filter(|worker| worker.connected) {
         let credits = worker.credits.entry(pool).or_default();
         *credits = credits.saturating_add(1);

@@ -14,7 +14,7 @@ use crate::txn::Txn;
 /// box of one ahead that has left.
 pub(crate) fn prepared(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, (tip, of, ticks): (&CommitId, &CommitId, &[TaskId]), result: Prepared) {
     let Some(flight) = d.state().run(run).and_then(|run| run.train.flight(unit)) else { return };
-    let is_current = d.state().unit(run, unit).and_then(|unit| unit.accepted.as_ref()).is_some_and(|work| work.commit == *of);
+    let is_current = d.state().unit(run, unit).and_then(|unit| unit.work.accepted.as_ref()).is_some_and(|work| work.commit == *of);
     if !is_current || flight.ticks.as_slice() != ticks {
         return;
     }

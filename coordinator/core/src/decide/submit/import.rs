@@ -34,7 +34,7 @@ fn import(d: &mut Txn<'_>, run: &RunId, imported: &Imported) -> Vec<String> {
     let mut said = imported.notices.clone();
     for (id, from) in &imported.units {
         let Some(unit) = d.state().unit(run, id) else { continue };
-        let runs = unit.runs;
+        let runs = unit.spec.runs;
         let import = translate(d, run, unit, from);
         let is_fix = import.state == UnitState::FixRequired;
         d.emit(run, Fact::UnitImported { unit: id.clone(), import: Box::new(import) });
@@ -87,7 +87,7 @@ fn translate(d: &Txn<'_>, run: &RunId, unit: &Unit, from: &ImportedUnit) -> Unit
     let state = state_of(unit, from);
     let is_lost = from.is_lost();
     let is_done = |word: &str| !is_lost && matches!(word, "completed" | "pending_review" | "under_review" | "final_review");
-    let completed = unit.subtasks.iter().filter(|subtask| {
+    let completed = unit.spec.subtasks.iter().filter(|subtask| {
         let word = from.subtasks.get(subtask.id.as_str()).map(String::as_str);
         let all = !matches!(state, UnitState::NotStarted | UnitState::Skipped | UnitState::Cancelled);
         all || word.is_some_and(is_done) || subtask.state == SubtaskState::Completed
@@ -140,7 +140,7 @@ fn translate(d: &Txn<'_>, run: &RunId, unit: &Unit, from: &ImportedUnit) -> Unit
 fn state_of(unit: &Unit, from: &ImportedUnit) -> UnitState {
     match from.status.as_str() {
         "completed" => UnitState::Completed,
-        _ if !unit.runs => unit.state,
+        _ if !unit.spec.runs => unit.state(),
         _ if from.is_lost() => UnitState::NotStarted,
         // The work of a unit under review is in the base; reviewers look at the files as they are.
         "pending_review" | "under_review" | "final_review" => UnitState::PendingReview,
@@ -158,21 +158,21 @@ fn carry_assignment(d: &mut Txn<'_>, run: &RunId, id: &UnitId, from: &ImportedUn
     let (now, unit) = (d.run(run), d.unit(run, id));
     let keep = Proposal::keep(id.clone());
     let said = from.assignment.as_ref().unwrap_or(&keep);
-    let own = (unit.manifest.writes.entries().to_vec(), unit.manifest.reads.entries().to_vec());
+    let own = (unit.assignment.manifest.writes.entries().to_vec(), unit.assignment.manifest.reads.entries().to_vec());
     let (writes, reads) = (said.writes.clone().unwrap_or(own.0), said.reads.clone().unwrap_or(own.1));
     let by_rules = now.outlined(id).map(|unit| assign_by_rules(unit, now.options.mode).criticality);
     let criticality = from.criticality.as_deref().and_then(Criticality::parse).or(said.criticality).or(by_rules);
     let assignment = Assignment {
         unit: id.clone(),
-        unit_type: said.unit_type.unwrap_or(unit.unit_type),
+        unit_type: said.unit_type.unwrap_or(unit.assignment.unit_type),
         owner_agent: from.owner_agent.clone().map(BackendName::from),
         target_window: from.target_window.clone(),
-        criticality: criticality.unwrap_or(unit.criticality),
+        criticality: criticality.unwrap_or(unit.assignment.criticality),
         writes,
         reads,
         depends_on: Vec::new(),
     };
-    let requires = said.requires.clone().filter(|requires| *requires != unit.requires);
+    let requires = said.requires.clone().filter(|requires| *requires != unit.assignment.requires);
     d.emit(run, Fact::UnitReassigned { assignment: Box::new(assignment), by: "import".to_owned() });
     if let Some(requires) = requires {
         d.emit(run, Fact::RequirementsSet { unit: id.clone(), requires, by: "import".to_owned() });
@@ -181,13 +181,14 @@ fn carry_assignment(d: &mut Txn<'_>, run: &RunId, id: &UnitId, from: &ImportedUn
 
 /// Imported units that only a person can move: fixes without an owner, fixes used up.
 fn ask(d: &mut Txn<'_>, run: &RunId) {
-    let fixes: Vec<UnitId> = d.run(run).units().filter(|unit| unit.fix == Some(FixCause::Imported)).map(|unit| unit.id.clone()).collect();
+    let fixes: Vec<UnitId> =
+        d.run(run).units().filter(|unit| unit.fix() == Some(&FixCause::Imported)).map(|unit| unit.id.clone()).collect();
     for id in fixes {
         let unit = d.unit(run, &id);
-        if unit.fix_attempts >= FIX_ATTEMPTS_MAX {
-            let context = format!("unit {id} was imported after {} fixes with findings still open", unit.fix_attempts);
+        if unit.counters.fix_attempts >= FIX_ATTEMPTS_MAX {
+            let context = format!("unit {id} was imported after {} fixes with findings still open", unit.counters.fix_attempts);
             block(d, run, &id, Block { kind: DecisionKind::HumanFallback, reason: HUMAN.to_owned(), context });
-        } else if unit.owner.is_none() {
+        } else if unit.assignment.owner.is_none() {
             let context = format!("unit {id} was imported in fix_required without an owner");
             d.move_unit(run, &id, UnitState::Blocked, Some("no owner".to_owned()));
             raise(d, run, DecisionKind::MissingOwnerAgent, Some(&id), context);
@@ -205,14 +206,14 @@ fn ask_as_imported(d: &mut Txn<'_>, run: &RunId, decisions: &[ImportedDecision])
             raise_imported(d, run, asked);
             continue;
         };
-        let Some(unit) = d.state().unit(run, id).filter(|unit| unit.runs && !unit.state.is_terminal()) else {
+        let Some(unit) = d.state().unit(run, id).filter(|unit| unit.spec.runs && !unit.state().is_terminal()) else {
             d.notice(
                 run,
                 format!("decision {} of the imported state is about unit {id}, which has nothing left to do; not asked", asked.id),
             );
             continue;
         };
-        let (has_owner, is_blocked) = (unit.owner.is_some(), unit.state == UnitState::Blocked);
+        let (has_owner, is_blocked) = (unit.assignment.owner.is_some(), unit.state() == UnitState::Blocked);
         match DecisionKind::OF_UNITS.into_iter().find(|kind| kind.id(Some(id.as_str())) == asked.id) {
             Some(DecisionKind::MissingOwnerAgent) if has_owner => {
                 d.notice(run, format!("decision {} of the imported state is settled: unit {id} has an owner", asked.id));
@@ -256,15 +257,15 @@ fn make_room(d: &mut Txn<'_>, run: &RunId) {
     let holding: Vec<UnitId> = d.run(run).holders().map(|unit| unit.id.clone()).collect();
     for id in holding {
         let unit = d.unit(run, &id);
-        let earlier = d.run(run).hold_conflicts(unit).find(|other| other.position < unit.position).map(|other| other.id.clone());
+        let earlier = d.run(run).hold_conflicts(unit).find(|other| other.spec.position < unit.spec.position).map(|other| other.id.clone());
         let Some(earlier) = earlier else {
-            if unit.state == UnitState::PendingReview {
-                let reviewers = unit.criticality.reviewers();
+            if unit.state() == UnitState::PendingReview {
+                let reviewers = unit.assignment.criticality.reviewers();
                 d.emit(run, Fact::RoundOpened { unit: id, reviewers });
             }
             continue;
         };
-        let release = match (&unit.fix, unit.last.clone()) {
+        let release = match (&unit.fix(), unit.work.last.clone()) {
             (None, Some(work)) => Release::Review { work },
             _ => Release::Fix,
         };

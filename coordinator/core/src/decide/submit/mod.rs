@@ -124,7 +124,7 @@ fn subtasks(unit: &Outline, with_optional: bool) -> Vec<Subtask> {
 /// A run was created: plans it at once where no agent is needed.
 pub(crate) fn begin(d: &mut Txn<'_>, run: &RunId) {
     let now = d.run(run);
-    let all: Vec<UnitId> = now.units().filter(|unit| unit.runs).map(|unit| unit.id.clone()).collect();
+    let all: Vec<UnitId> = now.units().filter(|unit| unit.spec.runs).map(|unit| unit.id.clone()).collect();
     if all.is_empty() || now.options.mode == Mode::Legacy {
         return plan::plan_units(d, run, &all, PlanSource::Rules, &[]);
     }
@@ -132,8 +132,8 @@ pub(crate) fn begin(d: &mut Txn<'_>, run: &RunId) {
         return plan::plan_units(d, run, &all, PlanSource::Manual, &[]);
     }
     // An imported state that asks a person and has all its units assigned: nobody is called before they have answered.
-    let is_assigned = |unit: &Unit| unit.state.is_terminal() || (unit.owner.is_some() && unit.window.is_some());
-    if !now.decisions.is_empty() && now.units().filter(|unit| unit.runs).all(is_assigned) {
+    let is_assigned = |unit: &Unit| unit.state().is_terminal() || (unit.assignment.owner.is_some() && unit.assignment.window.is_some());
+    if !now.decisions.is_empty() && now.units().filter(|unit| unit.spec.runs).all(is_assigned) {
         return plan::plan_units(d, run, &all, PlanSource::Rules, &[]);
     }
     let wanted = now.options.assign_backend.clone();

@@ -24,7 +24,7 @@ pub(crate) fn grant(d: &mut Txn<'_>, candidate: &Candidate, placement: Placement
     let escalated = *role == Role::Fix && !planted(Bug::EscalationForgotten) && unit_now.is_some_and(Unit::next_escalates);
     let turn = match (role, unit_now) {
         (Role::Implement | Role::Fix, Some(unit)) => unit.next_turn(),
-        (Role::Review, Some(unit)) => unit.round,
+        (Role::Review, Some(unit)) => unit.review.round,
         (Role::Check, unit) => 1 + answers(unit.map_or(&run_now.attempts, |unit| &unit.attempts), Seat::Check),
         (Role::Assign, _) => 1 + answers(&run_now.attempts, Seat::Assign),
         (Role::Orchestrate, _) => 1 + run_now.orchestrator.answers,
@@ -32,9 +32,9 @@ pub(crate) fn grant(d: &mut Txn<'_>, candidate: &Candidate, placement: Placement
     };
     let attempt = next_attempt(run_now, unit_now);
     let resumed_from = unit_now.filter(|_| role.writes()).and_then(resumed_from);
-    let needs_escalation = escalated && unit_now.is_some_and(|unit| unit.escalated_at.is_none());
+    let needs_escalation = escalated && unit_now.is_some_and(|unit| unit.counters.escalated_at.is_none());
     let limits = run_now.options.limits.clone();
-    let round = if *role == Role::Review { unit_now.map_or(0, |unit| unit.round) } else { 0 };
+    let round = if *role == Role::Review { unit_now.map_or(0, |unit| unit.review.round) } else { 0 };
     let lease_id = if planted(Bug::LeaseIdAgain) { LeaseId(1) } else { d.entropy.lease_id() };
     let granted = Granted {
         unit: unit.clone(),
@@ -45,14 +45,14 @@ pub(crate) fn grant(d: &mut Txn<'_>, candidate: &Candidate, placement: Placement
         turn,
         round,
         worker: placement.worker.clone(),
-        backend: placement.backend.clone(),
+        backend: placement.backend,
         pool: placement.pool.clone(),
-        account: placement.account.clone(),
-        model: placement.model.clone(),
-        base: base.clone(),
-        start: start.clone(),
+        account: placement.account,
+        model: placement.model,
+        base,
+        start,
         resumed_from,
-        resume: placement.resume.clone(),
+        resume: placement.resume,
         escalated,
     };
     if let (true, Some(unit)) = (needs_escalation, unit) {
@@ -69,20 +69,8 @@ pub(crate) fn grant(d: &mut Txn<'_>, candidate: &Candidate, placement: Placement
     if let Some(credits) = d.fleet.workers.get_mut(&placement.worker).and_then(|worker| worker.credits.get_mut(&placement.pool)) {
         *credits = credits.saturating_sub(1);
     }
-    d.effect(Effect::Grant(Box::new(Grant {
-        worker: placement.worker,
-        session: placement.session,
-        lease: LeaseRef { key, lease_id },
-        seat: *seat,
-        role: *role,
-        backend: placement.backend,
-        pool: placement.pool,
-        base,
-        start,
-        resume: placement.resume,
-        turn,
-        escalated,
-    })));
+    let Some(granted) = d.state().attempt(&key).map(|attempt| attempt.granted.clone()) else { return };
+    d.effect(Effect::Grant(Box::new(Grant { lease: LeaseRef { key, lease_id }, session: placement.session, granted })));
 }
 
 fn next_attempt(run: &Run, unit: Option<&Unit>) -> AttemptNo {
@@ -92,12 +80,12 @@ fn next_attempt(run: &Run, unit: Option<&Unit>) -> AttemptNo {
 
 /// The attempt whose work the next one goes on from; a person's commit is of none.
 fn resumed_from(unit: &Unit) -> Option<AttemptNo> {
-    unit.last.as_ref().map(|work| work.attempt).filter(|no| no.0 > 0)
+    unit.work.last.as_ref().map(|work| work.attempt).filter(|no| no.0 > 0)
 }
 
 /// Turns of a seat that were played.
 fn answers(attempts: &[Attempt], seat: Seat) -> u32 {
-    attempts.iter().filter(|attempt| attempt.seat == seat && attempt.is_played()).count() as u32
+    attempts.iter().filter(|attempt| attempt.granted.seat == seat && attempt.is_played()).count() as u32
 }
 
 fn take_state(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, seat: Seat) {
@@ -106,7 +94,7 @@ fn take_state(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, seat: Seat) {
             reopen_subtasks(d, run, unit);
             d.move_unit(run, unit, UnitState::InProgress, None);
         }
-        Seat::Review(_) if d.unit(run, unit).state == UnitState::PendingReview => {
+        Seat::Review(_) if d.unit(run, unit).state() == UnitState::PendingReview => {
             d.move_unit(run, unit, UnitState::UnderReview, None);
         }
         _ => {}
@@ -123,17 +111,17 @@ fn from_where(run: &Run, unit: &Unit, seat: Seat) -> (CommitId, Start) {
             Some(InFlight { candidate: Some(candidate), .. }) => at(&candidate.commit),
             _ => at(&run.tip),
         },
-        Seat::Review(_) => match &unit.accepted {
+        Seat::Review(_) => match &unit.work.accepted {
             Some(work) => (work.base.clone(), Start::Commit(work.commit.clone())),
             None => at(&run.tip),
         },
         _ => {
             let first = if planted(Bug::StartsOnBase) { &run.base } else { &run.tip };
-            let Some(work) = &unit.last else { return at(first) };
-            let must_merge = matches!(unit.fix, Some(FixCause::Conflict { .. } | FixCause::CheckRed { .. }))
+            let Some(work) = &unit.work.last else { return at(first) };
+            let must_merge = matches!(unit.fix(), Some(FixCause::Conflict { .. } | FixCause::CheckRed { .. }))
                 || run.tip_changed_paths_of(unit, &work.base)
                 // What it waited for must be there.
-                || (unit.blocked_on.is_some() && !planted(Bug::FoundDependencyUnmerged));
+                || (unit.work.blocked_on.is_some() && !planted(Bug::FoundDependencyUnmerged));
             if must_merge && work.base != run.tip {
                 let start = Start::MergeWithTip { base: work.base.clone(), commit: work.commit.clone(), tip: run.tip.clone() };
                 return (run.tip.clone(), start);

@@ -1,0 +1,71 @@
+//! Folds facts about the fleet, and runs that begin.
+
+use std::sync::Arc;
+
+use roundtable_shared::RunId;
+use roundtable_shared::time::WallMs;
+
+use super::groups::{of_access, of_agent, of_attempt, of_decision, of_life, of_plan, of_review, of_train, of_unit, of_work};
+use super::{access, run};
+use crate::state::{Park, Remark, State};
+use crate::transition::Fact;
+
+/// Answers kept for runs to come.
+const ASSIGNMENTS_MAX: usize = 32;
+
+/// Folds a fact of this kind.
+pub(super) fn apply(state: &mut State, run: Option<&RunId>, at: WallMs, fact: &Fact) {
+    match fact {
+        Fact::RunCreated(created) => {
+            let Some(id) = run else { return };
+            state.runs.insert(id.clone(), Arc::new(run::create(id, at, created)));
+            state.created.push(id.clone());
+        }
+        Fact::BackendParked { park, until, known, reason, worker, step } => {
+            let value = Park {
+                until: *until,
+                known: *known,
+                reason: reason.clone(),
+                since: at,
+                worker: worker.clone(),
+                step: *step,
+                answered: false,
+            };
+            state.parks.insert(park.clone(), value);
+        }
+        Fact::BackendAnswered { park } => {
+            if let Some(park) = state.parks.get_mut(park) {
+                park.answered = true;
+            }
+        }
+        Fact::BackendUnparked { park } => {
+            state.parks.remove(park);
+        }
+        Fact::AllPaused { note, by } => state.paused = Some(Remark { text: note.clone(), by: by.clone(), at: at }),
+        Fact::AllResumed { .. } => state.paused = None,
+        Fact::WorkerDrained { worker, by } => {
+            let remark = Remark { text: String::new(), by: by.clone(), at: at };
+            state.drained.insert(worker.clone(), remark);
+        }
+        Fact::WorkerUndrained { worker, .. } => {
+            state.drained.remove(worker);
+        }
+        Fact::AssignmentKept { kept } => {
+            state.assignments.retain(|other| other.inputs_digest != kept.inputs_digest || other.answer.backend != kept.answer.backend);
+            state.assignments.push((**kept).clone());
+            let excess = state.assignments.len().saturating_sub(ASSIGNMENTS_MAX);
+            state.assignments.drain(..excess);
+        }
+        Fact::StoreRestored { .. } => access::restored(&mut state.access, at),
+        of_access!()
+        | of_attempt!()
+        | of_plan!()
+        | of_life!()
+        | of_decision!()
+        | of_agent!()
+        | of_train!()
+        | of_unit!()
+        | of_work!()
+        | of_review!() => {}
+    }
+}
