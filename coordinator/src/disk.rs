@@ -36,7 +36,7 @@ impl RunFacts {
         let runs = state.created.iter().filter_map(|id| state.run(id));
         let facts = runs.map(|run| {
             let line = view::run_line(state, run);
-            let repository = run.removed.is_none().then(|| run.source.repository.clone());
+            let repository = run.life.removed.is_none().then(|| run.origin.source.repository.clone());
             Self { id: run.id.clone(), status: line.status, ended_at: line.ended_at, to_accept: line.to_accept, repository }
         });
         facts.collect()

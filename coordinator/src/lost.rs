@@ -34,7 +34,7 @@ pub(crate) struct Belongs {
 
 impl Belongs {
     pub(crate) fn of(run: &Run) -> Self {
-        Self { tip: run.tip.clone(), intended: run.train.destination().cloned(), is_closing: run.stage == Stage::Closing }
+        Self { tip: run.branch.tip.clone(), intended: run.branch.train.destination().cloned(), is_closing: run.stage() == Stage::Closing }
     }
 
     /// Whether the branch, found there, is where it belongs, or where a move of ours has brought it that the log does not tell of yet.
@@ -66,8 +66,8 @@ impl Footing {
         let accepted = run.units().filter(|unit| !unit.state().is_terminal()).filter_map(|unit| unit.work.accepted.as_ref());
         Self {
             run: run.id.clone(),
-            repository: run.source.repository.clone(),
-            base: run.base.clone(),
+            repository: run.origin.source.repository.clone(),
+            base: run.origin.base.clone(),
             branch: Belongs::of(run),
             accepted: accepted.map(|work| work.commit.clone()).collect(),
             attempts: attempts(run),

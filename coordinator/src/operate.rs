@@ -132,8 +132,8 @@ fn proposals(run: &Run, backends: &[BackendName], document: &str) -> Result<Vec<
         return Err(OperateError::Invalid(format!("the document has more than {SPEC_FILE_BYTES_MAX} bytes; split it")));
     }
     let known: Vec<BackendName> = backends.iter().chain(run.units().filter_map(|unit| unit.assignment.owner.as_ref())).cloned().collect();
-    let checked =
-        AssignAnswer::read_document(document, &run.outline.units, &known).map_err(|error| OperateError::Invalid(error.to_string()))?;
+    let checked = AssignAnswer::read_document(document, &run.origin.outline.units, &known)
+        .map_err(|error| OperateError::Invalid(error.to_string()))?;
     if checked.refused.is_empty() {
         return Ok(checked.accepted);
     }
@@ -143,7 +143,7 @@ fn proposals(run: &Run, backends: &[BackendName], document: &str) -> Result<Vec<
 
 fn run_of_decision(state: &State, id: &str, operation: &Operation) -> Result<RunId, OperateError> {
     let id = DecisionId::from(id);
-    let mut holders = state.unfinished().filter(|run| run.decisions.contains_key(&id));
+    let mut holders = state.unfinished().filter(|run| run.people.decisions.contains_key(&id));
     match (holders.next(), holders.next()) {
         (Some(run), None) => Ok(run.id.clone()),
         _ => Ok(view::select_run(state, &operation.run)?),
@@ -152,8 +152,8 @@ fn run_of_decision(state: &State, id: &str, operation: &Operation) -> Result<Run
 
 fn decision<'a>(run: &'a Run, id: &str) -> Result<&'a Decision, OperateError> {
     let id = DecisionId::from(id);
-    run.decisions.get(&id).or_else(|| run.answered.get(&id)).ok_or_else(|| {
-        let open: Vec<&str> = run.decisions.keys().map(DecisionId::as_str).collect();
+    run.people.decisions.get(&id).or_else(|| run.people.answered.get(&id)).ok_or_else(|| {
+        let open: Vec<&str> = run.people.decisions.keys().map(DecisionId::as_str).collect();
         let open = if open.is_empty() { "none is open".to_owned() } else { format!("open are: {}", open.join(", ")) };
         OperateError::NotFound(format!("run {} has no decision {id}; {open}", run.id))
     })

@@ -147,7 +147,7 @@ fn find_prompt(state: &State, selector: &RunSelector, unit: &str, no: Option<u32
     let (unit, attempts) = if unit == "-" {
         (None, run.attempts.as_slice())
     } else {
-        let outlined = run.outline.units.iter().find(|each| each.task(unit).is_some());
+        let outlined = run.origin.outline.units.iter().find(|each| each.task(unit).is_some());
         let known = outlined.and_then(|each| run.unit(&each.id)).ok_or_else(|| not_found(format!("run {id} has no unit {unit}")))?;
         (Some(known.id.clone()), known.attempts.as_slice())
     };
@@ -183,7 +183,7 @@ fn why_none(unit: &Unit) -> &'static str {
 
 /// Its commits and prompts are gone; what the log says is not.
 fn unless_removed(run: &Run) -> Result<(), QueryError> {
-    match &run.removed {
+    match &run.life.removed {
         None => Ok(()),
         Some(removed) => {
             let (id, at, by) = (&run.id, removed.at.rfc3339(), &removed.by);
@@ -197,9 +197,9 @@ fn find_commits(state: &State, selector: &RunSelector, unit: Option<&str>) -> Re
     let id = view::select_run(state, selector)?;
     let run = state.run(&id).ok_or_else(|| QueryError::NotFound(format!("there is no run {id}")))?;
     unless_removed(run)?;
-    let repository = run.source.repository.clone();
+    let repository = run.origin.source.repository.clone();
     let Some(unit) = unit else {
-        return Ok(Commits { repository, base: run.base.clone(), commit: run.tip.clone() });
+        return Ok(Commits { repository, base: run.origin.base.clone(), commit: run.branch.tip.clone() });
     };
     let unit = run.unit(&UnitId::from(unit)).ok_or_else(|| QueryError::NotFound(format!("run {id} has no unit {unit}")))?;
     let last = unit.attempts.iter().rev().find(|attempt| attempt.granted.role.writes() && attempt.commit().is_some());

@@ -233,21 +233,22 @@ async fn collect(parts: &Parts) {
 
 /// Commits of a repository that runs count on which are not removed; `None` while one of them is under way.
 fn needed(state: &State, repository: &str) -> Option<Vec<CommitId>> {
-    let runs = || state.runs.values().filter(|run| run.source.repository == repository && run.removed.is_none());
+    let runs = || state.runs.values().filter(|run| run.origin.source.repository == repository && run.life.removed.is_none());
     let is_quiet = runs().all(|run| run.is_ended());
     is_quiet.then(|| runs().flat_map(|run| given_by_people(run)).cloned().collect())
 }
 
 /// Removed runs that are wanted, each with what it takes along.
 fn removed(state: &State, wanted: impl Fn(&RunId) -> bool) -> Vec<Gone> {
-    let gone: Vec<&Run> = state.runs.values().map(|run| &**run).filter(|run| run.removed.is_some() && wanted(&run.id)).collect();
+    let gone: Vec<&Run> = state.runs.values().map(|run| &**run).filter(|run| run.life.removed.is_some() && wanted(&run.id)).collect();
     if gone.is_empty() {
         return Vec::new();
     }
-    let kept: BTreeSet<&CommitId> = state.runs.values().filter(|run| run.removed.is_none()).flat_map(|run| given_by_people(run)).collect();
+    let kept: BTreeSet<&CommitId> =
+        state.runs.values().filter(|run| run.life.removed.is_none()).flat_map(|run| given_by_people(run)).collect();
     let each = gone.into_iter().map(|run| Gone {
         run: run.id.clone(),
-        repository: run.source.repository.clone(),
+        repository: run.origin.source.repository.clone(),
         persons: given_by_people(run).filter(|commit| !kept.contains(commit)).cloned().collect(),
     });
     each.collect()
@@ -256,7 +257,7 @@ fn removed(state: &State, wanted: impl Fn(&RunId) -> bool) -> Vec<Gone> {
 /// Commits of a run that no attempt may have handed in: its base, and work that stands in for an attempt's.
 fn given_by_people(run: &Run) -> impl Iterator<Item = &CommitId> {
     let works = run.units().flat_map(|unit| unit.work.accepted.iter().chain(&unit.work.last)).map(|work| &work.commit);
-    std::iter::once(&run.base).chain(works)
+    std::iter::once(&run.origin.base).chain(works)
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ pub async fn examine(
                 role: attempt.granted.role,
                 base: attempt.granted.base.clone(),
                 start: attempt.granted.start.named().cloned(),
-                outline: Arc::clone(&run.outline),
+                outline: Arc::clone(&run.origin.outline),
                 manifest,
                 backends,
             })

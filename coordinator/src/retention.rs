@@ -58,10 +58,10 @@ pub(crate) async fn apply(parts: &Parts, limits: Retention) {
 
 /// Ended runs, oldest end first, but for those whose commits are nowhere else.
 fn candidates(state: &State) -> Vec<Candidate> {
-    let runs = state.runs.values().filter(|run| run.removed.is_none());
+    let runs = state.runs.values().filter(|run| run.life.removed.is_none());
     let mut candidates: Vec<Candidate> = runs
         .filter_map(|run| {
-            let ended = run.ended.as_ref().filter(|ended| ended.exit != 0 || !run.has_more_to_accept())?;
+            let ended = run.ended().filter(|ended| ended.exit != 0 || !run.has_more_to_accept())?;
             Some(Candidate { run: run.id.clone(), ended_at: ended.at })
         })
         .collect();
@@ -71,7 +71,7 @@ fn candidates(state: &State) -> Vec<Candidate> {
 
 /// Folders of runs that are removed: what lies in them still, while a backup is made or a disk refuses, goes without anybody's help.
 fn gone(state: &State) -> BTreeSet<PathBuf> {
-    state.runs.values().filter(|run| run.removed.is_some()).map(|run| run_dir(&run.id)).collect()
+    state.runs.values().filter(|run| run.life.removed.is_some()).map(|run| run_dir(&run.id)).collect()
 }
 
 /// What runs take.

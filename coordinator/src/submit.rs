@@ -344,7 +344,7 @@ impl Given {
 
     /// Whether a run began with it, or wrote it.
     fn is_of(&self, run: &Run) -> bool {
-        run.imported.as_deref() == Some(self.digest.as_str()) || self.of_run.as_deref() == Some(run.id.as_str())
+        run.origin.imported.as_deref() == Some(self.digest.as_str()) || self.of_run.as_deref() == Some(run.id.as_str())
     }
 }
 
@@ -358,7 +358,7 @@ fn find(state: &State, wish: &Wish) -> Found {
             return Found::OtherState(run.id.clone());
         }
         return match difference(run, wish) {
-            None => Found::Resume(run.id.clone(), run.base.clone()),
+            None => Found::Resume(run.id.clone(), run.origin.base.clone()),
             Some(what) => Found::Changed(run.id.clone(), what),
         };
     }
@@ -372,7 +372,7 @@ fn find(state: &State, wish: &Wish) -> Found {
 /// Whether an ended run leaves nothing to start: it did all, or was ended by a person, and its boxes stand as they did. Accepting a part ticks boxes; what
 /// is open then is a new run's.
 fn is_all_there_is(run: &Run, wish: &Wish) -> bool {
-    (run.exit_when_done() == 0 && run.is_done()) || run.spec.tasks == wish.tasks
+    (run.exit_when_done() == 0 && run.is_done()) || run.origin.spec.tasks == wish.tasks
 }
 
 /// The reply to a submission whose run was found unfinished: it may have come to its end since, which is no error to whoever wants it done.
@@ -390,7 +390,7 @@ fn attached_or_over(reply: SubmitReply, run: RunId, refused: Option<HandleError>
 fn difference(run: &Run, wish: &Wish) -> Option<String> {
     let (had, options, mode) = (&run.options, &wish.options, wish.mode);
     let mut differs = Vec::new();
-    if run.spec.plan_hash() != wish.plan_hash {
+    if run.origin.spec.plan_hash() != wish.plan_hash {
         differs.push("tasks.md");
     }
     for (name, same) in [

@@ -140,12 +140,12 @@ async fn beyond(data_dir: &Path, report: &mut Report) -> Result<(), OfflineError
     let mut by_repository: BTreeMap<&str, Vec<&Run>> = BTreeMap::new();
     for run in core.state.runs.values() {
         report.runs += 1;
-        if run.removed.is_some() {
+        if run.life.removed.is_some() {
             report.removed += 1;
             continue;
         }
         events(run, &data_dir.join("segments"), report);
-        by_repository.entry(&run.source.repository).or_default().push(run);
+        by_repository.entry(&run.origin.source.repository).or_default().push(run);
     }
     for (key, runs) in by_repository {
         match repositories.existing(key).await {
@@ -182,7 +182,7 @@ async fn commits(repository: &Repository, run: &Run, report: &mut Report) -> Res
     // What the next attempt begins with, also where it was only saved on the way.
     let open = run.units().filter(|unit| !unit.state().is_terminal());
     let left = open.filter_map(|unit| unit.work.last.as_ref().map(|work| work.commit.clone()));
-    let wanted: Vec<CommitId> = [run.base.clone(), run.tip.clone()].into_iter().chain(accepted).chain(left).collect();
+    let wanted: Vec<CommitId> = [run.origin.base.clone(), run.branch.tip.clone()].into_iter().chain(accepted).chain(left).collect();
     report.commits += wanted.len();
     for commit in repository.missing(wanted).await? {
         report.add(format!("run {}: commit {commit} is not in its repository", run.id));
@@ -195,10 +195,10 @@ async fn refs(repository: &Repository, run: &Run, report: &mut Report) -> Result
     let refs = repository.refs_of(&run.id).await?;
     report.refs += 1;
     match refs.branch(&run.id)? {
-        None => report.add(format!("run {}: its branch is gone; the log says it is at {}", run.id, run.tip)),
+        None => report.add(format!("run {}: its branch is gone; the log says it is at {}", run.id, run.branch.tip)),
         // A coordinator that was killed may have moved the branch, and not yet said so: the next one does.
         Some(found) if !Belongs::of(run).has(repository, &found).await? => {
-            report.add(format!("run {}: its branch is at {found}; the log says {}", run.id, run.tip));
+            report.add(format!("run {}: its branch is at {found}; the log says {}", run.id, run.branch.tip));
         }
         Some(_) => {}
     }

@@ -11,6 +11,8 @@ mod circles;
 mod documents;
 #[path = "tidy/faults.rs"]
 mod faults;
+#[path = "tidy/fields.rs"]
+mod fields;
 #[path = "tidy/floors.rs"]
 mod floors;
 #[path = "tidy/graph/mod.rs"]
@@ -178,6 +180,11 @@ fn files_are_short() {
 #[test]
 fn functions_are_short() {
     check("function", "a function has at most 70 lines; give its steps names", rust::long_functions);
+}
+
+#[test]
+fn structs_of_the_core_are_small() {
+    check("fields", "a struct of the core has at most 15 fields; name what belongs together", fields::large_structs);
 }
 
 #[test]

@@ -109,7 +109,7 @@ impl<'a> Txn<'a> {
 
     /// Says something once per run.
     pub(crate) fn notice(&mut self, run: &RunId, text: String) {
-        if self.run(run).notices.iter().any(|notice| notice.text == text) {
+        if self.run(run).people.notices.iter().any(|notice| notice.text == text) {
             return;
         }
         self.say_again(run, text);
@@ -123,6 +123,6 @@ impl<'a> Txn<'a> {
 
     /// The open decision of that id.
     pub(crate) fn is_open(&self, run: &RunId, id: &DecisionId) -> bool {
-        self.run(run).decisions.contains_key(id)
+        self.run(run).people.decisions.contains_key(id)
     }
 }

@@ -26,8 +26,8 @@ impl Known {
     /// Those of a state; of a removed run nothing is counted on.
     pub(super) fn of(state: &State) -> Self {
         let mut known = Self::default();
-        for run in state.runs.values().filter(|run| run.removed.is_none()) {
-            known.tips.insert(format!("refs/heads/roundtable/{}", run.id), run.tip.to_string());
+        for run in state.runs.values().filter(|run| run.life.removed.is_none()) {
+            known.tips.insert(format!("refs/heads/roundtable/{}", run.id), run.branch.tip.to_string());
             for (unit, attempt) in attempts(run) {
                 let key = AttemptKey { run: run.id.clone(), unit: unit.cloned(), attempt: attempt.granted.attempt };
                 known.folders.push(attempt_dir(&key));

@@ -125,7 +125,7 @@ impl Driver {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
         let (published, receiver) = watch::channel(head);
         let leases = Leases::default();
-        for run in core.state.runs.values().filter(|run| run.removed.is_none()) {
+        for run in core.state.runs.values().filter(|run| run.life.removed.is_none()) {
             publish_known(&leases, run);
         }
         let barred = Barred::default();
@@ -294,7 +294,7 @@ impl Driver {
             Fact::LeaseGranted(granted) => {
                 if let Some(known) = self.core.state.run(run) {
                     let lease = LeaseRef { key: key(&granted.unit, granted.attempt), lease_id: granted.lease_id };
-                    self.leases.granted(lease, granted.worker.clone(), known.source.repository.clone(), &granted.start);
+                    self.leases.granted(lease, granted.worker.clone(), known.origin.source.repository.clone(), &granted.start);
                 }
             }
             Fact::AttemptEnded { unit, attempt, .. } | Fact::AttemptLost { unit, attempt, .. } => self.leases.ended(&key(unit, *attempt)),
@@ -356,7 +356,7 @@ fn publish_known(leases: &Leases, run: &Run) {
     let publish = |unit: Option<&UnitId>, attempt: &Attempt| {
         let key = AttemptKey { run: run.id.clone(), unit: unit.cloned(), attempt: attempt.granted.attempt };
         let lease = LeaseRef { key: key.clone(), lease_id: attempt.granted.lease_id };
-        leases.granted(lease, attempt.granted.worker.clone(), run.source.repository.clone(), &attempt.granted.start);
+        leases.granted(lease, attempt.granted.worker.clone(), run.origin.source.repository.clone(), &attempt.granted.start);
         if !attempt.is_live() {
             leases.ended(&key);
         }

@@ -17,7 +17,7 @@ pub fn agent_state(state: &State, run: &Run) -> AgentState {
     let windows = windows(run);
     let upstream = view::blocked_upstream(run);
     let mut tasks: Vec<(u32, MirrorTask)> = Vec::new();
-    for outlined in &run.outline.units {
+    for outlined in &run.origin.outline.units {
         let Some(unit) = run.unit(&outlined.id) else { continue };
         let by = upstream.get(&unit.id).copied();
         tasks.push((outlined.own().line, unit_task(run, outlined, unit, by, &windows)));
@@ -26,7 +26,7 @@ pub fn agent_state(state: &State, run: &Run) -> AgentState {
     }
     tasks.sort_by_key(|(line, _)| *line);
     AgentState {
-        spec_path: run.source.spec_path.clone(),
+        spec_path: run.origin.source.spec_path.clone(),
         session_name: run.options.session_name.clone(),
         tasks: tasks.into_iter().map(|(_, task)| task).collect(),
         review_findings: findings(run),
@@ -130,7 +130,7 @@ fn task_of_plan(run: &Run, task: &Task) -> MirrorTask {
         subtasks: task.subtasks.iter().map(ToString::to_string).collect(),
         details: plain(&task.details),
         max_fix_attempts: FIX_ATTEMPTS_MAX,
-        created_at: Some(run.created_at.rfc3339()),
+        created_at: Some(run.origin.created_at.rfc3339()),
         ..MirrorTask::default()
     }
 }
@@ -240,7 +240,7 @@ fn reports(run: &Run) -> Vec<MirrorReport> {
 fn blocked_items(run: &Run) -> Vec<MirrorBlocked> {
     let mut seen = BTreeSet::new();
     let mut items: Vec<MirrorBlocked> = Vec::new();
-    for item in run.blocked_items.iter().rev().filter(|item| seen.insert(item.task_id.as_str())) {
+    for item in run.people.blocked_items.iter().rev().filter(|item| seen.insert(item.task_id.as_str())) {
         let dependants = view::dependants(run, &item.task_id.unit());
         items.push(MirrorBlocked {
             task_id: item.task_id.to_string(),
@@ -267,7 +267,7 @@ fn decisions(run: &Run) -> Vec<MirrorDecision> {
 }
 
 fn deferred(run: &Run) -> Vec<MirrorDeferred> {
-    let mirrored = run.deferred_fixes.iter().map(|fix| MirrorDeferred {
+    let mirrored = run.people.deferred_fixes.iter().map(|fix| MirrorDeferred {
         task_id: fix.task_id.to_string(),
         description: fix.description.clone(),
         severity: fix.severity.to_string(),
@@ -279,7 +279,7 @@ fn deferred(run: &Run) -> Vec<MirrorDeferred> {
 fn extra(state: &State, run: &Run) -> MirrorExtra {
     // None is said too where the plan asks for some: else it would be asked for again by whoever goes on from here.
     let asks = |unit: &Unit| {
-        !unit.assignment.requires.is_empty() || run.outline.unit(unit.id.as_str()).is_some_and(|own| !own.requires.is_empty())
+        !unit.assignment.requires.is_empty() || run.origin.outline.unit(unit.id.as_str()).is_some_and(|own| !own.requires.is_empty())
     };
     let in_state = |state: UnitState| run.units().filter(|unit| unit.state() == state).map(|unit| unit.id.to_string()).collect();
     MirrorExtra {
@@ -287,8 +287,8 @@ fn extra(state: &State, run: &Run) -> MirrorExtra {
         status: view::status_word(state, run).to_owned(),
         mode: run.options.mode.to_string(),
         branch: view::branch(&run.id),
-        base: run.base.to_string(),
-        head: run.tip.to_string(),
+        base: run.origin.base.to_string(),
+        head: run.branch.tip.to_string(),
         exit: view::exit_code(state, run),
         skipped: in_state(UnitState::Skipped),
         cancelled: in_state(UnitState::Cancelled),

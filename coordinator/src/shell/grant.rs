@@ -30,7 +30,7 @@ async fn try_carry_out(parts: &Parts, grant: Grant) -> Result<(), ShellError> {
     let key = grant.lease.key.clone();
     // In one look: each waits for the append that is under way.
     let known = parts.links.handle.read(move |core: &Core, _| {
-        let repository = core.state.run(&key.run)?.source.repository.clone();
+        let repository = core.state.run(&key.run)?.origin.source.repository.clone();
         let unit = key.unit.as_ref().and_then(|unit| core.state.unit(&key.run, unit));
         Some((repository, unit.map(|unit| facts::paths_of(&unit.assignment.manifest)).unwrap_or_default()))
     });

@@ -59,7 +59,7 @@ async fn moved(parts: &Parts, repository: &Repository, run: &RunId, old: &Commit
     let RepositoryError::Git(GitError::RefMoved { found, .. }) = &error else { return Err(error.into()) };
     let (id, found) = (run.clone(), found.as_ref().map(Oid::commit_id));
     // A redo that comes late finds the branch, and the log, further on.
-    let tip = parts.links.handle.read(move |core: &Core, _| core.state.run(&id).map(|run| run.tip.clone())).await?;
+    let tip = parts.links.handle.read(move |core: &Core, _| core.state.run(&id).map(|run| run.branch.tip.clone())).await?;
     if tip.as_ref() != Some(old) || !repository.put_branch(run, found.as_ref(), new).await? {
         return Err(error.into());
     }
@@ -101,10 +101,10 @@ async fn paths_of(parts: &Parts, run: &RunId) -> Result<RunPaths, ShellError> {
     let id = run.clone();
     let found = parts.links.handle.read(move |core: &Core, _| {
         core.state.run(&id).map(|run| RunPaths {
-            dropped: run.spec_paths.iter().chain(&run.mirror_paths).cloned().collect(),
-            tick_path: run.tick_path.clone(),
+            dropped: run.origin.spec_paths.iter().chain(&run.origin.mirror_paths).cloned().collect(),
+            tick_path: run.origin.tick_path.clone(),
             // From the record, so that a redo makes the same commit.
-            date_ms: run.integrations.last().map_or(run.created_at, |last| last.at).0,
+            date_ms: run.branch.integrations.last().map_or(run.origin.created_at, |last| last.at).0,
         })
     });
     found.await?.ok_or_else(|| ShellError::Gone(format!("run {run} is not there any more")))

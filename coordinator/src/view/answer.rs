@@ -61,7 +61,7 @@ pub fn answer(core: &Core, now: Now, query: &Query) -> Result<Value, ViewError> 
             json(super::explain(state, fleet, now, run, unit_of(run, unit)?))
         }
         Query::Decisions { run, all } if run.run.is_none() => {
-            let here = |each: &&Run| run.git_dir.as_ref().is_none_or(|git_dir| each.source.git_dir == *git_dir);
+            let here = |each: &&Run| run.git_dir.as_ref().is_none_or(|git_dir| each.origin.source.git_dir == *git_dir);
             let found: Vec<_> = state.unfinished().filter(here).flat_map(|each| super::decisions(each, now.wall, *all)).collect();
             json(found)
         }
@@ -69,15 +69,15 @@ pub fn answer(core: &Core, now: Now, query: &Query) -> Result<Value, ViewError> 
         Query::Mirror { run, existing } => json(mirror::render(state, of(core, run)?, now.wall, existing)),
         Query::Assignment { run } => {
             let run = of(core, run)?;
-            json(run.assign_answer.as_ref().map(|answer| AssignmentView {
-                inputs_digest: run.inputs_digest.clone(),
+            json(run.agents.assign_answer.as_ref().map(|answer| AssignmentView {
+                inputs_digest: run.origin.inputs_digest.clone(),
                 backend: answer.backend.clone(),
                 model: answer.model.clone(),
                 proposals: answer.proposals.clone(),
             }))
         }
         Query::FindSource { git_dir, spec_path } => {
-            let found = state.unfinished().filter(|run| run.source.git_dir == *git_dir && run.source.spec_path == *spec_path);
+            let found = state.unfinished().filter(|run| run.origin.source.git_dir == *git_dir && run.origin.source.spec_path == *spec_path);
             json(found.last().map(|run| super::run_line(state, run)))
         }
         Query::Diff { .. } => Err(ViewError::NotHere("a diff")),

@@ -8,7 +8,7 @@ use roundtable_shared::{Choice, Decision, DecisionKind, OutcomeClass};
 
 /// Open decisions, most urgent first, then oldest.
 pub(crate) fn open_decisions(run: &Run) -> Vec<&Decision> {
-    let mut open: Vec<&Decision> = run.decisions.values().collect();
+    let mut open: Vec<&Decision> = run.people.decisions.values().collect();
     open.sort_by(|a, b| b.priority.cmp(&a.priority).then(a.created_at.cmp(&b.created_at)).then(a.id.cmp(&b.id)));
     open
 }
@@ -26,7 +26,7 @@ pub(crate) fn is_escalated(run: &Run, decision: &Decision, now: WallMs) -> bool 
 
 /// `decisions RUN`: open ones, with `all` the answered ones after them.
 pub fn decisions(run: &Run, now: WallMs, all: bool) -> Vec<DecisionView> {
-    let answered = run.answered.values().filter(|answered| all && !run.decisions.contains_key(&answered.id));
+    let answered = run.people.answered.values().filter(|answered| all && !run.people.decisions.contains_key(&answered.id));
     let mut answered: Vec<&Decision> = answered.collect();
     answered.sort_by_key(|decision| decision.created_at);
     open_decisions(run).into_iter().chain(answered).map(|each| decision(run, each, now)).collect()

@@ -45,23 +45,23 @@ pub fn run_line(state: &State, run: &Run) -> RunLine {
     let exit = exit_code(state, run);
     RunLine {
         run: run.id.to_string(),
-        spec: run.source.spec_path.clone(),
+        spec: run.origin.source.spec_path.clone(),
         status: status_word(state, run).to_owned(),
-        repository: run.source.git_dir.clone(),
+        repository: run.origin.source.git_dir.clone(),
         total: number(run.running_units()),
         completed: number(completed),
-        decisions: number(run.decisions.len()),
-        created_at: run.created_at.rfc3339(),
-        ended_at: run.ended.as_ref().map(|ended| ended.at.rfc3339()),
+        decisions: number(run.people.decisions.len()),
+        created_at: run.origin.created_at.rfc3339(),
+        ended_at: run.ended().map(|ended| ended.at.rfc3339()),
         exit,
         to_accept: exit == Some(0) && can_be_accepted(run),
-        removed_at: run.removed.as_ref().map(|removed| removed.at.rfc3339()),
+        removed_at: run.life.removed.as_ref().map(|removed| removed.at.rfc3339()),
     }
 }
 
 /// Whether there are commits that nobody has accepted, and that still can be.
 pub(super) fn can_be_accepted(run: &Run) -> bool {
-    run.removed.is_none() && run.has_more_to_accept()
+    run.life.removed.is_none() && run.has_more_to_accept()
 }
 
 /// `status`.
@@ -71,16 +71,16 @@ pub fn status(state: &State, fleet: &Fleet, now: Now, run: &Run) -> StatusView {
     let (missing, missing_labels) = missing(state, fleet, now, run);
     StatusView {
         run: run.id.to_string(),
-        spec: run.source.spec_path.clone(),
+        spec: run.origin.source.spec_path.clone(),
         status: status_word(state, run).to_owned(),
         mode: run.options.mode.to_string(),
         branch: branch(&run.id),
-        base: run.base.to_string(),
-        head: run.tip.to_string(),
+        base: run.origin.base.to_string(),
+        head: run.branch.tip.to_string(),
         counts: counts(run, &units),
         units,
-        decisions: number(run.decisions.len()),
-        usage: run.usage,
+        decisions: number(run.people.decisions.len()),
+        usage: run.progress.usage,
         notices: notices(run),
         busy: is_busy(run),
         check: run.options.check.clone(),
@@ -98,13 +98,13 @@ pub fn status(state: &State, fleet: &Fleet, now: Now, run: &Run) -> StatusView {
 }
 
 fn is_busy(run: &Run) -> bool {
-    let integrates = run.train.is_moving() || run.train.flights.iter().any(|flight| flight.is_preparing());
+    let integrates = run.branch.train.is_moving() || run.branch.train.flights.iter().any(|flight| flight.is_preparing());
     run.has_live_attempts() || integrates || run.units().any(|unit| unit.merging().is_some())
 }
 
 fn paused(state: &State, run: &Run) -> Option<PausedView> {
-    let (remark, all) = run.paused.as_ref().map(|own| (own, false)).or(state.paused.as_ref().map(|all| (all, true)))?;
-    let open = !run.is_ended() && run.halted.is_none();
+    let (remark, all) = run.life.paused.as_ref().map(|own| (own, false)).or(state.paused.as_ref().map(|all| (all, true)))?;
+    let open = !run.is_ended() && run.life.halted.is_none();
     open.then(|| PausedView { by: remark.by.clone(), note: remark.text.clone(), at: remark.at.rfc3339(), all })
 }
 
@@ -121,8 +121,8 @@ pub(super) fn counts(run: &Run, units: &[UnitView]) -> BTreeMap<String, u32> {
 }
 
 pub(super) fn notices(run: &Run) -> Vec<String> {
-    let from = run.notices.len().saturating_sub(NOTICES_MAX);
-    run.notices[from..].iter().map(|notice| notice.text.clone()).collect()
+    let from = run.people.notices.len().saturating_sub(NOTICES_MAX);
+    run.people.notices[from..].iter().map(|notice| notice.text.clone()).collect()
 }
 
 pub(super) fn waited(run: &Run, now: WallMs) -> WaitedView {

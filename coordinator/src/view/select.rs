@@ -75,7 +75,7 @@ fn named(state: &State, wanted: &str) -> Result<RunId, SelectError> {
 
 fn unnamed(state: &State, git_dir: Option<&str>) -> Result<RunId, SelectError> {
     // One that was removed is meant only by its name.
-    let here = |run: &&Run| run.removed.is_none() && git_dir.is_none_or(|git_dir| run.source.git_dir == git_dir);
+    let here = |run: &&Run| run.life.removed.is_none() && git_dir.is_none_or(|git_dir| run.origin.source.git_dir == git_dir);
     let mut unfinished = state.unfinished().filter(here);
     if let (Some(only), None) = (unfinished.next(), unfinished.next()) {
         return Ok(only.id.clone());
@@ -91,7 +91,7 @@ pub fn select_unit(run: &Run, wanted: &str) -> Result<UnitId, SelectError> {
     if let Some(unit) = run.units().find(|unit| unit.id.as_str() == wanted) {
         return Ok(unit.id.clone());
     }
-    match run.outline.units.iter().find(|unit| unit.task(wanted).is_some()) {
+    match run.origin.outline.units.iter().find(|unit| unit.task(wanted).is_some()) {
         Some(unit) => Ok(unit.id.clone()),
         None => Err(SelectError::UnknownUnit {
             run: run.id.clone(),

@@ -17,7 +17,7 @@ pub fn show(state: &State, fleet: &Fleet, now: Now, run: &Run, unit: &Unit) -> S
     let about = |decision: &&roundtable_shared::Decision| decision.unit.as_ref() == Some(&unit.id);
     ShowView {
         unit: view(&Viewer::new(state, fleet, now, run), unit),
-        tasks: run.outline.unit(unit.id.as_str()).map(|outlined| tasks::tasks(outlined, unit)).unwrap_or_default(),
+        tasks: run.origin.outline.unit(unit.id.as_str()).map(|outlined| tasks::tasks(outlined, unit)).unwrap_or_default(),
         attempt_list: attempts::attempts_now(fleet, run, unit),
         findings: findings::findings(run, Some(unit)),
         decisions: decisions::open_decisions(run).into_iter().filter(about).map(|each| decisions::decision(run, each, now.wall)).collect(),
@@ -28,7 +28,8 @@ pub fn show(state: &State, fleet: &Fleet, now: Now, run: &Run, unit: &Unit) -> S
 /// What was told about the unit's attempts, the latest of it.
 fn notices(run: &Run, unit: &Unit) -> Vec<String> {
     let about = format!("unit {}, attempt ", unit.id);
-    let mut told: Vec<String> = run.notices.iter().filter(|notice| notice.text.starts_with(&about)).map(|n| n.text.clone()).collect();
+    let mut told: Vec<String> =
+        run.people.notices.iter().filter(|notice| notice.text.starts_with(&about)).map(|n| n.text.clone()).collect();
     told.drain(..told.len().saturating_sub(NOTICES_MAX));
     told
 }

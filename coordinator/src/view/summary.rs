@@ -21,24 +21,24 @@ pub fn summary(state: &State, fleet: &Fleet, now: Now, run: &Run) -> SummaryView
         run: run.id.to_string(),
         exit,
         status: runs::status_word(state, run).to_owned(),
-        spec: run.source.spec_path.clone(),
+        spec: run.origin.source.spec_path.clone(),
         branch: runs::branch(&run.id),
-        base: run.base.to_string(),
-        head: run.tip.to_string(),
-        started_branch: run.started_branch.clone(),
-        accepted: run.accepted.as_ref().map(|accepted| accepted.branch.clone()),
+        base: run.origin.base.to_string(),
+        head: run.branch.tip.to_string(),
+        started_branch: run.origin.started_branch.clone(),
+        accepted: run.life.accepted.as_ref().map(|accepted| accepted.branch.clone()),
         counts: runs::counts(run, &units),
         units,
         decisions: decisions::decisions(run, now.wall, false),
         findings: run.units().flat_map(|unit| open_findings(unit).map(move |each| finding(unit, each))).collect(),
-        usage: run.usage,
+        usage: run.progress.usage,
         duration_ms: run.worked_ms(now.wall),
         waited: runs::waited(run, now.wall),
         notices: runs::notices(run),
         next: next(run, exit),
         resume: resume(run),
         alone: alone(run, now.wall),
-        removed_at: run.removed.as_ref().map(|removed| removed.at.rfc3339()),
+        removed_at: run.life.removed.as_ref().map(|removed| removed.at.rfc3339()),
     }
 }
 
@@ -75,10 +75,10 @@ fn next(run: &Run, exit: Option<u8>) -> Vec<String> {
             }
         }
         Some(code) => {
-            if !run.decisions.is_empty() {
+            if !run.people.decisions.is_empty() {
                 next.push(format!("orchctl decisions {id}"));
             }
-            if run.options.mode == Mode::Manual && run.ended.is_none() {
+            if run.options.mode == Mode::Manual && run.ended().is_none() {
                 next.push(format!("orchctl step {id} {}", next_step(run)));
             } else {
                 next.push(resume(run));
@@ -89,7 +89,7 @@ fn next(run: &Run, exit: Option<u8>) -> Vec<String> {
         }
         None => {
             next.push(format!("orchctl status {id} --watch"));
-            if !run.decisions.is_empty() {
+            if !run.people.decisions.is_empty() {
                 next.push(format!("orchctl decisions {id}"));
             }
             next.push(format!("orchctl wait {id}"));
@@ -101,7 +101,8 @@ fn next(run: &Run, exit: Option<u8>) -> Vec<String> {
 /// The command that goes on with this run, or starts one for what it left open.
 fn resume(run: &Run) -> String {
     let (options, usual) = (&run.options, RunOptions::default());
-    let mut command = format!("orchctl run --spec {} --workdir {}", shell_word(&run.source.spec_path), shell_word(&run.source.workdir));
+    let mut command =
+        format!("orchctl run --spec {} --workdir {}", shell_word(&run.origin.source.spec_path), shell_word(&run.origin.source.workdir));
     // What shapes the plan must be said again: without it, it would be another run.
     if options.mode != usual.mode {
         command.push_str(&format!(" --mode {}", options.mode));
@@ -118,7 +119,7 @@ fn resume(run: &Run) -> String {
     if options.manifest != usual.manifest {
         command.push_str(&format!(" --manifest {}", options.manifest));
     }
-    if run.ended.is_some() {
+    if run.ended().is_some() {
         // The same again would only tell how it ended.
         command.push_str(" --fresh");
     }

@@ -92,7 +92,7 @@ fn shown_attempt(unit: &Unit) -> Option<&Attempt> {
 /// Deferred once it is completed, open before.
 fn open_count(run: &Run, unit: &Unit) -> u32 {
     if unit.state() == UnitState::Completed {
-        return number(run.deferred_fixes.iter().filter(|fix| fix.task_id.as_str() == unit.id.as_str()).count());
+        return number(run.people.deferred_fixes.iter().filter(|fix| fix.task_id.as_str() == unit.id.as_str()).count());
     }
     number(open_findings(unit).count())
 }

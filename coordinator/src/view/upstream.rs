@@ -76,12 +76,12 @@ fn first<'a>(ranked: impl Iterator<Item = Ranked<'a>>) -> Option<Ranked<'a>> {
 }
 
 fn has_blocked_item(run: &Run, unit: &Unit) -> bool {
-    run.blocked_items.iter().any(|item| item.task_id.as_str() == unit.id.as_str())
+    run.people.blocked_items.iter().any(|item| item.task_id.as_str() == unit.id.as_str())
 }
 
 /// What a unit that is blocked upstream says of it.
 pub(crate) fn upstream_reason(run: &Run, by: &Unit) -> String {
-    let item = run.blocked_items.iter().find(|item| item.task_id.as_str() == by.id.as_str());
+    let item = run.people.blocked_items.iter().find(|item| item.task_id.as_str() == by.id.as_str());
     let why = item.map(|item| item.blocking_reason.as_str()).or(by.reason()).unwrap_or("blocked");
     format!("Upstream task {}: {why}", by.id)
 }

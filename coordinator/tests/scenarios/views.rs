@@ -60,7 +60,7 @@ fn a_finished_run_names_how_to_look_and_how_to_accept() {
     let first = &summary.units[0];
     assert_eq!((first.files.as_slice(), first.attempts), (["a".to_owned()].as_slice(), 2));
     assert!(summary.usage.input_tokens >= 40);
-    let head = world.run().tip.clone();
+    let head = world.run().branch.tip.clone();
     let accepted = world.act(Act::RecordAccept { branch: "main".to_owned(), commit: head });
     assert_eq!((accepted.summary().accepted.as_deref(), accepted.summary().next.len()), (Some("main"), 0));
 }

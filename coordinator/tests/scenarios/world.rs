@@ -541,7 +541,7 @@ impl World {
             Role::Review => ReviewAnswer::parse(text).map(RoleAnswer::Review).map_err(|error| error.to_string()),
             Role::Assign => {
                 let backends: Vec<BackendName> = self.core.fleet.seen.iter().cloned().collect();
-                let outline = &self.run().outline;
+                let outline = &self.run().origin.outline;
                 AssignAnswer::parse(text)
                     .map(|answer| RoleAnswer::Assign(answer.check(&outline.units, &backends)))
                     .map_err(|error| error.to_string())

@@ -36,8 +36,8 @@ pub(super) fn check(repository: &Path, core: &Core, ledger: &Ledger, violations:
 
 fn check_all(repository: &Path, core: &Core, ledger: &Ledger, violations: &mut Vec<Violation>) -> Result<usize, String> {
     let stem = repository.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let named = core.state.runs.values().any(|run| run.source.repository == stem);
-    let runs = core.state.runs.values().filter(|run| run.removed.is_none() && (!named || run.source.repository == stem));
+    let named = core.state.runs.values().any(|run| run.origin.source.repository == stem);
+    let runs = core.state.runs.values().filter(|run| run.life.removed.is_none() && (!named || run.origin.source.repository == stem));
     let runs: Vec<&Run> = runs.map(|run| &**run).collect();
     let refs = refs(repository)?;
     let mut total = 0;
@@ -46,7 +46,7 @@ fn check_all(repository: &Path, core: &Core, ledger: &Ledger, violations: &mut V
         let steps = ledger.steps(&run.id);
         match refs.get(&branch) {
             Some(_) => {
-                let commits = commits(repository, run.base.as_str(), &branch)?;
+                let commits = commits(repository, run.origin.base.as_str(), &branch)?;
                 total += commits.len();
                 compare(run, steps, &commits, violations);
             }
@@ -116,7 +116,7 @@ fn compare_step(run: &Run, step: &Step, commit: &Commit, violations: &mut Vec<Vi
 
 /// Boxes are ticked by the coordinator.
 fn is_ticked(run: &Run, path: &str) -> bool {
-    run.tick_path.as_deref() == Some(path)
+    run.origin.tick_path.as_deref() == Some(path)
 }
 
 /// I2: what an accepted attempt left is kept under its ref.

@@ -124,14 +124,14 @@ impl Ledger {
     pub(super) fn summary(self, core: &Core, events: u64, commits: usize) -> Summary {
         let ends = |end: End| self.attempts.values().filter(|attempt| attempt.end == end).count();
         let runs = &core.state.runs;
-        let exits = runs.values().filter_map(|run| Some((run.id.clone(), run.ended.as_ref()?.exit)));
+        let exits = runs.values().filter_map(|run| Some((run.id.clone(), run.ended()?.exit)));
         let live = self.attempts.iter().filter(|(_, attempt)| attempt.end == End::Live);
         let mut open = open(core);
         open.extend(live.map(|(key, _)| format!("attempt {key} is live")));
         Summary {
             rows: self.rows,
             runs: runs.len(),
-            units: runs.values().map(|run| run.units().filter(|unit| unit.runs).count()).sum(),
+            units: runs.values().map(|run| run.units().filter(|unit| unit.spec.runs).count()).sum(),
             integrated: self.branches.values().flatten().filter(|step| step.unit.is_some()).count(),
             granted: self.attempts.len(),
             accepted: ends(End::Accepted),
@@ -226,8 +226,8 @@ impl Ledger {
         if !self.completed.insert(of) {
             violations.push(violation("I1", format!("unit {unit} of run {run} is integrated a second time, as {commit}")));
         }
-        let bounded = before.unit(run, unit).filter(|unit| !unit.exclusive || unit.settled);
-        let writes = bounded.map(|unit| unit.manifest.writes.clone());
+        let bounded = before.unit(run, unit).filter(|unit| !unit.assignment.exclusive || unit.assignment.settled);
+        let writes = bounded.map(|unit| unit.assignment.manifest.writes.clone());
         let step = Step { unit: Some(unit.clone()), commit: commit.clone(), changed: changed.to_vec(), writes, attempt };
         self.branches.entry(run.clone()).or_default().push(step);
     }

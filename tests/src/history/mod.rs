@@ -120,10 +120,10 @@ fn count(segments: &Path, key: &AttemptKey) -> Result<u64, String> {
 fn open(core: &Core) -> Vec<String> {
     let mut open = Vec::new();
     for run in core.state.runs.values().filter(|run| !run.is_ended()) {
-        open.push(format!("run {} is {:?}", run.id, run.stage));
-        let units = run.units().filter(|unit| unit.runs && !unit.state.is_terminal());
-        open.extend(units.map(|unit| format!("unit {} of it is {}", unit.id, unit.state)));
-        open.extend(run.decisions.keys().map(|decision| format!("decision {decision} of it is open")));
+        open.push(format!("run {} is {:?}", run.id, run.stage()));
+        let units = run.units().filter(|unit| unit.spec.runs && !unit.state().is_terminal());
+        open.extend(units.map(|unit| format!("unit {} of it is {}", unit.id, unit.state())));
+        open.extend(run.people.decisions.keys().map(|decision| format!("decision {decision} of it is open")));
     }
     open
 }

@@ -16,11 +16,11 @@ struct ListFile {
 #[derive(Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    /// Which rule: `file`, `function`, `opening`, `caller`, `word`, `bytes`.
+    /// Which rule: `file`, `function`, `opening`, `caller`, `word`, `bytes`, `fields`.
     rule: String,
     /// The file, relative to the root; a name that ends in `/` stands for everything below.
     path: String,
-    /// The function or word; all of the file if absent.
+    /// The function, word or struct; all of the file if absent.
     #[serde(default)]
     subject: Option<String>,
     /// For sizes: how large it may be.
@@ -45,7 +45,11 @@ impl Allow {
         let list: ListFile = toml::from_str(text).unwrap();
         for entry in &list.allow {
             assert!(entry.reason.split_whitespace().count() >= 3, "{}: an exception needs a reason, in words", entry.path);
-            assert!(["file", "function", "opening", "caller", "word", "bytes"].contains(&&*entry.rule), "unknown rule {}", entry.rule);
+            assert!(
+                ["file", "function", "opening", "caller", "word", "bytes", "fields"].contains(&&*entry.rule),
+                "unknown rule {}",
+                entry.rule
+            );
         }
         Self { entries: list.allow.into_iter().map(|entry| (entry, false)).collect() }
     }

@@ -72,8 +72,8 @@ fn grant(run: &mut Run, live: &mut Live, at: WallMs, granted: &Granted) {
             run.live.insert(granted.seat, granted.attempt);
             run.attempts.push(attempt);
             if granted.seat == Seat::Orchestrate {
-                run.orchestrator.current = run.orchestrator.wanted.take();
-                run.orchestrator.moves_asked = run.moves;
+                run.agents.orchestrator.current = run.agents.orchestrator.wanted.take();
+                run.agents.orchestrator.moves_asked = run.progress.moves;
             }
         }
     }
@@ -141,7 +141,7 @@ fn keep_late_commit(run: &mut Run, unit: &Option<UnitId>, no: AttemptNo) {
 }
 
 fn count_usage(run: &mut Run, unit: &Option<UnitId>, usage: &Usage) {
-    run.usage.add(usage);
+    run.progress.usage.add(usage);
     if let Some((_, unit)) = unit.as_ref().and_then(|id| unit_mut(run, id)) {
         unit.work.usage.add(usage);
     }

@@ -11,8 +11,9 @@ use super::groups::{of_access, of_agent, of_attempt, of_decision, of_fleet, of_l
 use super::{change_planned, unit_mut};
 use crate::planted::{Bug, planted};
 use crate::state::{
-    Accepted, AssignAnswer, Assigning, BaseCheck, Ended, Ending, HeldPhases, Integration, Learned, Notice, Orchestrator, Plan, PlanSource,
-    Remark, Removed, Rested, Resting, Run, Stage, Step, Train, Unit, UnitAssignment, UnitPhase, UnitSpec, Wanted,
+    Accepted, Agents, AssignAnswer, Assigning, BaseCheck, Branch, Ended, Ending, HeldPhases, Integration, Learned, Life, Notice,
+    Orchestrator, Origin, People, Plan, PlanSource, Progress, Remark, Removed, Resting, Run, RunPhase, Stage, Stands, Step, Unit,
+    UnitAssignment, UnitPhase, UnitSpec, Wanted,
 };
 use crate::transition::{AssignFailure, Fact, NewUnit, RunCreated};
 
@@ -21,57 +22,36 @@ pub(super) fn create(id: &RunId, at: WallMs, created: &RunCreated) -> Run {
     let units: Vec<Arc<Unit>> =
         created.units.iter().enumerate().map(|(place, new)| Arc::new(unit(place, at, new, created.options.ignore_case))).collect();
     let positions = units.iter().enumerate().map(|(place, unit)| (unit.id.clone(), place)).collect();
-    Run {
-        id: id.clone(),
+    let origin = Origin {
         source: created.source.clone(),
         by: created.by.clone(),
         created_at: at,
-        orchestrator: Orchestrator { enabled: created.options.mode == Mode::Llm, ..Orchestrator::default() },
-        options: created.options.clone(),
         spec: Arc::new(created.spec.clone()),
         outline: Arc::new(created.outline.clone()),
         inputs_digest: created.inputs_digest.clone(),
         base: created.base.clone(),
-        tip: created.base.clone(),
         started_branch: created.started_branch.clone(),
         tick_path: created.tick_path.clone(),
         spec_paths: created.spec_paths.clone(),
         mirror_paths: created.mirror_paths.clone(),
         imported: created.imported.clone(),
-        stage: Stage::Assigning,
-        ended: None,
-        ending: None,
-        paused: None,
-        halted: None,
-        plan_source: None,
+    };
+    let orchestrator = Orchestrator { enabled: created.options.mode == Mode::Llm, ..Orchestrator::default() };
+    Run {
+        id: id.clone(),
+        origin: Arc::new(origin),
+        options: created.options.clone(),
+        life: Life::default(),
         plan: Plan::build(&units, (0..units.len()).collect(), created.options.hazards, &BTreeMap::new()),
         units,
         positions,
         attempts: Vec::new(),
         live: BTreeMap::new(),
-        assigning: Assigning::default(),
-        assign_answer: None,
-        decisions: BTreeMap::new(),
-        answered: BTreeMap::new(),
-        notices: Vec::new(),
-        blocked_items: Vec::new(),
-        deferred_fixes: Vec::new(),
-        learnings: Vec::new(),
-        integrations: Vec::new(),
-        train: Train::default(),
-        unticked: Vec::new(),
-        base_check: BaseCheck::None,
-        infra_used: 0,
-        usage: Default::default(),
-        moves: 0,
-        step: None,
-        uses: BTreeMap::new(),
-        substitutes: BTreeMap::new(),
-        snoozed: BTreeMap::new(),
-        accepted: None,
-        removed: None,
-        rested: Rested::default(),
-        resting: None,
+        agents: Agents { orchestrator, ..Agents::default() },
+        people: People::default(),
+        branch: Branch::at(created.base.clone()),
+        progress: Progress::default(),
+        backends: Stands::default(),
     }
 }
 
@@ -102,7 +82,7 @@ fn unit(position: usize, at: WallMs, new: &NewUnit, ignore_case: bool) -> Unit {
 pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &BTreeMap<(BackendName, UnitType), Learned>) {
     match fact {
         Fact::UnitsPlanned { source, assignments, order } => plan(run, *source, assignments, order, learned),
-        Fact::ReassignmentSet { units } => run.assigning = Assigning { again: units.clone(), ..Assigning::default() },
+        Fact::ReassignmentSet { units } => run.agents.assigning = Assigning { again: units.clone(), ..Assigning::default() },
         Fact::UnitReassigned { assignment, .. } => {
             let ignore_case = run.options.ignore_case;
             change_planned(run, &assignment.unit, |unit| {
@@ -110,39 +90,39 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &BTreeMap<(
                 unit.assignment.pinned |= unit.assignment.owner.is_some();
             });
             // Before it is planned nothing is granted by it, and an import assigns one unit after the other.
-            if run.plan_source.is_some() {
+            if run.agents.plan_source.is_some() {
                 run.plan.measure(&run.units, learned);
             }
         }
         Fact::AssignAnswered { backend, model, proposals } => {
-            run.assign_answer = Some(AssignAnswer { backend: backend.clone(), model: model.clone(), proposals: proposals.clone() });
+            run.agents.assign_answer = Some(AssignAnswer { backend: backend.clone(), model: model.clone(), proposals: proposals.clone() });
         }
         Fact::AssignFailed { kind, problems, .. } => {
             match kind {
-                AssignFailure::Answer => run.assigning.failures += 1,
-                AssignFailure::Lost => run.assigning.lost += 1,
-                AssignFailure::Provider => run.assigning.refused += 1,
+                AssignFailure::Answer => run.agents.assigning.failures += 1,
+                AssignFailure::Lost => run.agents.assigning.lost += 1,
+                AssignFailure::Provider => run.agents.assigning.refused += 1,
             }
-            run.assigning.problems.clone_from(problems);
+            run.agents.assigning.problems.clone_from(problems);
         }
-        Fact::NoticeSaid { text } => run.notices.push(Notice { text: text.clone(), at }),
+        Fact::NoticeSaid { text } => run.people.notices.push(Notice { text: text.clone(), at }),
         Fact::BackendSubstituted { wanted, used } => {
-            run.substitutes.insert(wanted.clone(), used.clone());
+            run.backends.substitutes.insert(wanted.clone(), used.clone());
         }
         Fact::BackendReplaced { wanted, used } => {
-            run.uses.insert(wanted.clone(), used.clone());
+            run.backends.uses.insert(wanted.clone(), used.clone());
         }
         Fact::NoWorkerSnoozed { backend, until } => {
-            run.snoozed.insert(backend.clone(), *until);
+            run.backends.snoozed.insert(backend.clone(), *until);
         }
-        Fact::BaseChecked { result } => run.base_check.clone_from(result),
-        Fact::DeferredFixAdded { fix } => run.deferred_fixes.push((**fix).clone()),
-        Fact::LearningsAdded { learnings } => run.learnings.extend(learnings.iter().cloned()),
+        Fact::BaseChecked { result } => run.branch.base_check.clone_from(result),
+        Fact::DeferredFixAdded { fix } => run.people.deferred_fixes.push((**fix).clone()),
+        Fact::LearningsAdded { learnings } => run.branch.learnings.extend(learnings.iter().cloned()),
         Fact::BlockedItemAdded { item } => {
-            run.blocked_items.retain(|other| other.task_id != item.task_id);
-            run.blocked_items.push((**item).clone());
+            run.people.blocked_items.retain(|other| other.task_id != item.task_id);
+            run.people.blocked_items.push((**item).clone());
         }
-        Fact::BlockedItemCleared { unit } => run.blocked_items.retain(|item| item.task_id.as_str() != unit.as_str()),
+        Fact::BlockedItemCleared { unit } => run.people.blocked_items.retain(|item| item.task_id.as_str() != unit.as_str()),
         of_fleet!()
         | of_access!()
         | of_attempt!()
@@ -159,48 +139,48 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &BTreeMap<(
 /// Folds a fact about its life.
 pub(super) fn life(run: &mut Run, at: WallMs, fact: &Fact) {
     match fact {
-        Fact::RunPaused { note, by } => run.paused = Some(Remark { text: note.clone(), by: by.clone(), at }),
-        Fact::RunResumed { .. } => run.paused = None,
-        Fact::RunHalted { reason, by } => run.halted = Some(Remark { text: reason.clone(), by: by.clone(), at }),
+        Fact::RunPaused { note, by } => run.life.paused = Some(Remark { text: note.clone(), by: by.clone(), at }),
+        Fact::RunResumed { .. } => run.life.paused = None,
+        Fact::RunHalted { reason, by } => run.life.halted = Some(Remark { text: reason.clone(), by: by.clone(), at }),
         Fact::RunAttached { embedded, options } => {
-            run.halted = None;
+            run.life.halted = None;
             if let Some(options) = options {
-                run.orchestrator.enabled |= options.mode == Mode::Llm && run.options.mode != Mode::Llm;
+                run.agents.orchestrator.enabled |= options.mode == Mode::Llm && run.options.mode != Mode::Llm;
                 run.options.clone_from(options);
             }
             run.options.embedded = *embedded;
-            run.orchestrator.idle_answers = 0;
+            run.agents.orchestrator.idle_answers = 0;
         }
-        Fact::RunEnding { reason, by } => run.ending = Some(Ending { reason: reason.clone(), by: by.clone() }),
-        Fact::RunClosing => run.stage = Stage::Closing,
+        Fact::RunEnding { reason, by } => run.life.ending = Some(Ending { reason: reason.clone(), by: by.clone() }),
+        Fact::RunClosing => run.life.phase = RunPhase::Closing,
         Fact::RunClosed { commit, ticked } => {
-            run.unticked.retain(|unit| !ticked.contains(unit));
+            run.branch.unticked.retain(|unit| !ticked.contains(unit));
             if let Some(commit) = commit {
-                run.integrations.push(Integration { unit: None, commit: commit.clone(), changed: Vec::new(), at });
-                run.tip = commit.clone();
+                run.branch.integrations.push(Integration { unit: None, commit: commit.clone(), changed: Vec::new(), at });
+                run.branch.tip = commit.clone();
             }
         }
         Fact::RunEnded { exit, reason } => {
-            run.stage = Stage::Ended;
-            run.step = None;
-            run.rested = run.waited(at);
-            run.resting = None;
-            run.ended = Some(Ended { exit: *exit, reason: reason.clone(), at });
+            run.life.step = None;
+            run.life.rested = run.waited(at);
+            run.life.resting = None;
+            run.life.phase = RunPhase::Ended(Ended { exit: *exit, reason: reason.clone(), at });
         }
         Fact::RunAccepted { branch, commit, by } => {
-            run.accepted = Some(Accepted { branch: branch.clone(), commit: commit.clone(), tip: run.tip.clone(), by: by.clone(), at });
+            run.life.accepted =
+                Some(Accepted { branch: branch.clone(), commit: commit.clone(), tip: run.branch.tip.clone(), by: by.clone(), at });
         }
-        Fact::RunRemoved { by, remains } => run.removed = Some(Removed { by: by.clone(), at, remains: (**remains).clone() }),
-        Fact::StepOpened { phase, units } => run.step = Some(Step { phase: *phase, units: units.iter().cloned().collect() }),
+        Fact::RunRemoved { by, remains } => run.life.removed = Some(Removed { by: by.clone(), at, remains: (**remains).clone() }),
+        Fact::StepOpened { phase, units } => run.life.step = Some(Step { phase: *phase, units: units.iter().cloned().collect() }),
         Fact::StepUnitDone { unit } => {
-            if let Some(step) = &mut run.step {
+            if let Some(step) = &mut run.life.step {
                 step.units.remove(unit);
             }
         }
-        Fact::StepClosed => run.step = None,
+        Fact::StepClosed => run.life.step = None,
         Fact::RunRests { on, since } => {
-            run.rested = run.waited(*since);
-            run.resting = on.map(|on| Resting { on, since: *since });
+            run.life.rested = run.waited(*since);
+            run.life.resting = on.map(|on| Resting { on, since: *since });
         }
         of_fleet!()
         | of_access!()
@@ -219,16 +199,16 @@ pub(super) fn life(run: &mut Run, at: WallMs, fact: &Fact) {
 pub(super) fn decide(run: &mut Run, fact: &Fact) {
     match fact {
         Fact::DecisionRaised { decision } => {
-            run.decisions.insert(decision.id.clone(), (**decision).clone());
+            run.people.decisions.insert(decision.id.clone(), (**decision).clone());
         }
         Fact::DecisionAnswered { id, answer } => {
-            if let Some(mut decision) = run.decisions.remove(id) {
+            if let Some(mut decision) = run.people.decisions.remove(id) {
                 decision.answer = Some((**answer).clone());
-                run.answered.insert(id.clone(), decision);
+                run.people.answered.insert(id.clone(), decision);
             }
         }
         Fact::DecisionWithdrawn { id, .. } => {
-            run.decisions.remove(id);
+            run.people.decisions.remove(id);
         }
         of_fleet!()
         | of_access!()
@@ -245,7 +225,7 @@ pub(super) fn decide(run: &mut Run, fact: &Fact) {
 
 /// Folds a fact about its orchestrator agent.
 pub(super) fn consult(run: &mut Run, at: WallMs, fact: &Fact) {
-    let agent = &mut run.orchestrator;
+    let agent = &mut run.agents.orchestrator;
     match fact {
         Fact::ConsultationWanted { why, at_end } => {
             let wanted = agent.wanted.get_or_insert_with(|| Wanted { since: at, why: why.clone(), at_end: false });
@@ -309,11 +289,11 @@ fn plan(
     }
     let order = order.iter().filter_map(|id| run.positions.get(id).copied()).collect();
     run.plan = Plan::build(&run.units, order, run.options.hazards, learned);
-    run.plan_source = Some(source);
-    if run.stage == Stage::Assigning {
-        run.stage = Stage::Working;
+    run.agents.plan_source = Some(source);
+    if run.stage() == Stage::Assigning {
+        run.life.phase = RunPhase::Working;
         if run.options.check.is_some() && !planted(Bug::BaseUnchecked) {
-            run.base_check = BaseCheck::Wanted { red: 0, lost: 0, retry_at: None };
+            run.branch.base_check = BaseCheck::Wanted { red: 0, lost: 0, retry_at: None };
         }
     }
 }

@@ -12,8 +12,8 @@ use crate::transition::Fact;
 pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact) {
     match fact {
         Fact::IntegrationStarted { flight } => {
-            run.train.from.get_or_insert_with(|| flight.tip.clone());
-            run.train.flights.push((**flight).clone());
+            run.branch.train.from.get_or_insert_with(|| flight.tip.clone());
+            run.branch.train.flights.push((**flight).clone());
         }
         Fact::CandidatePrepared { unit, candidate } => change(run, unit, |flight| {
             flight.candidate = Some(candidate.clone());
@@ -34,22 +34,22 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact) {
             }
         }),
         Fact::IntegrationIntended { unit } => {
-            if let Some(place) = run.train.place(unit) {
-                run.train.flights[..=place].iter_mut().for_each(|flight| flight.intended = true);
+            if let Some(place) = run.branch.train.place(unit) {
+                run.branch.train.flights[..=place].iter_mut().for_each(|flight| flight.intended = true);
             }
         }
         Fact::IntegrationDropped { unit, .. } => leave(run, unit),
         Fact::Integrated { unit, commit, changed } => {
             let owed = pass(run, unit).map(|flight| flight.owed).unwrap_or_default();
-            run.unticked.retain(|unit| !owed.contains(unit));
-            run.integrations.push(Integration { unit: Some(unit.clone()), commit: commit.clone(), changed: changed.clone(), at });
+            run.branch.unticked.retain(|unit| !owed.contains(unit));
+            run.branch.integrations.push(Integration { unit: Some(unit.clone()), commit: commit.clone(), changed: changed.clone(), at });
             if !planted(Bug::TipForgotten) {
-                run.tip = commit.clone();
+                run.branch.tip = commit.clone();
             }
         }
         Fact::CompletedWithoutChange { unit } => {
             pass(run, unit);
-            run.unticked.push(unit.clone());
+            run.branch.unticked.push(unit.clone());
         }
         of_fleet!()
         | of_access!()
@@ -70,31 +70,31 @@ pub(super) fn count_red(run: &mut Run, unit: &UnitId) {
 }
 
 fn change(run: &mut Run, unit: &UnitId, change: impl FnOnce(&mut InFlight)) {
-    if let Some(flight) = run.train.flights.iter_mut().find(|flight| flight.unit == *unit) {
+    if let Some(flight) = run.branch.train.flights.iter_mut().find(|flight| flight.unit == *unit) {
         change(flight);
     }
 }
 
 /// The branch is past it.
 fn pass(run: &mut Run, unit: &UnitId) -> Option<InFlight> {
-    let place = run.train.place(unit)?;
-    let flight = run.train.flights.remove(place);
-    if run.train.flights.is_empty() {
-        run.train.from = None;
+    let place = run.branch.train.place(unit)?;
+    let flight = run.branch.train.flights.remove(place);
+    if run.branch.train.flights.is_empty() {
+        run.branch.train.from = None;
     }
     Some(flight)
 }
 
 /// It leaves, and those behind with it. They come again in the same train.
 fn leave(run: &mut Run, unit: &UnitId) {
-    let Some(place) = run.train.place(unit) else { return };
-    let is_last = place + 1 == run.train.flights.len();
+    let Some(place) = run.branch.train.place(unit) else { return };
+    let is_last = place + 1 == run.branch.train.flights.len();
     if planted(Bug::TrainBehindKept) {
-        run.train.flights.remove(place);
+        run.branch.train.flights.remove(place);
     } else {
-        run.train.flights.truncate(place);
+        run.branch.train.flights.truncate(place);
     }
-    if is_last && run.train.flights.is_empty() {
-        run.train.from = None;
+    if is_last && run.branch.train.flights.is_empty() {
+        run.branch.train.from = None;
     }
 }

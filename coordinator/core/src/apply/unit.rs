@@ -70,7 +70,7 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &mut Durati
         }
         Fact::Counted { unit, what } => {
             match what {
-                Counter::Infra => run.infra_used += 1,
+                Counter::Infra => run.progress.infra_used += 1,
                 Counter::RedCheck => train::count_red(run, unit),
                 _ => {}
             }
@@ -185,10 +185,10 @@ pub(super) fn review(run: &mut Run, at: WallMs, fact: &Fact) {
 }
 
 fn moved(run: &mut Run, at: WallMs, id: &UnitId, to: UnitState, reason: Option<&String>) {
-    run.moves += 1;
-    let number = run.moves;
+    run.progress.moves += 1;
+    let number = run.progress.moves;
     // A unit is completed in the batch that integrates it.
-    let commit = run.integrations.last().filter(|last| last.unit.as_ref() == Some(id)).map(|last| last.commit.clone());
+    let commit = run.branch.integrations.last().filter(|last| last.unit.as_ref() == Some(id)).map(|last| last.commit.clone());
     change(run, id, |unit| phase::go(unit, Move { at, to, reason: reason.cloned(), number, commit }));
     note(run, id);
 }

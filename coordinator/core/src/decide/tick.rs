@@ -31,7 +31,7 @@ pub(crate) fn tick(d: &mut Txn<'_>) {
     let unfinished: Vec<RunId> = d.state().unfinished().map(|run| run.id.clone()).collect();
     for run in unfinished {
         fail_slow_consultation(d, &run);
-        let held = d.run(&run).orchestrator.held.as_ref().is_some_and(|held| held.until <= d.now.wall);
+        let held = d.run(&run).agents.orchestrator.held.as_ref().is_some_and(|held| held.until <= d.now.wall);
         if held && !planted(Bug::HoldBackForever) {
             d.emit(&run, Fact::PhasesHeld { phases: Vec::new(), until: d.now.wall });
         }

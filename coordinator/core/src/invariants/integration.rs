@@ -11,14 +11,14 @@ pub(super) fn before(found: &mut Found<'_>, run: &Run, fact: &Fact) {
     train::before(found, run, fact);
     match fact {
         Fact::Integrated { unit, commit, changed } => {
-            let known = run.integrations.iter().filter(|integration| integration.unit.as_ref() == Some(unit)).count();
+            let known = run.branch.integrations.iter().filter(|integration| integration.unit.as_ref() == Some(unit)).count();
             found.unless(known == 0, "I1", || format!("unit {unit} is integrated again"));
             let Some(flight) = first(found, run, unit) else { return };
             let is_candidate = flight.candidate.as_ref().is_some_and(|candidate| candidate.commit == *commit && !candidate.empty);
             found
                 .unless(flight.intended && is_candidate, "I1", || format!("unit {unit} is integrated as {commit}, which was not intended"));
-            found.unless(flight.tip == run.tip, "I1", || {
-                format!("unit {unit} was prepared on {} and is integrated on {}", flight.tip, run.tip)
+            found.unless(flight.tip == run.branch.tip, "I1", || {
+                format!("unit {unit} was prepared on {} and is integrated on {}", flight.tip, run.branch.tip)
             });
             if let Some(unit) = run.unit(unit) {
                 within(found, unit, changed);
@@ -31,8 +31,8 @@ pub(super) fn before(found: &mut Found<'_>, run: &Run, fact: &Fact) {
             found.unless(is_empty, "I1", || format!("unit {unit} is completed without a change, but not by an empty candidate"));
         }
         Fact::UnitMoved { unit, to: UnitState::Completed, .. } => {
-            let is_integrated = run.integrations.last().is_some_and(|last| last.unit.as_ref() == Some(unit));
-            let done = is_integrated || run.unticked.contains(unit);
+            let is_integrated = run.branch.integrations.last().is_some_and(|last| last.unit.as_ref() == Some(unit));
+            let done = is_integrated || run.branch.unticked.contains(unit);
             found.unless(done, "I1", || format!("unit {unit} is completed without having been integrated"));
         }
         Fact::UnitMoved { unit, to: UnitState::FixRequired, .. } => {
@@ -41,17 +41,17 @@ pub(super) fn before(found: &mut Found<'_>, run: &Run, fact: &Fact) {
         }
         Fact::RunEnded { exit, .. } => {
             found.unless(!run.has_live_attempts(), "I7", || "it ends while attempts are live".to_owned());
-            found.unless(run.train.flights.is_empty(), "I1", || "it ends while an integration is under way".to_owned());
+            found.unless(run.branch.train.flights.is_empty(), "I1", || "it ends while an integration is under way".to_owned());
             let fine = run.units().all(|unit| !unit.spec.runs || matches!(unit.state(), UnitState::Completed | UnitState::Skipped));
             found.unless(*exit != 0 || fine, "I7", || "it ends with exit 0 while units are open or cancelled".to_owned());
         }
-        Fact::RunClosed { .. } => found.unless(run.stage == Stage::Closing, "I1", || format!("it is closed while {:?}", run.stage)),
+        Fact::RunClosed { .. } => found.unless(run.stage() == Stage::Closing, "I1", || format!("it is closed while {:?}", run.stage())),
         _ => {}
     }
 }
 
 fn first<'a>(found: &mut Found<'_>, run: &'a Run, unit: &UnitId) -> Option<&'a InFlight> {
-    let flight = run.train.flights.first().filter(|flight| flight.unit == *unit);
+    let flight = run.branch.train.flights.first().filter(|flight| flight.unit == *unit);
     found.unless(flight.is_some(), "I1", || format!("unit {unit} is not the first in the train"));
     flight
 }

@@ -26,8 +26,8 @@ pub fn at_rest(state: &State, fleet: &Fleet, now: Now) -> Vec<Violation> {
 
 /// A person stopped it, is asked, or steps it.
 fn may_rest(state: &State, run: &Run) -> bool {
-    let stopped = run.paused.is_some() || state.paused.is_some() || run.halted.is_some();
-    stopped || !run.decisions.is_empty() || (run.options.mode == Mode::Manual && run.step.is_none())
+    let stopped = run.life.paused.is_some() || state.paused.is_some() || run.life.halted.is_some();
+    stopped || !run.people.decisions.is_empty() || (run.options.mode == Mode::Manual && run.life.step.is_none())
 }
 
 fn moves(found: &mut Found<'_>, state: &State, fleet: &Fleet, run: &Run, now: Now) {
@@ -58,8 +58,8 @@ fn is_armed(kind: WaitKind) -> bool {
 
 /// Whoever waits for the run is told to stop waiting exactly when only a person can move it.
 fn stands(found: &mut Found<'_>, state: &State, fleet: &Fleet, run: &Run, now: Now) {
-    let stopped = run.paused.is_some() || state.paused.is_some() || run.halted.is_some() || run.options.mode == Mode::Manual;
-    if stopped || run.decisions.is_empty() || run.has_live_attempts() || !owed_effects(run).is_empty() || own_seat_waits(run) {
+    let stopped = run.life.paused.is_some() || state.paused.is_some() || run.life.halted.is_some() || run.options.mode == Mode::Manual;
+    if stopped || run.people.decisions.is_empty() || run.has_live_attempts() || !owed_effects(run).is_empty() || own_seat_waits(run) {
         return;
     }
     let waits = standing(state, run) == Standing::Waiting;
@@ -80,9 +80,9 @@ fn stands(found: &mut Found<'_>, state: &State, fleet: &Fleet, run: &Run, now: N
 
 /// Whether a seat of the run itself is to be filled: it waits for a slot, or for the time after which the run does without.
 fn own_seat_waits(run: &Run) -> bool {
-    let agent = run.stage == Stage::Assigning && matches!(run.options.mode, Mode::Llm | Mode::Deterministic);
-    let working = run.stage == Stage::Working;
-    let consulted = run.orchestrator.enabled && run.orchestrator.wanted.is_some();
-    let base = matches!(run.base_check, BaseCheck::Wanted { .. }) && !run.is_done();
+    let agent = run.stage() == Stage::Assigning && matches!(run.options.mode, Mode::Llm | Mode::Deterministic);
+    let working = run.stage() == Stage::Working;
+    let consulted = run.agents.orchestrator.enabled && run.agents.orchestrator.wanted.is_some();
+    let base = matches!(run.branch.base_check, BaseCheck::Wanted { .. }) && !run.is_done();
     agent || run.reassignable().next().is_some() || (working && (consulted || base))
 }

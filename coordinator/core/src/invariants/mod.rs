@@ -86,7 +86,7 @@ impl History {
         found.unless(!run.is_ended() || may_follow_end, "I13", || format!("{} after its end", transition.kind()));
         if matches!(transition.fact, Fact::RunRemoved { .. }) {
             found.unless(run.is_ended(), "I2", || "its files are removed, and it has not ended".to_owned());
-            found.unless(run.removed.is_none(), "I13", || "it is removed twice".to_owned());
+            found.unless(run.life.removed.is_none(), "I13", || "it is removed twice".to_owned());
         }
         if let Fact::LeaseGranted(granted) = &transition.fact {
             found.unless(self.leases.insert(granted.lease_id), "I3", || format!("lease id {} is used again", granted.lease_id));
@@ -125,7 +125,7 @@ fn moves(found: &mut Found<'_>, run: &Run, fact: &Fact) {
 /// A rest is told when it begins, changes or ends, and never of a run of which something is live.
 fn rests(found: &mut Found<'_>, run: &Run, fact: &Fact) {
     let Fact::RunRests { on, .. } = fact else { return };
-    found.unless(run.resting.map(|resting| resting.on) != *on, "rests", || format!("it is told again that it rests on {on:?}"));
+    found.unless(run.life.resting.map(|resting| resting.on) != *on, "rests", || format!("it is told again that it rests on {on:?}"));
     found.unless(on.is_none() || !run.has_live_attempts(), "rests", || format!("it rests on {on:?}, and something of it is live"));
 }
 

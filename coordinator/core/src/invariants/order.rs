@@ -22,8 +22,8 @@ pub(super) fn before(found: &mut Found<'_>, run: &Run, fact: &Fact, began_here: 
     if unit.work.started {
         return;
     }
-    let at_tip = granted.base == run.tip && granted.start == Start::Commit(run.tip.clone());
-    found.unless(at_tip, "I5", || format!("unit {} starts on {} and not on the tip {}", unit.id, granted.base, run.tip));
+    let at_tip = granted.base == run.branch.tip && granted.start == Start::Commit(run.branch.tip.clone());
+    found.unless(at_tip, "I5", || format!("unit {} starts on {} and not on the tip {}", unit.id, granted.base, run.branch.tip));
     if run.options.hazards == HazardRule::Ordered {
         let earlier = run.in_order().take_while(|other| other.id != unit.id);
         for other in earlier.filter(|other| other.spec.runs && !other.state().is_terminal()) {
@@ -50,8 +50,8 @@ fn threatens(earlier: &Unit, later: &Unit) -> bool {
 
 /// Whether the base lies behind the integration of that unit.
 fn has_integrated(found: &mut Found<'_>, run: &Run, unit: &Unit, on: &Unit, granted: &Granted) {
-    let place = |commit: &CommitId| run.integrations.iter().position(|integration| integration.commit == *commit);
-    let Some(needed) = run.integrations.iter().position(|integration| integration.unit.as_ref() == Some(&on.id)) else { return };
+    let place = |commit: &CommitId| run.branch.integrations.iter().position(|integration| integration.commit == *commit);
+    let Some(needed) = run.branch.integrations.iter().position(|integration| integration.unit.as_ref() == Some(&on.id)) else { return };
     found.unless(place(&granted.base).is_some_and(|base| base >= needed), "I5", || {
         format!("unit {} works on {}, which lacks the work of {}, on which it depends", unit.id, granted.base, on.id)
     });

@@ -14,7 +14,7 @@ use crate::transition::{Fact, Granted};
 pub(super) fn before(found: &mut Found<'_>, state: &State, run: &Run, fact: &Fact, at: WallMs) {
     match fact {
         Fact::LeaseGranted(granted) => {
-            let stopped = run.paused.is_some() || run.halted.is_some() || run.ending.is_some() || state.paused.is_some();
+            let stopped = run.life.paused.is_some() || run.life.halted.is_some() || run.life.ending.is_some() || state.paused.is_some();
             found.unless(!stopped, "I3", || format!("attempt {} is granted while the run is stopped", granted.attempt));
             not_parked(found, state, granted, at);
             phase_is_open(found, run, granted, at);
@@ -72,11 +72,11 @@ fn phase_is_open(found: &mut Found<'_>, run: &Run, granted: &Granted, at: WallMs
         Seat::Check => Phase::Consolidate,
         Seat::Work | Seat::Assign | Seat::Orchestrate => Phase::Dispatch,
     };
-    let held = run.orchestrator.held.as_ref().filter(|held| held.until > at && held.phases.contains(&phase));
+    let held = run.agents.orchestrator.held.as_ref().filter(|held| held.until > at && held.phases.contains(&phase));
     found.unless(held.is_none(), "phases", || format!("unit {unit} is granted {} while that is held back", granted.seat));
-    let is_open = run.step.as_ref().is_some_and(|step| step.phase == phase && step.units.contains(unit));
+    let is_open = run.life.step.as_ref().is_some_and(|step| step.phase == phase && step.units.contains(unit));
     found.unless(run.options.mode != Mode::Manual || is_open, "phases", || {
-        format!("unit {unit} of a manual run is granted {} in step {:?}", granted.seat, run.step)
+        format!("unit {unit} of a manual run is granted {} in step {:?}", granted.seat, run.life.step)
     });
 }
 
@@ -122,14 +122,14 @@ fn of_unit(found: &mut Found<'_>, run: &Run, unit: &Unit, granted: &Granted) {
     let alone = unit.live.keys().all(|live| matches!((live, seat), (Seat::Review(_), Seat::Review(_))));
     found.unless(alone, "I3", || format!("unit {id}: seat {seat} is granted beside {:?}", unit.live));
     found.unless(unit.spec.runs, "I3", || format!("unit {id} does not run and is granted {seat}"));
-    found.unless(run.stage == Stage::Working, "I3", || format!("unit {id} is granted {seat} while the run is {:?}", run.stage));
+    found.unless(run.stage() == Stage::Working, "I3", || format!("unit {id} is granted {seat} while the run is {:?}", run.stage()));
     let fits = match seat {
         Seat::Work => matches!(unit.state(), UnitState::NotStarted | UnitState::FixRequired | UnitState::Blocked),
         Seat::Review(n) => {
             matches!(unit.state(), UnitState::PendingReview | UnitState::UnderReview) && n >= 1 && n <= unit.review.reviewers
         }
         Seat::Check => {
-            let flight = run.train.flights.iter().find(|flight| flight.unit == *id && !flight.intended);
+            let flight = run.branch.train.flights.iter().find(|flight| flight.unit == *id && !flight.intended);
             let commits = flight.into_iter().flat_map(|flight| {
                 let alone = flight.alone.as_ref().and_then(|alone| alone.commit.clone());
                 alone.or_else(|| flight.candidate.as_ref().map(|candidate| candidate.commit.clone()))
@@ -164,9 +164,9 @@ fn of_run(found: &mut Found<'_>, run: &Run, granted: &Granted) {
     let seat = granted.seat;
     found.unless(!run.live.contains_key(&seat), "I3", || format!("seat {seat} is granted while it is held"));
     let fits = match seat {
-        Seat::Assign => run.stage == Stage::Assigning || run.reassignable().next().is_some(),
-        Seat::Orchestrate | Seat::Check => run.stage == Stage::Working,
+        Seat::Assign => run.stage() == Stage::Assigning || run.reassignable().next().is_some(),
+        Seat::Orchestrate | Seat::Check => run.stage() == Stage::Working,
         Seat::Work | Seat::Review(_) => false,
     };
-    found.unless(fits, "I3", || format!("seat {seat} is granted while the run is {:?}", run.stage));
+    found.unless(fits, "I3", || format!("seat {seat} is granted while the run is {:?}", run.stage()));
 }

@@ -38,8 +38,9 @@ pub fn of_state(state: &State) -> Vec<Violation> {
 fn of_run(run: &Run) -> Vec<Violation> {
     let mut found = Found::of(&run.id);
     if run.is_ended() {
-        let rests = !run.has_live_attempts() && run.train.flights.is_empty() && run.decisions.is_empty() && run.step.is_none();
-        let rests = rests && run.resting.is_none();
+        let rests =
+            !run.has_live_attempts() && run.branch.train.flights.is_empty() && run.people.decisions.is_empty() && run.life.step.is_none();
+        let rests = rests && run.life.resting.is_none();
         let idle = run.units().all(|unit| unit.state() != UnitState::InProgress);
         found.unless(rests && idle, "I7", || "it has ended, but something of it goes on".to_owned());
         return found.violations;
@@ -48,9 +49,9 @@ fn of_run(run: &Run) -> Vec<Violation> {
         let holds = run.attempt(*no).is_some_and(|attempt| attempt.is_live() && attempt.granted.seat == *seat);
         found.unless(holds, "I3", || format!("seat {seat} is held by {no}, which is not live in it"));
     }
-    let tip = run.integrations.last().map_or(&run.base, |last| &last.commit);
-    found.unless(run.tip == *tip, "I1", || format!("its tip is {}, the last integration {tip}", run.tip));
-    let is_checked = run.options.check.is_none() || run.base_check != BaseCheck::None || run.stage == Stage::Assigning;
+    let tip = run.branch.integrations.last().map_or(&run.origin.base, |last| &last.commit);
+    found.unless(run.branch.tip == *tip, "I1", || format!("its tip is {}, the last integration {tip}", run.branch.tip));
+    let is_checked = run.options.check.is_none() || run.branch.base_check != BaseCheck::None || run.stage() == Stage::Assigning;
     found.unless(is_checked, "I1", || "a check is configured, and none is wanted".to_owned());
     train::of_run(&mut found, run);
     holds::all(&mut found, run);
@@ -80,7 +81,7 @@ fn of_unit(found: &mut Found<'_>, run: &Run, unit: &Unit) {
     found.unless(unit.coming.is_none(), "I7", || format!("unit {id} is {}, and a fix was said to be owed before a move", unit.state()));
     found
         .unless(unit.counters.fix_attempts <= FIX_ATTEMPTS_MAX, "I7", || format!("unit {id} has had {} fixes", unit.counters.fix_attempts));
-    let stopped = run.ending.is_some() || matches!(run.stage, Stage::Closing | Stage::Ended);
+    let stopped = run.life.ending.is_some() || matches!(run.stage(), Stage::Closing | Stage::Ended);
     if !stopped {
         waits(found, run, unit);
     }
@@ -89,7 +90,7 @@ fn of_unit(found: &mut Found<'_>, run: &Run, unit: &Unit) {
 /// Every state that does not move by itself waits for something that is there.
 fn waits(found: &mut Found<'_>, run: &Run, unit: &Unit) {
     let id = &unit.id;
-    let asked = run.decisions.values().any(|decision| decision.unit.as_ref() == Some(id));
+    let asked = run.people.decisions.values().any(|decision| decision.unit.as_ref() == Some(id));
     let waits_for_person = unit.waits_for_person();
     found.unless(asked == waits_for_person, "I7", || {
         format!("unit {id} is {} ({:?}), and a decision about it is open: {asked}", unit.state(), unit.release())

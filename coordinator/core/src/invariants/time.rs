@@ -34,7 +34,7 @@ pub fn after_tick(state: &State, fleet: &Fleet, now: Now) -> Vec<Violation> {
 }
 
 fn of_run(found: &mut Found<'_>, run: &Run, now: Now) {
-    let held = run.orchestrator.held.as_ref().filter(|held| held.until <= now.wall);
+    let held = run.agents.orchestrator.held.as_ref().filter(|held| held.until <= now.wall);
     found.unless(held.is_none(), "I7", || format!("run {} holds {held:?} back, which is over", run.id));
     let asked = run.live(Seat::Orchestrate).map(|attempt| now.wall.since(attempt.granted_at));
     found.unless(asked.is_none_or(|asked_ms| asked_ms <= run.options.limits.consult_ms), "I7", || {

@@ -14,11 +14,11 @@ const LENGTH_MAX: usize = 64;
 
 /// What a train looks like between two batches.
 pub(super) fn of_run(found: &mut Found<'_>, run: &Run) {
-    let flights = &run.train.flights;
+    let flights = &run.branch.train.flights;
     found.unless(flights.len() <= LENGTH_MAX, "I10", || format!("{} units are in the train", flights.len()));
     let units: BTreeSet<&UnitId> = flights.iter().map(|flight| &flight.unit).collect();
     found.unless(units.len() == flights.len(), "I1", || "a unit is in the train twice".to_owned());
-    let (mut tip, mut may_be_intended, mut queued) = (Some(&run.tip), true, None);
+    let (mut tip, mut may_be_intended, mut queued) = (Some(&run.branch.tip), true, None);
     for flight in flights {
         let id = &flight.unit;
         let unit = run.unit(id);
@@ -33,14 +33,14 @@ pub(super) fn of_run(found: &mut Found<'_>, run: &Run) {
         queued = place;
         boxes(found, run, flight);
     }
-    found.unless(run.train.from.is_some() || flights.is_empty(), "I1", || "the train started nowhere".to_owned());
+    found.unless(run.branch.train.from.is_some() || flights.is_empty(), "I1", || "the train started nowhere".to_owned());
 }
 
 /// A box that is owed rides on one commit, and behind the unit whose it is.
 fn boxes(found: &mut Found<'_>, run: &Run, flight: &InFlight) {
-    let ahead: Vec<&InFlight> = run.train.flights.iter().take_while(|ahead| ahead.unit != flight.unit).collect();
+    let ahead: Vec<&InFlight> = run.branch.train.flights.iter().take_while(|ahead| ahead.unit != flight.unit).collect();
     for owed in &flight.owed {
-        let is_open = run.unticked.contains(owed) || ahead.iter().any(|ahead| ahead.unit == *owed);
+        let is_open = run.branch.unticked.contains(owed) || ahead.iter().any(|ahead| ahead.unit == *owed);
         let twice =
             ahead.iter().any(|ahead| ahead.owed.contains(owed) && ahead.candidate.as_ref().is_some_and(|candidate| !candidate.empty));
         found.unless(is_open && !twice, "I1", || format!("unit {} ticks the box of {owed}, which is not owed to it", flight.unit));
@@ -73,7 +73,7 @@ pub(super) fn before(found: &mut Found<'_>, run: &Run, fact: &Fact) {
         Fact::IntegrationDropped { unit, judged, .. } => {
             let intended = flight(run, unit).map(|flight| flight.intended);
             found.unless(intended == Some(false), "I1", || format!("the intent to integrate unit {unit} is taken back: {intended:?}"));
-            let is_head = run.train.flights.first().is_some_and(|first| first.unit == *unit);
+            let is_head = run.branch.train.flights.first().is_some_and(|first| first.unit == *unit);
             found.unless(!judged || is_head, "I1", || format!("unit {unit} is judged while others are ahead of it"));
         }
         Fact::FindingRecorded { unit, finding } if finding.reviewer.starts_with("check-") => {
@@ -85,40 +85,40 @@ pub(super) fn before(found: &mut Found<'_>, run: &Run, fact: &Fact) {
 }
 
 fn flight<'a>(run: &'a Run, unit: &UnitId) -> Option<&'a InFlight> {
-    run.train.flights.iter().find(|flight| flight.unit == *unit)
+    run.branch.train.flights.iter().find(|flight| flight.unit == *unit)
 }
 
 fn head<'a>(run: &'a Run, unit: &UnitId) -> Option<&'a InFlight> {
-    run.train.flights.first().filter(|flight| flight.unit == *unit && !flight.intended)
+    run.branch.train.flights.first().filter(|flight| flight.unit == *unit && !flight.intended)
 }
 
 fn started(found: &mut Found<'_>, run: &Run, new: &InFlight) {
     let id = &new.unit;
     found.unless(flight(run, id).is_none(), "I1", || format!("unit {id} joins the train a second time"));
-    let ahead = match run.train.flights.last() {
-        None => Some(&run.tip),
+    let ahead = match run.branch.train.flights.last() {
+        None => Some(&run.branch.tip),
         Some(last) => last.candidate.as_ref().map(|candidate| &candidate.commit),
     };
     found.unless(ahead == Some(&new.tip), "I1", || format!("unit {id} joins the train on {}, and ahead of it is {ahead:?}", new.tip));
     let state = run.unit(id).map(|unit| unit.state());
     found.unless(state == Some(UnitState::FinalReview), "I1", || format!("unit {id} joins the train in {state:?}"));
-    let gated = matches!(run.base_check, BaseCheck::Wanted { .. } | BaseCheck::Red { .. });
+    let gated = matches!(run.branch.base_check, BaseCheck::Wanted { .. } | BaseCheck::Red { .. });
     found.unless(!gated, "I1", || format!("unit {id} joins the train before the base is checked"));
 }
 
 /// One intent at a time, of a prefix whose every candidate was checked.
 fn intended(found: &mut Found<'_>, run: &Run, unit: &UnitId) {
-    let moving = run.train.flights.iter().any(|flight| flight.intended);
+    let moving = run.branch.train.flights.iter().any(|flight| flight.intended);
     found.unless(!moving, "I1", || format!("unit {unit} is intended while the branch is being moved"));
-    let Some(last) = run.train.flights.iter().position(|flight| flight.unit == *unit) else {
+    let Some(last) = run.branch.train.flights.iter().position(|flight| flight.unit == *unit) else {
         return found.unless(false, "I1", || format!("unit {unit} is intended and not in the train"));
     };
-    let mut waived = run.base_check == BaseCheck::Waived;
-    for flight in &run.train.flights[..=last] {
+    let mut waived = run.branch.base_check == BaseCheck::Waived;
+    for flight in &run.branch.train.flights[..=last] {
         let Some(candidate) = &flight.candidate else {
             return found.unless(false, "I1", || format!("unit {} is intended without a candidate", flight.unit));
         };
-        if run.base_check == BaseCheck::None {
+        if run.branch.base_check == BaseCheck::None {
             continue;
         }
         let start = Start::Commit(candidate.commit.clone());

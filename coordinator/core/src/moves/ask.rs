@@ -48,7 +48,7 @@ pub(crate) fn withdraw(d: &mut Txn<'_>, run: &RunId, id: &DecisionId, reason: &s
 
 /// Takes back all that is asked about a unit.
 pub(crate) fn withdraw_of_unit(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, reason: &str) {
-    let open = d.run(run).decisions.values().filter(|decision| decision.unit.as_ref() == Some(unit));
+    let open = d.run(run).people.decisions.values().filter(|decision| decision.unit.as_ref() == Some(unit));
     let ids: Vec<DecisionId> = open.map(|decision| decision.id.clone()).collect();
     for id in ids {
         withdraw(d, run, &id, reason);

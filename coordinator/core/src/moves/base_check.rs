@@ -17,7 +17,7 @@ const BASE_RETRY_MS: u64 = 5_000;
 
 /// The check of the base could not be run.
 pub(crate) fn base_lost(d: &mut Txn<'_>, run: &RunId, reason: &str) {
-    let BaseCheck::Wanted { red, lost, .. } = d.run(run).base_check else { return };
+    let BaseCheck::Wanted { red, lost, .. } = d.run(run).branch.base_check else { return };
     if lost + 1 >= BASE_LOST_MAX {
         return base_red(d, run, format!("it could not be run: {reason}"));
     }

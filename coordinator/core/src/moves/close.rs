@@ -16,7 +16,7 @@ pub(crate) fn end_without_closing(d: &mut Txn<'_>, run: &RunId, reason: &str) {
 
 /// It ends with that exit code; what was asked is asked no more.
 pub(crate) fn end(d: &mut Txn<'_>, run: &RunId, exit: u8, reason: String) {
-    let open: Vec<DecisionId> = d.run(run).decisions.keys().cloned().collect();
+    let open: Vec<DecisionId> = d.run(run).people.decisions.keys().cloned().collect();
     for id in open {
         withdraw(d, run, &id, "the run has ended");
     }

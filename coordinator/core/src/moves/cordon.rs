@@ -85,8 +85,8 @@ fn lift(d: &mut Txn<'_>, id: &WorkerId) {
     worker.cordoned = None;
     let (barred, back) = (barred(&worker.name), format!("worker {} is back: it gets work again", worker.name));
     let is_told_last = |run: &Run| {
-        let about = run.notices.iter().rev().find(|notice| notice.text.starts_with(&barred) || notice.text == back);
-        run.ended.is_none() && about.is_some_and(|notice| notice.text != back)
+        let about = run.people.notices.iter().rev().find(|notice| notice.text.starts_with(&barred) || notice.text == back);
+        run.ended().is_none() && about.is_some_and(|notice| notice.text != back)
     };
     let told: Vec<RunId> = d.state().runs.values().filter(|run| is_told_last(run)).map(|run| run.id.clone()).collect();
     for run in told {

@@ -12,7 +12,7 @@ use crate::txn::Txn;
 
 /// The run ends as soon as its branch rests.
 pub(crate) fn abort(d: &mut Txn<'_>, run: &RunId, reason: String, by: String) {
-    if d.run(run).ending.is_none() && !d.run(run).is_ended() {
+    if d.run(run).life.ending.is_none() && !d.run(run).is_ended() {
         d.emit(run, Fact::RunEnding { reason, by });
     }
 }

@@ -13,7 +13,7 @@ pub(crate) fn drop_flight_of(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, reason
 
 /// The same; `judged`: because of what its candidate is.
 pub(crate) fn leave(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, reason: &str, judged: bool) {
-    let train = &d.run(run).train;
+    let train = &d.run(run).branch.train;
     let Some(place) = train.place(unit).filter(|place| !train.flights[*place].intended) else { return };
     let gone: Vec<UnitId> = train.flights[place..].iter().map(|flight| flight.unit.clone()).collect();
     for other in gone {
@@ -25,7 +25,7 @@ pub(crate) fn leave(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, reason: &str, j
 
 /// Takes out every unit the branch is not being moved past.
 pub(crate) fn drop_all(d: &mut Txn<'_>, run: &RunId, reason: &str) {
-    if let Some(unit) = d.run(run).train.flights.iter().find(|flight| !flight.intended).map(|flight| flight.unit.clone()) {
+    if let Some(unit) = d.run(run).branch.train.flights.iter().find(|flight| !flight.intended).map(|flight| flight.unit.clone()) {
         drop_flight_of(d, run, &unit, reason);
     }
 }

@@ -10,7 +10,7 @@ use crate::txn::Txn;
 
 /// All that was intended is integrated, in order.
 pub(crate) fn pass(d: &mut Txn<'_>, run: &RunId) {
-    let intended: Vec<InFlight> = d.run(run).train.intended().cloned().collect();
+    let intended: Vec<InFlight> = d.run(run).branch.train.intended().cloned().collect();
     for InFlight { unit, candidate, .. } in intended {
         match candidate {
             Some(candidate) if !candidate.empty => {
@@ -36,7 +36,7 @@ fn complete(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
 fn keep_learnings(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
     let (now, of) = (d.run(run), d.unit(run, unit));
     let Some(report) = &of.work.report else { return };
-    let mut known: Vec<String> = now.learnings.iter().map(|learning| learning.text.to_lowercase()).collect();
+    let mut known: Vec<String> = now.branch.learnings.iter().map(|learning| learning.text.to_lowercase()).collect();
     let mut learnings = Vec::new();
     for text in &report.learnings {
         let folded = text.to_lowercase();

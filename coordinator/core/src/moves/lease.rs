@@ -15,7 +15,7 @@ pub(crate) fn note_started(d: &mut Txn<'_>, lease: &LeaseRef) {
         let key = &lease.key;
         d.emit(&key.run, Fact::AttemptStarted { unit: key.unit.clone(), attempt: key.attempt });
         cordon::prepared(d, &worker);
-        let repository = d.run(&key.run).source.repository.clone();
+        let repository = d.run(&key.run).origin.source.repository.clone();
         if let Some(worker) = d.fleet.workers.get_mut(&worker) {
             worker.keeps(&repository);
         }

@@ -69,7 +69,7 @@ fn tell_mended(d: &mut Txn<'_>, attempt: &AttemptKey) {
     }
     let run = d.run(&attempt.run);
     let complaint = park::where_not(run, d.fleet, &id, &backend);
-    let was_told = run.notices.iter().any(|notice| notice.text.starts_with(&complaint));
+    let was_told = run.people.notices.iter().any(|notice| notice.text.starts_with(&complaint));
     if was_told && !park::is_told_mended(run, &complaint) {
         d.say_again(&attempt.run, park::mended(&complaint));
     }

@@ -30,24 +30,35 @@ pub(crate) fn plan_from_cache(d: &mut Txn<'_>, run: &RunId, backend: &BackendNam
 fn cached(d: &Txn<'_>, run: &RunId, backend: &BackendName) -> Option<Vec<Proposal>> {
     let now = d.run(run);
     let model = now.model_of(backend);
-    let mut earlier =
-        d.state().created.iter().rev().filter_map(|id| d.state().run(id)).filter(|other| other.inputs_digest == now.inputs_digest);
+    let mut earlier = d
+        .state()
+        .created
+        .iter()
+        .rev()
+        .filter_map(|id| d.state().run(id))
+        .filter(|other| other.origin.inputs_digest == now.origin.inputs_digest);
     let is_same = |answer: &&AssignAnswer| answer.backend == *backend && answer.model == model;
-    let of_runs = || earlier.find_map(|other| other.assign_answer.as_ref().filter(is_same));
-    let kept =
-        d.state().assignments.iter().rev().filter(|kept| kept.inputs_digest == now.inputs_digest).map(|kept| &kept.answer).find(is_same);
+    let of_runs = || earlier.find_map(|other| other.agents.assign_answer.as_ref().filter(is_same));
+    let kept = d
+        .state()
+        .assignments
+        .iter()
+        .rev()
+        .filter(|kept| kept.inputs_digest == now.origin.inputs_digest)
+        .map(|kept| &kept.answer)
+        .find(is_same);
     let answer = kept.or_else(of_runs)?;
-    (!now.inputs_digest.is_empty()).then(|| answer.proposals.clone())
+    (!now.origin.inputs_digest.is_empty()).then(|| answer.proposals.clone())
 }
 
 /// The assignment agent was lost: it is asked again, or done without.
 pub(crate) fn assigner_lost(d: &mut Txn<'_>, run: &RunId, worker: &WorkerId, reason: &str) {
     let backend = d.run(run).options.assign_backend.clone();
-    let problems = d.run(run).assigning.problems.clone();
+    let problems = d.run(run).agents.assigning.problems.clone();
     d.emit(run, Fact::AssignFailed { backend, kind: AssignFailure::Lost, problems });
-    if d.run(run).assigning.lost >= LOST_MAX && d.run(run).stage != Stage::Assigning {
+    if d.run(run).agents.assigning.lost >= LOST_MAX && d.run(run).stage() != Stage::Assigning {
         reassignment::give_up(d, run, &format!("the agent was lost {LOST_MAX} times, last on {worker}: {reason}"));
-    } else if d.run(run).assigning.lost >= LOST_MAX {
+    } else if d.run(run).agents.assigning.lost >= LOST_MAX {
         d.notice(run, format!("the assignment agent was lost {LOST_MAX} times, last on {worker}: {reason}; rules decide"));
         by_rules_alone(d, run);
     }

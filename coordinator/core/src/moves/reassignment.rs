@@ -13,7 +13,7 @@ use crate::txn::Txn;
 /// The assignment agent is to be asked again, once at a time, if there is anything left to ask about.
 pub(crate) fn want(d: &mut Txn<'_>, run: &RunId) {
     let now = d.run(run);
-    if now.stage != Stage::Working || now.live(Seat::Assign).is_some() || now.reassignable().next().is_some() {
+    if now.stage() != Stage::Working || now.live(Seat::Assign).is_some() || now.reassignable().next().is_some() {
         return;
     }
     let units: Vec<UnitId> = now.units().filter(|unit| unit.is_reassignable()).map(|unit| unit.id.clone()).collect();

@@ -54,7 +54,7 @@ fn release_to_fix(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
 /// The unit a question was about goes on from where it stood, with its fix, the review of its work or its first turn, once nothing else is asked
 /// about it.
 pub(crate) fn go_on(d: &mut Txn<'_>, run: &RunId, id: &UnitId) {
-    let is_asked = d.run(run).decisions.values().any(|decision| decision.unit.as_ref() == Some(id));
+    let is_asked = d.run(run).people.decisions.values().any(|decision| decision.unit.as_ref() == Some(id));
     let unit = d.unit(run, id);
     if is_asked || unit.state() != UnitState::Blocked || unit.release().is_some() {
         return;

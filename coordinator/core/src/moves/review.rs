@@ -18,7 +18,7 @@ pub(crate) fn send_back_item(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, severi
 
 /// Its entry of `blocked_items` goes when it passes.
 pub(crate) fn clear_blocked_item(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
-    if d.run(run).blocked_items.iter().any(|item| item.task_id.as_str() == unit.as_str()) {
+    if d.run(run).people.blocked_items.iter().any(|item| item.task_id.as_str() == unit.as_str()) {
         d.emit(run, Fact::BlockedItemCleared { unit: unit.clone() });
     }
 }

@@ -7,7 +7,7 @@ use crate::txn::Txn;
 
 /// Stops a run for now; running again goes on.
 pub(crate) fn halt(d: &mut Txn<'_>, run: &RunId, reason: String, by: String) {
-    if d.run(run).halted.is_none() && !d.run(run).is_ended() {
+    if d.run(run).life.halted.is_none() && !d.run(run).is_ended() {
         d.emit(run, Fact::RunHalted { reason, by });
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn send_back(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, evidence: S
 /// The commit a unit was checked on alone, and the units integrated after it, for people.
 fn named(d: &Txn<'_>, run: &RunId, unit: &UnitId) -> Option<(CommitId, String)> {
     let now = d.run(run);
-    let tip = now.train.flight(unit)?.alone.as_ref()?.tip.clone();
+    let tip = now.branch.train.flight(unit)?.alone.as_ref()?.tip.clone();
     let since = now.integrated_since(&tip);
     let titled = |id: &UnitId| now.unit(id).map_or_else(|| id.to_string(), |unit| format!("{id} ({})", unit.spec.title));
     let mut others = since.iter().take(NAMED_MAX).map(titled).collect::<Vec<_>>().join(", ");

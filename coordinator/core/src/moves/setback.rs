@@ -84,7 +84,7 @@ fn quarantine_reason(d: &Txn<'_>, run: &RunId, unit: &UnitId, setback: &Setback)
     let budget = run.infra_budget();
     let context = if counters.infra >= INFRA_MAX {
         format!("unit {}: {} attempts ended for reasons of workers or tools, last: {last}", unit.id, counters.infra)
-    } else if run.infra_used > budget {
+    } else if run.progress.infra_used > budget {
         format!("unit {}: the run has used up its {budget} retries for reasons of workers or tools, last: {last}", unit.id)
     } else {
         return None;

@@ -11,7 +11,7 @@ use crate::state::{BaseCheck, InFlight, Run, Unit};
 
 /// Whether integration waits for checks, and for what.
 pub(crate) fn is_gated_by_check(run: &Run) -> bool {
-    matches!(run.base_check, BaseCheck::Wanted { .. } | BaseCheck::Red { .. })
+    matches!(run.branch.base_check, BaseCheck::Wanted { .. } | BaseCheck::Red { .. })
 }
 
 /// The commit of a unit that is still to be made: on the one ahead of it, or alone.
@@ -37,12 +37,12 @@ pub(crate) fn preparation(run: &Run, flight: &InFlight) -> Option<Effect> {
 
 /// Boxes a unit's commit ticks: its own, and those owed by units that made no commit.
 pub(crate) fn ticks(run: &Run, unit: &UnitId) -> (Vec<TaskId>, Vec<UnitId>) {
-    if run.tick_path.is_none() {
+    if run.origin.tick_path.is_none() {
         return (Vec::new(), Vec::new());
     }
     // Those of units without a commit, but for what a commit ahead ticks.
-    let mut owed: Vec<UnitId> = run.unticked.clone();
-    for ahead in &run.train.flights {
+    let mut owed: Vec<UnitId> = run.branch.unticked.clone();
+    for ahead in &run.branch.train.flights {
         match &ahead.candidate {
             Some(candidate) if candidate.empty => owed.push(ahead.unit.clone()),
             _ => {

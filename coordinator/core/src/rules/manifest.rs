@@ -32,7 +32,7 @@ pub(crate) fn judge(run: &Run, unit: &Unit, changed: &[ChangedPath], by_person: 
     for change in changed {
         if is_ours(run, unit, &change.path) {
             judged.dropped = true;
-            if run.spec_paths.contains(&change.path) {
+            if run.origin.spec_paths.contains(&change.path) {
                 judged.of_spec.push(change.path.clone());
             }
             continue;
@@ -81,7 +81,7 @@ pub(crate) fn keeps_agents_md(unit: &Unit) -> bool {
 
 /// Files that agents may edit but whose edits are dropped: boxes are ticked by us, learnings collected, mirror files rendered.
 fn is_ours(run: &Run, unit: &Unit, path: &str) -> bool {
-    run.spec_paths.iter().chain(&run.mirror_paths).any(|ours| ours == path) || (is_agents_md(path) && !names(unit, path))
+    run.origin.spec_paths.iter().chain(&run.origin.mirror_paths).any(|ours| ours == path) || (is_agents_md(path) && !names(unit, path))
 }
 
 fn is_agents_md(path: &str) -> bool {

@@ -10,10 +10,10 @@ use crate::state::{Run, Stage, Unit};
 pub(crate) fn owed_effects(run: &Run) -> Vec<Effect> {
     let mut owed: Vec<Effect> = run.begun().filter_map(|unit| merge(run, unit)).collect();
     owed.extend(effects(run));
-    if run.stage == Stage::Closing {
+    if run.stage() == Stage::Closing {
         owed.extend(closing(run).or(Some(Effect::CloseRun {
             run: run.id.clone(),
-            tip: run.tip.clone(),
+            tip: run.branch.tip.clone(),
             ticks: Vec::new(),
             learnings: Vec::new(),
         })));
@@ -23,15 +23,15 @@ pub(crate) fn owed_effects(run: &Run) -> Vec<Effect> {
 
 /// Effects the train owes: commits to be made, the branch to be moved.
 pub(crate) fn effects(run: &Run) -> Vec<Effect> {
-    let mut owed: Vec<Effect> = run.train.flights.iter().filter_map(|flight| integration::preparation(run, flight)).collect();
+    let mut owed: Vec<Effect> = run.branch.train.flights.iter().filter_map(|flight| integration::preparation(run, flight)).collect();
     owed.extend(branch_move(run));
     owed
 }
 
 /// The move of the branch that is owed.
 pub(crate) fn branch_move(run: &Run) -> Option<Effect> {
-    let new = run.train.destination().filter(|new| **new != run.tip)?;
-    Some(Effect::MoveBranch { run: run.id.clone(), old: run.tip.clone(), new: new.clone() })
+    let new = run.branch.train.destination().filter(|new| **new != run.branch.tip)?;
+    Some(Effect::MoveBranch { run: run.id.clone(), old: run.branch.tip.clone(), new: new.clone() })
 }
 
 /// The effect a unit's merge owes.
@@ -48,12 +48,12 @@ pub(crate) fn merge(run: &Run, unit: &Unit) -> Option<Effect> {
 
 /// The closing commit a run owes, if there is anything to commit.
 pub(crate) fn closing(run: &Run) -> Option<Effect> {
-    let owed = if run.tick_path.is_some() { run.unticked.as_slice() } else { &[] };
+    let owed = if run.origin.tick_path.is_some() { run.branch.unticked.as_slice() } else { &[] };
     let ticks: Vec<TaskId> = owed.iter().flat_map(|unit| integration::boxes(run, unit)).collect();
     let learnings: Vec<(String, Vec<String>)> =
-        run.learnings.iter().map(|learning| (learning.text.clone(), learning.paths.clone())).collect();
+        run.branch.learnings.iter().map(|learning| (learning.text.clone(), learning.paths.clone())).collect();
     if ticks.is_empty() && learnings.is_empty() {
         return None;
     }
-    Some(Effect::CloseRun { run: run.id.clone(), tip: run.tip.clone(), ticks, learnings })
+    Some(Effect::CloseRun { run: run.id.clone(), tip: run.branch.tip.clone(), ticks, learnings })
 }

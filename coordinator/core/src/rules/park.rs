@@ -93,7 +93,7 @@ pub(crate) fn mended(complaint: &str) -> String {
 
 /// Whether the last that was told of that login is that it works again.
 pub(crate) fn is_told_mended(run: &Run, complaint: &str) -> bool {
-    let about = run.notices.iter().rev().find(|notice| notice.text.starts_with(complaint) || notice.text == mended(complaint));
+    let about = run.people.notices.iter().rev().find(|notice| notice.text.starts_with(complaint) || notice.text == mended(complaint));
     about.is_some_and(|notice| !notice.text.starts_with(complaint))
 }
 

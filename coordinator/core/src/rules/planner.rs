@@ -38,7 +38,7 @@ impl<'a> Planner<'a> {
         let (writes, reads) = self.manifest(unit, said);
         // What import or the operator said stands.
         let is_assigned = unit.assignment.owner.is_some() || unit.assignment.window.is_some() || carried.criticality.is_some();
-        let asks_for_owner = self.run.decisions.contains_key(&DecisionKind::MissingOwnerAgent.id(Some(id.as_str())));
+        let asks_for_owner = self.run.people.decisions.contains_key(&DecisionKind::MissingOwnerAgent.id(Some(id.as_str())));
         // A person is asked who is to have it: nobody else says so meanwhile.
         let proposed = said.owner_agent.clone().or(rules.owner_agent).filter(|_| !asks_for_owner);
         let owner = unit.assignment.owner.clone().or(proposed);

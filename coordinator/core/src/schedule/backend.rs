@@ -76,7 +76,7 @@ fn may_substitute(fleet: &Fleet, run: &Run, need: &Need, now: Now) -> bool {
     if need.kind == NeedKind::Check || (was_here && need.kind != NeedKind::Assign) {
         return false;
     }
-    run.substitutes.contains_key(&need.wanted)
+    run.backends.substitutes.contains_key(&need.wanted)
         || run.options.embedded
         || waited_ms(fleet, run, need, now) >= run.options.limits.wait_worker_ms
 }

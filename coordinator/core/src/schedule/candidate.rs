@@ -53,7 +53,7 @@ impl Candidate {
         };
         let remaining = if role == Role::Implement { run.plan.remaining_ms[unit.spec.position] } else { 0 };
         // Results of checks count in the order of the train.
-        let place = if role == Role::Check { run.train.place(&unit.id) } else { None };
+        let place = if role == Role::Check { run.branch.train.place(&unit.id) } else { None };
         let rank = (class, Reverse(remaining), run_at, place.unwrap_or(run.plan.rank[unit.spec.position]));
         Self { run: run.id.clone(), unit: Some(unit.id.clone()), seat, role, rank }
     }

@@ -65,7 +65,7 @@ fn running(fleet: &Fleet, run: &Run, unit: &Unit) -> Vec<Waiting> {
 }
 
 fn asked(run: &Run, unit: &Unit) -> Vec<Waiting> {
-    let open = run.decisions.values().filter(|decision| decision.unit.as_ref() == Some(&unit.id));
+    let open = run.people.decisions.values().filter(|decision| decision.unit.as_ref() == Some(&unit.id));
     open.map(|decision| Waiting::on(WaitKind::Decision, &decision.id, format!("decision {} is open: {}", decision.id, decision.context)))
         .collect()
 }
@@ -104,7 +104,7 @@ pub(crate) fn unfilled(state: &State, fleet: &Fleet, run: &Run, candidate: &Cand
     match resolve(state, fleet, run, &need, now) {
         Resolved::Parked(refusal) => Some(refused(state, fleet, &refusal, now)),
         Resolved::Missing => {
-            let asked = run.decisions.values().find(|decision| is_about(decision, &need));
+            let asked = run.people.decisions.values().find(|decision| is_about(decision, &need));
             Some(match asked {
                 Some(decision) => {
                     Waiting::on(WaitKind::Decision, &decision.id, format!("decision {} is open: {}", decision.id, decision.context))

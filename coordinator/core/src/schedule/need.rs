@@ -12,7 +12,7 @@ pub(crate) fn need(run: &Run, unit: Option<&UnitId>, seat: Seat) -> Need {
     let unit = unit.and_then(|unit| run.unit(unit));
     let requires = requirements(unit, seat);
     let of = |kind, wanted: &BackendName| {
-        let wanted = run.uses.get(wanted).unwrap_or(wanted).clone();
+        let wanted = run.backends.uses.get(wanted).unwrap_or(wanted).clone();
         Need { kind, wanted, owner: None, requires: requires.to_vec() }
     };
     match (seat, unit) {

@@ -189,7 +189,7 @@ fn score(
     let stands_in = offer.offer.name != *wanted;
     let broke = unit.map_or(0, broke_here);
     // Having to fetch the repository first weighs as much as one more attempt beside this one.
-    let is_cold = !worker.warm.contains(&run.source.repository);
+    let is_cold = !worker.warm.contains(&run.origin.source.repository);
     let load = state.live_of(&worker.id).count() + usize::from(is_cold);
     (stands_in, broke, unit.is_some_and(misread_here), reviews_own, !resumes, load, is_cold, u64::MAX - free)
 }

@@ -11,11 +11,11 @@ use crate::state::{BaseCheck, InFlight, Misfit, Run, State, Unit};
 /// Everything a unit in final review waits for, an empty check seat aside.
 pub(crate) fn waits(state: &State, run: &Run, unit: &Unit, now: Now) -> Vec<Waiting> {
     // Where the run itself stands still, that is all there is to say.
-    let is_over = run.ended.is_some() || run.ending.is_some();
+    let is_over = run.ended().is_some() || run.life.ending.is_some();
     if is_over || (unit.review.reviewers > 0 && !unit.is_consolidated()) {
         return gates(state, run, unit, now);
     }
-    if let (Some(flight), Some(place)) = (run.train.flight(&unit.id), place(run, unit)) {
+    if let (Some(flight), Some(place)) = (run.branch.train.flight(&unit.id), place(run, unit)) {
         return in_train(run, unit, flight, &place).into_iter().collect();
     }
     if is_gated_by_check(run) {
@@ -24,11 +24,11 @@ pub(crate) fn waits(state: &State, run: &Run, unit: &Unit, now: Now) -> Vec<Wait
     let ahead = run.queue().into_iter().take_while(|other| other.id != unit.id).last();
     match ahead {
         Some(ahead) => {
-            let text = match run.train.place(&ahead.id) {
+            let text = match run.branch.train.place(&ahead.id) {
                 Some(_) => format!(
                     "joins the train once unit {}, the last of {} in it, is prepared and there is room",
                     ahead.id,
-                    run.train.flights.len()
+                    run.branch.train.flights.len()
                 ),
                 None => format!("unit {} is integrated before it", ahead.id),
             };
@@ -40,7 +40,7 @@ pub(crate) fn waits(state: &State, run: &Run, unit: &Unit, now: Now) -> Vec<Wait
 
 /// Where in the train it stands, in words.
 pub(crate) fn place(run: &Run, unit: &Unit) -> Option<String> {
-    let nth = run.train.place(&unit.id)? + 1;
+    let nth = run.branch.train.place(&unit.id)? + 1;
     let ending = match (nth % 10, nth % 100) {
         (_, 11..=13) => "th",
         (1, _) => "st",
@@ -48,7 +48,7 @@ pub(crate) fn place(run: &Run, unit: &Unit) -> Option<String> {
         (3, _) => "rd",
         _ => "th",
     };
-    Some(format!("in the train, {nth}{ending} of {}", run.train.flights.len()))
+    Some(format!("in the train, {nth}{ending} of {}", run.branch.train.flights.len()))
 }
 
 fn in_train(run: &Run, unit: &Unit, flight: &InFlight, place: &str) -> Option<Waiting> {
@@ -69,7 +69,7 @@ fn in_train(run: &Run, unit: &Unit, flight: &InFlight, place: &str) -> Option<Wa
     if preparing {
         return said(WaitKind::Integration, "its commit on what is ahead is being made");
     }
-    let head = run.train.flights.first().filter(|head| head.unit != unit.id);
+    let head = run.branch.train.flights.first().filter(|head| head.unit != unit.id);
     let behind = |how: &str| {
         let Some(head) = head else { return said(WaitKind::Integration, how) };
         Some(Waiting::on(WaitKind::Integration, &head.unit, format!("{place}; {how}; unit {} comes first", head.unit)))
@@ -81,7 +81,7 @@ fn in_train(run: &Run, unit: &Unit, flight: &InFlight, place: &str) -> Option<Wa
         (None, false) if flight.checks.green => behind("its check is green"),
         (None, false) if flight.checks.red > 0 => behind("its check is red"),
         (None, false) if run.has_checks() => {
-            let red = run.train.flights.iter().find(|ahead| ahead.is_red())?;
+            let red = run.branch.train.flights.iter().find(|ahead| ahead.is_red())?;
             Some(Waiting::on(WaitKind::Integration, &red.unit, format!("{place}; the check of unit {} ahead of it is red", red.unit)))
         }
         (None, false) => behind("its commit is made"),
@@ -90,8 +90,8 @@ fn in_train(run: &Run, unit: &Unit, flight: &InFlight, place: &str) -> Option<Wa
 
 /// The check of the base comes first.
 fn on_base(run: &Run) -> Waiting {
-    let open = run.decisions.keys().find(|id| id.as_str() == "check-red-on-base");
-    match (open, &run.base_check) {
+    let open = run.people.decisions.keys().find(|id| id.as_str() == "check-red-on-base");
+    match (open, &run.branch.base_check) {
         (Some(id), _) => Waiting::on(WaitKind::Decision, id, format!("the check is red on the base: decision {id} is open")),
         (None, BaseCheck::Red { .. }) => Waiting::on_run(WaitKind::Check, "the check is red on the base".to_owned()),
         (None, _) => Waiting::on_run(WaitKind::Check, "the check has not passed on the base yet".to_owned()),

@@ -77,26 +77,30 @@ fn last_units(state: &State, fleet: &Fleet, run: &Run, run_at: usize, others: &[
 
 /// The run's own seats: assignment, orchestrator, check of the base.
 pub(crate) fn of_run(state: &State, fleet: &Fleet, run: &Run, run_at: usize, now: Now) -> Vec<Candidate> {
-    let stopped = run.ending.is_some() || run.halted.is_some() || run.paused.is_some() || state.paused.is_some();
-    if stopped || matches!(run.stage, Stage::Closing | Stage::Ended) {
+    let stopped = run.life.ending.is_some() || run.life.halted.is_some() || run.life.paused.is_some() || state.paused.is_some();
+    if stopped || matches!(run.stage(), Stage::Closing | Stage::Ended) {
         return Vec::new();
     }
     let mut seats = Vec::new();
     let asks_agent = matches!(run.options.mode, Mode::Llm | Mode::Deterministic);
-    if run.stage == Stage::Assigning && asks_agent && !run.live.contains_key(&Seat::Assign) && fleet_is_there(fleet, run, now) {
+    if run.stage() == Stage::Assigning && asks_agent && !run.live.contains_key(&Seat::Assign) && fleet_is_there(fleet, run, now) {
         seats.push(Candidate::of_run(run, Seat::Assign, Role::Assign, run_at));
     }
     if run.reassignable().next().is_some() && !run.live.contains_key(&Seat::Assign) {
         seats.push(Candidate::of_run(run, Seat::Assign, Role::Assign, run_at));
     }
     let limits = &run.options.limits;
-    let is_consulted =
-        run.orchestrator.wanted.as_ref().is_some_and(|wanted| wanted.at_end || now.wall.since(wanted.since) >= limits.consult_every_ms);
-    if run.stage == Stage::Working && run.orchestrator.enabled && is_consulted && !run.live.contains_key(&Seat::Orchestrate) {
+    let is_consulted = run
+        .agents
+        .orchestrator
+        .wanted
+        .as_ref()
+        .is_some_and(|wanted| wanted.at_end || now.wall.since(wanted.since) >= limits.consult_every_ms);
+    if run.stage() == Stage::Working && run.agents.orchestrator.enabled && is_consulted && !run.live.contains_key(&Seat::Orchestrate) {
         seats.push(Candidate::of_run(run, Seat::Orchestrate, Role::Orchestrate, run_at));
     }
-    let base_waits = matches!(run.base_check, BaseCheck::Wanted { retry_at, .. } if retry_at.is_none_or(|at| at <= now.wall));
-    if run.stage == Stage::Working && base_waits && !run.live.contains_key(&Seat::Check) && !run.is_done() {
+    let base_waits = matches!(run.branch.base_check, BaseCheck::Wanted { retry_at, .. } if retry_at.is_none_or(|at| at <= now.wall));
+    if run.stage() == Stage::Working && base_waits && !run.live.contains_key(&Seat::Check) && !run.is_done() {
         seats.push(Candidate::of_run(run, Seat::Check, Role::Check, run_at));
     }
     seats
@@ -107,5 +111,5 @@ pub(crate) fn of_run(state: &State, fleet: &Fleet, run: &Run, run_at: usize, now
 fn fleet_is_there(fleet: &Fleet, run: &Run, now: Now) -> bool {
     let is_alone = run.options.embedded && fleet.workers.values().filter(|worker| worker.is_here(now)).count() <= 1;
     let limits = &run.options.limits;
-    is_alone || !fleet.is_gathering(now, limits.assign_after_ms) || now.wall.since(run.created_at) >= limits.assign_within_ms
+    is_alone || !fleet.is_gathering(now, limits.assign_after_ms) || now.wall.since(run.origin.created_at) >= limits.assign_within_ms
 }

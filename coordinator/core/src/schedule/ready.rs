@@ -114,15 +114,15 @@ impl Gates<'_> {
 
     fn of_run(&mut self, state: &State) -> bool {
         let run = self.run;
-        if let Some(ended) = &run.ended {
+        if let Some(ended) = &run.ended() {
             return self.closed(|_| Waiting::on_run(WaitKind::Ended, format!("the run has ended: {}", ended.reason)));
         }
-        if run.stage == Stage::Assigning {
+        if run.stage() == Stage::Assigning {
             return self.closed(|_| Waiting::on_run(WaitKind::Assignment, "owners and manifests are being found".to_owned()));
         }
-        let stopped = run.ending.as_ref().map(|ending| ("is ending", ending.reason.clone()));
-        let halted = run.halted.as_ref().map(|halted| ("is halted", halted.text.clone()));
-        let own = run.paused.as_ref().filter(|_| !planted(Bug::PauseIgnored));
+        let stopped = run.life.ending.as_ref().map(|ending| ("is ending", ending.reason.clone()));
+        let halted = run.life.halted.as_ref().map(|halted| ("is halted", halted.text.clone()));
+        let own = run.life.paused.as_ref().filter(|_| !planted(Bug::PauseIgnored));
         let of_all = state.paused.as_ref().filter(|_| !planted(Bug::PauseOfAllIgnored));
         let paused = own.or(of_all).map(|paused| ("is paused", paused.text.clone()));
         match stopped.or(halted).or(paused) {

@@ -64,26 +64,28 @@ impl Standing {
 
 /// How the run stands.
 pub fn standing(state: &State, run: &Run) -> Standing {
-    if let Some(ended) = &run.ended {
+    if let Some(ended) = &run.ended() {
         return if ended.exit == 0 { Standing::Complete } else { Standing::Incomplete };
     }
-    let decisions = !run.decisions.is_empty();
-    let at_rest = !run.has_live_attempts() && !run.train.is_moving() && run.stage != Stage::Closing;
-    if run.halted.is_some() {
+    let decisions = !run.people.decisions.is_empty();
+    let at_rest = !run.has_live_attempts() && !run.branch.train.is_moving() && run.stage() != Stage::Closing;
+    if run.life.halted.is_some() {
         return if at_rest { Standing::Halted { decisions } } else { Standing::Running };
     }
-    if run.paused.is_some() || state.paused.is_some() {
+    if run.life.paused.is_some() || state.paused.is_some() {
         return Standing::Paused;
     }
-    if run.stage == Stage::Assigning {
+    if run.stage() == Stage::Assigning {
         return Standing::Assigning;
     }
-    let moving =
-        run.has_live_attempts() || run.stage == Stage::Closing || run.ending.is_some() || run.begun().any(|unit| unit.merging().is_some());
+    let moving = run.has_live_attempts()
+        || run.stage() == Stage::Closing
+        || run.life.ending.is_some()
+        || run.begun().any(|unit| unit.merging().is_some());
     if moving {
         return Standing::Running;
     }
-    if run.options.mode == Mode::Manual && run.step.is_none() && run.train.flights.is_empty() {
+    if run.options.mode == Mode::Manual && run.life.step.is_none() && run.branch.train.flights.is_empty() {
         return Standing::Manual { decisions };
     }
     if decisions && is_stuck(run) { Standing::Waiting } else { Standing::Running }
@@ -109,15 +111,15 @@ fn is_stuck(run: &Run) -> bool {
 
 /// Whether a decision itself holds the unit.
 fn waits_for_a_person(run: &Run, unit: &Unit) -> bool {
-    let is_asked = |need: &Need| run.decisions.values().any(|decision| is_about(decision, need));
+    let is_asked = |need: &Need| run.people.decisions.values().any(|decision| is_about(decision, need));
     if unit.waits_for_person() {
         return true;
     }
-    if unit.state() == UnitState::FinalReview && matches!(run.base_check, BaseCheck::Red { .. }) {
+    if unit.state() == UnitState::FinalReview && matches!(run.branch.base_check, BaseCheck::Red { .. }) {
         return true;
     }
     let base_check = need(run, None, Seat::Check);
-    if unit.state() == UnitState::FinalReview && matches!(run.base_check, BaseCheck::Wanted { .. }) && is_asked(&base_check) {
+    if unit.state() == UnitState::FinalReview && matches!(run.branch.base_check, BaseCheck::Wanted { .. }) && is_asked(&base_check) {
         return true;
     }
     due_seats(run, unit).into_iter().any(|seat| is_asked(&need(run, Some(&unit.id), seat)))
@@ -135,7 +137,7 @@ fn waits_for_any(run: &Run, unit: &Unit, stuck: &BTreeSet<usize>) -> bool {
         return true;
     }
     // In the train it waits for whoever is ahead, and to join it for all. While its check is due that can still show it red, which moves it.
-    let ahead = run.train.flights.iter().take_while(|flight| flight.unit != unit.id);
+    let ahead = run.branch.train.flights.iter().take_while(|flight| flight.unit != unit.id);
     let is_checked = unit.state() == UnitState::FinalReview && due_seats(run, unit).is_empty();
     if is_checked && ahead.filter_map(|flight| run.unit(&flight.unit)).any(holds) {
         return true;

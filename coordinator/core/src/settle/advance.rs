@@ -13,7 +13,7 @@ pub(crate) fn advance(d: &mut Txn<'_>, run: &RunId) {
         if d.run(run).is_ended() {
             return;
         }
-        if d.run(run).ending.is_some() {
+        if d.run(run).life.ending.is_some() {
             end::finish_ending(d, run);
         } else {
             contention::claim_freed(d, run);

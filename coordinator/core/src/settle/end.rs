@@ -12,7 +12,7 @@ use crate::txn::Txn;
 
 /// A run that is to end before its units have: everything is stopped, and it ends once the branch rests.
 pub(crate) fn finish_ending(d: &mut Txn<'_>, run: &RunId) {
-    let Some(reason) = d.run(run).ending.as_ref().map(|ending| ending.reason.clone()) else { return };
+    let Some(reason) = d.run(run).life.ending.as_ref().map(|ending| ending.reason.clone()) else { return };
     attempt::revoke_run(d, run, &reason);
     let working: Vec<UnitId> = d.run(run).holders().map(|unit| unit.id.clone()).collect();
     for unit in working {
@@ -23,7 +23,7 @@ pub(crate) fn finish_ending(d: &mut Txn<'_>, run: &RunId) {
     for unit in merging {
         d.emit(run, Fact::MergeSet { unit, merging: None });
     }
-    if d.run(run).train.flights.is_empty() || planted(Bug::EndsInMove) {
+    if d.run(run).branch.train.flights.is_empty() || planted(Bug::EndsInMove) {
         close::end(d, run, 1, reason);
     }
 }
@@ -31,7 +31,7 @@ pub(crate) fn finish_ending(d: &mut Txn<'_>, run: &RunId) {
 /// Every unit that runs is at its end: hear the orchestrator, make the closing commit, end.
 pub(crate) fn end_when_done(d: &mut Txn<'_>, run: &RunId) {
     let now = d.run(run);
-    let may_end = now.stage == Stage::Working && now.is_done() && now.train.flights.is_empty() && now.halted.is_none();
+    let may_end = now.stage() == Stage::Working && now.is_done() && now.branch.train.flights.is_empty() && now.life.halted.is_none();
     if !may_end || now.is_asked_as_a_whole() {
         return;
     }

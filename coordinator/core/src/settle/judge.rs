@@ -12,7 +12,7 @@ use crate::txn::Txn;
 /// The head is sent back if it does not fit or is red; a red one first shows how it is without those that were integrated since the train started.
 pub(crate) fn judge_head(d: &mut Txn<'_>, run: &RunId) {
     let now = d.run(run);
-    let Some(head) = now.train.head() else { return };
+    let Some(head) = now.branch.train.head() else { return };
     let unit = head.unit.clone();
     match head.misfit.clone() {
         Some(Misfit::Conflict { paths, evidence }) => {
@@ -27,7 +27,7 @@ pub(crate) fn judge_head(d: &mut Txn<'_>, run: &RunId) {
         }
         None => {}
     }
-    if !head.is_red() || head.alone.is_some() || !now.has_checks() || now.base_check == BaseCheck::Waived {
+    if !head.is_red() || head.alone.is_some() || !now.has_checks() || now.branch.base_check == BaseCheck::Waived {
         return;
     }
     let evidence = head.checks.evidence.clone();
@@ -41,7 +41,7 @@ fn start_alone(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, tip: CommitId) {
     d.emit(run, Fact::AloneStarted { unit: unit.clone(), tip: tip.clone() });
     if d.unit(run, unit).work.changed.is_empty() {
         d.emit(run, Fact::AlonePrepared { unit: unit.clone(), commit: tip });
-    } else if let Some(effect) = d.run(run).train.flight(unit).and_then(|flight| integration::preparation(d.run(run), flight)) {
+    } else if let Some(effect) = d.run(run).branch.train.flight(unit).and_then(|flight| integration::preparation(d.run(run), flight)) {
         d.effect(effect);
     }
 }

@@ -13,16 +13,16 @@ use crate::txn::Txn;
 /// Intends to integrate all that may be, unless the branch is on its way already.
 pub(crate) fn intend(d: &mut Txn<'_>, run: &RunId) {
     let now = d.run(run);
-    let is_again = planted(Bug::IntentAgain) && now.passing() > now.train.intended().count();
-    if now.train.is_moving() && !is_again {
+    let is_again = planted(Bug::IntentAgain) && now.passing() > now.branch.train.intended().count();
+    if now.branch.train.is_moving() && !is_again {
         return pass_where_it_is(d, run);
     }
     let count = now.passing();
     if count == 0 || is_gated_by_check(now) {
         return;
     }
-    let passing: Vec<InFlight> = now.train.flights[..count].to_vec();
-    let was_waived = now.base_check == BaseCheck::Waived;
+    let passing: Vec<InFlight> = now.branch.train.flights[..count].to_vec();
+    let was_waived = now.branch.base_check == BaseCheck::Waived;
     let Some(last) = passing.last().map(|flight| flight.unit.clone()) else { return };
     d.emit(run, Fact::IntegrationIntended { unit: last });
     if was_waived {
@@ -43,7 +43,7 @@ pub(crate) fn intend(d: &mut Txn<'_>, run: &RunId) {
 /// Where all that is intended changes nothing, the branch need not move.
 fn pass_where_it_is(d: &mut Txn<'_>, run: &RunId) {
     let now = d.run(run);
-    if now.train.destination() == Some(&now.tip) {
+    if now.branch.train.destination() == Some(&now.branch.tip) {
         land::pass(d, run);
     }
 }

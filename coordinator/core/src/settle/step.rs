@@ -12,7 +12,7 @@ use crate::txn::Txn;
 
 /// Units that have left the states of the phase are done with it; without units it is over.
 pub(crate) fn close_when_done(d: &mut Txn<'_>, run: &RunId) {
-    let Some(step) = d.run(run).step.clone() else { return };
+    let Some(step) = d.run(run).life.step.clone() else { return };
     let gone: BTreeSet<&UnitId> = step.units.iter().filter(|unit| !is_in(d, run, d.unit(run, unit), step.phase)).collect();
     let all = gone.len() == step.units.len();
     for unit in gone {

@@ -26,22 +26,22 @@ fn train_max(d: &Txn<'_>) -> usize {
 /// The next unit of the queue joins, if the one ahead of it is prepared.
 pub(crate) fn start_next(d: &mut Txn<'_>, run: &RunId) {
     let now = d.run(run);
-    let may_start = now.stage == Stage::Working && now.ending.is_none() && now.halted.is_none();
+    let may_start = now.stage() == Stage::Working && now.life.ending.is_none() && now.life.halted.is_none();
     if !may_start
         || integration::is_gated_by_check(now)
         || now.is_held(Phase::Consolidate, d.now.wall)
-        || now.train.flights.len() >= train_max(d)
+        || now.branch.train.flights.len() >= train_max(d)
     {
         return;
     }
-    let ahead = now.train.flights.last();
+    let ahead = now.branch.train.flights.last();
     let tip = match ahead.map(|flight| &flight.candidate) {
-        None => now.tip.clone(),
-        Some(Some(_)) if planted(Bug::TrainOnTip) => now.tip.clone(),
+        None => now.branch.tip.clone(),
+        Some(Some(_)) if planted(Bug::TrainOnTip) => now.branch.tip.clone(),
         Some(Some(candidate)) => candidate.commit.clone(),
         Some(None) => return,
     };
-    let may_join = |unit: &&&Unit| now.train.place(&unit.id).is_none() && step::allows(now, Phase::Consolidate, &unit.id);
+    let may_join = |unit: &&&Unit| now.branch.train.place(&unit.id).is_none() && step::allows(now, Phase::Consolidate, &unit.id);
     let queue = now.queue();
     let next = if planted(Bug::TrainOutOfOrder) { queue.iter().rev().find(may_join) } else { queue.iter().find(may_join) };
     let Some(unit) = next.map(|unit| unit.id.clone()) else { return };
@@ -54,7 +54,7 @@ pub(crate) fn start_next(d: &mut Txn<'_>, run: &RunId) {
     if is_empty {
         let candidate = Candidate { commit: tip, changed: Vec::new(), empty: true };
         d.emit(run, Fact::CandidatePrepared { unit, candidate });
-    } else if let Some(effect) = d.run(run).train.flight(&unit).and_then(|flight| integration::preparation(d.run(run), flight)) {
+    } else if let Some(effect) = d.run(run).branch.train.flight(&unit).and_then(|flight| integration::preparation(d.run(run), flight)) {
         d.effect(effect);
     }
 }

@@ -4,8 +4,11 @@
 //! itself keeps.
 
 mod access;
+mod agents;
 mod attempt;
+mod branch;
 mod granted;
+mod life;
 mod moves;
 mod phase;
 mod plan;
@@ -32,9 +35,12 @@ use roundtable_shared::{AttemptKey, BackendName, LeaseRef, RunId, UnitId, UnitTy
 use serde::{Deserialize, Serialize};
 
 pub use access::{Access, Admits, BARRED_KEPT_MS, Barred, PEER_KEPT_MS, Peer, RENEWAL_NOTED_MS, TOKEN_KEPT_MS, Token, Use};
+pub use agents::{Agents, AssignAnswer, Assigning, HeldPhases, Orchestrator, PlanSource, Wanted};
 pub(crate) use attempt::key_of;
 pub use attempt::{Attempt, AttemptEnd, AttemptEnded, LostCause, Saved};
+pub use branch::{BaseCheck, Branch, Integration, Learning};
 pub use granted::Granted;
+pub use life::{Accepted, Ended, Ending, Life, Remark, RunPhase, Stage};
 pub use moves::may_move;
 pub use phase::{Blocked, FailedReview, FixCause, FixOwed, Merging, Release, UnitPhase};
 pub use plan::{PlaceInLine, Plan, WorkKind, Writers};
@@ -42,10 +48,7 @@ pub use rare::{Blank, Rare};
 pub use removal::{Remains, Removed};
 pub use report::{OwnerAnswer, Said, WorkReport};
 pub use rest::{Rest, Rested, Resting};
-pub use run::{
-    Accepted, AssignAnswer, Assigning, BaseCheck, Ended, Ending, HeldPhases, Integration, Learning, Notice, Orchestrator, PlanSource,
-    Remark, Run, Stage, Wanted,
-};
+pub use run::{Notice, Origin, People, Progress, Run, Stands};
 pub use source::RunSource;
 pub use spec::{Subtask, UnitAssignment, UnitSpec};
 pub use start::Start;
@@ -205,12 +208,12 @@ impl State {
 
     /// The unfinished run of that source, which a second submission resumes: same repository and spec path.
     pub fn find_resumable(&self, source: &RunSource) -> Option<&Run> {
-        self.created.iter().rev().filter_map(|id| self.run(id)).find(|run| !run.is_ended() && run.source.is_same(source))
+        self.created.iter().rev().filter_map(|id| self.run(id)).find(|run| !run.is_ended() && run.origin.source.is_same(source))
     }
 
     /// The latest run of that source, finished or not. One that was removed without having been accepted was thrown away: it stands for nothing.
     pub fn find_latest(&self, source: &RunSource) -> Option<&Run> {
-        let counts = |run: &&Run| run.source.is_same(source) && (run.removed.is_none() || run.accepted.is_some());
+        let counts = |run: &&Run| run.origin.source.is_same(source) && (run.life.removed.is_none() || run.life.accepted.is_some());
         self.created.iter().rev().filter_map(|id| self.run(id)).find(counts)
     }
 }

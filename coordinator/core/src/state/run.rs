@@ -1,9 +1,8 @@
 //! One orchestration of a spec on a base commit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use roundtable_shared::answer::Proposal;
 use roundtable_shared::spec::{Plan as Outline, Spec, Unit as Outlined};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
@@ -12,13 +11,13 @@ use roundtable_shared::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::agents::Agents;
 use super::attempt::Attempt;
+use super::branch::{BaseCheck, Branch};
+use super::life::{Ended, Life, RunPhase, Stage};
 use super::plan::Plan;
-use super::removal::Removed;
-use super::rest::{Rested, Resting};
 use super::source::RunSource;
-use super::step::{Phase, Step};
-use super::train::Train;
+use super::step::Phase;
 use super::unit::Unit;
 use crate::planted::{Bug, planted};
 
@@ -27,46 +26,12 @@ use crate::planted::{Bug, planted};
 pub struct Run {
     /// Its id.
     pub id: RunId,
-    /// Where it comes from.
-    pub source: RunSource,
-    /// Who submitted it.
-    pub by: String,
-    /// When.
-    pub created_at: WallMs,
+    /// What it was made of; never changes.
+    pub origin: Arc<Origin>,
     /// What it was asked to do.
     pub options: RunOptions,
-    /// The spec's texts: prompts use these and nothing else.
-    pub spec: Arc<Spec>,
-    /// What its `tasks.md` was read as.
-    pub outline: Arc<Outline>,
-    /// Hash of what an assignment depends on, for the cache.
-    pub inputs_digest: String,
-    /// The commit it started from.
-    pub base: CommitId,
-    /// Tip of its branch.
-    pub tip: CommitId,
-    /// The user's branch it started on.
-    pub started_branch: Option<String>,
-    /// `tasks.md`, if boxes are ticked in commits.
-    pub tick_path: Option<String>,
-    /// The spec's own files: changes of agents to them are dropped.
-    pub spec_paths: Vec<String>,
-    /// Mirror files: never changes.
-    pub mirror_paths: Vec<String>,
-    /// Names the state it went on from, if one.
-    pub imported: Option<String>,
-    /// How far it is.
-    pub stage: Stage,
-    /// How it ended.
-    pub ended: Option<Ended>,
-    /// Asked to end, as soon as the branch rests.
-    pub ending: Option<Ending>,
-    /// Nothing is granted.
-    pub paused: Option<Remark>,
-    /// Stopped for now; running again goes on.
-    pub halted: Option<Remark>,
-    /// Who assigned owners.
-    pub plan_source: Option<PlanSource>,
+    /// How far it is, and what keeps it.
+    pub life: Life,
     /// Units in document order.
     pub units: Vec<Arc<Unit>>,
     /// Index: place of each unit in `units`.
@@ -77,10 +42,50 @@ pub struct Run {
     pub attempts: Vec<Attempt>,
     /// The live one of each of its seats.
     pub live: BTreeMap<Seat, AttemptNo>,
-    /// The assignment agent's seat.
-    pub assigning: Assigning,
-    /// What it answered, for the cache.
-    pub assign_answer: Option<AssignAnswer>,
+    /// Agents that serve the run as a whole.
+    pub agents: Agents,
+    /// What people are asked and told.
+    pub people: People,
+    /// Its branch and what comes onto it.
+    pub branch: Branch,
+    /// What is counted.
+    pub progress: Progress,
+    /// Backends in others' places.
+    pub backends: Stands,
+}
+
+/// What a run was made of.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Origin {
+    /// Where it comes from.
+    pub source: RunSource,
+    /// Who submitted it.
+    pub by: String,
+    /// When.
+    pub created_at: WallMs,
+    /// The spec's texts: prompts use these and nothing else.
+    pub spec: Arc<Spec>,
+    /// What its `tasks.md` was read as.
+    pub outline: Arc<Outline>,
+    /// Hash of what an assignment depends on, for the cache.
+    pub inputs_digest: String,
+    /// The commit it started from.
+    pub base: CommitId,
+    /// The user's branch it started on.
+    pub started_branch: Option<String>,
+    /// `tasks.md`, if boxes are ticked in commits.
+    pub tick_path: Option<String>,
+    /// The spec's own files: changes of agents to them are dropped.
+    pub spec_paths: Vec<String>,
+    /// Mirror files: never changes.
+    pub mirror_paths: Vec<String>,
+    /// Names the state it went on from, if one.
+    pub imported: Option<String>,
+}
+
+/// What people are asked and told.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct People {
     /// Open decisions.
     pub decisions: BTreeMap<DecisionId, Decision>,
     /// The last answered one of each id.
@@ -91,125 +96,6 @@ pub struct Run {
     pub blocked_items: Vec<BlockedItem>,
     /// Minor issues left for later.
     pub deferred_fixes: Vec<DeferredFix>,
-    /// What goes to `AGENTS.md` in the end.
-    pub learnings: Vec<Learning>,
-    /// What moved the branch, oldest first.
-    pub integrations: Vec<Integration>,
-    /// Integrations under way.
-    pub train: Train,
-    /// Units completed whose box no commit has ticked yet.
-    pub unticked: Vec<UnitId>,
-    /// The check of the base.
-    pub base_check: BaseCheck,
-    /// Infra ends that cost budget.
-    pub infra_used: u32,
-    /// Sum over attempts.
-    pub usage: Usage,
-    /// Moves of units so far: what progress is measured by, and the order of final review.
-    pub moves: u64,
-    /// The orchestrator agent.
-    pub orchestrator: Orchestrator,
-    /// Manual mode: the phase under way.
-    pub step: Option<Step>,
-    /// Backends a person put in another's place.
-    pub uses: BTreeMap<BackendName, BackendName>,
-    /// Backends we put in another's place while it is not offered; said once each.
-    pub substitutes: BTreeMap<BackendName, BackendName>,
-    /// Backends whose absence is not asked about before.
-    pub snoozed: BTreeMap<BackendName, WallMs>,
-    /// Where it was accepted into.
-    pub accepted: Option<Accepted>,
-    /// Its files are gone, or go.
-    pub removed: Option<Removed>,
-    /// Rests that are over.
-    pub rested: Rested,
-    /// The rest that goes on, once that is told.
-    pub resting: Option<Resting>,
-}
-
-/// How far a run is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// Owners and manifests are being found.
-    Assigning,
-    /// Units are worked on.
-    Working,
-    /// The closing commit is being made.
-    Closing,
-    /// Over.
-    Ended,
-}
-
-/// Who assigned owners and manifests.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PlanSource {
-    /// Keyword rules and the spec's own lines.
-    Rules,
-    /// The assignment agent, over those.
-    Agent,
-    /// An earlier answer to the same question.
-    Cache,
-    /// Nobody yet (manual mode).
-    Manual,
-}
-
-/// A person's word with who and when.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Remark {
-    /// What.
-    pub text: String,
-    /// Who.
-    pub by: String,
-    /// When.
-    pub at: WallMs,
-}
-
-/// How a run ended.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Ended {
-    /// 0 or 1.
-    pub exit: u8,
-    /// In words; empty for a normal end.
-    pub reason: String,
-    /// When.
-    pub at: WallMs,
-}
-
-/// A run that is to end before its units have.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Ending {
-    /// Why.
-    pub reason: String,
-    /// Who.
-    pub by: String,
-}
-
-/// The assignment agent's seat.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Assigning {
-    /// Answers that could not be used whole, or failures of class unit.
-    pub failures: u32,
-    /// Ends for other reasons.
-    pub lost: u32,
-    /// Providers that refused: another backend is asked meanwhile.
-    pub refused: u32,
-    /// Why the last answer was refused; told when asked again.
-    pub problems: Vec<String>,
-    /// Units that are to be assigned anew while others are at work; nothing waits for that.
-    pub again: Vec<UnitId>,
-}
-
-/// What an assignment agent answered, as far as it could be taken.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct AssignAnswer {
-    /// Who was asked.
-    pub backend: BackendName,
-    /// With which model; empty = the backend's own.
-    pub model: String,
-    /// The answer.
-    pub proposals: Vec<Proposal>,
 }
 
 /// Something said once.
@@ -221,119 +107,26 @@ pub struct Notice {
     pub at: WallMs,
 }
 
-/// Something reusable an agent learned.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Learning {
-    /// The unit it comes from.
-    pub unit: UnitId,
-    /// The text.
-    pub text: String,
-    /// Files it concerns: what the unit changed.
-    pub paths: Vec<String>,
+/// What is counted of a run.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Progress {
+    /// Infra ends that cost budget.
+    pub infra_used: u32,
+    /// Sum over attempts.
+    pub usage: Usage,
+    /// Moves of units so far: what progress is measured by, and the order of final review.
+    pub moves: u64,
 }
 
-/// One move of the run's branch.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Integration {
-    /// The unit; `None` for the closing commit.
-    pub unit: Option<UnitId>,
-    /// The commit.
-    pub commit: CommitId,
-    /// What it changed.
-    pub changed: Vec<String>,
-    /// When.
-    pub at: WallMs,
-}
-
-/// The check of the base, before any integration.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "state")]
-pub enum BaseCheck {
-    /// No check is configured.
-    #[default]
-    None,
-    /// Not run yet.
-    Wanted {
-        /// Times it was red (one retry).
-        red: u32,
-        /// Times it could not be run.
-        lost: u32,
-        /// Not before.
-        retry_at: Option<WallMs>,
-    },
-    /// Green: checks hold.
-    Green,
-    /// Red; a decision is open.
-    Red {
-        /// The end of its output.
-        evidence: String,
-    },
-    /// Red and waived: checks are reported but held against nobody until one is green.
-    Waived,
-}
-
-/// The orchestrator agent of llm mode.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Orchestrator {
-    /// Whether it is consulted at all.
-    pub enabled: bool,
-    /// A consultation is due.
-    pub wanted: Option<Wanted>,
-    /// The one under way.
-    pub current: Option<Wanted>,
-    /// Consultations answered.
-    pub answers: u32,
-    /// The last answer could not be read: asked again once.
-    pub asked_again: bool,
-    /// Failed in a row.
-    pub failures: u32,
-    /// Answers in a row without any unit changing state.
-    pub idle_answers: u32,
-    /// `Run::moves` when it was last asked, if it has answered that.
-    pub moves_seen: u64,
-    /// `Run::moves` when it was asked what it has not answered yet: what happens meanwhile it has not seen.
-    pub moves_asked: u64,
-    /// Phases that wait.
-    pub held: Option<HeldPhases>,
-    /// It was heard before the end.
-    pub heard_at_end: bool,
-    /// What it last said.
-    pub notes: String,
-}
-
-/// A consultation that is due.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Wanted {
-    /// Since when: collected for a while.
-    pub since: WallMs,
-    /// Why.
-    pub why: String,
-    /// It is the one before the end.
-    pub at_end: bool,
-}
-
-/// Phases the orchestrator asked to hold back.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct HeldPhases {
-    /// Which.
-    pub phases: BTreeSet<Phase>,
-    /// At most until then.
-    pub until: WallMs,
-}
-
-/// The user's branch was moved.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Accepted {
-    /// Which branch.
-    pub branch: String,
-    /// To which commit.
-    pub commit: CommitId,
-    /// The run's tip then.
-    pub tip: CommitId,
-    /// Who.
-    pub by: String,
-    /// When.
-    pub at: WallMs,
+/// Backends in others' places, or waited for without asking.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Stands {
+    /// Backends a person put in another's place.
+    pub uses: BTreeMap<BackendName, BackendName>,
+    /// Backends we put in another's place while it is not offered; said once each.
+    pub substitutes: BTreeMap<BackendName, BackendName>,
+    /// Backends whose absence is not asked about before.
+    pub snoozed: BTreeMap<BackendName, WallMs>,
 }
 
 impl Run {
@@ -344,8 +137,8 @@ impl Run {
 
     /// What the spec says of a unit: its tasks as they are written.
     pub fn outlined(&self, id: &UnitId) -> Option<&Outlined> {
-        let here = self.positions.get(id).and_then(|at| self.outline.units.get(*at)).filter(|unit| unit.id == *id);
-        here.or_else(|| self.outline.unit(id.as_str()))
+        let here = self.positions.get(id).and_then(|at| self.origin.outline.units.get(*at)).filter(|unit| unit.id == *id);
+        here.or_else(|| self.origin.outline.unit(id.as_str()))
     }
 
     /// Units in document order.
@@ -379,9 +172,19 @@ impl Run {
         self.options.models.get(backend).or(legacy).cloned().unwrap_or_default()
     }
 
+    /// How far it is.
+    pub fn stage(&self) -> Stage {
+        self.life.phase.stage()
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&self) -> Option<&Ended> {
+        if let RunPhase::Ended(ended) = &self.life.phase { Some(ended) } else { None }
+    }
+
     /// Whether it is over.
     pub fn is_ended(&self) -> bool {
-        self.stage == Stage::Ended
+        self.stage() == Stage::Ended
     }
 
     /// Whether anything of it runs on a worker.
@@ -396,13 +199,13 @@ impl Run {
 
     /// Whether a person is asked something about the run as a whole that an imported state brought along: no unit waits for the answer, its end does.
     pub fn is_asked_as_a_whole(&self) -> bool {
-        self.decisions.values().any(|decision| decision.kind == DecisionKind::Imported && decision.unit.is_none())
+        self.people.decisions.values().any(|decision| decision.kind == DecisionKind::Imported && decision.unit.is_none())
     }
 
     /// Units that are to be assigned anew and still can be.
     pub fn reassignable(&self) -> impl Iterator<Item = &Unit> {
-        let is_working = self.stage == Stage::Working && self.ending.is_none();
-        self.assigning.again.iter().filter(move |_| is_working).filter_map(|id| self.unit(id)).filter(|unit| unit.is_reassignable())
+        let is_working = self.stage() == Stage::Working && self.life.ending.is_none();
+        self.agents.assigning.again.iter().filter(move |_| is_working).filter_map(|id| self.unit(id)).filter(|unit| unit.is_reassignable())
     }
 
     /// Exit code if it ended now: 0 when every unit that runs is completed or skipped.
@@ -451,18 +254,18 @@ impl Run {
 
     /// Whether one of these phases is held back by the orchestrator now.
     pub fn is_held(&self, phase: Phase, now: WallMs) -> bool {
-        self.orchestrator.held.as_ref().is_some_and(|held| held.until > now && held.phases.contains(&phase))
+        self.agents.orchestrator.held.as_ref().is_some_and(|held| held.until > now && held.phases.contains(&phase))
             && !planted(Bug::HoldBackIgnored)
     }
 
     /// Whether checks gate integration.
     pub fn has_checks(&self) -> bool {
-        self.base_check != BaseCheck::None
+        self.branch.base_check != BaseCheck::None
     }
 
     /// Whether it has commits that nobody has accepted.
     pub fn has_more_to_accept(&self) -> bool {
-        self.tip != self.base && self.accepted.as_ref().is_none_or(|accepted| accepted.tip != self.tip)
+        self.branch.tip != self.origin.base && self.life.accepted.as_ref().is_none_or(|accepted| accepted.tip != self.branch.tip)
     }
 
     /// All its attempts, its own first.
@@ -483,10 +286,10 @@ impl Run {
 
     /// Whether the branch changed something the unit may write since that base.
     pub fn tip_changed_paths_of(&self, unit: &Unit, base: &CommitId) -> bool {
-        if *base == self.tip {
+        if *base == self.branch.tip {
             return false;
         }
-        let since = self.integrations.iter().rev().take_while(|integration| integration.commit != *base);
+        let since = self.branch.integrations.iter().rev().take_while(|integration| integration.commit != *base);
         since.flat_map(|integration| &integration.changed).any(|path| {
             unit.claims_all()
                 || unit.assignment.manifest.writes.covers(path)

@@ -23,7 +23,7 @@ fn the_same_command_changes_nothing() {
     let mut table = Table::with(ONE, had.clone());
     again(&mut table, had.clone(), Some(Mode::Llm));
     again(&mut table, options(), None);
-    assert_eq!((&table.run().options, table.run().notices.len()), (&had, 0));
+    assert_eq!((&table.run().options, table.run().people.notices.len()), (&had, 0));
 }
 
 #[test]
@@ -31,10 +31,10 @@ fn the_orchestrator_agent_comes_and_goes_with_the_mode() {
     let mut table = Table::with(ONE, RunOptions { mode: Mode::Llm, ..options() });
     table.join("w", &[("codex", 1)]);
     again(&mut table, options(), Some(Mode::Deterministic));
-    assert!(!table.run().orchestrator.enabled);
-    assert!(table.run().notices.iter().any(|notice| notice.text.contains("--mode")));
+    assert!(!table.run().agents.orchestrator.enabled);
+    assert!(table.run().people.notices.iter().any(|notice| notice.text.contains("--mode")));
     again(&mut table, options(), Some(Mode::Llm));
-    assert!(table.run().orchestrator.enabled);
+    assert!(table.run().agents.orchestrator.enabled);
     again(&mut table, options(), Some(Mode::Manual));
     assert_eq!(table.run().options.mode, Mode::Llm);
 }
@@ -47,11 +47,11 @@ fn another_check_is_tried_on_the_base_again() {
         let red = the_check(&mut table);
         table.breaks(&red, FailureKind::TurnFailed);
     }
-    assert!(table.run().decisions.keys().any(|id| id.as_str() == "check-red-on-base"));
+    assert!(table.run().people.decisions.keys().any(|id| id.as_str() == "check-red-on-base"));
     again(&mut table, RunOptions { check: Some("make test".into()), ..options() }, None);
-    assert!(table.run().decisions.is_empty());
-    assert!(matches!(table.run().base_check, BaseCheck::Wanted { red: 0, .. }));
+    assert!(table.run().people.decisions.is_empty());
+    assert!(matches!(table.run().branch.base_check, BaseCheck::Wanted { red: 0, .. }));
     let green = the_check(&mut table);
     table.report(&green, None, &[], Ok(RoleAnswer::None));
-    assert_eq!(table.run().base_check, BaseCheck::Green);
+    assert_eq!(table.run().branch.base_check, BaseCheck::Green);
 }

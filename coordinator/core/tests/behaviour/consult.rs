@@ -55,7 +55,7 @@ fn hearing_it_before_the_end_is_no_standstill() {
         }
         says(&mut table, &of_run(grants), &[]);
     }
-    assert_eq!(table.run().ended.as_ref().map(|ended| ended.exit), Some(0));
+    assert_eq!(table.run().ended().map(|ended| ended.exit), Some(0));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn what_happens_while_it_answers_is_movement() {
     table.pass(2_000);
     let second = table.go().into_iter().find(|grant| grant.granted.role == Role::Orchestrate).expect("it is heard of what was sent back");
     says(&mut table, &second, &[]);
-    assert_eq!(table.run().halted, None);
+    assert_eq!(table.run().life.halted, None);
 }
 
 #[test]
@@ -84,12 +84,12 @@ fn a_halt_when_all_is_done_leaves_the_run_complete() {
     table.reviews(&review, Severity::None);
     table.integrate();
     table.pass(2_000);
-    while table.run().ended.is_none() {
+    while table.run().ended().is_none() {
         let last = of_run(table.go());
         says(&mut table, &last, &[Action::Halt]);
         table.pass(2_000);
     }
-    assert_eq!((&table.run().halted, table.run().ended.as_ref().map(|ended| ended.exit)), (&None, Some(0)));
+    assert_eq!((&table.run().life.halted, table.run().ended().map(|ended| ended.exit)), (&None, Some(0)));
 }
 
 #[test]
@@ -98,8 +98,8 @@ fn actions_count_as_often_as_they_are_named() {
     table.pass(2_000);
     let first = of_run(table.go());
     says(&mut table, &first, &[Action::SyncPulse, Action::SyncPulse, Action::Halt]);
-    assert_eq!(table.run().halted, None, "the halt was cut");
-    assert!(table.run().notices.iter().any(|notice| notice.text.contains("more than 2 actions")));
+    assert_eq!(table.run().life.halted, None, "the halt was cut");
+    assert!(table.run().people.notices.iter().any(|notice| notice.text.contains("more than 2 actions")));
 }
 
 const THREE: &str = "- [ ] 1. Write a\n  - _writes: a.rs_\n- [ ] 2. Write b\n  - Depends on: 1\n  - _writes: b.rs_\n\
@@ -142,7 +142,11 @@ fn what_has_not_started_is_assigned_anew_and_a_person_s_word_stands() {
     table.go_one("1");
     proposes(&mut table, &seat, "gemini");
     assert_eq!(owners(&table), ["codex", "gemini", "opencode"]);
-    assert_eq!(table.run().assign_answer.as_ref().map(|answer| answer.proposals.len()), Some(0), "it is not the answer for the whole plan");
+    assert_eq!(
+        table.run().agents.assign_answer.as_ref().map(|answer| answer.proposals.len()),
+        Some(0),
+        "it is not the answer for the whole plan"
+    );
     assert!(table.go().iter().all(|grant| grant.granted.role != Role::Assign), "it was asked once");
 }
 

@@ -68,6 +68,6 @@ fn a_cycle_found_after_the_last_fix_is_a_person_s() {
     assert_eq!(table.unit("2").counters.fix_attempts, 3, "it waits for unit 1, and that was the third");
     table.works(&grants[0], &["a.rs", "b.rs"]);
     assert_eq!(table.unit("2").state(), UnitState::Blocked, "no fourth fix repeats it");
-    assert!(table.run().decisions.keys().any(|id| id.as_str() == "breach-2"));
+    assert!(table.run().people.decisions.keys().any(|id| id.as_str() == "breach-2"));
     table.schedule();
 }

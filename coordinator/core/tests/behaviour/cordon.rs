@@ -57,7 +57,7 @@ fn a_review_does_not_go_back_to_the_worker_that_broke_under_it_while_another_is_
         table.pass(1_000);
     }
     for unit in ["1", "2"] {
-        assert_eq!(table.unit(unit).state(), UnitState::Completed, "{:?}", table.run().decisions);
+        assert_eq!(table.unit(unit).state(), UnitState::Completed, "{:?}", table.run().people.decisions);
         let reviews_there = table.unit(unit).attempts.iter().filter(|attempt| attempt.granted.worker.as_str() == "broken").count();
         assert!(reviews_there <= 1, "unit {unit} failed {reviews_there} times on the broken worker");
     }
@@ -90,7 +90,7 @@ fn two_failures_in_a_row_before_the_agent_runs_bar_a_worker_for_a_while() {
     };
     assert_eq!((fail(&mut table), fail(&mut table), fail(&mut table)), (1, 1, 0));
     assert!(is_cordoned(&table, "w"));
-    let said = |table: &Table, text: &str| table.run().notices.iter().filter(|notice| notice.text.contains(text)).count();
+    let said = |table: &Table, text: &str| table.run().people.notices.iter().filter(|notice| notice.text.contains(text)).count();
     assert_eq!(said(&table, "worker w gets nothing more: 2 attempts in a row failed there before their agent ran"), 1);
     // It is tried again after 5 min, and then barred for longer.
     table.pass(301_000);
@@ -100,7 +100,7 @@ fn two_failures_in_a_row_before_the_agent_runs_bar_a_worker_for_a_while() {
     // A new start of it is a new beginning.
     table.hello("w", 100, Origin::default(), &[("codex", 1)]).expect("its next start");
     assert!(!is_cordoned(&table, "w"));
-    assert!(table.run().decisions.is_empty(), "no unit pays: {:?}", table.run().decisions);
+    assert!(table.run().people.decisions.is_empty(), "no unit pays: {:?}", table.run().people.decisions);
     table.schedule();
     let granted = table.granted();
     granted.iter().for_each(|grant| table.begin(grant));
@@ -132,7 +132,7 @@ fn what_no_worker_can_prepare_is_the_units_fault_and_bars_nobody() {
         granted.iter().for_each(|grant| cannot_prepare(&mut table, grant));
         table.pass(5_000);
     }
-    assert!(table.run().decisions.keys().any(|id| id.as_str() == "quarantine-1"), "{:?}", table.run().decisions);
+    assert!(table.run().people.decisions.keys().any(|id| id.as_str() == "quarantine-1"), "{:?}", table.run().people.decisions);
     assert_eq!(table.unit("1").attempts.len(), 5);
     assert!(!is_cordoned(&table, "a") && !is_cordoned(&table, "b"));
 }
@@ -147,5 +147,5 @@ fn a_full_disk_under_three_units_bars_the_worker_and_none_of_them() {
     assert!(is_cordoned(&table, "broken"));
     table.join("well", &[("codex", 3)]);
     assert!(table.go().iter().all(|grant| grant.granted.worker.as_str() == "well"));
-    assert!(table.run().decisions.is_empty());
+    assert!(table.run().people.decisions.is_empty());
 }

@@ -127,11 +127,11 @@ fn a_backend_of_drained_workers_counts_as_not_offered() {
     table.pass(limit + 2_000);
     table.schedule();
     let asked = DecisionId::from("no-worker-codex");
-    let context = table.run().decisions.get(&asked).map(|decision| decision.context.clone()).expect("a person is asked");
+    let context = table.run().people.decisions.get(&asked).map(|decision| decision.context.clone()).expect("a person is asked");
     assert!(context.contains("worker w is drained"), "{context}");
     undrain(&mut table, "w");
     table.schedule();
-    assert!(!table.run().decisions.contains_key(&asked), "nothing is left to ask");
+    assert!(!table.run().people.decisions.contains_key(&asked), "nothing is left to ask");
 }
 
 #[test]

@@ -32,7 +32,7 @@ const UI_PLAN: &str = "- [ ] 1. Build the login page layout\n  - _writes: a.rs_\
 fn the_owner_of_the_rules_is_offered_first_and_nobody_owns_the_unit_meanwhile() {
     let options = RunOptions { mode: Mode::Deterministic, ..options() };
     let mut table = Table::with_imported(UI_PLAN, options, &NO_OWNER);
-    let keywords = |table: &Table| table.run().decisions.values().next().expect("one is open").keywords.clone();
+    let keywords = |table: &Table| table.run().people.decisions.values().next().expect("one is open").keywords.clone();
     assert_eq!(keywords(&table), ["assign:gemini", "skip", "abort"], "nobody offers anything yet: whom the rules name");
     table.join("w", &[("codex", 1), ("gemini", 1)]);
     table.pass(5_000);
@@ -44,7 +44,7 @@ fn the_owner_of_the_rules_is_offered_first_and_nobody_owns_the_unit_meanwhile() 
     for grant in table.go() {
         table.breaks(&grant, FailureKind::TurnFailed);
     }
-    assert!(table.run().plan_source.is_some(), "rules have decided");
+    assert!(table.run().agents.plan_source.is_some(), "rules have decided");
     assert_eq!((table.unit("1").assignment.owner.clone(), table.unit("1").state()), (None, UnitState::Blocked));
     table.decide("missing-owner-agent-1", Choice::Assign { owner: "gemini".into() });
     assert_eq!(table.unit("1").assignment.owner, Some("gemini".into()));
@@ -66,7 +66,7 @@ fn imported(status: &str, files: &[&str], missing: &[&str]) -> ImportedUnit {
 }
 
 fn notices(table: &Table) -> String {
-    table.run().notices.iter().map(|notice| notice.text.clone()).collect::<Vec<_>>().join("\n")
+    table.run().people.notices.iter().map(|notice| notice.text.clone()).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn what_a_person_ended_stays_ended() {
     table.join("w", &[("codex", 1)]);
     table.schedule();
     table.integrate();
-    assert_eq!(table.run().ended.as_ref().map(|ended| ended.exit), Some(1));
+    assert_eq!(table.run().ended().map(|ended| ended.exit), Some(1));
 }
 
 /// A state of these units that asks so, of a unit or of the run as a whole.
@@ -168,7 +168,7 @@ fn asking(units: &[(&str, ImportedUnit)], asked: &[(&str, Option<&str>)]) -> Tab
 }
 
 fn open(table: &Table) -> Vec<String> {
-    table.run().decisions.keys().map(ToString::to_string).collect()
+    table.run().people.decisions.keys().map(ToString::to_string).collect()
 }
 
 /// What a state calls blocked starts over, whatever it asks: then there is no fix to release it to.

@@ -25,7 +25,7 @@ fn ask_for(table: &mut Table, unit: &str, requires: &[&str]) {
 }
 
 fn asked(table: &Table) -> Decision {
-    let asked: Vec<&Decision> = table.run().decisions.values().collect();
+    let asked: Vec<&Decision> = table.run().people.decisions.values().collect();
     assert_eq!(asked.len(), 1, "{asked:?}");
     asked[0].clone()
 }
@@ -107,7 +107,7 @@ fn where_nobody_has_them_a_person_is_asked_and_the_others_go_on() {
     table.join_with("right", &GPU, &[("codex", 1)]);
     let granted = table.go();
     assert!(granted.iter().any(|grant| grant.granted.worker.as_str() == "right"));
-    assert!(table.run().decisions.is_empty(), "nothing is left to ask");
+    assert!(table.run().people.decisions.is_empty(), "nothing is left to ask");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_person_who_waits_is_not_asked_again_at_once() {
     table.decide("no-worker-codex-gpu-zone-eu", Choice::Wait);
     table.pass(60_000);
     table.schedule();
-    assert!(table.run().decisions.is_empty());
+    assert!(table.run().people.decisions.is_empty());
 }
 
 /// The head of the train waits for a person, and the check of the one behind it may still come back red.

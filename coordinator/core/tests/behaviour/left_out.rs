@@ -11,7 +11,7 @@ fn left_out() -> LeftOut {
 }
 
 fn told(table: &Table) -> Vec<&str> {
-    table.run().notices.iter().map(|notice| notice.text.as_str()).collect()
+    table.run().people.notices.iter().map(|notice| notice.text.as_str()).collect()
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_run_that_has_lost_its_repository_is_halted_and_no_unit_pays() {
     let reason = "the repository lacks the commit it began from".to_owned();
     table.shell(ShellAnswer::RepositoryLost { run: table::run_id(), reason: reason.clone() });
     table.shell(ShellAnswer::GrantFailed { lease: lease.expect("something is granted"), reason: "no such object".to_owned() });
-    assert_eq!(table.run().halted.as_ref().map(|halt| halt.text.clone()), Some(reason));
+    assert_eq!(table.run().life.halted.as_ref().map(|halt| halt.text.clone()), Some(reason));
     assert_eq!((table.unit("1").counters.infra, table.unit("1").state()), (0, UnitState::NotStarted));
     assert!(table.go().is_empty());
 }

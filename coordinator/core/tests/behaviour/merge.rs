@@ -17,7 +17,7 @@ fn a_fix_of_a_person_s_commit_goes_on_from_that_commit() {
     let theirs = CommitId::from("theirs");
     table.decide("quarantine-1", Choice::Resume { commit: Some(theirs.clone()) });
     assert!(table.effects.iter().any(|effect| matches!(effect, Effect::MergeWithTip { commit, .. } if *commit == theirs)));
-    let tip = table.run().tip.clone();
+    let tip = table.run().branch.tip.clone();
     let result = Prepared::Conflict { paths: vec!["a.rs".to_owned()], evidence: "CONFLICT".to_owned() };
     table.shell(ShellAnswer::Merged { run: run_id(), unit: "1".into(), tip, of: theirs.clone(), result });
     let fix = table.go_one("1");

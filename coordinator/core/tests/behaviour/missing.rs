@@ -14,7 +14,7 @@ fn refused(backends: &[(&str, u32)]) -> Decision {
     let work = table.go_one("1");
     table.breaks(&work, FailureKind::RateLimit { retry_after_ms: Some(100_000_000) });
     table.schedule();
-    table.run().decisions.values().next().cloned().expect("a person is asked")
+    table.run().people.decisions.values().next().cloned().expect("a person is asked")
 }
 
 #[test]
@@ -40,8 +40,9 @@ fn a_backend_that_is_set_up_wrongly_is_out_on_that_worker_alone_and_no_unit_pays
     assert_eq!(table.go().len(), 0, "there it is not tried again");
     let counters = &table.unit("1").counters;
     assert_eq!((counters.unit_failures, counters.infra), (0, 0), "no unit pays");
-    let told = table.run().notices.iter().any(|notice| notice.text.contains("codex cannot be used on worker wrong: no; correct its model"));
-    assert!(told, "{:?}", table.run().notices);
+    let told =
+        table.run().people.notices.iter().any(|notice| notice.text.contains("codex cannot be used on worker wrong: no; correct its model"));
+    assert!(told, "{:?}", table.run().people.notices);
     table.join("right", &[("codex", 1)]);
     let second = table.go_one("1");
     assert_eq!(second.granted.worker.as_str(), "right", "the same account goes on elsewhere");
@@ -75,7 +76,7 @@ fn a_model_that_the_run_asks_for_is_named_where_it_is_refused() {
     let work = table.go_one("1");
     table.breaks(&work, FailureKind::Misconfigured);
     let text = "codex cannot be used on worker w: no; correct the model its run asks for (gpt-wrong) and run again";
-    assert!(table.run().notices.iter().any(|notice| notice.text.starts_with(text)), "{:?}", table.run().notices);
+    assert!(table.run().people.notices.iter().any(|notice| notice.text.starts_with(text)), "{:?}", table.run().people.notices);
 }
 
 /// Who closes a step and begins it again is asked all the same once the backend has been missing for long.
@@ -87,11 +88,11 @@ fn steps_of_a_person_do_not_begin_the_wait_anew() {
     for _ in 0..2 {
         table.act(Act::Step { phase: Phase::Dispatch });
         table.schedule();
-        assert!(table.run().decisions.is_empty());
+        assert!(table.run().people.decisions.is_empty());
         table.pass(half_ms);
         table.act(Act::Step { phase: Phase::Consolidate });
     }
     table.act(Act::Step { phase: Phase::Dispatch });
     table.schedule();
-    assert!(table.run().decisions.keys().any(|id| id.as_str() == "no-worker-codex"), "{:?}", table.run().decisions);
+    assert!(table.run().people.decisions.keys().any(|id| id.as_str() == "no-worker-codex"), "{:?}", table.run().people.decisions);
 }

@@ -156,16 +156,16 @@ fn a_cli_that_is_not_logged_in_is_named_with_its_command_and_nothing_with_that_l
     let grant = table.go_one("1");
     table.breaks(&grant, FailureKind::Auth);
     assert!(table.go().is_empty());
-    let asked = table.run().decisions.values().next().cloned().expect("a person is asked");
+    let asked = table.run().people.decisions.values().next().cloned().expect("a person is asked");
     assert_eq!(asked.id.as_str(), "no-worker-codex");
     let text = "codex on this host is not logged in: `codex login`, then run again (no); units that need it wait";
     assert_eq!((asked.context.as_str(), asked.keywords), (text, vec!["wait".to_owned(), "abort".to_owned()]));
     // Somebody logs in, and runs again: the worker says hello anew.
     table.join("host", &[("codex", 1), ("codex-review", 1)]);
     let again = table.go_one("1");
-    assert!(table.run().decisions.is_empty(), "it is offered again");
+    assert!(table.run().people.decisions.is_empty(), "it is offered again");
     table.works(&again, &["a.rs"]);
-    let told: Vec<&str> = table.run().notices.iter().map(|notice| notice.text.as_str()).collect();
+    let told: Vec<&str> = table.run().people.notices.iter().map(|notice| notice.text.as_str()).collect();
     assert_eq!(told.last(), Some(&"codex on this host is logged in again"), "{told:?}");
 }
 

@@ -58,7 +58,7 @@ fn a_unit_that_two_workers_were_lost_under_waits_for_a_person_and_the_others_end
     fall_silent(&mut table, &[&first.granted.worker, &second.granted.worker]);
 
     assert_eq!(table.unit("1").state(), UnitState::Blocked);
-    let decision = table.run().decisions.values().next().expect("a person is asked").clone();
+    let decision = table.run().people.decisions.values().next().expect("a person is asked").clone();
     assert_eq!(decision.id.as_str(), "quarantine-1");
     assert!(decision.context.contains("2 workers were lost while running it"), "{}", decision.context);
     // The worker that is left runs everything but it and what comes after it.

@@ -22,7 +22,7 @@ fn completed() -> Table {
     let review = table.go_one("1");
     table.reviews(&review, Severity::None);
     table.integrate();
-    assert_eq!(table.run().ended.as_ref().map(|ended| ended.exit), Some(0));
+    assert_eq!(table.run().ended().map(|ended| ended.exit), Some(0));
     table
 }
 
@@ -40,21 +40,21 @@ fn commits_that_are_nowhere_else_are_removed_only_on_demand_and_the_facts_stay()
     assert_eq!(remove(&mut table, false), Err(ErrorCode::InvalidInput));
     let before = table.run().clone();
     assert_eq!(remove(&mut table, true), Ok(()));
-    let removed = table.run().removed.clone().expect("it is removed");
-    assert_eq!((removed.by.as_str(), &removed.remains.tip, removed.remains.attempts), ("ada", &before.tip, 2));
-    assert_eq!((table.run().units.clone(), table.run().integrations.clone()), (before.units, before.integrations));
+    let removed = table.run().life.removed.clone().expect("it is removed");
+    assert_eq!((removed.by.as_str(), &removed.remains.tip, removed.remains.attempts), ("ada", &before.branch.tip, 2));
+    assert_eq!((table.run().units.clone(), table.run().branch.integrations.clone()), (before.units, before.branch.integrations));
     let rows = table.log.len();
     assert_eq!(remove(&mut table, true), Ok(()));
     assert_eq!(table.log.len(), rows, "once is enough");
     table.restart();
-    assert!(table.run().removed.is_some());
+    assert!(table.run().life.removed.is_some());
 }
 
 #[test]
 fn an_accepted_run_is_removed_and_still_stands_for_its_spec() {
-    let of = |table: &Table| -> RunSource { table.run().source.clone() };
+    let of = |table: &Table| -> RunSource { table.run().origin.source.clone() };
     let mut accepted = completed();
-    let tip = accepted.run().tip.clone();
+    let tip = accepted.run().branch.tip.clone();
     accepted.act(Act::RecordAccept { branch: "main".to_owned(), commit: tip });
     assert_eq!(remove(&mut accepted, false), Ok(()));
     assert!(accepted.core.state.find_latest(&of(&accepted)).is_some());

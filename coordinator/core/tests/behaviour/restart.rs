@@ -15,6 +15,6 @@ fn restarts_bar_no_worker_however_many_units_they_met() {
         table.hello("w", 100 + start, Origin::default(), &backends).expect("its next start");
     }
     assert_eq!(table.core.fleet.workers[&WorkerId::from("w")].cordoned, None);
-    assert!(table.run().decisions.is_empty());
+    assert!(table.run().people.decisions.is_empty());
     assert!(table.run().units().all(|unit| unit.state() != UnitState::Blocked));
 }

@@ -112,7 +112,7 @@ fn from_the_third_round_on_opinions_hold_nothing_back() {
         assert_eq!(table.unit("1").state(), state, "{last}: {finding:?}");
         if !blocks {
             assert_eq!(finding.severity, Severity::Minor);
-            assert_eq!(table.run().deferred_fixes.len(), 1, "it is not forgotten");
+            assert_eq!(table.run().people.deferred_fixes.len(), 1, "it is not forgotten");
         }
     }
 }
@@ -133,7 +133,7 @@ fn the_decision_after_the_last_fix_shows_both_sides() {
     let typos = [r#"{"description": "typo", "severity": "minor"}"#; 11].join(", ");
     let kept = r#"{"id": "review-1-1.1", "verdict": "kept"}"#;
     review(&mut table, &format!(r#"{{"severity": "none", "summary": "no", "issues": [{typos}], "earlier": [{kept}]}}"#));
-    let decision = table.run().decisions.values().next().expect("a person is asked");
+    let decision = table.run().people.decisions.values().next().expect("a person is asked");
     assert_eq!(decision.id.as_str(), "human-fallback-1");
     let context = &decision.context;
     assert!(context.contains("review-1-1.1 major: never freed; the owner left it: the arena owns it"), "{context}");

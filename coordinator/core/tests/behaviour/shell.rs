@@ -22,7 +22,7 @@ fn the_answer_of_another_effect_does_not_end_the_repeating() {
     assert!(is_asked(&mut table));
     table.shell(ShellAnswer::Failed { run: run_id(), unit: Some("1".into()), reason: "the disk is full".to_owned() });
     // A late answer to something that was asked about another unit.
-    let (tip, of) = (table.run().tip.clone(), table.commit());
+    let (tip, of) = (table.run().branch.tip.clone(), table.commit());
     table.shell(ShellAnswer::Merged { run: run_id(), unit: "2".into(), tip, of, result: Prepared::Empty });
     table.pass(5_000);
     assert!(is_asked(&mut table), "the integration is prepared again");
@@ -39,7 +39,7 @@ fn a_late_preparation_of_work_since_replaced_is_not_taken() {
     table.works(work, &["a.rs"]);
     let review = table.go_one("1");
     table.reviews(&review, Severity::None);
-    let (tip, first) = (table.run().tip.clone(), table.unit("1").work.accepted.clone().expect("work").commit);
+    let (tip, first) = (table.run().branch.tip.clone(), table.unit("1").work.accepted.clone().expect("work").commit);
     table.integrate();
     for _ in 0..2 {
         let red = table.go_one("1");
@@ -51,8 +51,8 @@ fn a_late_preparation_of_work_since_replaced_is_not_taken() {
     table.works(&fix, &["a.rs"]);
     let review = table.go_one("1");
     table.reviews(&review, Severity::None);
-    assert_eq!(table.run().train.flights.len(), 1);
+    assert_eq!(table.run().branch.train.flights.len(), 1);
     let result = Prepared::Clean { commit: table.commit(), changed: Vec::new() };
     table.shell(ShellAnswer::IntegrationPrepared { run: run_id(), unit: "1".into(), tip, of: first, ticks: Vec::new(), result });
-    assert_eq!(table.run().train.flights[0].candidate, None);
+    assert_eq!(table.run().branch.train.flights[0].candidate, None);
 }

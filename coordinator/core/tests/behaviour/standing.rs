@@ -24,7 +24,7 @@ fn what_a_stuck_unit_without_a_manifest_keeps_back_waits_for_a_person_too() {
     // Nobody can review unit 1 any more. Unit 2 waits for its hold, and keeps 3 from starting.
     table.send(Command::WorkerGoodbye { worker: "reviewer".into(), session: 1 });
     assert!(table.go().is_empty());
-    assert!(table.run().decisions.keys().any(|id| id.as_str() == "no-worker-codex-review"));
+    assert!(table.run().people.decisions.keys().any(|id| id.as_str() == "no-worker-codex-review"));
     assert_eq!(standing(&table.core.state, table.run()), Standing::Waiting);
 }
 
@@ -41,7 +41,7 @@ fn a_unit_that_has_begun_waits_with_what_it_depends_on() {
         }
         turns.iter().for_each(|turn| table.breaks(turn, FailureKind::TurnFailed));
     }
-    assert_eq!(table.run().decisions.keys().map(|id| id.as_str()).collect::<Vec<_>>(), ["quarantine-1", "review-failed-2"]);
+    assert_eq!(table.run().people.decisions.keys().map(|id| id.as_str()).collect::<Vec<_>>(), ["quarantine-1", "review-failed-2"]);
     table.decide("review-failed-2", Choice::Retry);
     assert!(table.go().is_empty());
     assert_eq!((table.unit("2").state(), table.unit("2").work.started), (UnitState::NotStarted, true));

@@ -18,7 +18,7 @@ fn a_step_does_not_take_up_units_that_do_not_run() {
     table.act(Act::Step { phase: Phase::Dispatch });
     let work = table.go_one("1");
     table.works(&work, &["a.rs"]);
-    assert_eq!(table.run().step, None, "unit 2 is optional: nothing of the step is left");
+    assert_eq!(table.run().life.step, None, "unit 2 is optional: nothing of the step is left");
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn a_unit_a_person_is_asked_about_does_not_keep_others_from_a_step() {
     let plan = "- [ ] 1. Write a\n  - _writes: a.rs_\n- [ ] 2. Write b\n  - _writes: b.rs_\n";
     let mut table = Table::with_imported(plan, manual(), &[("1", "fix_required", None)]);
     table.join("w", &[("codex", 2)]);
-    assert!(table.run().decisions.keys().any(|id| id.as_str() == "missing-owner-agent-1"));
+    assert!(table.run().people.decisions.keys().any(|id| id.as_str() == "missing-owner-agent-1"));
     table.act(Act::Step { phase: Phase::Assign });
     table.act(Act::Step { phase: Phase::Dispatch });
     table.go_one("2");
@@ -65,7 +65,7 @@ fn reviewed_without_a_checker() -> Table {
 fn the_same_phase_again_goes_on_with_the_open_step() {
     let mut table = reviewed_without_a_checker();
     table.act(Act::Step { phase: Phase::Consolidate });
-    assert!(table.run().step.is_some());
+    assert!(table.run().life.step.is_some());
     table.join("c", &[("check", 1)]);
     let base = table.go();
     assert_eq!(base[0].granted.role, Role::Check);
@@ -74,16 +74,16 @@ fn the_same_phase_again_goes_on_with_the_open_step() {
     let check = table.go_one("1");
     table.report(&check, None, &[], Ok(RoleAnswer::None));
     table.integrate();
-    assert_eq!((table.unit("1").state(), &table.run().step), (UnitState::Completed, &None));
+    assert_eq!((table.unit("1").state(), &table.run().life.step), (UnitState::Completed, &None));
 }
 
 #[test]
 fn another_phase_ends_an_open_step_nothing_of_which_runs() {
     let mut table = reviewed_without_a_checker();
     table.act(Act::Step { phase: Phase::Reviews });
-    assert_eq!(table.run().step, None, "there is nothing to review, and nothing is left of the consolidation");
+    assert_eq!(table.run().life.step, None, "there is nothing to review, and nothing is left of the consolidation");
     table.act(Act::Step { phase: Phase::Consolidate });
-    assert!(table.run().step.is_some(), "it can be taken up again");
+    assert!(table.run().life.step.is_some(), "it can be taken up again");
 }
 
 #[test]

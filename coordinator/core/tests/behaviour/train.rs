@@ -91,11 +91,11 @@ fn preparations(table: &Table) -> Vec<PrepareIntegration> {
 }
 
 fn train(table: &Table) -> Vec<String> {
-    table.run().train.flights.iter().map(|flight| flight.unit.to_string()).collect()
+    table.run().branch.train.flights.iter().map(|flight| flight.unit.to_string()).collect()
 }
 
 fn candidate(table: &Table, unit: &str) -> CommitId {
-    let flight = table.run().train.flight(&UnitId::from(unit)).expect("it is in the train");
+    let flight = table.run().branch.train.flight(&UnitId::from(unit)).expect("it is in the train");
     flight.candidate.as_ref().expect("it is prepared").commit.clone()
 }
 
@@ -126,10 +126,10 @@ fn finish(table: &mut Table) {
 #[test]
 fn each_is_prepared_on_the_one_ahead_and_checks_run_at_once() {
     let mut table = reviewed(3, 2);
-    let tip = table.run().tip.clone();
+    let tip = table.run().branch.tip.clone();
     prepare(&mut table);
     assert_eq!(train(&table), ["1", "2", "3"]);
-    let tips: Vec<CommitId> = table.run().train.flights.iter().map(|flight| flight.tip.clone()).collect();
+    let tips: Vec<CommitId> = table.run().branch.train.flights.iter().map(|flight| flight.tip.clone()).collect();
     assert_eq!(tips, [tip, candidate(&table, "1"), candidate(&table, "2")]);
     let running = checks(&mut table);
     assert_eq!(running.keys().collect::<Vec<_>>(), ["1", "2"], "two slots, the first two of the train");
@@ -141,7 +141,7 @@ fn each_is_prepared_on_the_one_ahead_and_checks_run_at_once() {
 #[test]
 fn the_branch_moves_past_the_longest_green_prefix_in_one_step() {
     let (mut table, running) = under_check(4);
-    let tip = table.run().tip.clone();
+    let tip = table.run().branch.tip.clone();
     green(&mut table, &running["2"]);
     green(&mut table, &running["4"]);
     assert!(moves(&table).is_empty(), "results count in train order");
@@ -156,7 +156,7 @@ fn the_branch_moves_past_the_longest_green_prefix_in_one_step() {
     assert_eq!(completed(&table), ["1", "2", "3", "4"]);
     let intents = table.log.iter().filter(|transition| matches!(transition.fact, Fact::IntegrationIntended { .. })).count();
     assert_eq!(intents, 2, "one for 1 and 2, one for 3 and 4");
-    let parents: Vec<&CommitId> = table.run().integrations.iter().map(|integration| &integration.commit).collect();
+    let parents: Vec<&CommitId> = table.run().branch.integrations.iter().map(|integration| &integration.commit).collect();
     assert_eq!(parents.len(), 4, "one commit each");
 }
 
@@ -211,7 +211,7 @@ fn a_red_one_in_the_middle_is_judged_only_at_the_head_and_those_behind_are_prepa
     assert_eq!(table.unit("2").state(), UnitState::FixRequired);
     table.integrate();
     assert_ne!(candidate(&table, "3"), third, "prepared again, without 2");
-    assert_eq!(table.run().train.flights[0].tip, table.run().tip);
+    assert_eq!(table.run().branch.train.flights[0].tip, table.run().branch.tip);
     let fix = table.go();
     let again = fix.iter().find(|grant| grant.granted.role == Role::Check).expect("checked again");
     assert_eq!(again.granted.start, Start::Commit(candidate(&table, "3")));
@@ -223,14 +223,14 @@ fn a_red_one_in_the_middle_is_judged_only_at_the_head_and_those_behind_are_prepa
 #[test]
 fn two_that_are_red_only_together_the_later_one_gets_the_finding_with_the_others_named() {
     let (mut table, running) = under_check(4);
-    let start = table.run().tip.clone();
+    let start = table.run().branch.tip.clone();
     red_twice(&mut table, &running["3"]);
     green(&mut table, &running["1"]);
     green(&mut table, &running["2"]);
     table.integrate();
     assert_eq!(completed(&table), ["1", "2"]);
     let alone = checks(&mut table).remove("3").expect("checked alone");
-    let flight = table.run().train.flight(&"3".into()).expect("still in the train").clone();
+    let flight = table.run().branch.train.flight(&"3".into()).expect("still in the train").clone();
     let on = flight.alone.expect("alone");
     assert_eq!(
         (on.tip, Start::Commit(on.commit.expect("made"))),
@@ -261,7 +261,7 @@ fn a_unit_alone_stands_on_its_own_base_where_that_came_after_the_start_of_the_tr
     let running = checks(&mut table);
     green(&mut table, &running["1"]);
     table.integrate();
-    let base = table.run().tip.clone();
+    let base = table.run().branch.tip.clone();
     // 2 is still being checked when 3, which needs 1, joins behind it: the train goes on.
     let work = table.go_one("3");
     table.works(&work, &["c.rs"]);
@@ -272,7 +272,7 @@ fn a_unit_alone_stands_on_its_own_base_where_that_came_after_the_start_of_the_tr
     red_twice(&mut table, &third);
     green(&mut table, &running["2"]);
     table.integrate();
-    let alone = table.run().train.flight(&"3".into()).and_then(|flight| flight.alone.clone()).expect("alone");
+    let alone = table.run().branch.train.flight(&"3".into()).and_then(|flight| flight.alone.clone()).expect("alone");
     assert_eq!(alone.tip, base, "with 1, without 2");
 }
 
@@ -357,7 +357,7 @@ fn what_does_not_lie_in_its_manifest_counts_at_the_head_only() {
     let running = checks(&mut table);
     green(&mut table, &running["1"]);
     table.integrate();
-    assert!(table.run().decisions.keys().any(|id| id.as_str() == "breach-2"));
+    assert!(table.run().people.decisions.keys().any(|id| id.as_str() == "breach-2"));
 }
 
 #[test]
@@ -373,9 +373,9 @@ fn whoever_leaves_before_the_intent_has_those_behind_prepared_again() {
         assert_eq!(train(&table)[0], "1", "intended: it stays");
         prepare(&mut table);
         assert_eq!(train(&table), ["1", "3", "4"]);
-        assert_eq!(table.run().train.flight(&"3".into()).expect("in it").tip, first);
+        assert_eq!(table.run().branch.train.flight(&"3".into()).expect("in it").tip, first);
         assert_ne!(candidate(&table, "3"), third);
-        assert!(!table.run().train.flight(&"3".into()).expect("in it").checks.green, "another tree");
+        assert!(!table.run().branch.train.flight(&"3".into()).expect("in it").checks.green, "another tree");
         finish(&mut table);
         assert_eq!(completed(&table), ["1", "3", "4"]);
     }
@@ -443,7 +443,7 @@ fn boxes_of_empty_ones_ride_on_the_next_commit_and_an_empty_one_completes_in_its
     green(&mut table, &running["2"]);
     table.integrate();
     assert_eq!(completed(&table), ["1", "2"]);
-    assert!(table.run().unticked.is_empty(), "its box is ticked");
+    assert!(table.run().branch.unticked.is_empty(), "its box is ticked");
     green(&mut table, &running["4"]);
     green(&mut table, &running["3"]);
     table.integrate();
@@ -479,7 +479,7 @@ fn a_late_preparation_with_the_box_of_one_that_has_left_is_not_taken() {
         ticks: asked.ticks,
         result,
     });
-    assert_eq!(table.run().train.flights[0].candidate, None);
+    assert_eq!(table.run().branch.train.flights[0].candidate, None);
     finish(&mut table);
     assert_eq!(completed(&table), ["1"]);
 }
@@ -546,11 +546,11 @@ fn after_go_on_results_are_held_against_nobody_until_a_green_one_in_train_order(
     // The last is red before the second is green: the order of the train counts, not that of the clock.
     red(&mut table, &running["4"]);
     green(&mut table, &running["2"]);
-    assert_eq!(table.run().base_check, BaseCheck::Waived, "1 is ahead of it");
+    assert_eq!(table.run().branch.base_check, BaseCheck::Waived, "1 is ahead of it");
     red(&mut table, &running["1"]);
     table.integrate();
     assert_eq!(completed(&table), ["1", "2"], "1 was red and is integrated");
-    assert_eq!(table.run().base_check, BaseCheck::Green);
+    assert_eq!(table.run().branch.base_check, BaseCheck::Green);
     green(&mut table, &running["3"]);
     table.integrate();
     assert_eq!(completed(&table), ["1", "2", "3"]);
@@ -612,21 +612,18 @@ fn logs_of_the_release_before_the_train_are_understood() {
     for transition in &log {
         state.apply(transition);
         let run: &Run = state.runs.values().next().expect("its first row creates the run");
-        longest = longest.max(run.train.flights.len());
-        reds = reds.max(run.train.flights.iter().map(|flight| flight.checks.red).max().unwrap_or(0));
-        intended += usize::from(run.train.is_moving());
+        longest = longest.max(run.branch.train.flights.len());
+        reds = reds.max(run.branch.train.flights.iter().map(|flight| flight.checks.red).max().unwrap_or(0));
+        intended += usize::from(run.branch.train.is_moving());
         let again: Transition = serde_json::from_str(&serde_json::to_string(transition).expect("written")).expect("read");
         assert_eq!(again, *transition);
     }
     let run = state.runs.values().next().expect("the run");
     assert_eq!((longest, reds), (1, 2), "one at a time, red and red again");
-    assert!(intended > 0 && run.train.flights.is_empty());
+    assert!(intended > 0 && run.branch.train.flights.is_empty());
     assert_eq!(run.units().filter(|unit| unit.state() == UnitState::Completed).count(), 3);
-    assert_eq!(
-        (run.ended.as_ref().map(|ended| ended.exit), run.unit(&"1".into()).map(|unit| unit.counters.fix_attempts)),
-        (Some(0), Some(1))
-    );
-    assert_eq!(run.integrations.iter().filter(|integration| integration.unit.is_some()).count(), 2);
+    assert_eq!((run.ended().map(|ended| ended.exit), run.unit(&"1".into()).map(|unit| unit.counters.fix_attempts)), (Some(0), Some(1)));
+    assert_eq!(run.branch.integrations.iter().filter(|integration| integration.unit.is_some()).count(), 2);
 }
 
 /// Wherever that release stopped, this one goes on: what was owed is owed.
@@ -642,8 +639,8 @@ fn a_log_of_the_release_before_is_gone_on_from_wherever_it_ends() {
         let effects = core.recover(now).effects;
         let run = core.state.runs.values().next().expect("the run");
         let moves = effects.iter().filter(|effect| matches!(effect, Effect::MoveBranch { .. })).count();
-        let empty = run.train.flights.first().and_then(|flight| flight.candidate.as_ref()).is_some_and(|candidate| candidate.empty);
-        assert_eq!(moves == 1, run.train.is_moving() && run.train.destination() != Some(&run.tip), "after row {end}");
+        let empty = run.branch.train.flights.first().and_then(|flight| flight.candidate.as_ref()).is_some_and(|candidate| candidate.empty);
+        assert_eq!(moves == 1, run.branch.train.is_moving() && run.branch.train.destination() != Some(&run.branch.tip), "after row {end}");
         assert!(!empty || moves == 0);
         owed_moves += moves;
     }

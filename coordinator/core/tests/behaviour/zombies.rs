@@ -208,5 +208,5 @@ fn ten_thousand_outcomes_of_the_dead_decide_nothing() {
         night.is_restored();
     }
     assert!(night.refused.iter().all(|count| *count > ZOMBIES / 40), "each kind was tried: {:?}", night.refused);
-    assert!(night.table.run().decisions.is_empty(), "nobody was asked for anything");
+    assert!(night.table.run().people.decisions.is_empty(), "nobody was asked for anything");
 }

@@ -386,7 +386,7 @@ impl World {
 
     /// A candidate stands on what is ahead of it.
     fn check_candidate(&mut self, run: &RunId, unit: &UnitId, commit: &CommitId) {
-        let ahead = self.durable.run(run).and_then(|run| run.train.flight(unit)).map(|flight| flight.tip.clone());
+        let ahead = self.durable.run(run).and_then(|run| run.branch.train.flight(unit)).map(|flight| flight.tip.clone());
         let parent = self.repository.get(commit).parents.first().cloned();
         if parent != ahead {
             self.fail("I1", format!("the candidate {commit} of unit {unit} was made on {parent:?}, and ahead of it is {ahead:?}"));
@@ -398,7 +398,7 @@ impl World {
         let Some(state) = self.durable.unit(run, unit) else { return };
         // Asked of the log: a decision that is raised again has the id of the one before, and its answer that one's place.
         let is_its = |id: &DecisionId| {
-            let decision = self.durable.run(run).and_then(|run| run.answered.get(id));
+            let decision = self.durable.run(run).and_then(|run| run.people.answered.get(id));
             decision.is_some_and(|decision| decision.unit.as_ref() == Some(unit))
         };
         let by_person = || {
@@ -440,7 +440,7 @@ impl World {
 
     /// Nothing red comes onto the branch, unless checks are held against nobody.
     fn check_integrated(&mut self, run: &RunId, unit: &UnitId, commit: &CommitId) {
-        let holds = self.durable.run(run).is_some_and(|run| run.base_check == BaseCheck::Green);
+        let holds = self.durable.run(run).is_some_and(|run| run.branch.base_check == BaseCheck::Green);
         if holds && self.is_exact() && self.repository.is_red(commit, &self.agents) {
             self.fail("I1", format!("unit {unit} is integrated as {commit}, whose check is red"));
         }
@@ -448,7 +448,7 @@ impl World {
 
     /// A unit is sent back for its check: its tree really is red, and others are named if and only if it is green without them.
     fn check_finding(&mut self, run: &RunId, unit: &UnitId, finding: &Finding) {
-        let flight = self.durable.run(run).and_then(|run| run.train.flight(unit)).cloned();
+        let flight = self.durable.run(run).and_then(|run| run.branch.train.flight(unit)).cloned();
         let Some(flight) = flight.filter(|_| self.is_exact()) else { return };
         let is_red = |commit: &CommitId| self.repository.is_red(commit, &self.agents);
         let red = flight.candidate.as_ref().is_some_and(|candidate| is_red(&candidate.commit));
@@ -479,7 +479,7 @@ impl World {
             let runs = self.durable.unfinished();
             let fleet = &coordinator.core.fleet;
             let differ = runs.flat_map(|run| {
-                let train = if looked && run.stage == Stage::Working { naive::train_differences(run, fleet, now) } else { Vec::new() };
+                let train = if looked && run.stage() == Stage::Working { naive::train_differences(run, fleet, now) } else { Vec::new() };
                 naive::differences(&self.durable, fleet, run, now).into_iter().chain(train)
             });
             wrong.extend(differ.map(|text| Violation { invariant: "model", text }));
@@ -698,7 +698,7 @@ impl World {
                 );
             }
             Effect::MoveBranch { run, old, new } => {
-                let intended = self.durable.run(&run).is_some_and(|run| run.train.destination() == Some(&new));
+                let intended = self.durable.run(&run).is_some_and(|run| run.branch.train.destination() == Some(&new));
                 let known = self.durable.run(&run).is_some_and(|run| run.moves_before(&new).is_some());
                 if !intended && !known {
                     self.fail("I14", format!("the branch of {run} is moved to {new} before that is durable"));
@@ -852,7 +852,7 @@ fn break_memory(core: &mut Core, sabotage: Sabotage) -> Vec<RunId> {
         let run = Arc::make_mut(run);
         if sabotage == Sabotage::ForgetHolds {
             (run.plan.holders, run.plan.holders_all, run.plan.held) = Default::default();
-        } else if run.stage == Stage::Working {
+        } else if run.stage() == Stage::Working {
             run.plan.needs.iter_mut().for_each(Vec::clear);
             run.plan.writers = Default::default();
             line_up_all(&mut run.plan, &run.units);

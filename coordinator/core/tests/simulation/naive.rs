@@ -57,7 +57,7 @@ fn threatens(earlier: &Unit, later: &Unit) -> bool {
 /// Everything that stands between a unit and its work.
 pub fn reasons(state: &State, run: &Run, unit: &Unit, now: Now) -> BTreeSet<Reason> {
     let mut reasons = BTreeSet::new();
-    if run.ending.is_some() || run.halted.is_some() || run.paused.is_some() || state.paused.is_some() {
+    if run.life.ending.is_some() || run.life.halted.is_some() || run.life.paused.is_some() || state.paused.is_some() {
         reasons.insert((WaitKind::Paused, String::new()));
     }
     if let Some(at) = unit.counters.retry_at.filter(|at| *at > now.wall) {
@@ -94,7 +94,7 @@ fn has_seat(unit: &Unit) -> bool {
 /// Where the core and this model differ, in words.
 pub fn differences(state: &State, fleet: &Fleet, run: &Run, now: Now) -> Vec<String> {
     let mut found = index_differences(run);
-    if run.stage != Stage::Working {
+    if run.stage() != Stage::Working {
         return found;
     }
     for unit in run.units().filter(|unit| unit.spec.runs && !is_over(unit) && has_seat(unit)) {
@@ -110,7 +110,7 @@ pub fn differences(state: &State, fleet: &Fleet, run: &Run, now: Now) -> Vec<Str
         if own != told {
             found.push(format!("unit {} ({}): the rules say {own:?}, the core tells {told:?}", unit.id, unit.state()));
         }
-        let other_gates = run.options.mode == Mode::Manual || run.orchestrator.held.is_some();
+        let other_gates = run.options.mode == Mode::Manual || run.agents.orchestrator.held.is_some();
         if !other_gates && is_ready(state, run, unit, now) != own.is_empty() {
             found.push(format!("unit {} ({}): the rules say {own:?}, the core says ready {}", unit.id, unit.state(), !own.is_empty()));
         }
@@ -121,14 +121,17 @@ pub fn differences(state: &State, fleet: &Fleet, run: &Run, now: Now) -> Vec<Str
 /// What is left undone in the train: once nothing of it is under way, nobody stands outside it who may join, and nobody at its front who may be integrated.
 pub fn train_differences(run: &Run, fleet: &Fleet, now: Now) -> Vec<String> {
     let mut found = Vec::new();
-    let stopped = run.ending.is_some() || run.halted.is_some() || run.options.mode == Mode::Manual || run.orchestrator.held.is_some();
-    let gated = matches!(run.base_check, BaseCheck::Wanted { .. } | BaseCheck::Red { .. });
-    let flights = &run.train.flights;
+    let stopped = run.life.ending.is_some()
+        || run.life.halted.is_some()
+        || run.options.mode == Mode::Manual
+        || run.agents.orchestrator.held.is_some();
+    let gated = matches!(run.branch.base_check, BaseCheck::Wanted { .. } | BaseCheck::Red { .. });
+    let flights = &run.branch.train.flights;
     if stopped || gated || flights.iter().any(|flight| flight.intended) {
         return found;
     }
-    let checks = run.base_check != BaseCheck::None;
-    let waived = run.base_check == BaseCheck::Waived;
+    let checks = run.branch.base_check != BaseCheck::None;
+    let waived = run.branch.base_check == BaseCheck::Waived;
     if let Some(first) = flights.first() {
         let passes = first.candidate.is_some() && (!checks || first.checks.green || (waived && first.checks.red > 0));
         if passes {
@@ -225,7 +228,7 @@ fn index_differences(run: &Run) -> Vec<String> {
         }
         let comes_late = plan.needs[at].iter().find(|on| plan.rank[**on] > plan.rank[at]);
         // Until it is planned, the order is that of the document.
-        if comes_late.is_some() && run.stage != Stage::Assigning {
+        if comes_late.is_some() && run.stage() != Stage::Assigning {
             found.push(format!("unit {} comes before {comes_late:?}, on which it depends", unit.id));
         }
         let rank = plan.rank[at];

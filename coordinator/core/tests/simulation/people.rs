@@ -47,7 +47,7 @@ impl World {
     /// Runs that have ended are accepted, or not, and removed sooner or later, also twice.
     fn clear_up(&mut self) {
         let ended: Vec<(RunId, CommitId)> =
-            self.durable.runs.values().filter(|run| run.is_ended()).map(|run| (run.id.clone(), run.tip.clone())).collect();
+            self.durable.runs.values().filter(|run| run.is_ended()).map(|run| (run.id.clone(), run.branch.tip.clone())).collect();
         for (run, commit) in ended {
             match self.rng.below(8) {
                 0 => self.act(Some(&run), Act::RecordAccept { branch: "main".to_owned(), commit }),
@@ -60,10 +60,10 @@ impl World {
 
     fn look_at(&mut self, id: &RunId) {
         let Some(run) = self.durable.run(id) else { return };
-        let (paused, halted, options) = (run.paused.is_some(), run.halted.is_some(), Box::new(run.options.clone()));
+        let (paused, halted, options) = (run.life.paused.is_some(), run.life.halted.is_some(), Box::new(run.options.clone()));
         let may_step = run.options.mode == Mode::Manual && !run.has_live_attempts();
-        let steps = may_step && (run.step.is_none() || self.rng.chance(100));
-        let open: Vec<Decision> = run.decisions.values().cloned().collect();
+        let steps = may_step && (run.life.step.is_none() || self.rng.chance(100));
+        let open: Vec<Decision> = run.people.decisions.values().cloned().collect();
         if paused && self.is_due(&format!("pause {id}"), 120_000) {
             self.act(Some(id), Act::Resume);
         }
@@ -159,7 +159,7 @@ impl World {
         if unit.work.last.is_some() && self.rng.chance(500) {
             return None;
         }
-        let from = unit.work.last.as_ref().map_or(run.base.clone(), |last| last.commit.clone());
+        let from = unit.work.last.as_ref().map_or(run.origin.base.clone(), |last| last.commit.clone());
         let entries = unit.assignment.manifest.writes.entries().to_vec();
         let mut tree = (*self.repository.get(&from).tree).clone();
         for entry in entries {
@@ -248,7 +248,7 @@ impl World {
         let act = match self.rng.below(17) {
             16 => Act::Remove { force: true },
             15 => {
-                let (branch, commit) = ("main".to_owned(), run.tip.clone());
+                let (branch, commit) = ("main".to_owned(), run.branch.tip.clone());
                 Act::RecordAccept { branch, commit }
             }
             0 => Act::Pause { note: None },
@@ -329,8 +329,8 @@ impl World {
 
 /// How likely somebody thinks better of the unit, per thousand looks: most likely where it leaves the train, and the more the more come again behind it.
 fn second_thoughts(run: &Run, unit: &Unit) -> u64 {
-    let flights = &run.train.flights;
-    match run.train.place(&unit.id).filter(|place| !flights[*place].intended) {
+    let flights = &run.branch.train.flights;
+    match run.branch.train.place(&unit.id).filter(|place| !flights[*place].intended) {
         Some(place) => 40 * (flights.len() - place) as u64,
         None if unit.state() == UnitState::Blocked => 10,
         None => unit.live.len() as u64,

@@ -336,14 +336,14 @@ impl World {
     fn finish(&mut self) {
         for run in self.durable.runs.values().map(Arc::clone).collect::<Vec<_>>() {
             let Some(branch) = self.repository.branches.get(&run.id).cloned() else { continue };
-            if branch != run.tip {
-                self.fail("I1", format!("run {}: its branch is at {branch}, its state says {}", run.id, run.tip));
+            if branch != run.branch.tip {
+                self.fail("I1", format!("run {}: its branch is at {branch}, its state says {}", run.id, run.branch.tip));
             }
             let mut units = self.repository.units_of(&branch);
             let count = units.len();
             units.sort();
             units.dedup();
-            let mut said: Vec<_> = run.integrations.iter().filter_map(|integration| integration.unit.clone()).collect();
+            let mut said: Vec<_> = run.branch.integrations.iter().filter_map(|integration| integration.unit.clone()).collect();
             said.sort();
             if units.len() != count || units != said {
                 self.fail("I1", format!("run {}: its branch consists of {units:?} ({count} commits), its state says {said:?}", run.id));
@@ -359,13 +359,13 @@ impl World {
                 "\n{} {:?} {:?} step {:?} base {:?} train {:?} decisions {:?} assigning {:?} orchestrator {:?}",
                 run.id,
                 run.options.mode,
-                run.stage,
-                run.step,
-                run.base_check,
-                run.train,
-                run.decisions.keys().collect::<Vec<_>>(),
-                run.assigning,
-                run.orchestrator
+                run.stage(),
+                run.life.step,
+                run.branch.base_check,
+                run.branch.train,
+                run.people.decisions.keys().collect::<Vec<_>>(),
+                run.agents.assigning,
+                run.agents.orchestrator
             ));
             let Some(coordinator) = &self.coordinator else { continue };
             for unit in run.units().filter(|unit| unit.spec.runs && !unit.state().is_terminal()) {

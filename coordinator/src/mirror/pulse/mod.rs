@@ -87,7 +87,7 @@ fn none_if_empty(lines: Vec<String>) -> Vec<String> {
 
 /// The design's overview and first diagram, unless a person put the same text there.
 fn mental_model(run: &Run, theirs: &[String]) -> Vec<String> {
-    let Some(design) = run.spec.design.as_deref() else { return Vec::new() };
+    let Some(design) = run.origin.spec.design.as_deref() else { return Vec::new() };
     let mut inside = Vec::new();
     if let Some(overview) = design_overview(design).map(|text| one_line(&text))
         && !theirs.iter().any(|line| line.trim() == overview)
@@ -119,7 +119,7 @@ fn fence_for(body: &str) -> String {
 fn narrative(run: &Run, state: &AgentState) -> Vec<String> {
     let count = |words: &[&str]| state.tasks.iter().filter(|task| words.contains(&task.status.as_str())).count();
     let mut lines = vec![
-        format!("**Orchestration spec:** `{}`", one_line(&run.source.spec_path).replace('`', "?")),
+        format!("**Orchestration spec:** `{}`", one_line(&run.origin.source.spec_path).replace('`', "?")),
         String::new(),
         "**Progress Summary:**".to_owned(),
         format!("- Total tasks: {}", state.tasks.len()),

@@ -75,7 +75,7 @@ pub(super) fn learnings(run: &Run, unit: &Unit) -> Vec<LearningBrief> {
     let mut seen = BTreeSet::new();
     let mut told: Vec<LearningBrief> = Vec::new();
     // A later one about the same thing is the truer one.
-    for learning in run.learnings.iter().rev().filter(is_near) {
+    for learning in run.branch.learnings.iter().rev().filter(is_near) {
         if told.len() < LEARNINGS_MAX && seen.insert(learning.text.to_lowercase()) {
             told.push(LearningBrief { unit: learning.unit.to_string(), text: learning.text.clone() });
         }

@@ -89,6 +89,6 @@ fn turn_units(run: &Run) -> Vec<TurnUnit> {
 
 /// The last part of the spec's path.
 fn spec_name(run: &Run) -> String {
-    let path = run.source.spec_path.trim_end_matches('/');
+    let path = run.origin.source.spec_path.trim_end_matches('/');
     path.rsplit('/').next().unwrap_or(path).to_owned()
 }

@@ -21,11 +21,11 @@ const OWNERS: [(UnitType, &[&str]); 3] = [
 ];
 
 pub(super) fn assign(run: &Run, facts: &PromptFacts) -> AssignBrief {
-    let index = PathIndex::new(&facts.files, &run.spec_paths);
+    let index = PathIndex::new(&facts.files, &run.origin.spec_paths);
     // While others are at work it is asked about what has not started, and nothing else.
     let again: Vec<&UnitId> = run.reassignable().map(|unit| &unit.id).collect();
     let units = run.units().filter_map(|unit| {
-        let outlined = run.outline.unit(unit.id.as_str())?;
+        let outlined = run.origin.outline.unit(unit.id.as_str())?;
         // Before the first plan nothing of this is decided: the agent sees what would be.
         let rules = assign_by_rules(outlined, run.options.mode);
         let decided = unit.assignment.owner.is_some();
@@ -33,7 +33,7 @@ pub(super) fn assign(run: &Run, facts: &PromptFacts) -> AssignBrief {
             id: unit.id.to_string(),
             title: unit.spec.title.clone(),
             runs: unit.spec.runs,
-            is_open: unit.spec.runs && (run.stage == Stage::Assigning || again.contains(&&unit.id)),
+            is_open: unit.spec.runs && (run.stage() == Stage::Assigning || again.contains(&&unit.id)),
             details: outlined.own().details.clone(),
             steps: steps(outlined, unit),
             depends_on: outlined.depends_on.iter().map(ToString::to_string).collect(),
@@ -48,13 +48,13 @@ pub(super) fn assign(run: &Run, facts: &PromptFacts) -> AssignBrief {
     AssignBrief {
         spec: spec_name(run),
         units: units.collect(),
-        design: run.spec.design.clone(),
+        design: run.origin.spec.design.clone(),
         files: facts.files.clone(),
         files_total: facts.files_total,
         owners: owners(&facts.backends),
         backends: facts.backends.clone(),
         windows_max: WINDOWS_MAX,
-        refused: run.assigning.problems.clone(),
+        refused: run.agents.assigning.problems.clone(),
     }
 }
 
@@ -86,7 +86,7 @@ fn named(index: &PathIndex, outlined: &Outlined) -> NamedPathsBrief {
 pub(super) fn orchestrate(core: &Core, now: Now, run: &Run, facts: &PromptFacts) -> OrchestrateBrief {
     let (state, pulse) = facts::situation(core, now, run);
     let mut tasks = Vec::new();
-    for outlined in &run.outline.units {
+    for outlined in &run.origin.outline.units {
         let Some(unit) = run.unit(&outlined.id) else { continue };
         let left_out = if unit.spec.runs { "" } else { " (does not run)" };
         tasks.push(format!("{} {}: {}{left_out}", unit.id, unit.spec.title, unit.state()));
@@ -103,6 +103,6 @@ pub(super) fn orchestrate(core: &Core, now: Now, run: &Run, facts: &PromptFacts)
         tasks,
         events: facts.last.iter().map(facts::event).collect(),
         actions_max: run.options.max_actions,
-        refused: run.orchestrator.asked_again.then(|| "it held no JSON object with the keys named below".to_owned()),
+        refused: run.agents.orchestrator.asked_again.then(|| "it held no JSON object with the keys named below".to_owned()),
     }
 }

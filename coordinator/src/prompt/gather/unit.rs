@@ -15,7 +15,7 @@ use crate::view;
 const DESIGN_WHOLE_BYTES: usize = 8 << 10;
 
 pub(super) fn unit_brief(run: &Run, unit: &Unit, facts: &PromptFacts) -> Option<UnitBrief> {
-    let outlined = run.outline.unit(unit.id.as_str())?;
+    let outlined = run.origin.outline.unit(unit.id.as_str())?;
     let (requirements, requirements_unknown) = requirements(run, outlined);
     Some(UnitBrief {
         id: unit.id.to_string(),
@@ -39,7 +39,7 @@ pub(super) fn unit_brief(run: &Run, unit: &Unit, facts: &PromptFacts) -> Option<
 
 /// What a person has answered to questions about the unit, in words: the option chosen of an imported one, and the note given with any.
 fn decided(run: &Run, unit: &Unit) -> Vec<String> {
-    let about = run.answered.values().filter(|decision| decision.unit.as_ref() == Some(&unit.id));
+    let about = run.people.answered.values().filter(|decision| decision.unit.as_ref() == Some(&unit.id));
     let answered = about.filter_map(|decision| match decision.answer.as_ref()? {
         Answer { choice: Choice::Answer { option }, note, .. } => {
             let note = note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
@@ -52,7 +52,7 @@ fn decided(run: &Run, unit: &Unit) -> Vec<String> {
 
 /// The design, its part for this unit first where it is long.
 fn design(run: &Run, unit: &Unit, outlined: &Outlined) -> Option<DesignBrief> {
-    let text = run.spec.design.as_deref()?;
+    let text = run.origin.spec.design.as_deref()?;
     if text.len() <= DESIGN_WHOLE_BYTES {
         return Some(DesignBrief { near: String::new(), rest: text.to_owned() });
     }
@@ -102,11 +102,11 @@ fn depth(outlined: &Outlined, task: &Task) -> usize {
 
 /// Texts of linked requirements, each once, and the links that lead nowhere. A bugfix that links nothing is told whole.
 fn requirements(run: &Run, outlined: &Outlined) -> (Vec<RequirementBrief>, Vec<String>) {
-    let text = run.spec.requirements.as_deref().or(run.spec.bugfix.as_deref());
+    let text = run.origin.spec.requirements.as_deref().or(run.origin.spec.bugfix.as_deref());
     let mut seen = BTreeSet::new();
     let links: Vec<&String> = outlined.tasks.iter().flat_map(|task| &task.requirements).filter(|id| seen.insert(id.as_str())).collect();
     let Some(text) = text else { return (Vec::new(), links.into_iter().cloned().collect()) };
-    if links.is_empty() && run.spec.requirements.is_none() {
+    if links.is_empty() && run.origin.spec.requirements.is_none() {
         return (vec![RequirementBrief { id: "bugfix.md".to_owned(), text: text.to_owned() }], Vec::new());
     }
     let index = RequirementIndex::new(text);

@@ -23,7 +23,7 @@ pub(crate) fn decide(
     note: Option<String>,
     by: String,
 ) -> Result<(), Rejection> {
-    let Some(decision) = d.run(run).decisions.get(id).cloned() else { return answered_before(d, run, id, &choice) };
+    let Some(decision) = d.run(run).people.decisions.get(id).cloned() else { return answered_before(d, run, id, &choice) };
     check_fits(d, run, &decision, &choice)?;
     let answer = Answer { choice: choice.clone(), dependants, note, by: by.clone(), at: d.now.wall };
     d.emit(run, Fact::DecisionAnswered { id: id.clone(), answer: Box::new(answer) });
@@ -48,9 +48,9 @@ pub(crate) fn decide(
 }
 
 fn answered_before(d: &mut Txn<'_>, run: &RunId, id: &DecisionId, choice: &Choice) -> Result<(), Rejection> {
-    let known = d.run(run).answered.get(id).and_then(|decision| decision.answer.clone());
+    let known = d.run(run).people.answered.get(id).and_then(|decision| decision.answer.clone());
     let Some(answer) = known else {
-        let open: Vec<&str> = d.run(run).decisions.keys().map(DecisionId::as_str).collect();
+        let open: Vec<&str> = d.run(run).people.decisions.keys().map(DecisionId::as_str).collect();
         let open = if open.is_empty() { "none is open".to_owned() } else { format!("open are {}", open.join(", ")) };
         return Err(Rejection::not_found(format!("run {run} has no decision {id}; {open}")));
     };
@@ -100,6 +100,7 @@ pub(crate) fn retry_act(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, by: String)
     }
     let open = d
         .run(run)
+        .people
         .decisions
         .values()
         .find(|decision| decision.unit.as_ref() == Some(unit) && decision.keywords.iter().any(|word| word == "retry"));
@@ -124,7 +125,7 @@ fn resume(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, commit: Option<CommitId>)
     }
     d.emit(run, Fact::CountersReset { unit: unit.clone(), fixes: false });
     clear_waits(d, run, unit);
-    let (base, last) = (d.run(run).base.clone(), d.unit(run, unit).work.last.clone());
+    let (base, last) = (d.run(run).origin.base.clone(), d.unit(run, unit).work.last.clone());
     let work = match (commit, last) {
         (Some(commit), Some(last)) => Work { commit, ..last },
         (Some(commit), None) => Work { attempt: Default::default(), base, commit },

@@ -41,7 +41,7 @@ pub(crate) fn cancel_act(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) -> Result<
 /// A person ends the run.
 pub(crate) fn cancel_run(d: &mut Txn<'_>, run: &RunId, by: String) -> Result<(), Rejection> {
     let now = d.run(run);
-    let open = now.units().filter(|unit| unit.spec.runs && !unit.state().is_terminal() && !now.train.is_intended(&unit.id));
+    let open = now.units().filter(|unit| unit.spec.runs && !unit.state().is_terminal() && !now.branch.train.is_intended(&unit.id));
     let open: Vec<UnitId> = open.map(|unit| unit.id.clone()).collect();
     for unit in open {
         end::end_unit(d, run, &unit, UnitState::Cancelled, "the run was cancelled".to_owned());
@@ -59,7 +59,7 @@ fn check_can_end(d: &Txn<'_>, run: &RunId, unit: &UnitId, and_dependants: bool) 
     }
     let run_now = d.run(run);
     let units = if and_dependants { dependants::with_dependants(run_now, unit) } else { vec![unit.clone()] };
-    match run_now.train.intended().find(|flight| units.contains(&flight.unit)) {
+    match run_now.branch.train.intended().find(|flight| units.contains(&flight.unit)) {
         Some(flight) => Err(Rejection::conflict(format!("unit {} is being integrated at this moment; ask again", flight.unit))),
         None => Ok(()),
     }

@@ -29,7 +29,7 @@ pub(crate) fn assign_all(d: &mut Txn<'_>, run: &RunId, proposals: &[Proposal], b
         return Err(Rejection::invalid(format!("nothing was applied:\n{}", listed.join("\n"))));
     }
     let adds_dependencies = assignments.iter().any(|assignment| !assignment.depends_on.is_empty());
-    let (order, source) = (planner.order(), now.plan_source.unwrap_or(PlanSource::Rules));
+    let (order, source) = (planner.order(), now.agents.plan_source.unwrap_or(PlanSource::Rules));
     if adds_dependencies {
         d.emit(run, Fact::UnitsPlanned { source, assignments: assignments.clone(), order });
         run::forget_missing(d, run);
@@ -69,7 +69,7 @@ fn problems(run: &Run, said: &Proposal) -> Vec<Refusal> {
         }
     }
     if !said.depends_on.is_empty() {
-        if run.stage == Stage::Assigning {
+        if run.stage() == Stage::Assigning {
             problems.push(refusal(id, "depends_on", "the run is still being assigned; apply it again once that is done".to_owned()));
         } else if unit.work.started {
             problems.push(refusal(id, "depends_on", format!("it has begun ({}); leave this out", unit.state())));

@@ -36,10 +36,10 @@ pub(crate) fn operate(d: &mut Txn<'_>, operate: Operate) -> Result<(), Rejection
         (Some(run), _) => run,
     };
     let Some(now) = d.state().run(&run) else { return Err(Rejection::not_found(format!("there is no run {run}"))) };
-    let is_over = (now.is_ended() || now.ending.is_some()) && !planted(Bug::ActsAfterEnd);
+    let is_over = (now.is_ended() || now.life.ending.is_some()) && !planted(Bug::ActsAfterEnd);
     match &act {
         Act::RecordAccept { .. } | Act::Remove { .. } => {}
-        Act::Decide { id, .. } if now.answered.contains_key(id) => {}
+        Act::Decide { id, .. } if now.people.answered.contains_key(id) => {}
         _ if is_over => return Err(Rejection::conflict(format!("run {run} has ended; start a new one with `orchctl run`"))),
         _ => {}
     }

@@ -8,7 +8,7 @@ use crate::txn::Txn;
 
 /// Grants nothing more to the run.
 pub(crate) fn pause(d: &mut Txn<'_>, run: &RunId, note: Option<String>, by: String) -> Result<(), Rejection> {
-    if d.run(run).paused.is_some() {
+    if d.run(run).life.paused.is_some() {
         d.unchanged("it is paused already");
         return Ok(());
     }
@@ -19,7 +19,7 @@ pub(crate) fn pause(d: &mut Txn<'_>, run: &RunId, note: Option<String>, by: Stri
 
 /// Grants to it again.
 pub(crate) fn resume(d: &mut Txn<'_>, run: &RunId, by: String) -> Result<(), Rejection> {
-    if d.run(run).paused.is_none() {
+    if d.run(run).life.paused.is_none() {
         d.unchanged("it is not paused");
         return Ok(());
     }
@@ -41,7 +41,7 @@ pub(crate) fn pause_all(d: &mut Txn<'_>, note: Option<String>, by: String) -> Re
 
 /// Grants to all again.
 pub(crate) fn resume_all(d: &mut Txn<'_>, by: String) -> Result<(), Rejection> {
-    let paused: Vec<RunId> = d.state().unfinished().filter(|run| run.paused.is_some()).map(|run| run.id.clone()).collect();
+    let paused: Vec<RunId> = d.state().unfinished().filter(|run| run.life.paused.is_some()).map(|run| run.id.clone()).collect();
     if d.state().paused.is_none() && paused.is_empty() {
         d.unchanged("nothing is paused");
         return Ok(());

@@ -24,7 +24,7 @@ pub(crate) fn open(d: &mut Txn<'_>, run: &RunId, phase: Phase) -> Result<(), Rej
         d.done("the mirror files follow the state by themselves");
         return Ok(());
     }
-    if now.stage != Stage::Working || now.halted.is_some() || now.paused.is_some() {
+    if now.stage() != Stage::Working || now.life.halted.is_some() || now.life.paused.is_some() {
         return Err(Rejection::conflict(format!("run {run} does not take steps now: it is assigning, paused, halted or ending")));
     }
     if phase == Phase::Dispatch {
@@ -42,7 +42,7 @@ pub(crate) fn open(d: &mut Txn<'_>, run: &RunId, phase: Phase) -> Result<(), Rej
 
 /// Another phase that is open ends if nothing of it runs any more: whoever opened it has left, and nobody else would ever end it.
 fn make_way(d: &mut Txn<'_>, run: &RunId, phase: Phase) -> Result<(), Rejection> {
-    let Some(step) = d.run(run).step.as_ref().filter(|step| step.phase != phase) else { return Ok(()) };
+    let Some(step) = d.run(run).life.step.as_ref().filter(|step| step.phase != phase) else { return Ok(()) };
     if step::is_busy(d.run(run)) {
         let (units, word) = (listed(&step.units), step.phase.as_str());
         return Err(Rejection::conflict(format!("step {word} is under way (units {units}); wait for its agents, or go on with it")));
@@ -54,7 +54,7 @@ fn make_way(d: &mut Txn<'_>, run: &RunId, phase: Phase) -> Result<(), Rejection>
 /// Takes up what is ready for the phase, beside what is under way in it already.
 fn begin(d: &mut Txn<'_>, run: &RunId, phase: Phase, what: &str) {
     let now = d.run(run);
-    let under_way: BTreeSet<UnitId> = now.step.as_ref().map(|step| step.units.clone()).unwrap_or_default();
+    let under_way: BTreeSet<UnitId> = now.life.step.as_ref().map(|step| step.units.clone()).unwrap_or_default();
     let ready = |unit: &&Unit| is_ready_for(d, now, unit, phase);
     let mut units: Vec<UnitId> = now.in_order().filter(ready).map(|unit| unit.id.clone()).filter(|id| !under_way.contains(id)).collect();
     if units.is_empty() {

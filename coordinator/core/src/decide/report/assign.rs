@@ -47,7 +47,7 @@ pub(crate) fn reported(d: &mut Txn<'_>, run: &RunId, report: &Report) {
 fn answered(d: &mut Txn<'_>, run: &RunId, backend: BackendName, checked: &CheckedAssignment) {
     let mut problems: Vec<String> = checked.refused.iter().map(ToString::to_string).collect();
     // Asked about once: an agent that means it is believed.
-    if d.run(run).assigning.failures + 1 < FAILURES_MAX {
+    if d.run(run).agents.assigning.failures + 1 < FAILURES_MAX {
         problems.extend(broad::too_broad(d.run(run), &checked.accepted).iter().map(ToString::to_string));
     }
     if problems.is_empty() {
@@ -60,10 +60,10 @@ fn answered(d: &mut Txn<'_>, run: &RunId, backend: BackendName, checked: &Checke
 fn useless(d: &mut Txn<'_>, run: &RunId, backend: BackendName, problems: Vec<String>, accepted: &[Proposal]) {
     let listed: String = problems.iter().map(|problem| format!("\n- {problem}")).collect();
     d.emit(run, Fact::AssignFailed { backend: backend.clone(), kind: AssignFailure::Answer, problems });
-    if d.run(run).assigning.failures < FAILURES_MAX {
+    if d.run(run).agents.assigning.failures < FAILURES_MAX {
         return;
     }
-    if d.run(run).stage != Stage::Assigning {
+    if d.run(run).stage() != Stage::Assigning {
         d.notice(
             run,
             format!("parts of the assignment agent's new answer were not taken, what was assigned before stands there: {listed}"),
@@ -79,7 +79,7 @@ fn useless(d: &mut Txn<'_>, run: &RunId, backend: BackendName, problems: Vec<Str
 }
 
 fn take(d: &mut Txn<'_>, run: &RunId, backend: BackendName, proposals: &[Proposal]) {
-    if d.run(run).stage != Stage::Assigning {
+    if d.run(run).stage() != Stage::Assigning {
         return reassignment::take(d, run, proposals);
     }
     let model = d.run(run).model_of(&backend);

@@ -77,7 +77,7 @@ pub(crate) fn base_reported(d: &mut Txn<'_>, run: &RunId, report: &Report) {
     match found {
         Found::Green => d.emit(run, Fact::BaseChecked { result: BaseCheck::Green }),
         Found::Red(evidence) => {
-            let BaseCheck::Wanted { red, lost, .. } = d.run(run).base_check else { return };
+            let BaseCheck::Wanted { red, lost, .. } = d.run(run).branch.base_check else { return };
             if red + 1 >= RED_MAX {
                 base_check::base_red(d, run, evidence);
             } else {
@@ -91,7 +91,7 @@ pub(crate) fn base_reported(d: &mut Txn<'_>, run: &RunId, report: &Report) {
 
 /// A check of a unit in the train has ended; `red`: the end of its output.
 pub(crate) fn checked(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, of: &CommitId, red: Option<String>) {
-    let Some(flight) = d.run(run).train.flight(unit) else { return };
+    let Some(flight) = d.run(run).branch.train.flight(unit) else { return };
     let is_alone = flight.alone.as_ref().is_some_and(|alone| alone.commit.as_ref() == Some(of));
     let is_candidate = flight.candidate.as_ref().is_some_and(|candidate| candidate.commit == *of);
     let evidence = flight.checks.evidence.clone();

@@ -36,11 +36,11 @@ pub(crate) fn reported(d: &mut Txn<'_>, run: &RunId, report: &Report) {
 
 fn answered(d: &mut Txn<'_>, run: &RunId, answer: &OrchestrateAnswer) {
     let now = d.run(run);
-    let agent = &now.orchestrator;
+    let agent = &now.agents.orchestrator;
     let (hold_ms, done) = (now.options.limits.hold_ms, now.is_done());
     let (max_actions, max_iterations) = (now.options.max_actions as usize, now.options.max_iterations);
     // Where all is done nothing can change any more, and that is no standstill.
-    let is_idle = now.moves == agent.moves_seen && agent.answers > 0 && !done;
+    let is_idle = now.progress.moves == agent.moves_seen && agent.answers > 0 && !done;
     let idle = if is_idle { agent.idle_answers + 1 } else { 0 };
     d.emit(run, Fact::ConsultationAnswered { notes: answer.notes.clone().unwrap_or_default(), idle });
     if answer.actions.len() > max_actions {

@@ -67,7 +67,7 @@ fn judge_worker(d: &mut Txn<'_>, report: &Report) {
 /// Work that is in no commit is lost with its worktree: whoever watches the run must know.
 fn tell_left_out(d: &mut Txn<'_>, report: &Report) {
     let (key, left_out) = (&report.lease.key, &report.facts.left_out);
-    if left_out.is_empty() || d.run(&key.run).notices.len() >= LEFT_OUT_NOTICES_MAX {
+    if left_out.is_empty() || d.run(&key.run).people.notices.len() >= LEFT_OUT_NOTICES_MAX {
         return;
     }
     let unit = key.unit.as_ref().map_or_else(String::new, |unit| format!("unit {unit}, "));

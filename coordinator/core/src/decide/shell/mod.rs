@@ -26,7 +26,7 @@ pub(crate) fn answer(d: &mut Txn<'_>, answer: ShellAnswer) {
         ShellAnswer::GrantFailed { lease, reason } => {
             give_credit_back(d, &lease);
             if d.state().current(&lease).is_some() {
-                let is_halted = d.run(&lease.key.run).halted.is_some();
+                let is_halted = d.run(&lease.key.run).life.halted.is_some();
                 let cause = if is_halted { LostCause::HandedBack } else { LostCause::GrantFailed };
                 loss::lose(d, &lease.key, cause, &reason);
             }
@@ -78,7 +78,7 @@ fn failed(d: &mut Txn<'_>, run: RunId, unit: Option<UnitId>, reason: String) {
     if now.is_ended() || owed::owed_effects(now).is_empty() {
         return;
     }
-    let is_closing = now.stage == Stage::Closing;
+    let is_closing = now.stage() == Stage::Closing;
     let errand = d.fleet.errands.entry((run.clone(), unit)).or_insert(Errand { failures: 0, due_ms: None });
     errand.failures += 1;
     let failures = errand.failures;

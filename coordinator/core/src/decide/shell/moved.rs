@@ -9,8 +9,8 @@ use crate::txn::Txn;
 /// The branch has moved, or was found where it should be.
 pub(crate) fn branch_moved(d: &mut Txn<'_>, run: &RunId, tip: &CommitId) {
     let Some(now) = d.state().run(run) else { return };
-    let Some(destination) = now.train.destination() else { return };
-    let old = now.tip.clone();
+    let Some(destination) = now.branch.train.destination() else { return };
+    let old = now.branch.tip.clone();
     if tip == destination {
         land::pass(d, run);
     } else if *tip == old {

@@ -13,7 +13,7 @@ use crate::txn::Txn;
 /// The shell's answer; one that no longer fits is ignored, such as a late one about work or a candidate ahead that has been replaced since, or with the
 /// box of one ahead that has left.
 pub(crate) fn prepared(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, (tip, of, ticks): (&CommitId, &CommitId, &[TaskId]), result: Prepared) {
-    let Some(flight) = d.state().run(run).and_then(|run| run.train.flight(unit)) else { return };
+    let Some(flight) = d.state().run(run).and_then(|run| run.branch.train.flight(unit)) else { return };
     let is_current = d.state().unit(run, unit).and_then(|unit| unit.work.accepted.as_ref()).is_some_and(|work| work.commit == *of);
     if !is_current || flight.ticks.as_slice() != ticks {
         return;
@@ -52,7 +52,7 @@ pub(crate) fn prepared_alone(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, tip: &
         Prepared::Clean { commit, .. } => d.emit(run, Fact::AlonePrepared { unit: unit.clone(), commit }),
         Prepared::Empty => d.emit(run, Fact::AlonePrepared { unit: unit.clone(), commit: tip.clone() }),
         Prepared::Conflict { .. } => {
-            let evidence = d.run(run).train.flight(unit).map(|flight| flight.checks.evidence.clone()).unwrap_or_default();
+            let evidence = d.run(run).branch.train.flight(unit).map(|flight| flight.checks.evidence.clone()).unwrap_or_default();
             send_back::send_back(d, run, unit, evidence, false);
         }
     }

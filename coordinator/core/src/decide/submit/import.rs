@@ -83,7 +83,7 @@ fn named(files: &[String]) -> String {
 }
 
 fn translate(d: &Txn<'_>, run: &RunId, unit: &Unit, from: &ImportedUnit) -> UnitImport {
-    let (base, now) = (d.run(run).base.clone(), d.now.wall);
+    let (base, now) = (d.run(run).origin.base.clone(), d.now.wall);
     let state = state_of(unit, from);
     let is_lost = from.is_lost();
     let is_done = |word: &str| !is_lost && matches!(word, "completed" | "pending_review" | "under_review" | "final_review");

@@ -22,10 +22,10 @@ pub(crate) fn submit(d: &mut Txn<'_>, submit: Submit) -> Result<(), Rejection> {
     if submit.outline.has_errors() {
         return Err(Rejection::invalid("the plan has errors; `orchctl plan` lists them"));
     }
-    let earlier: Vec<RunId> = d.state().unfinished().filter(|run| run.source.is_same(&submit.source)).map(|run| run.id.clone()).collect();
+    let earlier: Vec<RunId> =
+        d.state().unfinished().filter(|run| run.origin.source.is_same(&submit.source)).map(|run| run.id.clone()).collect();
     if let (false, Some(run)) = (submit.fresh, earlier.last()) {
-        let run = run.clone();
-        d.reply(Reply::Submitted { run, resumed: true, notices: Vec::new() });
+        d.reply(Reply::Submitted { run: run.clone(), resumed: true, notices: Vec::new() });
         return Ok(());
     }
     let Submit {
@@ -133,7 +133,7 @@ pub(crate) fn begin(d: &mut Txn<'_>, run: &RunId) {
     }
     // An imported state that asks a person and has all its units assigned: nobody is called before they have answered.
     let is_assigned = |unit: &Unit| unit.state().is_terminal() || (unit.assignment.owner.is_some() && unit.assignment.window.is_some());
-    if !now.decisions.is_empty() && now.units().filter(|unit| unit.spec.runs).all(is_assigned) {
+    if !now.people.decisions.is_empty() && now.units().filter(|unit| unit.spec.runs).all(is_assigned) {
         return plan::plan_units(d, run, &all, PlanSource::Rules, &[]);
     }
     let wanted = now.options.assign_backend.clone();

@@ -19,7 +19,7 @@ pub(crate) fn grant(d: &mut Txn<'_>, candidate: &Candidate, placement: Placement
     let (run_now, unit_now) = (d.run(run), unit.as_ref().map(|unit| d.unit(run, unit)));
     let (base, start) = match unit_now {
         Some(unit) => from_where(run_now, unit, *seat),
-        None => (run_now.tip.clone(), Start::Commit(run_now.tip.clone())),
+        None => (run_now.branch.tip.clone(), Start::Commit(run_now.branch.tip.clone())),
     };
     let escalated = *role == Role::Fix && !planted(Bug::EscalationForgotten) && unit_now.is_some_and(Unit::next_escalates);
     let turn = match (role, unit_now) {
@@ -27,7 +27,7 @@ pub(crate) fn grant(d: &mut Txn<'_>, candidate: &Candidate, placement: Placement
         (Role::Review, Some(unit)) => unit.review.round,
         (Role::Check, unit) => 1 + answers(unit.map_or(&run_now.attempts, |unit| &unit.attempts), Seat::Check),
         (Role::Assign, _) => 1 + answers(&run_now.attempts, Seat::Assign),
-        (Role::Orchestrate, _) => 1 + run_now.orchestrator.answers,
+        (Role::Orchestrate, _) => 1 + run_now.agents.orchestrator.answers,
         _ => 1,
     };
     let attempt = next_attempt(run_now, unit_now);
@@ -106,25 +106,25 @@ fn take_state(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, seat: Seat) {
 fn from_where(run: &Run, unit: &Unit, seat: Seat) -> (CommitId, Start) {
     let at = |commit: &CommitId| (commit.clone(), Start::Commit(commit.clone()));
     match seat {
-        Seat::Check => match run.train.flight(&unit.id) {
+        Seat::Check => match run.branch.train.flight(&unit.id) {
             Some(InFlight { alone: Some(Alone { commit: Some(commit), .. }), .. }) => at(commit),
             Some(InFlight { candidate: Some(candidate), .. }) => at(&candidate.commit),
-            _ => at(&run.tip),
+            _ => at(&run.branch.tip),
         },
         Seat::Review(_) => match &unit.work.accepted {
             Some(work) => (work.base.clone(), Start::Commit(work.commit.clone())),
-            None => at(&run.tip),
+            None => at(&run.branch.tip),
         },
         _ => {
-            let first = if planted(Bug::StartsOnBase) { &run.base } else { &run.tip };
+            let first = if planted(Bug::StartsOnBase) { &run.origin.base } else { &run.branch.tip };
             let Some(work) = &unit.work.last else { return at(first) };
             let must_merge = matches!(unit.fix(), Some(FixCause::Conflict { .. } | FixCause::CheckRed { .. }))
                 || run.tip_changed_paths_of(unit, &work.base)
                 // What it waited for must be there.
                 || (unit.work.blocked_on.is_some() && !planted(Bug::FoundDependencyUnmerged));
-            if must_merge && work.base != run.tip {
-                let start = Start::MergeWithTip { base: work.base.clone(), commit: work.commit.clone(), tip: run.tip.clone() };
-                return (run.tip.clone(), start);
+            if must_merge && work.base != run.branch.tip {
+                let start = Start::MergeWithTip { base: work.base.clone(), commit: work.commit.clone(), tip: run.branch.tip.clone() };
+                return (run.branch.tip.clone(), start);
             }
             (work.base.clone(), Start::Commit(work.commit.clone()))
         }

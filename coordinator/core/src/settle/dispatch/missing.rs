@@ -24,7 +24,7 @@ const REFUSALS_MAX: usize = 5;
 
 /// Says once that a backend plays for another.
 pub(crate) fn say_substituted(d: &mut Txn<'_>, run: &RunId, wanted: &BackendName, used: &BackendName) {
-    if d.run(run).substitutes.contains_key(wanted) {
+    if d.run(run).backends.substitutes.contains_key(wanted) {
         return;
     }
     d.emit(run, Fact::BackendSubstituted { wanted: wanted.clone(), used: used.clone() });
@@ -55,7 +55,7 @@ pub(crate) fn do_without(d: &mut Txn<'_>, run: &RunId, need: &Need, is_parked: b
         false => "nobody offers a backend for it",
     };
     match need.kind {
-        NeedKind::Assign if d.run(run).stage == Stage::Working => reassignment::give_up(d, run, &format!("{why} ({})", need.wanted)),
+        NeedKind::Assign if d.run(run).stage() == Stage::Working => reassignment::give_up(d, run, &format!("{why} ({})", need.wanted)),
         NeedKind::Assign => {
             d.notice(run, format!("no assignment agent: {why}; rules decide"));
             by_rules_alone(d, run);
@@ -68,7 +68,7 @@ pub(crate) fn do_without(d: &mut Txn<'_>, run: &RunId, need: &Need, is_parked: b
 /// Notes what is missing since when, asks a person where that has lasted, and takes questions back that are settled.
 pub(crate) fn settle_missing(d: &mut Txn<'_>, run: &RunId, missing: &BTreeSet<(RunId, Need)>) {
     let now = d.run(run);
-    if now.is_ended() || now.paused.is_some() || now.halted.is_some() || d.state().paused.is_some() {
+    if now.is_ended() || now.life.paused.is_some() || now.life.halted.is_some() || d.state().paused.is_some() {
         return;
     }
     let needs: Vec<Need> = missing.iter().filter(|(of, _)| of == run).map(|(_, need)| need.clone()).collect();
@@ -135,7 +135,7 @@ fn refusals(d: &Txn<'_>, run: &RunId, wanted: &BackendName) -> Vec<String> {
 }
 
 fn withdraw_settled(d: &mut Txn<'_>, run: &RunId, needs: &[Need]) {
-    let open = d.run(run).decisions.values().filter(|decision| decision.kind == DecisionKind::NoWorker);
+    let open = d.run(run).people.decisions.values().filter(|decision| decision.kind == DecisionKind::NoWorker);
     let settled = open.filter(|decision| !needs.iter().any(|need| need::is_about(decision, need)));
     let settled: Vec<DecisionId> = settled.map(|decision| decision.id.clone()).collect();
     for id in settled {
@@ -145,7 +145,7 @@ fn withdraw_settled(d: &mut Txn<'_>, run: &RunId, needs: &[Need]) {
 
 fn is_time_to_ask(d: &Txn<'_>, run: &RunId, need: &Need) -> bool {
     let now = d.run(run);
-    if now.snoozed.get(&need.wanted).is_some_and(|until| *until > d.now.wall) {
+    if now.backends.snoozed.get(&need.wanted).is_some_and(|until| *until > d.now.wall) {
         return false;
     }
     let waited = backend::waited_ms(d.fleet, now, need, d.now);

@@ -127,8 +127,8 @@ impl Pass {
         let Some(placement) = place(d.state(), d.fleet, run, candidate, backends, d.now) else { return Offered::Skipped };
         // Whoever plays the asked backend may have answered this question in an earlier run.
         if candidate.seat == Seat::Assign
-            && run.stage == Stage::Assigning
-            && run.assigning.failures == 0
+            && run.stage() == Stage::Assigning
+            && run.agents.assigning.failures == 0
             && plan::plan_from_cache(d, &candidate.run, &placement.backend)
         {
             self.has_done_without = true;

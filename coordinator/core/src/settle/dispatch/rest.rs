@@ -26,7 +26,7 @@ pub(crate) fn tell(d: &mut Txn<'_>) {
     for id in runs {
         let now = d.now.wall;
         let run = d.run(&id);
-        let (on, told) = (rest(d.state(), d.fleet, run, d.now), run.resting.map(|resting| resting.on));
+        let (on, told) = (rest(d.state(), d.fleet, run, d.now), run.life.resting.map(|resting| resting.on));
         let told_after_ms = if is_stopped(d.state(), run) { 0 } else { TOLD_AFTER_MS };
         let begun = d.fleet.rests.remove(&id).filter(|(known, _)| Some(*known) == on);
         let since = begun.map_or(now, |(_, since)| since);
@@ -43,7 +43,7 @@ pub(crate) fn tell(d: &mut Txn<'_>) {
 /// What the run rests on; `None` if something of it is live, or goes on by itself.
 fn rest(state: &State, fleet: &Fleet, run: &Run, now: Now) -> Option<Rest> {
     let is_live = run.has_live_attempts() && !planted(Bug::RestsLive);
-    if run.ending.is_some() || is_live || !owed_effects(run).is_empty() {
+    if run.life.ending.is_some() || is_live || !owed_effects(run).is_empty() {
         return None;
     }
     if is_stopped(state, run) {
@@ -67,7 +67,7 @@ fn rest(state: &State, fleet: &Fleet, run: &Run, now: Now) -> Option<Rest> {
         Some(Rest::Provider)
     } else if any(WaitKind::Backend) || any(WaitKind::Label) || any(WaitKind::Slot) {
         Some(Rest::Machines)
-    } else if !run.decisions.is_empty() || run.options.mode == Mode::Manual {
+    } else if !run.people.decisions.is_empty() || run.options.mode == Mode::Manual {
         Some(Rest::People)
     } else {
         None
@@ -76,14 +76,14 @@ fn rest(state: &State, fleet: &Fleet, run: &Run, now: Now) -> Option<Rest> {
 
 /// Whether a person has stopped it for now.
 fn is_stopped(state: &State, run: &Run) -> bool {
-    run.halted.is_some() || run.paused.is_some() || state.paused.is_some()
+    run.life.halted.is_some() || run.life.paused.is_some() || state.paused.is_some()
 }
 
 /// Whether the run as a whole pauses by itself: its orchestrator holds phases back, or a seat of its own is to be filled after a while.
 fn pauses(run: &Run, no_own_seat_is_due: bool, now: Now) -> bool {
-    let is_held = run.orchestrator.held.as_ref().is_some_and(|held| held.until > now.wall);
-    let consults = run.orchestrator.enabled && run.orchestrator.wanted.is_some();
-    let checks = matches!(run.base_check, BaseCheck::Wanted { .. }) && !run.is_done();
-    let later = run.stage == Stage::Assigning || (run.stage == Stage::Working && (consults || checks));
+    let is_held = run.agents.orchestrator.held.as_ref().is_some_and(|held| held.until > now.wall);
+    let consults = run.agents.orchestrator.enabled && run.agents.orchestrator.wanted.is_some();
+    let checks = matches!(run.branch.base_check, BaseCheck::Wanted { .. }) && !run.is_done();
+    let later = run.stage() == Stage::Assigning || (run.stage() == Stage::Working && (consults || checks));
     is_held || (no_own_seat_is_due && later)
 }
