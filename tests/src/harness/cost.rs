@@ -20,7 +20,12 @@ pub struct Cost {
 impl Cost {
     /// Asks the kernel.
     pub fn of(process: &Process) -> anyhow::Result<Self> {
-        let folder = PathBuf::from(format!("/proc/{}", process.pid()));
+        Self::of_pid(process.pid())
+    }
+
+    /// The same of any process of this user.
+    pub fn of_pid(pid: u32) -> anyhow::Result<Self> {
+        let folder = PathBuf::from(format!("/proc/{pid}"));
         let stat = std::fs::read_to_string(folder.join("stat"))?;
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         ensure!(fields.len() > 14, "{} has another form than expected", folder.join("stat").display());

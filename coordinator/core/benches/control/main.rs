@@ -5,6 +5,7 @@
 
 mod fleet;
 mod shape;
+mod stub;
 
 use std::time::{Duration, Instant};
 
@@ -82,7 +83,7 @@ fn ms(time: Duration) -> f64 {
 /// Submits a plan and plays it to its end with four workers of four slots.
 fn whole_run(shape: Shape, units: usize) -> Measured {
     let (spec, outline) = shape.plan(units);
-    let mut fleet = Fleet::new(4, 4);
+    let mut fleet = Fleet::new(4, 4, &outline);
     let begun = Instant::now();
     fleet.submit(spec, outline);
     let submit = begun.elapsed();

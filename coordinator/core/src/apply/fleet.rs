@@ -41,10 +41,10 @@ pub(super) fn apply(state: &mut State, run: Option<&RunId>, at: WallMs, fact: &F
         Fact::BackendUnparked { park } => {
             state.parks.remove(park);
         }
-        Fact::AllPaused { note, by } => state.paused = Some(Remark { text: note.clone(), by: by.clone(), at: at }),
+        Fact::AllPaused { note, by } => state.paused = Some(Remark { text: note.clone(), by: by.clone(), at }),
         Fact::AllResumed { .. } => state.paused = None,
         Fact::WorkerDrained { worker, by } => {
-            let remark = Remark { text: String::new(), by: by.clone(), at: at };
+            let remark = Remark { text: String::new(), by: by.clone(), at };
             state.drained.insert(worker.clone(), remark);
         }
         Fact::WorkerUndrained { worker, .. } => {

@@ -2,7 +2,7 @@
 //! the same index.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use roundtable_shared::manifest::Manifest;
@@ -210,7 +210,7 @@ struct Reasons<'a> {
 impl<'a> Reasons<'a> {
     fn of(units: &'a [Arc<Unit>], index: &'a Plan, before: &'a Before, at: usize, hazards: HazardRule) -> Self {
         let (unit, rank) = (&units[at], index.rank[at]);
-        let checkpoint_on: HashSet<&UnitId> = unit.spec.checkpoint_on.iter().collect();
+        let checkpoint_on: BTreeSet<&UnitId> = unit.spec.checkpoint_on.iter().collect();
         let why = |on: usize| if checkpoint_on.contains(&units[on].id) { PlanReason::Checkpoint } else { PlanReason::Dependency };
         let mut needs: Vec<(usize, PlanReason)> = index.needs[at].iter().map(|on| (index.rank[*on], why(*on))).collect();
         needs.sort_unstable_by_key(|(rank, _)| Reverse(*rank));

@@ -1,0 +1,105 @@
+//! What the coordinator itself costs, each part held against a floor that is measured in turn with it in the same run: `core` the state machine alone,
+//! `control` the driver over a durable log with stub workers and a stub repository, `recovery` the way back after a kill, `sessions` a thousand idle links.
+//! `cargo bench -p roundtable-tests --bench suite -- control`, see `-- --help`.
+#![allow(missing_docs)]
+
+mod bare;
+#[path = "../figures/client.rs"]
+#[allow(dead_code, reason = "another benchmark has them come again")]
+mod client;
+mod control;
+#[path = "../../../coordinator/core/benches/control/fleet.rs"]
+mod fleet;
+mod pure;
+mod recovery;
+mod sessions;
+#[path = "../../../coordinator/core/benches/control/shape.rs"]
+mod shape;
+#[path = "../../../coordinator/core/benches/control/stub.rs"]
+mod stub;
+mod table;
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use table::Table;
+
+/// What the coordinator itself costs
+#[derive(Parser, Debug)]
+struct Args {
+    /// Which parts [default: all]
+    #[arg(value_enum)]
+    what: Vec<What>,
+    /// Units of the plans
+    #[arg(long, value_delimiter = ',', default_value = "1000")]
+    units: Vec<usize>,
+    /// Stub workers of four slots each
+    #[arg(long, default_value_t = 4)]
+    workers: u64,
+    /// Idle sessions
+    #[arg(long, default_value_t = 1_000)]
+    sessions: usize,
+    /// Each figure is the median of so many runs, taken in turn with those of its floor
+    #[arg(long, default_value_t = 5)]
+    repeats: usize,
+    /// Where logs are written; a disk, or the figures are those of memory [default: the build output]
+    #[arg(long, value_name = "DIR")]
+    disk: Option<PathBuf>,
+    /// Where the table goes as CSV [default: suite.csv beside the build output]
+    #[arg(long)]
+    csv: Option<PathBuf>,
+    /// A minute's look whether it works: 100 units, 50 sessions, everything once
+    #[arg(long)]
+    quick: bool,
+    /// Be the other end of bare streams, with the authority of that folder
+    #[arg(long, hide = true, value_name = "DIR")]
+    bare_streams: Option<PathBuf>,
+    /// As cargo passes it
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+enum What {
+    /// The state machine alone
+    Core,
+    /// Driver and durable log
+    Control,
+    /// From a kill to the first answer
+    Recovery,
+    /// Links that do nothing
+    Sessions,
+}
+
+fn main() -> anyhow::Result<()> {
+    let mut args = Args::parse();
+    if let Some(ca) = &args.bare_streams {
+        return bare::serve(ca);
+    }
+    if args.quick {
+        (args.units, args.sessions, args.repeats) = (vec![100], 50, 1);
+    }
+    let all = [What::Core, What::Control, What::Recovery, What::Sessions];
+    let wanted = if args.what.is_empty() { all.to_vec() } else { args.what.clone() };
+    let mut table = Table::new(args.repeats.max(1));
+    let disk = match &args.disk {
+        Some(disk) => disk.clone(),
+        None => PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
+    };
+    for what in wanted {
+        for &units in &args.units {
+            match what {
+                What::Core => pure::run(&mut table, units, args.workers)?,
+                What::Control => control::run(&mut table, units, args.workers, &disk)?,
+                What::Recovery => recovery::run(&mut table, units, args.workers, &disk)?,
+                What::Sessions => {}
+            }
+        }
+        if what == What::Sessions {
+            sessions::run(&mut table, args.sessions)?;
+        }
+    }
+    let csv = args.csv.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("suite.csv"));
+    table.write(&csv)
+}

@@ -1,0 +1,63 @@
+//! The way back after a kill in the middle of a run: opening the log, folding it, and the first answer. Its floor is reading and checking the same rows.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use roundtable_coordinator::driver::{Driver, Parts};
+use roundtable_core::command::Command;
+use roundtable_runtime::clock::SystemClock;
+use roundtable_store::log::SqliteOptions;
+use roundtable_store::{LogReader, SqliteLog};
+use tokio::sync::{mpsc, watch};
+
+use crate::control;
+use crate::shape::Shape;
+use crate::table::{Measured, Table};
+
+/// Rows read at once.
+const ROWS: usize = 10_000;
+
+pub fn run(table: &mut Table, units: usize, workers: u64, disk: &Path) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    for shape in [Shape::Disjoint, Shape::OneFile] {
+        let (spec, outline) = shape.plan(units);
+        let folder = tempfile::tempdir_in(disk)?;
+        let store = folder.path().join("store.db");
+        runtime.block_on(control::play(&store, &spec, &outline, workers, Some(units / 2)))?;
+        let mut floor = || runtime.block_on(floor(&store));
+        let mut ours = || runtime.block_on(recover(&store));
+        table.take(&format!("recovery, {}, {units}", shape.as_str()), &mut [("floor", &mut floor), ("ours", &mut ours)])?;
+    }
+    Ok(())
+}
+
+async fn recover(store: &Path) -> anyhow::Result<Measured> {
+    let began = Instant::now();
+    let log = Arc::new(SqliteLog::open(store, SqliteOptions::default())?);
+    let (effects, queue) = mpsc::channel(1);
+    // What it owes is nobody's here.
+    drop(queue);
+    let (driver, links) = Driver::open(Parts { log, clock: Arc::new(SystemClock), seed: 1, effects }).await?;
+    let (stop, stopped) = watch::channel(false);
+    let driver = tokio::spawn(driver.run(stopped));
+    links.handle.command(Command::Tick).await?;
+    let took = began.elapsed();
+    stop.send_replace(true);
+    driver.await??;
+    Ok(vec![("start to first answer", "ms", took.as_secs_f64() * 1e3)])
+}
+
+async fn floor(store: &Path) -> anyhow::Result<Measured> {
+    let began = Instant::now();
+    let log = SqliteLog::open(store, SqliteOptions::default())?;
+    let mut head = 0;
+    loop {
+        let rows = log.read(head + 1, ROWS).await?;
+        if rows.is_empty() {
+            break;
+        }
+        head += rows.len() as u64;
+    }
+    Ok(vec![("rows read", "ms", began.elapsed().as_secs_f64() * 1e3), ("rows", "rows", head as f64)])
+}
