@@ -94,8 +94,8 @@ impl Client {
     }
 
     /// Asks it to end.
-    pub async fn shutdown(&self, drain: bool) -> Result<()> {
-        self.control.clone().shutdown(v1::ShutdownRequest { drain }).await.map_err(|status| self.refusal(status))?;
+    pub async fn shutdown(&self) -> Result<()> {
+        self.control.clone().shutdown(v1::ShutdownRequest {}).await.map_err(|status| self.refusal(status))?;
         Ok(())
     }
 

@@ -62,7 +62,7 @@ pub(super) async fn run(context: &Context, args: &DownArgs) -> Result<Exit> {
         .next(format!("end it where it runs, with Ctrl-C or `kill {}` (SIGTERM)", info.pid)));
     }
     let before = at_work(&Api::live(client.clone())).await?;
-    client.shutdown(true).await?;
+    client.shutdown().await?;
     let deadline = Instant::now() + END_WAIT;
     // Only on this machine can its end be seen; elsewhere it was asked to end, and said yes.
     while context.coordinator.is_none() && holder_of(&context.data_dir).is_some_and(|holder| holder.pid == info.pid) {

@@ -1620,12 +1620,9 @@ pub struct EnrolWorkerReply {
     #[prost(string, tag = "3")]
     pub worker: ::prost::alloc::string::String,
 }
+/// Running agents are stopped and what they did is saved.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ShutdownRequest {
-    /// Let running agents end first.
-    #[prost(bool, tag = "1")]
-    pub drain: bool,
-}
+pub struct ShutdownRequest {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ShutdownReply {}
 /// Generated client implementations.
