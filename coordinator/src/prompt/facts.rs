@@ -4,9 +4,9 @@ use roundtable_core::Core;
 use roundtable_core::command::Now;
 use roundtable_core::state::Run;
 use roundtable_core::transition::Transition;
+use roundtable_shared::ChangedPath;
 use roundtable_shared::view::ExistingPulse;
 
-use super::input::ChangedFile;
 use super::input_of_unit::ConventionBrief;
 use super::text;
 use crate::{mirror, view};
@@ -17,7 +17,7 @@ pub struct PromptFacts {
     /// `AGENTS.md` files that concern the unit, nearest last (implement, fix, review).
     pub conventions: Vec<ConventionBrief>,
     /// What base..commit changes (review).
-    pub changed: Vec<ChangedFile>,
+    pub changed: Vec<ChangedPath>,
     /// Unified diff base..commit, as far as it was read (review).
     pub diff: String,
     /// Size of the whole diff, bytes (review).

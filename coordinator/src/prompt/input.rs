@@ -1,7 +1,7 @@
 //! What a prompt is made of, as plain data: no state, no files, no wording. Texts are as they were read; cleaning and bounds come when they are
 //! rendered.
 
-use roundtable_shared::{ChangeKind, Severity, TurnData};
+use roundtable_shared::{ChangedPath, Severity, TurnData};
 use serde::Serialize;
 
 use super::input_of_run::{AssignBrief, OrchestrateBrief};
@@ -307,7 +307,7 @@ pub struct ReviewBrief {
     /// Commit under review.
     pub commit: String,
     /// What it changes.
-    pub files: Vec<ChangedFile>,
+    pub files: Vec<ChangedPath>,
     /// Unified diff base..commit, as far as it was read.
     pub diff: String,
     /// Size of the whole diff, bytes.
@@ -329,13 +329,4 @@ pub struct AuthorBrief {
     pub summary: String,
     /// Commands it says it ran, each with how that ended.
     pub evidence: Vec<String>,
-}
-
-/// A changed file.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct ChangedFile {
-    /// Its path.
-    pub path: String,
-    /// How it differs.
-    pub change: ChangeKind,
 }

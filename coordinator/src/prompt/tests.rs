@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use roundtable_shared::{
-    AttemptNo, ChangeKind, Criticality, Role, Severity, SubtaskState, TurnData, UnitId, UnitType, limits::CONTROL_MESSAGE_BYTES_MAX,
+    AttemptNo, ChangeKind, ChangedPath, Criticality, EntryKind, Role, Severity, SubtaskState, TurnData, UnitId, UnitType,
+    limits::CONTROL_MESSAGE_BYTES_MAX,
 };
 
 use super::*;
@@ -168,6 +169,10 @@ fn full_fix(attempt: u32) -> WorkBrief {
     }
 }
 
+fn changed(path: &str, change: ChangeKind, entry: EntryKind) -> ChangedPath {
+    ChangedPath { path: path.to_owned(), change, entry, unreadable: false, reencoded: false }
+}
+
 fn full_review(round: u32, security: bool) -> ReviewBrief {
     let mut unit = unit();
     unit.criticality = if security { Criticality::SecuritySensitive } else { Criticality::Standard };
@@ -183,8 +188,8 @@ fn full_review(round: u32, security: bool) -> ReviewBrief {
         base: "1111111111111111111111111111111111111111".to_owned(),
         commit: "2222222222222222222222222222222222222222".to_owned(),
         files: vec![
-            ChangedFile { path: "src/parser/words.py".to_owned(), change: ChangeKind::Modified },
-            ChangedFile { path: "run.sh".to_owned(), change: ChangeKind::ModeChanged },
+            changed("src/parser/words.py", ChangeKind::Modified, EntryKind::File),
+            changed("run.sh", ChangeKind::ModeChanged, EntryKind::Executable),
         ],
         diff_bytes: diff.len() as u64,
         diff,

@@ -1,6 +1,6 @@
 //! What a received commit changed, as facts for the core's manifest check.
 
-use roundtable_runtime::git::{self, GitError, Oid};
+use roundtable_runtime::git::{DiffEntry, GitError, Oid};
 use roundtable_shared::{ChangeKind, ChangedPath, CommitId, EntryKind};
 
 use super::{Repository, RepositoryError};
@@ -18,8 +18,8 @@ impl Repository {
         match self.git.changed_paths(base, commit).await {
             Ok(changes) => {
                 let reencoded = self.git.encoded_anew(&changes).await?;
-                let changes: Vec<ChangedPath> =
-                    changes.iter().map(|change| ChangedPath { reencoded: reencoded.contains(&change.path), ..fact(change) }).collect();
+                let judged = |change: &DiffEntry| ChangedPath { reencoded: reencoded.contains(&change.path), ..change.changed_path() };
+                let changes: Vec<ChangedPath> = changes.iter().map(judged).collect();
                 self.memo.note_changes(base, commit, &changes);
                 Ok(changes)
             }
@@ -29,22 +29,4 @@ impl Repository {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-fn fact(change: &git::ChangedPath) -> ChangedPath {
-    let kind = match change.change {
-        git::ChangeKind::Added => ChangeKind::Added,
-        git::ChangeKind::Deleted => ChangeKind::Deleted,
-        git::ChangeKind::Modified if change.before_oid == change.after_oid => ChangeKind::ModeChanged,
-        git::ChangeKind::Modified => ChangeKind::Modified,
-    };
-    let end = if kind == ChangeKind::Deleted { change.before } else { change.after };
-    let entry = match end {
-        git::EntryKind::Executable => EntryKind::Executable,
-        git::EntryKind::Submodule | git::EntryKind::Unknown => EntryKind::Gitlink,
-        git::EntryKind::Link if change.link_leaves_tree() => EntryKind::EscapingSymlink,
-        git::EntryKind::Link => EntryKind::Symlink,
-        git::EntryKind::File | git::EntryKind::Absent => EntryKind::File,
-    };
-    ChangedPath { path: change.path.clone(), change: kind, entry, unreadable: false, reencoded: false }
 }

@@ -8,7 +8,7 @@ use roundtable_shared::manifest::Manifest;
 use super::ShellError;
 use crate::driver::decode_row;
 use crate::parts::Parts;
-use crate::prompt::{ChangedFile, ConventionBrief, LAST_TRANSITIONS, PromptFacts};
+use crate::prompt::{ConventionBrief, LAST_TRANSITIONS, PromptFacts};
 use crate::repository::Repository;
 
 /// Longest diff that is read for a review, bytes.
@@ -51,8 +51,7 @@ pub(super) async fn gather(parts: &Parts, repository: &Repository, grant: &Grant
 /// The change under review: from the unit's base to what its worktree is made of.
 async fn review(repository: &Repository, grant: &Grant, facts: &mut PromptFacts) -> Result<(), ShellError> {
     let roundtable_core::effect::Start::Commit(commit) = &grant.granted.start else { return Ok(()) };
-    let changed = repository.changed(&grant.granted.base, commit).await?;
-    facts.changed = changed.into_iter().map(|each| ChangedFile { path: each.path, change: each.change }).collect();
+    facts.changed = repository.changed(&grant.granted.base, commit).await?;
     let diff = repository.diff(&grant.granted.base, commit, DIFF_BYTES_MAX).await?;
     facts.diff_bytes = diff.text.len() as u64 + u64::from(diff.truncated);
     facts.diff = diff.text;

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{ChangeKind, GitError, Oid, RefName, UserRepository};
+use roundtable_shared::ChangeKind;
+
+use super::{GitError, Oid, RefName, UserRepository};
 
 /// What is to be moved.
 #[derive(Clone, PartialEq, Eq, Debug)]

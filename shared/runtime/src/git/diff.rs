@@ -2,23 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use roundtable_shared::{ChangeKind, ChangedPath, EntryKind};
+
 use super::scan::{octal_of, oid_of, path_text, records, text_of};
 use super::{EntryMode, Git, GitError, Oid};
 
-/// What happened to a path.
+/// What stands at one side of a change.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum ChangeKind {
-    /// It is new.
-    Added,
-    /// Its content or mode is another.
-    Modified,
-    /// It is gone.
-    Deleted,
-}
-
-/// What stands at one end of a change.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum EntryKind {
+pub enum SideKind {
     /// Nothing.
     Absent,
     /// A file.
@@ -33,7 +24,7 @@ pub enum EntryKind {
     Unknown,
 }
 
-impl EntryKind {
+impl SideKind {
     fn from_bits(bits: u32) -> Self {
         match EntryMode::from_bits(bits) {
             Some(EntryMode::File) => Self::File,
@@ -46,17 +37,17 @@ impl EntryKind {
     }
 }
 
-/// One path that differs between two commits.
+/// One path that differs between two commits, as git tells it; [`DiffEntry::changed_path`] is what others judge by.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ChangedPath {
+pub struct DiffEntry {
     /// The path.
     pub path: String,
-    /// What happened.
+    /// How it differs.
     pub change: ChangeKind,
     /// What was there.
-    pub before: EntryKind,
+    pub before: SideKind,
     /// What is there now.
-    pub after: EntryKind,
+    pub after: SideKind,
     /// The object that was there (`None` = nothing).
     pub before_oid: Option<Oid>,
     /// The object that is there now.
@@ -65,10 +56,23 @@ pub struct ChangedPath {
     pub link_target: Option<String>,
 }
 
-impl ChangedPath {
+impl DiffEntry {
+    /// The path as it is judged. Whether it is only encoded anew is not looked at here.
+    pub fn changed_path(&self) -> ChangedPath {
+        let side = if self.change == ChangeKind::Deleted { self.before } else { self.after };
+        let entry = match side {
+            SideKind::Executable => EntryKind::Executable,
+            SideKind::Submodule | SideKind::Unknown => EntryKind::Gitlink,
+            SideKind::Link if self.link_leaves_tree() => EntryKind::EscapingSymlink,
+            SideKind::Link => EntryKind::Symlink,
+            SideKind::File | SideKind::Absent => EntryKind::File,
+        };
+        ChangedPath { path: self.path.clone(), change: self.change, entry, unreadable: false, reencoded: false }
+    }
+
     /// Whether it is now a link that may lead out of the tree (or whose target is not readable as a path inside).
     pub fn link_leaves_tree(&self) -> bool {
-        self.after == EntryKind::Link && self.link_target.as_deref().is_none_or(|target| leaves_tree(&self.path, target))
+        self.after == SideKind::Link && self.link_target.as_deref().is_none_or(|target| leaves_tree(&self.path, target))
     }
 }
 
@@ -88,7 +92,7 @@ const CHANGES_BYTES_MAX: u64 = 256 << 20;
 
 impl Git {
     /// All paths that differ between two commits or trees, in order of path. A path that is not UTF-8 is [`GitError::BadPath`].
-    pub async fn changed_paths(&self, before: &Oid, after: &Oid) -> Result<Vec<ChangedPath>, GitError> {
+    pub async fn changed_paths(&self, before: &Oid, after: &Oid) -> Result<Vec<DiffEntry>, GitError> {
         let arguments = [
             "-r",
             "-z",
@@ -136,8 +140,8 @@ impl Git {
         Ok(cut.finish())
     }
 
-    async fn read_link_targets(&self, changes: &mut [ChangedPath]) -> Result<(), GitError> {
-        for change in changes.iter_mut().filter(|change| change.after == EntryKind::Link) {
+    async fn read_link_targets(&self, changes: &mut [DiffEntry]) -> Result<(), GitError> {
+        for change in changes.iter_mut().filter(|change| change.after == SideKind::Link) {
             let Some(oid) = &change.after_oid else { continue };
             change.link_target = match self.read_blob(oid, LINK_BYTES_MAX).await {
                 Ok(target) => Some(String::from_utf8_lossy(&target).into_owned()),
@@ -150,7 +154,7 @@ impl Git {
 }
 
 /// `:<mode> <mode> <oid> <oid> <status>` NUL `<path>` NUL, repeated.
-fn parse_raw(bytes: &[u8]) -> Result<Vec<ChangedPath>, GitError> {
+fn parse_raw(bytes: &[u8]) -> Result<Vec<DiffEntry>, GitError> {
     let mut changes = Vec::new();
     let mut fields = records(bytes);
     while let Some(head) = fields.next() {
@@ -158,15 +162,16 @@ fn parse_raw(bytes: &[u8]) -> Result<Vec<ChangedPath>, GitError> {
         let words: Vec<&str> = text_of("diff-tree", head)?.strip_prefix(':').ok_or_else(unknown)?.split(' ').collect();
         let [old_mode, new_mode, old_oid, new_oid, _status] = words[..] else { return Err(unknown()) };
         let path = path_text(fields.next().ok_or_else(unknown)?)?;
-        let before = EntryKind::from_bits(octal_of("diff-tree", old_mode.as_bytes())?);
-        let after = EntryKind::from_bits(octal_of("diff-tree", new_mode.as_bytes())?);
+        let before = SideKind::from_bits(octal_of("diff-tree", old_mode.as_bytes())?);
+        let after = SideKind::from_bits(octal_of("diff-tree", new_mode.as_bytes())?);
         let change = match (before, after) {
-            (EntryKind::Absent, _) => ChangeKind::Added,
-            (_, EntryKind::Absent) => ChangeKind::Deleted,
+            (SideKind::Absent, _) => ChangeKind::Added,
+            (_, SideKind::Absent) => ChangeKind::Deleted,
+            _ if old_oid == new_oid => ChangeKind::ModeChanged,
             _ => ChangeKind::Modified,
         };
         let present = |oid: &str| oid_of("diff-tree", oid.as_bytes()).map(|oid| (!oid.is_zero()).then_some(oid));
-        changes.push(ChangedPath {
+        changes.push(DiffEntry {
             path,
             change,
             before,

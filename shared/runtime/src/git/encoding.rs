@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use roundtable_shared::ChangeKind;
+
 use super::history::next_in_batch;
-use super::{ChangeKind, ChangedPath, EntryKind, Git, GitError, Oid};
+use super::{DiffEntry, Git, GitError, Oid, SideKind};
 
 /// Larger files are not compared, bytes.
 const FILE_BYTES_MAX: usize = 4 << 20;
@@ -15,8 +17,8 @@ const BATCH_BYTES_MAX: usize = 32 << 20;
 
 impl Git {
     /// Those of the changed files whose content is the old one in another encoding.
-    pub async fn encoded_anew(&self, changes: &[ChangedPath]) -> Result<BTreeSet<String>, GitError> {
-        let is_file = |kind: EntryKind| matches!(kind, EntryKind::File | EntryKind::Executable);
+    pub async fn encoded_anew(&self, changes: &[DiffEntry]) -> Result<BTreeSet<String>, GitError> {
+        let is_file = |kind: SideKind| matches!(kind, SideKind::File | SideKind::Executable);
         let changed =
             changes.iter().filter(|change| change.change == ChangeKind::Modified && is_file(change.before) && is_file(change.after));
         let pairs = changed.filter_map(|change| Some((change.path.as_str(), change.before_oid.as_ref()?, change.after_oid.as_ref()?)));

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::snapshot::have_private;
 use super::stage::Care;
 use super::withheld::Withheld;
-use super::{EntryKind, Git, GitError, Oid, SnapshotRequest};
+use super::{Git, GitError, Oid, SideKind, SnapshotRequest};
 
 impl Git {
     /// Commits what is in the directory now. `None`: nothing differs from the checkout's commit, or what differs must not be told.
@@ -36,7 +36,7 @@ impl Git {
             return Ok(false);
         }
         let changes = self.changed_paths(base, tree).await?;
-        let files = changes.into_iter().filter(|change| matches!(change.after, EntryKind::File | EntryKind::Executable));
+        let files = changes.into_iter().filter(|change| matches!(change.after, SideKind::File | SideKind::Executable));
         let blobs: Vec<Oid> = files.filter_map(|change| change.after_oid).collect::<BTreeSet<_>>().into_iter().collect();
         for (blob, bytes) in blobs.iter().zip(self.sizes(&blobs.iter().collect::<Vec<_>>()).await?) {
             if withheld.iter().any(|file| file.has_telling_size(bytes as u64)) {

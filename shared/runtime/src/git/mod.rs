@@ -43,7 +43,7 @@ mod withheld;
 
 pub use accept::{AcceptError, Accepted, Destination};
 pub use checkout::{Checkout, CheckoutRequest};
-pub use diff::{ChangeKind, ChangedPath, DiffText, EntryKind};
+pub use diff::{DiffEntry, DiffText, SideKind};
 pub use error::GitError;
 pub use history::CommitInfo;
 pub use merge::{ConflictedPath, Merge, MergeMessage};

@@ -159,8 +159,8 @@ async fn changes_are_facts_with_both_ends_of_renames() {
     let user = place.user().await;
     let changes = user.git().changed_paths(&base, &with_sub).await.unwrap();
     let facts: Vec<_> = changes.iter().map(|c| (c.path.as_str(), c.change, c.before, c.after)).collect();
-    use ChangeKind::*;
-    use EntryKind::*;
+    use SideKind::*;
+    use roundtable_shared::ChangeKind::*;
     assert_eq!(
         facts,
         [
@@ -168,7 +168,7 @@ async fn changes_are_facts_with_both_ends_of_renames() {
             ("link", Added, Absent, Link),
             ("new\nname", Added, Absent, File),
             ("old name", Deleted, File, Absent),
-            ("script", Modified, File, Executable),
+            ("script", ModeChanged, File, Executable),
             ("sub", Added, Absent, Submodule),
             ("ünï", Added, Absent, File),
         ]

@@ -134,7 +134,7 @@ async fn every_kind_of_change_is_seen() {
             "Modified File kept.log",
             "Added Link linked",
             "Deleted Absent linked/z",
-            "Modified Executable mode",
+            "ModeChanged Executable mode",
             "Deleted Absent old",
             "Added File renamed\\nfile",
             "Deleted Absent to-dir",

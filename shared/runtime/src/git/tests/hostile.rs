@@ -143,7 +143,7 @@ async fn nested_repositories_are_files_and_run_nothing() {
         [".gitignore", "a", "deep/tree/repo/v", "gitfile/w", "sub/deeper/y", "sub/x", "was-file/inner"]
     );
     let changes = place.store.changed_paths(&base, &snapshot.commit).await.unwrap();
-    assert!(changes.iter().all(|c| c.after != EntryKind::Submodule && c.after != EntryKind::Link));
+    assert!(changes.iter().all(|c| c.after != SideKind::Submodule && c.after != SideKind::Link));
 }
 
 #[tokio::test]
