@@ -230,6 +230,19 @@ pub struct AttemptFacts {
     pub last_event_seq: u64,
 }
 
+impl AttemptFacts {
+    /// blake3 of their canonical form, hex: reports of one outcome have the same, whoever reads it from where. The canonical form is the JSON that serde makes
+    /// of this type: fields in the order they are declared in, no space, fractions as the shortest text that reads as the same. A field that is new is left out
+    /// of it while it says nothing new, and needs a new protocol.
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        // Plain data, into memory.
+        let written = serde_json::to_writer(&mut hasher, self);
+        debug_assert!(written.is_ok(), "an outcome can be written");
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
 /// Files an agent left that could not be committed.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct LeftOut {
@@ -347,4 +360,32 @@ pub enum AgentEvent {
         /// The agent's words.
         message: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Logs, and spools of workers, have digests of earlier builds: this is theirs.
+    #[test]
+    fn the_digest_of_an_outcome_is_what_it_has_always_been() {
+        let facts = AttemptFacts {
+            failure: Some(Failure { kind: FailureKind::Quota { retry_after_ms: Some(60_000) }, message: "out of \"quota\"\n".to_owned() }),
+            exit_code: Some(-1),
+            answer: "é\u{1}".to_owned(),
+            commit: Some("ab".into()),
+            left_out: LeftOut { files: vec!["a.sock: a socket".to_owned()], count: 2 },
+            done: vec!["1.1".into()],
+            agent_session: None,
+            usage: Usage { input_tokens: 10, cached_input_tokens: 1, output_tokens: 2, cost_usd: Some(0.1 + 0.2) },
+            last_event_seq: 7,
+        };
+        let text = concat!(
+            r#"{"failure":{"kind":"quota","retry_after_ms":60000,"message":"out of \"quota\"\n"},"exit_code":-1,"answer":"é\u0001","commit":"ab","#,
+            r#""left_out":{"files":["a.sock: a socket"],"count":2},"done":["1.1"],"agent_session":null,"#,
+            r#""usage":{"input_tokens":10,"cached_input_tokens":1,"output_tokens":2,"cost_usd":0.30000000000000004},"last_event_seq":7}"#
+        );
+        assert_eq!(facts.digest(), blake3::hash(text.as_bytes()).to_hex().to_string());
+        assert_eq!(serde_json::from_str::<AttemptFacts>(text).ok().as_ref(), Some(&facts), "and it is read as it was written");
+    }
 }
