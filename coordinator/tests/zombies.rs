@@ -2,13 +2,13 @@
 //! another worker, with a made-up lease, with words that were changed on the way, and from before a restore. Each is refused; nothing of the run moves.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod served;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use roundtable_coordinator::backup;
-use roundtable_coordinator::parts::Parts;
 use roundtable_coordinator::serve::{Running, ServeOptions, start};
-use roundtable_coordinator::submit::Submission;
 use roundtable_core::Core;
 use roundtable_proto::convert::code_of;
 use roundtable_proto::v1;
@@ -16,18 +16,15 @@ use roundtable_proto::v1::coordinator_frame::Frame as Told;
 use roundtable_proto::v1::fleet_client::FleetClient;
 use roundtable_proto::v1::verdict::Kind;
 use roundtable_proto::v1::worker_frame::Frame as Said;
-use roundtable_runtime::clock::{Clock, SystemClock};
-use roundtable_runtime::git::{EntryMode, GitProgram, ObjectFormat, Oid, PackRequest, Sender, Signature, TreeEdit};
-use roundtable_runtime::identity::{Lifetime, PeerRole};
-use roundtable_runtime::tls::connect;
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::view::SubmitRequest;
-use roundtable_shared::{AttemptFacts, BackendOffer, CommitId, Introduction, LeftOut, Mode, Origin, RunOptions, UnitState, Usage};
+use roundtable_shared::{AttemptFacts, BackendOffer, CommitId, Introduction, LeftOut, Origin, UnitState, Usage};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
+
+use self::served::{channel, submitted};
 
 /// Units, and so many leases at once.
 const UNITS: u32 = 12;
@@ -46,59 +43,6 @@ const NOT_THERE: usize = 200;
 const RESTORED: usize = 1_500;
 const ZOMBIES: usize = LATE + OTHER_WORKER + OTHER_ATTEMPT + MADE_UP + CHANGED + NOT_THERE + RESTORED;
 const _: () = assert!(ZOMBIES == 10_000);
-
-/// A repository with one commit comes in, as a person's does.
-async fn with_a_commit(parts: &Parts) -> CommitId {
-    let scratch = tempfile::tempdir().unwrap();
-    let program = GitProgram::find().await.unwrap();
-    let git = program.init_bare(scratch.path().join("own.git"), ObjectFormat::Sha1).await.unwrap();
-    let nothing = Oid::parse("4b825dc642cb6eb9a060e54bf8d69288fbee4904").unwrap();
-    let oid = git.write_blob("a file\n").await.unwrap();
-    let tree = git.edit_tree(&nothing, &[TreeEdit::Put { path: "a.txt".to_owned(), mode: EntryMode::File, oid }]).await.unwrap();
-    let base = git.commit_tree(&tree, &[], &Signature::roundtable(1), "base\n").await.unwrap();
-    let mut pack = Vec::new();
-    git.pack(&PackRequest { wants: vec![base.clone()], haves: Vec::new(), history_max: None }, &mut pack).await.unwrap();
-    let repository = parts.repositories.open(base.as_str()).await.unwrap();
-    let mut incoming = repository.receive(&base.commit_id(), Sender::Owner).unwrap();
-    incoming.push(&pack).await.unwrap();
-    incoming.finish().await.unwrap();
-    base.commit_id()
-}
-
-/// A run of units that get into nobody's way.
-async fn submitted(parts: &Parts) {
-    let base = with_a_commit(parts).await;
-    let tasks: String = (1..=UNITS).map(|n| format!("- [ ] {n}. Write {n}\n  - _writes: {n}.rs_\n")).collect();
-    let request = SubmitRequest {
-        repository: base.to_string(),
-        git_dir: "/home/user/project/.git".to_owned(),
-        spec_path: "/home/user/project/spec".to_owned(),
-        workdir: "/home/user/project".to_owned(),
-        spec_in_repository: None,
-        mirror_paths: Vec::new(),
-        base: base.to_string(),
-        started_branch: None,
-        options: RunOptions { mode: Mode::Legacy, embedded: true, ..RunOptions::default() },
-        mode_given: true,
-        fresh: false,
-        strict: false,
-        dry_run: false,
-        import: None,
-        import_is_ours: false,
-        import_is_trusted: false,
-        top: "/home/user/project".to_owned(),
-    };
-    let files = BTreeMap::from([("tasks.md".to_owned(), tasks.into_bytes())]);
-    let submitter = parts.submitter();
-    let submission = Submission { request, files, attachments: Vec::new(), by: "ada".to_owned() };
-    let reply = Box::pin(submitter.submit(submission)).await.unwrap();
-    assert!(reply.errors.is_empty() && !reply.run.is_empty(), "{reply:?}");
-}
-
-async fn channel(running: &Running, id: &str) -> Channel {
-    let credentials = running.parts.ca.mint_client(PeerRole::Worker, id, SystemClock.wall(), Lifetime::WORKER).unwrap();
-    connect(&running.address.to_string(), &credentials).await.unwrap()
-}
 
 /// One start of worker `a`: its session, and the leases it has been granted.
 struct Session {
@@ -189,9 +133,7 @@ fn outcome(lease: &v1::LeaseRef, n: usize, commit: Option<CommitId>) -> v1::Outc
         usage: Usage::default(),
         last_event_seq: 0,
     };
-    let facts = serde_json::to_string(&facts).unwrap();
-    let digest = blake3::hash(facts.as_bytes()).to_hex().to_string();
-    v1::OutcomeReport { lease: Some(lease.clone()), facts, digest }
+    v1::OutcomeReport { lease: Some(lease.clone()), outcome: Some((&facts).into()), digest: facts.digest(), ..v1::OutcomeReport::default() }
 }
 
 /// Hands them in, some at a time; each must be answered with that verdict, or with no verdict at all but that it is stale.
@@ -262,7 +204,7 @@ fn changed_key(lease: &v1::LeaseRef, change: impl FnOnce(&mut v1::LeaseRef)) -> 
 async fn ten_thousand_outcomes_of_the_dead_are_refused_over_the_wire() {
     let home = tempfile::tempdir().unwrap();
     let running = start(ServeOptions::embedded(&home.path().join("data"), "test")).await.unwrap();
-    submitted(&running.parts).await;
+    submitted(&running.parts, UNITS).await;
     let saved = home.path().join("backup");
     backup::take(&home.path().join("data"), &saved).await.unwrap();
 

@@ -13,7 +13,7 @@ pub use protocol::PROTOCOL;
 mod secret;
 
 /// Messages, clients and servers of package `roundtable.v1`.
-#[allow(missing_docs, clippy::all, unreachable_pub, rust_2018_idioms)]
+#[allow(missing_docs, clippy::all, deprecated, unreachable_pub, rust_2018_idioms)]
 pub mod v1 {
     include!("generated/roundtable.v1.rs");
 }

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// Oldest and newest protocol this build speaks.
-pub const PROTOCOL: RangeInclusive<u32> = 1..=1;
+/// Oldest and newest protocol this build speaks. In 1, what a turn is about, agent events and outcomes are JSON inside their messages
+/// (`convert/protocol_1.rs`); since 2 they are messages.
+pub const PROTOCOL: RangeInclusive<u32> = 1..=2;
 
 /// One side of a conversation.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -6,7 +6,7 @@ use std::path::Path;
 #[test]
 fn committed_code_is_what_the_proto_files_give() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files = ["common", "fleet", "control", "admission"].map(|name| here.join(format!("roundtable/v1/{name}.proto")));
+    let files = ["common", "attempt", "fleet", "control", "admission"].map(|name| here.join(format!("roundtable/v1/{name}.proto")));
     let descriptors = protox::compile(files, [here]).expect("the proto files compile");
     let out = tempfile::tempdir().expect("a temporary directory");
     tonic_prost_build::configure()

@@ -484,7 +484,7 @@ impl Worker {
             start: self.base.clone(),
             prompt: String::new(),
             answer_schema: None,
-            turn_data: serde_json::to_string(turn).unwrap(),
+            turn_data: turn.clone(),
             resume,
             model: None,
             effort: None,
@@ -505,7 +505,7 @@ impl Worker {
         let (progress, mut told) = mpsc::channel(16);
         let (_keep, cancel) = watch::channel(None);
         let events = self.spool.begin(lease.clone()).unwrap();
-        let facts = self.host.run(Job { lease, attachments: vec![], events, progress, cancel }).await;
+        let facts = Box::pin(self.host.run(Job { lease, attachments: vec![], events, progress, cancel })).await;
         (facts, std::iter::from_fn(|| told.try_recv().ok()).collect())
     }
 

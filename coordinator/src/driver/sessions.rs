@@ -16,6 +16,7 @@ pub const SESSION_QUEUE_MAX: usize = 256;
 #[derive(Clone)]
 struct Session {
     number: u64,
+    protocol: u32,
     frames: mpsc::Sender<Result<CoordinatorFrame, Status>>,
 }
 
@@ -26,9 +27,14 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Makes a session the one frames for this worker go to.
-    pub fn open(&self, worker: WorkerId, number: u64, frames: mpsc::Sender<Result<CoordinatorFrame, Status>>) {
-        self.lock().insert(worker, Session { number, frames });
+    /// Makes a session the one frames for this worker go to. It speaks this protocol.
+    pub fn open(&self, worker: WorkerId, number: u64, protocol: u32, frames: mpsc::Sender<Result<CoordinatorFrame, Status>>) {
+        self.lock().insert(worker, Session { number, protocol, frames });
+    }
+
+    /// The protocol that a session speaks; `None` if it is not open.
+    pub fn protocol(&self, worker: &WorkerId, number: u64) -> Option<u32> {
+        self.lock().get(worker).filter(|session| session.number == number).map(|session| session.protocol)
     }
 
     /// Forgets a session, unless a newer one has taken its place.
@@ -81,8 +87,9 @@ mod tests {
         let sessions = Sessions::default();
         let worker = WorkerId::from("w-1");
         let (sender, mut receiver) = mpsc::channel(1);
-        sessions.open(worker.clone(), 2, sender);
+        sessions.open(worker.clone(), 2, 1, sender);
         assert!(!sessions.send(&worker, Some(1), frame()), "an older session gets nothing");
+        assert_eq!((sessions.protocol(&worker, 1), sessions.protocol(&worker, 2)), (None, Some(1)));
         assert!(sessions.send(&worker, Some(2), frame()));
         assert_eq!(sessions.waiting(), 1);
         assert!(!sessions.send(&worker, None, frame()), "the queue is full");
@@ -95,7 +102,7 @@ mod tests {
         let sessions = Sessions::default();
         let worker = WorkerId::from("w-1");
         let (sender, _receiver) = mpsc::channel(1);
-        sessions.open(worker.clone(), 2, sender);
+        sessions.open(worker.clone(), 2, 1, sender);
         sessions.close(&worker, 1);
         assert!(sessions.send(&worker, Some(2), frame()));
     }

@@ -4,11 +4,12 @@
 use std::collections::HashSet;
 
 use roundtable_core::command::Command;
-use roundtable_proto::convert::status_of;
+use roundtable_proto::convert::{count_of, events_of, status_of};
 use roundtable_proto::v1;
 use roundtable_shared::error::ErrorCode;
-use roundtable_shared::{AttemptKey, LeaseRef, WorkerId};
-use roundtable_store::segment::ChunkError;
+use roundtable_shared::view::EventLine;
+use roundtable_shared::{AgentEvent, AttemptKey, LeaseRef, WorkerId};
+use roundtable_store::segment::{CHUNK_BYTES_MAX, ChunkError, EVENT_BYTES_MAX};
 use roundtable_store::{Chunk, SegmentStore, Trouble};
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt};
@@ -25,11 +26,8 @@ const DURABLE_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Attempts of one stream that are remembered as answered; one told twice does no harm.
 const ANSWERED_MAX: usize = 1024;
-/// Where in an event its kind is looked for, bytes.
-const KIND_WITHIN: usize = 64;
-/// How the kinds of events that a model makes are written.
-const KINDS_OF_MODELS: [&[u8]; 5] =
-    [b"\"kind\":\"message\"", b"\"kind\":\"reasoning\"", b"\"kind\":\"exec\"", b"\"kind\":\"file_change\"", b"\"kind\":\"subtask\""];
+/// Events of one chunk that are looked at; one with more is not kept.
+const CHUNK_EVENTS_MAX: usize = 1 << 18;
 
 /// Acknowledgements to a worker.
 pub(super) type Acks = mpsc::Receiver<Result<v1::EventAck, Status>>;
@@ -59,7 +57,8 @@ where
     crate::tasks::spawn("events", async move {
         let (mut last, mut answered) = (None, Answered::default());
         while let Some(Ok(chunk)) = incoming.next().await {
-            let served = answered.first(&chunk);
+            let output = Output::read(chunk);
+            let served = output.as_ref().ok().and_then(|output| answered.first(output));
             if let (Some(lease), Some(driver)) = (served.filter(|lease| leases.of(&worker, lease).is_some()), driver.clone()) {
                 let worker = worker.clone();
                 // Output does not wait for the driver. If that has stopped there is nobody to tell.
@@ -67,7 +66,10 @@ where
                     let _ = driver.tell(Command::LeaseServed { worker, lease }).await;
                 });
             }
-            let next = take(&store, &leases, &worker, chunk).await;
+            let next = match output {
+                Ok(output) => take(&store, &leases, &worker, output).await,
+                Err(status) => Err(status),
+            };
             if let Ok(Taken { what: Next::Durable { key, .. }, .. }) = &next {
                 last = Some(key.clone());
             }
@@ -86,6 +88,25 @@ where
     acks
 }
 
+/// A chunk that can be read.
+struct Output {
+    lease: LeaseRef,
+    wire: v1::LeaseRef,
+    first_seq: u64,
+    count: usize,
+    /// `None` where there are more than one chunk may have.
+    events: Option<Vec<EventLine>>,
+}
+
+impl Output {
+    fn read(chunk: v1::EventChunk) -> Result<Self, Status> {
+        let wire = chunk.lease.clone().ok_or_else(|| status_of(ErrorCode::InvalidInput, "field `lease` is missing"))?;
+        let (first_seq, count) = (chunk.first_seq, count_of(&chunk));
+        let events = (count <= CHUNK_EVENTS_MAX).then(|| events_of(chunk));
+        Ok(Self { lease: wire.clone().try_into()?, wire, first_seq, count, events })
+    }
+}
+
 /// Attempts of a stream whose model has answered.
 #[derive(Default)]
 struct Answered {
@@ -94,24 +115,57 @@ struct Answered {
 
 impl Answered {
     /// The attempt of a chunk that shows for the first time that its model has answered.
-    fn first(&mut self, chunk: &v1::EventChunk) -> Option<LeaseRef> {
-        let lease: LeaseRef = chunk.lease.clone()?.try_into().ok()?;
-        if self.told.contains(&lease) || !chunk.events.iter().any(|event| is_of_model(event)) {
+    fn first(&mut self, output: &Output) -> Option<LeaseRef> {
+        let lease = &output.lease;
+        if self.told.contains(lease) || !output.events.iter().flatten().any(|line| is_of_model(&line.event)) {
             return None;
         }
         if self.told.len() >= ANSWERED_MAX {
             self.told.clear();
         }
         self.told.insert(lease.clone());
-        Some(lease)
+        Some(lease.clone())
     }
 }
 
-/// Whether only a model that answers makes such an event; CLIs say hello, warn and print by themselves. A worker writes an event's time, then its kind, then
-/// the rest: a flood of output is not read for it, and a text that looks like a kind has its quotes escaped.
-fn is_of_model(event: &[u8]) -> bool {
-    let head = &event[..event.len().min(KIND_WITHIN)];
-    KINDS_OF_MODELS.iter().any(|kind| head.windows(kind.len()).any(|part| part == *kind))
+/// Whether only a model that answers makes such an event; CLIs say hello, warn and print by themselves.
+fn is_of_model(event: &AgentEvent) -> bool {
+    match event {
+        AgentEvent::Message { .. }
+        | AgentEvent::Reasoning { .. }
+        | AgentEvent::Exec { .. }
+        | AgentEvent::FileChange { .. }
+        | AgentEvent::Subtask { .. } => true,
+        AgentEvent::Started { .. }
+        | AgentEvent::Usage { .. }
+        | AgentEvent::Warning { .. }
+        | AgentEvent::Raw { .. }
+        | AgentEvent::Elided { .. }
+        | AgentEvent::Completed
+        | AgentEvent::Failed { .. } => false,
+    }
+}
+
+/// Events as they are kept, a JSON each; `None` where they are more bytes than one chunk may have.
+fn kept(events: Vec<EventLine>) -> Option<Vec<Vec<u8>>> {
+    let mut bytes = 0;
+    let json = |line: EventLine| {
+        let json = json_of(&line);
+        bytes += json.len();
+        (bytes <= CHUNK_BYTES_MAX).then_some(json)
+    };
+    events.into_iter().map(json).collect()
+}
+
+/// One that is too long as JSON is told as output that was not kept.
+fn json_of(line: &EventLine) -> Vec<u8> {
+    // Plain data of ours: it can always be written.
+    let json = serde_json::to_vec(line).unwrap_or_default();
+    if json.len() <= EVENT_BYTES_MAX {
+        return json;
+    }
+    let elided = EventLine { at: line.at, event: AgentEvent::Elided { bytes: json.len() as u64 } };
+    serde_json::to_vec(&elided).unwrap_or_default()
 }
 
 async fn acknowledge(
@@ -178,22 +232,25 @@ pub(super) fn end(segments: &SegmentStore, key: AttemptKey) {
 }
 
 /// Writes a chunk, or finds why there is nothing to write.
-async fn take(segments: &SegmentStore, leases: &Leases, worker: &WorkerId, chunk: v1::EventChunk) -> Result<Taken, Status> {
-    let wire = chunk.lease.clone();
-    let lease: LeaseRef = chunk.lease.ok_or_else(|| status_of(ErrorCode::InvalidInput, "field `lease` is missing"))?.try_into()?;
-    let said = |through_seq, expected_seq, stale| Ok(Taken { wire: wire.clone(), what: Next::Said { through_seq, expected_seq, stale } });
+async fn take(segments: &SegmentStore, leases: &Leases, worker: &WorkerId, output: Output) -> Result<Taken, Status> {
+    let Output { lease, wire, first_seq, count, events } = output;
+    let said =
+        |through_seq, expected_seq, stale| Ok(Taken { wire: Some(wire.clone()), what: Next::Said { through_seq, expected_seq, stale } });
     // Output of an attempt that has lost its seat is still evidence; output of one this worker never had is refused.
     if leases.of(worker, &lease).is_none() {
         return said(0, 0, true);
     }
-    let count = chunk.events.len() as u64;
     if count == 0 {
         return said(segments.position(&lease.key).await.map_or(0, |position| position.durable_seq), 0, false);
     }
-    let last_seq = chunk.first_seq.saturating_add(count - 1);
-    let events = Chunk { first_seq: chunk.first_seq, events: chunk.events };
+    let last_seq = first_seq.saturating_add(count as u64 - 1);
+    let Some(events) = events.and_then(kept) else {
+        warn!(lease = %lease.key, count, "a chunk of agent output over its bound is not kept");
+        return said(last_seq, 0, false);
+    };
+    let events = Chunk { first_seq, events };
     match segments.append(&lease.key, events).await {
-        Ok(position) => Ok(Taken { wire, what: Next::Durable { key: lease.key, seq: last_seq.min(position.written_seq) } }),
+        Ok(position) => Ok(Taken { wire: Some(wire), what: Next::Durable { key: lease.key, seq: last_seq.min(position.written_seq) } }),
         Err(ChunkError::Nack { expected }) => said(expected.saturating_sub(1), expected, false),
         Err(ChunkError::Finished { .. }) => said(last_seq, 0, false),
         Err(ChunkError::Quota { .. } | ChunkError::Refused { .. }) => {
@@ -208,9 +265,9 @@ async fn take(segments: &SegmentStore, leases: &Leases, worker: &WorkerId, chunk
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use roundtable_proto::convert::protocol_1;
     use roundtable_shared::time::WallMs;
-    use roundtable_shared::view::EventLine;
-    use roundtable_shared::{AgentEvent, AttemptNo, LeaseId, Usage};
+    use roundtable_shared::{AttemptNo, LeaseId, Usage};
     use roundtable_store::SegmentOptions;
     use tokio_stream::wrappers::ReceiverStream;
 
@@ -220,6 +277,7 @@ mod tests {
         chunks: mpsc::Sender<Result<v1::EventChunk, Status>>,
         acks: Acks,
         lease: LeaseRef,
+        segments: SegmentStore,
         _dir: tempfile::TempDir,
     }
 
@@ -233,22 +291,26 @@ mod tests {
         let leases = Leases::default();
         leases.granted(lease.clone(), "w-1".into(), "repo".into(), &roundtable_core::effect::Start::Commit("abc".into()));
         let (chunks, stream) = mpsc::channel(1);
-        let acks = receive(segments, leases, None, "w-1".into(), ReceiverStream::new(stream));
-        Rig { chunks, acks, lease, _dir: dir }
+        let acks = receive(segments.clone(), leases, None, "w-1".into(), ReceiverStream::new(stream));
+        Rig { chunks, acks, lease, segments, _dir: dir }
     }
 
     fn chunk(lease: &LeaseRef, first_seq: u64, count: usize, bytes: usize) -> v1::EventChunk {
-        v1::EventChunk { lease: Some(lease.into()), first_seq, events: vec![vec![b'x'; bytes]; count] }
+        let line = EventLine { at: WallMs(1), event: AgentEvent::Message { text: "x".repeat(bytes) } };
+        roundtable_proto::convert::chunk(lease.into(), first_seq, vec![line; count])
     }
 
     #[test]
     fn only_what_a_model_makes_shows_that_it_has_answered_and_once() {
         let key = AttemptKey { run: "r-1".into(), unit: Some("2".into()), attempt: AttemptNo(1) };
         let lease = LeaseRef { key, lease_id: LeaseId(9) };
-        // As a worker writes it, with the longest time there can be.
-        let chunk = |event: AgentEvent| {
+        let output = |event: AgentEvent| {
             let line = EventLine { at: WallMs(u64::MAX), event };
-            v1::EventChunk { lease: Some((&lease).into()), first_seq: 1, events: vec![serde_json::to_vec(&line).unwrap()] }
+            let json = serde_json::to_vec(&line).unwrap();
+            let of_1 = Output::read(protocol_1::chunk((&lease).into(), 1, vec![json])).unwrap();
+            let newest = Output::read(roundtable_proto::convert::chunk((&lease).into(), 1, [line])).unwrap();
+            assert_eq!(of_1.events, newest.events);
+            newest
         };
         let text = || r#"{"at":1,"kind":"message"}"#.to_owned();
         let mut answered = Answered::default();
@@ -260,7 +322,7 @@ mod tests {
             AgentEvent::Elided { bytes: 7 },
             AgentEvent::Failed { message: text() },
         ] {
-            assert_eq!(answered.first(&chunk(quiet.clone())), None, "{quiet:?}");
+            assert_eq!(answered.first(&output(quiet.clone())), None, "{quiet:?}");
         }
         for of_model in [
             AgentEvent::Message { text: text() },
@@ -269,10 +331,10 @@ mod tests {
             AgentEvent::FileChange { paths: vec![text()], ok: true },
             AgentEvent::Subtask { id: "2.1".to_owned(), status: "completed".to_owned() },
         ] {
-            assert_eq!(Answered::default().first(&chunk(of_model.clone())), Some(lease.clone()), "{of_model:?}");
+            assert_eq!(Answered::default().first(&output(of_model.clone())), Some(lease.clone()), "{of_model:?}");
         }
-        assert_eq!(answered.first(&chunk(AgentEvent::Message { text: text() })), Some(lease.clone()));
-        assert_eq!(answered.first(&chunk(AgentEvent::Message { text: text() })), None, "told once");
+        assert_eq!(answered.first(&output(AgentEvent::Message { text: text() })), Some(lease.clone()));
+        assert_eq!(answered.first(&output(AgentEvent::Message { text: text() })), None, "told once");
     }
 
     #[tokio::test]
@@ -304,5 +366,38 @@ mod tests {
         rig.chunks.send(Ok(v1::EventChunk::default())).await.unwrap();
         assert!(rig.acks.recv().await.unwrap().is_err());
         assert!(rig.acks.recv().await.is_none(), "after a refusal the stream is over");
+    }
+
+    #[tokio::test]
+    async fn events_are_kept_as_their_worker_spools_them_whatever_protocol_it_speaks() {
+        let mut rig = rig();
+        let line = |n: u64| EventLine { at: WallMs(n), event: AgentEvent::Message { text: format!("\"{n}\"") } };
+        let json: Vec<Vec<u8>> = (1..=6).map(|n| serde_json::to_vec(&line(n)).unwrap()).collect();
+        rig.chunks.send(Ok(protocol_1::chunk((&rig.lease).into(), 1, json[..2].to_vec()))).await.unwrap();
+        rig.chunks.send(Ok(roundtable_proto::convert::chunk((&rig.lease).into(), 3, (3..=4).map(line)))).await.unwrap();
+        // One that this release does not know has its number all the same.
+        let mut last = roundtable_proto::convert::chunk((&rig.lease).into(), 5, (5..=6).map(line));
+        last.events[0].event = None;
+        rig.chunks.send(Ok(last)).await.unwrap();
+        drop(rig.chunks);
+        let mut through = 0;
+        while let Some(ack) = rig.acks.recv().await {
+            through = ack.unwrap().through_seq;
+        }
+        assert_eq!(through, 6);
+        let mut expected = json;
+        expected[4] = serde_json::to_vec(&EventLine { at: WallMs(5), event: AgentEvent::Elided { bytes: 0 } }).unwrap();
+        let read: Vec<Vec<u8>> = rig.segments.read(&rig.lease.key, 1, 10).await.unwrap().into_iter().map(|event| event.bytes).collect();
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn what_is_longer_as_it_is_kept_than_on_the_wire_stays_within_the_bounds() {
+        // Six bytes each on disk.
+        let long = |count: usize| EventLine { at: WallMs(1), event: AgentEvent::Message { text: "\u{1}".repeat(count) } };
+        let bytes = json_of(&long(EVENT_BYTES_MAX / 2)).len();
+        assert!(bytes < 100, "an event of {bytes} bytes");
+        assert!(kept(vec![long(EVENT_BYTES_MAX / 7); 4]).is_some());
+        assert!(kept(vec![long(EVENT_BYTES_MAX / 7); 5]).is_none());
     }
 }

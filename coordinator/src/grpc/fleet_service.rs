@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use roundtable_core::command::{Command, Report};
 use roundtable_core::{Reply, Verdict as Judged};
-use roundtable_proto::convert::status_of;
+use roundtable_proto::convert::{facts_of, status_of};
 use roundtable_proto::v1;
 use roundtable_proto::v1::fleet_server::Fleet;
 use roundtable_shared::error::ErrorCode;
@@ -121,15 +121,13 @@ impl Fleet for FleetService {
 
     async fn report(&self, request: Request<v1::OutcomeReport>) -> Result<Response<v1::Verdict>, Status> {
         let worker = peer_worker(&request)?;
-        let outcome = request.into_inner();
-        let (lease, known) = lease::known(&self.leases, &worker, outcome.lease)?;
+        let mut outcome = request.into_inner();
+        let (lease, known) = lease::known(&self.leases, &worker, outcome.lease.take())?;
         let rejected = |reason: String| Ok(Response::new(v1::Verdict { kind: v1::verdict::Kind::Rejected.into(), reason }));
-        if blake3::hash(outcome.facts.as_bytes()).to_hex().as_str() != outcome.digest {
-            return rejected("the digest is not that of the facts".to_owned());
-        }
-        let mut facts = match serde_json::from_str::<AttemptFacts>(&outcome.facts) {
+        let digest = outcome.digest.clone();
+        let mut facts = match facts_of(outcome) {
             Ok(facts) => AttemptFacts { usage: facts.usage.believable(), ..facts },
-            Err(error) => return rejected(format!("the facts cannot be read: {error}")),
+            Err(error) => return rejected(error.to_string()),
         };
         let said = facts.last_event_seq;
         // What the log counts must be here, and for good: `verify` holds the segments to it.
@@ -137,7 +135,7 @@ impl Fleet for FleetService {
         let is_whole = facts.last_event_seq == said;
         let key = lease.key.clone();
         let repository = self.repositories.open(&known.repository).await.map_err(|error| super::repository_status(&error))?;
-        let report: Report = match report::examine(&self.handle, &repository, worker, lease, outcome.digest, facts).await {
+        let report: Report = match report::examine(&self.handle, &repository, worker, lease, digest, facts).await {
             Ok(report) => report,
             Err(ReportError::Unbelievable(reason)) => return rejected(reason),
             Err(ReportError::Driver(error)) => return Err(status(&error)),

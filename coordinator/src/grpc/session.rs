@@ -119,7 +119,7 @@ pub(super) async fn open(parts: SessionParts, worker: WorkerId, number: u64, mut
     };
     // The channel is new and has room.
     let _ = frames.try_send(Ok(frame(v1::coordinator_frame::Frame::Welcome(welcome))));
-    parts.sessions.open(worker.clone(), number, frames);
+    parts.sessions.open(worker.clone(), number, protocol, frames);
     crate::tasks::spawn("session", read(parts, worker, number, incoming));
     unread.disarm();
     Ok(outgoing)

@@ -3,6 +3,7 @@
 use roundtable_core::Core;
 use roundtable_core::command::ShellAnswer;
 use roundtable_core::effect::{Grant, Start};
+use roundtable_proto::convert::protocol_1;
 use roundtable_proto::v1;
 use roundtable_shared::limits::OUTPUT_KILL_BYTES;
 use roundtable_shared::{CommitId, Lease, Role, RunOptions};
@@ -51,13 +52,14 @@ async fn try_carry_out(parts: &Parts, grant: Grant) -> Result<(), ShellError> {
         warn!(lease = %grant.lease.key, %error, "what the agent is told cannot be kept to be shown");
     }
     let has_attachments = grant.granted.role != Role::Assign && parts.attachments.has(&grant.lease.key.run);
-    let lease = lease(&grant, start, prompt, &options, key, has_attachments)?;
-    let frame = v1::coordinator_frame::Frame::Lease((&lease).into());
-    if send(&parts.sessions, &grant.granted.worker, grant.session, frame) {
-        Ok(())
-    } else {
-        Err(ShellError::Gone(format!("worker {} has gone", grant.granted.worker)))
-    }
+    let lease = lease(&grant, start, prompt, &options, key, has_attachments);
+    let gone = || ShellError::Gone(format!("worker {} has gone", grant.granted.worker));
+    let wire = match parts.sessions.protocol(&grant.granted.worker, grant.session).ok_or_else(gone)? {
+        1 => protocol_1::lease(&lease),
+        _ => (&lease).into(),
+    };
+    let frame = v1::coordinator_frame::Frame::Lease(wire);
+    if send(&parts.sessions, &grant.granted.worker, grant.session, frame) { Ok(()) } else { Err(gone()) }
 }
 
 /// The commit the worktree is made of; a merge is made here and kept, so that the worker can fetch it and its result connects.
@@ -72,18 +74,10 @@ async fn start_of(repository: &Repository, grant: &Grant) -> Result<CommitId, Sh
     }
 }
 
-fn lease(
-    grant: &Grant,
-    start: CommitId,
-    prompt: Prompt,
-    options: &RunOptions,
-    repository: String,
-    has_attachments: bool,
-) -> Result<Lease, ShellError> {
-    let turn_data = serde_json::to_string(&prompt.turn_data).map_err(|error| ShellError::Gone(error.to_string()))?;
+fn lease(grant: &Grant, start: CommitId, prompt: Prompt, options: &RunOptions, repository: String, has_attachments: bool) -> Lease {
     let effort = if grant.granted.escalated { Some("high".to_owned()) } else { options.efforts.get(&grant.granted.backend).cloned() };
     let has_worktree = !matches!(grant.granted.role, Role::Assign | Role::Orchestrate);
-    Ok(Lease {
+    Lease {
         lease: grant.lease.clone(),
         seat: grant.granted.seat,
         role: grant.granted.role,
@@ -94,7 +88,7 @@ fn lease(
         start,
         prompt: prompt.text,
         answer_schema: prompt.schema.map(str::to_owned),
-        turn_data,
+        turn_data: prompt.turn_data,
         resume: grant.granted.resume.clone(),
         model: options.models.get(&grant.granted.backend).cloned(),
         effort,
@@ -107,5 +101,5 @@ fn lease(
         has_attachments: has_attachments && has_worktree,
         read_only: !grant.granted.role.writes() && grant.granted.role != Role::Check,
         switches: options.switches.clone(),
-    })
+    }
 }

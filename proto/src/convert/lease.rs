@@ -1,8 +1,8 @@
 //! Lease references and leases.
 
-use roundtable_shared::{AttemptKey, AttemptNo, Lease, LeaseId, LeaseRef, Role, Seat, Switches};
+use roundtable_shared::{AttemptKey, AttemptNo, Lease, LeaseId, LeaseRef, Role, Seat};
 
-use super::{WireError, optional};
+use super::{WireError, optional, protocol_1};
 use crate::v1;
 
 impl From<&LeaseRef> for v1::LeaseRef {
@@ -42,7 +42,7 @@ impl From<&Lease> for v1::Lease {
             start: lease.start.to_string(),
             prompt: lease.prompt.clone(),
             answer_schema: lease.answer_schema.clone().unwrap_or_default(),
-            turn_data: lease.turn_data.clone(),
+            turn_data: Some((&lease.turn_data).into()),
             resume: lease.resume.as_ref().map(ToString::to_string).unwrap_or_default(),
             model: lease.model.clone().unwrap_or_default(),
             effort: lease.effort.clone().unwrap_or_default(),
@@ -56,7 +56,8 @@ impl From<&Lease> for v1::Lease {
             check: lease.check.clone().unwrap_or_default(),
             has_attachments: lease.has_attachments,
             read_only: lease.read_only,
-            switches: serde_json::to_string(&lease.switches).unwrap_or_default(),
+            switches: Some((&lease.switches).into()),
+            ..Self::default()
         }
     }
 }
@@ -64,12 +65,16 @@ impl From<&Lease> for v1::Lease {
 impl TryFrom<v1::Lease> for Lease {
     type Error = WireError;
 
-    fn try_from(lease: v1::Lease) -> Result<Self, WireError> {
-        let limits = lease.limits.ok_or(WireError::Missing("lease.limits"))?;
-        let switches = match lease.switches.as_str() {
-            "" => Switches::default(),
-            text => serde_json::from_str(text).map_err(|_| WireError::invalid("lease.switches", text))?,
+    fn try_from(mut lease: v1::Lease) -> Result<Self, WireError> {
+        let turn_data = match lease.turn_data.take() {
+            Some(data) => data.try_into()?,
+            None => protocol_1::turn_data(&lease)?,
         };
+        let switches = match lease.switches.take() {
+            Some(switches) => switches.into(),
+            None => protocol_1::switches(&lease)?,
+        };
+        let limits = lease.limits.ok_or(WireError::Missing("lease.limits"))?;
         Ok(Self {
             lease: lease.lease.ok_or(WireError::Missing("lease.lease"))?.try_into()?,
             seat: Seat::parse(&lease.seat).ok_or_else(|| WireError::invalid("lease.seat", &lease.seat))?,
@@ -81,7 +86,7 @@ impl TryFrom<v1::Lease> for Lease {
             start: lease.start.into(),
             prompt: lease.prompt,
             answer_schema: optional(lease.answer_schema),
-            turn_data: lease.turn_data,
+            turn_data,
             resume: optional(lease.resume).map(Into::into),
             model: optional(lease.model),
             effort: optional(lease.effort),
@@ -102,11 +107,14 @@ impl TryFrom<v1::Lease> for Lease {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use proptest::prelude::*;
+    use roundtable_shared::{Switches, TurnData};
+
+    use super::super::turn::tests::{switches, turn_data};
     use super::*;
 
-    #[test]
-    fn a_lease_survives_the_wire() {
-        let lease = Lease {
+    fn lease(turn_data: TurnData, switches: Switches) -> Lease {
+        Lease {
             lease: LeaseRef {
                 key: AttemptKey { run: "demo-abcdef".into(), unit: Some("2".into()), attempt: AttemptNo(3) },
                 lease_id: LeaseId(7),
@@ -120,7 +128,7 @@ mod tests {
             start: "02".repeat(20).into(),
             prompt: "Look.".into(),
             answer_schema: Some("{}".into()),
-            turn_data: "{}".into(),
+            turn_data,
             resume: None,
             model: None,
             effort: Some("high".into()),
@@ -132,9 +140,25 @@ mod tests {
             check: None,
             has_attachments: true,
             read_only: true,
-            switches: Switches { skip_permissions: Some(true), ..Switches::default() },
-        };
-        assert_eq!(Lease::try_from(v1::Lease::from(&lease)).unwrap(), lease);
+            switches,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_lease_survives_the_wire_in_every_protocol(data in turn_data(), switches in switches()) {
+            let lease = lease(data, switches);
+            prop_assert_eq!(&Lease::try_from(v1::Lease::from(&lease)).unwrap(), &lease);
+            prop_assert_eq!(Lease::try_from(protocol_1::lease(&lease)).unwrap(), lease);
+        }
+    }
+
+    #[test]
+    fn a_lease_that_does_not_say_what_its_turn_is_about_is_refused() {
+        let whole = v1::Lease::from(&lease(TurnData::new("demo-abcdef", Role::Review), Switches::default()));
+        let wire = v1::Lease { turn_data: None, ..whole.clone() };
+        assert_eq!(Lease::try_from(wire), Err(WireError::Missing("lease.turn_data")));
+        assert!(Lease::try_from(v1::Lease { switches: None, ..whole }).is_ok());
     }
 
     #[test]

@@ -2,10 +2,16 @@
 //!
 //! From the wire they are fallible and never panic: a peer can send anything.
 
+mod event;
 mod fleet;
 mod lease;
+mod outcome;
+pub mod protocol_1;
 mod status;
+mod turn;
 
+pub use event::{chunk, count_of, events_of, line_of_json};
+pub use outcome::{facts_of, report};
 pub use status::{code_of, message_of, status_of, told_code_of};
 
 /// Why a message cannot be understood.
@@ -22,12 +28,55 @@ pub enum WireError {
         /// The start of what it holds.
         value: String,
     },
+    /// JSON of protocol 1 that cannot be read.
+    #[error("field `{field}` cannot be read: {error}")]
+    Json {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// A report's digest is of something else.
+    #[error("the digest is not that of the facts")]
+    Digest,
 }
 
 impl WireError {
     pub(crate) fn invalid(field: &'static str, value: &str) -> Self {
         Self::Invalid { field, value: value.chars().take(80).collect() }
     }
+}
+
+/// Conversions of an enum whose variants have the same names on both sides. One that is not given is missing; a number that only a later release knows cannot
+/// be read.
+macro_rules! words {
+    ($name:ident, $field:literal, { $($variant:ident),+ $(,)? }) => {
+        impl From<$name> for v1::$name {
+            fn from(word: $name) -> Self {
+                match word { $($name::$variant => Self::$variant),+ }
+            }
+        }
+
+        impl $crate::convert::Word for $name {
+            fn read(number: i32) -> Result<Self, WireError> {
+                match v1::$name::try_from(number) {
+                    Ok(v1::$name::Unspecified) => Err(WireError::Missing($field)),
+                    $(Ok(v1::$name::$variant) => Ok(Self::$variant),)+
+                    Err(_) => Err(WireError::invalid($field, &number.to_string())),
+                }
+            }
+        }
+    };
+}
+use words;
+
+/// An enum as its number on the wire.
+trait Word: Sized {
+    fn read(number: i32) -> Result<Self, WireError>;
+}
+
+fn word<T: Word>(number: i32) -> Result<T, WireError> {
+    T::read(number)
 }
 
 /// `None` for an empty string.

@@ -32,6 +32,473 @@ pub struct ErrorDetail {
     #[prost(string, tag = "2")]
     pub message: ::prost::alloc::string::String,
 }
+/// What a turn is about, as data beside its prompt: scripted and configured backends are told it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TurnData {
+    #[prost(string, tag = "1")]
+    pub run: ::prost::alloc::string::String,
+    /// Empty for the run's own seats.
+    #[prost(string, tag = "2")]
+    pub unit: ::prost::alloc::string::String,
+    /// The unit's; the spec's name at run level.
+    #[prost(string, tag = "3")]
+    pub title: ::prost::alloc::string::String,
+    #[prost(enumeration = "Role", tag = "4")]
+    pub role: i32,
+    #[prost(uint32, tag = "5")]
+    pub attempt: u32,
+    /// From 1; a turn that is repeated for infra reasons keeps its index.
+    #[prost(uint32, tag = "6")]
+    pub turn_index: u32,
+    /// Review round, from 1.
+    #[prost(uint32, tag = "7")]
+    pub round: u32,
+    /// Which reviewer of the round, from 1; 0 for other roles.
+    #[prost(uint32, tag = "8")]
+    pub reviewer: u32,
+    #[prost(string, repeated, tag = "9")]
+    pub writes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "10")]
+    pub reads: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Those still open, in order.
+    #[prost(message, repeated, tag = "11")]
+    pub open_subtasks: ::prost::alloc::vec::Vec<TurnSubtask>,
+    /// The run's units, for assign and orchestrate.
+    #[prost(message, repeated, tag = "12")]
+    pub units: ::prost::alloc::vec::Vec<TurnUnit>,
+    /// The unit's target window; empty if it has none.
+    #[prost(string, tag = "13")]
+    pub window: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TurnSubtask {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub title: ::prost::alloc::string::String,
+    /// It need not be done.
+    #[prost(bool, tag = "3")]
+    pub optional: bool,
+}
+/// A unit as the assignment and orchestrator agents see it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TurnUnit {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub title: ::prost::alloc::string::String,
+    #[prost(enumeration = "UnitType", tag = "3")]
+    pub unit_type: i32,
+    #[prost(string, repeated, tag = "4")]
+    pub writes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "5")]
+    pub reads: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(enumeration = "UnitState", tag = "6")]
+    pub state: i32,
+}
+/// Switches for the agent's command line; the worker's own environment fills those left unset.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Switches {
+    #[prost(bool, optional, tag = "1")]
+    pub bypass_sandbox: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "2")]
+    pub skip_permissions: ::core::option::Option<bool>,
+    #[prost(string, optional, tag = "3")]
+    pub opencode_agent: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "4")]
+    pub opencode_model: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// Normalised output of an agent, with the time at which the worker saw it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AgentEvent {
+    /// Milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "1")]
+    pub at_ms: u64,
+    #[prost(
+        oneof = "agent_event::Event",
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
+    )]
+    pub event: ::core::option::Option<agent_event::Event>,
+}
+/// Nested message and enum types in `AgentEvent`.
+pub mod agent_event {
+    /// The CLI's conversation began.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Started {
+        /// Its id, if it has one.
+        #[prost(string, optional, tag = "1")]
+        pub session: ::core::option::Option<::prost::alloc::string::String>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Text {
+        #[prost(string, tag = "1")]
+        pub text: ::prost::alloc::string::String,
+    }
+    /// A command the agent runs: begun (exit_code and output absent) or ended.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Exec {
+        #[prost(string, tag = "1")]
+        pub command: ::prost::alloc::string::String,
+        /// Merged output, elided in the middle.
+        #[prost(string, optional, tag = "2")]
+        pub output: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(int32, optional, tag = "3")]
+        pub exit_code: ::core::option::Option<i32>,
+        #[prost(bool, tag = "4")]
+        pub ended: bool,
+    }
+    /// Files the agent changed with its own tools.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct FileChange {
+        #[prost(string, repeated, tag = "1")]
+        pub paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+        #[prost(bool, tag = "2")]
+        pub ok: bool,
+    }
+    /// A subtask's state as the agent reports it while it works.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Subtask {
+        #[prost(string, tag = "1")]
+        pub id: ::prost::alloc::string::String,
+        /// `completed` or `failed`.
+        #[prost(string, tag = "2")]
+        pub status: ::prost::alloc::string::String,
+    }
+    /// A line of stderr, or a stdout line that is no event.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Raw {
+        /// `stdout` or `stderr`.
+        #[prost(string, tag = "1")]
+        pub stream: ::prost::alloc::string::String,
+        #[prost(string, tag = "2")]
+        pub text: ::prost::alloc::string::String,
+    }
+    /// Output that was not kept.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Elided {
+        #[prost(uint64, tag = "1")]
+        pub bytes: u64,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Completed {}
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Event {
+        #[prost(message, tag = "2")]
+        Started(Started),
+        #[prost(message, tag = "3")]
+        Message(Text),
+        #[prost(message, tag = "4")]
+        Reasoning(Text),
+        #[prost(message, tag = "5")]
+        Exec(Exec),
+        #[prost(message, tag = "6")]
+        FileChange(FileChange),
+        #[prost(message, tag = "7")]
+        Subtask(Subtask),
+        /// Tokens so far.
+        #[prost(message, tag = "8")]
+        Usage(super::Usage),
+        /// Not a failure, but worth seeing.
+        #[prost(message, tag = "9")]
+        Warning(Text),
+        #[prost(message, tag = "10")]
+        Raw(Raw),
+        #[prost(message, tag = "11")]
+        Elided(Elided),
+        /// The turn ended well.
+        #[prost(message, tag = "12")]
+        Completed(Completed),
+        /// The turn failed, with the agent's words.
+        #[prost(message, tag = "13")]
+        Failed(Text),
+    }
+}
+/// Tokens and money of an attempt, as far as the CLI tells.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Usage {
+    /// Cached ones included.
+    #[prost(uint64, tag = "1")]
+    pub input_tokens: u64,
+    #[prost(uint64, tag = "2")]
+    pub cached_input_tokens: u64,
+    /// Reasoning included.
+    #[prost(uint64, tag = "3")]
+    pub output_tokens: u64,
+    #[prost(double, optional, tag = "4")]
+    pub cost_usd: ::core::option::Option<f64>,
+}
+/// How an attempt ended, as the worker saw it: facts, not yet a verdict.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Outcome {
+    /// Absent when the CLI ended well.
+    #[prost(message, optional, tag = "1")]
+    pub failure: ::core::option::Option<Failure>,
+    /// The CLI's, if it exited.
+    #[prost(int32, optional, tag = "2")]
+    pub exit_code: ::core::option::Option<i32>,
+    /// The agent's final message in its own words. What of it can be used is the coordinator's to say.
+    #[prost(string, tag = "3")]
+    pub answer: ::prost::alloc::string::String,
+    /// The commit of the worktree's content, whatever the end; absent for roles without a worktree of their own.
+    #[prost(string, optional, tag = "4")]
+    pub commit: ::core::option::Option<::prost::alloc::string::String>,
+    /// What of the worktree's content is not in that commit.
+    #[prost(message, optional, tag = "5")]
+    pub left_out: ::core::option::Option<LeftOut>,
+    /// Subtasks that its agent reported as done while it worked.
+    #[prost(string, repeated, tag = "6")]
+    pub done: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The CLI's conversation, if it can be resumed.
+    #[prost(string, optional, tag = "7")]
+    pub agent_session: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "8")]
+    pub usage: ::core::option::Option<Usage>,
+    /// Sequence number of the last agent event; 0 if there was none.
+    #[prost(uint64, tag = "9")]
+    pub last_event_seq: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Failure {
+    #[prost(enumeration = "failure::Kind", tag = "1")]
+    pub kind: i32,
+    /// For a person: what happened, redacted, at most a few lines.
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
+    /// Of KIND_EXIT_STATUS: the status, if it exited, or the signal that ended it.
+    #[prost(int32, optional, tag = "3")]
+    pub exit_code: ::core::option::Option<i32>,
+    #[prost(int32, optional, tag = "4")]
+    pub signal: ::core::option::Option<i32>,
+    /// Of KIND_RATE_LIMIT and KIND_QUOTA: when it lifts, milliseconds from the outcome, if the provider said so.
+    #[prost(uint64, optional, tag = "5")]
+    pub retry_after_ms: ::core::option::Option<u64>,
+}
+/// Nested message and enum types in `Failure`.
+pub mod failure {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Kind {
+        Unspecified = 0,
+        ExitStatus = 1,
+        Truncated = 2,
+        TurnFailed = 3,
+        BadAnswer = 4,
+        WallLimit = 5,
+        IdleLimit = 6,
+        OutputLimit = 7,
+        RateLimit = 8,
+        Quota = 9,
+        Auth = 10,
+        Misconfigured = 11,
+        ProviderUnavailable = 12,
+        ContextOverflow = 13,
+        Config = 14,
+        Disk = 15,
+        Setup = 16,
+        Interrupted = 17,
+        Bug = 18,
+    }
+    impl Kind {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "KIND_UNSPECIFIED",
+                Self::ExitStatus => "KIND_EXIT_STATUS",
+                Self::Truncated => "KIND_TRUNCATED",
+                Self::TurnFailed => "KIND_TURN_FAILED",
+                Self::BadAnswer => "KIND_BAD_ANSWER",
+                Self::WallLimit => "KIND_WALL_LIMIT",
+                Self::IdleLimit => "KIND_IDLE_LIMIT",
+                Self::OutputLimit => "KIND_OUTPUT_LIMIT",
+                Self::RateLimit => "KIND_RATE_LIMIT",
+                Self::Quota => "KIND_QUOTA",
+                Self::Auth => "KIND_AUTH",
+                Self::Misconfigured => "KIND_MISCONFIGURED",
+                Self::ProviderUnavailable => "KIND_PROVIDER_UNAVAILABLE",
+                Self::ContextOverflow => "KIND_CONTEXT_OVERFLOW",
+                Self::Config => "KIND_CONFIG",
+                Self::Disk => "KIND_DISK",
+                Self::Setup => "KIND_SETUP",
+                Self::Interrupted => "KIND_INTERRUPTED",
+                Self::Bug => "KIND_BUG",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "KIND_UNSPECIFIED" => Some(Self::Unspecified),
+                "KIND_EXIT_STATUS" => Some(Self::ExitStatus),
+                "KIND_TRUNCATED" => Some(Self::Truncated),
+                "KIND_TURN_FAILED" => Some(Self::TurnFailed),
+                "KIND_BAD_ANSWER" => Some(Self::BadAnswer),
+                "KIND_WALL_LIMIT" => Some(Self::WallLimit),
+                "KIND_IDLE_LIMIT" => Some(Self::IdleLimit),
+                "KIND_OUTPUT_LIMIT" => Some(Self::OutputLimit),
+                "KIND_RATE_LIMIT" => Some(Self::RateLimit),
+                "KIND_QUOTA" => Some(Self::Quota),
+                "KIND_AUTH" => Some(Self::Auth),
+                "KIND_MISCONFIGURED" => Some(Self::Misconfigured),
+                "KIND_PROVIDER_UNAVAILABLE" => Some(Self::ProviderUnavailable),
+                "KIND_CONTEXT_OVERFLOW" => Some(Self::ContextOverflow),
+                "KIND_CONFIG" => Some(Self::Config),
+                "KIND_DISK" => Some(Self::Disk),
+                "KIND_SETUP" => Some(Self::Setup),
+                "KIND_INTERRUPTED" => Some(Self::Interrupted),
+                "KIND_BUG" => Some(Self::Bug),
+                _ => None,
+            }
+        }
+    }
+}
+/// Files an agent left that could not be committed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeftOut {
+    /// A few of them, each with the reason, for a person.
+    #[prost(string, repeated, tag = "1")]
+    pub files: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How many there are.
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Role {
+    Unspecified = 0,
+    Implement = 1,
+    Fix = 2,
+    Review = 3,
+    Assign = 4,
+    Orchestrate = 5,
+    Check = 6,
+}
+impl Role {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ROLE_UNSPECIFIED",
+            Self::Implement => "ROLE_IMPLEMENT",
+            Self::Fix => "ROLE_FIX",
+            Self::Review => "ROLE_REVIEW",
+            Self::Assign => "ROLE_ASSIGN",
+            Self::Orchestrate => "ROLE_ORCHESTRATE",
+            Self::Check => "ROLE_CHECK",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ROLE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ROLE_IMPLEMENT" => Some(Self::Implement),
+            "ROLE_FIX" => Some(Self::Fix),
+            "ROLE_REVIEW" => Some(Self::Review),
+            "ROLE_ASSIGN" => Some(Self::Assign),
+            "ROLE_ORCHESTRATE" => Some(Self::Orchestrate),
+            "ROLE_CHECK" => Some(Self::Check),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum UnitType {
+    Unspecified = 0,
+    Code = 1,
+    Ui = 2,
+    Review = 3,
+}
+impl UnitType {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "UNIT_TYPE_UNSPECIFIED",
+            Self::Code => "UNIT_TYPE_CODE",
+            Self::Ui => "UNIT_TYPE_UI",
+            Self::Review => "UNIT_TYPE_REVIEW",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "UNIT_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "UNIT_TYPE_CODE" => Some(Self::Code),
+            "UNIT_TYPE_UI" => Some(Self::Ui),
+            "UNIT_TYPE_REVIEW" => Some(Self::Review),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum UnitState {
+    Unspecified = 0,
+    NotStarted = 1,
+    InProgress = 2,
+    PendingReview = 3,
+    UnderReview = 4,
+    FinalReview = 5,
+    FixRequired = 6,
+    Completed = 7,
+    Blocked = 8,
+    Skipped = 9,
+    Cancelled = 10,
+}
+impl UnitState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "UNIT_STATE_UNSPECIFIED",
+            Self::NotStarted => "UNIT_STATE_NOT_STARTED",
+            Self::InProgress => "UNIT_STATE_IN_PROGRESS",
+            Self::PendingReview => "UNIT_STATE_PENDING_REVIEW",
+            Self::UnderReview => "UNIT_STATE_UNDER_REVIEW",
+            Self::FinalReview => "UNIT_STATE_FINAL_REVIEW",
+            Self::FixRequired => "UNIT_STATE_FIX_REQUIRED",
+            Self::Completed => "UNIT_STATE_COMPLETED",
+            Self::Blocked => "UNIT_STATE_BLOCKED",
+            Self::Skipped => "UNIT_STATE_SKIPPED",
+            Self::Cancelled => "UNIT_STATE_CANCELLED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "UNIT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "UNIT_STATE_NOT_STARTED" => Some(Self::NotStarted),
+            "UNIT_STATE_IN_PROGRESS" => Some(Self::InProgress),
+            "UNIT_STATE_PENDING_REVIEW" => Some(Self::PendingReview),
+            "UNIT_STATE_UNDER_REVIEW" => Some(Self::UnderReview),
+            "UNIT_STATE_FINAL_REVIEW" => Some(Self::FinalReview),
+            "UNIT_STATE_FIX_REQUIRED" => Some(Self::FixRequired),
+            "UNIT_STATE_COMPLETED" => Some(Self::Completed),
+            "UNIT_STATE_BLOCKED" => Some(Self::Blocked),
+            "UNIT_STATE_SKIPPED" => Some(Self::Skipped),
+            "UNIT_STATE_CANCELLED" => Some(Self::Cancelled),
+            _ => None,
+        }
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WorkerFrame {
     #[prost(oneof = "worker_frame::Frame", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
@@ -287,7 +754,7 @@ pub struct Goodbye {
     pub reason: ::prost::alloc::string::String,
 }
 /// The right to run one attempt, and all it needs to know.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Lease {
     #[prost(message, optional, tag = "1")]
     pub lease: ::core::option::Option<LeaseRef>,
@@ -315,9 +782,10 @@ pub struct Lease {
     /// JSON schema of the final answer, for backends that take one; empty = none.
     #[prost(string, tag = "10")]
     pub answer_schema: ::prost::alloc::string::String,
-    /// JSON of shared::TurnData: what scripted and configured backends are told.
+    /// JSON of shared::TurnData, in protocol 1 in place of turn_data.
+    #[deprecated]
     #[prost(string, tag = "11")]
-    pub turn_data: ::prost::alloc::string::String,
+    pub turn_data_json: ::prost::alloc::string::String,
     /// Agent session to resume if the worker has it; empty = none.
     #[prost(string, tag = "12")]
     pub resume: ::prost::alloc::string::String,
@@ -338,9 +806,15 @@ pub struct Lease {
     /// The seat may not change files.
     #[prost(bool, tag = "19")]
     pub read_only: bool,
-    /// JSON of shared::Switches; empty = none.
+    /// JSON of shared::Switches, in protocol 1 in place of switches; empty = none.
+    #[deprecated]
     #[prost(string, tag = "20")]
-    pub switches: ::prost::alloc::string::String,
+    pub switches_json: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "21")]
+    pub turn_data: ::core::option::Option<TurnData>,
+    /// Absent = none.
+    #[prost(message, optional, tag = "22")]
+    pub switches: ::core::option::Option<Switches>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Limits {
@@ -354,16 +828,19 @@ pub struct Limits {
     #[prost(uint64, tag = "4")]
     pub save_ms: u64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EventChunk {
     #[prost(message, optional, tag = "1")]
     pub lease: ::core::option::Option<LeaseRef>,
     /// Sequence number of the first event; contiguous from 1.
     #[prost(uint64, tag = "2")]
     pub first_seq: u64,
-    /// JSON of shared::view::EventLine, one each.
+    /// JSON of shared::view::EventLine, one each, in protocol 1 in place of events.
+    #[deprecated]
     #[prost(bytes = "vec", repeated, tag = "3")]
-    pub events: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    pub events_json: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    #[prost(message, repeated, tag = "4")]
+    pub events: ::prost::alloc::vec::Vec<AgentEvent>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EventAck {
@@ -452,16 +929,19 @@ pub struct PutPackReply {
     #[prost(string, tag = "1")]
     pub commit: ::prost::alloc::string::String,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OutcomeReport {
     #[prost(message, optional, tag = "1")]
     pub lease: ::core::option::Option<LeaseRef>,
-    /// JSON of shared::AttemptFacts.
+    /// JSON of shared::AttemptFacts, in protocol 1 in place of outcome.
+    #[deprecated]
     #[prost(string, tag = "2")]
-    pub facts: ::prost::alloc::string::String,
-    /// blake3 of facts, hex: the same digest again gets the same verdict.
+    pub facts_json: ::prost::alloc::string::String,
+    /// blake3, hex, of the outcome's canonical form (docs/adr/0026): the same digest again gets the same verdict.
     #[prost(string, tag = "3")]
     pub digest: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub outcome: ::core::option::Option<Outcome>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Verdict {

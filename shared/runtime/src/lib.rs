@@ -21,4 +21,4 @@ pub mod terminal;
 pub mod tls;
 
 /// Version, commit and protocol range, as `--version` prints them.
-pub const VERSION_LONG: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ROUNDTABLE_COMMIT"), ", protocol 1..1)");
+pub const VERSION_LONG: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ROUNDTABLE_COMMIT"), ", protocol 1..2)");

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::{Role, Seat};
 use super::options::Switches;
+use super::turn::TurnData;
 use crate::ids::{AgentSessionId, BackendName, CommitId, LeaseRef};
 
 /// Backends that need no configuration, and may be named where nobody offers them yet.
@@ -167,8 +168,9 @@ pub struct Lease {
     pub prompt: String,
     /// JSON schema of the final answer, for backends that take one.
     pub answer_schema: Option<String>,
-    /// JSON of [`super::TurnData`].
-    pub turn_data: String,
+    /// What scripted and configured backends are told.
+    #[serde(with = "super::turn::as_text")]
+    pub turn_data: TurnData,
     /// Agent session to resume, if the worker has it.
     pub resume: Option<AgentSessionId>,
     /// Model, where configured with the run.

@@ -109,3 +109,22 @@ pub struct TurnUnit {
     /// Its state.
     pub state: UnitState,
 }
+
+/// Turn data as a text of JSON: that is how leases have it in spools of earlier builds, which can read those of this one.
+pub(super) mod as_text {
+    use serde::de::Error as _;
+    use serde::ser::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::TurnData;
+
+    /// Writes the text.
+    pub(in crate::domain) fn serialize<S: Serializer>(data: &TurnData, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&serde_json::to_string(data).map_err(S::Error::custom)?)
+    }
+
+    /// Reads the text.
+    pub(in crate::domain) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<TurnData, D::Error> {
+        serde_json::from_str(&String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}

@@ -1,13 +1,17 @@
 //! Frames of both directions: any bytes are refused or understood, and what was understood is the same after it has gone over the wire again. Texts within
-//! frames that are JSON (leases' switches, outcomes, events, operations) too.
+//! messages that are JSON (operations, and what protocol 1 said so) too.
 
 use std::fmt::Debug;
 
 use prost::Message;
-use roundtable_proto::convert::{code_of, message_of, status_of, told_code_of};
+use roundtable_proto::convert::{
+    self, code_of, count_of, events_of, facts_of, line_of_json, message_of, protocol_1, status_of, told_code_of,
+};
 use roundtable_proto::v1;
 use roundtable_shared::view::{AccessRequest, EventLine, Operation, Query, SubmitRequest};
-use roundtable_shared::{AttemptFacts, BackendOffer, HeldLease, Introduction, Lease, LeasePhase, LeaseRef, Reconciled, TurnData};
+use roundtable_shared::{
+    AgentEvent, AttemptFacts, BackendOffer, HeldLease, Introduction, Lease, LeasePhase, LeaseRef, Reconciled, TurnData,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tonic::Status;
@@ -19,26 +23,20 @@ pub fn check(data: &[u8]) {
         0 => decoded::<v1::WorkerFrame>(bytes).and_then(|frame| frame.frame).into_iter().for_each(from_a_worker),
         1 => decoded::<v1::CoordinatorFrame>(bytes).and_then(|frame| frame.frame).into_iter().for_each(from_a_coordinator),
         2 => decoded::<v1::PutPackFrame>(bytes).and_then(|frame| frame.frame).into_iter().for_each(of_a_pack),
-        3 => decoded::<v1::EventChunk>(bytes).into_iter().for_each(|chunk| {
-            lease(chunk.lease);
-            chunk.events.iter().for_each(|event| event_line(event));
-        }),
-        4 => decoded::<v1::OutcomeReport>(bytes).into_iter().for_each(|report| {
-            lease(report.lease);
-            json::<AttemptFacts>(report.facts.as_bytes(), |facts| facts.usage.cost_usd = None);
-        }),
+        3 => decoded::<v1::EventChunk>(bytes).into_iter().for_each(chunk),
+        4 => decoded::<v1::OutcomeReport>(bytes).into_iter().for_each(outcome),
         5 => decoded::<v1::FetchPackRequest>(bytes).into_iter().for_each(|request| lease(request.lease)),
         6 => status(bytes),
-        7 => json::<AttemptFacts>(bytes, |facts| facts.usage.cost_usd = None),
-        8 => event_line(bytes),
-        9 => json::<Operation>(bytes, |_| {}),
+        7 => json::<AttemptFacts>(bytes),
+        8 => json::<EventLine>(bytes),
+        9 => json::<Operation>(bytes),
         10 => {
-            json::<Query>(bytes, |_| {});
-            json::<AccessRequest>(bytes, |_| {});
+            json::<Query>(bytes);
+            json::<AccessRequest>(bytes);
         }
         _ => {
-            json::<SubmitRequest>(bytes, |_| {});
-            json::<TurnData>(bytes, |_| {});
+            json::<SubmitRequest>(bytes);
+            json::<TurnData>(bytes);
         }
     }
 }
@@ -147,18 +145,44 @@ fn status(bytes: &[u8]) {
     assert_eq!((code_of(&ours), told_code_of(&ours), message_of(&ours)), (code, Some(code), words.into_owned()));
 }
 
-/// Money is a fraction, which JSON need not give back to the last bit: it is left out.
-fn event_line(bytes: &[u8]) {
-    json::<EventLine>(bytes, |line| {
-        if let roundtable_shared::AgentEvent::Usage { usage } = &mut line.event {
-            usage.cost_usd = None;
-        }
-    });
+/// Every event of a chunk has its number, and is the same on the wire and on disk.
+fn chunk(chunk: v1::EventChunk) {
+    lease(chunk.lease.clone());
+    let (reference, count) = (chunk.lease.clone().unwrap_or_default(), count_of(&chunk));
+    let events = events_of(chunk);
+    assert_eq!(events.len(), count);
+    for event in &events {
+        // Not a number is nothing as JSON.
+        let is_number = !matches!(event.event, AgentEvent::Usage { usage } if usage.cost_usd.is_some_and(|cost| !cost.is_finite()));
+        let json = serde_json::to_vec(event).expect("what was read can be written");
+        assert!(!is_number || line_of_json(&json) == *event, "{event:?}");
+    }
+    if !events.iter().any(|event| matches!(event.event, AgentEvent::Usage { usage } if usage.cost_usd.is_some_and(f64::is_nan))) {
+        assert_eq!(events_of(convert::chunk(reference, 1, events.clone())), events);
+    }
 }
 
-fn json<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8], tame: impl FnOnce(&mut T)) {
-    let Ok(mut value) = serde_json::from_slice::<T>(bytes) else { return };
-    tame(&mut value);
+/// The facts of a report that are believed have its digest, whichever protocol told them.
+fn outcome(report: v1::OutcomeReport) {
+    lease(report.lease.clone());
+    let (named, digest) = (report.lease.clone().and_then(|named| LeaseRef::try_from(named).ok()), report.digest.clone());
+    let is_of_1 = report.outcome.is_none();
+    // What has not the digest it names is still read the same, once it has.
+    let report = match report.outcome.clone().map(AttemptFacts::try_from) {
+        Some(Ok(facts)) => v1::OutcomeReport { digest: facts.digest(), ..report },
+        _ => report,
+    };
+    let Ok(facts) = facts_of(report) else { return };
+    assert!(!is_of_1 || digest.len() == 64, "protocol 1 has the digest of its text");
+    let Some(named) = named else { return };
+    if facts.usage.cost_usd.is_none_or(f64::is_finite) {
+        assert_eq!(facts_of(convert::report(&named, &facts)).as_ref(), Ok(&facts));
+        assert_eq!(facts_of(protocol_1::report(&named, &facts)).as_ref(), Ok(&facts));
+    }
+}
+
+fn json<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {
+    let Ok(value) = serde_json::from_slice::<T>(bytes) else { return };
     let text = serde_json::to_vec(&value).expect("what was read can be written");
     assert_eq!(serde_json::from_slice::<T>(&text).expect("what was written can be read"), value);
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use roundtable_shared::time::WallMs;
 use roundtable_shared::view::EventLine;
-use roundtable_shared::{AgentEvent, AttemptKey, AttemptNo, Lease, LeaseId, LeaseRef, Role, Seat, Switches};
+use roundtable_shared::{AgentEvent, AttemptKey, AttemptNo, Lease, LeaseId, LeaseRef, Role, Seat, Switches, TurnData};
 use roundtable_worker::spool::{AttemptSpool, Spool};
 
 /// Longest record, as the worker has it.
@@ -166,7 +166,7 @@ fn lease() -> Lease {
         start: "01".repeat(20).into(),
         prompt: "Do.".into(),
         answer_schema: None,
-        turn_data: "{}".into(),
+        turn_data: TurnData::new("demo-abcdef", Role::Implement),
         resume: None,
         model: None,
         effort: None,

@@ -10,7 +10,7 @@ use roundtable_runtime::fsx;
 use roundtable_runtime::git::Git;
 use roundtable_runtime::sweep;
 use roundtable_shared::view::EventLine;
-use roundtable_shared::{AgentEvent, AttemptFacts, Failure, FailureKind, Lease, OutcomeClass, Role, TurnData, Usage};
+use roundtable_shared::{AgentEvent, AttemptFacts, Failure, FailureKind, Lease, OutcomeClass, Role, Usage};
 use tokio::sync::watch;
 
 use super::played::{Played, facts};
@@ -158,10 +158,7 @@ async fn play(host: &AgentHost, job: &Job, git: &Git, tree: &Tree, redactor: &Ar
             }
         }
     }
-    let turn = match turn(host, lease, tree, resume) {
-        Ok(turn) => turn,
-        Err(why) => return Played::failed(FailureKind::Bug, why),
-    };
+    let turn = turn(host, lease, tree, resume);
     // The one place that says who judges: a playbook that this worker plays and that has an entry for the check, else the command.
     let player = if lease.role == Role::Check { host.plays_check(&turn.data) } else { host.backend(&lease.backend) };
     match (player, &lease.check, lease.role) {
@@ -267,9 +264,7 @@ async fn play_turn(
     Played { failure: end.failure, exit_code: exit.code, answer: end.answer, session: end.session, usage: end.usage }
 }
 
-fn turn(host: &AgentHost, lease: &Lease, tree: &Tree, resume: Option<SessionRecord>) -> Result<Turn, String> {
-    let data: TurnData =
-        serde_json::from_str(&lease.turn_data).map_err(|error| format!("the lease's turn data cannot be read: {error}"))?;
+fn turn(host: &AgentHost, lease: &Lease, tree: &Tree, resume: Option<SessionRecord>) -> Turn {
     let own = host.host.switches();
     let asked = &lease.switches;
     let switches = Switches {
@@ -278,8 +273,8 @@ fn turn(host: &AgentHost, lease: &Lease, tree: &Tree, resume: Option<SessionReco
         opencode_agent: asked.opencode_agent.clone().or(own.opencode_agent),
         opencode_model: asked.opencode_model.clone().or(own.opencode_model),
     };
-    Ok(Turn {
-        data,
+    Turn {
+        data: lease.turn_data.clone(),
         prompt: lease.prompt.clone(),
         report_only: false,
         worktree: tree.dir.clone(),
@@ -289,7 +284,7 @@ fn turn(host: &AgentHost, lease: &Lease, tree: &Tree, resume: Option<SessionReco
         effort: lease.effort.clone(),
         schema: lease.answer_schema.clone(),
         switches,
-    })
+    }
 }
 
 /// Runs `sh -c` in the worktree, with the environment of a plain user's shell and none of ours.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use roundtable_proto::PROTOCOL;
 use roundtable_proto::v1::fleet_client::FleetClient;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::limits::{BULK_MESSAGE_BYTES_MAX, STREAMS_MAX};
@@ -29,6 +30,8 @@ type Open = dyn Fn() -> BoxFuture<'static, Result<Channel, DialError>> + Send + 
 #[derive(Clone)]
 pub struct Bulk {
     inner: Arc<Inner>,
+    /// What the coordinator speaks.
+    protocol: u32,
 }
 
 struct Inner {
@@ -62,7 +65,13 @@ impl Bulk {
 
     fn closing_after(idle: Duration, open: impl Fn() -> BoxFuture<'static, Result<Channel, DialError>> + Send + Sync + 'static) -> Self {
         let inner = Inner { open: Box::new(open), idle, lines: Mutex::new(Vec::new()), window: Arc::new(Semaphore::new(WINDOW)) };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), protocol: *PROTOCOL.end() }
+    }
+
+    /// The same to a coordinator that speaks this protocol, as its welcome said.
+    #[must_use]
+    pub fn speaking(self, protocol: u32) -> Self {
+        Self { protocol, ..self }
     }
 
     /// The connection, which stays open for as long as what this gives is kept.
@@ -94,6 +103,11 @@ impl Lent {
     /// To call over it.
     pub fn client(&self) -> FleetClient<Channel> {
         self.client.clone()
+    }
+
+    /// The protocol to speak over it.
+    pub fn protocol(&self) -> u32 {
+        self.user.bulk.protocol
     }
 
     /// What ended a call over it. Where the connection is the reason, whoever comes next gets another: it was cut, or the certificate it was opened with is not

@@ -291,7 +291,7 @@ fn receive(
             info!(worker = %welcome.worker, "welcome");
             frames.remember_store(&welcome.store);
             let reconciled = welcome.reconciled.into_iter().filter_map(|each| each.try_into().ok()).collect();
-            frames.welcome(&welcome.worker, reconciled, bulk.clone(), out.clone());
+            frames.welcome(&welcome.worker, reconciled, bulk.clone().speaking(welcome.protocol), out.clone());
         }
         Frame::Lease(lease) => match Lease::try_from(lease) {
             Ok(lease) => frames.lease(lease),

@@ -7,16 +7,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::FutureExt;
-use roundtable_proto::convert::status_of;
+use roundtable_proto::convert::{self, status_of};
 use roundtable_proto::v1::fleet_server::{Fleet, FleetServer};
 use roundtable_proto::v1::put_pack_frame::Frame;
 use roundtable_proto::{PROTOCOL, v1};
 use roundtable_runtime::clock::ManualClock;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::time::WallMs;
+use roundtable_shared::view::EventLine;
 use roundtable_shared::{
     AgentEvent, AttemptKey, AttemptNo, Failure, FailureKind, HeldLease, Introduction, LeaseId, LeasePhase, LeaseRef, LeftOut, Role, Seat,
-    Switches, Usage,
+    Switches, TurnData, Usage,
 };
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_stream::{Stream, StreamExt};
@@ -47,6 +48,12 @@ struct Script {
     saves: Vec<v1::PutPackHeader>,
     sessions: u32,
     goodbyes: u32,
+    /// The protocol it chooses; 0 = the newest.
+    protocol: u32,
+    /// It takes events and outcomes.
+    takes: bool,
+    chunks: Vec<v1::EventChunk>,
+    reports: Vec<v1::OutcomeReport>,
 }
 
 #[derive(Clone, Default)]
@@ -82,8 +89,12 @@ impl Fleet for Coordinator {
     type FetchAttachmentsStream = Out<v1::Attachment>;
 
     async fn session(&self, request: Request<Streaming<v1::WorkerFrame>>) -> Result<Response<Self::SessionStream>, Status> {
-        self.script().sessions += 1;
-        let welcome = v1::Welcome { protocol: *PROTOCOL.end(), worker: "w".to_owned(), ..v1::Welcome::default() };
+        let protocol = {
+            let mut script = self.script();
+            script.sessions += 1;
+            if script.protocol == 0 { *PROTOCOL.end() } else { script.protocol }
+        };
+        let welcome = v1::Welcome { protocol, worker: "w".to_owned(), ..v1::Welcome::default() };
         let welcome = v1::CoordinatorFrame { frame: Some(v1::coordinator_frame::Frame::Welcome(welcome)) };
         let coordinator = self.clone();
         let heard = request.into_inner().filter_map(move |frame| {
@@ -95,8 +106,19 @@ impl Fleet for Coordinator {
         Ok(Response::new(stream))
     }
 
-    async fn put_events(&self, _: Request<Streaming<v1::EventChunk>>) -> Result<Response<Self::PutEventsStream>, Status> {
-        Err(Status::unimplemented("not here"))
+    async fn put_events(&self, request: Request<Streaming<v1::EventChunk>>) -> Result<Response<Self::PutEventsStream>, Status> {
+        if !self.script().takes {
+            return Err(Status::unimplemented("not here"));
+        }
+        let coordinator = self.clone();
+        let acks = request.into_inner().map(move |chunk| {
+            let chunk = chunk?;
+            let through_seq = chunk.first_seq + convert::count_of(&chunk) as u64 - 1;
+            let ack = v1::EventAck { lease: chunk.lease.clone(), through_seq, ..v1::EventAck::default() };
+            coordinator.script().chunks.push(chunk);
+            Ok(ack)
+        });
+        Ok(Response::new(Box::pin(acks)))
     }
 
     async fn fetch_pack(&self, request: Request<v1::FetchPackRequest>) -> Result<Response<Self::FetchPackStream>, Status> {
@@ -186,8 +208,13 @@ impl Fleet for Coordinator {
         if script.saves.len() == 1 { Err(Status::unavailable("cut")) } else { Ok(Response::new(v1::PutPackReply::default())) }
     }
 
-    async fn report(&self, _: Request<v1::OutcomeReport>) -> Result<Response<v1::Verdict>, Status> {
-        Err(Status::unimplemented("not here"))
+    async fn report(&self, request: Request<v1::OutcomeReport>) -> Result<Response<v1::Verdict>, Status> {
+        let mut script = self.script();
+        if !script.takes {
+            return Err(Status::unimplemented("not here"));
+        }
+        script.reports.push(request.into_inner());
+        Ok(Response::new(v1::Verdict { kind: v1::verdict::Kind::Accepted.into(), reason: String::new() }))
     }
 }
 
@@ -328,7 +355,7 @@ fn lease() -> Lease {
         start: "01".repeat(20).into(),
         prompt: String::new(),
         answer_schema: None,
-        turn_data: "{}".into(),
+        turn_data: TurnData::new("demo-abcdef", Role::Implement),
         resume: None,
         model: None,
         effort: None,
@@ -468,6 +495,46 @@ async fn a_worker_that_owes_an_outcome_goes_without_a_goodbye() {
         tokio::time::timeout(std::time::Duration::from_secs(20), both).await.unwrap().0.unwrap();
         assert_eq!(coordinator.script().goodbyes, goodbyes, "owes: {owes}");
     }
+}
+
+/// What a worker owes is delivered in the protocol that its coordinator speaks; the outcome has the same digest in each.
+#[tokio::test]
+async fn a_coordinator_of_the_release_before_gets_what_it_reads() {
+    let mut digests = Vec::new();
+    for protocol in [1, 2] {
+        let home = tempfile::tempdir().unwrap();
+        let coordinator = Coordinator::default();
+        *coordinator.script() = Script { protocol, takes: true, ..Script::default() };
+        let dial = Arc::new(Renewing { channel: coordinator.channel().await, younger: watch::Sender::new(()) });
+        let spool = Spool::open(home.path().join("spool")).unwrap();
+        let attempt = spool.begin(lease()).unwrap();
+        let line = EventLine { at: WallMs(3), event: AgentEvent::Message { text: "\"hello\"".to_owned() } };
+        attempt.push(line.clone()).unwrap();
+        let usage = Usage { cost_usd: Some(0.1 + 0.2), ..Usage::default() };
+        let facts = attempt.finish(AttemptFacts { usage, ..interrupted("once", None) }).unwrap();
+        let left = spool.left_behind().unwrap();
+        let fence = Fence::new(Arc::new(ManualClock::new(1_000_000, WallMs(0))));
+        let work = Work::new(Arc::new(Keeps::default()), spool, introduction(), watch::channel(false).0, false, fence);
+        work.take_up(left).await;
+        let (stop, stopped) = watch::channel(false);
+        let mut changes = work.changes();
+        let played = async {
+            while work.count() > 0 {
+                changes.changed().await.unwrap();
+            }
+            stop.send_replace(true);
+        };
+        let both = async { tokio::join!(keep(&dial, &work, stopped, None), played) };
+        tokio::time::timeout(std::time::Duration::from_secs(20), both).await.unwrap().0.unwrap();
+        let script = coordinator.script();
+        let [report] = &script.reports[..] else { panic!("{} reports", script.reports.len()) };
+        let [chunk] = &script.chunks[..] else { panic!("{} chunks", script.chunks.len()) };
+        assert_eq!((report.outcome.is_some(), !chunk.events.is_empty()), (protocol > 1, protocol > 1));
+        assert_eq!(convert::facts_of(report.clone()).unwrap(), facts);
+        assert_eq!(convert::events_of(chunk.clone()), [line]);
+        digests.push(report.digest.clone());
+    }
+    assert_eq!(digests[0], digests[1]);
 }
 
 #[tokio::test]

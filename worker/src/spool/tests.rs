@@ -3,7 +3,9 @@
 
 use roundtable_shared::time::WallMs;
 use roundtable_shared::view::EventLine;
-use roundtable_shared::{AgentEvent, AttemptFacts, AttemptKey, AttemptNo, LeaseId, LeaseRef, Role, Seat, Switches, TaskId, Usage};
+use roundtable_shared::{
+    AgentEvent, AttemptFacts, AttemptKey, AttemptNo, LeaseId, LeaseRef, Role, Seat, Switches, TaskId, TurnData, Usage,
+};
 
 use super::*;
 
@@ -22,7 +24,7 @@ fn lease(unit: &str) -> Lease {
         start: "01".repeat(20).into(),
         prompt: "Do.".into(),
         answer_schema: None,
-        turn_data: "{}".into(),
+        turn_data: TurnData::new("demo-abcdef", Role::Implement),
         resume: None,
         model: None,
         effort: None,
@@ -76,6 +78,41 @@ fn events_and_outcome_survive_a_restart_and_acceptance_ends_the_debt() {
 
     owed[0].mark_accepted().unwrap();
     assert!(spool.left_behind().unwrap().is_empty());
+}
+
+/// As builds that spoke protocol 1 wrote it.
+const LEASE_OF_PROTOCOL_1: &str = concat!(
+    r#"{"lease":{"key":{"run":"demo-abcdef","unit":"1","attempt":1},"lease_id":"00000000000000000000000000000005"},"seat":{"seat":"work"},"#,
+    r#""role":"implement","backend":"codex","pool":"codex","repository":"ab","base":"01","start":"01","prompt":"Do.","answer_schema":null,"#,
+    r#""turn_data":"{\"run\":\"demo-abcdef\",\"unit\":\"1\",\"title\":\"A unit\",\"role\":\"implement\",\"attempt\":1,\"turn_index\":1,\"round\":1,"#,
+    r#"\"reviewer\":0,\"writes\":[\"a\"],\"reads\":[],\"open_subtasks\":[],\"units\":[],\"window\":\"task-1\"}","#,
+    r#""resume":null,"model":null,"effort":null,"wall_ms":1,"idle_ms":1,"output_bytes_max":1,"save_ms":0,"setup":null,"check":null,"#,
+    r#""has_attachments":false,"read_only":false,"#,
+    r#""switches":{"bypass_sandbox":true,"skip_permissions":null,"opencode_agent":null,"opencode_model":null}}"#
+);
+const OUTCOME_OF_PROTOCOL_1: &str = concat!(
+    r#"{"failure":{"kind":"exit_status","code":1,"signal":null,"message":"no"},"exit_code":1,"answer":"","commit":"02","agent_session":null,"#,
+    r#""usage":{"input_tokens":1,"cached_input_tokens":0,"output_tokens":2,"cost_usd":0.30000000000000004},"last_event_seq":1}"#
+);
+
+#[test]
+fn what_the_build_before_left_is_owed_with_the_digest_it_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path().join("spool")).unwrap();
+    let attempt = spool.begin(lease("1")).unwrap();
+    attempt.push(line("one")).unwrap();
+    let folder = attempt.dir().to_owned();
+    drop(attempt);
+    fs::write(folder.join("lease.json"), LEASE_OF_PROTOCOL_1).unwrap();
+    fs::write(folder.join("outcome.json"), OUTCOME_OF_PROTOCOL_1).unwrap();
+
+    let owed = spool.left_behind().unwrap().remove(0);
+    let turn = &owed.lease().turn_data;
+    assert_eq!((turn.title.as_str(), turn.window.as_str(), &turn.writes[..]), ("A unit", "task-1", &["a".to_owned()][..]));
+    assert_eq!(owed.outcome().unwrap().digest(), blake3::hash(OUTCOME_OF_PROTOCOL_1.as_bytes()).to_hex().to_string());
+    // The build before reads what this one leaves.
+    assert_eq!(serde_json::to_string(owed.lease()).unwrap(), LEASE_OF_PROTOCOL_1);
+    assert_eq!(serde_json::to_string(&owed.outcome().unwrap()).unwrap(), OUTCOME_OF_PROTOCOL_1);
 }
 
 #[test]

@@ -220,12 +220,11 @@ fn file_name(lease: &Lease) -> String {
 
 /// The window an attempt belongs to, and what stands above its log.
 fn told_of(lease: &Lease) -> (String, String) {
-    let turn: Option<TurnData> = serde_json::from_str(&lease.turn_data).ok();
-    let (window, title) = turn.map(|turn| (turn.window, turn.title)).unwrap_or_default();
+    let TurnData { window, title, .. } = &lease.turn_data;
     let window = match (&lease.lease.key.unit, window.is_empty()) {
         (None, _) => RUN_WINDOW.to_owned(),
         (Some(unit), true) => format!("task-{unit}"),
-        (Some(_), false) => window,
+        (Some(_), false) => window.clone(),
     };
     let heading = format!("── {} {title}: {} by {}", lease.lease.key, lease.role, lease.backend);
     // tmux reads `#` as the begin of a format, `:` and `.` as parts of a target.

@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use roundtable_runtime::git::GitProgram;
-use roundtable_shared::{AttemptKey, AttemptNo, LeaseId, LeaseRef, Role, Seat, Switches};
+use roundtable_shared::{AttemptKey, AttemptNo, LeaseId, LeaseRef, Role, Seat, Switches, TurnData};
 
 use super::*;
 
@@ -51,7 +51,7 @@ impl Place {
             start: self.base.commit_id(),
             prompt: String::new(),
             answer_schema: None,
-            turn_data: "{}".into(),
+            turn_data: TurnData::new("demo-abcdef", Role::Implement),
             resume: None,
             model: None,
             effort: None,
