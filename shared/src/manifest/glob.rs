@@ -37,6 +37,9 @@ pub(super) fn may_be_literal(entry: &str) -> bool {
 }
 
 fn has_class(segment: &str) -> bool {
+    if !segment.contains('[') {
+        return false;
+    }
     let chars: Vec<char> = segment.chars().collect();
     (0..chars.len()).any(|at| chars[at] == '[' && parse_class(&chars, at).is_some())
 }
