@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use roundtable_core::state::State;
-use roundtable_shared::RunId;
-use roundtable_shared::view::{DiskView, RepositoryDisk, RunDisk, WorkerDisk};
+use roundtable_shared::view::{DiskView, RepositoryDisk, RunDisk, Word, WorkerDisk};
+use roundtable_shared::{RunId, RunStatus};
 use roundtable_store::segment::run_dir;
 use tokio::sync::Mutex;
 
@@ -23,7 +23,7 @@ const BLOCK_BYTES: u64 = 512;
 #[derive(Clone, Debug)]
 pub struct RunFacts {
     id: RunId,
-    status: String,
+    status: Word<RunStatus>,
     ended_at: Option<String>,
     to_accept: bool,
     /// Key of the repository that keeps its commits, while it does.
@@ -239,7 +239,7 @@ mod tests {
         std::os::unix::fs::symlink("/", at("link")).unwrap();
         let run = RunFacts {
             id: "demo-abcdef".into(),
-            status: "complete".to_owned(),
+            status: RunStatus::Complete.into(),
             ended_at: Some("2026-01-01T00:00:00Z".to_owned()),
             to_accept: true,
             repository: Some("0123".to_owned()),

@@ -6,7 +6,7 @@ use roundtable_core::schedule::{self, Planned, PlannedUnit};
 use roundtable_shared::answer::Proposal;
 use roundtable_shared::spec::{Level, Plan, Problem, Spec, SpecReport, Unit, select};
 use roundtable_shared::view::{PlanTask, PlanUnit, PlanView, PlanWait, ProblemView};
-use roundtable_shared::{HazardRule, UnitId};
+use roundtable_shared::{HazardRule, SubtaskState, UnitId};
 
 /// What shapes a plan.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -86,21 +86,19 @@ fn units(outline: &Plan, planned: &Planned, has_errors: bool) -> Vec<PlanUnit> {
 }
 
 fn unit_view(unit: &Unit, planned: Option<&PlannedUnit>, has_errors: bool) -> PlanUnit {
-    let word = |completed: bool| if completed { "completed" } else { "not_started" }.to_owned();
     let task = |task: &roundtable_shared::spec::Task| PlanTask {
         id: task.id.clone(),
         title: task.title.clone(),
-        status: task.status.to_string(),
+        status: task.status,
         optional: task.optional,
         line: task.line,
     };
-    let wait =
-        |wait: &schedule::PlannedWait| PlanWait { unit: wait.unit.clone(), why: wait.why.as_str().to_owned(), path: wait.path.clone() };
+    let wait = |wait: &schedule::PlannedWait| PlanWait { unit: wait.unit.clone(), why: wait.why, path: wait.path.clone() };
     PlanUnit {
         id: unit.id.clone(),
         title: unit.title.clone(),
         optional: unit.optional,
-        status: word(unit.completed),
+        status: if unit.completed { SubtaskState::Completed } else { SubtaskState::NotStarted },
         runs: planned.is_some() || (has_errors && !unit.completed),
         tasks: unit.tasks.iter().map(task).collect(),
         depends_on: unit.depends_on.clone(),
@@ -157,7 +155,7 @@ mod tests {
         assert_eq!(view.units.iter().map(|unit| unit.wave).collect::<Vec<_>>(), [1, 2, 1, 3, 0, 0]);
         assert_eq!((view.waves, view.errors.len()), (3, 0));
         assert_eq!(view.critical_path.iter().map(UnitId::as_str).collect::<Vec<_>>(), ["2", "3", "6"]);
-        assert_eq!((view.units[4].status.as_str(), view.units[4].runs), ("completed", false));
+        assert_eq!((view.units[4].status, view.units[4].runs), (SubtaskState::Completed, false));
         assert!(view.units[5].optional && !view.units[5].runs);
     }
 

@@ -135,7 +135,7 @@ async fn prompt(told: &Told, asked: (AttemptKey, Role)) -> Result<serde_json::Va
         QueryError::NotFound(format!("the prompt of {key} is not kept: it was sent by an earlier release, or made room for later ones"))
     })?;
     let unit = key.unit.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
-    Ok(serde_json::to_value(PromptView { run: key.run.to_string(), unit, attempt: key.attempt.0, role: role.to_string(), prompt: text })?)
+    Ok(serde_json::to_value(PromptView { run: key.run.to_string(), unit, attempt: key.attempt.0, role: role.into(), prompt: text })?)
 }
 
 /// The attempt whose prompt is asked for: the one named, else the unit's last that had one.

@@ -56,6 +56,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use roundtable_shared::view::CreatedToken;
+    use roundtable_shared::{AccessRole, TokenStatus};
 
     use super::*;
 
@@ -70,8 +71,8 @@ mod tests {
         }
         let token = TokenView {
             id: "4f2a91c07d".into(),
-            role: "operator".into(),
-            status: "revoked".into(),
+            role: AccessRole::Operator.into(),
+            status: TokenStatus::Revoked.into(),
             uses: 10_000,
             left: 9_998,
             expires_at: Some("2026-01-01T00:00:00.000Z".into()),

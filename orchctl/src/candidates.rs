@@ -78,23 +78,30 @@ fn with_standing(run: &RunLine) -> String {
 
 #[cfg(test)]
 mod tests {
+    use roundtable_shared::RunStatus;
+
     use super::*;
 
-    fn run(id: &str, repository: &str, status: &str) -> RunLine {
-        let ended = matches!(status, "complete" | "accepted" | "incomplete");
+    fn run(id: &str, repository: &str, status: RunStatus, to_accept: bool) -> RunLine {
+        let ended = matches!(status, RunStatus::Complete | RunStatus::Incomplete);
         RunLine {
             run: id.into(),
             repository: repository.into(),
-            status: if status == "accepted" { "complete".into() } else { status.into() },
+            status: status.into(),
             ended_at: ended.then(|| "2026-01-02T00:00:00Z".to_owned()),
-            to_accept: status == "complete",
+            to_accept,
             ..RunLine::default()
         }
     }
 
     #[test]
     fn only_what_is_unfinished_or_not_accepted_can_be_meant() {
-        let runs = [run("a-1", "/r", "accepted"), run("a-2", "/r", "running"), run("a-3", "/r", "incomplete"), run("b-1", "/o", "running")];
+        let runs = [
+            run("a-1", "/r", RunStatus::Complete, false),
+            run("a-2", "/r", RunStatus::Running, false),
+            run("a-3", "/r", RunStatus::Incomplete, false),
+            run("b-1", "/o", RunStatus::Running, false),
+        ];
         let candidates = Candidates::of(&runs, Some("/r"));
         assert_eq!(candidates.notice(&runs[1]), None);
         // The latest one that ended is chosen, but one that did not is here, too.
@@ -106,7 +113,7 @@ mod tests {
             candidates.notice(&runs[3]).as_deref(),
             Some("RUN is left out, so this is about b-1 (running); there is also a-2 (running)")
         );
-        let runs = [run("a-1", "/r", "complete"), run("a-2", "/r", "paused")];
+        let runs = [run("a-1", "/r", RunStatus::Complete, true), run("a-2", "/r", RunStatus::Paused, false)];
         let candidates = Candidates::of(&runs, Some("/r"));
         assert_eq!(
             candidates.notice(&runs[1]).as_deref(),

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::shutdown::{Shutdown, Stage};
-use roundtable_shared::view::{MirrorView, PausedView, Query, StatusView, WaitedView};
+use roundtable_shared::view::{MirrorView, PausedView, Query, StatusView, WaitView, WaitedView};
+use roundtable_shared::{RunStatus, WaitKind};
 
 use crate::api::Api;
 use crate::branch::RunBranch;
@@ -254,9 +255,9 @@ fn paused_text(run: &str, paused: &PausedView) -> String {
 
 /// Whether nothing but a person, or another command, can move it.
 pub fn is_over(status: &StatusView) -> bool {
-    match status.status.as_str() {
-        "waiting" => true,
-        "halted" | "manual" => status.exit.is_some() && running(status) == 0,
+    match status.status.known() {
+        Some(RunStatus::Waiting) => true,
+        Some(RunStatus::Halted) => status.exit.is_some() && running(status) == 0,
         _ => status.exit.is_some(),
     }
 }
@@ -265,7 +266,7 @@ pub fn is_over(status: &StatusView) -> bool {
 pub fn exit_of(status: &StatusView) -> Exit {
     match status.exit {
         Some(code) => Exit::of_run(code),
-        None if status.status == "waiting" => Exit::DecisionsWait,
+        None if status.status == RunStatus::Waiting => Exit::DecisionsWait,
         None => Exit::Failed,
     }
 }
@@ -278,7 +279,7 @@ async fn asked(shutdown: &Shutdown, stage: Stage) {
 }
 
 fn running(status: &StatusView) -> u32 {
-    status.counts.get("running").copied().unwrap_or(0)
+    status.counts.running()
 }
 
 /// Whether something of the run is under way, its own seats included.
@@ -293,7 +294,8 @@ fn is_same(one: &StatusView, other: &StatusView) -> bool {
         for unit in &mut status.units {
             unit.running_ms = None;
             // What waits for a time says how long.
-            unit.waiting.iter_mut().filter(|wait| matches!(wait.kind.as_str(), "parked" | "backoff")).for_each(|wait| wait.text.clear());
+            let timed = |wait: &&mut WaitView| matches!(wait.kind.known(), Some(WaitKind::Parked | WaitKind::Backoff));
+            unit.waiting.iter_mut().filter(timed).for_each(|wait| wait.text.clear());
         }
         status.parks.iter_mut().for_each(|park| park.goes_on.clear());
         status
@@ -304,6 +306,9 @@ fn is_same(one: &StatusView, other: &StatusView) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use roundtable_shared::UnitState;
+    use roundtable_shared::view::Counts;
+
     use crate::output::status::samples::status;
 
     #[test]
@@ -313,7 +318,7 @@ mod tests {
         let mut other = StatusView { elapsed_ms: 999_000, waited, ..status() };
         other.units[2].running_ms = Some(999_000);
         assert!(is_same(&one, &other));
-        other.units[2].status = "pending_review".into();
+        other.units[2].status = UnitState::PendingReview.into();
         assert!(!is_same(&one, &other));
     }
 
@@ -327,13 +332,12 @@ mod tests {
 
     #[test]
     fn a_halted_run_is_over_when_its_agents_have_ended() {
-        let halted = StatusView { status: "halted".into(), exit: Some(1), ..status() };
+        let halted = StatusView { status: RunStatus::Halted.into(), exit: Some(1), ..status() };
         assert!(!is_over(&halted));
-        let mut idle = halted;
-        idle.counts.insert("running".into(), 0);
+        let idle = StatusView { counts: Counts::new(5, 6, 0), ..halted };
         assert!(is_over(&idle));
         assert_eq!(exit_of(&idle), Exit::Failed);
-        let waiting = StatusView { status: "waiting".into(), ..status() };
+        let waiting = StatusView { status: RunStatus::Waiting.into(), ..status() };
         assert!(is_over(&waiting));
         assert_eq!(exit_of(&waiting), Exit::DecisionsWait);
         assert!(!is_over(&status()));

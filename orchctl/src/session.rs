@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use roundtable_shared::Mode;
 use roundtable_shared::view::{Query, StatusView, SummaryView};
 
 use crate::api::Api;
@@ -75,7 +76,7 @@ impl Session {
     pub async fn how_to_go_on(&self, context: &Context, run: &str) -> Option<String> {
         self.own.as_ref()?;
         let status: StatusView = self.api.query(&Query::Status { run: exactly(run) }).await.ok()?;
-        if is_over(&status) || status.mode == "manual" {
+        if is_over(&status) || status.mode == Mode::Manual {
             return None;
         }
         let summary: SummaryView = self.api.query(&Query::Summary { run: exactly(run) }).await.ok()?;

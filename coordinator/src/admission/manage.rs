@@ -78,7 +78,7 @@ impl Admissions {
             _ => format!("ROUNDTABLE_TOKEN={token} orchctl login {url}"),
         };
         let expires_at = expires_at.rfc3339();
-        Ok(CreatedToken { id: drawn.id, token, role: role.to_string(), uses, expires_at, url, line })
+        Ok(CreatedToken { id: drawn.id, token, role: role.into(), uses, expires_at, url, line })
     }
 
     async fn add_worker(
@@ -163,8 +163,8 @@ fn role_named(word: &str) -> Result<AccessRole, Rejection> {
 fn view(token: &Token, now: WallMs) -> TokenView {
     TokenView {
         id: token.id.to_string(),
-        role: token.role.to_string(),
-        status: token.status(now).to_owned(),
+        role: token.role.into(),
+        status: token.status(now).into(),
         uses: token.uses,
         left: token.left(),
         expires_at: token.expires_at.map(WallMs::rfc3339),

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use roundtable_core::schedule::{Demand, demand};
-use roundtable_shared::UnitState;
+use roundtable_shared::{UnitState, WorkerStatus};
 
 use crate::driver::Histogram;
 use crate::parts::Parts;
@@ -14,22 +14,6 @@ use crate::view;
 
 /// Longest value of a label.
 const LABEL_CHARS_MAX: usize = 200;
-
-/// States that are always told, so that a state nobody is in shows as 0.
-const STATES: [UnitState; 10] = [
-    UnitState::NotStarted,
-    UnitState::InProgress,
-    UnitState::PendingReview,
-    UnitState::UnderReview,
-    UnitState::FinalReview,
-    UnitState::FixRequired,
-    UnitState::Completed,
-    UnitState::Blocked,
-    UnitState::Skipped,
-    UnitState::Cancelled,
-];
-/// The same for workers.
-const STATUSES: [&str; 7] = ["ready", "busy", "draining", "drained", "cordoned", "silent", "gone"];
 
 /// Name, type and help of each figure, in the order they are told.
 pub(super) const FAMILIES: [(&str, &str, &str); 11] = [
@@ -63,8 +47,9 @@ pub(super) struct Gauges {
 pub(super) async fn gather(parts: &Parts, within: Duration) -> Result<Gauges, String> {
     let read = parts.links.handle.read(|core, now| {
         let mut gauges = Gauges {
-            units: STATES.iter().map(|state| (state.as_str(), 0)).collect(),
-            workers: STATUSES.iter().map(|status| ((*status).to_owned(), 0)).collect(),
+            // Also what nobody is in: it shows as 0.
+            units: UnitState::ALL.iter().map(|state| (state.as_str(), 0)).collect(),
+            workers: WorkerStatus::ALL.iter().map(|status| (status.to_string(), 0)).collect(),
             leases: core.state.live_attempts().count(),
             demand: demand(&core.state, &core.fleet, now),
         };
@@ -72,7 +57,7 @@ pub(super) async fn gather(parts: &Parts, within: Duration) -> Result<Gauges, St
             *gauges.units.entry(unit.state().as_str()).or_default() += 1;
         }
         for worker in view::workers(&core.state, &core.fleet, now) {
-            *gauges.workers.entry(worker.status).or_default() += 1;
+            *gauges.workers.entry(worker.status.to_string()).or_default() += 1;
         }
         gauges
     });

@@ -72,7 +72,7 @@ fn unit_task(run: &Run, outlined: &Outlined, unit: &Unit, by: Option<&Unit>, win
         None => failed_subtask.filter(|_| unit.state() == UnitState::Blocked).map(|subtask| subtask.id.to_string()),
     };
     MirrorTask {
-        status: status_word(unit, by).to_owned(),
+        status: shown_state(unit, by).to_string(),
         task_type: unit.assignment.unit_type.to_string(),
         owner_agent: unit.assignment.owner.as_ref().map(ToString::to_string),
         dependencies: dependencies(outlined, unit),
@@ -109,7 +109,7 @@ fn subtask(run: &Run, unit: &Unit, task: &Task, states: &BTreeMap<&str, SubtaskS
     let state = states.get(task.id.as_str()).copied().unwrap_or(task.status);
     let error = unit.spec.subtasks.iter().find(|leaf| leaf.id == task.id).and_then(|leaf| leaf.error.clone());
     MirrorTask {
-        status: view::subtask_word(task, state, states).to_owned(),
+        status: view::shown_state(task, state, states).to_string(),
         task_type: unit.assignment.unit_type.to_string(),
         dependencies: task.depends_on.iter().map(|dependency| dependency.task.to_string()).collect(),
         writes: task.writes.clone(),
@@ -165,11 +165,11 @@ fn dependencies(outlined: &Outlined, unit: &Unit) -> Vec<String> {
 }
 
 /// The mirror knows eight words.
-fn status_word(unit: &Unit, by: Option<&Unit>) -> &'static str {
+fn shown_state(unit: &Unit, by: Option<&Unit>) -> UnitState {
     match unit.state() {
-        UnitState::Skipped | UnitState::Cancelled => UnitState::Blocked.as_str(),
-        UnitState::NotStarted if by.is_some() => UnitState::Blocked.as_str(),
-        state => state.as_str(),
+        UnitState::Skipped | UnitState::Cancelled => UnitState::Blocked,
+        UnitState::NotStarted if by.is_some() => UnitState::Blocked,
+        state => state,
     }
 }
 
@@ -284,7 +284,7 @@ fn extra(state: &State, run: &Run) -> MirrorExtra {
     let in_state = |state: UnitState| run.units().filter(|unit| unit.state() == state).map(|unit| unit.id.to_string()).collect();
     MirrorExtra {
         run: run.id.to_string(),
-        status: view::status_word(state, run).to_owned(),
+        status: view::run_status(state, run).to_string(),
         mode: run.options.mode.to_string(),
         branch: view::branch(&run.id),
         base: run.origin.base.to_string(),

@@ -2,7 +2,8 @@
 
 use roundtable_core::fleet::Fleet;
 use roundtable_core::state::{Attempt, Run, Unit};
-use roundtable_shared::view::AttemptView;
+use roundtable_shared::AttemptOutcome;
+use roundtable_shared::view::{AttemptView, Word};
 
 use super::unit::key;
 
@@ -18,7 +19,7 @@ pub fn attempts_now(fleet: &Fleet, run: &Run, unit: &Unit) -> Vec<AttemptView> {
         match fleet.delivering(&key(run, unit, each)).filter(|_| each.is_live()) {
             Some(why) => {
                 let error = (!why.is_empty()).then(|| why.to_owned());
-                AttemptView { outcome: "delivering".to_owned(), error, ..shown }
+                AttemptView { outcome: AttemptOutcome::Delivering.into(), error, ..shown }
             }
             None => shown,
         }
@@ -35,13 +36,13 @@ fn attempt(attempt: &Attempt) -> AttemptView {
     AttemptView {
         attempt: attempt.granted.attempt.0,
         seat: attempt.granted.seat.to_string(),
-        role: attempt.granted.role.to_string(),
+        role: attempt.granted.role.into(),
         worker: attempt.granted.worker.to_string(),
         backend: attempt.granted.backend.to_string(),
         base: attempt.granted.base.to_string(),
         commit: attempt.left().map(ToString::to_string),
-        outcome: attempt.outcome_word().to_owned(),
-        class: attempt.class().map(|class| class.to_string()),
+        outcome: attempt.outcome().into(),
+        class: attempt.class().map(Word::from),
         error: attempt.error().map(str::to_owned),
         started_at: attempt.started_at.map(|at| at.rfc3339()),
         ended_at: attempt.ended_at().map(|at| at.rfc3339()),

@@ -39,7 +39,7 @@ pub fn decision(run: &Run, decision: &Decision, now: WallMs) -> DecisionView {
     DecisionView {
         id: decision.id.to_string(),
         task_id: decision_task(decision),
-        priority: decision.priority.to_string(),
+        priority: decision.priority.into(),
         context: decision.context.clone(),
         options: decision.options.clone(),
         keywords: decision.keywords.clone(),

@@ -30,7 +30,7 @@ pub(super) fn finding(unit: &Unit, finding: &Finding) -> FindingView {
         task_id: finding.task_id.to_string(),
         reviewer: finding.reviewer.clone(),
         round: finding.round,
-        severity: finding.severity.to_string(),
+        severity: finding.severity.into(),
         summary: finding.summary.clone(),
         details: finding.details.clone(),
         issues: finding.issues.clone(),

@@ -2,8 +2,9 @@
 
 use roundtable_core::command::Now;
 use roundtable_core::fleet::Fleet;
-use roundtable_core::schedule::{Parked, WaitKind, goes_on, parked};
+use roundtable_core::schedule::{Parked, goes_on, parked};
 use roundtable_core::state::{Park, ParkKey, Run, State};
+use roundtable_shared::WaitKind;
 use roundtable_shared::view::{ParkView, UnitView};
 
 use super::number::number;
@@ -29,7 +30,7 @@ fn told<'s>(state: &'s State, key: &ParkKey, now: Now) -> Option<(&'s Park, Park
 fn park(fleet: &Fleet, now: Now, (key, (park, how)): (&ParkKey, (&Park, Parked)), units: &[UnitView]) -> ParkView {
     let waits = |unit: &&UnitView| {
         let mut reasons = unit.waiting.iter();
-        reasons.any(|reason| reason.kind == WaitKind::Parked.as_str() && reason.on == key.backend.as_str())
+        reasons.any(|reason| reason.kind == WaitKind::Parked && reason.on == key.backend.as_str())
     };
     ParkView {
         backend: key.backend.to_string(),

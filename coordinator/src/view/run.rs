@@ -7,8 +7,8 @@ use roundtable_core::fleet::{Fleet, NeedKind};
 use roundtable_core::schedule;
 use roundtable_core::state::{Rested, Run, State};
 use roundtable_shared::time::WallMs;
-use roundtable_shared::view::{MissingLabelsView, PausedView, RunLine, StatusView, UnitView, WaitedView};
-use roundtable_shared::{RunId, UnitState};
+use roundtable_shared::view::{Counts, MissingLabelsView, PausedView, RunLine, StatusView, UnitView, WaitedView};
+use roundtable_shared::{RunId, RunStatus, UnitState};
 
 use super::number::number;
 use super::unit;
@@ -24,9 +24,9 @@ pub fn branch(run: &RunId) -> String {
     format!("roundtable/{run}")
 }
 
-/// How a run stands, in a word.
-pub fn status_word(state: &State, run: &Run) -> &'static str {
-    schedule::standing(state, run).as_str()
+/// How a run stands.
+pub fn run_status(state: &State, run: &Run) -> RunStatus {
+    schedule::standing(state, run).status()
 }
 
 /// The exit code as it stands; `None` while the run can go on by itself.
@@ -46,7 +46,7 @@ pub fn run_line(state: &State, run: &Run) -> RunLine {
     RunLine {
         run: run.id.to_string(),
         spec: run.origin.source.spec_path.clone(),
-        status: status_word(state, run).to_owned(),
+        status: run_status(state, run).into(),
         repository: run.origin.source.git_dir.clone(),
         total: number(run.running_units()),
         completed: number(completed),
@@ -72,8 +72,8 @@ pub fn status(state: &State, fleet: &Fleet, now: Now, run: &Run) -> StatusView {
     StatusView {
         run: run.id.to_string(),
         spec: run.origin.source.spec_path.clone(),
-        status: status_word(state, run).to_owned(),
-        mode: run.options.mode.to_string(),
+        status: run_status(state, run).into(),
+        mode: run.options.mode.into(),
         branch: branch(&run.id),
         base: run.origin.base.to_string(),
         head: run.branch.tip.to_string(),
@@ -109,14 +109,10 @@ fn paused(state: &State, run: &Run) -> Option<PausedView> {
 }
 
 /// Units by the state they show (only those that run), and three sums.
-pub(super) fn counts(run: &Run, units: &[UnitView]) -> BTreeMap<String, u32> {
-    let mut counts = BTreeMap::new();
-    for unit in units.iter().filter(|unit| unit.runs) {
-        *counts.entry(unit.status.clone()).or_insert(0) += 1;
-    }
-    counts.insert("total".to_owned(), number(run.running_units()));
-    counts.insert("units".to_owned(), number(run.units.len()));
-    counts.insert("running".to_owned(), number(run.units().filter(|unit| !unit.live.is_empty()).count()));
+pub(super) fn counts(run: &Run, units: &[UnitView]) -> Counts {
+    let running = run.units().filter(|unit| !unit.live.is_empty()).count();
+    let mut counts = Counts::new(number(run.running_units()), number(run.units.len()), number(running));
+    units.iter().filter(|unit| unit.runs).for_each(|unit| counts.add(&unit.status));
     counts
 }
 

@@ -20,7 +20,7 @@ pub fn summary(state: &State, fleet: &Fleet, now: Now, run: &Run) -> SummaryView
     SummaryView {
         run: run.id.to_string(),
         exit,
-        status: runs::status_word(state, run).to_owned(),
+        status: runs::run_status(state, run).into(),
         spec: run.origin.source.spec_path.clone(),
         branch: runs::branch(&run.id),
         base: run.origin.base.to_string(),

@@ -13,14 +13,14 @@ pub(super) fn tasks(outlined: &Outlined, unit: &Unit) -> Vec<TaskView> {
     let view = |task: &Task| {
         let leaf = unit.spec.subtasks.iter().find(|leaf| leaf.id == task.id);
         let status = if task.id.as_str() == unit.id.as_str() {
-            unit.state().as_str()
+            unit.state()
         } else {
-            subtask_word(task, states.get(task.id.as_str()).copied().unwrap_or(task.status), &states)
+            shown_state(task, states.get(task.id.as_str()).copied().unwrap_or(task.status), &states)
         };
         TaskView {
             id: task.id.to_string(),
             title: task.title.clone(),
-            status: status.to_owned(),
+            status: status.into(),
             optional: task.optional,
             error: leaf.and_then(|leaf| leaf.error.clone()),
         }
@@ -52,8 +52,13 @@ pub(crate) fn subtask_states<'a>(outlined: &'a Outlined, unit: &'a Unit) -> BTre
     states
 }
 
-/// A parent of which some part is done is in progress.
-pub(crate) fn subtask_word(task: &Task, state: SubtaskState, states: &BTreeMap<&str, SubtaskState>) -> &'static str {
+/// The state to show of a subtask: a parent of which some part is done is in progress.
+pub(crate) fn shown_state(task: &Task, state: SubtaskState, states: &BTreeMap<&str, SubtaskState>) -> UnitState {
     let begun = |id: &roundtable_shared::TaskId| states.get(id.as_str()) == Some(&SubtaskState::Completed);
-    if state == SubtaskState::NotStarted && task.subtasks.iter().any(begun) { UnitState::InProgress.as_str() } else { state.as_str() }
+    match state {
+        SubtaskState::NotStarted if task.subtasks.iter().any(begun) => UnitState::InProgress,
+        SubtaskState::NotStarted => UnitState::NotStarted,
+        SubtaskState::Completed => UnitState::Completed,
+        SubtaskState::Blocked => UnitState::Blocked,
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use roundtable_core::command::Now;
 use roundtable_core::fleet::Fleet;
 use roundtable_core::state::{Attempt, Run, State, Unit};
-use roundtable_shared::view::UnitView;
+use roundtable_shared::view::{UnitView, Word};
 use roundtable_shared::{AttemptKey, Role, Seat, UnitState};
 
 use super::findings::open_findings;
@@ -29,14 +29,14 @@ pub(super) fn view(viewer: &Viewer<'_>, unit: &Unit) -> UnitView {
     UnitView {
         id: unit.id.to_string(),
         title: unit.spec.title.clone(),
-        status: if by.is_some() { UnitState::Blocked } else { unit.state() }.to_string(),
+        status: if by.is_some() { UnitState::Blocked } else { unit.state() }.into(),
         runs: unit.spec.runs,
         optional: unit.spec.optional,
-        unit_type: unit.assignment.unit_type.to_string(),
+        unit_type: unit.assignment.unit_type.into(),
         owner_agent: unit.assignment.owner.as_ref().map(ToString::to_string),
         worker: live.map(|attempt| attempt.granted.worker.to_string()),
         backend: live.map(|attempt| attempt.granted.backend.to_string()),
-        role: live.map(|attempt| attempt.granted.role.to_string()),
+        role: live.map(|attempt| attempt.granted.role.into()),
         attempt: live.map_or(number(unit.attempts.len()), |attempt| attempt.granted.attempt.0),
         attempts: number(unit.attempts.len()),
         tries: turns(unit, Role::Implement),
@@ -44,7 +44,7 @@ pub(super) fn view(viewer: &Viewer<'_>, unit: &Unit) -> UnitView {
         checks: turns(unit, Role::Check),
         fix_attempts: unit.counters.fix_attempts,
         escalated: unit.escalated(),
-        criticality: unit.assignment.criticality.to_string(),
+        criticality: unit.assignment.criticality.into(),
         blocked_by: by.map(|by| by.id.to_string()),
         blocked_reason: match by {
             Some(by) => Some(upstream::upstream_reason(viewer.run, by)),
@@ -58,7 +58,7 @@ pub(super) fn view(viewer: &Viewer<'_>, unit: &Unit) -> UnitView {
         files: if unit.commit().is_some() { unit.files() } else { unit.work.files_before.clone() },
         commit: unit.commit().map(ToString::to_string),
         open_findings: open_count(viewer.run, unit),
-        last_severity: unit.last_severity().map(|severity| severity.to_string()),
+        last_severity: unit.last_severity().map(Word::from),
         running_ms: live.map(|attempt| viewer.now.wall.since(attempt.granted_at)),
         delivering: live.and_then(|attempt| viewer.fleet.delivering(&key(viewer.run, unit, attempt))).map(str::to_owned),
         summary: unit.work.report.as_ref().map(|report| report.summary.clone()).filter(|summary| !summary.is_empty()),

@@ -9,5 +9,5 @@ use super::viewer::Viewer;
 /// Everything the unit waits for right now.
 pub(super) fn waits(viewer: &Viewer<'_>, unit: &Unit) -> Vec<WaitView> {
     let waits = schedule::explain(viewer.state, viewer.fleet, &viewer.run.id, &unit.id, viewer.now);
-    waits.into_iter().map(|Waiting { kind, on, path, text }| WaitView { kind: kind.as_str().to_owned(), on, path, text }).collect()
+    waits.into_iter().map(|Waiting { kind, on, path, text }| WaitView { kind: kind.into(), on, path, text }).collect()
 }

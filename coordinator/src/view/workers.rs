@@ -7,7 +7,7 @@ use roundtable_core::fleet::{Fleet, LOST_MS, Offer, SUSPECT_MS, Worker};
 use roundtable_core::schedule::{parked, parked_account};
 use roundtable_core::state::State;
 use roundtable_shared::view::{BackendView, WorkerView};
-use roundtable_shared::{AttemptKey, BackendOffer};
+use roundtable_shared::{AttemptKey, BackendOffer, WorkerStatus};
 
 /// All workers this process knows, and those that are drained and not here.
 pub fn workers(state: &State, fleet: &Fleet, now: Now) -> Vec<WorkerView> {
@@ -15,7 +15,7 @@ pub fn workers(state: &State, fleet: &Fleet, now: Now) -> Vec<WorkerView> {
     let elsewhere = state.drained.iter().filter(|(id, _)| !fleet.workers.contains_key(*id)).map(|(id, remark)| WorkerView {
         id: id.to_string(),
         name: id.to_string(),
-        status: "gone".to_owned(),
+        status: WorkerStatus::Gone.into(),
         last_seen_ms: now.wall.since(remark.at),
         drained_by: Some(remark.by.clone()),
         ..WorkerView::default()
@@ -28,19 +28,19 @@ fn worker(state: &State, fleet: &Fleet, worker: &Worker, now: Now) -> WorkerView
     let handed_in = |key: &AttemptKey| Some((key.to_string(), fleet.delivering(key)?.to_owned()));
     let delivering = state.live_of(&worker.id).filter_map(|(key, _)| handed_in(key)).collect();
     let status = if !worker.introduced || worker.is_silent(now, LOST_MS) {
-        "gone"
+        WorkerStatus::Gone
     } else if !worker.connected || worker.is_silent(now, SUSPECT_MS) {
-        "silent"
+        WorkerStatus::Silent
     } else if worker.drained_ms.is_some() && leases.is_empty() {
-        "drained"
+        WorkerStatus::Drained
     } else if worker.drained_ms.is_some() || worker.leaving {
-        "draining"
+        WorkerStatus::Draining
     } else if worker.cordoned.is_some() {
-        "cordoned"
+        WorkerStatus::Cordoned
     } else if leases.is_empty() {
-        "ready"
+        WorkerStatus::Ready
     } else {
-        "busy"
+        WorkerStatus::Busy
     };
     let mut busy: BTreeMap<&str, u32> = BTreeMap::new();
     for (_, attempt) in state.live_of(&worker.id) {
@@ -55,7 +55,7 @@ fn worker(state: &State, fleet: &Fleet, worker: &Worker, now: Now) -> WorkerView
     WorkerView {
         id: worker.id.to_string(),
         name: worker.name.clone(),
-        status: status.to_owned(),
+        status: status.into(),
         backends: worker.offers.iter().map(|(name, offer)| (name.to_string(), backend(offer))).collect(),
         labels: worker.labels.clone(),
         last_seen_ms: now.mono_ms.saturating_sub(worker.seen_ms),

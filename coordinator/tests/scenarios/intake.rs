@@ -158,7 +158,7 @@ fn an_optional_unit_is_left_out_and_does_not_count() {
     let world = plan(tasks).start().play();
     assert_eq!(world.exit(), 0);
     assert_eq!(world.mirrored("2").status, "not_started");
-    assert_eq!(world.status().counts["total"], 1);
+    assert_eq!(world.status().counts.total(), 1);
     let world = plan(tasks).options(|options| options.with_optional = true).start().play();
     assert_eq!((world.exit(), world.mirrored("2").status.as_str()), (0, "completed"));
 }

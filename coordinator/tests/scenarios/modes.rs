@@ -1,7 +1,7 @@
 //! Modes: the orchestrator agent, halting, no progress, one phase at a time.
 
 use roundtable_core::command::{Act, Phase};
-use roundtable_shared::{Mode, Role};
+use roundtable_shared::{Mode, Role, RunStatus};
 use serde_json::json;
 
 use super::world::*;
@@ -27,7 +27,7 @@ fn an_orchestrator_in_prose_with_actions_of_either_form_goes_through_to_the_end(
 fn halt_ends_with_one_while_units_are_open() {
     let halt = || says_continue(json!(["halt"]));
     let world = plan(ONE).mode(Mode::Llm).start().script("-", Role::Orchestrate, [halt()]).play();
-    assert_eq!((world.exit(), world.status().status.as_str()), (1, "halted"));
+    assert_eq!((world.exit(), world.status().status), (1, RunStatus::Halted.into()));
 }
 
 /// It used to end with a traceback.

@@ -1,7 +1,7 @@
 //! What people decide: imported fixes without an owner, answers to decisions, what follows from them.
 
 use roundtable_core::command::Act;
-use roundtable_shared::{Choice, Dependants, Role, UnitId};
+use roundtable_shared::{Choice, Dependants, Priority, Role, RunStatus, UnitId, UnitState};
 use serde_json::json;
 
 use super::world::*;
@@ -26,7 +26,7 @@ fn an_imported_fix_without_an_owner_asks_for_one_once() {
     let world = plan("- [ ] 1. Only\n  - _writes: a_\n").continuing(state).start().play();
     let asked: Vec<String> = world.decisions().into_iter().map(|decision| decision.id).collect();
     assert_eq!((asked, world.exit()), (vec!["missing-owner-agent-1".to_owned()], 2));
-    assert_eq!(world.decisions()[0].priority, "high");
+    assert_eq!(world.decisions()[0].priority, Priority::High);
     assert_eq!(world.turns(), ["-/assign"], "no unit is granted a turn");
     let world = world.decide("missing-owner-agent-1", Choice::Assign { owner: "codex".into() }).play();
     assert_eq!(world.exit(), 0);
@@ -51,7 +51,10 @@ fn a_question_of_an_imported_state_keeps_its_id_and_options_and_any_answer_relea
     let world = plan(TWO).continuing(asking("choose-db", &["Postgres", "SQLite"], json!({}))).start().play();
     assert_eq!(world.exit(), 2);
     let asked = &world.decisions()[0];
-    assert_eq!((asked.id.as_str(), asked.priority.as_str(), asked.context.as_str()), ("choose-db", "medium", "Which database?"));
+    assert_eq!(
+        (asked.id.as_str(), asked.priority.known(), asked.context.as_str()),
+        ("choose-db", Some(Priority::Medium), "Which database?")
+    );
     assert_eq!(
         (asked.options.as_slice(), asked.created_at.as_str()),
         (&["Postgres".to_owned(), "SQLite".to_owned()][..], "2026-01-01T00:00:00.000Z")
@@ -128,13 +131,13 @@ fn skipping_lets_the_dependants_go_on_without_it() {
     assert!(skipped.blocked_reason.as_deref().unwrap().starts_with("skipped"), "{:?}", skipped.blocked_reason);
     assert_eq!(world.mirror().roundtable.unwrap().skipped, ["1"]);
     assert_eq!(world.mirrored("2").status, "completed");
-    assert_eq!(world.shown("1").status, "skipped");
+    assert_eq!(world.shown("1").status, UnitState::Skipped);
 }
 
 #[test]
 fn aborting_ends_the_run_with_one() {
     let world = plan(TWO).continuing(exhausted()).start().play().decide("human-fallback-1", Choice::Abort).play();
-    assert_eq!((world.exit(), world.status().status.as_str()), (1, "incomplete"));
+    assert_eq!((world.exit(), world.status().status), (1, RunStatus::Incomplete.into()));
 }
 
 #[test]

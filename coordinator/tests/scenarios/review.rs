@@ -1,6 +1,6 @@
 //! Reviews and the fix loop: who looks, what sends a unit back, what a fix is told, when a person is asked.
 
-use roundtable_shared::{FailureKind, Role};
+use roundtable_shared::{FailureKind, Role, UnitState};
 use serde_json::json;
 
 use super::world::*;
@@ -76,7 +76,7 @@ fn dependants_of_a_unit_that_was_sent_back_show_as_blocked_by_it() {
     assert_eq!((second.status.as_str(), second.blocked_by.as_deref()), ("blocked", Some("1")));
     assert!(second.blocked_reason.as_deref().unwrap().starts_with("Upstream task 1: "), "{:?}", second.blocked_reason);
     assert_eq!(world.mirror().blocked_items[0].dependent_tasks, ["2"]);
-    assert_eq!((world.shown("2").status.as_str(), world.shown("2").blocked_by.as_deref()), ("blocked", Some("1")));
+    assert_eq!((world.shown("2").status.known(), world.shown("2").blocked_by.as_deref()), (Some(UnitState::Blocked), Some("1")));
     let pulse = world.pulse();
     assert_eq!(pulse.matches("🚫 BLOCKED: [1]").count(), 1, "{pulse}");
 }

@@ -3,7 +3,9 @@
 use roundtable_coordinator::view::{self, SelectError};
 use roundtable_core::command::Act;
 use roundtable_shared::view::{ExistingPulse, Query, RunSelector};
-use roundtable_shared::{Choice, FailureKind, Mode, Role};
+use roundtable_shared::{
+    AttemptOutcome, Choice, FailureKind, Mode, OutcomeClass, Role, RunStatus, Severity, UnitState, WaitKind, WorkerStatus,
+};
 use serde_json::Value;
 
 use super::world::*;
@@ -19,17 +21,18 @@ fn stuck() -> World {
 fn status_shows_who_works_and_what_the_others_wait_for() {
     let world = plan(TWO).start().grant();
     let status = world.status();
-    assert_eq!((status.status.as_str(), status.exit, status.branch.as_str()), ("running", None, "roundtable/ledger-k3v9q2"));
-    assert_eq!((status.counts["total"], status.counts["running"], status.counts["in_progress"]), (2, 1, 1));
+    assert_eq!((status.status.known(), status.exit, status.branch.as_str()), (Some(RunStatus::Running), None, "roundtable/ledger-k3v9q2"));
+    assert_eq!((status.counts.total(), status.counts.running(), status.counts.of(UnitState::InProgress)), (2, 1, 1));
     assert!(status.slots >= 8, "{}", status.slots);
     let (first, second) = (world.shown("1"), world.shown("2"));
     assert_eq!(
-        (first.worker.as_deref(), first.role.as_deref(), first.backend.as_deref()),
-        (Some("alpha-1"), Some("implement"), Some("codex"))
+        (first.worker.as_deref(), first.role, first.backend.as_deref()),
+        (Some("alpha-1"), Some(Role::Implement.into()), Some("codex"))
     );
-    assert_eq!((second.waiting[0].kind.as_str(), second.waiting[0].on.as_str()), ("dependency", "1"));
+    assert_eq!((second.waiting[0].kind.known(), second.waiting[0].on.as_str()), (Some(WaitKind::Dependency), "1"));
     let workers = view::workers(&world.core.state, &world.core.fleet, world.now);
-    assert_eq!((workers[0].status.as_str(), workers[0].backends["codex"].busy, workers[0].backends["codex"].slots), ("busy", 1, 4));
+    assert_eq!(workers[0].status, WorkerStatus::Busy);
+    assert_eq!((workers[0].backends["codex"].busy, workers[0].backends["codex"].slots), (1, 4));
     assert_eq!(workers[0].leases, ["ledger-k3v9q2/1/1"]);
 }
 
@@ -55,7 +58,7 @@ fn a_park_is_told_until_a_model_has_answered() {
 fn a_finished_run_names_how_to_look_and_how_to_accept() {
     let world = plan(TWO).start().play();
     let summary = world.summary();
-    assert_eq!((summary.exit, summary.status.as_str(), summary.started_branch.as_deref()), (Some(0), "complete", Some("main")));
+    assert_eq!((summary.exit, summary.status, summary.started_branch.as_deref()), (Some(0), RunStatus::Complete.into(), Some("main")));
     assert_eq!(summary.next, ["orchctl diff ledger-k3v9q2", "orchctl accept ledger-k3v9q2"]);
     let first = &summary.units[0];
     assert_eq!((first.files.as_slice(), first.attempts), (["a".to_owned()].as_slice(), 2));
@@ -83,7 +86,7 @@ fn a_decision_names_its_evidence_and_a_command_per_option() {
     let summary = world.summary();
     assert_eq!(summary.next[0], "orchctl decisions ledger-k3v9q2");
     assert_eq!(summary.next[1], "orchctl run --spec /home/user/ledger/specs/ledger --workdir /home/user/ledger --mode deterministic");
-    assert_eq!((summary.status.as_str(), summary.findings[0].severity.as_str()), ("waiting", "critical"));
+    assert_eq!((summary.status.known(), summary.findings[0].severity.known()), (Some(RunStatus::Waiting), Some(Severity::Critical)));
     let answered = world.decide("human-fallback-1", Choice::Skip);
     let all = view::decisions(answered.run(), answered.now.wall, true);
     assert_eq!(all[0].answer.as_ref().map(|answer| (answer.choice.as_str(), answer.by.as_str())), Some(("skip", "ada")));
@@ -95,9 +98,9 @@ fn show_and_explain_tell_everything_about_a_unit() {
     let world = stuck();
     let show = view::show(&world.core.state, &world.core.fleet, world.now, world.run(), world.unit("1"));
     assert_eq!((show.attempt_list.len(), show.findings.len(), show.decisions.len(), show.tasks.len()), (8, 4, 1, 1));
-    assert!(show.attempt_list[6].escalated && show.attempt_list[6].role == "fix");
+    assert!(show.attempt_list[6].escalated && show.attempt_list[6].role == Role::Fix);
     let explain = view::explain(&world.core.state, &world.core.fleet, world.now, world.run(), world.unit("2"));
-    assert_eq!(explain.waiting[0].kind, "dependency");
+    assert_eq!(explain.waiting[0].kind, WaitKind::Dependency);
     assert!(explain.text.contains("Blocked upstream: Upstream task 1"), "{}", explain.text);
 }
 
@@ -106,8 +109,8 @@ fn a_failed_attempt_says_what_failed_and_who_pays() {
     let world = plan(TWO).start().script("1", Role::Implement, [fails(FailureKind::WallLimit)]).play();
     let attempts = view::attempts(world.unit("1"));
     assert_eq!(
-        (attempts[0].outcome.as_str(), attempts[0].class.as_deref(), attempts[0].error.as_deref()),
-        ("failed", Some("unit"), Some("boom"))
+        (attempts[0].outcome.known(), attempts[0].class.clone(), attempts[0].error.as_deref()),
+        (Some(AttemptOutcome::Failed), Some(OutcomeClass::Unit.into()), Some("boom"))
     );
     assert_eq!((attempts[1].attempt, attempts[1].seat.as_str(), attempts[1].resumed_from), (2, "work", Some(1)));
     let told = &world.told("1", Role::Implement)[1].text;
@@ -225,7 +228,7 @@ fn questions_are_answered_as_their_documentation_says() {
 fn a_halted_run_says_how_to_go_on() {
     let world = plan(TWO).start().grant().act(Act::Halt { reason: "interrupted".to_owned() }).play();
     let summary = world.summary();
-    assert_eq!((summary.exit, summary.status.as_str()), (Some(1), "halted"));
+    assert_eq!((summary.exit, summary.status), (Some(1), RunStatus::Halted.into()));
     assert_eq!(summary.next[0], "orchctl run --spec /home/user/ledger/specs/ledger --workdir /home/user/ledger --mode deterministic");
     let running = plan(TWO).mode(Mode::Legacy).start().grant().summary();
     assert_eq!(running.next, ["orchctl status ledger-k3v9q2 --watch", "orchctl wait ledger-k3v9q2"]);

@@ -1,6 +1,6 @@
 //! Work: one turn per unit, what runs beside what, failed steps, unreadable answers, missing workers.
 
-use roundtable_shared::{FailureKind, Role};
+use roundtable_shared::{AttemptOutcome, FailureKind, OutcomeClass, Role, WaitKind};
 use serde_json::json;
 
 use super::world::*;
@@ -56,7 +56,7 @@ fn an_answer_that_cannot_be_read_is_a_failed_turn_and_is_tried_again() {
     assert_eq!(world.path("1")[..3], ["in_progress", "not_started", "in_progress"].map(str::to_owned));
     assert_eq!(world.exit(), 0);
     let attempts = roundtable_coordinator::view::attempts(world.unit("1"));
-    assert_eq!((attempts[0].outcome.as_str(), attempts[0].class.as_deref()), ("failed", Some("unit")));
+    assert_eq!((attempts[0].outcome.known(), attempts[0].class.clone()), (Some(AttemptOutcome::Failed), Some(OutcomeClass::Unit.into())));
 }
 
 /// A unit that never succeeds ends as a question to a person, not as a loop.
@@ -94,7 +94,7 @@ fn what_reads_a_path_waits_for_the_earlier_unit_that_writes_it() {
     let world = plan(tasks).start().grant();
     assert!(world.ran_together("1/implement", "3/implement"));
     let waits = world.shown("2").waiting;
-    assert_eq!((waits[0].kind.as_str(), waits[0].on.as_str(), waits[0].path.as_str()), ("hazard", "1", "lib/a.txt"));
+    assert_eq!((waits[0].kind.known(), waits[0].on.as_str(), waits[0].path.as_str()), (Some(WaitKind::Hazard), "1", "lib/a.txt"));
     let world = world.play();
     assert!(!world.ran_together("1/implement", "2/implement"));
     assert_eq!(world.exit(), 0);

@@ -71,17 +71,11 @@ pub(super) async fn accept(
     into: Option<&str>,
     partial: bool,
 ) -> Result<AcceptedView> {
-    let figure = |key: &str| summary.counts.get(key).copied().unwrap_or(0);
+    let (completed, total) = (summary.counts.completed(), summary.counts.total());
     if summary.exit != Some(0) && !partial {
-        return Err(Failure::failed(format!(
-            "{} is {}, not complete: {} of {} units",
-            summary.run,
-            summary.status,
-            figure("completed"),
-            figure("total")
-        ))
-        .next(format!("go on with it: `orchctl run` as before, or `{}`", context.command("orchctl decisions")))
-        .next(format!("or take what is done: {}", context.command(&format!("orchctl accept {} --partial", summary.run)))));
+        return Err(Failure::failed(format!("{} is {}, not complete: {completed} of {total} units", summary.run, summary.status))
+            .next(format!("go on with it: `orchctl run` as before, or `{}`", context.command("orchctl decisions")))
+            .next(format!("or take what is done: {}", context.command(&format!("orchctl accept {} --partial", summary.run)))));
     }
     let (tip, base) = (Oid::parse(&summary.head).map_err(refusal)?, Oid::parse(&summary.base).ok());
     let (destination, name) = match into.or(summary.started_branch.as_deref()) {
@@ -103,6 +97,5 @@ pub(super) async fn accept(
     };
     let act = OperationAct::RecordAccept { branch: name.clone(), commit: commit.clone() };
     api.operate(&Operation { run: exactly(&summary.run), all: false, act }).await?;
-    let (completed, total) = (figure("completed"), figure("total"));
     Ok(AcceptedView { run: summary.run.clone(), branch: name, commit, how, completed, total })
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use roundtable_shared::view::{DecisionView, Operation, OperationAct, OperationReply, Query, RunLine, RunSelector, option_index};
+use roundtable_shared::{Choice, DecisionKind};
 
 use super::act::after_act;
 use crate::api::{Api, upload};
@@ -45,7 +46,7 @@ async fn unnamed_run(context: &Context, selector: &Selector<'_>, api: &Api, args
     let meant = holders.iter().find(|decision| decision.run == run.run);
     let aborts = meant.is_some_and(|decision| {
         let at = option_index(&decision.keywords, &decision.options, &args.choice);
-        at.and_then(|at| decision.keywords.get(at)).is_some_and(|keyword| keyword == "abort")
+        at.and_then(|at| decision.keywords.get(at)).is_some_and(|keyword| keyword == Choice::Abort.keyword())
     });
     if aborts {
         let command = |run: &str| context.command(&format!("orchctl decide {} abort", shell_word(&format!("{run}/{}", args.id))));
@@ -70,7 +71,7 @@ fn named_run(runs: &[RunLine], word: &str) -> Result<Option<(String, String)>> {
     match pick(runs, Some(run), None) {
         Ok(run) => Ok(Some((run.run.clone(), id.to_owned()))),
         // The id of a question about a backend with a file's name.
-        Err(_) if run.starts_with("no-worker-") => Ok(None),
+        Err(_) if DecisionKind::NoWorker.is_of(run) => Ok(None),
         Err(failure) => Err(failure),
     }
 }

@@ -93,7 +93,7 @@ async fn at_work(api: &Api) -> Result<u32> {
     let mut units = 0;
     for run in unfinished_lines(api).await? {
         let status: StatusView = api.query(&Query::Status { run: exactly(&run.run) }).await?;
-        units += status.counts.get("running").copied().unwrap_or(0);
+        units += status.counts.running();
     }
     Ok(units)
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use roundtable_runtime::config::{Aliases, environment};
 use roundtable_runtime::shutdown::{self, Stage};
+use roundtable_shared::Mode;
 use roundtable_shared::view::{MirrorView, Operation, OperationAct, Query, RunLine, StatusView};
 
 use super::export::written;
@@ -62,7 +63,7 @@ async fn step(
     let selector = Selector::new(&api, context.git_dir_here().await).await?;
     let line = selector.run(run)?.clone();
     let status: StatusView = api.query(&Query::Status { run: exactly(&line.run) }).await?;
-    if status.mode != "manual" {
+    if status.mode != Mode::Manual {
         return Err(Failure::failed(format!("{} is in mode {}, where phases need no steps", line.run, status.mode))
             .next("a run is stepped if it was started with --mode manual"));
     }

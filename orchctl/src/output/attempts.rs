@@ -1,5 +1,6 @@
 //! `attempts`.
 
+use roundtable_shared::AttemptOutcome;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::view::AttemptView;
 
@@ -19,16 +20,16 @@ pub fn render(attempts: &[AttemptView], now: WallMs, paint: Paint) -> String {
 pub fn table(attempts: &[AttemptView], now: WallMs) -> Table {
     let mut table = Table::new(["no", "seat", "role", "backend", "worker", "outcome", "took", "commit"], 4).right(0);
     for attempt in attempts {
-        let style = match attempt.outcome.as_str() {
-            "completed" => Style::Good,
-            "running" => Style::Live,
-            "failed" => Style::Problem,
+        let style = match attempt.outcome.known() {
+            Some(AttemptOutcome::Completed) => Style::Good,
+            Some(AttemptOutcome::Running) => Style::Live,
+            Some(AttemptOutcome::Failed) => Style::Problem,
             _ => Style::Dim,
         };
         table.row([
             attempt.attempt.to_string().into(),
             attempt.seat.clone().into(),
-            attempt.role.clone().into(),
+            attempt.role.to_string().into(),
             backend(&attempt.backend).into(),
             attempt.worker.clone().into(),
             Cell::new(style, outcome(attempt)),
@@ -48,7 +49,7 @@ pub fn table(attempts: &[AttemptView], now: WallMs) -> Table {
 fn outcome(attempt: &AttemptView) -> String {
     match &attempt.class {
         Some(class) => format!("{} ({class})", attempt.outcome),
-        None => attempt.outcome.clone(),
+        None => attempt.outcome.to_string(),
     }
 }
 
@@ -65,10 +66,11 @@ pub(crate) mod samples {
     //! Attempts for tests.
     use roundtable_shared::time::WallMs;
     use roundtable_shared::view::AttemptView;
+    use roundtable_shared::{AttemptOutcome, OutcomeClass, Role};
 
     pub(crate) fn attempts() -> Vec<AttemptView> {
         let at = |ms: u64| Some(WallMs(ms).rfc3339());
-        let attempt = |n: u32, seat: &str, role: &str, outcome: &str| AttemptView {
+        let attempt = |n: u32, seat: &str, role: Role, outcome: AttemptOutcome| AttemptView {
             attempt: n,
             seat: seat.into(),
             role: role.into(),
@@ -81,17 +83,17 @@ pub(crate) mod samples {
         };
         vec![
             AttemptView {
-                class: Some("unit".into()),
+                class: Some(OutcomeClass::Unit.into()),
                 error: Some("the agent ended with exit code 1".into()),
-                ..attempt(1, "work", "implement", "failed")
+                ..attempt(1, "work", Role::Implement, AttemptOutcome::Failed)
             },
             AttemptView {
                 commit: Some("1a2b3c4d5e6f708192a3".into()),
                 resumed_from: Some(1),
-                ..attempt(2, "work", "implement", "completed")
+                ..attempt(2, "work", Role::Implement, AttemptOutcome::Completed)
             },
-            AttemptView { backend: "gemini".into(), escalated: true, ..attempt(3, "work", "fix", "completed") },
-            AttemptView { ended_at: None, backend: "codex-review".into(), ..attempt(4, "review-1", "review", "running") },
+            AttemptView { backend: "gemini".into(), escalated: true, ..attempt(3, "work", Role::Fix, AttemptOutcome::Completed) },
+            AttemptView { ended_at: None, backend: "codex-review".into(), ..attempt(4, "review-1", Role::Review, AttemptOutcome::Running) },
         ]
     }
 }

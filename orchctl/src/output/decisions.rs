@@ -51,6 +51,7 @@ fn push(text: &mut String, body: &str, indent: usize) {
 #[cfg(test)]
 pub(crate) mod samples {
     //! Decisions for tests.
+    use roundtable_shared::Priority;
     use roundtable_shared::time::WallMs;
     use roundtable_shared::view::DecisionView;
 
@@ -60,7 +61,7 @@ pub(crate) mod samples {
         DecisionView {
             id: "human-fallback-2".into(),
             task_id: "2".into(),
-            priority: "critical".into(),
+            priority: Priority::Critical.into(),
             context: "The third fix of unit 2 (Query parser) still has critical findings: queries are put together from user input.".into(),
             options: options.map(str::to_owned).to_vec(),
             commands: keywords.iter().map(|keyword| format!("orchctl decide query-tool-k3f9qa/human-fallback-2 {keyword}")).collect(),

@@ -1,7 +1,7 @@
 //! `du`: what takes the room, the largest first, and what is to be done about it.
 
 use roundtable_shared::text::bytes;
-use roundtable_shared::view::DiskView;
+use roundtable_shared::view::{DiskView, Word};
 
 use super::paint::{Paint, Style};
 use super::table::{Cell, Table, facts};
@@ -19,10 +19,10 @@ pub fn render(disk: &DiskView, paint: Paint) -> String {
     if !runs.is_empty() {
         let mut table = Table::new(["run", "size", "status"], 0).right(1);
         for run in runs.iter().take(RUNS_MAX) {
-            let status = match run.status.as_str() {
-                "" => "no such run".to_owned(),
+            let status = match &run.status {
+                none if *none == Word::default() => "no such run".to_owned(),
                 status if run.to_accept => format!("{status}, not accepted"),
-                status => status.to_owned(),
+                status => status.to_string(),
             };
             table.row([Cell::new(Style::Strong, run.run.clone()), bytes(run.bytes()).into(), status.into()]);
         }
@@ -61,15 +61,16 @@ fn rest(disk: &DiskView) -> Vec<(&'static str, String)> {
 
 #[cfg(test)]
 mod tests {
+    use roundtable_shared::RunStatus;
     use roundtable_shared::view::{RepositoryDisk, RunDisk, WorkerDisk};
 
     use super::*;
 
     #[test]
     fn the_largest_run_comes_first_and_what_is_kept_for_whom_is_said() {
-        let run = |run: &str, status: &str, to_accept, events_bytes| RunDisk {
+        let run = |run: &str, status: Word<RunStatus>, to_accept, events_bytes| RunDisk {
             run: run.into(),
-            status: status.into(),
+            status,
             to_accept,
             events_bytes,
             ..RunDisk::default()
@@ -80,9 +81,9 @@ mod tests {
             free_bytes: 90 << 30,
             log_bytes: 4 << 20,
             runs: vec![
-                run("login-aaaaaa", "complete", true, 1 << 20),
-                run("search-k3f9qa", "running", false, 300 << 20),
-                run("old", "", false, 512),
+                run("login-aaaaaa", RunStatus::Complete.into(), true, 1 << 20),
+                run("search-k3f9qa", RunStatus::Running.into(), false, 300 << 20),
+                run("old", Word::default(), false, 512),
             ],
             repositories: vec![RepositoryDisk { repository: "0123456789abcdef".into(), bytes: 1 << 30, runs: 2 }],
             workers: vec![WorkerDisk { worker: "host-1".into(), cache_bytes: 1 << 30, spool_bytes: 2 << 20, ..WorkerDisk::default() }],

@@ -22,7 +22,7 @@ pub fn render(explain: &ExplainView, paint: Paint) -> String {
             };
             let on = backend(&wait.on);
             let because = because.replace(&wait.on, &on);
-            table.row([wait.kind.clone().into(), Cell::new(Style::Strong, on), because.into()]);
+            table.row([wait.kind.to_string().into(), Cell::new(Style::Strong, on), because.into()]);
         }
         text.push('\n');
         text.push_str(&table.render(paint));
@@ -32,6 +32,8 @@ pub fn render(explain: &ExplainView, paint: Paint) -> String {
 
 #[cfg(test)]
 mod tests {
+    use roundtable_shared::{UnitState, WaitKind};
+
     use super::*;
     use crate::output::units::samples::waiting;
 
@@ -40,10 +42,10 @@ mod tests {
         let view = ExplainView {
             run: "r".into(),
             unit: "4".into(),
-            status: "not_started".into(),
+            status: UnitState::NotStarted.into(),
             waiting: vec![
-                waiting("hazard", "3", "unit 3 writes src/cli.py, which this one reads"),
-                waiting("slot", "codex", "both slots are busy"),
+                waiting(WaitKind::Hazard, "3", "unit 3 writes src/cli.py, which this one reads"),
+                waiting(WaitKind::Slot, "codex", "both slots are busy"),
             ],
             text: "Unit 4 has not started: it waits for unit 3, and then for a free slot.".into(),
         };

@@ -1,7 +1,7 @@
 //! `findings`.
 
 use roundtable_shared::Severity;
-use roundtable_shared::view::FindingView;
+use roundtable_shared::view::{FindingView, Word};
 
 use super::paint::{Paint, Style};
 use super::text::{WIDTH, wrap};
@@ -15,7 +15,7 @@ pub fn render(findings: &[FindingView], paint: Paint) -> String {
 }
 
 fn one(finding: &FindingView, paint: Paint) -> String {
-    let severity = paint.style(severity_style(&finding.severity), &finding.severity);
+    let severity = paint.style(severity_style(&finding.severity), &finding.severity.to_string());
     let unit = paint.style(Style::Strong, &format!("unit {}", finding.task_id));
     let mut text = format!("{unit}  round {}  {severity}  {}\n", finding.round, paint.style(Style::Dim, &finding.reviewer));
     push(&mut text, &finding.summary, 2);
@@ -57,9 +57,9 @@ fn answered(text: &mut String, finding: &FindingView, id: &str) {
     }
 }
 
-/// The colour of a severity word.
-pub fn severity_style(severity: &str) -> Style {
-    match Severity::parse(severity) {
+/// The colour of a severity.
+pub fn severity_style(severity: &Word<Severity>) -> Style {
+    match severity.known() {
         Some(Severity::None) => Style::Good,
         Some(Severity::Minor) => Style::Warning,
         _ => Style::Problem,
@@ -86,7 +86,7 @@ mod tests {
             task_id: "2".into(),
             reviewer: "review-2-1".into(),
             round: 1,
-            severity: "critical".into(),
+            severity: Severity::Critical.into(),
             summary: "Queries are put together from user input.".into(),
             details: Some("Use bound parameters.\nSee the style guide.".into()),
             issues: vec![Issue {

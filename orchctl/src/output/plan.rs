@@ -1,6 +1,7 @@
 //! `plan`, and the plan part of `run --dry-run`.
 
 use roundtable_shared::view::{PlanUnit, PlanView, PlanWait};
+use roundtable_shared::{PlanReason, SubtaskState};
 
 use super::paint::{Paint, Style};
 use super::text::{WIDTH, count, cut, pad, width, wrap};
@@ -36,7 +37,7 @@ pub fn render(plan: &PlanView, paint: Paint) -> String {
     if !out.is_empty() {
         text.push_str(&format!("\n{}\n", paint.style(Style::Dim, "does not run")));
         for unit in out {
-            let why = if unit.status == "completed" { "completed before" } else { "left out" };
+            let why = if unit.status == SubtaskState::Completed { "completed before" } else { "left out" };
             let why = if unit.optional && why == "left out" { "optional" } else { why };
             let title = cut(&unit.title, WIDTH.saturating_sub(ids + 7 + why.len()));
             text.push_str(&paint.style(Style::Dim, &format!("  {}  {title} ({why})", pad(unit.id.as_str(), ids))));
@@ -85,12 +86,12 @@ fn push_unit(text: &mut String, unit: &PlanUnit, ids: usize, paint: Paint) {
 /// `after 3, which writes src/cli.py`
 fn wait_text(wait: &PlanWait) -> String {
     let unit = &wait.unit;
-    match wait.why.as_str() {
-        "dependency" => format!("after {unit} (depends on it)"),
-        "checkpoint" => format!("after {unit} (checkpoint)"),
-        "hazard" if !wait.path.is_empty() => format!("after {unit}, which writes {}", wait.path),
-        "exclusive" => format!("after {unit} (one of them has no manifest)"),
-        why => format!("after {unit} ({why})"),
+    match wait.why {
+        PlanReason::Dependency => format!("after {unit} (depends on it)"),
+        PlanReason::Checkpoint => format!("after {unit} (checkpoint)"),
+        PlanReason::Hazard if wait.path.is_empty() => format!("after {unit} ({})", wait.why),
+        PlanReason::Hazard => format!("after {unit}, which writes {}", wait.path),
+        PlanReason::Exclusive => format!("after {unit} (one of them has no manifest)"),
     }
 }
 
@@ -112,7 +113,7 @@ mod tests {
             id: id.into(),
             title: title.into(),
             optional: false,
-            status: "not_started".into(),
+            status: SubtaskState::NotStarted,
             runs: wave > 0,
             tasks: Vec::new(),
             depends_on: Vec::new(),
@@ -128,24 +129,24 @@ mod tests {
 
     #[test]
     fn waves_with_reasons() {
-        let wait = |unit: &str, why: &str, path: &str| PlanWait { unit: unit.into(), why: why.into(), path: path.into() };
+        let wait = |unit: &str, why: PlanReason, path: &str| PlanWait { unit: unit.into(), why, path: path.into() };
         let plan = PlanView {
             units: vec![
                 PlanUnit { writes: vec!["src/store.py".into()], ..unit("1", "Store", 1) },
                 PlanUnit {
                     writes: vec!["src/cli.py".into()],
                     reads: vec!["src/store.py".into()],
-                    waits_for: vec![wait("1", "hazard", "src/store.py")],
+                    waits_for: vec![wait("1", PlanReason::Hazard, "src/store.py")],
                     ..unit("2", "Command line", 2)
                 },
                 PlanUnit {
                     exclusive: true,
-                    waits_for: vec![wait("1", "exclusive", ""), wait("2", "dependency", "")],
+                    waits_for: vec![wait("1", PlanReason::Exclusive, ""), wait("2", PlanReason::Dependency, "")],
                     ..unit("10", "Checkpoint", 3)
                 },
                 PlanUnit { optional: true, ..unit("11", "Benchmarks", 0) },
-                PlanUnit { status: "completed".into(), ..unit("12", "Scaffold", 0) },
-                PlanUnit { status: "completed".into(), ..unit("13", &"long ".repeat(30), 0) },
+                PlanUnit { status: SubtaskState::Completed, ..unit("12", "Scaffold", 0) },
+                PlanUnit { status: SubtaskState::Completed, ..unit("13", &"long ".repeat(30), 0) },
             ],
             waves: 3,
             critical_path: vec!["1".into(), "2".into(), "10".into()],

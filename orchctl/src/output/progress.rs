@@ -122,8 +122,7 @@ impl Progress {
 
 /// `12:03:11Z  3/7  ● unit 4 implement by codex on host-1: Queries`
 fn change_line(change: &Change, status: &StatusView, wall: WallMs, paint: Paint) -> String {
-    let figure = |key: &str| status.counts.get(key).copied().unwrap_or(0);
-    let head = format!("{}  {}/{}  ", clock(wall), figure("completed"), figure("total"));
+    let head = format!("{}  {}/{}  ", clock(wall), status.counts.completed(), status.counts.total());
     let columns = super::text::WIDTH.saturating_sub(head.len());
     let body = paint.style(change.style, &super::text::cut(&change.text, columns));
     format!("{}{body}", paint.style(Style::Dim, &head))

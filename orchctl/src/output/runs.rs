@@ -4,7 +4,7 @@ use roundtable_shared::time::WallMs;
 use roundtable_shared::view::RunLine;
 
 use super::paint::{Paint, Style};
-use super::status::NO_RUNS;
+use super::status::{NO_RUNS, standing_style};
 use super::table::{Cell, Table};
 use super::text::duration;
 
@@ -15,17 +15,11 @@ pub fn render(runs: &[RunLine], now: WallMs, paint: Paint) -> String {
     }
     let mut table = Table::new(["run", "status", "units", "asks", "started", "spec"], 5);
     for run in runs.iter().rev() {
-        let style = match run.status.as_str() {
-            _ if run.removed_at.is_some() => Style::Dim,
-            "complete" => Style::Good,
-            "waiting" | "halted" | "incomplete" => Style::Problem,
-            "paused" => Style::Warning,
-            _ => Style::Live,
-        };
+        let style = if run.removed_at.is_some() { Style::Dim } else { standing_style(&run.status) };
         let asks = if run.decisions == 0 { Cell::default() } else { Cell::new(Style::Problem, run.decisions.to_string()) };
         table.row([
             Cell::new(Style::Strong, run.run.clone()),
-            Cell::new(style, if run.removed_at.is_some() { "removed".to_owned() } else { run.status.clone() }),
+            Cell::new(style, if run.removed_at.is_some() { "removed".to_owned() } else { run.status.to_string() }),
             format!("{}/{}", run.completed, run.total).into(),
             asks,
             ago(&run.created_at, now).into(),
@@ -51,11 +45,13 @@ fn tail(path: &str, columns: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use roundtable_shared::RunStatus;
+
     use super::*;
 
     #[test]
     fn latest_first() {
-        let run = |run: &str, status: &str, decisions, at: u64| RunLine {
+        let run = |run: &str, status: RunStatus, decisions, at: u64| RunLine {
             run: run.into(),
             spec: "/home/ann/projects/query/.specs/query-tool".into(),
             status: status.into(),
@@ -65,7 +61,8 @@ mod tests {
             created_at: WallMs(at).rfc3339(),
             ..RunLine::default()
         };
-        let runs = [run("query-tool-aaaaaa", "complete", 0, 1_000_000), run("query-tool-k3f9qa", "waiting", 2, 9_000_000)];
+        let runs =
+            [run("query-tool-aaaaaa", RunStatus::Complete, 0, 1_000_000), run("query-tool-k3f9qa", RunStatus::Waiting, 2, 9_000_000)];
         insta::assert_snapshot!(render(&runs, WallMs(10_000_000), Paint::plain()), @r"
         run                status    units  asks  started     spec
         query-tool-k3f9qa  waiting   3/7    2     16m40s ago  …jects/query/.specs/query…

@@ -12,7 +12,7 @@ use super::{attempts, decisions, findings, units};
 pub fn render(show: &ShowView, now: WallMs, paint: Paint) -> String {
     let unit = &show.unit;
     let group = units::group(unit);
-    let state = if unit.runs { unit.status.clone() } else { "does not run".to_owned() };
+    let state = if unit.runs { unit.status.to_string() } else { "does not run".to_owned() };
     let title = super::text::cut(&unit.title, WIDTH - 20);
     let mut text =
         format!("{}  {}  {title}\n", paint.style(Style::Strong, &format!("unit {}", unit.id)), paint.style(group.style(), &state));
@@ -21,7 +21,7 @@ pub fn render(show: &ShowView, now: WallMs, paint: Paint) -> String {
         let mut table = Table::new(["task", "state", "title"], 2);
         for task in &show.tasks {
             let title = if task.optional { format!("{} (optional)", task.title) } else { task.title.clone() };
-            table.row([Cell::new(Style::Strong, task.id.clone()), task.status.clone().into(), title.into()]);
+            table.row([Cell::new(Style::Strong, task.id.clone()), task.status.to_string().into(), title.into()]);
             if let Some(error) = &task.error {
                 table.note(Cell::new(Style::Problem, error.clone()));
             }
@@ -76,6 +76,7 @@ fn known(show: &ShowView) -> Vec<(&'static str, String)> {
 
 #[cfg(test)]
 mod tests {
+    use roundtable_shared::UnitState;
     use roundtable_shared::view::TaskView;
 
     use super::*;
@@ -86,11 +87,18 @@ mod tests {
     fn a_unit_in_full() {
         let mut unit = some_units().swap_remove(1);
         unit.writes = vec!["src/parser.py".into()];
-        let task =
-            |id: &str, status: &str| TaskView { id: id.into(), title: format!("Step {id}"), status: status.into(), ..TaskView::default() };
+        let task = |id: &str, status: UnitState| TaskView {
+            id: id.into(),
+            title: format!("Step {id}"),
+            status: status.into(),
+            ..TaskView::default()
+        };
         let show = ShowView {
             unit,
-            tasks: vec![task("2.1", "completed"), TaskView { error: Some("tests fail".into()), ..task("2.2", "blocked") }],
+            tasks: vec![
+                task("2.1", UnitState::Completed),
+                TaskView { error: Some("tests fail".into()), ..task("2.2", UnitState::Blocked) },
+            ],
             attempt_list: attempts::samples::attempts(),
             findings: Vec::new(),
             decisions: vec![decisions::samples::decision()],

@@ -1,6 +1,7 @@
 //! `status`.
 
-use roundtable_shared::view::{MissingLabelsView, ParkView, StatusView, WaitedView};
+use roundtable_shared::RunStatus;
+use roundtable_shared::view::{MissingLabelsView, ParkView, StatusView, WaitedView, Word};
 
 use super::paint::{Paint, Style};
 use super::table::facts;
@@ -28,7 +29,7 @@ pub fn render(status: &StatusView, reach: &Reach, paint: Paint) -> String {
         &[
             ("spec", status.spec.clone()),
             ("branch", branch),
-            ("mode", status.mode.clone()),
+            ("mode", status.mode.to_string()),
             ("tokens", usage(&status.usage)),
             ("waited", waited(&status.waited)),
         ],
@@ -54,20 +55,23 @@ pub(super) fn note(notice: &str, paint: Paint) -> String {
 
 /// `login-k3f9qa  running, 4 of 9 units, 2 running, 12m31s`
 fn headline(status: &StatusView, paint: Paint) -> String {
-    let figure_of = |key: &str| status.counts.get(key).copied().unwrap_or(0);
-    let style = match status.status.as_str() {
-        "complete" => Style::Good,
-        "waiting" | "halted" | "incomplete" => Style::Problem,
-        "paused" => Style::Warning,
-        _ => Style::Live,
-    };
-    let running = match figure_of("running") {
+    let running = match status.counts.running() {
         0 => String::new(),
         n => format!(", {n} running"),
     };
-    let state = paint.style(style, &status.status);
-    let done = format!("{} of {} units", figure_of("completed"), figure_of("total"));
+    let state = paint.style(standing_style(&status.status), &status.status.to_string());
+    let done = format!("{} of {} units", status.counts.completed(), status.counts.total());
     format!("{}  {state}, {done}{running}, {}\n", paint.style(Style::Strong, &status.run), duration(status.elapsed_ms))
+}
+
+/// The colour of how a run stands.
+pub(super) fn standing_style(status: &Word<RunStatus>) -> Style {
+    match status.known() {
+        Some(RunStatus::Complete) => Style::Good,
+        Some(RunStatus::Waiting | RunStatus::Halted | RunStatus::Incomplete) => Style::Problem,
+        Some(RunStatus::Paused) => Style::Warning,
+        Some(RunStatus::Assigning | RunStatus::Running) | None => Style::Live,
+    }
 }
 
 fn alarms(status: &StatusView, reach: &Reach, paint: Paint) -> String {
@@ -83,7 +87,7 @@ fn alarms(status: &StatusView, reach: &Reach, paint: Paint) -> String {
     if let Some(decisions) = decisions {
         alarm(&decisions, reach.command(&format!("orchctl decisions {}", status.run)));
     }
-    let going = matches!(status.status.as_str(), "running" | "assigning");
+    let going = matches!(status.status.known(), Some(RunStatus::Running | RunStatus::Assigning));
     if going && status.slots == 0 {
         let wanted = status.missing.first().map_or("codex", String::as_str);
         alarm("nobody is here to work; run again, or join", reach.join(wanted));
@@ -91,10 +95,10 @@ fn alarms(status: &StatusView, reach: &Reach, paint: Paint) -> String {
         status.missing.iter().for_each(|wanted| alarm(&format!("nobody offers {wanted} yet"), reach.join(wanted)));
         status.missing_labels.iter().for_each(|lacking| alarm(&nobody_has(lacking), reach.join_with(&lacking.labels, &lacking.backend)));
     }
-    if status.status == "halted" {
+    if status.status == RunStatus::Halted {
         alarm("halted; go on with the same as before", reach.command("orchctl run --spec DIR"));
     }
-    if status.status == "paused" {
+    if status.status == RunStatus::Paused {
         alarm("paused; go on with", reach.command(&format!("orchctl resume {}", status.run)));
     }
     text
@@ -158,23 +162,25 @@ pub fn decisions_wait(n: u32) -> String {
 #[cfg(test)]
 pub(crate) mod samples {
     //! A status for tests.
-    use roundtable_shared::Usage;
-    use roundtable_shared::view::{StatusView, WaitedView};
+    use roundtable_shared::view::{Counts, StatusView, WaitedView};
+    use roundtable_shared::{Mode, RunStatus, Usage};
 
     use crate::output::units::samples::some_units;
 
     pub(crate) fn status() -> StatusView {
-        let counts = [("total", 5), ("units", 6), ("running", 1), ("completed", 1), ("blocked", 2), ("in_progress", 1), ("not_started", 1)];
+        let mut counts = Counts::new(5, 6, 1);
+        let units = some_units();
+        units.iter().filter(|unit| unit.runs).for_each(|unit| counts.add(&unit.status));
         StatusView {
             run: "query-tool-k3f9qa".into(),
             spec: "/home/ann/query/.specs/query-tool".into(),
-            status: "running".into(),
-            mode: "llm".into(),
+            status: RunStatus::Running.into(),
+            mode: Mode::Llm.into(),
             branch: "roundtable/query-tool-k3f9qa".into(),
             base: "9f8e7d6c5b4a39281706".into(),
             head: "1a2b3c4d5e6f708192a3".into(),
-            units: some_units(),
-            counts: counts.into_iter().map(|(key, n)| (key.to_owned(), n)).collect(),
+            units,
+            counts,
             decisions: 1,
             usage: Usage { input_tokens: 120_345, cached_input_tokens: 40_100, output_tokens: 4_512, cost_usd: Some(0.4249) },
             notices: vec!["backend gemini is offered by nobody; units of type ui go to codex".into()],

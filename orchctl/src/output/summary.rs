@@ -43,14 +43,13 @@ pub fn render(summary: &SummaryView, paint: Paint) -> String {
 }
 
 fn headline(summary: &SummaryView, paint: Paint) -> String {
-    let figure = |key: &str| summary.counts.get(key).copied().unwrap_or(0);
     let style = match summary.exit {
         Some(0) => Style::Good,
         Some(_) => Style::Problem,
         None => Style::Live,
     };
-    let done = format!("{}/{} units completed", figure("completed"), figure("total"));
-    let state = paint.style(style, &summary.status);
+    let done = format!("{}/{} units completed", summary.counts.completed(), summary.counts.total());
+    let state = paint.style(style, &summary.status.to_string());
     let mut text = format!("{}  {state}, {done}, {}\n", paint.style(Style::Strong, &summary.run), duration(summary.duration_ms));
     let waits = waited(&summary.waited);
     if !waits.is_empty() {
@@ -109,8 +108,9 @@ fn findings(findings: &[FindingView], paint: Paint) -> String {
     let mut text = format!("{}\n", paint.style(Style::Dim, "open findings"));
     for finding in findings.iter().take(FINDINGS_MAX) {
         let head = format!("unit {} ", finding.task_id);
-        let body = cut(&finding.summary, WIDTH.saturating_sub(head.len() + finding.severity.len() + 4));
-        text.push_str(&format!("  {head}{} {body}\n", paint.style(severity_style(&finding.severity), &finding.severity)));
+        let severity = finding.severity.to_string();
+        let body = cut(&finding.summary, WIDTH.saturating_sub(head.len() + severity.len() + 4));
+        text.push_str(&format!("  {head}{} {body}\n", paint.style(severity_style(&finding.severity), &severity)));
     }
     if findings.len() > FINDINGS_MAX {
         text.push_str(&format!("  … and {} more: orchctl findings\n", findings.len() - FINDINGS_MAX));
@@ -138,6 +138,7 @@ fn places(summary: &SummaryView) -> Vec<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use roundtable_shared::view::WaitedView;
+    use roundtable_shared::{RunStatus, Severity};
 
     use super::*;
     use crate::output::decisions::samples::decision;
@@ -147,7 +148,8 @@ mod tests {
     #[test]
     fn what_it_waited_for_stands_beside_its_duration() {
         let waited = WaitedView { people_ms: 180_000, ..WaitedView::default() };
-        let summary = SummaryView { run: "r".into(), status: "complete".into(), duration_ms: 720_000, waited, ..SummaryView::default() };
+        let summary =
+            SummaryView { run: "r".into(), status: RunStatus::Complete.into(), duration_ms: 720_000, waited, ..SummaryView::default() };
         let text = render(&summary, Paint::plain());
         assert!(text.starts_with("r  complete, 0/0 units completed, 12m00s\nand waited 3m00s for people\n"), "{text}");
     }
@@ -159,14 +161,14 @@ mod tests {
             task_id: "2".into(),
             reviewer: "review-2-4".into(),
             round: 4,
-            severity: "critical".into(),
+            severity: Severity::Critical.into(),
             summary: "Queries are put together from user input.".into(),
             ..FindingView::default()
         };
         let summary = SummaryView {
             run: status.run,
             exit: Some(2),
-            status: "waiting".into(),
+            status: RunStatus::Waiting.into(),
             spec: status.spec,
             branch: status.branch,
             base: status.base,

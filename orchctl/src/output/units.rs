@@ -1,6 +1,7 @@
 //! How a unit appears in lists: its group, its mark, the line that says what about it.
 
 use roundtable_shared::view::UnitView;
+use roundtable_shared::{UnitState, WaitKind};
 
 use super::paint::Style;
 use super::table::{Cell, Table};
@@ -23,13 +24,13 @@ pub enum Group {
 
 /// The group of a unit.
 pub fn group(unit: &UnitView) -> Group {
-    let asks = unit.waiting.iter().any(|wait| wait.kind == "decision");
-    match unit.status.as_str() {
+    let asks = unit.waiting.iter().any(|wait| wait.kind == WaitKind::Decision);
+    match unit.status.known() {
         _ if !unit.runs => Group::Out,
-        "completed" => Group::Done,
-        "skipped" | "cancelled" => Group::Out,
+        Some(UnitState::Completed) => Group::Done,
+        Some(UnitState::Skipped | UnitState::Cancelled) => Group::Out,
         _ if asks => Group::Problem,
-        "blocked" if unit.blocked_by.is_none() => Group::Problem,
+        Some(UnitState::Blocked) if unit.blocked_by.is_none() => Group::Problem,
         _ if unit.worker.is_some() => Group::Live,
         _ => Group::Waiting,
     }
@@ -64,7 +65,7 @@ pub fn activity(unit: &UnitView) -> String {
     let Some(worker) = &unit.worker else {
         return String::new();
     };
-    let role = unit.role.as_deref().unwrap_or("working");
+    let role = unit.role.as_ref().map_or_else(|| "working".to_owned(), ToString::to_string);
     let by = unit.backend.as_deref().map(|name| format!(" by {}", backend(name))).unwrap_or_default();
     // What has just begun needs no "for 9ms".
     let since = unit.running_ms.filter(|ms| *ms >= 1000).map(|ms| format!(" for {}", duration(ms))).unwrap_or_default();
@@ -78,7 +79,7 @@ pub fn activity(unit: &UnitView) -> String {
 
 /// What keeps it, in a line; empty when nothing does.
 pub fn reason(unit: &UnitView) -> String {
-    if let (Some(upstream), false) = (&unit.blocked_by, unit.waiting.iter().any(|wait| wait.kind == "decision")) {
+    if let (Some(upstream), false) = (&unit.blocked_by, unit.waiting.iter().any(|wait| wait.kind == WaitKind::Decision)) {
         return format!("blocked by unit {upstream}");
     }
     let more = |rest: usize| if rest > 0 { format!(" (+{rest} more)") } else { String::new() };
@@ -115,9 +116,9 @@ pub fn table(units: &[UnitView], each_max: usize) -> Table {
 
 /// The state to show: one that does not run has none here.
 pub fn state(unit: &UnitView) -> String {
-    match (unit.runs, unit.status.as_str()) {
-        (true, status) => status.to_owned(),
-        (false, "completed") => "completed before".to_owned(),
+    match (unit.runs, unit.status.known()) {
+        (true, _) => unit.status.to_string(),
+        (false, Some(UnitState::Completed)) => "completed before".to_owned(),
         (false, _) => "left out".to_owned(),
     }
 }
@@ -181,21 +182,22 @@ pub fn files(paths: &[String], columns: usize) -> String {
 pub(crate) mod samples {
     //! Units for the tests of everything that shows them.
     use roundtable_shared::view::{UnitView, WaitView};
+    use roundtable_shared::{Criticality, Role, Severity, UnitState, UnitType, WaitKind};
 
-    pub(crate) fn unit(id: &str, title: &str, status: &str) -> UnitView {
+    pub(crate) fn unit(id: &str, title: &str, status: UnitState) -> UnitView {
         UnitView {
             id: id.into(),
             title: title.into(),
             status: status.into(),
             runs: true,
-            unit_type: "code".into(),
+            unit_type: UnitType::Code.into(),
             owner_agent: Some("codex".into()),
-            criticality: "standard".into(),
+            criticality: Criticality::Standard.into(),
             ..UnitView::default()
         }
     }
 
-    pub(crate) fn waiting(kind: &str, on: &str, text: &str) -> WaitView {
+    pub(crate) fn waiting(kind: WaitKind, on: &str, text: &str) -> WaitView {
         WaitView { kind: kind.into(), on: on.into(), path: String::new(), text: text.into() }
     }
 
@@ -207,7 +209,7 @@ pub(crate) mod samples {
                 reviews: 1,
                 files: vec!["src/store.py".into(), "tests/test_store.py".into()],
                 commit: Some("a".repeat(40)),
-                ..unit("1", "Store", "completed")
+                ..unit("1", "Store", UnitState::Completed)
             },
             UnitView {
                 attempts: 8,
@@ -216,10 +218,10 @@ pub(crate) mod samples {
                 reviews: 4,
                 escalated: true,
                 open_findings: 1,
-                last_severity: Some("critical".into()),
+                last_severity: Some(Severity::Critical.into()),
                 blocked_reason: Some("the third fix still has critical findings".into()),
-                waiting: vec![waiting("decision", "human-fallback-2", "decision human-fallback-2")],
-                ..unit("2", "Query parser with a rather long title that will not fit", "blocked")
+                waiting: vec![waiting(WaitKind::Decision, "human-fallback-2", "decision human-fallback-2")],
+                ..unit("2", "Query parser with a rather long title that will not fit", UnitState::Blocked)
             },
             UnitView {
                 attempt: 1,
@@ -227,19 +229,19 @@ pub(crate) mod samples {
                 tries: 1,
                 worker: Some("host-1".into()),
                 backend: Some("codex".into()),
-                role: Some("implement".into()),
+                role: Some(Role::Implement.into()),
                 running_ms: Some(130_000),
-                ..unit("3", "Command line", "in_progress")
+                ..unit("3", "Command line", UnitState::InProgress)
             },
             UnitView {
                 waiting: vec![
-                    waiting("hazard", "3", "after 3, which writes src/cli.py that this one reads"),
-                    waiting("slot", "codex", "no free slot"),
+                    waiting(WaitKind::Hazard, "3", "after 3, which writes src/cli.py that this one reads"),
+                    waiting(WaitKind::Slot, "codex", "no free slot"),
                 ],
-                ..unit("4", "Documentation", "not_started")
+                ..unit("4", "Documentation", UnitState::NotStarted)
             },
-            UnitView { blocked_by: Some("2".into()), ..unit("5", "Optimiser", "blocked") },
-            UnitView { runs: false, optional: true, owner_agent: None, ..unit("6", "Benchmarks", "not_started") },
+            UnitView { blocked_by: Some("2".into()), ..unit("5", "Optimiser", UnitState::Blocked) },
+            UnitView { runs: false, optional: true, owner_agent: None, ..unit("6", "Benchmarks", UnitState::NotStarted) },
         ]
     }
 }
@@ -279,14 +281,14 @@ mod tests {
     #[test]
     fn what_was_done_before_is_not_left_out() {
         let unit = |status, runs| UnitView { runs, ..samples::unit("1", "t", status) };
-        assert_eq!(state(&unit("completed", false)), "completed before");
-        assert_eq!(state(&unit("not_started", false)), "left out");
-        assert_eq!(state(&unit("completed", true)), "completed");
+        assert_eq!(state(&unit(UnitState::Completed, false)), "completed before");
+        assert_eq!(state(&unit(UnitState::NotStarted, false)), "left out");
+        assert_eq!(state(&unit(UnitState::Completed, true)), "completed");
     }
 
     #[test]
     fn large_groups_are_cut() {
-        let units: Vec<UnitView> = (0..30).map(|n| samples::unit(&n.to_string(), "t", "completed")).collect();
+        let units: Vec<UnitView> = (0..30).map(|n| samples::unit(&n.to_string(), "t", UnitState::Completed)).collect();
         let text = table(&units, 5).render(Paint::plain());
         assert!(text.contains("… and 25 more"));
     }

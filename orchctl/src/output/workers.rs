@@ -1,7 +1,7 @@
 //! `workers`.
 
-use roundtable_shared::OWN_LABELS;
 use roundtable_shared::view::WorkerView;
+use roundtable_shared::{OWN_LABELS, WorkerStatus};
 
 use super::paint::{Paint, Style};
 use super::table::{Cell, Table};
@@ -18,11 +18,11 @@ pub fn render(workers: &[WorkerView], reach: &Reach, paint: Paint) -> String {
     }
     let mut table = Table::new(["worker", "status", "slots", "seen", "version"], 2);
     for worker in workers {
-        let style = match worker.status.as_str() {
-            "ready" => Style::Good,
-            "busy" => Style::Live,
-            "draining" | "drained" | "cordoned" => Style::Warning,
-            _ => Style::Problem,
+        let style = match worker.status.known() {
+            Some(WorkerStatus::Ready) => Style::Good,
+            Some(WorkerStatus::Busy) => Style::Live,
+            Some(WorkerStatus::Draining | WorkerStatus::Drained | WorkerStatus::Cordoned) => Style::Warning,
+            Some(WorkerStatus::Silent | WorkerStatus::Gone) | None => Style::Problem,
         };
         let slots = worker
             .backends
@@ -33,7 +33,7 @@ pub fn render(workers: &[WorkerView], reach: &Reach, paint: Paint) -> String {
         let seen = format!("{} ago", duration(worker.last_seen_ms / 1000 * 1000));
         table.row([
             Cell::new(Style::Strong, worker.name.clone()),
-            Cell::new(style, worker.status.clone()),
+            Cell::new(style, worker.status.to_string()),
             slots.into(),
             seen.into(),
             worker.version.clone().into(),
@@ -93,7 +93,7 @@ mod tests {
         let worker = WorkerView {
             id: "w1".into(),
             name: "host-1".into(),
-            status: "busy".into(),
+            status: WorkerStatus::Busy.into(),
             backends,
             last_seen_ms: 1200,
             version: "0.1.0".into(),
@@ -114,7 +114,7 @@ mod tests {
         let worker = WorkerView {
             id: "host-1".into(),
             name: "host-1".into(),
-            status: "drained".into(),
+            status: WorkerStatus::Drained.into(),
             labels: labels.into(),
             drained_by: Some("ada".into()),
             ..WorkerView::default()

@@ -63,6 +63,11 @@ impl DecisionKind {
     pub const OF_UNITS: [Self; 6] =
         [Self::HumanFallback, Self::FailedSubtask, Self::Quarantine, Self::ReviewFailed, Self::Breach, Self::MissingOwnerAgent];
 
+    /// Whether this is the id of a decision of this kind about a unit or a backend.
+    pub fn is_of(self, id: &str) -> bool {
+        id.strip_prefix(self.as_str()).is_some_and(|about| about.starts_with('-'))
+    }
+
     /// The id of a decision about a unit, a backend, or (check-red-on-base) nothing further.
     pub fn id(self, about: Option<&str>) -> DecisionId {
         match about {

@@ -8,6 +8,7 @@ mod fleet;
 mod label;
 mod options;
 mod review;
+mod standing;
 mod turn;
 mod unit;
 
@@ -19,5 +20,6 @@ pub use fleet::*;
 pub use label::*;
 pub use options::*;
 pub use review::*;
+pub use standing::*;
 pub use turn::*;
 pub use unit::*;

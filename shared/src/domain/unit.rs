@@ -1,7 +1,5 @@
 //! Units and their tasks: kinds and states.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{BackendName, UnitId};
@@ -34,22 +32,6 @@ pub enum UnitState {
 }
 
 impl UnitState {
-    /// The name used in files, JSON and output.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotStarted => "not_started",
-            Self::InProgress => "in_progress",
-            Self::PendingReview => "pending_review",
-            Self::UnderReview => "under_review",
-            Self::FinalReview => "final_review",
-            Self::FixRequired => "fix_required",
-            Self::Completed => "completed",
-            Self::Blocked => "blocked",
-            Self::Skipped => "skipped",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
     /// Whether nothing can change it any more.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Skipped | Self::Cancelled)
@@ -58,12 +40,6 @@ impl UnitState {
     /// Whether a unit in this state holds its writes (docs/rules.md, "Manifests and holds").
     pub fn holds(self) -> bool {
         matches!(self, Self::InProgress | Self::PendingReview | Self::UnderReview | Self::FinalReview | Self::FixRequired)
-    }
-}
-
-impl fmt::Display for UnitState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -142,6 +118,9 @@ pub struct Assignment {
 macro_rules! enum_text {
     ($name:ident { $($variant:ident => $text:literal),+ $(,)? }) => {
         impl $name {
+            /// All of them, as they are declared.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
             /// The word used in files, JSON, flags and output.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
@@ -156,13 +135,25 @@ macro_rules! enum_text {
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.as_str())
+                f.pad(self.as_str())
             }
         }
     };
 }
 pub(crate) use enum_text;
 
+enum_text!(UnitState {
+    NotStarted => "not_started",
+    InProgress => "in_progress",
+    PendingReview => "pending_review",
+    UnderReview => "under_review",
+    FinalReview => "final_review",
+    FixRequired => "fix_required",
+    Completed => "completed",
+    Blocked => "blocked",
+    Skipped => "skipped",
+    Cancelled => "cancelled",
+});
 enum_text!(UnitType { Code => "code", Ui => "ui", Review => "review" });
 enum_text!(Criticality { Standard => "standard", Complex => "complex", SecuritySensitive => "security-sensitive" });
 enum_text!(SubtaskState { NotStarted => "not_started", Completed => "completed", Blocked => "blocked" });

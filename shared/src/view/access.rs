@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::AccessRole;
+use super::Word;
+use crate::domain::{AccessRole, TokenStatus};
 
 /// What is asked.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -103,7 +104,7 @@ pub struct CreatedToken {
     /// All of it.
     pub token: String,
     /// What its bearers come in as.
-    pub role: String,
+    pub role: Word<AccessRole>,
     /// How many keys it admits.
     pub uses: u32,
     /// RFC 3339.
@@ -126,9 +127,9 @@ pub struct TokenView {
     /// Its id.
     pub id: String,
     /// What its bearers come in as.
-    pub role: String,
-    /// `open`, `used`, `expired`, `revoked`.
-    pub status: String,
+    pub role: Word<AccessRole>,
+    /// Whether it still lets somebody in.
+    pub status: Word<TokenStatus>,
     /// How many keys it admits.
     pub uses: u32,
     /// Of those, how many more.

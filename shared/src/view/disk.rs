@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Word;
+use crate::domain::RunStatus;
+
 /// `du --json`.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct DiskView {
@@ -32,8 +35,8 @@ pub struct DiskView {
 pub struct RunDisk {
     /// Id; that of a folder if no run of that name is known.
     pub run: String,
-    /// As in `RunLine`; empty if no run of that name is known.
-    pub status: String,
+    /// As in `RunLine`; no word (`""`) if no run of that name is known.
+    pub status: Word<RunStatus>,
     /// RFC 3339; null while unfinished.
     pub ended_at: Option<String>,
     /// It is complete, with commits that nobody has accepted.

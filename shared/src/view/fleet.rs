@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Word;
+use crate::domain::WorkerStatus;
+
 /// `workers --json`.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct WorkerView {
@@ -11,8 +14,8 @@ pub struct WorkerView {
     pub id: String,
     /// Display name.
     pub name: String,
-    /// `ready`, `busy`, `silent`, `draining`, `drained`, `cordoned`, `gone`.
-    pub status: String,
+    /// How it stands.
+    pub status: Word<WorkerStatus>,
     /// By backend.
     pub backends: BTreeMap<String, BackendView>,
     /// Labels.

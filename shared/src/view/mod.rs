@@ -1,9 +1,11 @@
 //! Read models and requests as JSON: the contract of `--json`, of the Control service and of reading a data dir without a coordinator.
 //!
-//! Keys are stable: add freely, rename nothing. The coordinator builds these from its state; `orchctl` only prints them.
+//! Keys are stable: add freely, rename nothing. The coordinator builds these from its state; `orchctl` only prints them. What is one of a few words is
+//! an enum on both sides ([`Word`]): text only where it is written or printed.
 
 mod access;
 mod choice;
+mod counts;
 mod disk;
 mod fleet;
 mod operation;
@@ -11,9 +13,11 @@ mod plan;
 mod query;
 mod run;
 mod submit;
+mod word;
 
 pub use access::*;
 pub use choice::*;
+pub use counts::*;
 pub use disk::*;
 pub use fleet::*;
 pub use operation::*;
@@ -21,6 +25,7 @@ pub use plan::*;
 pub use query::*;
 pub use run::*;
 pub use submit::*;
+pub use word::*;
 
 use serde::{Deserialize, Serialize};
 

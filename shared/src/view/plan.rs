@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::answer::Proposal;
+use crate::domain::{PlanReason, SubtaskState};
 use crate::ids::{BackendName, TaskId, UnitId};
 
 /// What a spec comes to, before anything runs. Present, as far as it could be read, also when there are errors.
@@ -29,8 +30,8 @@ pub struct PlanUnit {
     pub title: String,
     /// Whether it is optional.
     pub optional: bool,
-    /// `not_started`, `completed`; what the boxes say.
-    pub status: String,
+    /// What the boxes say: not started or completed.
+    pub status: SubtaskState,
     /// Whether it runs with the options given.
     pub runs: bool,
     /// Its tasks: the top-level one first, then its descendants in document order.
@@ -62,8 +63,8 @@ pub struct PlanTask {
     pub id: TaskId,
     /// Its title.
     pub title: String,
-    /// What its box says: `not_started`, `completed`.
-    pub status: String,
+    /// What its box says.
+    pub status: SubtaskState,
     /// Whether it is optional.
     pub optional: bool,
     /// Line in `tasks.md`, from 1.
@@ -75,8 +76,8 @@ pub struct PlanTask {
 pub struct PlanWait {
     /// The earlier unit.
     pub unit: UnitId,
-    /// `dependency`, `checkpoint`, `hazard`, `exclusive`.
-    pub why: String,
+    /// Why.
+    pub why: PlanReason,
     /// The path (or pair of patterns) that causes a hazard; empty otherwise.
     pub path: String,
 }

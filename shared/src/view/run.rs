@@ -1,11 +1,12 @@
 //! Runs, units, attempts, decisions and findings as commands show them.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-use super::ParkView;
-use crate::domain::{EarlierVerdict, FindingAnswer, Issue, Usage};
+use super::{Counts, ParkView, Word};
+use crate::domain::{
+    AttemptOutcome, Criticality, EarlierVerdict, FindingAnswer, Issue, Mode, OutcomeClass, Priority, Role, RunStatus, Severity, UnitState,
+    UnitType, Usage, WaitKind,
+};
 use crate::ids::UnitId;
 
 /// A run in a list.
@@ -15,8 +16,8 @@ pub struct RunLine {
     pub run: String,
     /// Real path of the spec's folder.
     pub spec: String,
-    /// `assigning`, `running`, `paused`, `waiting` (only decisions can move it), `halted`, `complete`, `incomplete`.
-    pub status: String,
+    /// How it stands.
+    pub status: Word<RunStatus>,
     /// Real path of the repository's common git directory.
     pub repository: String,
     /// Units that run.
@@ -47,9 +48,9 @@ pub struct StatusView {
     /// Real path of the spec's folder.
     pub spec: String,
     /// As in [`RunLine`].
-    pub status: String,
-    /// Mode word.
-    pub mode: String,
+    pub status: Word<RunStatus>,
+    /// Who decides what runs next.
+    pub mode: Word<Mode>,
     /// The run's branch.
     pub branch: String,
     /// Base commit.
@@ -58,8 +59,8 @@ pub struct StatusView {
     pub head: String,
     /// Units in plan order.
     pub units: Vec<UnitView>,
-    /// Units by state (only those that run), plus `total`, `units` (all), `running`.
-    pub counts: BTreeMap<String, u32>,
+    /// Units by state.
+    pub counts: Counts,
     /// Open decisions.
     pub decisions: u32,
     /// Sum over attempts.
@@ -130,15 +131,15 @@ pub struct UnitView {
     pub id: String,
     /// Title.
     pub title: String,
-    /// State word; `blocked` also for units blocked by an upstream one.
-    pub status: String,
+    /// Its state; `blocked` also where an upstream unit blocks it.
+    pub status: Word<UnitState>,
     /// Whether it runs.
     pub runs: bool,
     /// Whether it is optional.
     pub optional: bool,
-    /// Type word.
+    /// What it produces.
     #[serde(rename = "type")]
-    pub unit_type: String,
+    pub unit_type: Word<UnitType>,
     /// Owner; null before assignment in manual mode.
     pub owner_agent: Option<String>,
     /// Worker of the live attempt, if one.
@@ -146,7 +147,7 @@ pub struct UnitView {
     /// Backend of the live attempt, if one.
     pub backend: Option<String>,
     /// Role of the live attempt, if one.
-    pub role: Option<String>,
+    pub role: Option<Word<Role>>,
     /// Number of the live attempt, else of the last; 0 before the first.
     pub attempt: u32,
     /// Attempts so far, of all its seats, whatever became of them.
@@ -164,8 +165,8 @@ pub struct UnitView {
     pub fix_attempts: u32,
     /// Whether the third fix went elsewhere.
     pub escalated: bool,
-    /// Criticality word.
-    pub criticality: String,
+    /// How carefully it is reviewed.
+    pub criticality: Word<Criticality>,
     /// First upstream unit that blocks it.
     pub blocked_by: Option<String>,
     /// Why it is blocked, skipped or cancelled.
@@ -188,7 +189,7 @@ pub struct UnitView {
     /// Findings that are open or deferred.
     pub open_findings: u32,
     /// Highest severity of its last round.
-    pub last_severity: Option<String>,
+    pub last_severity: Option<Word<Severity>>,
     /// Milliseconds since its live attempt was granted, if one.
     pub running_ms: Option<u64>,
     /// Its live attempt is over and being handed in: what stands in the way, empty if nothing does; null while it runs.
@@ -201,9 +202,8 @@ pub struct UnitView {
 /// One reason to wait, now.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct WaitView {
-    /// `dependency`, `hazard`, `hold`, `exclusive`, `contended`, `slot`, `backend`, `label`, `parked`, `backoff`, `decision`, `assignment`, `integration`,
-    /// `check`, `review`, `paused`, `step`, `orchestrator`, `attempt`.
-    pub kind: String,
+    /// What kind of reason.
+    pub kind: Word<WaitKind>,
     /// On what: a unit, backend, worker, decision.
     pub on: String,
     /// The path that causes it, if one.
@@ -220,7 +220,7 @@ pub struct SummaryView {
     /// Exit code as it stands: 0, 1 or 2; null while it runs.
     pub exit: Option<u8>,
     /// As in [`RunLine`].
-    pub status: String,
+    pub status: Word<RunStatus>,
     /// Real path of the spec's folder.
     pub spec: String,
     /// The run's branch.
@@ -236,7 +236,7 @@ pub struct SummaryView {
     /// Units in plan order.
     pub units: Vec<UnitView>,
     /// As in [`StatusView`].
-    pub counts: BTreeMap<String, u32>,
+    pub counts: Counts,
     /// Open decisions.
     pub decisions: Vec<DecisionView>,
     /// Findings of each unit's last round, severity other than none, and deferred ones.
@@ -290,8 +290,8 @@ pub struct DecisionView {
     pub id: String,
     /// The unit's task; the backend's name or empty where it is about no unit.
     pub task_id: String,
-    /// Priority word.
-    pub priority: String,
+    /// How urgent.
+    pub priority: Word<Priority>,
     /// What happened.
     pub context: String,
     /// Options in words.
@@ -337,8 +337,8 @@ pub struct FindingView {
     pub reviewer: String,
     /// Round, from 1.
     pub round: u32,
-    /// Severity word.
-    pub severity: String,
+    /// How bad.
+    pub severity: Word<Severity>,
     /// In a sentence.
     pub summary: String,
     /// At length.
@@ -360,8 +360,8 @@ pub struct AttemptView {
     pub attempt: u32,
     /// `work`, `review-1`, `check`, …
     pub seat: String,
-    /// Role word.
-    pub role: String,
+    /// What it was asked to do.
+    pub role: Word<Role>,
     /// Worker id.
     pub worker: String,
     /// Backend.
@@ -370,10 +370,10 @@ pub struct AttemptView {
     pub base: String,
     /// Result, if one.
     pub commit: Option<String>,
-    /// `running`, `delivering`, `completed`, `failed`, `lost`, `handed_back`, `revoked`, `stale`.
-    pub outcome: String,
-    /// Class word of a failure.
-    pub class: Option<String>,
+    /// How it stands or ended.
+    pub outcome: Word<AttemptOutcome>,
+    /// Who pays for its failure, if it failed.
+    pub class: Option<Word<OutcomeClass>>,
     /// What failed, in words.
     pub error: Option<String>,
     /// RFC 3339; null if it never started.
@@ -414,8 +414,8 @@ pub struct TaskView {
     pub id: String,
     /// Title.
     pub title: String,
-    /// State word.
-    pub status: String,
+    /// Its state.
+    pub status: Word<UnitState>,
     /// Whether it is optional.
     pub optional: bool,
     /// Why it failed.
@@ -464,7 +464,7 @@ pub struct PromptView {
     /// Number of the attempt.
     pub attempt: u32,
     /// What it was asked to do.
-    pub role: String,
+    pub role: Word<Role>,
     /// What its agent was told, exactly as it was sent.
     pub prompt: String,
 }
@@ -476,8 +476,8 @@ pub struct ExplainView {
     pub run: String,
     /// Unit id.
     pub unit: String,
-    /// State word.
-    pub status: String,
+    /// Its state.
+    pub status: Word<UnitState>,
     /// What it waits for; empty = nothing but its own live attempt or nothing at all.
     pub waiting: Vec<WaitView>,
     /// In one or a few sentences.

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use roundtable_shared::Role;
 use roundtable_shared::view::{AttemptView, SummaryView};
 use roundtable_tests::model_server::{ModelServer, Script};
 use roundtable_tests::rehearsal::Rehearsal;
@@ -139,11 +140,11 @@ async fn race(args: &Args, name: &str, files: &[(String, String)], slots: u32) -
     let mut spans = Vec::new();
     for unit in &summary.units {
         let (attempts, _): (Vec<AttemptView>, i32) = ask(&place, &["attempts", &summary.run, unit.id.as_str(), "--json"]).await?;
-        spans.extend(attempts.iter().filter(|attempt| attempt.role == "implement").filter_map(span));
+        spans.extend(attempts.iter().filter(|attempt| attempt.role == Role::Implement).filter_map(span));
     }
     Ok(Raced {
         units: summary.units.len(),
-        completed: summary.counts.get("completed").copied().unwrap_or(0),
+        completed: summary.counts.completed(),
         with_manifest: summary.units.iter().filter(|unit| !unit.writes.is_empty()).count(),
         side_by_side: most_at_once(&spans),
         makespan_s: summary.duration_ms as f64 / 1000.0,

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use roundtable_shared::PlanReason;
 use roundtable_shared::manifest::Manifest;
 use roundtable_shared::spec::{Plan as Outline, Unit as SpecUnit, select};
 use roundtable_shared::{HazardRule, UnitId};
@@ -52,31 +53,6 @@ pub struct PlannedWait {
     pub why: PlanReason,
     /// A path that causes a hazard; empty otherwise.
     pub path: String,
-}
-
-/// Why a unit waits for an earlier one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum PlanReason {
-    /// It says so.
-    Dependency,
-    /// It is a checkpoint.
-    Checkpoint,
-    /// The earlier one writes what it reads or writes.
-    Hazard,
-    /// One of the two has no manifest.
-    Exclusive,
-}
-
-impl PlanReason {
-    /// The word of `plan --json`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Dependency => "dependency",
-            Self::Checkpoint => "checkpoint",
-            Self::Hazard => "hazard",
-            Self::Exclusive => "exclusive",
-        }
-    }
 }
 
 /// Plans a spec as a run with these options would. `slots` bounds how many units a wave takes; `None` = no bound.

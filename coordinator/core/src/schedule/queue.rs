@@ -1,6 +1,6 @@
 //! Why a reviewed unit is not integrated yet: consolidation, the train and its checks, as `explain` tells them.
 
-use roundtable_shared::Seat;
+use roundtable_shared::{DecisionKind, Seat};
 
 use crate::command::Now;
 use crate::rules::integration::is_gated_by_check;
@@ -90,7 +90,7 @@ fn in_train(run: &Run, unit: &Unit, flight: &InFlight, place: &str) -> Option<Wa
 
 /// The check of the base comes first.
 fn on_base(run: &Run) -> Waiting {
-    let open = run.people.decisions.keys().find(|id| id.as_str() == "check-red-on-base");
+    let open = run.people.decisions.values().find(|decision| decision.kind == DecisionKind::CheckRedOnBase).map(|decision| &decision.id);
     match (open, &run.branch.base_check) {
         (Some(id), _) => Waiting::on(WaitKind::Decision, id, format!("the check is red on the base: decision {id} is open")),
         (None, BaseCheck::Red { .. }) => Waiting::on_run(WaitKind::Check, "the check is red on the base".to_owned()),

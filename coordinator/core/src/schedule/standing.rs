@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use roundtable_shared::{HazardRule, Mode, Seat, UnitId, UnitState};
+use roundtable_shared::{HazardRule, Mode, RunStatus, Seat, UnitId, UnitState};
 
 use crate::fleet::Need;
 use crate::schedule::need::{is_about, need};
@@ -37,16 +37,16 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// The word of `status --json`.
-    pub fn as_str(self) -> &'static str {
+    /// As views tell it.
+    pub fn status(self) -> RunStatus {
         match self {
-            Self::Assigning => "assigning",
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Waiting | Self::Manual { .. } => "waiting",
-            Self::Halted { .. } => "halted",
-            Self::Complete => "complete",
-            Self::Incomplete => "incomplete",
+            Self::Assigning => RunStatus::Assigning,
+            Self::Running => RunStatus::Running,
+            Self::Paused => RunStatus::Paused,
+            Self::Waiting | Self::Manual { .. } => RunStatus::Waiting,
+            Self::Halted { .. } => RunStatus::Halted,
+            Self::Complete => RunStatus::Complete,
+            Self::Incomplete => RunStatus::Incomplete,
         }
     }
 

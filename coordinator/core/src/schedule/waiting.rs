@@ -1,5 +1,7 @@
 //! Reasons to wait, as `explain` and `status` give them.
 
+pub use roundtable_shared::WaitKind;
+
 /// One reason to wait, now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Waiting {
@@ -11,60 +13,6 @@ pub struct Waiting {
     pub path: String,
     /// In words.
     pub text: String,
-}
-
-/// Kinds of reasons.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[expect(missing_docs, reason = "each is the word that `as_str` gives, explained where it is raised")]
-pub enum WaitKind {
-    Dependency,
-    Hazard,
-    Hold,
-    Exclusive,
-    Contended,
-    Slot,
-    Backend,
-    Label,
-    Parked,
-    Backoff,
-    Decision,
-    Assignment,
-    Integration,
-    Check,
-    Review,
-    Paused,
-    Step,
-    Orchestrator,
-    Attempt,
-    Ended,
-}
-
-impl WaitKind {
-    /// The word of JSON and output.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Dependency => "dependency",
-            Self::Hazard => "hazard",
-            Self::Hold => "hold",
-            Self::Exclusive => "exclusive",
-            Self::Contended => "contended",
-            Self::Slot => "slot",
-            Self::Backend => "backend",
-            Self::Label => "label",
-            Self::Parked => "parked",
-            Self::Backoff => "backoff",
-            Self::Decision => "decision",
-            Self::Assignment => "assignment",
-            Self::Integration => "integration",
-            Self::Check => "check",
-            Self::Review => "review",
-            Self::Paused => "paused",
-            Self::Step => "step",
-            Self::Orchestrator => "orchestrator",
-            Self::Attempt => "attempt",
-            Self::Ended => "ended",
-        }
-    }
 }
 
 impl Waiting {

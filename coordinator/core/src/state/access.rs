@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{AccessRole, PeerName, TokenId, WorkerId};
+use roundtable_shared::{AccessRole, PeerName, TokenId, TokenStatus, WorkerId};
 use serde::{Deserialize, Serialize};
 
 /// A token is remembered this long after its end, so that whoever comes late with it is told why it is refused.
@@ -116,16 +116,16 @@ impl Token {
         self.revoked_at.or(self.expires_at)
     }
 
-    /// `open`, `used`, `expired` or `revoked`.
-    pub fn status(&self, now: WallMs) -> &'static str {
+    /// Whether it lets somebody in at that time.
+    pub fn status(&self, now: WallMs) -> TokenStatus {
         if self.revoked_at.is_some() {
-            "revoked"
+            TokenStatus::Revoked
         } else if self.left() == 0 {
-            "used"
+            TokenStatus::Used
         } else if self.expires_at.is_some_and(|at| at <= now) {
-            "expired"
+            TokenStatus::Expired
         } else {
-            "open"
+            TokenStatus::Open
         }
     }
 }

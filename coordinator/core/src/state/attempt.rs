@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{AgentSessionId, AttemptKey, AttemptNo, CommitId, OutcomeClass, RunId, TaskId, UnitId, Usage};
+use roundtable_shared::{AgentSessionId, AttemptKey, AttemptNo, AttemptOutcome, CommitId, OutcomeClass, RunId, TaskId, UnitId, Usage};
 use serde::{Deserialize, Serialize};
 
 use super::granted::Granted;
@@ -128,17 +128,17 @@ impl Attempt {
         ended.commit.as_ref().or(saved.map(|saved| &saved.commit))
     }
 
-    /// The word of `attempts --json`.
-    pub fn outcome_word(&self) -> &'static str {
+    /// How it stands or ended, as far as the state knows: whether it is being handed in is the fleet's to say.
+    pub fn outcome(&self) -> AttemptOutcome {
         match self.end() {
-            _ if self.is_late() => "stale",
-            None => "running",
-            Some(AttemptEnd::Completed) => "completed",
-            Some(AttemptEnd::Failed) => "failed",
+            _ if self.is_late() => AttemptOutcome::Stale,
+            None => AttemptOutcome::Running,
+            Some(AttemptEnd::Completed) => AttemptOutcome::Completed,
+            Some(AttemptEnd::Failed) => AttemptOutcome::Failed,
             Some(AttemptEnd::Lost(cause)) => match cause {
-                LostCause::Silent | LostCause::Wedged => "lost",
-                LostCause::HandedBack | LostCause::NotAccepted | LostCause::GrantFailed | LostCause::Fault => "handed_back",
-                LostCause::Revoked => "revoked",
+                LostCause::Silent | LostCause::Wedged => AttemptOutcome::Lost,
+                LostCause::HandedBack | LostCause::NotAccepted | LostCause::GrantFailed | LostCause::Fault => AttemptOutcome::HandedBack,
+                LostCause::Revoked => AttemptOutcome::Revoked,
             },
         }
     }

@@ -3,7 +3,7 @@
 use roundtable_core::command::{Act, RoleAnswer};
 use roundtable_core::effect::{Grant, Start};
 use roundtable_core::{Fact, Transition};
-use roundtable_shared::{CommitId, UnitState};
+use roundtable_shared::{AttemptOutcome, CommitId, UnitState};
 
 use crate::table::{Table, options};
 
@@ -20,7 +20,7 @@ fn working() -> (Table, Grant) {
 fn hands_in(table: &mut Table, grant: &Grant) -> CommitId {
     table.report(grant, None, &["a.rs"], Err("it was stopped".to_owned()));
     let attempt = table.unit("1").attempts[grant.lease.key.attempt.0 as usize - 1].clone();
-    assert_eq!(attempt.outcome_word(), "stale");
+    assert_eq!(attempt.outcome(), AttemptOutcome::Stale);
     attempt.commit().cloned().expect("its commit is known")
 }
 

@@ -4,7 +4,7 @@ use roundtable_core::command::{Act, Command};
 use roundtable_core::effect::{Grant, Start};
 use roundtable_core::state::Saved;
 use roundtable_core::{Fact, Transition};
-use roundtable_shared::{AttemptNo, CommitId, FailureKind, RunOptions, SubtaskState, TaskId};
+use roundtable_shared::{AttemptNo, AttemptOutcome, CommitId, FailureKind, RunOptions, SubtaskState, TaskId};
 
 use crate::table::{Table, options};
 
@@ -39,7 +39,7 @@ fn falls_silent(table: &mut Table, grant: &Grant) {
         table.send(Command::Heartbeat { worker, session, held: Vec::new() });
         table.send(Command::Tick);
     }
-    assert_eq!(table.unit("1").attempts[0].outcome_word(), "lost");
+    assert_eq!(table.unit("1").attempts[0].outcome(), AttemptOutcome::Lost);
 }
 
 fn open(table: &Table) -> Vec<String> {

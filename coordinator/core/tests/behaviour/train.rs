@@ -8,7 +8,7 @@ use roundtable_core::effect::{Effect, Grant, PrepareIntegration, Start};
 use roundtable_core::schedule::explain;
 use roundtable_core::state::{BaseCheck, Run, State};
 use roundtable_core::transition::Fact;
-use roundtable_shared::{Choice, CommitId, Dependants, FailureKind, Role, RunOptions, Severity, UnitId, UnitState};
+use roundtable_shared::{AttemptOutcome, Choice, CommitId, Dependants, FailureKind, Role, RunOptions, Severity, UnitId, UnitState};
 
 use crate::table::{Table, changed, options, run_id};
 
@@ -282,8 +282,8 @@ fn a_red_one_alone_at_the_head_with_nothing_integrated_since_is_judged_at_once()
     red_twice(&mut table, &running["1"]);
     assert_eq!(table.unit("1").state(), UnitState::FixRequired);
     assert_eq!(train(&table), ["2"]);
-    let lost = table.core.state.attempt(&running["2"].lease.key).expect("an attempt").outcome_word();
-    assert_eq!(lost, "revoked", "what stood on it is not checked on");
+    let lost = table.core.state.attempt(&running["2"].lease.key).expect("an attempt").outcome();
+    assert_eq!(lost, AttemptOutcome::Revoked, "what stood on it is not checked on");
 }
 
 #[test]

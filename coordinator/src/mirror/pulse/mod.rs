@@ -117,16 +117,16 @@ fn fence_for(body: &str) -> String {
 }
 
 fn narrative(run: &Run, state: &AgentState) -> Vec<String> {
-    let count = |words: &[&str]| state.tasks.iter().filter(|task| words.contains(&task.status.as_str())).count();
+    let count = |states: &[UnitState]| state.tasks.iter().filter(|task| states.iter().any(|state| task.status == state.as_str())).count();
     let mut lines = vec![
         format!("**Orchestration spec:** `{}`", one_line(&run.origin.source.spec_path).replace('`', "?")),
         String::new(),
         "**Progress Summary:**".to_owned(),
         format!("- Total tasks: {}", state.tasks.len()),
-        format!("- Completed: {}", count(&["completed"])),
-        format!("- In progress: {}", count(&["in_progress", "fix_required"])),
-        format!("- Pending review: {}", count(&["pending_review", "under_review", "final_review"])),
-        format!("- Blocked: {}", count(&["blocked"])),
+        format!("- Completed: {}", count(&[UnitState::Completed])),
+        format!("- In progress: {}", count(&[UnitState::InProgress, UnitState::FixRequired])),
+        format!("- Pending review: {}", count(&[UnitState::PendingReview, UnitState::UnderReview, UnitState::FinalReview])),
+        format!("- Blocked: {}", count(&[UnitState::Blocked])),
     ];
     let mut completed: Vec<_> = run.units().filter(|unit| unit.state() == UnitState::Completed && unit.completed_at().is_some()).collect();
     completed.sort_by_key(|unit| (unit.completed_at(), unit.spec.position));

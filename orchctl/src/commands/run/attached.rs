@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use roundtable_runtime::shutdown::{self, Shutdown, Stage};
-use roundtable_shared::Mode;
 use roundtable_shared::view::{DecisionView, Operation, OperationAct, Query, StatusView, SubmitReply, SummaryView};
+use roundtable_shared::{DecisionKind, Mode, RunStatus};
 
 use super::confirm::{confirm, interrupted_before};
 use super::prepare::Prepared;
@@ -28,8 +28,6 @@ use crate::select::exactly;
 
 /// Why a run is halted by Ctrl-C.
 const INTERRUPTED: &str = "interrupted";
-/// How ids of decisions begin that ask who is to work.
-const NO_WORKER: &str = "no-worker-";
 
 /// How it is to be done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -217,12 +215,11 @@ async fn halted(api: &Api, run: &str, follower: &mut Follower<'_>, asked: &Shutd
 /// Whether somebody stopped it with Ctrl-C: halted for that reason, and nothing else keeps it.
 fn is_interrupted(status: &StatusView) -> bool {
     let waits = status.units.iter().flat_map(|unit| &unit.waiting);
-    status.status == "halted" && waits.into_iter().any(|wait| wait.text.ends_with(&format!("halted: {INTERRUPTED}")))
+    status.status == RunStatus::Halted && waits.into_iter().any(|wait| wait.text.ends_with(&format!("halted: {INTERRUPTED}")))
 }
 
 fn greet(reply: &SubmitReply, status: &StatusView, progress: &mut Progress) {
-    let figure = |key: &str| status.counts.get(key).copied().unwrap_or(0);
-    let (done, total) = (figure("completed"), count(u64::from(figure("total")), "unit"));
+    let (done, total) = (status.counts.completed(), count(u64::from(status.counts.total()), "unit"));
     if reply.resumed {
         progress.start_from(status, Instant::now());
         progress.say(&format!("{}: going on, {done} of {total} completed", reply.run));
@@ -238,11 +235,11 @@ async fn waits_for_a_person(api: &Api, reply: &SubmitReply) -> Result<bool> {
         return Ok(false);
     }
     let status: StatusView = api.query(&Query::Status { run: exactly(&reply.run) }).await?;
-    if status.status != "waiting" {
+    if status.status != RunStatus::Waiting {
         return Ok(false);
     }
     let open: Vec<DecisionView> = api.query(&Query::Decisions { run: exactly(&reply.run), all: false }).await?;
-    Ok(!open.iter().any(|decision| decision.id.starts_with(NO_WORKER)))
+    Ok(!open.iter().any(|decision| DecisionKind::NoWorker.is_of(&decision.id)))
 }
 
 /// Mirror files and branch of a run that is over.

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 
 use roundtable_runtime::shutdown::Shutdown;
 use roundtable_shared::view::{Query, SubmitReply, WorkerView};
-use roundtable_shared::{CHECK_BACKEND, Mode};
+use roundtable_shared::{CHECK_BACKEND, Mode, WorkerStatus};
 
 use super::prepare::Prepared;
 use super::seat::Seat;
@@ -42,7 +42,7 @@ async fn agents(seat: &Seat, prepared: &Prepared, brings_crew: bool) -> Result<V
         }
     }
     let workers: Vec<WorkerView> = seat.api().query(&Query::Workers).await?;
-    agents.extend(workers.into_iter().filter(|worker| worker.status != "gone").flat_map(|worker| worker.backends.into_keys()));
+    agents.extend(workers.into_iter().filter(|worker| worker.status != WorkerStatus::Gone).flat_map(|worker| worker.backends.into_keys()));
     agents.retain(|name| name != CHECK_BACKEND);
     agents.sort();
     agents.dedup();

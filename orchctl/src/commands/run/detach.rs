@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use roundtable_runtime::shutdown::{self, Shutdown};
+use roundtable_shared::WorkerStatus;
 use roundtable_shared::view::{Query, SubmitReply, SummaryView, WorkerView};
 use serde::Serialize;
 
@@ -112,7 +113,7 @@ async fn joined(context: &Context, prepared: &Prepared) -> Result<Client> {
     }
     let workers: Vec<WorkerView> = Api::live(client.clone()).query(&Query::Workers).await?;
     let offered: BTreeSet<String> =
-        workers.into_iter().filter(|worker| worker.status != "gone").flat_map(|worker| worker.backends.into_keys()).collect();
+        workers.into_iter().filter(|worker| worker.status != WorkerStatus::Gone).flat_map(|worker| worker.backends.into_keys()).collect();
     let missing: Vec<&str> = prepared.crew.names().into_iter().filter(|name| !offered.contains(*name)).collect();
     if missing.is_empty() {
         warn("a coordinator with such workers is running already; no others are started");

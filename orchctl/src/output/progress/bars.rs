@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use roundtable_shared::view::{StatusView, UnitView};
+use roundtable_shared::RunStatus;
+use roundtable_shared::view::{StatusView, UnitView, Word};
 
 use crate::output::paint::{Paint, Style};
 use crate::output::status::{decisions_wait, waited};
@@ -68,12 +69,11 @@ fn style(template: &str) -> ProgressStyle {
 
 /// `3/7 units ━━━━━━━━──────────── 2 running, 1 decision waits, 12m31s, about 4m left`
 fn head(status: &StatusView, remaining_ms: Option<u64>, paint: Paint) -> String {
-    let figure = |key: &str| status.counts.get(key).copied().unwrap_or(0);
-    let (done, total) = (figure("completed"), figure("total"));
+    let (done, total) = (status.counts.completed(), status.counts.total());
     let filled = if total == 0 { 0 } else { BAR * done as usize / total as usize };
-    let mut facts = vec![match status.status.as_str() {
-        "running" => format!("{} running", figure("running")),
-        other => other.to_owned(),
+    let mut facts = vec![match &status.status {
+        Word::Known(RunStatus::Running) => format!("{} running", status.counts.running()),
+        other => other.to_string(),
     }];
     if status.decisions > 0 {
         facts.push(decisions_wait(status.decisions));

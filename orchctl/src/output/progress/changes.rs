@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use roundtable_shared::view::{ParkView, StatusView, UnitView};
+use roundtable_shared::view::{ParkView, StatusView, UnitView, Word};
+use roundtable_shared::{Role, UnitState};
 
 use crate::output::paint::Style;
 use crate::output::status::{decisions_wait, nobody_has, nobody_offers, parked};
@@ -26,10 +27,10 @@ pub(super) struct Change {
 pub(super) fn changes(before: Option<&StatusView>, now: &StatusView, reach: &Reach) -> Vec<Change> {
     let earlier: BTreeMap<&str, &UnitView> =
         before.map(|status| status.units.iter().map(|unit| (unit.id.as_str(), unit)).collect()).unwrap_or_default();
-    let mut news = Vec::new();
+    let (mut news, begins) = (Vec::new(), Word::from(UnitState::NotStarted));
     for unit in now.units.iter().filter(|unit| unit.runs) {
-        let known = earlier.get(unit.id.as_str()).map_or("not_started", |unit| unit.status.as_str());
-        if known != unit.status && !is_derived(known, unit) {
+        let known = earlier.get(unit.id.as_str()).map_or(&begins, |unit| &unit.status);
+        if *known != unit.status && !is_derived(known, unit) {
             news.push(of_unit(unit));
         }
     }
@@ -73,8 +74,9 @@ fn of_parks(before: &[ParkView], now: &StatusView) -> Vec<Change> {
 }
 
 /// Blocked by an upstream unit, and free again: the upstream unit is the news.
-fn is_derived(known: &str, unit: &UnitView) -> bool {
-    (unit.status == "blocked" && unit.blocked_by.is_some()) || (known == "blocked" && unit.status == "not_started")
+fn is_derived(known: &Word<UnitState>, unit: &UnitView) -> bool {
+    let is_held_up = unit.status == UnitState::Blocked && unit.blocked_by.is_some();
+    is_held_up || (*known == UnitState::Blocked && unit.status == UnitState::NotStarted)
 }
 
 fn of_unit(unit: &UnitView) -> Change {
@@ -88,7 +90,7 @@ fn of_unit(unit: &UnitView) -> Change {
     }
     let about = match group {
         Group::Problem | Group::Out => reason(unit),
-        Group::Waiting if unit.status == "blocked" => reason(unit),
+        Group::Waiting if unit.status == UnitState::Blocked => reason(unit),
         Group::Waiting | Group::Done | Group::Live => String::new(),
     };
     let about = if about.is_empty() { unit.title.clone() } else { about };
@@ -103,8 +105,8 @@ fn of_unit(unit: &UnitView) -> Change {
 
 /// Why a fix is under way, where a review asked for it.
 fn sent_back(unit: &UnitView) -> Option<String> {
-    let severity = unit.last_severity.as_deref().filter(|severity| matches!(*severity, "critical" | "major"))?;
-    (unit.role.as_deref() == Some("fix")).then(|| format!("for a {severity} finding"))
+    let severity = unit.last_severity.as_ref().and_then(Word::known).filter(|severity| severity.must_fix())?;
+    (unit.role == Some(Role::Fix.into())).then(|| format!("for a {severity} finding"))
 }
 
 /// Notices that were not there before. Only the last ones are told, so the new ones are what follows the longest overlap.
@@ -115,6 +117,8 @@ fn fresh<'a>(known: &[String], now: &'a [String]) -> &'a [String] {
 
 #[cfg(test)]
 mod tests {
+    use roundtable_shared::Severity;
+
     use super::*;
     use crate::output::status::samples::status;
 
@@ -127,7 +131,7 @@ mod tests {
         let before = status();
         assert!(texts(Some(&before), &before).is_empty());
         let mut now = status();
-        now.units[2].status = "pending_review".into();
+        now.units[2].status = UnitState::PendingReview.into();
         now.units[2].worker = None;
         now.notices.push("one more".into());
         now.decisions = 2;
@@ -184,7 +188,7 @@ mod tests {
     fn a_fix_says_what_it_is_for() {
         let mut now = status();
         let unit = &mut now.units[2];
-        (unit.role, unit.last_severity) = (Some("fix".into()), Some("critical".into()));
+        (unit.role, unit.last_severity) = (Some(Role::Fix.into()), Some(Severity::Critical.into()));
         assert!(texts(None, &now).contains(&"● unit 3 fix by codex on host-1, for a critical finding: Command line".to_owned()));
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use roundtable_shared::RunStatus;
 use roundtable_shared::view::StatusView;
 
 /// Units that must have completed before a guess is worth anything.
@@ -17,7 +18,7 @@ pub(super) struct Eta {
 impl Eta {
     /// Takes in a status.
     pub(super) fn observe(&mut self, status: &StatusView, now: Instant) {
-        let completed = completed(status);
+        let completed = status.counts.completed();
         self.first.get_or_insert((now, completed));
         // The rate is taken between completions, so that it does not sag while a long unit runs.
         if self.latest.is_none_or(|(_, known)| known != completed) {
@@ -29,8 +30,8 @@ impl Eta {
     pub(super) fn remaining_ms(&self, status: &StatusView) -> Option<u64> {
         let ((began, at_first), (until, at_latest)) = (self.first?, self.latest?);
         let seen = at_latest.saturating_sub(at_first);
-        let left = status.counts.get("total").copied().unwrap_or(0).saturating_sub(completed(status));
-        if seen < COMPLETED_MIN || left == 0 || status.status != "running" {
+        let left = status.counts.total().saturating_sub(status.counts.completed());
+        if seen < COMPLETED_MIN || left == 0 || status.status != RunStatus::Running {
             return None;
         }
         let each = until.duration_since(began).as_millis() / u128::from(seen);
@@ -38,19 +39,19 @@ impl Eta {
     }
 }
 
-fn completed(status: &StatusView) -> u32 {
-    status.counts.get("completed").copied().unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use roundtable_shared::UnitState;
+    use roundtable_shared::view::Counts;
+
     use super::*;
 
     fn status(completed: u32) -> StatusView {
-        let counts = [("total".to_owned(), 10), ("completed".to_owned(), completed)].into();
-        StatusView { status: "running".into(), counts, ..StatusView::default() }
+        let mut counts = Counts::new(10, 10, 0);
+        (0..completed).for_each(|_| counts.add(&UnitState::Completed.into()));
+        StatusView { status: RunStatus::Running.into(), counts, ..StatusView::default() }
     }
 
     #[test]
