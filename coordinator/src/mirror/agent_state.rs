@@ -10,17 +10,16 @@ use roundtable_shared::time::WallMs;
 use roundtable_shared::{Finding, SubtaskState, UnitId, UnitState};
 
 use super::form::*;
-use crate::view;
+use crate::view::{self, Upstream};
 
 /// The file's content.
 pub fn agent_state(state: &State, run: &Run) -> AgentState {
     let windows = windows(run);
-    let upstream = view::blocked_upstream(run);
+    let upstream = Upstream::of(run);
     let mut tasks: Vec<(u32, MirrorTask)> = Vec::new();
     for outlined in &run.origin.outline.units {
         let Some(unit) = run.unit(&outlined.id) else { continue };
-        let by = upstream.get(&unit.id).copied();
-        tasks.push((outlined.own().line, unit_task(run, outlined, unit, by, &windows)));
+        tasks.push((outlined.own().line, unit_task(run, outlined, unit, &upstream, &windows)));
         let states = view::subtask_states(outlined, unit);
         tasks.extend(outlined.subtasks().iter().map(|task| (task.line, subtask(run, unit, task, &states))));
     }
@@ -61,7 +60,8 @@ fn windows(run: &Run) -> BTreeMap<&UnitId, String> {
     windows
 }
 
-fn unit_task(run: &Run, outlined: &Outlined, unit: &Unit, by: Option<&Unit>, windows: &BTreeMap<&UnitId, String>) -> MirrorTask {
+fn unit_task(run: &Run, outlined: &Outlined, unit: &Unit, upstream: &Upstream<'_>, windows: &BTreeMap<&UnitId, String>) -> MirrorTask {
+    let by = upstream.blocker(&unit.id);
     let report = unit.work.report.as_ref();
     let last = unit.last_work();
     let facts_known = unit.work.accepted.is_some() || unit.state() == UnitState::Completed;
@@ -85,7 +85,7 @@ fn unit_task(run: &Run, outlined: &Outlined, unit: &Unit, by: Option<&Unit>, win
         original_agent: unit.counters.original_agent.as_ref().map(ToString::to_string),
         last_review_severity: unit.last_severity().map(|severity| severity.to_string()),
         review_history: unit.review.history.iter().map(history).collect(),
-        blocked_reason: blocked_reason(run, unit, by),
+        blocked_reason: blocked_reason(unit, by, upstream),
         blocked_by,
         exit_code: report.and_then(|report| report.exit_code).or(last.and_then(Attempt::exit_code)).map(i64::from),
         output: report.map(|report| report.summary.clone()).filter(|summary| !summary.is_empty()),
@@ -173,7 +173,7 @@ fn shown_state(unit: &Unit, by: Option<&Unit>) -> UnitState {
     }
 }
 
-fn blocked_reason(run: &Run, unit: &Unit, by: Option<&Unit>) -> Option<String> {
+fn blocked_reason(unit: &Unit, by: Option<&Unit>, upstream: &Upstream<'_>) -> Option<String> {
     match (unit.state(), by) {
         (UnitState::Blocked, _) => Some(unit.reason().unwrap_or("blocked").to_owned()),
         (UnitState::Skipped | UnitState::Cancelled, _) => Some(match unit.reason().filter(|reason| !reason.is_empty()) {
@@ -182,7 +182,7 @@ fn blocked_reason(run: &Run, unit: &Unit, by: Option<&Unit>) -> Option<String> {
             Some(reason) => format!("{}: {reason}", unit.state()),
             None => unit.state().to_string(),
         }),
-        (_, Some(by)) => Some(view::upstream_reason(run, by)),
+        (_, Some(by)) => Some(upstream.reason(by)),
         _ => None,
     }
 }

@@ -30,5 +30,5 @@ pub use show::{explain, show};
 pub use summary::summary;
 pub(crate) use tasks::{shown_state, subtask_states};
 pub use unit::unit;
-pub(crate) use upstream::{blocked_upstream, dependants, upstream_reason};
+pub(crate) use upstream::{Upstream, dependants};
 pub use workers::workers;

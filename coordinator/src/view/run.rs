@@ -7,7 +7,7 @@ use roundtable_core::fleet::{Fleet, NeedKind};
 use roundtable_core::schedule;
 use roundtable_core::state::{Rested, Run, State};
 use roundtable_shared::time::WallMs;
-use roundtable_shared::view::{Counts, MissingLabelsView, PausedView, RunLine, StatusView, UnitView, WaitedView};
+use roundtable_shared::view::{Counts, MissingLabelsView, PausedView, RunLine, StatusView, UnitView, WAITING_MAX, WaitedView};
 use roundtable_shared::{RunId, RunStatus, UnitState};
 
 use super::number::number;
@@ -66,7 +66,7 @@ pub(super) fn can_be_accepted(run: &Run) -> bool {
 
 /// `status`.
 pub fn status(state: &State, fleet: &Fleet, now: Now, run: &Run) -> StatusView {
-    let units = unit::units(&Viewer::new(state, fleet, now, run));
+    let units = unit::units(&mut Viewer::new(state, fleet, now, run, WAITING_MAX));
     let parks = super::parks::parks(state, fleet, now, run, &units);
     let (missing, missing_labels) = missing(state, fleet, now, run);
     StatusView {

@@ -3,7 +3,7 @@
 use roundtable_core::command::Now;
 use roundtable_core::fleet::Fleet;
 use roundtable_core::state::{Run, State, Unit};
-use roundtable_shared::view::{ExplainView, ShowView};
+use roundtable_shared::view::{ExplainView, ShowView, WAITING_MAX};
 
 use super::unit::view;
 use super::viewer::Viewer;
@@ -16,7 +16,7 @@ const NOTICES_MAX: usize = 20;
 pub fn show(state: &State, fleet: &Fleet, now: Now, run: &Run, unit: &Unit) -> ShowView {
     let about = |decision: &&roundtable_shared::Decision| decision.unit.as_ref() == Some(&unit.id);
     ShowView {
-        unit: view(&Viewer::new(state, fleet, now, run), unit),
+        unit: view(&mut Viewer::new(state, fleet, now, run, WAITING_MAX), unit),
         tasks: run.origin.outline.unit(unit.id.as_str()).map(|outlined| tasks::tasks(outlined, unit)).unwrap_or_default(),
         attempt_list: attempts::attempts_now(fleet, run, unit),
         findings: findings::findings(run, Some(unit)),
@@ -44,9 +44,9 @@ fn sentence(reason: &str) -> String {
     text
 }
 
-/// `explain`: why a unit is not going on, from the functions that let it go on.
+/// `explain`: why a unit is not going on, from the functions that let it go on. All reasons there are.
 pub fn explain(state: &State, fleet: &Fleet, now: Now, run: &Run, unit: &Unit) -> ExplainView {
-    let shown = view(&Viewer::new(state, fleet, now, run), unit);
+    let shown = view(&mut Viewer::new(state, fleet, now, run, usize::MAX), unit);
     let mut sentences = vec![match (&shown.role, &shown.worker) {
         (Some(role), Some(worker)) => {
             let doing = if shown.delivering.is_some() { "is over and delivering" } else { "runs" };

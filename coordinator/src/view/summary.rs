@@ -5,7 +5,7 @@ use roundtable_core::fleet::Fleet;
 use roundtable_core::state::{Run, State};
 use roundtable_runtime::terminal::shell_word;
 use roundtable_shared::time::WallMs;
-use roundtable_shared::view::{AloneView, SummaryView};
+use roundtable_shared::view::{AloneView, SummaryView, WAITING_MAX};
 use roundtable_shared::{Mode, Role, RunOptions, UnitId, UnitState};
 
 use super::findings::{finding, open_findings};
@@ -15,7 +15,7 @@ use super::{decisions, run as runs};
 
 /// The summary.
 pub fn summary(state: &State, fleet: &Fleet, now: Now, run: &Run) -> SummaryView {
-    let units = unit::units(&Viewer::new(state, fleet, now, run));
+    let units = unit::units(&mut Viewer::new(state, fleet, now, run, WAITING_MAX));
     let exit = runs::exit_code(state, run);
     SummaryView {
         run: run.id.to_string(),

@@ -5,27 +5,28 @@ use std::collections::BTreeSet;
 use roundtable_core::command::Now;
 use roundtable_core::fleet::Fleet;
 use roundtable_core::state::{Attempt, Run, State, Unit};
-use roundtable_shared::view::{UnitView, Word};
+use roundtable_shared::view::{UnitView, WAITING_MAX, Word};
 use roundtable_shared::{AttemptKey, Role, Seat, UnitState};
 
 use super::findings::open_findings;
 use super::number::number;
 use super::viewer::Viewer;
-use super::{upstream, waiting};
+use super::waiting;
 
 /// All units in plan order.
-pub(super) fn units(viewer: &Viewer<'_>) -> Vec<UnitView> {
+pub(super) fn units(viewer: &mut Viewer<'_>) -> Vec<UnitView> {
     in_shown_order(viewer.run).into_iter().map(|unit| view(viewer, unit)).collect()
 }
 
 /// One unit.
 pub fn unit(state: &State, fleet: &Fleet, now: Now, run: &Run, unit: &Unit) -> UnitView {
-    view(&Viewer::new(state, fleet, now, run), unit)
+    view(&mut Viewer::new(state, fleet, now, run, WAITING_MAX), unit)
 }
 
-pub(super) fn view(viewer: &Viewer<'_>, unit: &Unit) -> UnitView {
+pub(super) fn view(viewer: &mut Viewer<'_>, unit: &Unit) -> UnitView {
+    let (waiting, waiting_left_out) = waiting::waits(viewer, unit);
     let live = shown_attempt(unit);
-    let by = viewer.upstream.get(&unit.id);
+    let by = viewer.upstream.blocker(&unit.id);
     UnitView {
         id: unit.id.to_string(),
         title: unit.spec.title.clone(),
@@ -47,17 +48,18 @@ pub(super) fn view(viewer: &Viewer<'_>, unit: &Unit) -> UnitView {
         criticality: unit.assignment.criticality.into(),
         blocked_by: by.map(|by| by.id.to_string()),
         blocked_reason: match by {
-            Some(by) => Some(upstream::upstream_reason(viewer.run, by)),
+            Some(by) => Some(viewer.upstream.reason(by)),
             None => unit.reason().map(str::to_owned),
         },
         writes: unit.assignment.manifest.writes.entries().to_vec(),
         reads: unit.assignment.manifest.reads.entries().to_vec(),
         requires: unit.assignment.requires.clone(),
         depends_on: unit.assignment.depends_on.iter().map(ToString::to_string).collect(),
-        waiting: waiting::waits(viewer, unit),
+        waiting,
+        waiting_left_out,
         files: if unit.commit().is_some() { unit.files() } else { unit.work.files_before.clone() },
         commit: unit.commit().map(ToString::to_string),
-        open_findings: open_count(viewer.run, unit),
+        open_findings: open_count(viewer, unit),
         last_severity: unit.last_severity().map(Word::from),
         running_ms: live.map(|attempt| viewer.now.wall.since(attempt.granted_at)),
         delivering: live.and_then(|attempt| viewer.fleet.delivering(&key(viewer.run, unit, attempt))).map(str::to_owned),
@@ -90,9 +92,9 @@ fn shown_attempt(unit: &Unit) -> Option<&Attempt> {
 }
 
 /// Deferred once it is completed, open before.
-fn open_count(run: &Run, unit: &Unit) -> u32 {
+fn open_count(viewer: &Viewer<'_>, unit: &Unit) -> u32 {
     if unit.state() == UnitState::Completed {
-        return number(run.people.deferred_fixes.iter().filter(|fix| fix.task_id.as_str() == unit.id.as_str()).count());
+        return number(viewer.deferred.get(unit.id.as_str()).copied().unwrap_or(0));
     }
     number(open_findings(unit).count())
 }

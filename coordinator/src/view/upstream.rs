@@ -3,40 +3,73 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use roundtable_core::state::{Run, Unit};
-use roundtable_shared::{HazardRule, UnitId, UnitState};
+use roundtable_shared::manifest::PathIndex;
+use roundtable_shared::{BlockedItem, HazardRule, UnitId, UnitState};
 
 /// A unit with its place in plan order.
 type Ranked<'a> = (usize, &'a Unit);
 
-/// Units not yet started whose way is blocked upstream, each with the first unit (in plan order) that blocks it, however indirectly. A unit that
-/// waits for a person blocks whoever waits for it in any way; one that is being fixed blocks those that depend on it.
-pub(crate) fn blocked_upstream(run: &Run) -> BTreeMap<&UnitId, &Unit> {
-    let mut walk = Walk { run, hard: vec![None; run.units.len()], soft: vec![None; run.units.len()], any: None, exclusive: None };
-    let mut blocked = BTreeMap::new();
-    for (rank, unit) in run.in_order().enumerate().filter(|(_, unit)| unit.spec.runs && !unit.state().is_terminal()) {
-        if let Some(by) = walk.visit((rank, unit)) {
-            blocked.insert(&unit.id, by);
-        }
-    }
-    blocked
+/// Units not yet started whose way is blocked upstream.
+pub(crate) struct Upstream<'a> {
+    by: BTreeMap<&'a UnitId, &'a Unit>,
+    items: Items<'a>,
 }
 
-struct Walk<'a> {
+/// What the mirror says of units that cannot go on by themselves; the first of each.
+type Items<'a> = BTreeMap<&'a str, &'a BlockedItem>;
+
+impl<'a> Upstream<'a> {
+    /// Those of a run, each with the first unit (in plan order) that blocks it, however indirectly. A unit that waits for a person blocks whoever waits
+    /// for it in any way; one that is being fixed blocks those that depend on it. Costs as much as there are units and what they name.
+    pub(crate) fn of(run: &'a Run) -> Self {
+        let mut items = Items::new();
+        run.people.blocked_items.iter().rev().for_each(|item| {
+            items.insert(item.task_id.as_str(), item);
+        });
+        let units = run.units.len();
+        let (hard, soft) = (vec![None; units], vec![None; units]);
+        let mut walk = Walk { run, items: &items, hard, soft, any: None, exclusive: None, writers: PathIndex::default() };
+        let mut by = BTreeMap::new();
+        for (rank, unit) in run.in_order().enumerate().filter(|(_, unit)| unit.spec.runs && !unit.state().is_terminal()) {
+            if let Some(blocker) = walk.visit((rank, unit)) {
+                by.insert(&unit.id, blocker);
+            }
+        }
+        Self { by, items }
+    }
+
+    /// The unit that blocks this one, if one does.
+    pub(crate) fn blocker(&self, unit: &UnitId) -> Option<&'a Unit> {
+        self.by.get(unit).copied()
+    }
+
+    /// What a unit says that is blocked by that one.
+    pub(crate) fn reason(&self, by: &Unit) -> String {
+        let item = self.items.get(by.id.as_str()).map(|item| item.blocking_reason.as_str());
+        let why = item.or(by.reason()).unwrap_or("blocked");
+        format!("Upstream task {}: {why}", by.id)
+    }
+}
+
+struct Walk<'a, 'i> {
     run: &'a Run,
+    items: &'i Items<'a>,
     /// By position: what blocks the unit, or the unit itself if it blocks.
     hard: Vec<Option<Ranked<'a>>>,
     soft: Vec<Option<Ranked<'a>>>,
     /// First that blocks hard at all, and through a unit without a manifest.
     any: Option<Ranked<'a>>,
     exclusive: Option<Ranked<'a>>,
+    /// What units write that are blocked hard or block so themselves, by the rank of who blocks them.
+    writers: PathIndex<usize>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> Walk<'a, '_> {
     fn visit(&mut self, at: Ranked<'a>) -> Option<&'a Unit> {
         let (_, unit) = at;
         let waits = unit.state() == UnitState::NotStarted;
         let is_hard = unit.state() == UnitState::Blocked && unit.release().is_none();
-        let is_soft = unit.state() == UnitState::Blocked || has_blocked_item(self.run, unit);
+        let is_soft = unit.state() == UnitState::Blocked || self.items.contains_key(unit.id.as_str());
         let hard = if is_hard { Some(at) } else { self.upstream_hard(unit).filter(|_| waits) };
         let soft = if is_soft { Some(at) } else { first(self.needs(unit).filter_map(|on| self.soft[on])).filter(|_| waits) };
         self.hard[unit.spec.position] = hard;
@@ -45,6 +78,8 @@ impl<'a> Walk<'a> {
             self.any = first([self.any, Some(hard)].into_iter().flatten());
             if unit.claims_all() {
                 self.exclusive = first([self.exclusive, Some(hard)].into_iter().flatten());
+            } else {
+                self.writers.insert(hard.0, &unit.assignment.manifest.writes);
             }
         }
         let (_, by) = hard.or(soft).filter(|_| waits)?;
@@ -65,25 +100,21 @@ impl<'a> Walk<'a> {
         if self.any.is_none() {
             return first(needed);
         }
-        let ordered = self.run.plan.open_hazards(unit).into_iter().filter_map(|on| self.hard[on]);
         let exclusive = if unit.claims_all() { self.any } else { self.exclusive };
-        first(needed.chain(ordered).chain(exclusive))
+        first(needed.chain(self.of_writers(unit)).chain(exclusive))
+    }
+
+    /// The first that blocks an earlier unit whose writes this one touches.
+    fn of_writers(&self, unit: &Unit) -> Option<Ranked<'a>> {
+        let manifest = Some(&unit.assignment.manifest).filter(|_| !unit.claims_all())?;
+        let lowest = [&manifest.writes, &manifest.reads].into_iter().filter_map(|set| self.writers.lowest(set)).min()?;
+        let at = *self.run.plan.order.get(lowest)?;
+        Some((lowest, self.run.units.get(at)?))
     }
 }
 
 fn first<'a>(ranked: impl Iterator<Item = Ranked<'a>>) -> Option<Ranked<'a>> {
     ranked.min_by_key(|(rank, _)| *rank)
-}
-
-fn has_blocked_item(run: &Run, unit: &Unit) -> bool {
-    run.people.blocked_items.iter().any(|item| item.task_id.as_str() == unit.id.as_str())
-}
-
-/// What a unit that is blocked upstream says of it.
-pub(crate) fn upstream_reason(run: &Run, by: &Unit) -> String {
-    let item = run.people.blocked_items.iter().find(|item| item.task_id.as_str() == by.id.as_str());
-    let why = item.map(|item| item.blocking_reason.as_str()).or(by.reason()).unwrap_or("blocked");
-    format!("Upstream task {}: {why}", by.id)
 }
 
 /// Units that depend on this one, however indirectly, and have not come to their end; in document order.

@@ -2,7 +2,7 @@
 
 use roundtable_coordinator::view::{self, SelectError};
 use roundtable_core::command::Act;
-use roundtable_shared::view::{ExistingPulse, Query, RunSelector};
+use roundtable_shared::view::{ExistingPulse, Query, RunSelector, UnitView};
 use roundtable_shared::{
     AttemptOutcome, Choice, FailureKind, Mode, OutcomeClass, Role, RunStatus, Severity, UnitState, WaitKind, WorkerStatus,
 };
@@ -102,6 +102,40 @@ fn show_and_explain_tell_everything_about_a_unit() {
     let explain = view::explain(&world.core.state, &world.core.fleet, world.now, world.run(), world.unit("2"));
     assert_eq!(explain.waiting[0].kind, WaitKind::Dependency);
     assert!(explain.text.contains("Blocked upstream: Upstream task 1"), "{}", explain.text);
+}
+
+/// Ten thousand units that wait for one file each had a line for every one before them.
+#[test]
+fn of_many_reasons_the_first_are_listed_and_the_others_counted() {
+    let tasks: String = (1..=30).map(|n| format!("- [ ] {n}. Unit\n  - _writes: one.txt_\n")).collect();
+    let world = plan(&tasks).start().grant();
+    let (second, last) = (world.shown("2"), world.shown("30"));
+    assert_eq!((second.waiting_left_out, last.waiting.len(), last.waiting_left_out), (0, 8, 22));
+    let keys = |unit: &UnitView| serde_json::to_value(unit).unwrap().get("waiting_left_out").cloned();
+    assert_eq!((keys(&second), keys(&last)), (None, Some(22.into())));
+    let explain = view::explain(&world.core.state, &world.core.fleet, world.now, world.run(), world.unit("30"));
+    assert_eq!(explain.waiting.len(), 30, "29 come first, and the first of them holds the file");
+    assert_eq!(explain.waiting[..8], last.waiting[..]);
+}
+
+#[test]
+fn who_waits_for_a_person_blocks_whoever_waits_for_it_however_indirectly() {
+    let never = || fails(FailureKind::WallLimit);
+    let world = plan(
+        "- [ ] 1. First\n  - _writes: lib/a.py_\n- [ ] 2. Second\n  - _writes: lib/b.py_\n  - _reads: lib/_\n\
+         - [ ] 3. Third\n  - _writes: docs/c.md_\n  - _reads: lib/b.*_\n- [ ] 4. Fourth\n  - _writes: docs/d.md_\n\
+         - [ ] 5. Fifth\n- [ ] 6. Sixth\n  - _writes: docs/e.md_\n",
+    );
+    let world = world.start().script("1", Role::Implement, [never(), never(), never(), never(), never(), never()]).play();
+    let blocked = |unit: &str| world.shown(unit).blocked_by;
+    assert_eq!(
+        ["1", "2", "3", "4", "5", "6"].map(blocked),
+        [None, Some("1"), Some("1"), None, Some("1"), Some("1")].map(|by| by.map(str::to_owned))
+    );
+    assert_eq!(world.shown("4").status, UnitState::Completed);
+    let shown = world.shown("6");
+    assert_eq!(shown.status, UnitState::Blocked);
+    assert!(shown.blocked_reason.unwrap().starts_with("Upstream task 1: "));
 }
 
 #[test]

@@ -50,7 +50,8 @@ fn known(show: &ShowView) -> Vec<(&'static str, String)> {
     let unit = &show.unit;
     let owner = unit.owner_agent.clone().unwrap_or_else(|| "nobody yet".to_owned());
     let owner = if unit.escalated { format!("{owner} (escalated)") } else { owner };
-    let waiting = unit.waiting.iter().map(|wait| wait.text.clone()).collect::<Vec<_>>().join("; ");
+    let more = (unit.waiting_left_out > 0).then(|| format!("and {} more (`orchctl explain`)", unit.waiting_left_out));
+    let waiting = unit.waiting.iter().map(|wait| wait.text.clone()).chain(more).collect::<Vec<_>>().join("; ");
     vec![
         ("doing", units::activity(unit)),
         (

@@ -82,7 +82,10 @@ pub fn reason(unit: &UnitView) -> String {
     if let (Some(upstream), false) = (&unit.blocked_by, unit.waiting.iter().any(|wait| wait.kind == WaitKind::Decision)) {
         return format!("blocked by unit {upstream}");
     }
-    let more = |rest: usize| if rest > 0 { format!(" (+{rest} more)") } else { String::new() };
+    let more = |rest: usize| match rest as u64 + u64::from(unit.waiting_left_out) {
+        0 => String::new(),
+        rest => format!(" (+{rest} more)"),
+    };
     match (&unit.blocked_reason, unit.waiting.split_first()) {
         (Some(reason), _) => spoken(reason),
         (None, Some((first, rest))) => format!("{}{}", first.text, more(rest.len())),
@@ -269,6 +272,12 @@ mod tests {
         -  6     left out                   Benchmarks
         ");
         assert!(text.lines().all(|line| width(line) <= WIDTH));
+    }
+
+    #[test]
+    fn reasons_that_are_not_listed_are_counted_too() {
+        let unit = UnitView { waiting_left_out: 9_990, ..samples::some_units().swap_remove(3) };
+        assert_eq!(reason(&unit), "after 3, which writes src/cli.py that this one reads (+9991 more)");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A tree of folders. Its nodes are found by the hash of their whole path, so a look-up costs one probe per folder.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::ControlFlow;
 
@@ -36,6 +36,9 @@ struct Node<Id> {
     previous: u32,
     same_hash: u32,
 }
+
+/// Paths and globs that are looked at for one set where enough has been found already.
+const LISTS_MAX: usize = 64;
 
 const NONE: u32 = u32::MAX;
 const ROOT: u32 = 0;
@@ -186,6 +189,33 @@ impl<Id: Copy + Ord> PathIndex<Id> {
             ControlFlow::<()>::Continue(())
         });
         highest
+    }
+
+    /// The lowest of them, at the same cost.
+    pub fn lowest(&self, set: &PathSet) -> Option<Id> {
+        let mut lowest: Option<Id> = None;
+        let _ = self.lists_meeting(set, |list| {
+            lowest = lowest.into_iter().chain(list.front().copied()).min();
+            ControlFlow::<()>::Continue(())
+        });
+        lowest
+    }
+
+    /// Some of the ids below `bound` whose sets conflict with this one, and how many there are at least: of each path and glob that meets the set the
+    /// lowest `most` (one where that is 0), which are all where there are no more. Once that many are found, [`LISTS_MAX`] paths and globs are looked at
+    /// and no others: it costs what is asked for and not what is there.
+    pub fn some_before(&self, set: &PathSet, bound: Id, most: usize) -> (BTreeSet<Id>, usize) {
+        let most = most.max(1);
+        let (mut some, mut at_least, mut lists) = (BTreeSet::new(), 0, 0);
+        let _ = self.lists_meeting(set, |list| {
+            let count = below(list, bound);
+            at_least = at_least.max(count);
+            some.extend(list.range(..count).take(most).copied());
+            lists += 1;
+            if some.len() >= most && lists >= LISTS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        at_least = at_least.max(some.len());
+        (some, at_least)
     }
 
     /// Whether any id below `bound` conflicts with this set.
@@ -398,8 +428,6 @@ fn hash_of(key: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::collections::BTreeSet;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -444,6 +472,12 @@ mod tests {
                 });
                 prop_assert_eq!(&before, &expected.range(..id).copied().collect::<BTreeSet<_>>());
                 prop_assert_eq!(index.highest(set), expected.iter().next_back().copied());
+                prop_assert_eq!(index.lowest(set), expected.first().copied());
+                prop_assert_eq!(index.some_before(set, id, usize::MAX), (before.clone(), before.len()));
+                let (some, at_least) = index.some_before(set, id, 2);
+                prop_assert!(some.is_subset(&before) && some.len() >= before.len().min(2), "{:?} of {:?}", some, before);
+                prop_assert_eq!(some.first(), before.first());
+                prop_assert!((some.len()..=before.len()).contains(&at_least), "{} of {}", at_least, before.len());
                 let twice = [set, &sets[gone]];
                 let both: BTreeSet<usize> = found(&index, &sets[gone]).range(..id).copied().chain(before).collect();
                 prop_assert_eq!(index.before(&twice, id).number(), both.len());

@@ -41,3 +41,9 @@ pub struct EventLine {
     #[serde(flatten)]
     pub event: AgentEvent,
 }
+
+/// Whether a count that is told only where there is one is left out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}

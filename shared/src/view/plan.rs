@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::is_zero;
 use crate::answer::Proposal;
 use crate::domain::{PlanReason, SubtaskState};
 use crate::ids::{BackendName, TaskId, UnitId};
@@ -91,11 +92,6 @@ pub struct ProblemView {
     pub line: u32,
     /// What, and the fix.
     pub message: String,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
-fn is_zero(count: &u32) -> bool {
-    *count == 0
 }
 
 /// What an assignment agent answered, and to which question.

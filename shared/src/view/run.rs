@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, ParkView, Word};
+use super::{Counts, ParkView, Word, is_zero};
 use crate::domain::{
     AttemptOutcome, Criticality, EarlierVerdict, FindingAnswer, Issue, Mode, OutcomeClass, Priority, Role, RunStatus, Severity, UnitState,
     UnitType, Usage, WaitKind,
@@ -124,6 +124,9 @@ pub struct PausedView {
     pub all: bool,
 }
 
+/// Reasons that are listed of a unit wherever several units are.
+pub const WAITING_MAX: usize = 8;
+
 /// A unit in `status` and `summary`.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct UnitView {
@@ -180,8 +183,11 @@ pub struct UnitView {
     pub requires: Vec<String>,
     /// Explicit dependencies.
     pub depends_on: Vec<String>,
-    /// What it waits for right now.
+    /// What it waits for right now: the first reasons, [`WAITING_MAX`] at most. `explain` has them all.
     pub waiting: Vec<WaitView>,
+    /// Further reasons that are not listed. Where there are very many, at least so many.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waiting_left_out: u32,
     /// Files its integrated commit changed.
     pub files: Vec<String>,
     /// Its integrated commit.

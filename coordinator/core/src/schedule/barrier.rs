@@ -9,22 +9,21 @@ use crate::schedule::candidate::Candidate;
 use crate::schedule::need::need;
 use crate::schedule::place::place;
 use crate::schedule::ready;
-use crate::schedule::waiting::WaitKind;
 use crate::state::{Run, State, Unit};
 
 /// Units without a manifest that only wait for holds (`--hazards writes`): while there is one, nothing new of its run starts.
 pub(crate) fn barriers(state: &State, fleet: &Fleet, now: Now) -> Vec<(RunId, UnitId)> {
-    let mut barriers = Vec::new();
-    for run in state.unfinished().filter(|run| run.options.hazards == HazardRule::Writes) {
-        let waits = |unit: &&Unit| unit.state() == UnitState::NotStarted && unit.spec.runs && unit.claims_all() && !unit.work.started;
-        let barrier = run.unfinished().filter(waits).find(|unit| {
-            let reasons = ready::gates(state, run, unit, now);
-            let only_holds = reasons.iter().all(|reason| reason.kind == WaitKind::Hold);
-            only_holds && has_slot(state, fleet, run, unit, now)
-        });
-        barriers.extend(barrier.map(|unit| (run.id.clone(), unit.id.clone())));
+    state.unfinished().filter_map(|run| Some((run.id.clone(), barrier(state, fleet, run, now)?.id.clone()))).collect()
+}
+
+/// Such a unit of this run.
+pub(crate) fn barrier<'a>(state: &State, fleet: &Fleet, run: &'a Run, now: Now) -> Option<&'a Unit> {
+    if run.options.hazards != HazardRule::Writes || run.is_ended() {
+        return None;
     }
-    barriers
+    let waits = |unit: &&Unit| unit.state() == UnitState::NotStarted && unit.spec.runs && unit.claims_all() && !unit.work.started;
+    let is_barrier = |unit: &&Unit| ready::waits_for_holds_alone(state, run, unit, now) && has_slot(state, fleet, run, unit, now);
+    run.unfinished().filter(waits).find(is_barrier)
 }
 
 /// Whether a slot is free for the unit's work.
@@ -39,7 +38,12 @@ fn has_slot(state: &State, fleet: &Fleet, run: &Run, unit: &Unit, now: Now) -> b
 
 /// Whether a first grant waits for such a unit.
 pub(crate) fn is_barred(state: &State, barriers: &[(RunId, UnitId)], candidate: &Candidate) -> bool {
-    let Some((_, barrier)) = barriers.iter().find(|(run, _)| *run == candidate.run) else { return false };
+    let barrier = barriers.iter().find(|(run, _)| *run == candidate.run);
+    barrier.is_some_and(|(_, barrier)| is_barred_by(state, barrier, candidate))
+}
+
+/// Whether a first grant waits for that unit of its run.
+pub(crate) fn is_barred_by(state: &State, barrier: &UnitId, candidate: &Candidate) -> bool {
     let Some(unit) = candidate.unit.as_ref().filter(|unit| *unit != barrier) else { return false };
     candidate.seat == Seat::Work && state.unit(&candidate.run, unit).is_some_and(|unit| !unit.work.started)
 }

@@ -1,17 +1,19 @@
 //! Why a unit does not move: the answer of `explain` and of `waiting` in `status --json`, from the functions the scheduler itself uses.
 
-use roundtable_shared::{AttemptKey, RunId, Seat, UnitId, UnitState};
+use std::collections::BTreeMap;
+
+use roundtable_shared::{AttemptKey, BackendName, Decision, RunId, Seat, UnitId, UnitState};
 
 use crate::command::Now;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Need};
 use crate::rules::park::Parked;
 use crate::schedule::backend::{Refusal, Resolved, lacks_labels, resolve};
-use crate::schedule::barrier::{barriers, is_barred};
+use crate::schedule::barrier::{barrier, is_barred_by};
 use crate::schedule::candidate::Candidate;
 use crate::schedule::need::{is_about, need};
-use crate::schedule::place::place;
-use crate::schedule::ready::{due_seats, gates, wants_work};
-use crate::schedule::waiting::{WaitKind, Waiting};
+use crate::schedule::place::{has_free_slot, place};
+use crate::schedule::ready::{Before, due_seats, gates, wants_work};
+use crate::schedule::waiting::{Reasons, WaitKind, Waiting};
 use crate::schedule::{absent, queue};
 use crate::state::key_of;
 use crate::state::{Attempt, Run, State, Unit};
@@ -19,34 +21,116 @@ use crate::state::{Attempt, Run, State, Unit};
 /// Everything the unit waits for. Empty means that it is at its end, does not run, or is granted in this very moment.
 pub fn explain(state: &State, fleet: &Fleet, run: &RunId, unit: &UnitId, now: Now) -> Vec<Waiting> {
     let Some(run) = state.run(run) else { return Vec::new() };
-    let Some(unit) = run.unit(unit).filter(|unit| unit.spec.runs && !unit.state().is_terminal()) else { return Vec::new() };
-    let mut reasons = running(fleet, run, unit);
-    reasons.extend(asked(run, unit));
-    reasons.extend(contended(run, unit));
-    if unit.merging().is_some() {
-        reasons.push(Waiting::on_run(WaitKind::Integration, "its work is being merged with the run's branch".to_owned()));
-    }
-    if unit.state() == UnitState::FinalReview {
-        reasons.extend(queue::waits(state, run, unit, now));
-    }
-    if unit.state() == UnitState::Blocked && unit.release().is_some() && !wants_work(unit) {
-        reasons.extend(gates(state, run, unit, now));
-    }
-    let mut seats = empty_seats(state, fleet, run, unit, now);
-    if let Some(place) = queue::place(run, unit) {
-        seats.iter_mut().for_each(|reason| reason.text = format!("{place}; {}", reason.text));
-    }
-    reasons.extend(seats);
-    reasons.dedup();
-    reasons
+    let Some(unit) = run.unit(unit) else { return Vec::new() };
+    Explainer::new(state, fleet, run, now, usize::MAX).reasons(unit).told
 }
 
-fn running(fleet: &Fleet, run: &Run, unit: &Unit) -> Vec<Waiting> {
+/// Answers for many units of a run as it is at one moment: what one answer needs of all units is found once. A unit that waits for very many costs no
+/// more than one that waits for as many as are told.
+pub struct Explainer<'a> {
+    state: &'a State,
+    fleet: &'a Fleet,
+    run: &'a Run,
+    now: Now,
+    most: usize,
+    /// Open decisions by the unit they are about.
+    asked: BTreeMap<&'a UnitId, Vec<&'a Decision>>,
+    // Found with the first unit that needs it.
+    barrier: Option<Option<&'a Unit>>,
+    ahead: Option<BTreeMap<usize, &'a Unit>>,
+    before: Option<Before>,
+    supply: BTreeMap<Need, Supply>,
+}
+
+impl<'a> Explainer<'a> {
+    /// Of each unit `most` reasons are told.
+    pub fn new(state: &'a State, fleet: &'a Fleet, run: &'a Run, now: Now, most: usize) -> Self {
+        let mut asked: BTreeMap<&UnitId, Vec<&Decision>> = BTreeMap::new();
+        for decision in run.people.decisions.values() {
+            if let Some(unit) = &decision.unit {
+                asked.entry(unit).or_default().push(decision);
+            }
+        }
+        Self { state, fleet, run, now, most, asked, barrier: None, ahead: None, before: None, supply: BTreeMap::new() }
+    }
+
+    /// What the unit of that run waits for. None means that it is at its end, does not run, or is granted in this very moment.
+    pub fn reasons(&mut self, unit: &Unit) -> Reasons {
+        let mut reasons = Reasons::at_most(self.most);
+        if !unit.spec.runs || unit.state().is_terminal() {
+            return reasons;
+        }
+        let (state, run, now) = (self.state, self.run, self.now);
+        running(self.fleet, run, unit, &mut reasons);
+        for decision in self.asked.get(&unit.id).into_iter().flatten() {
+            reasons.add(|| open(decision));
+        }
+        contended(run, unit, &mut reasons);
+        if unit.merging().is_some() {
+            reasons.add(|| Waiting::on_run(WaitKind::Integration, "its work is being merged with the run's branch".to_owned()));
+        }
+        if unit.state() == UnitState::FinalReview {
+            queue::waits((state, now), run, unit, &mut reasons, || self.ahead(unit));
+        }
+        if unit.state() == UnitState::Blocked && unit.release().is_some() && !wants_work(unit) {
+            gates(state, run, unit, now, self.before.as_ref(), &mut reasons);
+        }
+        let from = reasons.told.len();
+        self.empty_seats(unit, &mut reasons);
+        if let Some(place) = queue::place(run, unit) {
+            reasons.told[from..].iter_mut().for_each(|reason| reason.text = format!("{place}; {}", reason.text));
+        }
+        reasons
+    }
+
+    /// Who is in the queue right before the unit.
+    fn ahead(&mut self, unit: &Unit) -> Option<&'a Unit> {
+        let run = self.run;
+        let ahead = self.ahead.get_or_insert_with(|| {
+            let queue = run.queue();
+            let mut ahead: BTreeMap<usize, &Unit> =
+                queue.iter().zip(queue.iter().skip(1)).map(|(one, next)| (next.spec.position, *one)).collect();
+            // Who is not in it comes after all.
+            ahead.extend(queue.last().map(|last| (usize::MAX, *last)));
+            ahead.extend(queue.first().map(|first| (first.spec.position, *first)));
+            ahead
+        });
+        let found = ahead.get(&unit.spec.position).or_else(|| ahead.get(&usize::MAX)).copied();
+        found.filter(|ahead| ahead.id != unit.id)
+    }
+
+    /// Seats that are empty and should not be: their gates, then the backend, then the slot.
+    fn empty_seats(&mut self, unit: &Unit, reasons: &mut Reasons) {
+        let (state, fleet, run, now) = (self.state, self.fleet, self.run, self.now);
+        let seats = due_seats(run, unit);
+        let Some(&first) = seats.first() else { return };
+        if self.most != usize::MAX {
+            self.before.get_or_insert_with(|| Before::of(&run.plan));
+        }
+        if gates(state, run, unit, now, self.before.as_ref(), reasons) {
+            return;
+        }
+        let candidate = Candidate::seat_of(run, unit, first);
+        let barrier = *self.barrier.get_or_insert_with(|| barrier(state, fleet, run, now));
+        if let Some(barrier) = barrier.filter(|barrier| is_barred_by(state, &barrier.id, &candidate)) {
+            let text = format!("unit {} has no manifest and waits for every hold; nothing new starts before it", barrier.id);
+            reasons.add(|| Waiting::on(WaitKind::Exclusive, &barrier.id, text));
+            return;
+        }
+        let need = need(run, candidate.unit.as_ref(), candidate.seat);
+        let supply = self.supply.entry(need).or_insert_with_key(|need| supply(state, fleet, run, need, now));
+        if let Some(reason) = short_of(state, fleet, run, &candidate, supply, now) {
+            reasons.add(|| reason);
+        }
+    }
+}
+
+fn running(fleet: &Fleet, run: &Run, unit: &Unit, reasons: &mut Reasons) {
     // A check that runs is told with its place in the train.
     let is_told = |attempt: &&Attempt| {
         attempt.granted.seat != Seat::Check || fleet.delivering(&key_of(&run.id, Some(&unit.id), attempt.granted.attempt)).is_some()
     };
-    let live = unit.live_attempts().filter(is_told).map(|attempt| {
+    for attempt in unit.live_attempts().filter(is_told) {
         let kind = if attempt.granted.role == roundtable_shared::Role::Review { WaitKind::Review } else { WaitKind::Attempt };
         let delivering = fleet.delivering(&key_of(&run.id, Some(&unit.id), attempt.granted.attempt));
         let doing = match delivering {
@@ -55,62 +139,44 @@ fn running(fleet: &Fleet, run: &Run, unit: &Unit) -> Vec<Waiting> {
             None => "prepares",
         };
         let why = delivering.filter(|why| !why.is_empty()).map(|why| format!(": {why}")).unwrap_or_default();
-        Waiting::on(
-            kind,
-            &attempt.granted.worker,
-            format!("attempt {} ({}) {doing} on {}{why}", attempt.granted.attempt, attempt.granted.role, attempt.granted.worker),
-        )
-    });
-    live.collect()
+        let text = format!("attempt {} ({}) {doing} on {}{why}", attempt.granted.attempt, attempt.granted.role, attempt.granted.worker);
+        reasons.add(|| Waiting::on(kind, &attempt.granted.worker, text));
+    }
 }
 
-fn asked(run: &Run, unit: &Unit) -> Vec<Waiting> {
-    let open = run.people.decisions.values().filter(|decision| decision.unit.as_ref() == Some(&unit.id));
-    open.map(|decision| Waiting::on(WaitKind::Decision, &decision.id, format!("decision {} is open: {}", decision.id, decision.context)))
-        .collect()
+/// That a person is asked.
+fn open(decision: &Decision) -> Waiting {
+    Waiting::on(WaitKind::Decision, &decision.id, format!("decision {} is open: {}", decision.id, decision.context))
 }
 
-fn contended(run: &Run, unit: &Unit) -> Vec<Waiting> {
-    let mut reasons = Vec::new();
+fn contended(run: &Run, unit: &Unit, reasons: &mut Reasons) {
     for path in unit.contended() {
         for holder in run.holders_of(&unit.id, path) {
-            let text = format!("it changed {path}, which unit {} ({}) holds", holder.id, holder.state());
-            reasons.push(Waiting { kind: WaitKind::Contended, on: holder.id.to_string(), path: path.clone(), text });
+            reasons.add(|| {
+                let text = format!("it changed {path}, which unit {} ({}) holds", holder.id, holder.state());
+                Waiting { kind: WaitKind::Contended, on: holder.id.to_string(), path: path.clone(), text }
+            });
         }
     }
-    reasons
 }
 
-/// Seats that are empty and should not be: their gates, then the backend, then the slot.
-fn empty_seats(state: &State, fleet: &Fleet, run: &Run, unit: &Unit, now: Now) -> Vec<Waiting> {
-    let seats = due_seats(run, unit);
-    let Some(&first) = seats.first() else { return Vec::new() };
-    let reasons = gates(state, run, unit, now);
-    if !reasons.is_empty() {
-        return reasons;
-    }
-    let candidate = Candidate::seat_of(run, unit, first);
-    let barriers = barriers(state, fleet, now);
-    if let Some((_, barrier)) = barriers.iter().find(|_| is_barred(state, &barriers, &candidate)) {
-        let text = format!("unit {barrier} has no manifest and waits for every hold; nothing new starts before it");
-        return vec![Waiting::on(WaitKind::Exclusive, barrier, text)];
-    }
-    unfilled(state, fleet, run, &candidate, now).into_iter().collect()
+/// What there is for a need, whichever seat has it.
+enum Supply {
+    /// Nothing that could be used now.
+    Lacking(Waiting),
+    /// These backends; and what is said where none of their slots is to be had.
+    Offered { backends: Vec<BackendName>, has_free_slot: bool, busy: Waiting },
 }
 
-/// What keeps a seat whose gates are open from being filled: its backend, then the slot.
-pub(crate) fn unfilled(state: &State, fleet: &Fleet, run: &Run, candidate: &Candidate, now: Now) -> Option<Waiting> {
-    let need = need(run, candidate.unit.as_ref(), candidate.seat);
-    match resolve(state, fleet, run, &need, now) {
-        Resolved::Parked(refusal) => Some(refused(state, fleet, &refusal, now)),
+fn supply(state: &State, fleet: &Fleet, run: &Run, need: &Need, now: Now) -> Supply {
+    match resolve(state, fleet, run, need, now) {
+        Resolved::Parked(refusal) => Supply::Lacking(refused(state, fleet, &refusal, now)),
         Resolved::Missing => {
-            let asked = run.people.decisions.values().find(|decision| is_about(decision, &need));
-            Some(match asked {
-                Some(decision) => {
-                    Waiting::on(WaitKind::Decision, &decision.id, format!("decision {} is open: {}", decision.id, decision.context))
-                }
-                None if lacks_labels(state, fleet, run, &need, now) => {
-                    Waiting::on(WaitKind::Label, need.requires.join(","), absent::labels(&need))
+            let asked = run.people.decisions.values().find(|decision| is_about(decision, need));
+            Supply::Lacking(match asked {
+                Some(decision) => open(decision),
+                None if lacks_labels(state, fleet, run, need, now) => {
+                    Waiting::on(WaitKind::Label, need.requires.join(","), absent::labels(need))
                 }
                 None => Waiting::on(
                     WaitKind::Backend,
@@ -119,13 +185,33 @@ pub(crate) fn unfilled(state: &State, fleet: &Fleet, run: &Run, candidate: &Cand
                 ),
             })
         }
-        Resolved::Use { backends, .. } => place(state, fleet, run, candidate, &backends, now).is_none().then(|| {
+        Resolved::Use { backends, .. } => {
             let names: Vec<&str> = backends.iter().map(|name| name.as_str()).collect();
             let names = names.join(" or ");
             let labels = if need.requires.is_empty() { String::new() } else { format!(" with {}", need.requires.join(", ")) };
-            Waiting::on(WaitKind::Slot, &names, format!("every slot of {names}{labels} is busy"))
-        }),
+            let busy = Waiting::on(WaitKind::Slot, &names, format!("every slot of {names}{labels} is busy"));
+            let has_free_slot = has_free_slot(state, fleet, run, &backends, &need.requires, now);
+            Supply::Offered { backends, has_free_slot, busy }
+        }
     }
+}
+
+/// What that seat lacks of it.
+fn short_of(state: &State, fleet: &Fleet, run: &Run, candidate: &Candidate, supply: &Supply, now: Now) -> Option<Waiting> {
+    match supply {
+        Supply::Lacking(reason) => Some(reason.clone()),
+        // One that is free may still be none for this unit.
+        Supply::Offered { backends, has_free_slot, busy } => {
+            let is_placed = *has_free_slot && place(state, fleet, run, candidate, backends, now).is_some();
+            (!is_placed).then(|| busy.clone())
+        }
+    }
+}
+
+/// What keeps a seat whose gates are open from being filled: its backend, then the slot.
+pub(crate) fn unfilled(state: &State, fleet: &Fleet, run: &Run, candidate: &Candidate, now: Now) -> Option<Waiting> {
+    let need = need(run, candidate.unit.as_ref(), candidate.seat);
+    short_of(state, fleet, run, candidate, &supply(state, fleet, run, &need, now), now)
 }
 
 /// What was refused where, and when it goes on.

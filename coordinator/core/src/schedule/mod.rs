@@ -21,10 +21,10 @@ pub use roundtable_shared::CHECK_BACKEND;
 
 pub use backend::lacks_labels;
 pub use demand::{Demand, demand};
-pub use explain::{explain, goes_on};
+pub use explain::{Explainer, explain, goes_on};
 pub use plan::{PlanReason, Planned, PlannedUnit, PlannedWait, plan};
 pub use ready::is_ready;
 pub use standing::{Standing, first_blocker, standing};
-pub use waiting::{WaitKind, Waiting};
+pub use waiting::{Reasons, WaitKind, Waiting};
 
 pub use crate::rules::park::{Parked, parked, parked_account};

@@ -5,24 +5,32 @@ use roundtable_shared::{DecisionKind, Seat};
 use crate::command::Now;
 use crate::rules::integration::is_gated_by_check;
 use crate::schedule::ready::gates;
-use crate::schedule::waiting::{WaitKind, Waiting};
+use crate::schedule::waiting::{Reasons, WaitKind, Waiting};
 use crate::state::{BaseCheck, InFlight, Misfit, Run, State, Unit};
 
-/// Everything a unit in final review waits for, an empty check seat aside.
-pub(crate) fn waits(state: &State, run: &Run, unit: &Unit, now: Now) -> Vec<Waiting> {
+/// Adds what a unit in final review waits for, an empty check seat aside. `ahead` is who is in the queue right before it.
+pub(crate) fn waits<'a>(
+    (state, now): (&State, Now),
+    run: &'a Run,
+    unit: &Unit,
+    reasons: &mut Reasons,
+    ahead: impl FnOnce() -> Option<&'a Unit>,
+) {
     // Where the run itself stands still, that is all there is to say.
     let is_over = run.ended().is_some() || run.life.ending.is_some();
     if is_over || (unit.review.reviewers > 0 && !unit.is_consolidated()) {
-        return gates(state, run, unit, now);
+        gates(state, run, unit, now, None, reasons);
+        return;
     }
     if let (Some(flight), Some(place)) = (run.branch.train.flight(&unit.id), place(run, unit)) {
-        return in_train(run, unit, flight, &place).into_iter().collect();
+        in_train(run, unit, flight, &place).into_iter().for_each(|reason| reasons.add(|| reason));
+        return;
     }
     if is_gated_by_check(run) {
-        return vec![on_base(run)];
+        reasons.add(|| on_base(run));
+        return;
     }
-    let ahead = run.queue().into_iter().take_while(|other| other.id != unit.id).last();
-    match ahead {
+    match ahead() {
         Some(ahead) => {
             let text = match run.branch.train.place(&ahead.id) {
                 Some(_) => format!(
@@ -32,9 +40,11 @@ pub(crate) fn waits(state: &State, run: &Run, unit: &Unit, now: Now) -> Vec<Wait
                 ),
                 None => format!("unit {} is integrated before it", ahead.id),
             };
-            vec![Waiting::on(WaitKind::Integration, &ahead.id, text)]
+            reasons.add(|| Waiting::on(WaitKind::Integration, &ahead.id, text));
         }
-        None => gates(state, run, unit, now),
+        None => {
+            gates(state, run, unit, now, None, reasons);
+        }
     }
 }
 

@@ -1,12 +1,17 @@
 //! What must hold before a seat may be filled, worker and backend aside: each gate is asked by the scheduler and told by `explain`.
 
+use std::collections::BTreeSet;
+
 use roundtable_shared::{HazardRule, Seat, UnitState};
 
 use crate::command::{Now, Phase};
 use crate::planted::{Bug, planted};
 use crate::rules::step;
-use crate::schedule::waiting::{WaitKind, Waiting};
-use crate::state::{FixCause, Release, Run, Stage, State, Unit};
+use crate::schedule::waiting::{Reasons, WaitKind, Waiting};
+use crate::state::{FixCause, Plan, Release, Run, Stage, State, Unit};
+
+/// Dependencies that are counted at most once enough of them have been told.
+const COUNTED_MAX: usize = 256;
 
 /// Whether the unit waits for a work grant (ready or not).
 pub(crate) fn wants_work(unit: &Unit) -> bool {
@@ -47,34 +52,56 @@ pub(crate) fn seat_is_due(run: &Run, unit: &Unit, seat: Seat) -> bool {
 
 /// Whether nothing but a slot stands between the unit and its next seat.
 pub fn is_ready(state: &State, run: &Run, unit: &Unit, now: Now) -> bool {
-    let mut gates = Gates { run, unit, now, reasons: None, time_counts: true, phase_counts: true };
-    !gates.any(state)
+    !Gates::asked(run, unit, now).any(state)
 }
 
 /// The same, manual mode's phases aside: what a step that is about to open may take up.
 pub(crate) fn is_ready_for_step(state: &State, run: &Run, unit: &Unit, now: Now) -> bool {
-    let mut gates = Gates { run, unit, now, reasons: None, time_counts: true, phase_counts: false };
-    !gates.any(state)
+    !Gates { phase_counts: false, ..Gates::asked(run, unit, now) }.any(state)
 }
 
 /// The same, backoff aside: only time stands in between.
 pub(crate) fn is_ready_but_for_time(state: &State, run: &Run, unit: &Unit, now: Now) -> bool {
-    let mut gates = Gates { run, unit, now, reasons: None, time_counts: false, phase_counts: true };
-    !gates.any(state)
+    !Gates { time_counts: false, ..Gates::asked(run, unit, now) }.any(state)
 }
 
 /// Whether the run as a whole lets units be begun.
 pub(crate) fn may_begin(state: &State, run: &Run, now: Now) -> bool {
     let Some(unit) = run.startable().next() else { return false };
-    let mut gates = Gates { run, unit, now, reasons: None, time_counts: true, phase_counts: true };
-    !gates.of_run(state) && !run.is_held(Phase::Dispatch, now.wall)
+    !Gates::asked(run, unit, now).of_run(state) && !run.is_held(Phase::Dispatch, now.wall)
 }
 
-/// Everything that stands between the unit and its next seat, worker and backend aside.
-pub(crate) fn gates(state: &State, run: &Run, unit: &Unit, now: Now) -> Vec<Waiting> {
-    let mut gates = Gates { run, unit, now, reasons: Some(Vec::new()), time_counts: true, phase_counts: true };
-    gates.any(state);
-    gates.reasons.unwrap_or_default()
+/// Adds what stands between the unit and its next seat, worker and backend aside; tells whether anything does. With `before` what it comes after is counted
+/// from there.
+pub(crate) fn gates(state: &State, run: &Run, unit: &Unit, now: Now, before: Option<&Before>, reasons: &mut Reasons) -> bool {
+    Gates { reasons: Some(reasons), before, ..Gates::asked(run, unit, now) }.any(state)
+}
+
+/// Whether nothing but holds of others stands in between.
+pub(crate) fn waits_for_holds_alone(state: &State, run: &Run, unit: &Unit, now: Now) -> bool {
+    // Holds are asked about last: what comes first tells.
+    let mut first = Reasons::at_most(1);
+    gates(state, run, unit, now, None, &mut first);
+    first.told.iter().all(|reason| reason.kind == WaitKind::Hold)
+}
+
+/// How many of the units that have not come to their end stand before each place of the plan's order, so that they are counted once for many questions.
+pub(crate) struct Before {
+    all: Vec<usize>,
+    without_manifest: Vec<usize>,
+}
+
+impl Before {
+    /// Of that plan as it is now. Costs as much as there are units.
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let count = |ranks: &BTreeSet<usize>| {
+            let mut counts = vec![0; plan.order.len() + 1];
+            ranks.iter().filter(|rank| **rank < plan.order.len()).for_each(|rank| counts[rank + 1] = 1);
+            (1..counts.len()).for_each(|rank| counts[rank] += counts[rank - 1]);
+            counts
+        };
+        Self { all: count(&plan.unfinished), without_manifest: count(&plan.unfinished_all) }
+    }
 }
 
 /// Asks each gate; with `reasons` it goes on after the first and tells them all.
@@ -82,12 +109,17 @@ struct Gates<'a> {
     run: &'a Run,
     unit: &'a Unit,
     now: Now,
-    reasons: Option<Vec<Waiting>>,
+    reasons: Option<&'a mut Reasons>,
+    before: Option<&'a Before>,
     time_counts: bool,
     phase_counts: bool,
 }
 
-impl Gates<'_> {
+impl<'a> Gates<'a> {
+    fn asked(run: &'a Run, unit: &'a Unit, now: Now) -> Self {
+        Self { run, unit, now, reasons: None, before: None, time_counts: true, phase_counts: true }
+    }
+
     /// Whether anything stands in the way.
     fn any(&mut self, state: &State) -> bool {
         let gates: [fn(&mut Self, &State) -> bool; 5] = [Self::of_run, Self::of_phase, Self::of_time, Self::of_order, Self::of_hold];
@@ -103,13 +135,22 @@ impl Gates<'_> {
 
     /// A closed gate, with words for it where they are wanted.
     fn closed(&mut self, reason: impl FnOnce(&Self) -> Waiting) -> bool {
-        if self.reasons.is_some() {
-            let reason = reason(self);
-            if let Some(reasons) = &mut self.reasons {
-                reasons.push(reason);
-            }
+        if let Some(reasons) = self.reasons.take() {
+            reasons.add(|| reason(self));
+            self.reasons = Some(reasons);
         }
         true
+    }
+
+    /// How many more reasons are told in words; none where only the answer counts.
+    fn room(&self) -> usize {
+        self.reasons.as_ref().map_or(0, |reasons| reasons.room())
+    }
+
+    fn leave_out(&mut self, count: usize) {
+        if let Some(reasons) = &mut self.reasons {
+            reasons.leave_out(count);
+        }
     }
 
     fn of_run(&mut self, state: &State) -> bool {
@@ -176,8 +217,13 @@ impl Gates<'_> {
             return false;
         }
         let (run, unit) = (self.run, self.unit);
-        let mut found = false;
+        let (mut found, mut looked) = (false, 0);
         for &on in &run.plan.needs[unit.spec.position] {
+            // Once there is no room for more, so many further ones are counted.
+            looked += usize::from(self.room() == 0);
+            if found && looked > COUNTED_MAX {
+                break;
+            }
             let on = &run.units[on];
             if !on.is_settled_for_others() && !planted(Bug::DependencyForgotten) {
                 found |= self.closed(|_| {
@@ -201,22 +247,47 @@ impl Gates<'_> {
         found | self.of_hazards()
     }
 
+    /// Earlier units that this one meets because one of both has no manifest, then those whose writes it touches.
     fn of_hazards(&mut self) -> bool {
+        let comes_after = self.of_exclusive();
+        if planted(Bug::HazardForgotten) || (comes_after && self.reasons.is_none()) {
+            return comes_after;
+        }
         let (run, unit) = (self.run, self.unit);
-        let plan = &run.plan;
-        let rank = plan.rank[unit.spec.position];
-        // Under `explain` each earlier unit is told once; the scheduler only asks whether there is one.
-        let exclusive: Vec<usize> = match (&self.reasons, unit.claims_all()) {
-            (None, true) => plan.unfinished.range(..rank).next().map(|rank| plan.order[*rank]).into_iter().collect(),
-            (None, false) => plan.unfinished_all.range(..rank).next().map(|rank| plan.order[*rank]).into_iter().collect(),
-            (Some(_), true) => plan.unfinished.range(..rank).map(|rank| plan.order[*rank]).collect(),
-            (Some(_), false) => plan.unfinished_all.range(..rank).map(|rank| plan.order[*rank]).collect(),
+        if self.reasons.is_none() {
+            return run.plan.has_open_hazard(unit);
+        }
+        let (some, count) = run.plan.some_open_hazards(unit, self.room());
+        self.leave_out(count - some.len());
+        for earlier in some.iter().map(|at| &run.units[*at]) {
+            self.closed(|gates| {
+                let path = hazard_path(gates.unit, earlier);
+                let text = format!("unit {} ({}) comes first and writes {path}", earlier.id, earlier.state());
+                Waiting { kind: WaitKind::Hazard, on: earlier.id.to_string(), path, text }
+            });
+        }
+        comes_after || count > 0
+    }
+
+    fn of_exclusive(&mut self) -> bool {
+        let (run, claims_all) = (self.run, self.unit.claims_all());
+        let (plan, rank) = (&run.plan, run.plan.rank[self.unit.spec.position]);
+        let earlier = if claims_all { &plan.unfinished } else { &plan.unfinished_all };
+        if planted(Bug::ExclusiveForgotten) || earlier.range(..rank).next().is_none() {
+            return false;
+        }
+        let told = earlier.range(..rank).take(self.room());
+        let count = match (&self.reasons, self.before) {
+            (None, _) => 0,
+            (Some(_), Some(before)) if claims_all => before.all[rank],
+            (Some(_), Some(before)) => before.without_manifest[rank],
+            (Some(_), None) => earlier.range(..rank).count(),
         };
-        let mut found = false;
-        for at in exclusive.into_iter().filter(|_| !planted(Bug::ExclusiveForgotten)) {
-            let earlier = &run.units[at];
-            found |= self.closed(|gates| {
-                let whose = if gates.unit.claims_all() { "this unit" } else { "it" };
+        let mut left = count;
+        for earlier in told.map(|rank| &run.units[plan.order[*rank]]) {
+            left -= 1;
+            self.closed(|_| {
+                let whose = if claims_all { "this unit" } else { "it" };
                 Waiting {
                     kind: WaitKind::Exclusive,
                     on: earlier.id.to_string(),
@@ -228,46 +299,31 @@ impl Gates<'_> {
                     ),
                 }
             });
-            if self.reasons.is_none() {
-                return true;
-            }
         }
-        if planted(Bug::HazardForgotten) {
-            return found;
-        }
-        if self.reasons.is_none() {
-            return plan.has_open_hazard(unit);
-        }
-        for at in plan.open_hazards(unit) {
-            let earlier = &run.units[at];
-            found |= self.closed(|gates| {
-                let path = hazard_path(gates.unit, earlier);
-                let text = format!("unit {} ({}) comes first and writes {path}", earlier.id, earlier.state());
-                Waiting { kind: WaitKind::Hazard, on: earlier.id.to_string(), path, text }
-            });
-        }
-        found
+        self.leave_out(left);
+        true
     }
 
     /// Holds of others, where a grant (or a release) takes the unit's own.
     fn of_hold(&mut self, _: &State) -> bool {
         let (run, unit) = (self.run, self.unit);
-        let mut found = false;
         let takes_hold = matches!(unit.state(), UnitState::NotStarted | UnitState::Blocked) && !planted(Bug::HoldForgotten);
-        if takes_hold && (wants_work(unit) || unit.release().is_some()) {
-            if self.reasons.is_none() {
-                return !run.plan.hold_is_free(unit);
-            }
-            for holder in run.hold_conflicts(unit) {
-                found |= self.closed(|gates| {
-                    let path = hold_path(gates.unit, holder);
-                    let text =
-                        format!("unit {} ({}) holds {}", holder.id, holder.state(), if path.is_empty() { "everything" } else { &path });
-                    Waiting { kind: WaitKind::Hold, on: holder.id.to_string(), path, text }
-                });
-            }
+        if !takes_hold || !(wants_work(unit) || unit.release().is_some()) {
+            return false;
         }
-        found
+        if self.reasons.is_none() {
+            return !run.plan.hold_is_free(unit);
+        }
+        let (some, count) = run.plan.some_holders(unit, self.room());
+        self.leave_out(count - some.len());
+        for holder in some.iter().map(|at| &run.units[*at]) {
+            self.closed(|gates| {
+                let path = hold_path(gates.unit, holder);
+                let text = format!("unit {} ({}) holds {}", holder.id, holder.state(), if path.is_empty() { "everything" } else { &path });
+                Waiting { kind: WaitKind::Hold, on: holder.id.to_string(), path, text }
+            });
+        }
+        count > 0
     }
 }
 

@@ -15,6 +15,45 @@ pub struct Waiting {
     pub text: String,
 }
 
+/// Reasons as they are gathered: so many in words, the others by their number.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Reasons {
+    /// The first, in words.
+    pub told: Vec<Waiting>,
+    /// Further ones. Where there are very many, at least so many.
+    pub left_out: usize,
+    most: usize,
+}
+
+impl Reasons {
+    /// None yet, and no more than so many in words.
+    pub(crate) fn at_most(most: usize) -> Self {
+        Self { most, ..Self::default() }
+    }
+
+    /// How many more are told in words.
+    pub(crate) fn room(&self) -> usize {
+        self.most - self.told.len()
+    }
+
+    /// One more: in words while there is room, or by its number. What was said just before is not said again.
+    pub(crate) fn add(&mut self, reason: impl FnOnce() -> Waiting) {
+        if self.room() == 0 {
+            self.left_out += 1;
+            return;
+        }
+        let reason = reason();
+        if self.told.last() != Some(&reason) {
+            self.told.push(reason);
+        }
+    }
+
+    /// So many more, of which nothing is told.
+    pub(crate) fn leave_out(&mut self, count: usize) {
+        self.left_out += count;
+    }
+}
+
 impl Waiting {
     pub(crate) fn on_run(kind: WaitKind, text: String) -> Self {
         Self { kind, on: String::new(), path: String::new(), text }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use roundtable_shared::manifest::{Before, PathIndex};
+use roundtable_shared::manifest::{Before, PathIndex, PathSet};
 use roundtable_shared::{BackendName, HazardRule, UnitId, UnitState, UnitType};
 
 use super::Learned;
@@ -269,6 +269,37 @@ impl Plan {
             let look = |earlier: usize| if is_it(self.order[earlier]) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
             self.writers.0.meeting_before(set, rank, look).is_break()
         })
+    }
+
+    /// Some of those, by place: `most` at most, the first in plan order; and how many there are, where there are very many at least. Costs what is asked
+    /// for and not what is there.
+    pub fn some_open_hazards(&self, unit: &Unit, most: usize) -> (BTreeSet<usize>, usize) {
+        let Some(&rank) = self.rank.get(unit.spec.position).filter(|_| unit.spec.runs && !unit.claims_all()) else {
+            return (BTreeSet::new(), 0);
+        };
+        let of = |set: &PathSet| self.writers.0.some_before(set, rank, most);
+        let ((mut some, written), (read, count)) = (of(&unit.assignment.manifest.writes), of(&unit.assignment.manifest.reads));
+        some.extend(read);
+        let count = count.max(written).max(some.len());
+        (some.into_iter().take(most).map(|rank| self.order[rank]).collect(), count)
+    }
+
+    /// Some of the others that hold what this unit would hold, by place: `most` at most; and how many there are, where there are very many at least.
+    pub fn some_holders(&self, unit: &Unit, most: usize) -> (BTreeSet<usize>, usize) {
+        let others = |holders: &BTreeSet<usize>| -> (BTreeSet<usize>, usize) {
+            let others = holders.iter().filter(|at| **at != unit.spec.position).take(most).copied().collect();
+            (others, holders.len() - usize::from(holders.contains(&unit.spec.position)))
+        };
+        if unit.claims_all() {
+            return others(&self.holders);
+        }
+        let (mut some, all) = others(&self.holders_all);
+        let (mut of_paths, mut count) = self.held.0.some_before(&unit.assignment.manifest.writes, usize::MAX, most.saturating_add(1));
+        of_paths.remove(&unit.spec.position);
+        count -= usize::from(count > 0 && self.holders.contains(&unit.spec.position));
+        let count = all + count.max(of_paths.len());
+        some.extend(of_paths);
+        (some.into_iter().take(most).collect(), count)
     }
 
     /// Whether nobody else holds what this unit would hold.

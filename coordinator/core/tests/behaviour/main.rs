@@ -13,6 +13,7 @@ mod credit;
 mod demand;
 mod drain;
 mod end;
+mod explain;
 mod import;
 mod label;
 mod late;
