@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use roundtable_runtime::config::{Config, Home};
+use roundtable_runtime::config::Config;
 use roundtable_runtime::lock::DirLock;
 use roundtable_runtime::shutdown::{self, Cause, Trigger};
 use roundtable_shared::{CHECK_BACKEND, RunLimits};
 use roundtable_worker::args::{BackendSlots, OnPartition, parse_backend, parse_label, parse_pair};
 use roundtable_worker::backend::scripted::Playbook;
-use roundtable_worker::backend::{BackendConfig, Home as AgentHome, Host};
+use roundtable_worker::backend::{BackendConfig, Host};
 use roundtable_worker::host::Quotas;
 use roundtable_worker::join::{JoinError, JoinOptions, join};
 use roundtable_worker::spool::{KeepLimits, Spool};
@@ -106,7 +106,7 @@ fn bound(backends: &mut [BackendSlots], max: u32) {
 
 /// What workers of this process know of the machine.
 pub(super) fn host(config: &Config, options: &CrewOptions) -> Result<Arc<Host>> {
-    let configs = config.backends.iter().map(|(name, backend)| (name.clone(), backend_config(backend))).collect();
+    let configs = config.backends.iter().map(|(name, backend)| (name.clone(), BackendConfig::from(backend))).collect();
     let mut paths = BTreeMap::new();
     for pair in options.backend_paths.iter().filter(|pair| !pair.trim().is_empty()) {
         let (name, file) = parse_pair(pair).map_err(|why| Failure::usage(format!("--backend-path {pair}: {why}")))?;
@@ -122,17 +122,6 @@ fn labels(config: &Config, options: &CrewOptions) -> Result<BTreeMap<String, Str
     let typed = options.labels.iter().map(|text| ("--label", text.as_str()));
     let all = configured.chain(typed).map(|(flag, text)| (flag, text.trim())).filter(|(_, text)| !text.is_empty());
     all.map(|(flag, text)| parse_label(text).map_err(|why| Failure::usage(format!("{flag}: {why}")))).collect()
-}
-
-fn backend_config(config: &roundtable_runtime::config::BackendConfig) -> BackendConfig {
-    BackendConfig {
-        command: config.command.clone(),
-        args: config.args.clone().unwrap_or_default(),
-        model: config.model.clone(),
-        effort: config.effort.clone(),
-        env: config.env.clone().unwrap_or_default(),
-        home: if config.home == Some(Home::Isolated) { AgentHome::Isolated } else { AgentHome::InPlace },
-    }
 }
 
 impl Crew {
