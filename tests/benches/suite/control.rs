@@ -119,7 +119,8 @@ pub async fn play(store: &Path, spec: &Spec, outline: &Plan, workers: u64, leave
                 if leave_after.is_some_and(|most| moved > most) {
                     break;
                 }
-                let is_last = matches!(effect, Effect::CloseRun { .. });
+                // Every unit here moves the branch once, and no closing commit is made of nothing.
+                let is_last = moved == outline.units.len();
                 if let Some(answer) = stub.shell(effect) {
                     handle.tell(answer).await?;
                 }

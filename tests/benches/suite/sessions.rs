@@ -44,7 +44,7 @@ fn ours(runtime: &Runtime, count: usize) -> anyhow::Result<Measured> {
     let all = runtime.block_on(async { tokio::time::timeout(WITHIN, crowd.until(|here| *here == count)).await });
     all.context("the sessions were not all there in time")?;
     let (began, cpu) = (Instant::now(), Cost::of(&coordinator)?.own_ms);
-    runtime.block_on(tokio::time::sleep(IDLE));
+    runtime.block_on(async { tokio::time::sleep(IDLE).await });
     let share = (Cost::of(&coordinator)?.own_ms - cpu) as f64 / (began.elapsed().as_secs_f64() * 10.0);
     let each = resident_kib(pid)?.saturating_sub(before) as f64 / count as f64;
     Ok(vec![("memory of each", "KiB", each), ("CPU of all", "% of one", share)])
