@@ -202,7 +202,7 @@ impl<Id: Copy + Ord> PathIndex<Id> {
     }
 
     /// Some of the ids below `bound` whose sets conflict with this one, and how many there are at least: of each path and glob that meets the set the
-    /// lowest `most` (one where that is 0), which are all where there are no more. Once that many are found, [`LISTS_MAX`] paths and globs are looked at
+    /// lowest `most` (one where that is 0), which are all where there are no more. Once that many are found, 64 paths and globs are looked at
     /// and no others: it costs what is asked for and not what is there.
     pub fn some_before(&self, set: &PathSet, bound: Id, most: usize) -> (BTreeSet<Id>, usize) {
         let most = most.max(1);
