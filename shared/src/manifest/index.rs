@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::ControlFlow;
 
-use super::before::Before;
+use super::conflicting::ConflictingIds;
 use super::glob;
 use super::set::{Glob, PathSet, glob_meets_plain_key};
 
@@ -225,7 +225,7 @@ impl<Id: Copy + Ord> PathIndex<Id> {
     }
 
     /// The ids below `bound` that conflict with one of these sets, for counting them or going through them from the highest down.
-    pub fn before<'a>(&'a self, sets: &[&PathSet], bound: Id) -> Before<'a, Id> {
+    pub fn conflicting_before<'a>(&'a self, sets: &[&PathSet], bound: Id) -> ConflictingIds<'a, Id> {
         let mut lists = Vec::new();
         for set in sets {
             let _ = self.lists_meeting(set, |list| {
@@ -233,7 +233,7 @@ impl<Id: Copy + Ord> PathIndex<Id> {
                 ControlFlow::<()>::Continue(())
             });
         }
-        Before::of(lists)
+        ConflictingIds::of(lists)
     }
 
     /// Visits the lists of all ids whose sets conflict with this one; none of them is empty, some come more than once.
@@ -480,8 +480,8 @@ mod tests {
                 prop_assert!((some.len()..=before.len()).contains(&at_least), "{} of {}", at_least, before.len());
                 let twice = [set, &sets[gone]];
                 let both: BTreeSet<usize> = found(&index, &sets[gone]).range(..id).copied().chain(before).collect();
-                prop_assert_eq!(index.before(&twice, id).number(), both.len());
-                let falling: Vec<usize> = index.before(&twice, id).collect();
+                prop_assert_eq!(index.conflicting_before(&twice, id).total(), both.len());
+                let falling: Vec<usize> = index.conflicting_before(&twice, id).collect();
                 prop_assert_eq!(falling, both.into_iter().rev().collect::<Vec<_>>());
             }
             sets.iter().enumerate().for_each(|(id, set)| index.remove(id, set));

@@ -2,14 +2,14 @@
 //!
 //! Owns normalisation of entries, matching and the exact conflict test. Knows nothing of holds, hazards or git.
 
-mod before;
+mod conflicting;
 mod glob;
 mod index;
 mod path;
 mod product;
 mod set;
 
-pub use before::Before;
+pub use conflicting::ConflictingIds;
 pub use index::PathIndex;
 pub use path::{PathError, may_be_folder, normalise_entry, normalise_path};
 pub use set::{Conflict, PathSet};

@@ -3,7 +3,6 @@
 //! measured in the same run. `cargo bench -p roundtable-tests --bench figures`, see `-- --help`.
 #![allow(missing_docs)]
 
-mod client;
 mod floor;
 mod loss;
 mod memory;

@@ -7,10 +7,10 @@ use anyhow::{Context, ensure};
 use roundtable_runtime::identity::{Ca, ClientFile};
 use roundtable_runtime::open_files;
 use roundtable_tests::harness::{Cost, Playbook, SpecText, wait_for};
+use roundtable_tests::links::idle::{self, Crowd};
 use rustix::process::{Resource, getrlimit};
 use tokio::runtime::Runtime;
 
-use crate::client::{self, Crowd};
 use crate::floor;
 use crate::report::Report;
 use crate::site::{Site, now_ms};
@@ -28,7 +28,7 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
     let mut site = Site::new(&SpecText::parallel("storm", units));
     let address = ClientFile::read(site.sandbox.data_dir())?.context("the coordinator has written no client.json")?.address;
     let ca = Ca::open(&site.sandbox.data_dir().join("ca"))?;
-    let clients = client::make(&ca, &address, count)?;
+    let clients = idle::make(&ca, &address, count)?;
     let mut floors = Vec::new();
     for _ in 0..FLOORS {
         floors.push(runtime.block_on(floor::handshakes(&ca, &clients))?);

@@ -1,13 +1,12 @@
 //! The control plane: the driver over a durable log, workers whose agents end at once, a repository where everything fits, all in this process; no wire and
 //! no git. Its floor is the same log that gets rows of that size and number with as many commits, and nothing else.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use roundtable_coordinator::driver::{Driver, Parts};
 use roundtable_core::command::Command;
 use roundtable_core::effect::Effect;
@@ -15,7 +14,7 @@ use roundtable_runtime::clock::SystemClock;
 use roundtable_shared::WorkerId;
 use roundtable_shared::spec::{Plan, Spec};
 use roundtable_store::log::SqliteOptions;
-use roundtable_store::{Log, NewRow, SqliteLog};
+use roundtable_store::{Log, LogReader, NewRow, SqliteLog};
 use tokio::sync::{mpsc, watch};
 
 use crate::shape::Shape;
@@ -30,9 +29,9 @@ const ROWS: usize = 10_000;
 
 /// What a run over a log came to.
 pub struct Played {
-    pub first_grant: Duration,
+    first_grant: Duration,
     /// From the first grant to the end.
-    pub whole: Duration,
+    whole: Duration,
     /// CPU of this process for all of it, stubs included, milliseconds.
     cpu_ms: u64,
     log: LogSize,
@@ -80,7 +79,7 @@ impl Played {
     }
 }
 
-/// Plays a run of that plan over a new log; with `leave_after`, only until so many branches were moved, as if killed then.
+/// Plays a run of that plan over a new log; with `leave_after`, only until the branch was moved so often, as if killed then.
 pub async fn play(store: &Path, spec: &Spec, outline: &Plan, workers: u64, leave_after: Option<usize>) -> anyhow::Result<Played> {
     let commits = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&commits);
@@ -102,32 +101,33 @@ pub async fn play(store: &Path, spec: &Spec, outline: &Plan, workers: u64, leave
     let (spec, plan, mut stub) = (spec.clone(), outline.clone(), Stub::new(outline));
     let (cpu, began) = (own_ms()?, Instant::now());
     handle.command(stub.submit(spec, plan)).await?;
-    let mut busy: HashMap<WorkerId, u32> = HashMap::new();
-    let (mut first_grant, mut moved) = (None, 0);
-    loop {
-        match queue.recv().await.context("the driver has ended")? {
-            Effect::Grant(grant) => {
+    let (mut first_grant, mut moved, mut arrived) = (None, 0, Vec::new());
+    'run: while queue.recv_many(&mut arrived, EFFECTS_MAX).await > 0 {
+        let mut played: BTreeMap<WorkerId, u64> = BTreeMap::new();
+        for effect in arrived.drain(..) {
+            if let Effect::Grant(grant) = effect {
                 first_grant.get_or_insert_with(|| began.elapsed());
                 for command in stub.play(&grant) {
                     handle.tell(command).await?;
                 }
-                let busy = busy.entry(grant.granted.worker.clone()).or_default();
-                handle.tell(stub::want(grant.granted.worker.clone(), grant.session, SLOTS.saturating_sub(*busy))).await?;
+                played.insert(grant.granted.worker.clone(), grant.session);
+                continue;
             }
-            effect => {
-                moved += usize::from(matches!(effect, Effect::MoveBranch { .. }));
-                if leave_after.is_some_and(|most| moved > most) {
-                    break;
-                }
-                // Every unit here moves the branch once, and no closing commit is made of nothing.
-                let is_last = moved == outline.units.len();
-                if let Some(answer) = stub.shell(effect) {
-                    handle.tell(answer).await?;
-                }
-                if is_last {
-                    break;
-                }
+            moved += usize::from(matches!(effect, Effect::MoveBranch { .. }));
+            if leave_after.is_some_and(|most| moved > most) {
+                break 'run;
             }
+            if let Some(answer) = stub.shell(effect) {
+                handle.tell(answer).await?;
+            }
+            // Every unit here moves the branch once, and no closing commit is made of nothing.
+            if moved == outline.units.len() {
+                break 'run;
+            }
+        }
+        // All that these were known to hold has ended.
+        for (worker, session) in played {
+            handle.tell(stub::want(worker, session, SLOTS)).await?;
         }
     }
     // All that was told before is durable once this is answered.
@@ -142,7 +142,8 @@ pub async fn play(store: &Path, spec: &Spec, outline: &Plan, workers: u64, leave
     Ok(Played { first_grant, whole: whole.saturating_sub(first_grant), cpu_ms, log: size })
 }
 
-async fn size_of(log: &dyn Log) -> anyhow::Result<LogSize> {
+/// What a log holds, all of it read and checked; its commits are nobody's to tell.
+pub async fn size_of(log: &dyn LogReader) -> anyhow::Result<LogSize> {
     let mut size = LogSize::default();
     loop {
         let rows = log.read(size.rows + 1, ROWS).await?;

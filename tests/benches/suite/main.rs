@@ -3,10 +3,6 @@
 //! `cargo bench -p roundtable-tests --bench suite -- control`, see `-- --help`.
 #![allow(missing_docs)]
 
-mod bare;
-#[path = "../figures/client.rs"]
-#[allow(dead_code, reason = "another benchmark has them come again")]
-mod client;
 mod control;
 #[path = "../../../coordinator/core/benches/control/fleet.rs"]
 mod fleet;
@@ -75,7 +71,7 @@ enum What {
 fn main() -> anyhow::Result<()> {
     let mut args = Args::parse();
     if let Some(ca) = &args.bare_streams {
-        return bare::serve(ca);
+        return sessions::serve_bare(ca);
     }
     if args.quick {
         (args.units, args.sessions, args.repeats) = (vec![100], 50, 1);
@@ -83,23 +79,18 @@ fn main() -> anyhow::Result<()> {
     let all = [What::Core, What::Control, What::Recovery, What::Sessions];
     let wanted = if args.what.is_empty() { all.to_vec() } else { args.what.clone() };
     let mut table = Table::new(args.repeats.max(1));
-    let disk = match &args.disk {
-        Some(disk) => disk.clone(),
-        None => PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
-    };
+    let build_output = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let disk = args.disk.unwrap_or_else(|| build_output.clone());
     for what in wanted {
-        for &units in &args.units {
-            match what {
-                What::Core => pure::run(&mut table, units, args.workers)?,
-                What::Control => control::run(&mut table, units, args.workers, &disk)?,
-                What::Recovery => recovery::run(&mut table, units, args.workers, &disk)?,
-                What::Sessions => {}
-            }
-        }
-        if what == What::Sessions {
-            sessions::run(&mut table, args.sessions)?;
+        let mut each =
+            |run: &dyn Fn(&mut Table, usize) -> anyhow::Result<()>| args.units.iter().try_for_each(|&units| run(&mut table, units));
+        match what {
+            What::Core => each(&|table, units| pure::run(table, units, args.workers))?,
+            What::Control => each(&|table, units| control::run(table, units, args.workers, &disk))?,
+            What::Recovery => each(&|table, units| recovery::run(table, units, args.workers, &disk))?,
+            What::Sessions => sessions::run(&mut table, args.sessions)?,
         }
     }
-    let csv = args.csv.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("suite.csv"));
+    let csv = args.csv.unwrap_or_else(|| build_output.join("suite.csv"));
     table.write(&csv)
 }

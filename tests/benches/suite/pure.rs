@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use roundtable_shared::spec::Plan;
+use roundtable_shared::spec::{Plan, Spec};
 
 use crate::fleet::Fleet;
 use crate::shape::Shape;
@@ -21,7 +21,7 @@ pub fn run(table: &mut Table, units: usize, workers: u64) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn whole(spec: &roundtable_shared::spec::Spec, outline: &Plan, workers: u64) -> anyhow::Result<Measured> {
+fn whole(spec: &Spec, outline: &Plan, workers: u64) -> anyhow::Result<Measured> {
     let units = outline.units.len();
     let mut fleet = Fleet::new(workers, 4, outline);
     let (spec, plan) = (spec.clone(), outline.clone());

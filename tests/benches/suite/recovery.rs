@@ -7,16 +7,13 @@ use std::time::Instant;
 use roundtable_coordinator::driver::{Driver, Parts};
 use roundtable_core::command::Command;
 use roundtable_runtime::clock::SystemClock;
+use roundtable_store::SqliteLog;
 use roundtable_store::log::SqliteOptions;
-use roundtable_store::{LogReader, SqliteLog};
 use tokio::sync::{mpsc, watch};
 
 use crate::control;
 use crate::shape::Shape;
 use crate::table::{Measured, Table};
-
-/// Rows read at once.
-const ROWS: usize = 10_000;
 
 pub fn run(table: &mut Table, units: usize, workers: u64, disk: &Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -51,13 +48,6 @@ async fn recover(store: &Path) -> anyhow::Result<Measured> {
 async fn floor(store: &Path) -> anyhow::Result<Measured> {
     let began = Instant::now();
     let log = SqliteLog::open(store, SqliteOptions::default())?;
-    let mut head = 0;
-    loop {
-        let rows = log.read(head + 1, ROWS).await?;
-        if rows.is_empty() {
-            break;
-        }
-        head += rows.len() as u64;
-    }
-    Ok(vec![("rows read", "ms", began.elapsed().as_secs_f64() * 1e3), ("rows", "rows", head as f64)])
+    let size = control::size_of(&log).await?;
+    Ok(vec![("rows read", "ms", began.elapsed().as_secs_f64() * 1e3), ("rows", "rows", size.rows as f64)])
 }

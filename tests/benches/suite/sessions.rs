@@ -2,28 +2,28 @@
 //! certificates on both sides, held by a process of the same library.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use roundtable_runtime::identity::{Ca, ClientFile, SERVER_NAME};
+use roundtable_runtime::identity::{Ca, ClientFile};
 use roundtable_runtime::open_files;
-use roundtable_runtime::tls::client_config;
 use roundtable_tests::harness::{Cost, Sandbox};
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use roundtable_tests::links::bare;
+use roundtable_tests::links::idle::{self, Client, Crowd};
 use tokio::runtime::Runtime;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::client::{self, Client, Crowd};
 use crate::table::{Measured, Table};
 
 /// All must be there within this.
 const WITHIN: Duration = Duration::from_secs(300);
 /// Over so long their CPU is measured: several of every worker's signs of life.
 const IDLE: Duration = Duration::from_secs(20);
+/// More bare streams than anybody asks for.
+const BARE_MAX: usize = 100_000;
 
 pub fn run(table: &mut Table, count: usize) -> anyhow::Result<()> {
     open_files::allow_most()?;
@@ -37,7 +37,7 @@ fn ours(runtime: &Runtime, count: usize) -> anyhow::Result<Measured> {
     let sandbox = Sandbox::new();
     let coordinator = sandbox.serve();
     let address = ClientFile::read(sandbox.data_dir())?.context("the coordinator has written no client.json")?.address;
-    let clients = client::make(&Ca::open(&sandbox.data_dir().join("ca"))?, &address, count)?;
+    let clients = idle::make(&Ca::open(&sandbox.data_dir().join("ca"))?, &address, count)?;
     let pid = coordinator.pid();
     let before = resident_kib(pid)?;
     let crowd = runtime.block_on(async { Crowd::begin(&clients) });
@@ -70,23 +70,36 @@ fn floor(runtime: &Runtime, count: usize) -> anyhow::Result<Measured> {
 fn floor_of(runtime: &Runtime, ca: &Ca, server: &mut Child, count: usize) -> anyhow::Result<Measured> {
     let mut address = String::new();
     BufReader::new(server.stdout.take().context("it has a standard output")?).read_line(&mut address)?;
-    let clients = client::make(ca, address.trim(), count)?;
+    let clients = idle::make(ca, address.trim(), count)?;
     let before = resident_kib(server.id())?;
-    let open = runtime.block_on(streams(&clients, address.trim()))?;
+    let open = runtime.block_on(streams(&clients, address.trim().parse()?))?;
     ensure!(open.len() == count, "{} of {count} streams", open.len());
     let each = resident_kib(server.id())?.saturating_sub(before) as f64 / count as f64;
     Ok(vec![("memory of each", "KiB", each)])
 }
 
-async fn streams(clients: &[Arc<Client>], address: &str) -> anyhow::Result<Vec<tokio_rustls::client::TlsStream<TcpStream>>> {
+async fn streams(clients: &[Arc<Client>], address: SocketAddr) -> anyhow::Result<Vec<impl Sized>> {
     let mut open = Vec::with_capacity(clients.len());
     for client in clients {
-        let connector = TlsConnector::from(Arc::new(client_config(&client.credentials)?));
-        let mut stream = connector.connect(ServerName::try_from(SERVER_NAME)?, TcpStream::connect(address).await?).await?;
-        stream.read_u8().await?;
-        open.push(stream);
+        open.push(bare::stream(&bare::connector(&client.credentials)?, address).await?);
     }
     Ok(open)
+}
+
+/// Is the other end of bare streams, in a process of its own, so that its memory can be told: says where on standard output, ends with standard input.
+pub fn serve_bare(ca: &Path) -> anyhow::Result<()> {
+    open_files::allow_most()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let server = bare::Server::listen(&Ca::open(ca)?, BARE_MAX).await?;
+        println!("{}", server.address);
+        let ended = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+        tokio::select! {
+            () = server.serve() => {}
+            _ = ended => {}
+        }
+        Ok(())
+    })
 }
 
 /// The resident set of a process.

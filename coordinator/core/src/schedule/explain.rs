@@ -12,7 +12,7 @@ use crate::schedule::barrier::{barrier, is_barred_by};
 use crate::schedule::candidate::Candidate;
 use crate::schedule::need::{is_about, need};
 use crate::schedule::place::{has_free_slot, place};
-use crate::schedule::ready::{Before, due_seats, gates, wants_work};
+use crate::schedule::ready::{UnfinishedBefore, due_seats, gates, wants_work};
 use crate::schedule::waiting::{Reasons, WaitKind, Waiting};
 use crate::schedule::{absent, queue};
 use crate::state::key_of;
@@ -38,7 +38,7 @@ pub struct Explainer<'a> {
     // Found with the first unit that needs it.
     barrier: Option<Option<&'a Unit>>,
     ahead: Option<BTreeMap<usize, &'a Unit>>,
-    before: Option<Before>,
+    before: Option<UnfinishedBefore>,
     supply: BTreeMap<Need, Supply>,
 }
 
@@ -105,7 +105,7 @@ impl<'a> Explainer<'a> {
         let seats = due_seats(run, unit);
         let Some(&first) = seats.first() else { return };
         if self.most != usize::MAX {
-            self.before.get_or_insert_with(|| Before::of(&run.plan));
+            self.before.get_or_insert_with(|| UnfinishedBefore::of(&run.plan));
         }
         if gates(state, run, unit, now, self.before.as_ref(), reasons) {
             return;

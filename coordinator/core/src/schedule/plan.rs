@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Peekable;
 use std::sync::Arc;
 
 pub use roundtable_shared::PlanReason;
@@ -121,7 +122,7 @@ struct Waits {
 }
 
 /// What is known of the units before one in plan order, by rank.
-struct Before {
+struct RunningBefore {
     /// Units that run.
     running: Vec<usize>,
     /// Ranks of those that claim everything, and how many of them there are before each.
@@ -131,7 +132,7 @@ struct Before {
 
 impl Waits {
     fn find(units: &[Arc<Unit>], index: &Plan, hazards: HazardRule) -> Self {
-        let before = Before::of(units, index);
+        let before = RunningBefore::of(units, index);
         let mut waits = Self { of: vec![Vec::new(); units.len()], count: vec![0; units.len()] };
         // By rank: the units up to there are waited for by this one, directly or not.
         let mut floors = vec![0_usize; units.len()];
@@ -159,7 +160,7 @@ impl Waits {
     }
 }
 
-impl Before {
+impl RunningBefore {
     fn of(units: &[Arc<Unit>], index: &Plan) -> Self {
         let mut before = Self { running: vec![0], claiming: Vec::new(), claiming_before: vec![0] };
         for (rank, &at) in index.order.iter().enumerate() {
@@ -184,7 +185,7 @@ struct Reasons<'a> {
 }
 
 impl<'a> Reasons<'a> {
-    fn of(units: &'a [Arc<Unit>], index: &'a Plan, before: &'a Before, at: usize, hazards: HazardRule) -> Self {
+    fn of(units: &'a [Arc<Unit>], index: &'a Plan, before: &'a RunningBefore, at: usize, hazards: HazardRule) -> Self {
         let (unit, rank) = (&units[at], index.rank[at]);
         let checkpoint_on: BTreeSet<&UnitId> = unit.spec.checkpoint_on.iter().collect();
         let why = |on: usize| if checkpoint_on.contains(&units[on].id) { PlanReason::Checkpoint } else { PlanReason::Dependency };
@@ -203,7 +204,7 @@ impl<'a> Reasons<'a> {
         let claiming = &before.claiming[..before.claiming_before[rank]];
         let hazards = index.nearest_hazards(unit);
         let is_met_too = |(rank, _): &&(usize, PlanReason)| unit.is_hazard(&units[index.order[*rank]]);
-        let count = claiming.len() + hazards.number() + needs.len() - needs.iter().filter(is_met_too).count();
+        let count = claiming.len() + hazards.total() + needs.len() - needs.iter().filter(is_met_too).count();
         let hazards = hazards.map(|rank| (rank, PlanReason::Hazard));
         let by_order = Box::new(falling(claiming.iter().rev().copied().map(exclusive), hazards));
         Self { needs, by_order, count }
@@ -229,16 +230,13 @@ impl<'a> Reasons<'a> {
     /// Those that are kept, from the latest down. Of what is met by order nothing more is looked at after the first that is not kept, as none is after that.
     fn kept(self, index: &Plan, mut is_kept: impl FnMut(usize, PlanReason) -> bool) -> Vec<(usize, PlanReason)> {
         let mut kept: Vec<(usize, PlanReason)> = Vec::new();
-        let (mut needs, mut by_order) = (self.needs.into_iter().peekable(), self.by_order.fuse().peekable());
+        let (mut needs, mut by_order) = (self.needs.into_iter().peekable(), Some(self.by_order.peekable()));
         let mut last_need = None;
         loop {
-            let is_need = match (needs.peek(), by_order.peek()) {
-                (Some((need, _)), Some((met, _))) => need >= met,
-                (Some(_), None) => true,
-                (None, Some(_)) => false,
-                (None, None) => break,
-            };
-            let Some((rank, why)) = (if is_need { needs.next() } else { by_order.next() }) else { break };
+            let need = needs.peek().map(|(rank, _)| *rank);
+            let is_need = need >= by_order.as_mut().and_then(Peekable::peek).map(|(rank, _)| *rank);
+            let next = if is_need { needs.next() } else { by_order.as_mut().and_then(Iterator::next) };
+            let Some((rank, why)) = next else { break };
             if is_need {
                 last_need = Some(rank);
             } else if last_need == Some(rank) {
@@ -247,7 +245,7 @@ impl<'a> Reasons<'a> {
             if is_kept(rank, why) {
                 kept.push((index.order[rank], why));
             } else if !is_need {
-                by_order = (Box::new(std::iter::empty()) as Box<dyn Iterator<Item = _>>).fuse().peekable();
+                by_order = None;
             }
         }
         kept.reverse();

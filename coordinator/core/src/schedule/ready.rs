@@ -73,7 +73,7 @@ pub(crate) fn may_begin(state: &State, run: &Run, now: Now) -> bool {
 
 /// Adds what stands between the unit and its next seat, worker and backend aside; tells whether anything does. With `before` what it comes after is counted
 /// from there.
-pub(crate) fn gates(state: &State, run: &Run, unit: &Unit, now: Now, before: Option<&Before>, reasons: &mut Reasons) -> bool {
+pub(crate) fn gates(state: &State, run: &Run, unit: &Unit, now: Now, before: Option<&UnfinishedBefore>, reasons: &mut Reasons) -> bool {
     Gates { reasons: Some(reasons), before, ..Gates::asked(run, unit, now) }.any(state)
 }
 
@@ -86,12 +86,12 @@ pub(crate) fn waits_for_holds_alone(state: &State, run: &Run, unit: &Unit, now: 
 }
 
 /// How many of the units that have not come to their end stand before each place of the plan's order, so that they are counted once for many questions.
-pub(crate) struct Before {
+pub(crate) struct UnfinishedBefore {
     all: Vec<usize>,
     without_manifest: Vec<usize>,
 }
 
-impl Before {
+impl UnfinishedBefore {
     /// Of that plan as it is now. Costs as much as there are units.
     pub(crate) fn of(plan: &Plan) -> Self {
         let count = |ranks: &BTreeSet<usize>| {
@@ -110,7 +110,7 @@ struct Gates<'a> {
     unit: &'a Unit,
     now: Now,
     reasons: Option<&'a mut Reasons>,
-    before: Option<&'a Before>,
+    before: Option<&'a UnfinishedBefore>,
     time_counts: bool,
     phase_counts: bool,
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use roundtable_shared::manifest::{Before, PathIndex, PathSet};
+use roundtable_shared::manifest::{ConflictingIds, PathIndex, PathSet};
 use roundtable_shared::{BackendName, HazardRule, UnitId, UnitState, UnitType};
 
 use super::Learned;
@@ -254,11 +254,11 @@ impl Plan {
     }
 
     /// Those by rank, the nearest first. Costs as much as are taken, and can say how many there are.
-    pub fn nearest_hazards(&self, unit: &Unit) -> Before<'_, usize> {
+    pub fn nearest_hazards(&self, unit: &Unit) -> ConflictingIds<'_, usize> {
         let manifest = &unit.assignment.manifest;
         match self.rank.get(unit.spec.position).filter(|_| unit.spec.runs && !unit.claims_all()) {
-            Some(&rank) => self.writers.0.before(&[&manifest.writes, &manifest.reads], rank),
-            None => Before::default(),
+            Some(&rank) => self.writers.0.conflicting_before(&[&manifest.writes, &manifest.reads], rank),
+            None => ConflictingIds::default(),
         }
     }
 

@@ -17,6 +17,7 @@ use tonic::transport::Channel;
 pub struct Client {
     name: String,
     address: String,
+    /// By which it comes in.
     pub credentials: Credentials,
     fence: Fence,
     /// How many of all are welcome at this moment.
@@ -27,7 +28,7 @@ pub struct Client {
 pub fn make(ca: &Ca, address: &str, count: usize) -> Result<Vec<Arc<Client>>, IdentityError> {
     let here = Arc::new(watch::channel(0).0);
     let client = |number: usize| {
-        let name = format!("storm-{number}");
+        let name = format!("idle-{number}");
         let credentials = ca.mint_client(PeerRole::Worker, &name, SystemClock.wall(), Lifetime::WORKER)?;
         let (address, fence) = (address.to_owned(), Fence::new(Arc::new(SystemClock)));
         Ok(Arc::new(Client { name, address, credentials, fence, here: Arc::clone(&here) }))

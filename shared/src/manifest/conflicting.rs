@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 
 /// Iterates from the highest down, each id once.
 #[derive(Clone, Debug)]
-pub struct Before<'a, Id> {
+pub struct ConflictingIds<'a, Id> {
     /// The lists, each in order, and how much of each is below the bound and not passed yet.
     lists: Vec<(&'a VecDeque<Id>, usize)>,
     /// The next of each list that has one, with the list's place.
@@ -12,7 +12,7 @@ pub struct Before<'a, Id> {
     last: Option<Id>,
 }
 
-impl<'a, Id: Copy + Ord> Before<'a, Id> {
+impl<'a, Id: Copy + Ord> ConflictingIds<'a, Id> {
     pub(super) fn of(mut lists: Vec<(&'a VecDeque<Id>, usize)>) -> Self {
         lists.retain(|(_, left)| *left > 0);
         // A list that two paths of the sets lead to is needed once.
@@ -23,7 +23,7 @@ impl<'a, Id: Copy + Ord> Before<'a, Id> {
     }
 
     /// How many there are; to be asked before the first is taken. Costs as much as all lists but the longest have, and nothing if there is but one.
-    pub fn number(&self) -> usize {
+    pub fn total(&self) -> usize {
         let Some(longest) = (0..self.lists.len()).max_by_key(|at| self.lists[*at].1) else { return 0 };
         let (list, left) = self.lists[longest];
         let others = self.lists.iter().enumerate().filter(|(at, _)| *at != longest);
@@ -33,13 +33,13 @@ impl<'a, Id: Copy + Ord> Before<'a, Id> {
     }
 }
 
-impl<Id: Ord> Default for Before<'_, Id> {
+impl<Id: Ord> Default for ConflictingIds<'_, Id> {
     fn default() -> Self {
         Self { lists: Vec::new(), next: BinaryHeap::new(), last: None }
     }
 }
 
-impl<Id: Copy + Ord> Iterator for Before<'_, Id> {
+impl<Id: Copy + Ord> Iterator for ConflictingIds<'_, Id> {
     type Item = Id;
 
     fn next(&mut self) -> Option<Id> {
