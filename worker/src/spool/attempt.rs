@@ -80,7 +80,7 @@ impl AttemptSpool {
         Self::open_events(dir, lease)
     }
 
-    /// One that was left behind; `None` if it is not whole enough to be one.
+    /// One that was left behind; `None` if its lease was never durable.
     pub(super) fn reopen(dir: PathBuf) -> Result<Option<Self>, SpoolError> {
         let text = match fs::read(dir.join(LEASE)) {
             Ok(text) => text,
@@ -88,7 +88,9 @@ impl AttemptSpool {
             // It is there, and what it promised is owed.
             Err(error) => return Err(error.into()),
         };
-        let Ok(lease) = serde_json::from_slice(&text) else { return Ok(None) };
+        // It was written whole or not at all, so that it is the form that is another.
+        let lease =
+            serde_json::from_slice(&text).map_err(|error| SpoolError::Unreadable { folder: dir.clone(), detail: error.to_string() })?;
         Self::open_events(dir, lease).map(Some)
     }
 

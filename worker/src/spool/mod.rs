@@ -45,6 +45,14 @@ pub enum SpoolError {
         /// Its number.
         seq: u64,
     },
+    /// What an attempt left is in another form.
+    #[error("{folder} holds an attempt that this release cannot read ({detail}): it is kept; start the release that left it to have it handed in, or remove it", folder = folder.display())]
+    Unreadable {
+        /// Where it lies.
+        folder: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
 }
 
 impl From<io::Error> for SpoolError {
@@ -143,10 +151,13 @@ impl Spool {
             if attempt::accepted_at(&dir).is_some() {
                 continue;
             }
-            match AttemptSpool::reopen(dir.clone())? {
+            match AttemptSpool::reopen(dir.clone()) {
                 // Not even its lease was durable: nothing was promised.
-                None => remove(&dir),
-                Some(spool) => owed.push(spool),
+                Ok(None) => remove(&dir),
+                Ok(Some(spool)) => owed.push(spool),
+                // It keeps the others from nobody.
+                Err(error @ SpoolError::Unreadable { .. }) => tracing::warn!("{error}"),
+                Err(error) => return Err(error),
             }
         }
         Ok(owed)

@@ -116,6 +116,21 @@ fn what_the_build_before_left_is_owed_with_the_digest_it_had() {
 }
 
 #[test]
+fn what_a_later_build_left_is_kept_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path().join("spool")).unwrap();
+    let (other, known) = (spool.begin(lease("1")).unwrap(), spool.begin(lease("2")).unwrap());
+    let (folder, kept) = (other.dir().to_owned(), known.lease().clone());
+    drop((other, known));
+    let later = fs::read_to_string(folder.join("lease.json")).unwrap().replace("implement", "improvise");
+    fs::write(folder.join("lease.json"), &later).unwrap();
+
+    let owed = spool.left_behind().unwrap();
+    assert_eq!(owed.iter().map(|attempt| attempt.lease().clone()).collect::<Vec<_>>(), [kept]);
+    assert_eq!(fs::read_to_string(folder.join("lease.json")).unwrap(), later);
+}
+
+#[test]
 fn a_torn_tail_is_cut_and_numbers_go_on() {
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::open(dir.path().join("spool")).unwrap();
