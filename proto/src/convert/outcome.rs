@@ -87,9 +87,9 @@ impl TryFrom<v1::Failure> for Failure {
 
     fn try_from(failure: v1::Failure) -> Result<Self, WireError> {
         let v1::Failure { kind, message, exit_code, signal, retry_after_ms } = failure;
-        let named = Kind::try_from(kind).map_err(|_| WireError::invalid("failure.kind", &kind.to_string()))?;
+        let named = Kind::try_from(kind).map_err(|_| WireError::Unknown { field: "outcome.failure.kind", number: kind })?;
         let kind = match named {
-            Kind::Unspecified => return Err(WireError::Missing("failure.kind")),
+            Kind::Unspecified => return Err(WireError::Missing("outcome.failure.kind")),
             Kind::ExitStatus => FailureKind::ExitStatus { code: exit_code, signal },
             Kind::RateLimit => FailureKind::RateLimit { retry_after_ms },
             Kind::Quota => FailureKind::Quota { retry_after_ms },
@@ -140,13 +140,21 @@ pub fn report(lease: &LeaseRef, facts: &AttemptFacts) -> v1::OutcomeReport {
     v1::OutcomeReport { lease: Some(lease.into()), outcome: Some(facts.into()), digest: facts.digest(), ..v1::OutcomeReport::default() }
 }
 
+/// The same as that protocol says it.
+pub fn report_in(protocol: u32, lease: &LeaseRef, facts: &AttemptFacts) -> v1::OutcomeReport {
+    match protocol {
+        1 => super::protocol_1::report(lease, facts),
+        _ => report(lease, facts),
+    }
+}
+
 /// The facts of a report, whose digest is theirs.
 pub fn facts_of(report: v1::OutcomeReport) -> Result<AttemptFacts, WireError> {
-    if report.outcome.is_none() {
+    let v1::OutcomeReport { outcome: Some(outcome), digest, .. } = report else {
         return super::protocol_1::facts_of(&report);
-    }
-    let facts = AttemptFacts::try_from(report.outcome.ok_or(WireError::Missing("report.outcome"))?)?;
-    if facts.digest() == report.digest { Ok(facts) } else { Err(WireError::Digest) }
+    };
+    let facts = AttemptFacts::try_from(outcome)?;
+    if facts.digest() == digest { Ok(facts) } else { Err(WireError::Digest) }
 }
 
 #[cfg(test)]
@@ -246,7 +254,7 @@ pub(super) mod tests {
     fn a_failure_of_a_kind_that_is_absent_or_of_a_later_release_is_refused() {
         let of_kind = |kind: i32| Failure::try_from(v1::Failure { kind, ..v1::Failure::default() });
         assert_eq!(of_kind(15).map(|failure| failure.kind), Ok(FailureKind::Disk));
-        assert_eq!(of_kind(0), Err(WireError::Missing("failure.kind")));
-        assert_eq!(of_kind(99), Err(WireError::Invalid { field: "failure.kind", value: "99".to_owned() }));
+        assert_eq!(of_kind(0), Err(WireError::Missing("outcome.failure.kind")));
+        assert_eq!(of_kind(99), Err(WireError::Unknown { field: "outcome.failure.kind", number: 99 }));
     }
 }

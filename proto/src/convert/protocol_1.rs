@@ -1,4 +1,5 @@
-//! What protocol 1 said in JSON inside its messages, read and written for workers and coordinators of the release before. The one place that knows it.
+//! What protocol 1 said in JSON inside its messages, read and written for workers and coordinators of the release before. The one place that knows its form;
+//! which protocol is written is chosen beside the messages that came after (`lease_in`, `report_in`, `chunk_in`).
 #![allow(deprecated)]
 
 use roundtable_shared::{AttemptFacts, Lease, LeaseRef, Switches, TurnData};
@@ -21,8 +22,13 @@ pub fn lease(lease: &Lease) -> v1::Lease {
 /// The report of an outcome for a coordinator that speaks it.
 pub fn report(lease: &LeaseRef, facts: &AttemptFacts) -> v1::OutcomeReport {
     let facts_json = serde_json::to_string(facts).unwrap_or_default();
-    let digest = blake3::hash(facts_json.as_bytes()).to_hex().to_string();
-    v1::OutcomeReport { lease: Some(lease.into()), facts_json, digest, outcome: None }
+    let report = v1::OutcomeReport { lease: Some(lease.into()), facts_json, ..v1::OutcomeReport::default() };
+    v1::OutcomeReport { digest: digest(&report), ..report }
+}
+
+/// The digest that the report of an outcome has to name: of its text as it stands.
+pub fn digest(report: &v1::OutcomeReport) -> String {
+    blake3::hash(report.facts_json.as_bytes()).to_hex().to_string()
 }
 
 /// Consecutive events, each as JSON, for a coordinator that speaks it.
@@ -30,11 +36,14 @@ pub fn chunk(lease: v1::LeaseRef, first_seq: u64, events_json: Vec<Vec<u8>>) -> 
     v1::EventChunk { lease: Some(lease), first_seq, events_json, events: Vec::new() }
 }
 
-/// What a lease's turn is about.
+/// What a lease's turn is about, held to what is asked of the message that came after.
 pub(super) fn turn_data(lease: &v1::Lease) -> Result<TurnData, WireError> {
     match lease.turn_data_json.as_str() {
         "" => Err(WireError::Missing("lease.turn_data")),
-        text => serde_json::from_str(text).map_err(|error| unreadable("lease.turn_data_json", &error)),
+        text => {
+            let data: TurnData = serde_json::from_str(text).map_err(|error| unreadable("lease.turn_data_json", &error))?;
+            v1::TurnData::from(&data).try_into()
+        }
     }
 }
 
@@ -46,15 +55,16 @@ pub(super) fn switches(lease: &v1::Lease) -> Result<Switches, WireError> {
     }
 }
 
-/// The facts of a report, whose digest is that of their text.
+/// The facts of a report, whose digest is that of their text; held to what is asked of the message that came after.
 pub(super) fn facts_of(report: &v1::OutcomeReport) -> Result<AttemptFacts, WireError> {
     if report.facts_json.is_empty() {
         return Err(WireError::Missing("report.outcome"));
     }
-    if blake3::hash(report.facts_json.as_bytes()).to_hex().as_str() != report.digest {
+    if digest(report) != report.digest {
         return Err(WireError::Digest);
     }
-    serde_json::from_str(&report.facts_json).map_err(|error| unreadable("report.facts_json", &error))
+    let facts: AttemptFacts = serde_json::from_str(&report.facts_json).map_err(|error| unreadable("report.facts_json", &error))?;
+    v1::Outcome::from(&facts).try_into()
 }
 
 /// The events of a chunk, each as JSON.
@@ -116,5 +126,13 @@ mod tests {
         };
         assert!(matches!(facts_of(of("{}")), Err(WireError::Json { field: "report.facts_json", .. })));
         assert_eq!(facts_of(v1::OutcomeReport { digest: "00".repeat(32), ..of("{}") }), Err(WireError::Digest));
+    }
+
+    #[test]
+    fn turn_data_is_held_to_what_its_message_is() {
+        let of = |text: &str| turn_data(&v1::Lease { turn_data_json: text.to_owned(), ..v1::Lease::default() });
+        let whole = r#"{"run":"r","unit":"","title":"","role":"implement","attempt":1,"turn_index":1,"round":0,"reviewer":0,"writes":[],"reads":[],"open_subtasks":[],"units":[]}"#;
+        assert_eq!(of(whole).unwrap().unit, None, "none, as in a message");
+        assert!(matches!(of(&whole.replace(r#""run":"r""#, r#""run":"""#)), Err(WireError::Missing(_))));
     }
 }

@@ -165,15 +165,14 @@ fn chunk(chunk: v1::EventChunk) {
 /// The facts of a report that are believed have its digest, whichever protocol told them.
 fn outcome(report: v1::OutcomeReport) {
     lease(report.lease.clone());
-    let (named, digest) = (report.lease.clone().and_then(|named| LeaseRef::try_from(named).ok()), report.digest.clone());
-    let is_of_1 = report.outcome.is_none();
+    let named = report.lease.clone().and_then(|named| LeaseRef::try_from(named).ok());
     // What has not the digest it names is still read the same, once it has.
-    let report = match report.outcome.clone().map(AttemptFacts::try_from) {
-        Some(Ok(facts)) => v1::OutcomeReport { digest: facts.digest(), ..report },
-        _ => report,
+    let digest = match report.outcome.clone().map(AttemptFacts::try_from) {
+        Some(Ok(facts)) => facts.digest(),
+        Some(Err(_)) => report.digest.clone(),
+        None => protocol_1::digest(&report),
     };
-    let Ok(facts) = facts_of(report) else { return };
-    assert!(!is_of_1 || digest.len() == 64, "protocol 1 has the digest of its text");
+    let Ok(facts) = facts_of(v1::OutcomeReport { digest, ..report }) else { return };
     let Some(named) = named else { return };
     if facts.usage.cost_usd.is_none_or(f64::is_finite) {
         assert_eq!(facts_of(convert::report(&named, &facts)).as_ref(), Ok(&facts));
