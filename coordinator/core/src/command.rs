@@ -308,7 +308,7 @@ pub struct Report {
     pub worker: WorkerId,
     /// The lease.
     pub lease: LeaseRef,
-    /// blake3 of the facts as sent.
+    /// `AttemptFacts::digest` of what was told, before anything of it was corrected.
     pub digest: String,
     /// The facts.
     pub facts: AttemptFacts,

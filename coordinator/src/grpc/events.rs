@@ -9,7 +9,7 @@ use roundtable_proto::v1;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::view::EventLine;
 use roundtable_shared::{AgentEvent, AttemptKey, LeaseRef, WorkerId};
-use roundtable_store::segment::{CHUNK_BYTES_MAX, ChunkError, EVENT_BYTES_MAX};
+use roundtable_store::segment::{CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, ChunkError, EVENT_BYTES_MAX};
 use roundtable_store::{Chunk, SegmentStore, Trouble};
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt};
@@ -26,8 +26,6 @@ const DURABLE_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Attempts of one stream that are remembered as answered; one told twice does no harm.
 const ANSWERED_MAX: usize = 1024;
-/// Events of one chunk that are looked at; one with more is not kept.
-const CHUNK_EVENTS_MAX: usize = 1 << 18;
 
 /// Acknowledgements to a worker.
 pub(super) type Acks = mpsc::Receiver<Result<v1::EventAck, Status>>;

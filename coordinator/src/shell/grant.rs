@@ -3,7 +3,7 @@
 use roundtable_core::Core;
 use roundtable_core::command::ShellAnswer;
 use roundtable_core::effect::{Grant, Start};
-use roundtable_proto::convert::protocol_1;
+use roundtable_proto::convert::lease_in;
 use roundtable_proto::v1;
 use roundtable_shared::limits::OUTPUT_KILL_BYTES;
 use roundtable_shared::{CommitId, Lease, Role, RunOptions};
@@ -54,11 +54,8 @@ async fn try_carry_out(parts: &Parts, grant: Grant) -> Result<(), ShellError> {
     let has_attachments = grant.granted.role != Role::Assign && parts.attachments.has(&grant.lease.key.run);
     let lease = lease(&grant, start, prompt, &options, key, has_attachments);
     let gone = || ShellError::Gone(format!("worker {} has gone", grant.granted.worker));
-    let wire = match parts.sessions.protocol(&grant.granted.worker, grant.session).ok_or_else(gone)? {
-        1 => protocol_1::lease(&lease),
-        _ => (&lease).into(),
-    };
-    let frame = v1::coordinator_frame::Frame::Lease(wire);
+    let protocol = parts.sessions.protocol(&grant.granted.worker, grant.session).ok_or_else(gone)?;
+    let frame = v1::coordinator_frame::Frame::Lease(lease_in(protocol, &lease));
     if send(&parts.sessions, &grant.granted.worker, grant.session, frame) { Ok(()) } else { Err(gone()) }
 }
 

@@ -93,7 +93,11 @@ fn agent_event(fields: &Map<String, Value>, paint: Paint) -> Option<Option<Strin
         }
         "subtask" => wrapped(&format!("subtask {} {}", text_of(fields, "id"), text_of(fields, "status")), Style::Good),
         "raw" => wrapped(&format!("{}: {text}", text_of(fields, "stream")), Style::Dim),
-        "elided" => wrapped(&format!("… {} bytes were not kept …", fields.get("bytes").and_then(Value::as_u64).unwrap_or(0)), Style::Dim),
+        "elided" => match fields.get("bytes").and_then(Value::as_u64) {
+            // Of an event that only a later release knows nobody knows the size.
+            None | Some(0) => wrapped("… output was not kept …", Style::Dim),
+            Some(bytes) => wrapped(&format!("… {bytes} bytes were not kept …"), Style::Dim),
+        },
         "usage" => None,
         "started" if !fields.contains_key("body") => wrapped("the agent started", Style::Dim),
         "completed" if !fields.contains_key("body") => wrapped("the agent ended its turn", Style::Dim),

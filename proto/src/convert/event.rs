@@ -58,6 +58,14 @@ pub fn chunk(lease: v1::LeaseRef, first_seq: u64, events: impl IntoIterator<Item
     v1::EventChunk { lease: Some(lease), first_seq, events, ..v1::EventChunk::default() }
 }
 
+/// The same of events as they lie on disk, as that protocol says it.
+pub fn chunk_in(protocol: u32, lease: v1::LeaseRef, first_seq: u64, events_json: Vec<Vec<u8>>) -> v1::EventChunk {
+    match protocol {
+        1 => super::protocol_1::chunk(lease, first_seq, events_json),
+        _ => chunk(lease, first_seq, events_json.iter().map(|json| line_of_json(json))),
+    }
+}
+
 /// How many events a chunk has. No time.
 pub fn count_of(chunk: &v1::EventChunk) -> usize {
     if chunk.events.is_empty() { super::protocol_1::events_of(chunk).len() } else { chunk.events.len() }
@@ -76,10 +84,13 @@ pub fn events_of(chunk: v1::EventChunk) -> Vec<EventLine> {
     chunk.events.into_iter().map(line).collect()
 }
 
-/// An event as it lies on disk. One that cannot be read is told as output that was not kept.
+/// An event as it lies on disk. One that cannot be read, as one of a kind that only a later release knows, is told as output that was not kept, at its time.
 pub fn line_of_json(json: &[u8]) -> EventLine {
-    let elided = || EventLine { at: WallMs(0), event: AgentEvent::Elided { bytes: json.len() as u64 } };
-    serde_json::from_slice(json).unwrap_or_else(|_| elided())
+    serde_json::from_slice(json).unwrap_or_else(|_| {
+        let other: Option<serde_json::Value> = serde_json::from_slice(json).ok();
+        let at = other.and_then(|other| serde_json::from_value(other.get("at")?.clone()).ok()).unwrap_or_default();
+        EventLine { at, event: AgentEvent::Elided { bytes: json.len() as u64 } }
+    })
 }
 
 #[cfg(test)]
@@ -134,5 +145,9 @@ pub(super) mod tests {
         assert_eq!(count_of(&chunk), 3);
         assert_eq!(events_of(chunk), [known.clone(), unknown, known]);
         assert_eq!(line_of_json(b"{}").event, AgentEvent::Elided { bytes: 2 });
+        // On disk too, and it stands at its time.
+        let later = EventLine { at: WallMs(7), event: AgentEvent::Warning { text: String::new() } };
+        let json = serde_json::to_string(&later).unwrap().replace("warning", "singing");
+        assert_eq!(line_of_json(json.as_bytes()), EventLine { at: WallMs(7), event: AgentEvent::Elided { bytes: json.len() as u64 } });
     }
 }

@@ -62,6 +62,14 @@ impl From<&Lease> for v1::Lease {
     }
 }
 
+/// A lease as that protocol says it.
+pub fn lease_in(protocol: u32, lease: &Lease) -> v1::Lease {
+    match protocol {
+        1 => protocol_1::lease(lease),
+        _ => lease.into(),
+    }
+}
+
 impl TryFrom<v1::Lease> for Lease {
     type Error = WireError;
 

@@ -10,8 +10,9 @@ pub mod protocol_1;
 mod status;
 mod turn;
 
-pub use event::{chunk, count_of, events_of, line_of_json};
-pub use outcome::{facts_of, report};
+pub use event::{chunk, chunk_in, count_of, events_of, line_of_json};
+pub use lease::lease_in;
+pub use outcome::{facts_of, report, report_in};
 pub use status::{code_of, message_of, status_of, told_code_of};
 
 /// Why a message cannot be understood.
@@ -27,6 +28,16 @@ pub enum WireError {
         field: &'static str,
         /// The start of what it holds.
         value: String,
+    },
+    /// A field holds a word of a closed list that is not in ours.
+    #[error(
+        "field `{field}` holds word {number} of its list, which only a later release knows: bring this program to the release of the other"
+    )]
+    Unknown {
+        /// The field.
+        field: &'static str,
+        /// The word's number.
+        number: i32,
     },
     /// JSON of protocol 1 that cannot be read.
     #[error("field `{field}` cannot be read: {error}")]
@@ -62,7 +73,7 @@ macro_rules! words {
                 match v1::$name::try_from(number) {
                     Ok(v1::$name::Unspecified) => Err(WireError::Missing($field)),
                     $(Ok(v1::$name::$variant) => Ok(Self::$variant),)+
-                    Err(_) => Err(WireError::invalid($field, &number.to_string())),
+                    Err(_) => Err(WireError::Unknown { field: $field, number }),
                 }
             }
         }

@@ -6,8 +6,8 @@ use super::{WireError, optional, words};
 use crate::v1;
 
 words!(Role, "turn_data.role", { Implement, Fix, Review, Assign, Orchestrate, Check });
-words!(UnitType, "turn_data.unit_type", { Code, Ui, Review });
-words!(UnitState, "turn_data.state", {
+words!(UnitType, "turn_data.units.unit_type", { Code, Ui, Review });
+words!(UnitState, "turn_data.units.state", {
     NotStarted, InProgress, PendingReview, UnderReview, FinalReview, FixRequired, Completed, Blocked, Skipped, Cancelled
 });
 
@@ -203,7 +203,7 @@ pub(super) mod tests {
         let of_role = |role: i32| TurnData::try_from(v1::TurnData { role, ..good.clone() });
         assert!(of_role(1).is_ok());
         assert_eq!(of_role(0), Err(WireError::Missing("turn_data.role")));
-        assert_eq!(of_role(99), Err(WireError::Invalid { field: "turn_data.role", value: "99".to_owned() }));
+        assert_eq!(of_role(99), Err(WireError::Unknown { field: "turn_data.role", number: 99 }));
         assert_eq!(TurnData::try_from(v1::TurnData { run: String::new(), ..good }), Err(WireError::Missing("turn_data.run")));
     }
 }

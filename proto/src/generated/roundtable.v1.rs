@@ -937,7 +937,7 @@ pub struct OutcomeReport {
     #[deprecated]
     #[prost(string, tag = "2")]
     pub facts_json: ::prost::alloc::string::String,
-    /// blake3, hex, of the outcome's canonical form (docs/adr/0026): the same digest again gets the same verdict.
+    /// blake3, hex, of the outcome's canonical form (docs/adr/0026), in protocol 1 of facts_json as it stands: the same digest again gets the same verdict.
     #[prost(string, tag = "3")]
     pub digest: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "4")]

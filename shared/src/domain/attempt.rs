@@ -232,7 +232,8 @@ pub struct AttemptFacts {
 
 impl AttemptFacts {
     /// blake3 of their canonical form, hex: reports of one outcome have the same, whoever reads it from where. The canonical form is the JSON that serde makes
-    /// of this type: fields in the order they are declared in, no space, fractions as the shortest text that reads as the same. A field that is new is left out
+    /// of this type: fields in the order they are declared in, no space, fractions as the shortest text that reads as the same (a test
+    /// holds how they are written). A field that is new is left out
     /// of it while it says nothing new, and needs a new protocol.
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
@@ -387,5 +388,13 @@ mod tests {
         );
         assert_eq!(facts.digest(), blake3::hash(text.as_bytes()).to_hex().to_string());
         assert_eq!(serde_json::from_str::<AttemptFacts>(text).ok().as_ref(), Some(&facts), "and it is read as it was written");
+    }
+
+    /// A digest has to be the same whichever release computes it.
+    #[test]
+    fn fractions_are_written_as_they_always_were() {
+        let written = |cost: f64| serde_json::to_string(&Some(cost)).unwrap_or_default();
+        let texts = [0.0, -0.0, 1.0, 0.0001, 0.00001, 7.5e-6, 123_456_789.5, 1e15, 1e16, 5e-324].map(written);
+        assert_eq!(texts, ["0.0", "-0.0", "1.0", "0.0001", "0.00001", "7.5e-6", "123456789.5", "1000000000000000.0", "1e+16", "5e-324"]);
     }
 }

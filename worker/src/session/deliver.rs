@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use roundtable_proto::convert::{self, line_of_json, message_of, protocol_1, told_code_of};
+use roundtable_proto::convert::{chunk_in, message_of, report_in, told_code_of};
 use roundtable_proto::v1;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::{AttemptFacts, LeaseRef};
@@ -196,11 +196,7 @@ async fn stream_events(spool: &AttemptSpool, link: &Lent, acked: &mut u64) -> Re
                 let Some(chunks) = &chunks else { continue };
                 let first_seq = reader.next_seq();
                 let events = reader.read(now.written_seq).map_err(StreamError::Spool)?;
-                let chunk = match link.protocol() {
-                    1 => protocol_1::chunk(lease.clone(), first_seq, events),
-                    _ => convert::chunk(lease.clone(), first_seq, events.iter().map(|json| line_of_json(json))),
-                };
-                chunks.send(chunk).await.map_err(|_| "the stream closed".to_owned())?;
+                chunks.send(chunk_in(link.protocol(), lease.clone(), first_seq, events)).await.map_err(|_| "the stream closed".to_owned())?;
                 in_flight.push_back((reader.next_seq() - 1, room));
             }
             changed = position.changed(), if has_window && !has_more => changed.map_err(|_| "the spool closed".to_owned())?,
@@ -280,11 +276,7 @@ async fn try_outcome(
             Err(PutError::Status(status)) => return word(&status),
         }
     }
-    let report = match link.protocol() {
-        1 => protocol_1::report(&lease.lease, facts),
-        _ => convert::report(&lease.lease, facts),
-    };
-    match link.client().report(report).await {
+    match link.client().report(report_in(link.protocol(), &lease.lease, facts)).await {
         Ok(verdict) => verdict_of(verdict.into_inner()),
         Err(status) => word(&status),
     }

@@ -35,6 +35,8 @@ use crate::trouble::{Health, Trouble};
 pub const EVENT_BYTES_MAX: usize = 1 << 20;
 /// Largest chunk, bytes of events.
 pub const CHUNK_BYTES_MAX: usize = BULK_MESSAGE_BYTES_MAX;
+/// Most events of one chunk: as many as have room with nothing in them.
+pub const CHUNK_EVENTS_MAX: usize = CHUNK_BYTES_MAX / frame::RECORD_OVERHEAD_BYTES;
 /// One read returns no more than about this many bytes of events; at least one event.
 pub const READ_BYTES_MAX: usize = 4 << 20;
 
@@ -260,8 +262,8 @@ fn check_bounds(chunk: &Chunk) -> Result<usize, ChunkError> {
         "events are numbered from 1".to_owned()
     } else if longest > EVENT_BYTES_MAX {
         format!("an event of {longest} bytes, at most {EVENT_BYTES_MAX}")
-    } else if bytes > CHUNK_BYTES_MAX || chunk.events.len() > CHUNK_BYTES_MAX / frame::RECORD_OVERHEAD_BYTES {
-        format!("{} events of {bytes} bytes in one chunk, at most {CHUNK_BYTES_MAX} bytes", chunk.events.len())
+    } else if bytes > CHUNK_BYTES_MAX || chunk.events.len() > CHUNK_EVENTS_MAX {
+        format!("{} events of {bytes} bytes in one chunk, at most {CHUNK_EVENTS_MAX} of {CHUNK_BYTES_MAX} bytes", chunk.events.len())
     } else {
         return Ok(bytes);
     };

@@ -21,8 +21,8 @@ impl Git {
         let is_file = |kind: SideKind| matches!(kind, SideKind::File | SideKind::Executable);
         let changed =
             changes.iter().filter(|change| change.change == ChangeKind::Modified && is_file(change.before) && is_file(change.after));
-        let pairs = changed.filter_map(|change| Some((change.path.as_str(), change.before_oid.as_ref()?, change.after_oid.as_ref()?)));
-        let pairs: Vec<_> = pairs.filter(|(_, before, after)| before != after).collect();
+        let pairs: Vec<_> =
+            changed.filter_map(|change| Some((change.path.as_str(), change.before_oid.as_ref()?, change.after_oid.as_ref()?))).collect();
         let oids: Vec<&Oid> = pairs.iter().flat_map(|(_, before, after)| [*before, *after]).collect();
         let sizes = self.sizes(&oids).await?;
         let fits = pairs.into_iter().zip(sizes.chunks_exact(2)).filter(|(_, sizes)| may_be_alike(sizes[0], sizes[1]));
