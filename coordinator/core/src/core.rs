@@ -53,6 +53,11 @@ struct Capacity {
 }
 
 impl Core {
+    /// One that goes on from that state; nothing is known of the fleet.
+    pub fn of(state: State) -> Self {
+        Self { state, ..Self::default() }
+    }
+
     /// Folds a transition read back from the log.
     pub fn replay(&mut self, transition: &Transition) {
         self.state.apply(transition);

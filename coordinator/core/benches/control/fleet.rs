@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use roundtable_core::command::{Command, Now};
 use roundtable_core::effect::{Effect, Grant};
-use roundtable_core::{Core, Entropy};
+use roundtable_core::{Change, Core, Entropy, Transition};
 use roundtable_shared::UnitState;
 use roundtable_shared::spec::{Plan, Spec};
 use roundtable_shared::time::WallMs;
@@ -23,6 +23,8 @@ pub struct Fleet {
     effects: VecDeque<Effect>,
     slots: u32,
     stub: Stub,
+    /// What the log would hold, where somebody wants it.
+    pub log: Option<Vec<Transition>>,
 }
 
 impl Fleet {
@@ -30,7 +32,7 @@ impl Fleet {
     pub fn new(workers: u64, slots: u32, outline: &Plan) -> Self {
         let now = Now { mono_ms: 1_000, wall: WallMs(1_767_225_600_000) };
         let (effects, stub) = (VecDeque::new(), Stub::new(outline));
-        let mut fleet = Self { core: Core::default(), now, entropy: Entropy::new(1), effects, slots, stub };
+        let mut fleet = Self { core: Core::default(), now, entropy: Entropy::new(1), effects, slots, stub, log: None };
         for n in 1..=workers {
             stub::join(n, slots).into_iter().for_each(|command| fleet.send(command));
         }
@@ -50,7 +52,7 @@ impl Fleet {
     pub fn schedule(&mut self) {
         if self.core.is_schedule_due(self.now) {
             let change = self.core.schedule(self.now, &mut self.entropy);
-            self.effects.extend(change.effects);
+            self.take(change);
         }
     }
 
@@ -91,6 +93,13 @@ impl Fleet {
     fn send(&mut self, command: Command) {
         let change = self.core.handle(command, self.now, &mut self.entropy).expect("the command is taken");
         assert!(change.refused.is_empty(), "{:?}", change.refused);
+        self.take(change);
+    }
+
+    fn take(&mut self, change: Change) {
         self.effects.extend(change.effects);
+        if let Some(log) = &mut self.log {
+            log.extend(change.transitions);
+        }
     }
 }

@@ -19,7 +19,7 @@ pub const RENEWAL_NOTED_MS: u64 = 30 * 24 * 3_600_000;
 pub const PEER_KEPT_MS: u64 = RENEWAL_NOTED_MS + 34 * 24 * 3_600_000;
 
 /// What is known of who may come in.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Access {
     /// Tokens and admitted keys, for a day after their end too.
     pub tokens: BTreeMap<TokenId, Token>,
@@ -30,7 +30,7 @@ pub struct Access {
 }
 
 /// What admits a number of peers once each.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Token {
     /// Its id.
     pub id: TokenId,
@@ -69,7 +69,7 @@ pub enum Admits {
 }
 
 /// What a token was used for. The same key gets the same certificate again: a reply lost on the way must not burn the token.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Use {
     /// Who came in.
     pub peer: PeerName,
@@ -78,7 +78,7 @@ pub struct Use {
 }
 
 /// A peer that came in.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Peer {
     /// By which token; none = it is a worker of the coordinator's own user, who may read its files anyway.
     pub token: Option<TokenId>,
@@ -95,7 +95,7 @@ pub struct Peer {
 }
 
 /// A name whose earlier certificates are refused.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Barred {
     /// Those that begin in a second before this one.
     pub until: WallMs,

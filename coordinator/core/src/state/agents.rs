@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::step::Phase;
 
 /// Agents that serve a run as a whole.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Agents {
     /// Who assigned owners.
     pub plan_source: Option<PlanSource>,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::granted::Granted;
 
 /// An attempt of a unit or, at run level, of a run. What is fixed once is shared by copies of the state.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Attempt {
     /// What it was granted.
     pub granted: Arc<Granted>,
@@ -24,7 +24,7 @@ pub struct Attempt {
 }
 
 /// The end of an attempt and what it left.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct AttemptEnded {
     /// When it ended.
     pub at: WallMs,

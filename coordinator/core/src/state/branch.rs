@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::train::Train;
 
 /// A run's branch and what comes onto it.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Branch {
     /// Tip of its branch.
     pub tip: CommitId,

@@ -9,7 +9,7 @@ use super::rest::{Rested, Resting};
 use super::step::Step;
 
 /// How far a run is, and what keeps it.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Life {
     /// How far it is.
     pub phase: RunPhase,
@@ -32,7 +32,7 @@ pub struct Life {
 }
 
 /// How far a run is, with what is valid there.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum RunPhase {
     /// Owners and manifests are being found.
     #[default]

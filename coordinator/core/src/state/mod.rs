@@ -22,6 +22,7 @@ mod source;
 mod spec;
 mod start;
 mod step;
+mod stored;
 mod train;
 mod unit;
 mod work;
@@ -60,9 +61,10 @@ pub use work::{Breach, Counters, UnitReview, UnitWork, Work};
 use crate::planted::{Bug, planted};
 
 /// Everything the coordinator knows for good.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct State {
     /// Runs by id. Behind `Arc`, so that a published view shares what did not change.
+    #[serde(deserialize_with = "stored::runs")]
     pub runs: BTreeMap<RunId, Arc<Run>>,
     /// Runs in the order they were created.
     pub created: Vec<RunId>,
@@ -106,7 +108,7 @@ pub struct ParkKey {
 }
 
 /// A provider that refused: nothing is granted until its reset.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Park {
     /// When it is tried again.
     pub until: WallMs,
@@ -149,7 +151,7 @@ impl Park {
 }
 
 /// Mean of what was seen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Learned {
     /// Attempts counted.
     pub count: u64,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::work::Work;
 
 /// Where a unit is.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub enum UnitPhase {
     /// Waits for its first turn, or for another of the same kind.
     #[default]
@@ -60,7 +60,7 @@ pub enum UnitPhase {
 pub type FailedReview = (Seat, WorkerId, BackendName);
 
 /// What a unit in `fix_required` owes and waits for.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct FixOwed {
     /// Why.
     pub cause: FixCause,
@@ -78,7 +78,7 @@ impl FixOwed {
 }
 
 /// Why a unit is blocked and how it leaves that.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Blocked {
     /// Why, as it is shown.
     pub reason: Option<String>,

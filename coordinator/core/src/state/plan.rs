@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use roundtable_shared::manifest::{ConflictingIds, PathIndex, PathSet};
 use roundtable_shared::{BackendName, HazardRule, UnitId, UnitState, UnitType};
+use serde::{Deserialize, Serialize};
 
 use super::Learned;
 use super::unit::Unit;
@@ -33,7 +34,7 @@ impl PartialEq for Writers {
 impl Eq for Writers {}
 
 /// Order and hazards of a run. Units are named by their place in the document, or by their rank: their place in `order`.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Plan {
     /// Plan order: places in the document.
     pub order: Vec<usize>,
@@ -52,8 +53,10 @@ pub struct Plan {
     /// Of those, units that hold everything.
     pub holders_all: BTreeSet<usize>,
     /// What the unfinished write, by rank; those that write everything aside.
+    #[serde(skip)]
     pub writers: Writers,
     /// What holders write, by place; those that hold everything aside.
+    #[serde(skip)]
     pub held: Writers,
     /// Units that wait for no other by order, as far as is known of them: all that can be begun are among these. By what they need of a worker.
     pub startable: BTreeMap<WorkKind, BTreeSet<PlaceInLine>>,
@@ -72,7 +75,7 @@ pub struct Plan {
 }
 
 /// What units need of the worker that begins them: those of one kind are begun wherever one of them is.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct WorkKind {
     /// Who is to do it.
     pub owner: Option<BackendName>,
@@ -128,6 +131,27 @@ impl Plan {
             plan.line_up(units, at);
         }
         plan
+    }
+
+    /// Makes who writes where anew, for a plan that was read without it. False if the plan is none of these units: then it is of no use.
+    pub(super) fn index_paths(&mut self, units: &[Arc<Unit>]) -> bool {
+        let count = units.len();
+        let lists = [self.order.len(), self.rank.len(), self.needs.len(), self.waits_on.len(), self.waiters.len(), self.in_line.len()];
+        let sets = [&self.unfinished, &self.unfinished_all, &self.begun, &self.holders, &self.holders_all];
+        let named = self.needs.iter().chain(&self.waiters).flatten().chain(self.waits_on.iter().flatten());
+        let in_line = self.startable.values().flatten().map(|(_, rank)| rank);
+        let is_whole = lists.iter().chain([&self.remaining_ms.len()]).all(|len| *len == count)
+            && self.order.iter().chain(&self.rank).chain(sets.into_iter().flatten()).chain(named).chain(in_line).all(|at| *at < count);
+        if !is_whole {
+            return false;
+        }
+        for &rank in self.unfinished.difference(&self.unfinished_all) {
+            self.writers.0.insert(rank, &units[self.order[rank]].assignment.manifest.writes);
+        }
+        for &at in self.holders.difference(&self.holders_all) {
+            self.held.0.insert(at, &units[at].assignment.manifest.writes);
+        }
+        true
     }
 
     /// A unit depends on one more, which comes before it.

@@ -3,14 +3,17 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+use serde::{Deserialize, Serialize};
+
 /// What a part is before anything of it is set.
 pub trait Blank: Default + 'static {
     /// The blank one, shared by all.
     fn blank() -> &'static Self;
 }
 
-/// A part that is made when it is first changed.
-#[derive(Clone)]
+/// A part that is made when it is first changed. Kept as an option of it.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Rare<T>(Option<Box<T>>);
 
 impl<T> Rare<T> {

@@ -45,7 +45,7 @@ pub struct OwnerAnswer {
 }
 
 /// What the agent of an earlier attempt said it did, for those that go on from it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Said {
     /// The attempt.
     pub attempt: AttemptNo,

@@ -16,7 +16,7 @@ pub enum Rest {
 }
 
 /// A rest that goes on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Resting {
     /// On what.
     pub on: Rest,
@@ -25,7 +25,7 @@ pub struct Resting {
 }
 
 /// Time spent at rest.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Rested {
     /// Waiting for people.
     pub people_ms: u64,

@@ -22,7 +22,7 @@ use super::unit::Unit;
 use crate::planted::{Bug, planted};
 
 /// A run.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Run {
     /// Its id.
     pub id: RunId,
@@ -35,6 +35,7 @@ pub struct Run {
     /// Units in document order.
     pub units: Vec<Arc<Unit>>,
     /// Index: place of each unit in `units`.
+    #[serde(skip)]
     pub positions: BTreeMap<UnitId, usize>,
     /// Index: order, hazards, critical path.
     pub plan: Plan,
@@ -55,7 +56,7 @@ pub struct Run {
 }
 
 /// What a run was made of.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Origin {
     /// Where it comes from.
     pub source: RunSource,
@@ -84,7 +85,7 @@ pub struct Origin {
 }
 
 /// What people are asked and told.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct People {
     /// Open decisions.
     pub decisions: BTreeMap<DecisionId, Decision>,
@@ -108,7 +109,7 @@ pub struct Notice {
 }
 
 /// What is counted of a run.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Progress {
     /// Infra ends that cost budget.
     pub infra_used: u32,
@@ -119,7 +120,7 @@ pub struct Progress {
 }
 
 /// Backends in others' places, or waited for without asking.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Stands {
     /// Backends a person put in another's place.
     pub uses: BTreeMap<BackendName, BackendName>,

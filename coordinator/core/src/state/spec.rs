@@ -6,7 +6,7 @@ use roundtable_shared::{BackendName, Criticality, SubtaskState, TaskId, UnitId, 
 use serde::{Deserialize, Serialize};
 
 /// What the plan says.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct UnitSpec {
     /// The title of its top-level task.
     pub title: String,
@@ -45,7 +45,7 @@ pub struct Subtask {
 }
 
 /// Who does it, and what it may touch.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct UnitAssignment {
     /// Kind of work.
     pub unit_type: UnitType,

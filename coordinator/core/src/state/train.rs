@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub(super) const RED_MAX: u32 = 2;
 
 /// Units on their way onto the run's branch.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Train {
     /// Their integrations, the first ahead.
     pub flights: Vec<InFlight>,
@@ -34,13 +34,13 @@ pub struct InFlight {
     /// The branch may have moved: nothing takes this back.
     pub intended: bool,
     /// Why there is no candidate. It counts once everything ahead is integrated.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub misfit: Option<Misfit>,
     /// What checks of the candidate said.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Checks::is_none")]
     pub checks: Checks,
     /// The same unit without those that were integrated since the train started.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alone: Option<Alone>,
 }
 
@@ -74,7 +74,7 @@ pub enum Misfit {
 }
 
 /// What the checks of one candidate said.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Checks {
     /// One was green.
     pub green: bool,
@@ -85,12 +85,19 @@ pub struct Checks {
 }
 
 /// A unit checked without those integrated ahead of it: green so, its check is red with them only.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Alone {
     /// The commit it is put on.
     pub tip: CommitId,
     /// What comes of that, once it is made.
     pub commit: Option<CommitId>,
+}
+
+impl Checks {
+    /// Whether there were none.
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl InFlight {

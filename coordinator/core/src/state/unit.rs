@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use roundtable_shared::limits::FIX_ATTEMPTS_MAX;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{AttemptNo, CommitId, Finding, Role, Seat, Severity, SubtaskState, UnitId, UnitState};
+use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
 use super::phase::{FailedReview, FixCause, FixOwed, Merging, Release, UnitPhase};
@@ -20,7 +21,7 @@ pub const GROUNDED_FROM_ROUND: u32 = 3;
 static NO_PATHS: BTreeSet<String> = BTreeSet::new();
 
 /// One unit of a run.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Unit {
     /// The id of its top-level task.
     pub id: UnitId,

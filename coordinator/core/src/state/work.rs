@@ -32,7 +32,7 @@ pub struct Breach {
 }
 
 /// What the attempts of a unit left.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct UnitWork {
     /// It had a work grant: hazards were judged.
     pub started: bool,
@@ -57,7 +57,7 @@ pub struct UnitWork {
 }
 
 /// The reviews of a unit.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct UnitReview {
     /// Review round, from 1; 0 before the first.
     pub round: u32,
@@ -78,7 +78,7 @@ pub struct UnitReview {
 }
 
 /// What is counted of a unit, and what follows for its next grant.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Counters {
     /// Implements that ended with class unit, since the last decision.
     pub unit_failures: u32,

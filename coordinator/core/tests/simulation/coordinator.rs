@@ -75,8 +75,12 @@ impl World {
             return;
         }
         self.lives += 1;
-        let mut core = Core::default();
-        for transition in &self.log {
+        // Every second one goes on from a snapshot, where there is one.
+        let mut core = match &self.snapshot {
+            Some(bytes) if self.lives.is_multiple_of(2) => Core::of(rmp_serde::from_slice(bytes).expect("it was read before")),
+            _ => Core::default(),
+        };
+        for transition in &self.log[core.state.seq as usize..] {
             if self.shape.through_json {
                 let text = serde_json::to_string(transition).expect("a transition can be written");
                 core.replay(&serde_json::from_str(&text).expect("and read again"));
@@ -307,6 +311,7 @@ impl World {
         self.crash_coordinator();
         say!(self, "restored: {} of {} transitions", backup.rows, self.log.len());
         self.log.truncate(backup.rows);
+        self.snapshot = None;
         (self.durable, self.history) = (backup.durable, backup.history);
         (self.repository.branches, self.repository.attempts) = (backup.branches, backup.attempts);
         self.store += 1;

@@ -168,6 +168,8 @@ pub struct World {
     /// Durable: the log, and what it folds to.
     pub log: Vec<Transition>,
     pub durable: State,
+    /// What was durable a while ago, as a snapshot keeps it.
+    pub snapshot: Option<Vec<u8>>,
     pub history: History,
     /// Which store it is: another one after each restore.
     pub store: u64,
@@ -222,6 +224,7 @@ impl World {
             stalled: false,
             log: Vec::new(),
             durable: State::default(),
+            snapshot: None,
             history: History::default(),
             store: 1,
             backup: None,
@@ -469,6 +472,12 @@ impl World {
         let Some(coordinator) = self.coordinator.as_ref().filter(|_| self.sabotage == Sabotage::None) else { return };
         if coordinator.core.state != self.durable {
             self.fail("I13", "the state differs from the fold of its log".to_owned());
+        }
+        let bytes = rmp_serde::to_vec_named(&self.durable).expect("a state can be written");
+        match rmp_serde::from_slice::<State>(&bytes) {
+            Ok(state) if state == self.durable => self.snapshot = Some(bytes),
+            Ok(_) => self.fail("I13", "a state is read back as another one".to_owned()),
+            Err(error) => self.fail("I13", format!("a state cannot be read back: {error}")),
         }
     }
 }
