@@ -13,7 +13,7 @@ use roundtable_runtime::git::GitProgram;
 use roundtable_runtime::identity::INTERMEDIATE_FILE;
 use roundtable_runtime::lock::{DirLock, FileLock};
 use roundtable_store::OpenError;
-use roundtable_store::log::{Snapshot, snapshot};
+use roundtable_store::log::{Copied, copy_store};
 use tokio::time::Instant;
 
 use super::copy::{Copier, GROWS, REPLACED};
@@ -25,7 +25,7 @@ use crate::serve::store_path;
 use crate::verify::{self, Report};
 
 /// Names at the top of a data directory that are of one machine or moment, or dealt with by themselves.
-const LEFT_OUT: [&str; 12] = [
+const LEFT_OUT: [&str; 13] = [
     "lock",
     "files.lock",
     "client.json",
@@ -37,6 +37,7 @@ const LEFT_OUT: [&str; 12] = [
     "ballast",
     "incoming",
     "repos",
+    "snapshots",
     UNPACKED,
 ];
 /// In the audit log, a file that is not yet one of it.
@@ -169,7 +170,7 @@ async fn copy_all(data_dir: &Path, to: &Path) -> Result<Manifest, BackupError> {
     let program = GitProgram::find().await?;
     let copier = Copier::into(to).map_err(BackupError::io(to))?;
     let (from, place) = (data_dir.to_owned(), to.to_owned());
-    let (snapshot, copier) = blocking(to, move || copy_log(&from, &place, copier)).await?;
+    let (copied_log, copier) = blocking(to, move || copy_log(&from, &place, copier)).await?;
     let copied = offline::fold(to).await;
     let copied = copied.map_err(|error| BackupError::Unfit(format!("the log that was copied cannot be read: {error}")))?;
     let known = Arc::new(Known::of(&copied.state));
@@ -193,9 +194,9 @@ async fn copy_all(data_dir: &Path, to: &Path) -> Result<Manifest, BackupError> {
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         made_at: SystemClock.wall().rfc3339(),
-        store: snapshot.incarnation.to_string(),
-        rows: snapshot.head.seq,
-        head: snapshot.head.hash.to_string(),
+        store: copied_log.incarnation.to_string(),
+        rows: copied_log.head.seq,
+        head: copied_log.head.hash.to_string(),
         files: copier.files,
     };
     let text = serde_json::to_vec_pretty(&manifest).map_err(|error| BackupError::Unfit(error.to_string()))?;
@@ -243,8 +244,8 @@ async fn blocking<T: Send + 'static>(to: &Path, work: impl FnOnce() -> Result<T,
 }
 
 /// The log, and how it stood.
-fn copy_log(data_dir: &Path, to: &Path, mut copier: Copier) -> Result<(Snapshot, Copier), BackupError> {
-    let taken = snapshot(&store_path(data_dir), &store_path(to))?;
+fn copy_log(data_dir: &Path, to: &Path, mut copier: Copier) -> Result<(Copied, Copier), BackupError> {
+    let taken = copy_store(&store_path(data_dir), &store_path(to))?;
     copier.list("store.db").map_err(BackupError::io(to))?;
     Ok((taken, copier))
 }
@@ -268,7 +269,7 @@ fn copy_beside(data_dir: &Path, to: &Path, mut copier: Copier, known: &Known) ->
             copier.at_rest(&path, &name, &|file| is_lasting(file) && file != INTERMEDIATE_FILE, REPLACED)
         } else if path.is_dir() {
             copier.tree(&path, &name, &takes)
-        } else if name.ends_with(".db") && snapshot(&path, &to.join(&name)).is_ok() {
+        } else if name.ends_with(".db") && copy_store(&path, &to.join(&name)).is_ok() {
             // Another log of ours, which may be written just now.
             copier.list(&name)
         } else {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use roundtable_store::log::{SqliteOptions, snapshot};
+use roundtable_store::log::{SqliteOptions, copy_store};
 use roundtable_store::{Log, LogReader, NewRow, OpenError, Row, SqliteLog, SqliteReader};
 use rusqlite::Connection;
 
@@ -140,22 +140,22 @@ async fn the_write_ahead_log_is_kept_short() {
 }
 
 #[tokio::test]
-async fn a_snapshot_is_the_log_of_one_moment_whoever_writes() {
+async fn a_copy_is_the_log_of_one_moment_whoever_writes() {
     use std::os::unix::fs::PermissionsExt;
     let (dir, path) = place();
     let rows = filled(&path, 10).await;
     let log = open(&path).unwrap();
     log.append(10, vec![new_row(11)]).await.unwrap();
     let copy = dir.path().join("copy.db");
-    let taken = snapshot(&path, &copy).unwrap();
+    let taken = copy_store(&path, &copy).unwrap();
     assert_eq!((taken.incarnation, taken.head.seq), (log.incarnation(), 11));
     log.append(11, vec![new_row(12)]).await.unwrap();
     let reader = SqliteReader::open(&copy).unwrap();
     assert_eq!(reader.read(1, 10).await.unwrap(), rows, "the same rows, the same chain");
     assert_eq!((reader.head().await.unwrap(), reader.incarnation()), (taken.head, log.incarnation()));
     assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o077, 0);
-    assert!(matches!(snapshot(&path, &copy), Err(OpenError::Io { .. })), "nothing is written over");
-    assert!(matches!(snapshot(&dir.path().join("absent.db"), &dir.path().join("x.db")), Err(OpenError::Missing { .. })));
+    assert!(matches!(copy_store(&path, &copy), Err(OpenError::Io { .. })), "nothing is written over");
+    assert!(matches!(copy_store(&dir.path().join("absent.db"), &dir.path().join("x.db")), Err(OpenError::Missing { .. })));
 }
 
 #[tokio::test]

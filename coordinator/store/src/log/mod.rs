@@ -15,7 +15,7 @@ pub use error::{AppendError, Corruption, OpenError, ReadError};
 pub use memory::{Fault, MemoryDisk, MemoryLog};
 pub use row::{Chain, Head, Incarnation, NewRow, Row, RowHash};
 pub(crate) use sqlite::page_damage;
-pub use sqlite::{CommitTimes, Snapshot, SqliteLog, SqliteOptions, SqliteReader, snapshot};
+pub use sqlite::{CommitTimes, Copied, SqliteLog, SqliteOptions, SqliteReader, copy_store};
 
 /// Largest body of one row, bytes. A spec travels in one row, so this is large; it exists so that nothing is unbounded.
 pub const ROW_BODY_BYTES_MAX: usize = 256 << 20;

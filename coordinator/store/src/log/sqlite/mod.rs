@@ -2,11 +2,11 @@
 //!
 //! The data directory's lock is the caller's; what keeps a second writer out here is the epoch.
 
+mod copy;
 mod failure;
 mod query;
 mod reader;
 mod schema;
-mod snapshot;
 mod writer;
 
 use std::fmt;
@@ -24,8 +24,8 @@ use super::row::{Head, Incarnation, NewRow, Row};
 use super::witness;
 use super::{Appended, Log, LogFuture, LogReader, check_bounds};
 
+pub use copy::{Copied, copy_store};
 pub use reader::SqliteReader;
-pub use snapshot::{Snapshot, snapshot};
 
 /// Appends waiting for the writer; more callers wait for room.
 const APPEND_QUEUE_MAX: usize = 1024;

@@ -104,11 +104,11 @@ fn serve(mut conn: Connection, incarnation: Incarnation, mut queue: mpsc::Receiv
     while let Some(request) = queue.blocking_recv() {
         match request {
             Request::Read { from_seq, limit, reply } => {
-                let rows = in_snapshot(&mut conn, |conn| query::read(conn, incarnation, from_seq, limit));
+                let rows = in_transaction(&mut conn, |conn| query::read(conn, incarnation, from_seq, limit));
                 drop(reply.send(rows));
             }
             Request::Head { reply } => {
-                let head = in_snapshot(&mut conn, |conn| query::verified_head(conn, incarnation).map(|found| found.head));
+                let head = in_transaction(&mut conn, |conn| query::verified_head(conn, incarnation).map(|found| found.head));
                 drop(reply.send(head));
             }
         }
@@ -116,7 +116,7 @@ fn serve(mut conn: Connection, incarnation: Incarnation, mut queue: mpsc::Receiv
 }
 
 /// Runs a read that sees one state of the store throughout.
-fn in_snapshot<T>(conn: &mut Connection, read: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T, ReadError> {
+fn in_transaction<T>(conn: &mut Connection, read: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T, ReadError> {
     let answer = conn.transaction_with_behavior(TransactionBehavior::Deferred).map_err(Failure::from).and_then(|tx| read(&tx));
     answer.map_err(|failure| failure.on_read().unwrap_or_else(|Full| ReadError::Io { detail: "the disk is full".to_owned() }))
 }

@@ -10,7 +10,7 @@ use crate::log::witness;
 
 /// What a copy holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Snapshot {
+pub struct Copied {
     /// The store it is a copy of, whose name it still bears.
     pub incarnation: Incarnation,
     /// Its last row.
@@ -19,11 +19,11 @@ pub struct Snapshot {
 
 /// Copies the store at `from` to `to`, which must not exist; durable when this returns. Identity and last row of both are checked, and that no acknowledged row
 /// is missing; the rows before are checked by whoever reads them. Blocks on the disk.
-pub fn snapshot(from: &Path, to: &Path) -> Result<Snapshot, OpenError> {
+pub fn copy_store(from: &Path, to: &Path) -> Result<Copied, OpenError> {
     copy(from, to).map_err(|failure| failure.on_open(from))
 }
 
-fn copy(from: &Path, to: &Path) -> Result<Snapshot, Failure> {
+fn copy(from: &Path, to: &Path) -> Result<Copied, Failure> {
     let io = |error: std::io::Error| Failure::Io(format!("{}: {error}", to.display()));
     let witnessed = witness::read(from).map_err(|error| Failure::Io(error.to_string()))?;
     let conn = reader::open_connection(from)?;
@@ -38,5 +38,5 @@ fn copy(from: &Path, to: &Path) -> Result<Snapshot, Failure> {
     std::fs::File::open(to).and_then(|file| file.sync_all()).map_err(io)?;
     let copied = reader::open_connection(to)?;
     let incarnation = schema::check_readable(&copied, witnessed)?;
-    Ok(Snapshot { incarnation, head: query::verified_head(&copied, incarnation)?.head })
+    Ok(Copied { incarnation, head: query::verified_head(&copied, incarnation)?.head })
 }
