@@ -87,7 +87,7 @@ mod tests {
     use roundtable_core::command::{Act, Operate};
     use roundtable_runtime::clock::SystemClock;
     use roundtable_store::log::Fault;
-    use roundtable_store::{MemoryDisk, MemoryLog};
+    use roundtable_store::{MemoryDisk, MemoryLog, Snapshots};
     use tokio::sync::{mpsc, watch};
 
     use super::*;
@@ -104,7 +104,13 @@ mod tests {
         let disk = MemoryDisk::default();
         let (effects, _shell) = mpsc::channel(8);
         let log = Arc::new(MemoryLog::open(&disk));
-        let parts = driver::Parts { log, clock: Arc::new(SystemClock), seed: 1, effects };
+        let parts = driver::Parts {
+            log,
+            snapshots: Snapshots::in_dir(&dir.path().join("snapshots")),
+            clock: Arc::new(SystemClock),
+            seed: 1,
+            effects,
+        };
         let (driver, links) = Driver::open(parts).await.unwrap();
         (1..=4).for_each(|nth| disk.fail_append(nth, Fault::Full));
         let (_shutdown, ended) = watch::channel(false);

@@ -9,11 +9,11 @@ use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::git::GitProgram;
 use roundtable_shared::RunId;
 use roundtable_shared::view::{Query, SubmitReply, SubmitRequest};
-use roundtable_store::{LogReader, SegmentOptions, SegmentStore, SqliteReader};
+use roundtable_store::{SegmentOptions, SegmentStore, SqliteReader};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::driver::{CodecError, decode_row};
+use crate::driver::{FoldError, recover};
 use crate::history::{History, HistoryError, Wanted, attempt_by_attempt};
 use crate::query::{self, QueryError};
 use crate::repository::Repositories;
@@ -22,8 +22,6 @@ use crate::submit;
 use crate::told::Told;
 use crate::view::attempt_keys;
 
-/// Rows read at once.
-const FOLD_ROWS: usize = 10_000;
 /// Lines that wait for a slow reader.
 const LINES_MAX: usize = 256;
 
@@ -34,12 +32,9 @@ pub enum OfflineError {
     /// There is no log, or it cannot be opened.
     #[error(transparent)]
     Store(#[from] roundtable_store::OpenError),
-    /// The log cannot be read.
+    /// The log cannot be folded.
     #[error(transparent)]
-    Read(#[from] roundtable_store::ReadError),
-    /// A row cannot be understood.
-    #[error(transparent)]
-    Codec(#[from] CodecError),
+    Fold(#[from] FoldError),
     /// No usable git.
     #[error(transparent)]
     Git(#[from] roundtable_runtime::git::GitError),
@@ -54,16 +49,7 @@ pub enum OfflineError {
 /// The fold of a data directory's log.
 pub async fn fold(data_dir: &Path) -> Result<Core, OfflineError> {
     let reader: SqliteReader = serve::open_reader(data_dir)?;
-    let mut core = Core::default();
-    let mut seq = 0;
-    loop {
-        let rows = reader.read(seq + 1, FOLD_ROWS).await?;
-        let Some(last) = rows.last() else { return Ok(core) };
-        seq = last.seq;
-        for row in &rows {
-            core.replay(&decode_row(row)?);
-        }
-    }
+    Ok(recover(&reader, &serve::snapshots(data_dir)).await?.core)
 }
 
 /// Answers a question about a data directory, without a lock.

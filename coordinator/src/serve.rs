@@ -15,7 +15,7 @@ use roundtable_shared::limits::STREAMS_MAX;
 pub use roundtable_store::log::OpenError;
 use roundtable_store::log::{CommitTimes, SqliteOptions};
 use roundtable_store::segment::EventsError;
-use roundtable_store::{AuditError, Log, LogReader, SegmentOptions, SegmentStore, SqliteLog, SqliteReader, Trouble};
+use roundtable_store::{AuditError, Log, LogReader, SegmentOptions, SegmentStore, Snapshots, SqliteLog, SqliteReader, Trouble};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -201,7 +201,9 @@ pub async fn start_in<L: Listener>(
     let audit = Audit::open(&options.data_dir, log.incarnation(), Arc::clone(&clock))?;
     let (effects, queue) = mpsc::channel(shell::EFFECTS_MAX);
     let seed = getrandom::u64().unwrap_or_else(|_| clock.boot_ms());
-    let driver_parts = driver::Parts { log: as_written(Arc::clone(&log) as Arc<dyn Log>), clock: Arc::clone(&clock), seed, effects };
+    let snapshots = snapshots(&options.data_dir);
+    let log_of_driver = as_written(Arc::clone(&log) as Arc<dyn Log>);
+    let driver_parts = driver::Parts { log: log_of_driver, snapshots, clock: Arc::clone(&clock), seed, effects };
     let (driver, links) = Driver::open(driver_parts).await?;
     let driver = driver.waiting(options.limits.waits()).seen_by(command);
     let admissions = Admissions::new(links.handle.clone(), links.barred.clone(), Arc::clone(&ca), Arc::clone(&clock));
@@ -303,6 +305,11 @@ impl Running {
 /// Where the log of a data directory lies.
 pub fn store_path(data_dir: &Path) -> PathBuf {
     data_dir.join("store.db")
+}
+
+/// Snapshots of what the log of a data directory comes to.
+pub fn snapshots(data_dir: &Path) -> Snapshots {
+    Snapshots::in_dir(&data_dir.join("snapshots"))
 }
 
 /// A reader of a data directory's log, whoever serves it.

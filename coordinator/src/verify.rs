@@ -5,20 +5,24 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use roundtable_core::Core;
 use roundtable_core::state::{Attempt, Run};
 use roundtable_runtime::git::GitProgram;
 use roundtable_runtime::terminal::{WIDTH, wrap};
 use roundtable_shared::{AttemptKey, CommitId, UnitId};
 use roundtable_store::segment::{EventsError, check_events, has_events};
+use roundtable_store::snapshot::SnapshotError;
 use roundtable_store::verify::PROBLEMS_MAX;
-use roundtable_store::{AuditReader, OpenError};
+use roundtable_store::{AuditReader, OpenError, Row, Snapshots};
 use serde::Serialize;
 
 use crate::audit::dir_of;
 use crate::backup::Manifest;
+use crate::driver;
 use crate::lost::Belongs;
-use crate::offline::{self, OfflineError};
+use crate::offline::OfflineError;
 use crate::repository::{Repositories, Repository, RepositoryError};
+use crate::serve;
 
 /// Records of the audit log read at once.
 const AUDIT_STEP: usize = 1000;
@@ -41,6 +45,10 @@ pub struct Report {
     repositories: usize,
     /// Records of the audit log.
     audit: u64,
+    /// Snapshots of this build, each of which is what the rows up to it come to.
+    snapshots: u64,
+    /// Of snapshots. They are derived: nothing is lost with them.
+    of_snapshots: Vec<String>,
     /// Of the audit log, the fold, the repositories and the events that the log counts on; at most [`PROBLEMS_MAX`].
     beyond: Vec<String>,
 }
@@ -48,7 +56,7 @@ pub struct Report {
 impl Report {
     /// Whether nothing is wrong.
     pub fn is_good(&self) -> bool {
-        self.store.is_good() && self.beyond.is_empty()
+        self.store.is_good() && self.beyond.is_empty() && self.of_snapshots.is_empty()
     }
 
     /// The report as one JSON value.
@@ -72,15 +80,23 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let of_store = self.store.problems.iter().map(|problem| format!("{}: {}", problem.place, problem.what));
-        for problem in of_store.chain(self.beyond.iter().cloned()) {
+        for problem in of_store.chain(self.beyond.iter().cloned()).chain(self.of_snapshots.iter().cloned()) {
             writeln!(f, "BAD  {}", wrap(&problem, WIDTH - 5).join("\n     "))?;
         }
         let removed = if self.removed > 0 { format!(", {} of them removed", self.removed) } else { String::new() };
         writeln!(f, "log: {} rows, {} runs{removed}", self.store.rows, self.runs)?;
+        if self.snapshots > 0 {
+            writeln!(f, "snapshots: {} held against the log", self.snapshots)?;
+        }
         writeln!(f, "events: {} of {} attempts ({} torn tails)", self.store.events, self.store.attempts, self.store.torn_tails)?;
         writeln!(f, "repositories: {} read, {} commits and {} refs looked for", self.repositories, self.commits, self.refs)?;
         writeln!(f, "audit log: {} records", self.audit)?;
-        write!(f, "{}", if self.is_good() { "all good" } else { "damaged: restore a backup, or start with another data directory" })
+        let told = match (self.is_good(), self.store.is_good() && self.beyond.is_empty()) {
+            (true, _) => "all good",
+            (false, true) => "damaged: remove what is named, the log has all of it",
+            (false, false) => "damaged: restore a backup, or start with another data directory",
+        };
+        write!(f, "{told}")
     }
 }
 
@@ -88,7 +104,18 @@ impl fmt::Display for Report {
 pub async fn verify(data_dir: &Path) -> Result<Report, OpenError> {
     let segments = data_dir.join("segments");
     let checked = roundtable_store::verify(&crate::serve::store_path(data_dir), &segments).await?;
-    let mut report = Report { store: checked, runs: 0, removed: 0, commits: 0, refs: 0, repositories: 0, audit: 0, beyond: Vec::new() };
+    let mut report = Report {
+        store: checked,
+        runs: 0,
+        removed: 0,
+        commits: 0,
+        refs: 0,
+        repositories: 0,
+        audit: 0,
+        beyond: Vec::new(),
+        snapshots: 0,
+        of_snapshots: Vec::new(),
+    };
     audit(data_dir, &mut report).await;
     match Manifest::read(data_dir) {
         Ok(None) => {}
@@ -135,7 +162,7 @@ async fn differences(folder: &Path, manifest: Manifest, report: &mut Report) {
 }
 
 async fn beyond(data_dir: &Path, report: &mut Report) -> Result<(), OfflineError> {
-    let core = offline::fold(data_dir).await?;
+    let core = fold(data_dir, report).await?;
     let repositories = Repositories::new(data_dir.join("repos"), GitProgram::find().await?);
     let mut by_repository: BTreeMap<&str, Vec<&Run>> = BTreeMap::new();
     for run in core.state.runs.values() {
@@ -160,6 +187,48 @@ async fn beyond(data_dir: &Path, report: &mut Report) -> Result<(), OfflineError
         }
     }
     Ok(())
+}
+
+/// Folds the whole log, and holds each snapshot against what its rows come to.
+async fn fold(data_dir: &Path, report: &mut Report) -> Result<Core, OfflineError> {
+    let snapshots = serve::snapshots(data_dir);
+    let mut rows = snapshots.rows().unwrap_or_else(|error| {
+        report.of_snapshots.push(format!("snapshots: {error}"));
+        Vec::new()
+    });
+    let reader = serve::open_reader(data_dir)?;
+    let folded = driver::fold_seen(&reader, |row, core| {
+        if rows.contains(&row.seq) {
+            rows.retain(|seq| *seq != row.seq);
+            match compare(&snapshots, row, core) {
+                Ok(is_ours) => report.snapshots += u64::from(is_ours),
+                Err(what) => report.of_snapshots.push(format!("snapshot at row {}: {what}", row.seq)),
+            }
+        }
+    });
+    let core = folded.await.map_err(OfflineError::from)?.core;
+    report.of_snapshots.extend(rows.into_iter().map(|seq| format!("snapshot at row {seq}: the log has no such row")));
+    Ok(core)
+}
+
+/// Whether a snapshot is one of this build, and then the same as the state. One that is gone by now has made way for a later one.
+fn compare(snapshots: &Snapshots, row: &Row, core: &Core) -> Result<bool, String> {
+    let snapshot = match snapshots.read(row.seq) {
+        Ok(snapshot) => snapshot,
+        Err(SnapshotError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error.to_string()),
+    };
+    if snapshot.label.codec != driver::codec() {
+        return Ok(false);
+    }
+    if snapshot.label.head.hash != row.hash {
+        return Err("it was made at another row of that number".to_owned());
+    }
+    match driver::decode_state(snapshot.body()) {
+        Ok(state) if state == core.state => Ok(true),
+        Ok(_) => Err("it is not what the rows up to it come to".to_owned()),
+        Err(error) => Err(format!("it cannot be understood: {error}")),
+    }
 }
 
 /// One repository: all its objects, then what each run needs of it. Refs and commits are looked at run by run, so that no more than one run's are in memory.
@@ -241,4 +310,65 @@ fn events(run: &Run, segments: &Path, report: &mut Report) {
 pub(crate) fn attempts(run: &Run) -> impl Iterator<Item = (Option<&UnitId>, &Attempt)> {
     let of_units = run.units().flat_map(|unit| unit.attempts.iter().map(move |attempt| (Some(&unit.id), attempt)));
     run.attempts.iter().map(|attempt| (None, attempt)).chain(of_units)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use roundtable_store::{Head, Label, LogReader};
+
+    use super::*;
+    use crate::driver::{codec, decode_row, encode_state};
+
+    fn blank() -> Report {
+        let store = roundtable_store::Report::default();
+        Report {
+            store,
+            runs: 0,
+            removed: 0,
+            commits: 0,
+            refs: 0,
+            repositories: 0,
+            audit: 0,
+            beyond: Vec::new(),
+            snapshots: 0,
+            of_snapshots: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_that_is_not_what_the_log_comes_to_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/log-1/store.db");
+        std::fs::copy(stored, serve::store_path(dir.path())).unwrap();
+        let (log, snapshots) = (serve::open_reader(dir.path()).unwrap(), serve::snapshots(dir.path()));
+        let rows = log.read(1, 20).await.unwrap();
+        let mut core = Core::default();
+        rows.iter().for_each(|row| core.replay(&decode_row(row).unwrap()));
+        let label = |row: &Row, codec: &str| {
+            let head = Head { seq: row.seq, hash: row.hash };
+            Label { incarnation: log.incarnation(), head, codec: codec.to_owned() }
+        };
+        let checked = async || {
+            let mut report = blank();
+            fold(dir.path(), &mut report).await.unwrap();
+            (report.snapshots, report.of_snapshots)
+        };
+        snapshots.write(&label(&rows[19], &codec()), |out| encode_state(&core.state, out)).unwrap();
+        assert_eq!(checked().await, (1, Vec::new()));
+        // One of another build is not ours to judge.
+        snapshots.write(&label(&rows[19], "0.0.1"), |out| encode_state(&Default::default(), out)).unwrap();
+        assert_eq!(checked().await, (0, Vec::new()));
+        // A state that is another row's, under a label that is right.
+        snapshots.write(&label(&rows[10], &codec()), |out| encode_state(&core.state, out)).unwrap();
+        assert_eq!(checked().await, (0, vec!["snapshot at row 11: it is not what the rows up to it come to".to_owned()]));
+        // Cut off.
+        let path = std::fs::read_dir(dir.path().join("snapshots")).unwrap().next().unwrap().unwrap().path();
+        std::fs::write(&path, &std::fs::read(&path).unwrap()[..100]).unwrap();
+        assert_eq!(checked().await, (0, vec!["snapshot at row 11: its content does not match its hash".to_owned()]));
+        let mut report = blank();
+        report.of_snapshots = checked().await.1;
+        assert!(!report.is_good() && report.to_string().ends_with("remove what is named, the log has all of it"), "{report}");
+    }
 }

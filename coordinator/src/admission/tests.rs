@@ -8,7 +8,7 @@ use roundtable_runtime::clock::ManualClock;
 use roundtable_runtime::identity::{Credentials, Csr, JoinToken, new_csr};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::view::{AccessReply, AccessRequest, CreatedToken, RootAct};
-use roundtable_store::{MemoryDisk, MemoryLog};
+use roundtable_store::{MemoryDisk, MemoryLog, Snapshots};
 use tokio::sync::{mpsc, watch};
 
 use super::*;
@@ -35,7 +35,8 @@ impl Rig {
         let (effects, mut shell) = mpsc::channel(64);
         tokio::spawn(async move { while shell.recv().await.is_some() {} });
         let log = Arc::new(MemoryLog::open(&disk));
-        let (driver, links) = Driver::open(Parts { log, clock: Arc::new(clock.clone()), seed: 1, effects }).await.unwrap();
+        let snapshots = Snapshots::in_dir(&dir.path().join("snapshots"));
+        let (driver, links) = Driver::open(Parts { log, snapshots, clock: Arc::new(clock.clone()), seed: 1, effects }).await.unwrap();
         let (shutdown, ended) = watch::channel(false);
         tokio::spawn(driver.run(ended));
         let desk = Admissions::new(links.handle, links.barred, ca, Arc::new(clock.clone()));

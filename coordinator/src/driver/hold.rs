@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::handle::{Message, Read};
-use super::{Driver, DriverError, Waiting, encode_transition, fold};
+use super::{Driver, DriverError, Folded, Waiting, encode_transition, recover};
 
 /// First pause before the append is tried again; doubles.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -48,9 +48,11 @@ impl Driver {
         let began = Instant::now();
         let mut hold: Option<Hold> = None;
         loop {
-            let rows = pending.transitions().iter().map(encode_transition).collect::<Result<_, _>>()?;
+            let rows = pending.transitions().iter().map(encode_transition).collect::<Result<Vec<_>, _>>()?;
+            let (count, bytes) = (rows.len() as u64, rows.iter().map(|row| row.body.len() as u64).sum());
             let error = match self.parts.log.append(self.head, rows).await {
                 Ok(appended) => {
+                    self.snapshotter.note(count, bytes);
                     if hold.is_some() {
                         info!("the log can be written again");
                         self.trouble.send_replace(None);
@@ -109,8 +111,8 @@ impl Driver {
     /// The core is ahead of the log; what is durable is read from there.
     async fn read_durable(&mut self, hold: &mut Hold, read: Read) {
         if hold.durable.is_none() {
-            match fold(self.parts.log.as_ref()).await {
-                Ok((core, _)) => hold.durable = Some(core),
+            match recover(self.parts.log.as_ref(), &self.parts.snapshots).await {
+                Ok(Folded { core, .. }) => hold.durable = Some(core),
                 // Whoever asked is told that there is no answer.
                 Err(error) => return warn!(%error, "what is durable cannot be read"),
             }

@@ -7,7 +7,10 @@ mod handle;
 mod hold;
 mod leases;
 mod measures;
+mod recover;
 mod sessions;
+mod snapshot;
+mod state;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,10 +20,10 @@ use roundtable_core::effect::Effect;
 use roundtable_core::fleet::Waits;
 use roundtable_core::state::{Attempt, Run};
 use roundtable_core::transition::{Fact, Transition};
-use roundtable_core::{Batch, Core, Entropy, Pending, Rejection, Reply, invariants};
+use roundtable_core::{Batch, Core, Entropy, Pending, Rejection, Released, Reply, invariants};
 use roundtable_runtime::clock::Clock;
 use roundtable_shared::{AttemptKey, AttemptNo, LeaseRef, UnitId};
-use roundtable_store::{AppendError, Log, ReadError};
+use roundtable_store::{AppendError, Head, Log, ReadError, Snapshots};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
@@ -32,7 +35,10 @@ use handle::{Message, QUEUE_MAX, Read};
 pub use hold::problem;
 pub use leases::{KnownLease, Leases};
 pub use measures::{Histogram, Measures, Tokens};
+pub use recover::{FoldError, Folded, fold, fold_seen, recover};
 pub use sessions::{SESSION_QUEUE_MAX, Sessions};
+use snapshot::Snapshotter;
+pub use state::{codec, decode_state, encode_state};
 
 /// Commands and reads of one batch, so that a flood of them still lets answers and the clock through.
 const BATCH_MAX: usize = 1024;
@@ -40,13 +46,13 @@ const BATCH_MAX: usize = 1024;
 const TICK_MS: u64 = 250;
 /// Units of a state that debug builds examine after each batch.
 const EXAMINED_UNITS_MAX: usize = 250;
-/// Rows read at once while folding.
-const FOLD_ROWS: usize = 10_000;
 
 /// What the driver is made of; the caller supplies everything that touches the world.
 pub struct Parts {
     /// The log.
     pub log: Arc<dyn Log>,
+    /// Where snapshots of what it comes to are kept.
+    pub snapshots: Snapshots,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Seed of lease ids.
@@ -58,10 +64,13 @@ pub struct Parts {
 /// Why the driver ended other than by being told to.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
-    /// The log could not be read at the start.
+    /// The log could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// A row of the log cannot be understood.
+    /// The log could not be folded at the start.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// A fact cannot be written.
     #[error(transparent)]
     Codec(#[from] CodecError),
     /// The append failed and its result is unknown (or the end would not wait for it): nothing of the batch is visible, and nothing can be promised any more.
@@ -78,6 +87,7 @@ pub struct Driver {
     parts: Parts,
     entropy: Entropy,
     head: u64,
+    snapshotter: Snapshotter,
     queue: mpsc::Receiver<Message>,
     published: watch::Sender<u64>,
     /// Why the log cannot be written now.
@@ -118,10 +128,11 @@ pub struct Links {
 type Waiting = Option<oneshot::Sender<Result<Reply, Rejection>>>;
 
 impl Driver {
-    /// Folds the log.
+    /// Folds the log, from its last snapshot on.
     pub async fn open(parts: Parts) -> Result<(Self, Links), DriverError> {
-        let (core, head) = fold(parts.log.as_ref()).await?;
-        debug!(rows = head, "log folded");
+        let Folded { core, head, rows, bytes } = recover(parts.log.as_ref(), &parts.snapshots).await?;
+        debug!(head, rows, "log folded");
+        let snapshotter = Snapshotter::new(parts.snapshots.clone(), parts.log.incarnation(), rows, bytes);
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
         let (published, receiver) = watch::channel(head);
         let leases = Leases::default();
@@ -143,7 +154,26 @@ impl Driver {
         let entropy = Entropy::new(parts.seed);
         let (kept, granted, began) = (VecDeque::new(), HashMap::new(), Instant::now());
         let seen: Seen = |_, command| command;
-        Ok((Self { core, parts, entropy, head, queue, published, trouble, kept, leases, barred, measures, began, granted, seen }, links))
+        Ok((
+            Self {
+                core,
+                parts,
+                entropy,
+                head,
+                snapshotter,
+                queue,
+                published,
+                trouble,
+                kept,
+                leases,
+                barred,
+                measures,
+                began,
+                granted,
+                seen,
+            },
+            links,
+        ))
     }
 
     /// The same with commands that somebody sees first.
@@ -187,6 +217,8 @@ impl Driver {
         while let Some(first) = self.next_kept_or_queued().await {
             self.batch(first, false, &mut shutdown).await?;
         }
+        let durable = self.parts.log.head().await?;
+        self.snapshotter.make_at_end(&self.core.state, durable, Instant::now()).await;
         debug!("driver ends");
         Ok(())
     }
@@ -238,6 +270,8 @@ impl Driver {
             let appended = self.append(&mut pending, shutdown).await.inspect_err(|error| error!(%error, "the append failed; stopping"))?;
             self.measures.append.observe(began.elapsed());
             self.head = appended.last_seq;
+            let durable = Head { seq: appended.last_seq, hash: appended.head_hash };
+            self.snapshotter.make_if_due(&self.core.state, durable, Instant::now()).await;
         }
         let released = pending.release(self.head).map_err(|_| DriverError::Broken("a batch is not all in the log".to_owned()))?;
         if !released.transitions.is_empty() {
@@ -251,6 +285,12 @@ impl Driver {
             }
             self.published.send_replace(self.head);
         }
+        self.let_out(released).await;
+        Ok(())
+    }
+
+    /// Gives what is durable to those who wait for it.
+    async fn let_out(&mut self, released: Released<Waiting>) {
         for (waiting, answer) in released.answers {
             match (waiting, answer) {
                 // Whoever asked may have gone.
@@ -268,7 +308,6 @@ impl Driver {
                 break;
             }
         }
-        Ok(())
     }
 
     /// Debug builds look at the whole of a state that is small enough before they make it durable, so that every test of the programs is one of the invariants.
@@ -335,19 +374,6 @@ impl Driver {
 
     fn now(&self) -> Now {
         Now { mono_ms: self.parts.clock.boot_ms(), wall: self.parts.clock.wall() }
-    }
-}
-
-/// The log as it is, and its last row. Recovery, standby and replay are this same `apply`.
-async fn fold(log: &dyn Log) -> Result<(Core, u64), DriverError> {
-    let (mut core, mut head) = (Core::default(), 0);
-    loop {
-        let rows = log.read(head + 1, FOLD_ROWS).await?;
-        let Some(last) = rows.last() else { return Ok((core, head)) };
-        head = last.seq;
-        for row in &rows {
-            core.replay(&decode_row(row)?);
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use roundtable_runtime::clock::ManualClock;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{HeldLease, Introduction, Origin, WorkerId};
 use roundtable_store::log::{Fault, LogFuture};
-use roundtable_store::{Appended, Head, Incarnation, LogReader, MemoryDisk, MemoryLog, NewRow, Row};
+use roundtable_store::{Appended, Incarnation, Label, LogReader, MemoryDisk, MemoryLog, NewRow, Row};
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -66,18 +66,26 @@ struct Rig {
     log: Arc<SlowLog>,
     effects: mpsc::Receiver<Effect>,
     shutdown: watch::Sender<bool>,
+    /// Where its snapshots are, for a test of those.
+    dir: Arc<tempfile::TempDir>,
 }
 
 const FREELY: usize = 1 << 20;
 
 impl Rig {
     async fn over(disk: MemoryDisk, leave: usize) -> Self {
+        Self::after(disk, leave, Arc::new(tempfile::tempdir().unwrap())).await
+    }
+
+    /// With the snapshots that another has left.
+    async fn after(disk: MemoryDisk, leave: usize, dir: Arc<tempfile::TempDir>) -> Self {
         let clock = ManualClock::new(1_000_000, BEGAN);
         let log = Arc::new(SlowLog { inner: MemoryLog::open(&disk), leave: Semaphore::new(leave), appends: AtomicU64::new(0) });
         let (sender, effects) = mpsc::channel(64);
-        let parts = Parts { log: Arc::clone(&log) as Arc<dyn Log>, clock: Arc::new(clock.clone()), seed: 1, effects: sender };
+        let snapshots = Snapshots::in_dir(dir.path());
+        let parts = Parts { log: Arc::clone(&log) as Arc<dyn Log>, snapshots, clock: Arc::new(clock.clone()), seed: 1, effects: sender };
         let (driver, links) = Driver::open(parts).await.unwrap();
-        Self { driver: Some(driver), links, clock, disk, log, effects, shutdown: watch::channel(false).0 }
+        Self { driver: Some(driver), links, clock, disk, log, effects, shutdown: watch::channel(false).0, dir }
     }
 
     async fn new(leave: usize) -> Self {
@@ -298,4 +306,80 @@ async fn whoever_waits_while_nothing_can_be_written_is_told_to_ask_again_and_the
     rig.shutdown.send_replace(true);
     let ended = within("the end", running).await.unwrap();
     assert!(matches!(ended, Err(DriverError::Append(AppendError::Full))), "{ended:?}");
+}
+
+/// So many facts, and the end.
+async fn busy_until_the_end(rig: &mut Rig, facts: u64) {
+    let running = rig.run();
+    for n in 0..facts {
+        rig.links.handle.tell(toggle(n.is_multiple_of(2))).await.unwrap();
+    }
+    rig.shutdown.send_replace(true);
+    within("the end", running).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_end_leaves_a_snapshot_and_the_next_start_reads_what_came_after_it() {
+    let mut rig = Rig::new(FREELY).await;
+    busy_until_the_end(&mut rig, 1_500).await;
+    let (disk, dir) = (rig.disk.clone(), Arc::clone(&rig.dir));
+    let head = rig.log.head().await.unwrap().seq;
+    assert_eq!(Snapshots::in_dir(dir.path()).rows().unwrap(), [head]);
+    // A few more, for which none is made.
+    let mut rig = Rig::after(disk.clone(), FREELY, Arc::clone(&dir)).await;
+    busy_until_the_end(&mut rig, 3).await;
+    assert_eq!(Snapshots::in_dir(dir.path()).rows().unwrap(), [head]);
+    let whole = fold(rig.log.as_ref()).await.unwrap();
+    let recovered = recover(rig.log.as_ref(), &Snapshots::in_dir(dir.path())).await.unwrap();
+    assert_eq!((recovered.rows, recovered.head, &recovered.core), (whole.head - head, whole.head, &whole.core));
+    // The rows before are not read: it shows where they cannot be.
+    assert!(disk.damage(7, |row| row.body.push(' ')));
+    assert!(fold(rig.log.as_ref()).await.is_err());
+    let rig = Rig::after(disk, FREELY, dir).await;
+    assert_eq!(rig.driver.unwrap().core, whole.core);
+}
+
+#[tokio::test]
+async fn a_snapshot_of_no_use_is_passed_over_and_the_log_says_the_same() {
+    let mut rig = Rig::new(FREELY).await;
+    busy_until_the_end(&mut rig, 40).await;
+    let (log, whole) = (rig.log.as_ref(), fold(rig.log.as_ref()).await.unwrap());
+    let at = async |seq: u64| {
+        let mut core = Core::default();
+        let rows = log.read(1, seq as usize).await.unwrap();
+        rows.iter().for_each(|row| core.replay(&decode_row(row).unwrap()));
+        (core.state, Head { seq, hash: rows.last().unwrap().hash })
+    };
+    let label = |head| Label { incarnation: log.incarnation(), head, codec: codec() };
+    let ((early, early_head), (late, late_head)) = (at(10).await, at(30).await);
+    let damaged = [
+        ("another store's", Label { incarnation: Incarnation([9; 16]), ..label(late_head) }, &late),
+        ("another build's", Label { codec: "0.0.1".to_owned(), ..label(late_head) }, &late),
+        ("of another row", label(Head { hash: early_head.hash, ..late_head }), &late),
+        ("of rows that are not there", label(Head { seq: 4_000, ..late_head }), &late),
+        ("with the state of another row", label(late_head), &early),
+    ];
+    for (what, wrong, state) in damaged {
+        let dir = tempfile::tempdir().unwrap();
+        let snapshots = Snapshots::in_dir(dir.path());
+        for is_alone in [true, false] {
+            if !is_alone {
+                snapshots.write(&label(early_head), |out| encode_state(&early, out)).unwrap();
+            }
+            snapshots.write(&wrong, |out| encode_state(state, out)).unwrap();
+            let recovered = recover(log, &snapshots).await.unwrap();
+            assert_eq!(recovered.core, whole.core, "{what}");
+            assert_eq!(recovered.rows, if is_alone { whole.head } else { whole.head - 10 }, "{what}");
+        }
+    }
+    // Bytes that are no state, and some that are one, cut.
+    let mut good = Vec::new();
+    encode_state(&late, &mut good).unwrap();
+    for cut in [0, 1, good.len() / 2, good.len() - 1] {
+        let dir = tempfile::tempdir().unwrap();
+        let snapshots = Snapshots::in_dir(dir.path());
+        snapshots.write(&label(late_head), |out| std::io::Write::write_all(out, &good[..cut])).unwrap();
+        let recovered = recover(log, &snapshots).await.unwrap();
+        assert_eq!((recovered.core, recovered.rows), (whole.core.clone(), whole.head), "cut after {cut} bytes");
+    }
 }

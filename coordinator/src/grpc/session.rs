@@ -253,7 +253,7 @@ mod tests {
     use roundtable_core::Core;
     use roundtable_proto::convert::code_of;
     use roundtable_runtime::clock::SystemClock;
-    use roundtable_store::{MemoryDisk, MemoryLog, SegmentOptions};
+    use roundtable_store::{MemoryDisk, MemoryLog, SegmentOptions, Snapshots};
     use tokio::sync::watch;
 
     use super::*;
@@ -269,8 +269,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let segments = SegmentStore::open(dir.path(), SegmentOptions::default()).unwrap();
         let log = Arc::new(MemoryLog::open(&MemoryDisk::default()));
+        let snapshots = Snapshots::in_dir(&dir.path().join("snapshots"));
         let (effects, _shell) = mpsc::channel(8);
-        let (driver, links) = Driver::open(Parts { log, clock: Arc::new(SystemClock), seed: 1, effects }).await.unwrap();
+        let (driver, links) = Driver::open(Parts { log, snapshots, clock: Arc::new(SystemClock), seed: 1, effects }).await.unwrap();
         let parts = SessionParts { handle: links.handle.clone(), sessions: Sessions::default(), segments, store: "s".to_owned() };
         let hello =
             v1::Hello { protocol_min: *PROTOCOL.start(), protocol_max: *PROTOCOL.end(), name: "w".to_owned(), ..Default::default() };
@@ -301,8 +302,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let segments = SegmentStore::open(dir.path(), SegmentOptions::default()).unwrap();
         let log = Arc::new(MemoryLog::open(&MemoryDisk::default()));
+        let snapshots = Snapshots::in_dir(&dir.path().join("snapshots"));
         let (effects, _shell) = mpsc::channel(8);
-        let (driver, links) = Driver::open(Parts { log, clock: Arc::new(SystemClock), seed: 1, effects }).await.unwrap();
+        let (driver, links) = Driver::open(Parts { log, snapshots, clock: Arc::new(SystemClock), seed: 1, effects }).await.unwrap();
         let (_shutdown, ended) = watch::channel(false);
         tokio::spawn(driver.run(ended));
         let parts = SessionParts { handle: links.handle.clone(), sessions: Sessions::default(), segments, store: "this".to_owned() };
