@@ -9,8 +9,6 @@ use roundtable_runtime::tls;
 use roundtable_shared::{AccessRole, text};
 use rustls::pki_types::ServerName;
 
-use crate::limits::ServeLimits;
-
 /// Owns the state of runs: plans, grants, reviews, integrates.
 #[derive(Parser, Debug)]
 #[command(name = "coordinator", version = crate::VERSION_LONG, about, long_about = None, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 80)]
@@ -232,18 +230,13 @@ pub struct ServeArgs {
     /// What runs on a drained worker may go on so long [default: 1h]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub drain_limit: Option<Duration>,
-}
-
-impl ServeArgs {
-    /// The bounds that are asked for.
-    pub fn limits(&self) -> ServeLimits {
-        let usual = ServeLimits::default();
-        ServeLimits {
-            pack_bytes: self.pack_bytes.unwrap_or(usual.pack_bytes),
-            incoming_bytes: self.incoming_bytes.unwrap_or(usual.incoming_bytes),
-            drain: self.drain_limit.unwrap_or(usual.drain),
-        }
-    }
+    /// Most connections at once; each takes a file of this process's limit, of which
+    /// half are for connections [default: 4096]
+    #[arg(long, value_name = "N")]
+    pub connections: Option<usize>,
+    /// Of those, from one address other than loopback [default: 64]
+    #[arg(long, value_name = "N")]
+    pub connections_per_address: Option<usize>,
 }
 
 /// `coordinator audit`.

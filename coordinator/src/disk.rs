@@ -97,7 +97,7 @@ fn walk(data_dir: &Path, runs: &[RunFacts]) -> io::Result<DiskView> {
             "workers" => view.workers = entries(&path).into_iter().map(|(name, path)| worker(name, &path)).collect(),
             "mirrors" => view.mirrors_bytes = bytes_in(&path),
             "ballast" => view.ballast_bytes = bytes_in(&path),
-            name if name.starts_with("store.db") => view.log_bytes += bytes_in(&path),
+            name if name.starts_with("store.db") || name == "snapshots" => view.log_bytes += bytes_in(&path),
             _ => view.other_bytes += bytes_in(&path),
         }
     }

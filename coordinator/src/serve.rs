@@ -9,8 +9,8 @@ use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::git::{GitError, GitProgram};
 use roundtable_runtime::identity::{Ca, ClientFile, IdentityError, PeerIdentity};
 use roundtable_runtime::lock::{DirLock, LockError};
-use roundtable_runtime::tls::{AcceptLimits, Admission, Connections, Incoming, Listener};
-use roundtable_runtime::{addresses, fsx, open_files};
+use roundtable_runtime::tls::{Admission, Connections, Incoming, Listener};
+use roundtable_runtime::{addresses, fsx};
 use roundtable_shared::limits::STREAMS_MAX;
 pub use roundtable_store::log::OpenError;
 use roundtable_store::log::{CommitTimes, SqliteOptions};
@@ -342,10 +342,7 @@ fn listen(parts: &Parts, listener: impl Listener) -> Result<(JoinHandle<Result<(
         true => Admission::Admitted,
         false => Admission::Stranger,
     };
-    let usual = AcceptLimits::default();
-    // Connections that take the files of log and repositories would end more than themselves.
-    let limits = AcceptLimits { connections_max: usual.connections_max.min(open_files::half()), ..usual };
-    let incoming = Incoming::start(listener, renewal.tls(), limits, Arc::new(admit));
+    let incoming = Incoming::start(listener, renewal.tls(), parts.limits.accept(), Arc::new(admit));
     crate::tasks::spawn("revocation", cut_revoked(incoming.connections(), parts.links.barred.changes(), parts.stop.subscribe()));
     let Services { fleet, control, admission } = grpc::services(parts);
     let mut stop = parts.stop.subscribe();

@@ -18,6 +18,8 @@ pub const COMMANDS: &[(&str, &[&str])] = &[
             "pack-bytes",
             "incoming-bytes",
             "drain-limit",
+            "connections",
+            "connections-per-address",
         ],
     ),
     ("audit", &["follow", "json"]),
