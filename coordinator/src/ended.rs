@@ -41,11 +41,11 @@ pub(crate) async fn forget_unless_begun(handle: Handle, attachments: Attachments
     while let Err(error) = handle.command(Command::Tick).await {
         match error {
             HandleError::Stopped => return,
-            HandleError::Rejected(_) => tokio::time::sleep(VERDICT_EVERY).await,
+            HandleError::Rejected(_) | HandleError::Unread => tokio::time::sleep(VERDICT_EVERY).await,
         }
     }
-    let id = run.clone();
-    if let Ok(false) = handle.read(move |core: &Core, _| core.state.run(&id).is_some()).await {
+    // What was queued before that tick is decided, durable and published.
+    if !handle.read(|core: &Core, _| core.state.run(&run).is_some()) {
         attachments.forget(&run).await;
     }
 }
@@ -71,9 +71,8 @@ async fn forget(parts: &Parts, runs: Vec<RunId>, is_over: fn(&Core, &RunId) -> b
     if runs.is_empty() {
         return;
     }
-    let over = parts.links.handle.read(move |core: &Core, _| runs.into_iter().filter(|run| is_over(core, run)).collect::<Vec<_>>());
-    // Without a driver nothing can be told; the next start looks again.
-    for run in over.await.unwrap_or_default() {
+    let over = parts.links.handle.read(|core: &Core, _| runs.into_iter().filter(|run| is_over(core, run)).collect::<Vec<_>>());
+    for run in over {
         parts.attachments.forget(&run).await;
     }
 }

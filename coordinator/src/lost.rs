@@ -2,7 +2,7 @@
 //! has any more cannot be worked with: saying so beats failing at every unit.
 
 use roundtable_core::Core;
-use roundtable_core::command::{Command, ShellAnswer};
+use roundtable_core::command::{Command, Now, ShellAnswer};
 use roundtable_core::state::{Attempt, Run, Stage, Unit};
 use roundtable_runtime::terminal::shell_word;
 use roundtable_shared::{AttemptKey, CommitId, RunId, UnitId};
@@ -158,12 +158,19 @@ pub(crate) async fn mend(parts: &Parts, run: &RunId) {
 
 /// The same for whoever has no more than these. What was done to the branch, if it was not where it belongs.
 pub(crate) async fn restore(handle: &Handle, repositories: &Repositories, run: &RunId) -> Result<Option<String>, MendError> {
-    let footing = |run: RunId| async move { handle.read(move |core: &Core, _| core.state.run(&run).map(Footing::of)).await };
-    let Some(before) = footing(run.clone()).await? else { return Ok(None) };
+    let footing = || handle.view(footing_of(run));
+    let Some(before) = footing().await? else { return Ok(None) };
     let found = repositories.open(&before.repository).await?.branch(run).await?;
-    // Asked again after the look: what the branch was moved to meanwhile is known then, and where it was is no longer where it is.
-    let Some(now) = footing(run.clone()).await? else { return Ok(None) };
+    // Asked again after the look: what the branch was moved to meanwhile is known then, since a move is begun once its intent is published, and where it
+    // was is no longer where it is.
+    let Some(now) = footing().await? else { return Ok(None) };
     Ok(now.mend(repositories, found.as_ref()).await?)
+}
+
+/// Reads what a run stands on; looks at all its units.
+pub(crate) fn footing_of(run: &RunId) -> impl FnOnce(&Core, Now) -> Option<Footing> + Send + 'static {
+    let run = run.clone();
+    move |core, _| core.state.run(&run).map(Footing::of)
 }
 
 /// Tells the run's user.
@@ -177,7 +184,7 @@ pub(crate) async fn tell_restored(parts: &Parts, run: &RunId, text: String) {
 
 /// Halts the unfinished runs that have lost what they stand on, and puts the refs of the others back.
 pub(crate) async fn look(parts: &Parts) -> Result<(), HandleError> {
-    let footings: Vec<Footing> = parts.links.handle.read(|core: &Core, _| core.state.unfinished().map(Footing::of).collect()).await?;
+    let footings: Vec<Footing> = parts.links.handle.view(|core: &Core, _| core.state.unfinished().map(Footing::of).collect()).await?;
     for footing in footings {
         if !halt_if_lost(parts, &footing).await {
             mend(parts, &footing.run).await;
@@ -188,8 +195,7 @@ pub(crate) async fn look(parts: &Parts) -> Result<(), HandleError> {
 
 /// Halts a run that has lost what it stands on; whether it has.
 pub(crate) async fn is_lost(parts: &Parts, run: &RunId) -> bool {
-    let id = run.clone();
-    match parts.links.handle.read(move |core: &Core, _| core.state.run(&id).map(Footing::of)).await {
+    match parts.links.handle.view(footing_of(run)).await {
         Ok(Some(footing)) => halt_if_lost(parts, &footing).await,
         _ => false,
     }

@@ -50,7 +50,7 @@ impl OperateError {
 
 /// Does it.
 pub async fn operate(handle: &Handle, operation: Operation, by: String) -> Result<OperationReply, OperateError> {
-    let command = handle.read(move |core: &Core, now| understand(&core.state, &nameable_backends(core, now), operation, by)).await??;
+    let command = handle.view(move |core: &Core, now| understand(&core.state, &nameable_backends(core, now), operation, by)).await??;
     let run = command.run.as_ref().map(ToString::to_string).unwrap_or_default();
     match handle.command(Command::Operate(command)).await? {
         Reply::Done { text, unchanged } => Ok(OperationReply { run, text, unchanged }),

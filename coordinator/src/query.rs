@@ -1,4 +1,4 @@
-//! Questions: answered from the state between two batches, and for diffs from the repository. The read models themselves are built in `view`.
+//! Questions: answered from the last published state, and for diffs from the repository. The read models themselves are built in `view`.
 
 use roundtable_core::Core;
 use roundtable_core::command::Now;
@@ -76,19 +76,19 @@ pub async fn answer(
     query: Query,
 ) -> Result<serde_json::Value, QueryError> {
     if let Query::Prompt { run, unit, attempt } = query {
-        let asked = handle.read(move |core: &Core, _| find_prompt(&core.state, &run, &unit, attempt)).await??;
+        let asked = handle.read(|core: &Core, _| find_prompt(&core.state, &run, &unit, attempt))?;
         return prompt(told, asked).await;
     }
     if let Query::Diff { run, unit } = query {
-        let commits = handle.read(move |core: &Core, _| find_commits(&core.state, &run, unit.as_deref())).await??;
+        let commits = handle.read(|core: &Core, _| find_commits(&core.state, &run, unit.as_deref()))?;
         return diff(repositories, commits).await;
     }
     if matches!(query, Query::Disk) {
-        let runs = handle.read(|core: &Core, _| disk::RunFacts::of(&core.state)).await?;
+        let runs = handle.view(|core: &Core, _| disk::RunFacts::of(&core.state)).await?;
         return Ok(serde_json::to_value(measured.view(repositories.data_dir(), runs).await?)?);
     }
     let has_problems = matches!(query, Query::Status { .. }) && !problems.is_empty();
-    let mut answer = handle.read(move |core: &Core, now| view::answer(core, now, &query)).await??;
+    let mut answer = handle.view(move |core: &Core, now| view::answer(core, now, &query)).await??;
     if has_problems {
         answer["problems"] = problems.into();
     }
@@ -116,9 +116,9 @@ pub async fn answer_offline(
 }
 
 /// Commits of a run (its branch) or of a unit (its last attempt).
-pub async fn commits_of(handle: &Handle, run: String, unit: Option<String>) -> Result<Commits, QueryError> {
+pub fn commits_of(handle: &Handle, run: String, unit: Option<String>) -> Result<Commits, QueryError> {
     let selector = RunSelector { run: Some(run), git_dir: None };
-    handle.read(move |core: &Core, _| find_commits(&core.state, &selector, unit.as_deref())).await?
+    handle.read(|core: &Core, _| find_commits(&core.state, &selector, unit.as_deref()))
 }
 
 async fn diff(repositories: &Repositories, commits: Commits) -> Result<serde_json::Value, QueryError> {

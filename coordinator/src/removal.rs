@@ -131,7 +131,7 @@ impl Looked {
 async fn clear(parts: &Parts, only: Option<&RunId>, done: &BTreeSet<RunId>) -> Result<(Cleared, Vec<RunId>), String> {
     let (only, done) = (only.cloned(), done.clone());
     let wanted = move |run: &RunId| only.as_ref().is_none_or(|only| only == run) && !done.contains(run);
-    let gone = parts.links.handle.read(move |core: &Core, _| removed(&core.state, wanted)).await.map_err(|error| error.to_string())?;
+    let gone = parts.links.handle.view(move |core: &Core, _| removed(&core.state, wanted)).await.map_err(|error| error.to_string())?;
     let mut cleared = Cleared::default();
     if gone.is_empty() {
         return Ok((cleared, Vec::new()));
@@ -217,7 +217,7 @@ async fn collect(parts: &Parts) {
     };
     for key in keys {
         let asked = key.clone();
-        let Ok(Some(needed)) = parts.links.handle.read(move |core: &Core, _| needed(&core.state, &asked)).await else { continue };
+        let Ok(Some(needed)) = parts.links.handle.view(move |core: &Core, _| needed(&core.state, &asked)).await else { continue };
         let Ok(_alone) = alone(&parts.data_dir).await else { return };
         match parts.repositories.existing(&key).await {
             Ok(Some(repository)) => match repository.collect(&needed).await {

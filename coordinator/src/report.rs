@@ -52,12 +52,11 @@ pub async fn examine(
     digest: String,
     facts: AttemptFacts,
 ) -> Result<Report, ReportError> {
-    let key = lease.key.clone();
     let asked = handle
-        .read(move |core: &Core, now: Now| {
-            let attempt = core.state.attempt(&key)?;
-            let run = core.state.run(&key.run)?;
-            let manifest = key.unit.as_ref().and_then(|unit| run.unit(unit)).map(|unit| unit.assignment.manifest.clone());
+        .read(|core: &Core, now: Now| {
+            let attempt = core.state.attempt(&lease.key)?;
+            let run = core.state.run(&lease.key.run)?;
+            let manifest = lease.key.unit.as_ref().and_then(|unit| run.unit(unit)).map(|unit| unit.assignment.manifest.clone());
             let backends = nameable_backends(core, now);
             Some(Asked {
                 role: attempt.granted.role,
@@ -68,7 +67,6 @@ pub async fn examine(
                 backends,
             })
         })
-        .await?
         .ok_or_else(|| ReportError::Unbelievable(format!("there is no attempt {}", lease.key)))?;
     let changed = changed(repository, &lease, &asked, &facts).await?;
     let learned = learned(repository, &asked, &facts, &changed).await?;

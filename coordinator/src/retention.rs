@@ -40,7 +40,7 @@ pub(crate) async fn apply(parts: &Parts, limits: Retention) {
     if limits == Retention::default() {
         return;
     }
-    let Ok((candidates, gone)) = parts.links.handle.read(|core: &Core, _| (candidates(&core.state), gone(&core.state))).await else {
+    let Ok((candidates, gone)) = parts.links.handle.view(|core: &Core, _| (candidates(&core.state), gone(&core.state))).await else {
         return;
     };
     let sizes = match limits.keep_bytes {

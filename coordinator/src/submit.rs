@@ -16,7 +16,7 @@ use crate::attachments::{Attached, Attachments, AttachmentsError};
 use crate::driver::{Handle, HandleError};
 use crate::ended;
 use crate::import::{self, ImportError, Place};
-use crate::lost::{self, Footing, MendError};
+use crate::lost::{self, MendError};
 use crate::parts::Parts;
 use crate::repository::{Repositories, RepositoryError};
 
@@ -109,7 +109,8 @@ impl Submitter {
         let source = source_of(&request);
         let wish = Wish::of(&request, &report);
         let mode = wish.mode;
-        let found = self.handle.read(move |core: &Core, _| find(&core.state, &wish)).await?;
+        // Whether the run is there still, or by now, the core decides with the command.
+        let found = self.handle.view(move |core: &Core, _| find(&core.state, &wish)).await?;
         reply = told(reply, &found);
         match found {
             Found::Resume(run, _) => {
@@ -166,8 +167,7 @@ impl Submitter {
 
     /// Makes sure that what a run stands on is here: the base may have come again with this submission.
     async fn stand(&self, run: &RunId) -> Result<(), SubmitError> {
-        let id = run.clone();
-        let footing = self.handle.read(move |core: &Core, _| core.state.run(&id).map(Footing::of)).await?;
+        let footing = self.handle.view(lost::footing_of(run)).await?;
         let Some(footing) = footing else { return Ok(()) };
         match footing.lost(&self.repositories).await? {
             Some(reason) => Err(SubmitError::Lost(reason)),

@@ -168,15 +168,14 @@ async fn are_refused(
 }
 
 /// States of all units, what was accepted of them, and the live leases.
-async fn standing(running: &Running) -> (Vec<UnitState>, usize, BTreeSet<String>) {
-    let looked = running.parts.links.handle.read(|core: &Core, _| {
+fn standing(running: &Running) -> (Vec<UnitState>, usize, BTreeSet<String>) {
+    running.parts.links.handle.read(|core: &Core, _| {
         let run = core.state.runs.values().next().expect("the run is there");
         let states = run.units().map(|unit| unit.state()).collect();
         let accepted = run.units().filter(|unit| unit.work.accepted.is_some()).count();
         let live = core.state.live_attempts().map(|(_, attempt)| attempt.granted.lease_id.to_string()).collect();
         (states, accepted, live)
-    });
-    looked.await.unwrap()
+    })
 }
 
 /// Waits until the coordinator has heard that these run.
@@ -184,7 +183,7 @@ async fn all_run(running: &Running, leases: &[v1::LeaseRef]) {
     let ids: BTreeSet<String> = leases.iter().map(|lease| lease.lease_id.clone()).collect();
     let all = async {
         loop {
-            let (states, _, live) = standing(running).await;
+            let (states, _, live) = standing(running);
             if live == ids && states.iter().all(|state| *state == UnitState::InProgress) {
                 return;
             }
@@ -220,7 +219,7 @@ async fn ten_thousand_outcomes_of_the_dead_are_refused_over_the_wire() {
         all_run(&running, &live).await;
     }
     let beating = session.beats(&live);
-    let before = standing(&running).await;
+    let before = standing(&running);
     let any = |list: &[v1::LeaseRef], n: usize| list[n % list.len()].clone();
     let all: Vec<v1::LeaseRef> = dead.iter().chain(&live).cloned().collect();
     let mut refused = 0;
@@ -240,7 +239,7 @@ async fn ten_thousand_outcomes_of_the_dead_are_refused_over_the_wire() {
     let commit = |n: usize| Some(CommitId::new(format!("{:040x}", n + 1)));
     let not_there = (0..NOT_THERE).map(|n| outcome(&any(&live, n), n, commit(n)));
     refused += are_refused(&own, "of a commit that never came", Some(Kind::Rejected), not_there).await;
-    assert_eq!(standing(&running).await, before, "nothing of the run has moved");
+    assert_eq!(standing(&running), before, "nothing of the run has moved");
     assert_eq!((before.1, before.2.len()), (0, UNITS as usize));
     beating.abort();
     drop(session);
@@ -255,14 +254,14 @@ async fn ten_thousand_outcomes_of_the_dead_are_refused_over_the_wire() {
     let again = session.leases().await;
     all_run(&running, &again).await;
     let beating = session.beats(&again);
-    let before = standing(&running).await;
+    let before = standing(&running);
     assert!(
         again.iter().any(|lease| all.iter().any(|old| (&old.unit, old.attempt) == (&lease.unit, lease.attempt))),
         "numbers are used again"
     );
     let restored = (0..RESTORED).map(|n| outcome(&any(&all, n), n, None));
     refused += are_refused(&own, "from before the restore", None, restored).await;
-    assert_eq!(standing(&running).await, before, "nothing of the run has moved");
+    assert_eq!(standing(&running), before, "nothing of the run has moved");
     assert_eq!(refused, ZOMBIES);
     beating.abort();
     running.stop().await.unwrap();

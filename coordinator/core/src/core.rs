@@ -95,6 +95,11 @@ impl Core {
         decided
     }
 
+    /// A copy with another state.
+    pub(crate) fn with_state(&self, state: State) -> Self {
+        Self { state, fleet: self.fleet.clone(), looked: self.looked }
+    }
+
     /// Whether something may be granted that could not be when it was last looked for.
     pub fn is_schedule_due(&self, now: Now) -> bool {
         let Looked { seq, at_ms, is_stale, .. } = self.looked;

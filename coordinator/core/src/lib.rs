@@ -19,6 +19,7 @@ mod now;
 mod planted;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
+mod publisher;
 mod rules;
 pub mod schedule;
 mod settle;
@@ -31,5 +32,6 @@ pub use change::{Change, Refused, Rejection, Reply, Verdict};
 pub use core::{Core, outstanding};
 pub use decide::{TOKEN_TTL_MS_MAX, TOKEN_USES_MAX};
 pub use entropy::Entropy;
+pub use publisher::Publisher;
 pub use rules::admission::{Admission, admission, free_name};
 pub use transition::{Fact, Transition};

@@ -44,7 +44,8 @@ pub(super) async fn join(desk: &Admissions, wish: Wish) -> Result<Given, Admissi
     let presented = Presented { token, key: request.fingerprint() };
     let (shown, name, is_exact, is_worker) = (presented.clone(), wish.name, wish.is_exact, wish.is_worker);
     let _turn = desk.turn.lock().await;
-    let found = desk.handle.read(move |core: &Core, now| match admission(&core.state.access, &shown, now)? {
+    // One after the other (`turn`), and whoever came in before was answered: that is seen here.
+    let found = desk.handle.read(|core: &Core, now| match admission(&core.state.access, &shown, now)? {
         Admission::Again { peer, certificate } => Ok(Found::Again(peer, certificate)),
         Admission::New { token, role, name: laid_down } => {
             is_for(&token, role, is_worker)?;
@@ -57,7 +58,7 @@ pub(super) async fn join(desk: &Admissions, wish: Wish) -> Result<Given, Admissi
             Ok::<_, Rejection>(Found::New(PeerName { role, id }))
         }
     });
-    let peer = match found.await?? {
+    let peer = match found? {
         // What a read sees is durable.
         Found::Again(peer, certificate) => {
             is_of_use(&peer, &certificate, now)?;

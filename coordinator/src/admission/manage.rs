@@ -37,7 +37,7 @@ impl Admissions {
                     tokens.sort_by_key(|token| token.created_at);
                     tokens.into_iter().map(|token| view(token, now.wall)).collect()
                 });
-                Ok(AccessReply::Tokens(listed.await?))
+                Ok(AccessReply::Tokens(listed))
             }
             AccessRequest::RevokeToken { id } => self.act(AccessCommand::RevokeToken { id: TokenId::new(id), by }).await,
             AccessRequest::AddWorker { key, name, labels } => self.add_worker(key, name, labels, by).await,

@@ -1,18 +1,19 @@
-//! While the log cannot be written: the batch waits and is tried again, reads see what is durable, heartbeats are answered from memory, and whoever asks for
-//! a change is told to ask again. Commands that nobody waits for, and would not come again, are kept.
+//! While the log cannot be written: the batch waits and is tried again, heartbeats are answered from memory and published, and whoever asks for a change is
+//! told to ask again. What was published last is what is durable, so that reads need nothing of this. Commands that nobody waits for, and would not come again, are kept.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use roundtable_core::command::Command;
-use roundtable_core::{Core, Pending, Rejection, Reply};
+use roundtable_core::{Pending, Rejection, Reply};
 use roundtable_shared::error::ErrorCode;
 use roundtable_store::Appended;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::handle::{Message, Read};
-use super::{Driver, DriverError, Folded, Waiting, encode_transition, recover};
+use super::handle::Message;
+use super::{Driver, DriverError, Waiting, encode_transition};
 
 /// First pause before the append is tried again; doubles.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -30,13 +31,6 @@ pub fn problem(detail: &str) -> String {
     format!("the data directory cannot be written: {detail}; retrying, nothing is lost")
 }
 
-/// The time in which nothing is durable.
-struct Hold {
-    detail: String,
-    /// What others may see, once somebody has asked.
-    durable: Option<Core>,
-}
-
 impl Driver {
     /// Makes the batch durable. An append that is refused whole is tried again for as long as it takes; any other failure ends the driver.
     pub(super) async fn append(
@@ -46,14 +40,15 @@ impl Driver {
     ) -> Result<Appended, DriverError> {
         let mut pause = PAUSE_MIN;
         let began = Instant::now();
-        let mut hold: Option<Hold> = None;
+        // What was said of the last refusal.
+        let mut held: Option<String> = None;
         loop {
             let rows = pending.transitions().iter().map(encode_transition).collect::<Result<Vec<_>, _>>()?;
             let (count, bytes) = (rows.len() as u64, rows.iter().map(|row| row.body.len() as u64).sum());
             let error = match self.parts.log.append(self.head, rows).await {
                 Ok(appended) => {
                     self.snapshotter.note(count, bytes);
-                    if hold.is_some() {
+                    if held.is_some() {
                         info!("the log can be written again");
                         self.trouble.send_replace(None);
                     }
@@ -66,22 +61,21 @@ impl Driver {
             if is_ending && began.elapsed() >= END_WITHIN {
                 return Err(error.into());
             }
-            let hold = hold.get_or_insert_with(|| Hold { detail: String::new(), durable: None });
-            if hold.detail != detail {
+            if held.as_ref() != Some(&detail) {
                 warn!(%error, "the append was refused; trying again until it is not");
                 self.trouble.send_replace(Some(detail.clone()));
-                hold.detail = detail;
+                held = Some(detail.clone());
             }
             if is_ending || began.elapsed() >= ANSWER_WITHIN {
-                pending.dismiss().into_iter().flatten().for_each(|waiting| drop(waiting.send(Err(kept(&hold.detail)))));
+                pending.dismiss().into_iter().flatten().for_each(|waiting| drop(waiting.send(Err(kept(&detail)))));
             }
-            self.meanwhile(hold, Instant::now() + pause, shutdown).await;
+            self.meanwhile(&detail, Instant::now() + pause, shutdown).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
     /// Serves what can be served until then.
-    async fn meanwhile(&mut self, hold: &mut Hold, until: Instant, shutdown: &mut watch::Receiver<bool>) {
+    async fn meanwhile(&mut self, detail: &str, until: Instant, shutdown: &mut watch::Receiver<bool>) {
         let was_ending = *shutdown.borrow();
         loop {
             let message = tokio::select! {
@@ -91,9 +85,8 @@ impl Driver {
                 message = self.queue.recv(), if self.kept.len() < KEPT_MAX => message,
             };
             match message {
-                Some(Message::Read(read)) => self.read_durable(hold, read).await,
-                Some(Message::Command(command, Some(waiting))) => drop(waiting.send(self.answer_held(hold, &command))),
-                Some(Message::Command(command, None)) if self.is_moot(&command) => {}
+                Some(Message { command, waiting: Some(waiting) }) => drop(waiting.send(self.answer_held(detail, &command))),
+                Some(Message { command, waiting: None }) if self.is_moot(&command) => {}
                 Some(kept) => self.kept.push_back(kept),
                 // The queue is closed and empty, or nobody is left to send.
                 None => return tokio::time::sleep_until(until).await,
@@ -108,33 +101,19 @@ impl Driver {
         self.core.fleet.workers.get(worker).is_none_or(|known| known.session != *session)
     }
 
-    /// The core is ahead of the log; what is durable is read from there.
-    async fn read_durable(&mut self, hold: &mut Hold, read: Read) {
-        if hold.durable.is_none() {
-            match recover(self.parts.log.as_ref(), &self.parts.snapshots).await {
-                Ok(Folded { core, .. }) => hold.durable = Some(core),
-                // Whoever asked is told that there is no answer.
-                Err(error) => return warn!(%error, "what is durable cannot be read"),
-            }
-        }
-        let now = self.now();
-        if let Some(durable) = &mut hold.durable {
-            durable.fleet.clone_from(&self.core.fleet);
-            read(durable, now);
-        }
-    }
-
     /// A heartbeat keeps all it lists, so that no link breaks and nothing is stopped meanwhile; anything else is to be asked again.
-    fn answer_held(&mut self, hold: &Hold, command: &Command) -> Result<Reply, Rejection> {
+    fn answer_held(&mut self, detail: &str, command: &Command) -> Result<Reply, Rejection> {
         let now = self.now();
         if let Command::Heartbeat { worker, session, .. } = command
             && let Some(known) = self.core.fleet.workers.get_mut(worker)
             && known.session == *session
         {
             known.saw(now);
-            return Ok(Reply::Heartbeat { revoke: Vec::new(), drain: known.drained_ms.is_some() });
+            let drain = known.drained_ms.is_some();
+            self.readers.send_replace(Arc::new(self.publisher.publish_fleet(&self.core)));
+            return Ok(Reply::Heartbeat { revoke: Vec::new(), drain });
         }
-        let text = format!("{}; nothing of this was done: try again in a moment", problem(&hold.detail));
+        let text = format!("{}; nothing of this was done: try again in a moment", problem(detail));
         Err(Rejection { code: ErrorCode::Exhausted, text })
     }
 }

@@ -7,6 +7,7 @@ mod handle;
 mod hold;
 mod leases;
 mod measures;
+mod published;
 mod recover;
 mod sessions;
 mod snapshot;
@@ -20,9 +21,9 @@ use roundtable_core::effect::Effect;
 use roundtable_core::fleet::Waits;
 use roundtable_core::state::{Attempt, Run};
 use roundtable_core::transition::{Fact, Transition};
-use roundtable_core::{Batch, Core, Entropy, Pending, Rejection, Released, Reply, invariants};
+use roundtable_core::{Batch, Core, Entropy, Pending, Publisher, Rejection, Reply, invariants};
 use roundtable_runtime::clock::Clock;
-use roundtable_shared::{AttemptKey, AttemptNo, LeaseRef, UnitId};
+use roundtable_shared::{AttemptKey, AttemptNo, LeaseRef, RunId, UnitId};
 use roundtable_store::{AppendError, Head, Log, ReadError, Snapshots};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -31,16 +32,17 @@ use tracing::{debug, error, warn};
 pub use barred::{Barred, How, name_of};
 pub use codec::{CodecError, decode_row, encode_transition};
 pub use handle::{Handle, HandleError};
-use handle::{Message, QUEUE_MAX, Read};
+use handle::{Message, QUEUE_MAX};
 pub use hold::problem;
 pub use leases::{KnownLease, Leases};
 pub use measures::{Histogram, Measures, Tokens};
+use published::Published;
 pub use recover::{FoldError, Folded, fold, fold_seen, recover};
 pub use sessions::{SESSION_QUEUE_MAX, Sessions};
 use snapshot::Snapshotter;
 pub use state::{codec, decode_state, encode_state};
 
-/// Commands and reads of one batch, so that a flood of them still lets answers and the clock through.
+/// Commands of one batch, so that a flood of them still lets answers and the clock through.
 const BATCH_MAX: usize = 1024;
 /// The clock's command comes this often, whatever else there is to do.
 const TICK_MS: u64 = 250;
@@ -89,6 +91,8 @@ pub struct Driver {
     head: u64,
     snapshotter: Snapshotter,
     queue: mpsc::Receiver<Message>,
+    publisher: Publisher,
+    readers: watch::Sender<Arc<Core>>,
     published: watch::Sender<u64>,
     /// Why the log cannot be written now.
     trouble: watch::Sender<Option<String>>,
@@ -110,9 +114,9 @@ pub type Seen = fn(&Core, Command) -> Command;
 /// What others get of a driver.
 #[derive(Clone)]
 pub struct Links {
-    /// For commands and reads.
+    /// For commands, and reads beside them.
     pub handle: Handle,
-    /// Sequence number of the last durable transition; changes after each append.
+    /// Sequence number of the last durable transition; changes after each append, once what it changed can be read.
     pub published: watch::Receiver<u64>,
     /// What the system says of appends it refuses, while it does; they are tried again.
     pub trouble: watch::Receiver<Option<String>>,
@@ -143,8 +147,10 @@ impl Driver {
         barred.publish(&core.state.access);
         let (trouble, watched) = watch::channel(None);
         let measures = Arc::new(Measures::new(&parts.effects));
+        let mut publisher = Publisher::default();
+        let (readers, read) = Published::new(publisher.start(&core), Arc::clone(&parts.clock));
         let links = Links {
-            handle: Handle::new(sender),
+            handle: Handle::new(sender, read),
             published: receiver,
             trouble: watched,
             leases: leases.clone(),
@@ -154,26 +160,26 @@ impl Driver {
         let entropy = Entropy::new(parts.seed);
         let (kept, granted, began) = (VecDeque::new(), HashMap::new(), Instant::now());
         let seen: Seen = |_, command| command;
-        Ok((
-            Self {
-                core,
-                parts,
-                entropy,
-                head,
-                snapshotter,
-                queue,
-                published,
-                trouble,
-                kept,
-                leases,
-                barred,
-                measures,
-                began,
-                granted,
-                seen,
-            },
-            links,
-        ))
+        let driver = Self {
+            core,
+            parts,
+            entropy,
+            head,
+            snapshotter,
+            queue,
+            publisher,
+            readers,
+            published,
+            trouble,
+            kept,
+            leases,
+            barred,
+            measures,
+            began,
+            granted,
+            seen,
+        };
+        Ok((driver, links))
     }
 
     /// The same with commands that somebody sees first.
@@ -201,7 +207,7 @@ impl Driver {
                 biased;
                 _ = shutdown.wait_for(|stop| *stop) => break,
                 // Before the queue, which under sustained traffic is never empty: workers are lost and parks lifted on time all the same.
-                _ = tick.tick() => Message::Command(Box::new(Command::Tick), None),
+                _ = tick.tick() => Message { command: Box::new(Command::Tick), waiting: None },
                 message = self.queue.recv() => match message {
                     Some(message) => message,
                     None => break,
@@ -230,36 +236,24 @@ impl Driver {
         }
     }
 
-    /// Decides everything that is queued and makes it durable at once. Reads of the batch are done after that, so that they see durable state only.
+    /// Decides everything that is queued and makes it durable at once.
     async fn batch(&mut self, first: Message, grants: bool, shutdown: &mut watch::Receiver<bool>) -> Result<(), DriverError> {
         self.began = Instant::now();
-        let (mut batch, mut reads, mut is_decided) = (Batch::default(), Vec::<Read>::new(), false);
+        let mut batch = Batch::default();
         let (mut next, mut room) = (Some(first), BATCH_MAX);
-        while let Some(message) = next {
-            match message {
-                Message::Command(command, waiting) => {
-                    let now = self.now();
-                    let command = (self.seen)(&self.core, *command);
-                    self.measure_taken(&command);
-                    batch.decide(&mut self.core, command, waiting, now, &mut self.entropy);
-                    is_decided = true;
-                }
-                Message::Read(read) => reads.push(read),
-            }
+        while let Some(Message { command, waiting }) = next {
+            let now = self.now();
+            let command = (self.seen)(&self.core, *command);
+            self.measure_taken(&command);
+            batch.decide(&mut self.core, command, waiting, now, &mut self.entropy);
             room -= 1;
             next = if room > 0 { self.kept.pop_front().or_else(|| self.queue.try_recv().ok()) } else { None };
         }
-        if is_decided {
-            if grants {
-                let now = self.now();
-                batch.schedule(&mut self.core, now, &mut self.entropy);
-            }
-            self.commit(batch.close(&self.core), shutdown).await?;
+        if grants {
+            let now = self.now();
+            batch.schedule(&mut self.core, now, &mut self.entropy);
         }
-        for read in reads {
-            read(&self.core, self.now());
-        }
-        Ok(())
+        self.commit(batch.close(&self.core), shutdown).await
     }
 
     /// One append, then everything that was waiting for it.
@@ -283,14 +277,9 @@ impl Driver {
             if released.transitions.iter().any(|transition| matches!(transition.fact, Fact::PeerRevoked { .. })) {
                 self.barred.publish(&self.core.state.access);
             }
-            self.published.send_replace(self.head);
         }
-        self.let_out(released).await;
-        Ok(())
-    }
-
-    /// Gives what is durable to those who wait for it.
-    async fn let_out(&mut self, released: Released<Waiting>) {
+        // Before anybody is answered and any effect is begun: who is told of a change, and who carries it out, can read it.
+        self.publish(&released.transitions);
         for (waiting, answer) in released.answers {
             match (waiting, answer) {
                 // Whoever asked may have gone.
@@ -323,6 +312,17 @@ impl Driver {
                 error!(%violation, "an invariant is broken; stopping");
                 Err(DriverError::Broken(violation.to_string()))
             }
+        }
+    }
+
+    /// Lets readers see the core as it is, which is durable now. Commands that decide no fact have changed the fleet.
+    fn publish(&mut self, transitions: &[Transition]) {
+        let mut changed: Vec<&RunId> = transitions.iter().filter_map(|transition| transition.run.as_ref()).collect();
+        changed.sort_unstable();
+        changed.dedup();
+        self.readers.send_replace(Arc::new(self.publisher.publish(&self.core, changed)));
+        if !transitions.is_empty() {
+            self.published.send_replace(self.head);
         }
     }
 
@@ -373,7 +373,7 @@ impl Driver {
     }
 
     fn now(&self) -> Now {
-        Now { mono_ms: self.parts.clock.boot_ms(), wall: self.parts.clock.wall() }
+        published::now(self.parts.clock.as_ref())
     }
 }
 

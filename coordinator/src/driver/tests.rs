@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use roundtable_core::command::{Act, Operate, WorkerHello};
+use roundtable_core::command::{Act, Operate, RunSource, Submit, WorkerHello};
 use roundtable_core::state::ParkKey;
 use roundtable_runtime::clock::ManualClock;
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{HeldLease, Introduction, Origin, WorkerId};
+use roundtable_shared::spec::Spec;
+use roundtable_shared::{BackendOffer, HeldLease, Introduction, Mode, Origin, RunOptions, WorkerId};
 use roundtable_store::log::{Fault, LogFuture};
 use roundtable_store::{Appended, Incarnation, Label, LogReader, MemoryDisk, MemoryLog, NewRow, Row};
 use tokio::sync::Semaphore;
@@ -97,6 +98,11 @@ impl Rig {
         tokio::spawn(self.driver.take().unwrap().run(self.shutdown.subscribe()))
     }
 
+    /// How many facts readers see.
+    fn seq(&self) -> u64 {
+        self.links.handle.read(|core, _| core.state.seq)
+    }
+
     fn appends(&self) -> u64 {
         self.log.appends.load(Ordering::SeqCst)
     }
@@ -128,6 +134,46 @@ fn hello(worker: &str, session: u64) -> Command {
         origin: Origin::default(),
     };
     Command::WorkerHello(Box::new(WorkerHello { worker: WorkerId::from(worker), session, introduction }))
+}
+
+fn offer(name: &str, slots: u32) -> BackendOffer {
+    BackendOffer {
+        name: name.into(),
+        pool: "p".to_owned(),
+        slots,
+        version: String::new(),
+        account: String::new(),
+        serves_all: true,
+        unavailable: String::new(),
+    }
+}
+
+/// A run of so many units that each write a file of their own.
+fn submission(run: &str, units: usize) -> Command {
+    let tasks: String = (1..=units).map(|n| format!("- [ ] {n}. Do step {n}\n  - _writes: src/f{n}.rs_\n")).collect();
+    let files = BTreeMap::from([("tasks.md".to_owned(), format!("# Plan\n\n{tasks}").into_bytes())]);
+    let (spec, outline, _) = Spec::read(&files, false).into_result().unwrap();
+    Command::Submit(Box::new(Submit {
+        run: run.into(),
+        source: RunSource {
+            repository: "root".to_owned(),
+            git_dir: "git".to_owned(),
+            spec_path: "spec".to_owned(),
+            workdir: ".".to_owned(),
+        },
+        spec,
+        outline,
+        inputs_digest: String::new(),
+        options: RunOptions { mode: Mode::Legacy, ..RunOptions::default() },
+        base: "0123456789012345678901234567890123456789".into(),
+        started_branch: None,
+        fresh: false,
+        tick_path: None,
+        spec_paths: Vec::new(),
+        mirror_paths: Vec::new(),
+        imported: None,
+        by: "ada".to_owned(),
+    }))
 }
 
 async fn within<T>(what: &str, done: impl Future<Output = T>) -> T {
@@ -162,7 +208,7 @@ async fn a_park_is_lifted_on_time_under_traffic_that_never_pauses() {
     rig.clock.advance(6_000);
     let _running = rig.run();
     let lifted = async {
-        while !rig.links.handle.read(|core, _| core.state.parks.is_empty()).await.unwrap() {
+        while !rig.links.handle.read(|core, _| core.state.parks.is_empty()) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -188,18 +234,151 @@ async fn what_is_queued_at_the_end_is_done_and_answered() {
 }
 
 #[tokio::test]
-async fn reads_end_no_batch_and_see_what_is_durable() {
+async fn what_is_queued_together_is_one_append() {
     let mut rig = Rig::new(FREELY).await;
-    let first = rig.ask(toggle(true)).await;
-    let handle = rig.links.handle.clone();
-    let read = tokio::spawn(async move { handle.read(|core, _| core.state.seq).await });
-    tokio::task::yield_now().await;
-    let second = rig.ask(toggle(false)).await;
+    let (first, second) = (rig.ask(toggle(true)).await, rig.ask(toggle(false)).await);
     let _running = rig.run();
     for asked in [first, second] {
         within("an answer", asked).await.unwrap().unwrap();
     }
-    assert_eq!((within("the read", read).await.unwrap().unwrap(), rig.appends()), (2, 1), "one append for both, and the read after it");
+    assert_eq!((rig.seq(), rig.appends()), (2, 1));
+}
+
+#[tokio::test]
+async fn reads_wait_for_no_append_and_see_only_what_is_durable() {
+    let mut rig = Rig::new(0).await;
+    let _running = rig.run();
+    let mut asked = rig.ask(toggle(true)).await;
+    let waited = tokio::time::timeout(Duration::from_millis(200), &mut asked).await;
+    assert!(waited.is_err(), "its append has no leave yet");
+    assert_eq!(rig.seq(), 0);
+    let viewed = rig.links.handle.view(|core, _| core.state.paused.is_some());
+    assert!(!within("the view", viewed).await.unwrap(), "nor is it seen by one that takes its time");
+    rig.log.leave.add_permits(1);
+    within("the answer", asked).await.unwrap().unwrap();
+    assert_eq!(rig.seq(), 1);
+}
+
+#[tokio::test]
+async fn who_was_answered_reads_what_was_done() {
+    let mut rig = Rig::new(FREELY).await;
+    let _running = rig.run();
+    for n in 0_u64..200 {
+        let pauses = n.is_multiple_of(2);
+        rig.links.handle.command(toggle(pauses)).await.unwrap();
+        let read = rig.links.handle.read(|core, _| (core.state.paused.is_some(), core.state.seq));
+        assert_eq!(read, (pauses, n + 1));
+        assert_eq!(*rig.links.published.borrow(), n + 1);
+    }
+    // What is no fact is no less seen.
+    rig.links.handle.command(hello("w", 7)).await.unwrap();
+    rig.links.handle.command(Command::Want { worker: "w".into(), session: 7, pool: "codex".to_owned(), credits: 3 }).await.unwrap();
+    assert_eq!(rig.links.handle.read(|core, _| core.fleet.workers[&WorkerId::from("w")].credits["codex"]), 3);
+}
+
+#[tokio::test]
+async fn who_waits_for_facts_reads_them_once_they_are_told() {
+    let mut rig = Rig::new(FREELY).await;
+    let mut published = rig.links.published.clone();
+    let _running = rig.run();
+    let handle = rig.links.handle.clone();
+    let flood = tokio::spawn(async move {
+        for n in 0_u64..500 {
+            handle.tell(toggle(n.is_multiple_of(2))).await.unwrap();
+        }
+    });
+    while *published.borrow_and_update() < 500 {
+        let told = *published.borrow();
+        assert!(rig.seq() >= told, "{told} is told of");
+        within("another batch", published.changed()).await.unwrap();
+    }
+    flood.await.unwrap();
+}
+
+#[tokio::test]
+async fn who_carries_an_effect_out_reads_what_it_comes_of() {
+    let mut rig = Rig::new(0).await;
+    rig.log.leave.add_permits(FREELY);
+    let _running = rig.run();
+    let mut introduced = hello("w", 7);
+    if let Command::WorkerHello(hello) = &mut introduced {
+        hello.introduction.backends = vec![offer("scripted:play", 4)];
+    }
+    rig.links.handle.command(introduced).await.unwrap();
+    rig.links.handle.command(Command::Want { worker: "w".into(), session: 7, pool: "p".to_owned(), credits: 4 }).await.unwrap();
+    // No more workers are about to join.
+    rig.clock.advance(10_000);
+    rig.links.handle.command(submission("run", 3)).await.unwrap();
+    let mut granted = Vec::new();
+    while granted.len() < 3 {
+        let Effect::Grant(grant) = within("a grant", rig.effects.recv()).await.unwrap() else { continue };
+        let is_there = rig.links.handle.read(|core, _| core.state.current(&grant.lease).is_some());
+        assert!(is_there, "{} is not published", grant.lease.key);
+        assert!(rig.links.leases.of(&"w".into(), &grant.lease).is_some_and(|known| known.live));
+        granted.push(grant.lease.key.unit.clone().unwrap());
+    }
+    assert_eq!(granted, ["1", "2", "3"].map(UnitId::from), "effects come in the order they were decided in");
+}
+
+#[tokio::test]
+async fn views_that_take_long_keep_neither_commands_nor_reads() {
+    let mut rig = Rig::new(FREELY).await;
+    let _running = rig.run();
+    let (go_on, begun) = (Arc::new(std::sync::Barrier::new(published::VIEWS_MAX + 1)), Arc::new(AtomicU64::new(0)));
+    let view = |waits: bool| {
+        let (handle, go_on, begun) = (rig.links.handle.clone(), Arc::clone(&go_on), Arc::clone(&begun));
+        tokio::spawn(async move {
+            let read = move |core: &Core, _: Now| {
+                begun.fetch_add(1, Ordering::SeqCst);
+                if waits {
+                    go_on.wait();
+                }
+                core.state.seq
+            };
+            handle.view(read).await
+        })
+    };
+    let long: Vec<_> = (0..published::VIEWS_MAX).map(|_| view(true)).collect();
+    while begun.load(Ordering::SeqCst) < published::VIEWS_MAX as u64 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut late = view(false);
+    within("an answer", rig.links.handle.command(toggle(true))).await.unwrap();
+    assert_eq!(rig.seq(), 1);
+    let waited = tokio::time::timeout(Duration::from_millis(100), &mut late).await;
+    assert!(waited.is_err() && begun.load(Ordering::SeqCst) == published::VIEWS_MAX as u64, "no more than so many at a time");
+    let ended = tokio::task::spawn_blocking(move || go_on.wait());
+    for viewed in long {
+        assert_eq!(within("a view", viewed).await.unwrap().unwrap(), 0, "each sees one state from its begin to its end");
+    }
+    assert_eq!(within("the late view", late).await.unwrap().unwrap(), 1, "who had to wait sees the last one all the same");
+    ended.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_view_that_panics_is_answered_so_and_nothing_else_ends() {
+    let mut rig = Rig::new(FREELY).await;
+    let _running = rig.run();
+    for _ in 0..2 * published::VIEWS_MAX {
+        let viewed = rig.links.handle.view(|core, _| assert_eq!(core.state.seq, u64::MAX));
+        assert!(matches!(within("the view", viewed).await, Err(HandleError::Unread)));
+    }
+    within("an answer", rig.links.handle.command(toggle(true))).await.unwrap();
+    assert_eq!(within("a view", rig.links.handle.view(|core, _| core.state.seq)).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn readiness_waits_for_a_batch_and_not_for_what_is_published_already() {
+    let mut rig = Rig::new(0).await;
+    let _running = rig.run();
+    within("a tick", rig.links.handle.next_batch()).await.unwrap();
+    let asked = rig.ask(toggle(true)).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let hangs = tokio::time::timeout(Duration::from_millis(3 * TICK_MS), rig.links.handle.next_batch()).await;
+    assert!(hangs.is_err(), "an append that does not end is a driver that does not answer");
+    rig.log.leave.add_permits(FREELY);
+    within("the answer", asked).await.unwrap().unwrap();
+    within("a tick", rig.links.handle.next_batch()).await.unwrap();
 }
 
 #[tokio::test]
@@ -221,16 +400,17 @@ async fn what_changes_nothing_is_not_scheduled_for() {
     let (worker, session) = (WorkerId::from("w"), 7);
     rig.links.handle.command(hello("w", session)).await.unwrap();
     let handle = rig.links.handle.clone();
-    let looks = async || handle.read(|core: &Core, _| core.looks()).await.unwrap();
-    let before = looks().await;
+    let looks = || handle.read(|core: &Core, _| core.looks());
+    let before = looks();
     for _ in 0..20 {
         let held: Vec<HeldLease> = Vec::new();
         rig.links.handle.command(Command::Heartbeat { worker: worker.clone(), session, held }).await.unwrap();
         rig.links.handle.tell(Command::Tick).await.unwrap();
     }
-    assert_eq!(looks().await, before, "signs of life, ticks and reads give nobody anything");
+    rig.links.handle.command(Command::Tick).await.unwrap();
+    assert_eq!(looks(), before, "signs of life, ticks and reads give nobody anything");
     rig.links.handle.command(Command::Want { worker, session, pool: "codex".to_owned(), credits: 1 }).await.unwrap();
-    assert_eq!(looks().await, before + 1);
+    assert_eq!(looks(), before + 1);
 }
 
 #[tokio::test]
@@ -266,16 +446,20 @@ async fn an_append_that_is_refused_is_tried_again_and_meanwhile_reads_and_heartb
     let mut trouble = rig.links.trouble.clone();
     let said = within("the trouble", trouble.wait_for(Option::is_some)).await.unwrap().clone();
     assert_eq!(said.as_deref(), Some("No space left on device"));
-    let paused = rig.links.handle.read(|core: &Core, _| core.state.paused.is_some()).await.unwrap();
+    let paused = rig.links.handle.read(|core: &Core, _| core.state.paused.is_some());
     assert!(!paused, "what is not durable is not seen");
     let beat = Command::Heartbeat { worker: "w".into(), session: 7, held: Vec::new() };
+    rig.clock.advance(1_500);
     assert!(matches!(rig.links.handle.command(beat).await, Ok(Reply::Heartbeat { .. })));
+    let heard = rig.links.handle.read(|core: &Core, now| (now.mono_ms - core.fleet.workers[&WorkerId::from("w")].seen_ms, core.state.seq));
+    assert_eq!(heard, (0, 0), "signs of life are seen all the same");
     let refused = rig.links.handle.command(toggle(false)).await;
     assert!(matches!(&refused, Err(HandleError::Rejected(why)) if why.text.contains("retrying, nothing is lost")), "{refused:?}");
     rig.links.handle.tell(Command::WorkerGone { worker: "w".into(), session: 7 }).await.unwrap();
     within("the answer", first).await.unwrap().unwrap();
     assert!(rig.links.trouble.borrow().is_none(), "it is over");
-    let seen = rig.links.handle.read(|core: &Core, _| (core.state.seq, core.fleet.workers[&WorkerId::from("w")].connected)).await.unwrap();
+    within("what was kept", rig.links.handle.command(Command::Tick)).await.unwrap();
+    let seen = rig.links.handle.read(|core: &Core, _| (core.state.seq, core.fleet.workers[&WorkerId::from("w")].connected));
     assert_eq!(seen, (1, false), "what nobody waited for was kept");
 }
 
@@ -291,8 +475,9 @@ async fn sessions_that_end_before_they_began_take_no_room_while_nothing_can_be_w
         let gone = Command::WorkerGone { worker: "w".into(), session };
         within("room in the queue", rig.links.handle.tell(gone)).await.unwrap();
     }
-    let read = rig.links.handle.read(|core: &Core, _| core.state.seq);
-    assert_eq!(within("the read", read).await.unwrap(), 0);
+    let refused = within("an answer", rig.links.handle.command(toggle(false))).await;
+    assert!(matches!(&refused, Err(HandleError::Rejected(_))), "{refused:?}");
+    assert_eq!(rig.seq(), 0);
 }
 
 #[tokio::test]

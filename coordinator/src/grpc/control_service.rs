@@ -125,7 +125,7 @@ impl Control for ControlService {
     async fn fetch_run(&self, request: Request<v1::FetchRunRequest>) -> Result<Response<Self::FetchRunStream>, Status> {
         let request = request.into_inner();
         let unit = (!request.unit.is_empty()).then_some(request.unit);
-        let found = query::commits_of(&self.parts.links.handle, request.run, unit).await;
+        let found = query::commits_of(&self.parts.links.handle, request.run, unit);
         let found = found.map_err(|error| status_of(error.code(), error.to_string()))?;
         let repository = self.parts.repositories.open(&found.repository).await.map_err(|error| repository_status(&error))?;
         let haves: Vec<CommitId> = request.haves.into_iter().map(CommitId::from).collect();

@@ -47,10 +47,9 @@ impl Packs {
         lease::known(&self.leases, &worker, Some((&lease).into()))?;
         repository.keep_attempt(&lease.key, &commit).await.map_err(refused)?;
         // Of one that was lost, the next attempt may have begun with what was saved.
-        let key = lease.key.clone();
-        let saved = self.handle.read(move |core: &Core, _| core.state.attempt(&key).is_some_and(|attempt| attempt.saved.is_some()));
+        let has_saved = |core: &Core, _| core.state.attempt(&lease.key).is_some_and(|attempt| attempt.saved.is_some());
         if known.live
-            && saved.await.map_err(|error| status(&error))?
+            && self.handle.read(has_saved)
             && let Err(error) = repository.drop_saved(&lease.key).await
         {
             tracing::warn!(lease = %lease.key, %error, "what was saved on the way stays beside the attempt's commit");
@@ -70,12 +69,10 @@ impl Packs {
         let bytes_max = SAVED_PACK_BYTES_MAX.min(repository.pack_bytes_max());
         let target = Target { repository: &repository, commit: &commit, sender: Sender::Peer, bytes_max };
         incoming::take(&self.partials, &whole, target, &mut pieces_of(frames)).await?;
-        let key = lease.key.clone();
-        let began = self.handle.read(move |core: &Core, _| {
-            let attempt = core.state.attempt(&key)?;
+        let began = self.handle.read(|core: &Core, _| {
+            let attempt = core.state.attempt(&lease.key)?;
             Some((attempt.granted.start.named().cloned(), attempt.granted.base.clone()))
         });
-        let began = began.await.map_err(|error| status(&error))?;
         let (start, base) = began.ok_or_else(|| status_of(ErrorCode::Stale, format!("there is no attempt {}", lease.key)))?;
         report::comes_of_its_start(&repository, &lease.key, start.as_ref(), &base, &commit).await.map_err(|error| match error {
             ReportError::Unbelievable(why) => status_of(ErrorCode::InvalidInput, why),

@@ -96,7 +96,7 @@ pub(super) async fn open(parts: SessionParts, worker: WorkerId, number: u64, mut
     let unread = Unread { handle: parts.handle.clone(), of: Some((worker.clone(), number)) };
     let reply = parts.handle.command(command).await.map_err(|error| status(&error))?;
     info!(%worker, offers, version, held, "a worker joined");
-    let workers = parts.handle.read(|core, _| core.fleet.workers.len()).await.map_err(|error| status(&error))?;
+    let workers = parts.handle.read(|core, _| core.fleet.workers.len());
     let Reply::Welcome { reconciled } = reply else {
         return Err(status_of(ErrorCode::Internal, "the hello got an answer of another kind"));
     };
@@ -166,7 +166,7 @@ async fn read(parts: SessionParts, worker: WorkerId, session: u64, mut incoming:
             Ok(()) => {}
             Err(FrameError::Wire(error)) => warn!(%worker, session, %error, "a frame that cannot be read was ignored"),
             Err(FrameError::Driver(HandleError::Rejected(rejection))) => debug!(%worker, session, %rejection, "refused"),
-            Err(FrameError::Driver(HandleError::Stopped)) => break,
+            Err(FrameError::Driver(HandleError::Stopped | HandleError::Unread)) => break,
         }
         // The last word: the worker waits for this side to close, and may still hold its own open.
         if said_goodbye {
@@ -286,7 +286,7 @@ mod tests {
         tokio::spawn(driver.run(ended));
         let of_worker = || links.handle.read(|core: &Core, _| core.fleet.workers.get(&WorkerId::from("w")).map(|known| known.connected));
         let gone = async {
-            while of_worker().await.unwrap() != Some(false) {
+            while of_worker() != Some(false) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

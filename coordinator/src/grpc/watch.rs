@@ -57,12 +57,12 @@ async fn follow(parts: &Parts, request: &v1::WatchRequest, lines: &Lines) -> Res
     loop {
         let head = *published.borrow_and_update();
         // Asked before reading, so that nothing of a run that ends meanwhile is missed.
-        let over = if request.run.is_empty() { false } else { is_over(parts, &request.run).await? };
+        let over = if request.run.is_empty() { false } else { is_over(parts, &request.run) };
         if request.transitions {
             history.tell(parts.log.as_ref(), head, lines).await?;
         } else if request.agent_events {
             let (run, unit, attempt) = (RunId::from(request.run.clone()), request.unit.clone(), request.attempt);
-            let keys = parts.links.handle.read(move |core, _| view::attempt_keys(core, &run, &unit, attempt)).await.map_err(wrong)?;
+            let keys = parts.links.handle.view(move |core, _| view::attempt_keys(core, &run, &unit, attempt)).await.map_err(wrong)?;
             attempt_by_attempt(&parts.segments, &keys, &mut readers, lines).await?;
         }
         if *stop.borrow() || !request.follow || over {
@@ -77,9 +77,7 @@ async fn follow(parts: &Parts, request: &v1::WatchRequest, lines: &Lines) -> Res
     }
 }
 
-async fn is_over(parts: &Parts, run: &str) -> Result<bool, Stopped> {
+fn is_over(parts: &Parts, run: &str) -> bool {
     let run = RunId::from(run);
-    let over =
-        parts.links.handle.read(move |core, _| core.state.run(&run).is_none_or(|run| run.is_ended() && !run.has_live_attempts())).await;
-    over.map_err(wrong)
+    parts.links.handle.read(|core, _| core.state.run(&run).is_none_or(|run| run.is_ended() && !run.has_live_attempts()))
 }

@@ -1,14 +1,13 @@
 //! The figures of `/metrics`, in Prometheus' text format. Their names are promised (docs/metrics.md, which a test holds to this); what they say of the
-//! present is read from the driver between two batches, the rest is counted while it happens.
+//! present is read from the last published state, the rest is counted while it happens.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::time::Duration;
 
 use roundtable_core::schedule::{Demand, demand};
 use roundtable_shared::{UnitState, WorkerStatus};
 
-use crate::driver::Histogram;
+use crate::driver::{HandleError, Histogram};
 use crate::parts::Parts;
 use crate::view;
 
@@ -34,7 +33,7 @@ pub(super) const FAMILIES: [(&str, &str, &str); 11] = [
     ("roundtable_model_tokens_total", "counter", "Tokens of attempts that have ended, as their CLIs said."),
 ];
 
-/// What the driver knows of the present.
+/// What state and fleet say of the present.
 #[derive(Debug, Default)]
 pub(super) struct Gauges {
     units: BTreeMap<&'static str, usize>,
@@ -43,9 +42,9 @@ pub(super) struct Gauges {
     demand: Demand,
 }
 
-/// Asks the driver; what it has not said by then is not waited for.
-pub(super) async fn gather(parts: &Parts, within: Duration) -> Result<Gauges, String> {
-    let read = parts.links.handle.read(|core, now| {
+/// Counts them. Looks at each unit of the unfinished runs.
+pub(super) async fn gather(parts: &Parts) -> Result<Gauges, HandleError> {
+    let read = parts.links.handle.view(|core, now| {
         let mut gauges = Gauges {
             // Also what nobody is in: it shows as 0.
             units: UnitState::ALL.iter().map(|state| (state.as_str(), 0)).collect(),
@@ -61,11 +60,7 @@ pub(super) async fn gather(parts: &Parts, within: Duration) -> Result<Gauges, St
         }
         gauges
     });
-    match tokio::time::timeout(within, read).await {
-        Ok(Ok(gauges)) => Ok(gauges),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("the driver has not answered within {} s", within.as_secs())),
-    }
+    read.await
 }
 
 /// All figures as text.
@@ -154,6 +149,8 @@ fn escaped(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

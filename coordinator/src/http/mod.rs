@@ -269,7 +269,7 @@ impl Page {
                 self.parts.audit.denied(&caller.named(), METRICS, why).await;
                 text(StatusCode::FORBIDDEN, "figures are for viewers: show a certificate that `coordinator` has given out\n".to_owned())
             }
-            (METRICS, None) => match metrics::gather(&self.parts, DRIVER_WITHIN).await {
+            (METRICS, None) => match metrics::gather(&self.parts).await {
                 Ok(gauges) => text(StatusCode::OK, metrics::render(&self.parts, &self.commits, &gauges)),
                 Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
             },
@@ -291,10 +291,10 @@ impl Page {
         if !problems.is_empty() {
             return Err(problems.join("; "));
         }
-        match tokio::time::timeout(DRIVER_WITHIN, self.parts.links.handle.read(|_, _| ())).await {
+        match tokio::time::timeout(DRIVER_WITHIN, self.parts.links.handle.next_batch()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("the driver has not answered within {} s", DRIVER_WITHIN.as_secs())),
+            Err(_) => Err(format!("the driver has ended no batch within {} s", DRIVER_WITHIN.as_secs())),
         }
     }
 }

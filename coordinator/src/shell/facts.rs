@@ -40,7 +40,7 @@ pub(super) async fn gather(parts: &Parts, repository: &Repository, grant: &Grant
             let (files, truncated) = repository.files(&grant.granted.base, FILES_MAX).await?;
             facts.files_total = files.len() as u64 + u64::from(truncated);
             facts.files = files;
-            facts.backends = backends(parts).await?;
+            facts.backends = backends(parts);
         }
         Role::Orchestrate => facts.last = last_transitions(parts, grant).await?,
         Role::Check => {}
@@ -87,8 +87,8 @@ fn candidates<'a>(entries: impl Iterator<Item = &'a String>) -> Vec<String> {
     paths
 }
 
-async fn backends(parts: &Parts) -> Result<Vec<String>, ShellError> {
-    let offered = parts.links.handle.read(|core: &Core, now| {
+fn backends(parts: &Parts) -> Vec<String> {
+    parts.links.handle.read(|core: &Core, now| {
         let mut names: Vec<String> = Vec::new();
         for worker in core.fleet.workers.values().filter(|worker| worker.is_here(now)) {
             for name in worker.offers.keys().filter(|name| name.as_str() != roundtable_core::schedule::CHECK_BACKEND) {
@@ -99,8 +99,7 @@ async fn backends(parts: &Parts) -> Result<Vec<String>, ShellError> {
             }
         }
         names
-    });
-    Ok(offered.await?)
+    })
 }
 
 async fn last_transitions(parts: &Parts, grant: &Grant) -> Result<Vec<roundtable_core::Transition>, ShellError> {

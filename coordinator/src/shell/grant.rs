@@ -28,19 +28,18 @@ pub(super) async fn carry_out(parts: Parts, grant: Grant) {
 
 async fn try_carry_out(parts: &Parts, grant: Grant) -> Result<(), ShellError> {
     let gone = || ShellError::Gone(format!("{} is not there any more", grant.lease.key));
-    let key = grant.lease.key.clone();
-    // In one look: each waits for the append that is under way.
-    let known = parts.links.handle.read(move |core: &Core, _| {
+    let known = parts.links.handle.read(|core: &Core, _| {
+        let key = &grant.lease.key;
         let repository = core.state.run(&key.run)?.origin.source.repository.clone();
         let unit = key.unit.as_ref().and_then(|unit| core.state.unit(&key.run, unit));
         Some((repository, unit.map(|unit| facts::paths_of(&unit.assignment.manifest)).unwrap_or_default()))
     });
-    let (key, paths) = known.await?.ok_or_else(gone)?;
+    let (key, paths) = known.ok_or_else(gone)?;
     let repository = parts.repositories.open(&key).await?;
     let start = start_of(&repository, &grant).await?;
     let facts = facts::gather(parts, &repository, &grant, &paths).await?;
     let asked = grant.clone();
-    let composed = parts.links.handle.read(move |core: &Core, now| {
+    let composed = parts.links.handle.view(move |core: &Core, now| {
         let run = core.state.run(&asked.lease.key.run)?;
         let input = PromptInput::for_grant(core, now, &asked, &facts)?;
         Some((prompt::compose(&input), run.options.clone()))

@@ -31,7 +31,7 @@ pub(super) async fn prepare(parts: Parts, asked: PrepareIntegration) {
 
 async fn prepared(parts: &Parts, asked: PrepareIntegration) -> Result<Prepared, ShellError> {
     let repository = repository_of(parts, &asked.run).await?;
-    let paths = paths_of(parts, &asked.run).await?;
+    let paths = paths_of(parts, &asked.run)?;
     Ok(repository.prepare(&IntegrateRequest { asked, dropped: paths.dropped, tick_path: paths.tick_path }).await?)
 }
 
@@ -57,9 +57,9 @@ async fn moved(parts: &Parts, repository: &Repository, run: &RunId, old: &Commit
         Err(error) => error,
     };
     let RepositoryError::Git(GitError::RefMoved { found, .. }) = &error else { return Err(error.into()) };
-    let (id, found) = (run.clone(), found.as_ref().map(Oid::commit_id));
-    // A redo that comes late finds the branch, and the log, further on.
-    let tip = parts.links.handle.read(move |core: &Core, _| core.state.run(&id).map(|run| run.branch.tip.clone())).await?;
+    let found = found.as_ref().map(Oid::commit_id);
+    // A redo that comes late finds the branch further on, and what is published too: the next move is begun once that of this one is.
+    let tip = parts.links.handle.read(|core: &Core, _| core.state.run(run).map(|run| run.branch.tip.clone()));
     if tip.as_ref() != Some(old) || !repository.put_branch(run, found.as_ref(), new).await? {
         return Err(error.into());
     }
@@ -82,7 +82,7 @@ pub(super) async fn merge_with_tip(parts: Parts, run: RunId, unit: UnitId, base:
 pub(super) async fn close(parts: Parts, run: RunId, tip: CommitId, ticks: Vec<TaskId>, learnings: Vec<(String, Vec<String>)>) {
     let closed = async {
         let repository = repository_of(&parts, &run).await?;
-        let paths = paths_of(&parts, &run).await?;
+        let paths = paths_of(&parts, &run)?;
         let request = CloseRequest { tip: tip.clone(), tick_path: paths.tick_path, ticks, learnings, date_ms: paths.date_ms };
         let commit = repository.close(&request).await?;
         if let Some(commit) = &commit {
@@ -97,17 +97,16 @@ pub(super) async fn close(parts: Parts, run: RunId, tip: CommitId, ticks: Vec<Ta
     conclude(&parts, said).await;
 }
 
-async fn paths_of(parts: &Parts, run: &RunId) -> Result<RunPaths, ShellError> {
-    let id = run.clone();
-    let found = parts.links.handle.read(move |core: &Core, _| {
-        core.state.run(&id).map(|run| RunPaths {
+fn paths_of(parts: &Parts, run: &RunId) -> Result<RunPaths, ShellError> {
+    let found = parts.links.handle.read(|core: &Core, _| {
+        core.state.run(run).map(|run| RunPaths {
             dropped: run.origin.spec_paths.iter().chain(&run.origin.mirror_paths).cloned().collect(),
             tick_path: run.origin.tick_path.clone(),
             // From the record, so that a redo makes the same commit.
             date_ms: run.branch.integrations.last().map_or(run.origin.created_at, |last| last.at).0,
         })
     });
-    found.await?.ok_or_else(|| ShellError::Gone(format!("run {run} is not there any more")))
+    found.ok_or_else(|| ShellError::Gone(format!("run {run} is not there any more")))
 }
 
 /// Tells what came of an effect; one that failed because the run has lost what it stands on is not tried again.

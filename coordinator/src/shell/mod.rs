@@ -63,8 +63,7 @@ enum ShellError {
 
 /// The repository of a run.
 async fn repository_of(parts: &Parts, run: &RunId) -> Result<Repository, ShellError> {
-    let id = run.clone();
-    let key = parts.links.handle.read(move |core: &Core, _| core.state.run(&id).map(|run| run.origin.source.repository.clone())).await?;
+    let key = parts.links.handle.read(|core: &Core, _| core.state.run(run).map(|run| run.origin.source.repository.clone()));
     let key = key.ok_or_else(|| ShellError::Gone(format!("run {run} is not there any more")))?;
     Ok(parts.repositories.open(&key).await?)
 }
