@@ -145,11 +145,11 @@ fn find_prompt(state: &State, selector: &RunSelector, unit: &str, no: Option<u32
     let run = state.run(&id).ok_or_else(|| not_found(format!("there is no run {id}")))?;
     unless_removed(run)?;
     let (unit, attempts) = if unit == "-" {
-        (None, run.attempts.as_slice())
+        (None, run.attempts.iter().collect::<Vec<_>>())
     } else {
         let outlined = run.origin.outline.units.iter().find(|each| each.task(unit).is_some());
         let known = outlined.and_then(|each| run.unit(&each.id)).ok_or_else(|| not_found(format!("run {id} has no unit {unit}")))?;
-        (Some(known.id.clone()), known.attempts.as_slice())
+        (Some(known.id.clone()), known.attempts.iter().collect())
     };
     let whose = unit.as_ref().map_or_else(|| "the run itself".to_owned(), |unit| format!("unit {unit}"));
     let found = match no {

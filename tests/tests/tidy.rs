@@ -34,7 +34,7 @@ use allow::Allow;
 
 /// Floors of the core from the bottom up: a file names what is below it, and of its own floor nothing but what is in the same entry.
 const FLOORS_OF_CORE: floors::Floors<'_> = &[
-    &["planted.rs", "entropy.rs", "now.rs"],
+    &["planted.rs", "entropy.rs", "now.rs", "shared.rs"],
     &["state/"],
     &["command.rs", "command/", "effect.rs", "fleet/", "transition.rs", "transition/"],
     &["change.rs"],

@@ -23,6 +23,7 @@ mod publisher;
 mod rules;
 pub mod schedule;
 mod settle;
+pub mod shared;
 pub mod state;
 pub mod transition;
 mod txn;

@@ -387,7 +387,7 @@ fn publish_known(leases: &Leases, run: &Run) {
             leases.ended(&key);
         }
     };
-    for attempt in &run.attempts {
+    for attempt in run.attempts.iter() {
         publish(None, attempt);
     }
     for unit in run.units() {

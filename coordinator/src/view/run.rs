@@ -118,7 +118,7 @@ pub(super) fn counts(run: &Run, units: &[UnitView]) -> Counts {
 
 pub(super) fn notices(run: &Run) -> Vec<String> {
     let from = run.people.notices.len().saturating_sub(NOTICES_MAX);
-    run.people.notices[from..].iter().map(|notice| notice.text.clone()).collect()
+    run.people.notices.range(from..).map(|notice| notice.text.clone()).collect()
 }
 
 pub(super) fn waited(run: &Run, now: WallMs) -> WaitedView {

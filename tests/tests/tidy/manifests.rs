@@ -31,7 +31,7 @@ const TABLE: &[(&str, &str, &[&str], &[&str])] = &[
 ];
 
 /// The core is held by a list of what it may use instead: async, clocks, randomness, IO and logs come in crates of any name.
-const CORE_MAY_USE: [&str; 2] = ["roundtable-shared", "serde"];
+const CORE_MAY_USE: [&str; 3] = ["roundtable-shared", "rpds", "serde"];
 
 /// Violations of the house rules within the members' manifests.
 pub fn member_violations(root: &Path, files: &[File]) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use roundtable_core::command::{Command, Now};
 use roundtable_core::effect::{Effect, Grant};
-use roundtable_core::{Change, Core, Entropy, Transition};
+use roundtable_core::{Change, Core, Entropy, Publisher, Transition};
 use roundtable_shared::UnitState;
 use roundtable_shared::spec::{Plan, Spec};
 use roundtable_shared::time::WallMs;
@@ -25,14 +25,32 @@ pub struct Fleet {
     stub: Stub,
     /// What the log would hold, where somebody wants it.
     pub log: Option<Vec<Transition>>,
+    /// Copies for readers are made after each answer, where there is one.
+    publisher: Option<Publisher>,
+    /// The last copy, which is replaced by the next one.
+    published: Core,
+    /// How many copies were made, and how long that took.
+    pub publishing: (u32, Duration),
 }
 
 impl Fleet {
     /// So many workers of so many slots, for that plan.
-    pub fn new(workers: u64, slots: u32, outline: &Plan) -> Self {
+    pub fn new(workers: u64, slots: u32, outline: &Plan, publishes: bool) -> Self {
         let now = Now { mono_ms: 1_000, wall: WallMs(1_767_225_600_000) };
         let (effects, stub) = (VecDeque::new(), Stub::new(outline));
-        let mut fleet = Self { core: Core::default(), now, entropy: Entropy::new(1), effects, slots, stub, log: None };
+        let (publisher, published) = (publishes.then(Publisher::default), Core::default());
+        let mut fleet = Self {
+            core: Core::default(),
+            now,
+            entropy: Entropy::new(1),
+            effects,
+            slots,
+            stub,
+            log: None,
+            publisher,
+            published,
+            publishing: Default::default(),
+        };
         for n in 1..=workers {
             stub::join(n, slots).into_iter().for_each(|command| fleet.send(command));
         }
@@ -97,9 +115,19 @@ impl Fleet {
     }
 
     fn take(&mut self, change: Change) {
+        self.publish(&change);
         self.effects.extend(change.effects);
         if let Some(log) = &mut self.log {
             log.extend(change.transitions);
         }
+    }
+
+    fn publish(&mut self, change: &Change) {
+        let Some(publisher) = &mut self.publisher else { return };
+        let begun = Instant::now();
+        let changed = change.transitions.first().and_then(|transition| transition.run.as_ref());
+        self.published = publisher.publish(&self.core, changed);
+        self.publishing.0 += 1;
+        self.publishing.1 += begun.elapsed();
     }
 }

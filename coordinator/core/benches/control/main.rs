@@ -23,13 +23,18 @@ struct Measured {
     first_grant: Duration,
     whole: Duration,
     longest: Duration,
+    publish: Duration,
 }
 
 fn main() {
-    // cargo passes `--bench`; the rest are sizes, and `plan` for planning alone.
+    // cargo passes `--bench`; the rest are sizes, `plan` for planning alone, and `publish` where copies for readers are made after each answer.
     let sizes: Vec<usize> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
     let sizes = if sizes.is_empty() { vec![100, 1_000] } else { sizes };
-    if std::env::args().any(|word| word == "plan") { plans(&sizes) } else { whole_runs(&sizes) }
+    if std::env::args().any(|word| word == "plan") {
+        plans(&sizes);
+    } else {
+        whole_runs(&sizes, std::env::args().any(|word| word == "publish"));
+    }
 }
 
 /// What `orchctl plan` does: reads the text and finds order, waits and waves.
@@ -57,20 +62,21 @@ fn planned(shape: Shape, units: usize) -> (Duration, Duration, u32) {
     (read, plan, planned.waves)
 }
 
-fn whole_runs(sizes: &[usize]) {
-    println!("shape      units  submit ms  first grant ms  whole us/unit  longest batch ms");
+fn whole_runs(sizes: &[usize], publishes: bool) {
+    println!("shape      units  submit ms  first grant ms  whole us/unit  longest batch ms  publish us");
     for shape in Shape::ALL {
         for &size in sizes {
-            let mut runs: Vec<Measured> = (0..REPEATS).map(|_| whole_run(shape, size)).collect();
+            let mut runs: Vec<Measured> = (0..REPEATS).map(|_| whole_run(shape, size, publishes)).collect();
             runs.sort_by_key(|run| run.whole);
             let run = &runs[REPEATS / 2];
             println!(
-                "{:9} {size:6} {:10.1} {:15.1} {:14.1} {:17.2}",
+                "{:9} {size:6} {:10.1} {:15.1} {:14.1} {:17.2} {:11.2}",
                 shape.as_str(),
                 ms(run.submit),
                 ms(run.first_grant),
                 run.whole.as_secs_f64() * 1e6 / size as f64,
-                ms(run.longest)
+                ms(run.longest),
+                ms(run.publish) * 1e3
             );
         }
     }
@@ -81,9 +87,9 @@ fn ms(time: Duration) -> f64 {
 }
 
 /// Submits a plan and plays it to its end with four workers of four slots.
-fn whole_run(shape: Shape, units: usize) -> Measured {
+fn whole_run(shape: Shape, units: usize, publishes: bool) -> Measured {
     let (spec, outline) = shape.plan(units);
-    let mut fleet = Fleet::new(4, 4, &outline);
+    let mut fleet = Fleet::new(4, 4, &outline, publishes);
     let begun = Instant::now();
     fleet.submit(spec, outline);
     let submit = begun.elapsed();
@@ -93,5 +99,7 @@ fn whole_run(shape: Shape, units: usize) -> Measured {
     let begun = Instant::now();
     while fleet.step(&mut longest) {}
     assert_eq!(fleet.completed(), units, "every unit is completed");
-    Measured { submit, first_grant, whole: begun.elapsed(), longest }
+    let whole = begun.elapsed();
+    let (copies, publishing) = fleet.publishing;
+    Measured { submit, first_grant, whole, longest, publish: publishing / copies.max(1) }
 }

@@ -1,6 +1,6 @@
 //! Folds facts about seats and attempts, of units and of the run itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use roundtable_shared::time::WallMs;
@@ -10,10 +10,11 @@ use super::groups::{of_access, of_agent, of_decision, of_fleet, of_life, of_plan
 use super::unit_mut;
 use crate::effect::Start;
 use crate::planted::{Bug, planted};
+use crate::shared::Table;
 use crate::state::{Attempt, AttemptEnd, AttemptEnded, LostCause, Run, Work};
 use crate::transition::{AttemptResult, Fact, Granted};
 
-type Live = BTreeMap<WorkerId, BTreeSet<AttemptKey>>;
+type Live = Table<WorkerId, BTreeSet<AttemptKey>>;
 
 /// Folds a fact of this kind.
 pub(super) fn apply(run: &mut Run, live: &mut Live, at: WallMs, fact: &Fact) {
@@ -57,7 +58,7 @@ pub(super) fn apply(run: &mut Run, live: &mut Live, at: WallMs, fact: &Fact) {
 fn grant(run: &mut Run, live: &mut Live, at: WallMs, granted: &Granted) {
     let attempt = Attempt { granted: Arc::new(granted.clone()), granted_at: at, started_at: None, saved: None, ended: None };
     let key = AttemptKey { run: run.id.clone(), unit: granted.unit.clone(), attempt: granted.attempt };
-    live.entry(granted.worker.clone()).or_default().insert(key);
+    live.entry(&granted.worker, BTreeSet::new).insert(key);
     match &granted.unit {
         Some(id) => {
             if let Some((_, unit)) = unit_mut(run, id) {
@@ -149,32 +150,34 @@ fn count_usage(run: &mut Run, unit: &Option<UnitId>, usage: &Usage) {
 
 fn vacate(run: &mut Run, live: &mut Live, unit: &Option<UnitId>, no: AttemptNo) {
     let key = AttemptKey { run: run.id.clone(), unit: unit.clone(), attempt: no };
-    let seats = match unit {
-        None => &mut run.live,
+    let worker = |attempt: Option<&Attempt>| attempt.map(|attempt| attempt.granted.worker.clone());
+    let (seats, worker) = match unit {
+        None => (&mut run.live, worker(run.attempts.get((no.0 as usize).wrapping_sub(1)))),
         Some(id) => match unit_mut(run, id) {
-            Some((_, unit)) => &mut unit.live,
+            Some((_, unit)) => {
+                let worker = worker(unit.attempt(no));
+                (&mut unit.live, worker)
+            }
             None => return,
         },
     };
     seats.retain(|_, live| *live != no);
-    live.retain(|_, keys| {
-        if !planted(Bug::LiveIndexKept) {
-            keys.remove(&key);
+    let Some(worker) = worker.filter(|_| !planted(Bug::LiveIndexKept)) else { return };
+    if let Some(keys) = live.get_mut(&worker) {
+        keys.remove(&key);
+        if keys.is_empty() {
+            live.remove(&worker);
         }
-        !keys.is_empty()
-    });
+    }
 }
 
 fn with(run: &mut Run, unit: &Option<UnitId>, no: AttemptNo, change: impl FnOnce(&mut Attempt)) {
     let Some(place) = (no.0 as usize).checked_sub(1) else { return };
-    let attempts = match unit {
-        None => &mut run.attempts,
-        Some(id) => match unit_mut(run, id) {
-            Some((_, unit)) => &mut unit.attempts,
-            None => return,
-        },
+    let attempt = match unit {
+        None => run.attempts.get_mut(place),
+        Some(id) => unit_mut(run, id).and_then(|(_, unit)| unit.attempts.get_mut(place)),
     };
-    if let Some(attempt) = attempts.get_mut(place) {
+    if let Some(attempt) = attempt {
         change(attempt);
     }
 }

@@ -20,6 +20,7 @@ pub(super) fn apply(state: &mut State, run: Option<&RunId>, at: WallMs, fact: &F
             let Some(id) = run else { return };
             state.runs.insert(id.clone(), Arc::new(run::create(id, at, created)));
             state.created.push(id.clone());
+            Arc::make_mut(&mut state.open).push(id.clone());
         }
         Fact::BackendParked { park, until, known, reason, worker, step } => {
             let value = Park {
@@ -45,18 +46,19 @@ pub(super) fn apply(state: &mut State, run: Option<&RunId>, at: WallMs, fact: &F
         Fact::AllResumed { .. } => state.paused = None,
         Fact::WorkerDrained { worker, by } => {
             let remark = Remark { text: String::new(), by: by.clone(), at };
-            state.drained.insert(worker.clone(), remark);
+            Arc::make_mut(&mut state.drained).insert(worker.clone(), remark);
         }
         Fact::WorkerUndrained { worker, .. } => {
-            state.drained.remove(worker);
+            Arc::make_mut(&mut state.drained).remove(worker);
         }
         Fact::AssignmentKept { kept } => {
-            state.assignments.retain(|other| other.inputs_digest != kept.inputs_digest || other.answer.backend != kept.answer.backend);
-            state.assignments.push((**kept).clone());
-            let excess = state.assignments.len().saturating_sub(ASSIGNMENTS_MAX);
-            state.assignments.drain(..excess);
+            let assignments = Arc::make_mut(&mut state.assignments);
+            assignments.retain(|other| other.inputs_digest != kept.inputs_digest || other.answer.backend != kept.answer.backend);
+            assignments.push((**kept).clone());
+            let excess = assignments.len().saturating_sub(ASSIGNMENTS_MAX);
+            assignments.drain(..excess);
         }
-        Fact::StoreRestored { .. } => access::restored(&mut state.access, at),
+        Fact::StoreRestored { .. } => access::restored(Arc::make_mut(&mut state.access), at),
         of_access!()
         | of_attempt!()
         | of_plan!()

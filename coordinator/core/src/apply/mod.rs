@@ -36,11 +36,12 @@ impl State {
         let at = *at;
         match fact {
             of_fleet!() => return fleet::apply(self, id.as_ref(), at, fact),
-            of_access!() => return access::apply(&mut self.access, at, fact),
+            of_access!() => return access::apply(Arc::make_mut(&mut self.access), at, fact),
             _ => {}
         }
         debug_assert!(id.is_some(), "{} names no run", fact.kind());
         let Some(run) = id.as_ref().and_then(|id| self.runs.get_mut(id)) else { return };
+        // Nobody shares it: what is published is a copy.
         let run = Arc::make_mut(run);
         match fact {
             of_attempt!() => attempt::apply(run, &mut self.live, at, fact),
@@ -54,20 +55,26 @@ impl State {
             of_review!() => unit::review(run, at, fact),
             of_fleet!() | of_access!() => {}
         }
+        if run.is_ended() && self.open.contains(&run.id) {
+            let id = &run.id;
+            Arc::make_mut(&mut self.open).retain(|open| open != id);
+        }
     }
 }
 
 /// The unit of that id with its place, to be changed.
 fn unit_mut<'a>(run: &'a mut Run, id: &UnitId) -> Option<(usize, &'a mut Unit)> {
     let at = *run.positions.get(id)?;
-    Some((at, Arc::make_mut(&mut run.units[at])))
+    Some((at, run.units.get_mut(at)?))
 }
 
 /// Changes a unit in a way that may change what its plan knows of it beside its state: its manifest, or what it needs of a worker.
 fn change_planned(run: &mut Run, id: &UnitId, change: impl FnOnce(&mut Unit)) {
     let Some(at) = run.positions.get(id).copied() else { return };
     run.plan.leave(at, &run.units[at]);
-    change(Arc::make_mut(&mut run.units[at]));
+    if let Some(unit) = run.units.get_mut(at) {
+        change(unit);
+    }
     run.plan.note(&run.units, at);
     run.plan.wake(&run.units, at);
 }

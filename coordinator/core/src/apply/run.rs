@@ -10,6 +10,7 @@ use roundtable_shared::{Assignment, BackendName, Mode, RunId, UnitId, UnitType};
 use super::groups::{of_access, of_agent, of_attempt, of_decision, of_fleet, of_life, of_plan, of_review, of_train, of_unit, of_work};
 use super::{change_planned, unit_mut};
 use crate::planted::{Bug, planted};
+use crate::shared::List;
 use crate::state::{
     Accepted, Agents, AssignAnswer, Assigning, BaseCheck, Branch, Ended, Ending, HeldPhases, Integration, Learned, Life, Notice,
     Orchestrator, Origin, People, Plan, PlanSource, Progress, Remark, Removed, Resting, Run, RunPhase, Stage, Stands, Step, Unit,
@@ -19,9 +20,9 @@ use crate::transition::{AssignFailure, Fact, NewUnit, RunCreated};
 
 /// A new run.
 pub(super) fn create(id: &RunId, at: WallMs, created: &RunCreated) -> Run {
-    let units: Vec<Arc<Unit>> =
-        created.units.iter().enumerate().map(|(place, new)| Arc::new(unit(place, at, new, created.options.ignore_case))).collect();
-    let positions = units.iter().enumerate().map(|(place, unit)| (unit.id.clone(), place)).collect();
+    let units: List<Unit> =
+        created.units.iter().enumerate().map(|(place, new)| unit(place, at, new, created.options.ignore_case)).collect();
+    let positions = Arc::new(units.iter().enumerate().map(|(place, unit)| (unit.id.clone(), place)).collect());
     let origin = Origin {
         source: created.source.clone(),
         by: created.by.clone(),
@@ -40,12 +41,12 @@ pub(super) fn create(id: &RunId, at: WallMs, created: &RunCreated) -> Run {
     Run {
         id: id.clone(),
         origin: Arc::new(origin),
-        options: created.options.clone(),
+        options: Arc::new(created.options.clone()),
         life: Life::default(),
         plan: Plan::build(&units, (0..units.len()).collect(), created.options.hazards, &BTreeMap::new()),
         units,
         positions,
-        attempts: Vec::new(),
+        attempts: List::new(),
         live: BTreeMap::new(),
         agents: Agents { orchestrator, ..Agents::default() },
         people: People::default(),
@@ -146,9 +147,9 @@ pub(super) fn life(run: &mut Run, at: WallMs, fact: &Fact) {
             run.life.halted = None;
             if let Some(options) = options {
                 run.agents.orchestrator.enabled |= options.mode == Mode::Llm && run.options.mode != Mode::Llm;
-                run.options.clone_from(options);
+                run.options = Arc::new((**options).clone());
             }
-            run.options.embedded = *embedded;
+            Arc::make_mut(&mut run.options).embedded = *embedded;
             run.agents.orchestrator.idle_answers = 0;
         }
         Fact::RunEnding { reason, by } => run.life.ending = Some(Ending { reason: reason.clone(), by: by.clone() }),
@@ -204,7 +205,7 @@ pub(super) fn decide(run: &mut Run, fact: &Fact) {
         Fact::DecisionAnswered { id, answer } => {
             if let Some(mut decision) = run.people.decisions.remove(id) {
                 decision.answer = Some((**answer).clone());
-                run.people.answered.insert(id.clone(), decision);
+                Arc::make_mut(&mut run.people.answered).insert(id.clone(), decision);
             }
         }
         Fact::DecisionWithdrawn { id, .. } => {

@@ -1,6 +1,7 @@
 //! Folds facts about one unit: state, subtasks, manifest, reviews, fixes and counters.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use roundtable_shared::manifest::PathSet;
 use roundtable_shared::time::WallMs;
@@ -21,7 +22,7 @@ const SAID_MAX: usize = 12;
 const OWNER_ANSWERS_MAX: usize = 1_000;
 
 /// Folds a fact about where it is and what it holds.
-pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &mut Durations) {
+pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &mut Arc<Durations>) {
     match fact {
         Fact::UnitMoved { unit, to, reason } => moved(run, at, unit, *to, reason.as_ref()),
         Fact::WorkAccepted { unit, work, changed } => {
@@ -247,14 +248,14 @@ fn import_into(unit: &mut Unit, at: WallMs, import: &UnitImport) {
     }
 }
 
-fn learn(run: &Run, id: &UnitId, attempt: AttemptNo, learned: &mut Durations) {
+fn learn(run: &Run, id: &UnitId, attempt: AttemptNo, learned: &mut Arc<Durations>) {
     let Some(unit) = run.unit(id) else { return };
     if unit.work.accepted.as_ref().is_some_and(|accepted| accepted.attempt == attempt) {
         return;
     }
     let (Some(owner), Some(attempt)) = (&unit.assignment.owner, unit.attempt(attempt)) else { return };
     if let Some(ended) = attempt.ended_at().filter(|_| attempt.granted.role == Role::Implement) {
-        let seen = learned.entry((owner.clone(), unit.assignment.unit_type)).or_default();
+        let seen = Arc::make_mut(learned).entry((owner.clone(), unit.assignment.unit_type)).or_default();
         seen.count += 1;
         seen.total_ms = seen.total_ms.saturating_add(ended.since(attempt.started_at.unwrap_or(attempt.granted_at)));
     }

@@ -50,7 +50,7 @@ pub(crate) fn hello(d: &mut Txn<'_>, hello: WorkerHello) -> Result<(), Rejection
     }
     // What the token gave it counts more than what it says of itself.
     let granted_labels = d.state().access.worker(&id).map(|peer| peer.labels.clone()).unwrap_or_default();
-    let worker = d.fleet.workers.entry(id.clone()).or_insert_with(|| Worker::unseen(id.clone(), now));
+    let worker = d.fleet.workers.entry(&id, || Worker::unseen(id.clone(), now));
     worker.session = session;
     worker.connected = true;
     worker.introduced = true;
@@ -155,7 +155,7 @@ fn note_phase(d: &mut Txn<'_>, held: &HeldLease) {
         return;
     };
     let now = d.now;
-    let watch = d.fleet.leases.entry(held.lease.key.clone()).or_insert_with(|| LeaseWatch::granted(worker, &limits, now));
+    let watch = d.fleet.leases.entry(&held.lease.key, || LeaseWatch::granted(worker, &limits, now));
     watch.missing_beats = 0;
     watch.reached(held.phase, false, &limits, now);
     watch.waits(&held.waiting);

@@ -15,6 +15,7 @@ pub use lease::{ACCEPTED_WITHOUT_PROGRESS_MS, LeaseWatch, OVERDUE_MS};
 pub use worker::{Cordon, Offer, Refused, Worker};
 
 use crate::command::Now;
+use crate::shared::Table;
 use crate::state::{Rest, State};
 
 /// After a restart of the coordinator every worker has this to come back.
@@ -42,9 +43,9 @@ pub struct Fleet {
     /// How long is waited for what.
     pub waits: Waits,
     /// Workers known to this process.
-    pub workers: BTreeMap<WorkerId, Worker>,
+    pub workers: Table<WorkerId, Worker>,
     /// Deadlines of live leases.
-    pub leases: BTreeMap<AttemptKey, LeaseWatch>,
+    pub leases: Table<AttemptKey, LeaseWatch>,
     /// Backends a run waits for that nobody offers, since when (monotonic).
     pub missing: BTreeMap<(RunId, Need), u64>,
     /// Backends that were offered since this process started.
@@ -108,8 +109,7 @@ impl Fleet {
         // The start counts as a tick: what passes until the first one is time in which this process stood still.
         let mut fleet = Self { began_ms: now.mono_ms, ticked_ms: Some(now.mono_ms), ..Self::default() };
         for (key, attempt) in state.live_attempts() {
-            let worker =
-                fleet.workers.entry(attempt.granted.worker.clone()).or_insert_with(|| Worker::unseen(attempt.granted.worker.clone(), now));
+            let worker = fleet.workers.entry(&attempt.granted.worker, || Worker::unseen(attempt.granted.worker.clone(), now));
             worker.drained_ms = state.drained.contains_key(&attempt.granted.worker).then_some(now.mono_ms);
             fleet.leases.insert(key.clone(), LeaseWatch::recovered(attempt, state.run(&key.run), now));
         }
@@ -118,7 +118,7 @@ impl Fleet {
 
     /// Adds time in which this process did not run to everything that waits, so that nobody is blamed for it.
     pub fn extend_all(&mut self, gap_ms: u64) {
-        for worker in self.workers.values_mut() {
+        self.workers.for_each_mut(|_, worker| {
             worker.seen_ms = worker.seen_ms.saturating_add(gap_ms);
             worker.drained_ms = worker.drained_ms.map(|since| since.saturating_add(gap_ms));
             if let Some(cordon) = &mut worker.cordoned {
@@ -127,10 +127,8 @@ impl Fleet {
             for offer in worker.offers.values_mut() {
                 offer.parked_until_ms = offer.parked_until_ms.map(|until| until.saturating_add(gap_ms));
             }
-        }
-        for lease in self.leases.values_mut() {
-            lease.deadline_ms = lease.deadline_ms.saturating_add(gap_ms);
-        }
+        });
+        self.leases.for_each_mut(|_, lease| lease.deadline_ms = lease.deadline_ms.saturating_add(gap_ms));
         for since in self.missing.values_mut() {
             *since = since.saturating_add(gap_ms);
         }

@@ -16,7 +16,7 @@ pub fn after_tick(state: &State, fleet: &Fleet, now: Now) -> Vec<Violation> {
         let over = worker.cordoned.as_ref().filter(|cordon| cordon.until_ms <= now.mono_ms);
         found.unless(over.is_none(), "I7", || format!("worker {} gets nothing, and its time is over: {over:?}", worker.id));
     }
-    for (key, watch) in &fleet.leases {
+    for (key, watch) in fleet.leases.iter() {
         found.unless(watch.deadline_ms >= now.mono_ms, "I7", || format!("attempt {key} is beyond its deadline {}", watch.deadline_ms));
     }
     for (what, errand) in &fleet.errands {

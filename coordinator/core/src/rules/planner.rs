@@ -22,7 +22,7 @@ pub(crate) struct Planner<'a> {
 impl<'a> Planner<'a> {
     pub(crate) fn new(run: &'a Run) -> Self {
         let windows = run.units().filter_map(|unit| unit.assignment.window.clone()).collect();
-        Self { run, windows, edges: run.plan.needs.clone(), problems: Vec::new() }
+        Self { run, windows, edges: run.plan.needs.to_vec(), problems: Vec::new() }
     }
 
     pub(crate) fn assignment(&mut self, id: &UnitId, source: PlanSource, proposals: &BTreeMap<&UnitId, &Proposal>) -> Option<Assignment> {

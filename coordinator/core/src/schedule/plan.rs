@@ -4,7 +4,6 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
-use std::sync::Arc;
 
 pub use roundtable_shared::PlanReason;
 use roundtable_shared::manifest::Manifest;
@@ -12,6 +11,7 @@ use roundtable_shared::spec::{Plan as Outline, Unit as SpecUnit, select};
 use roundtable_shared::{HazardRule, UnitId};
 
 use crate::schedule::ready::hazard_path;
+use crate::shared::List;
 use crate::state::{Plan, Unit, UnitAssignment, UnitSpec};
 
 /// Reasons to wait that are listed of a unit without leaving any out. Beyond it, those that follow from a listed one are, and then the earliest.
@@ -67,8 +67,7 @@ pub fn plan(
 ) -> Planned {
     let selection = select(&outline.units, with_optional, only, "tasks.md");
     let needs: BTreeMap<&UnitId, &Vec<UnitId>> = selection.runs.iter().map(|unit| (&unit.id, &unit.depends_on)).collect();
-    let units: Vec<Arc<Unit>> =
-        outline.units.iter().enumerate().map(|(at, unit)| Arc::new(unit_of(at, unit, &needs, ignore_case))).collect();
+    let units: List<Unit> = outline.units.iter().enumerate().map(|(at, unit)| unit_of(at, unit, &needs, ignore_case)).collect();
     let places: BTreeMap<&UnitId, usize> = units.iter().enumerate().map(|(at, unit)| (&unit.id, at)).collect();
     let order = selection.runs.iter().filter_map(|unit| places.get(&unit.id).copied());
     let left_out = units.iter().filter(|unit| !unit.spec.runs).map(|unit| unit.spec.position);
@@ -131,7 +130,7 @@ struct RunningBefore {
 }
 
 impl Waits {
-    fn find(units: &[Arc<Unit>], index: &Plan, hazards: HazardRule) -> Self {
+    fn find(units: &List<Unit>, index: &Plan, hazards: HazardRule) -> Self {
         let before = RunningBefore::of(units, index);
         let mut waits = Self { of: vec![Vec::new(); units.len()], count: vec![0; units.len()] };
         // By rank: the units up to there are waited for by this one, directly or not.
@@ -149,7 +148,7 @@ impl Waits {
     }
 
     /// The reasons to show of a unit: the latest, if there are too many.
-    fn listed(&self, units: &[Arc<Unit>], at: usize) -> Vec<PlannedWait> {
+    fn listed(&self, units: &List<Unit>, at: usize) -> Vec<PlannedWait> {
         let own = &self.of[at];
         let shown = own[own.len().saturating_sub(WAITS_LISTED_MAX)..].iter();
         let wait = |(on, why): &(usize, PlanReason)| {
@@ -161,7 +160,7 @@ impl Waits {
 }
 
 impl RunningBefore {
-    fn of(units: &[Arc<Unit>], index: &Plan) -> Self {
+    fn of(units: &List<Unit>, index: &Plan) -> Self {
         let mut before = Self { running: vec![0], claiming: Vec::new(), claiming_before: vec![0] };
         for (rank, &at) in index.order.iter().enumerate() {
             if units[at].spec.runs && units[at].claims_all() {
@@ -185,7 +184,7 @@ struct Reasons<'a> {
 }
 
 impl<'a> Reasons<'a> {
-    fn of(units: &'a [Arc<Unit>], index: &'a Plan, before: &'a RunningBefore, at: usize, hazards: HazardRule) -> Self {
+    fn of(units: &'a List<Unit>, index: &'a Plan, before: &'a RunningBefore, at: usize, hazards: HazardRule) -> Self {
         let (unit, rank) = (&units[at], index.rank[at]);
         let checkpoint_on: BTreeSet<&UnitId> = unit.spec.checkpoint_on.iter().collect();
         let why = |on: usize| if checkpoint_on.contains(&units[on].id) { PlanReason::Checkpoint } else { PlanReason::Dependency };
@@ -202,7 +201,7 @@ impl<'a> Reasons<'a> {
             return Self { needs, by_order, count: before.running[rank] };
         }
         let claiming = &before.claiming[..before.claiming_before[rank]];
-        let hazards = index.nearest_hazards(unit);
+        let hazards = index.nearest_hazards(units, unit);
         let is_met_too = |(rank, _): &&(usize, PlanReason)| unit.is_hazard(&units[index.order[*rank]]);
         let count = claiming.len() + hazards.total() + needs.len() - needs.iter().filter(is_met_too).count();
         let hazards = hazards.map(|rank| (rank, PlanReason::Hazard));
@@ -264,7 +263,7 @@ fn falling<T: Copy>(first: impl Iterator<Item = (usize, T)>, second: impl Iterat
 }
 
 /// The rank up to which everything that runs is waited for by the unit of this rank, by itself or through what it waits for.
-fn floor_of(units: &[Arc<Unit>], index: &Plan, floors: &[usize], rank: usize, waits: &[(usize, PlanReason)]) -> usize {
+fn floor_of(units: &List<Unit>, index: &Plan, floors: &[usize], rank: usize, waits: &[(usize, PlanReason)]) -> usize {
     let ranks: BTreeSet<usize> = waits.iter().map(|(on, _)| index.rank[*on]).collect();
     let mut floor = ranks.iter().map(|on| floors[*on]).max().unwrap_or(0);
     while floor < rank && (ranks.contains(&floor) || !units[index.order[floor]].spec.runs) {
@@ -274,7 +273,7 @@ fn floor_of(units: &[Arc<Unit>], index: &Plan, floors: &[usize], rank: usize, wa
 }
 
 /// The earliest wave of each unit; with few slots, units of a wave that is full move to the next, those with the longest chain first.
-fn waves(units: &[Arc<Unit>], index: &Plan, waits: &[Vec<(usize, PlanReason)>], slots: Option<usize>) -> Vec<u32> {
+fn waves(units: &List<Unit>, index: &Plan, waits: &[Vec<(usize, PlanReason)>], slots: Option<usize>) -> Vec<u32> {
     let mut waves = vec![0_u32; units.len()];
     let running = || index.order.iter().copied().filter(|at| units[*at].spec.runs);
     let Some(slots) = slots.filter(|slots| *slots > 0) else {
@@ -317,7 +316,7 @@ fn dependants(waits: &[Vec<(usize, PlanReason)>]) -> Vec<Vec<usize>> {
 }
 
 /// From the unit with the longest chain, always on to the unit that waits for it with the longest rest.
-fn critical_path(units: &[Arc<Unit>], index: &Plan, waits: &[Vec<(usize, PlanReason)>]) -> Vec<UnitId> {
+fn critical_path(units: &List<Unit>, index: &Plan, waits: &[Vec<(usize, PlanReason)>]) -> Vec<UnitId> {
     let dependants = dependants(waits);
     let longest = |of: &mut dyn Iterator<Item = usize>| of.max_by_key(|at| (index.remaining_ms[*at], std::cmp::Reverse(index.rank[*at])));
     let mut path = Vec::new();

@@ -1,14 +1,12 @@
 //! What must hold before a seat may be filled, worker and backend aside: each gate is asked by the scheduler and told by `explain`.
 
-use std::collections::BTreeSet;
-
 use roundtable_shared::{HazardRule, Seat, UnitState};
 
 use crate::command::{Now, Phase};
 use crate::planted::{Bug, planted};
 use crate::rules::step;
 use crate::schedule::waiting::{Reasons, WaitKind, Waiting};
-use crate::state::{FixCause, Plan, Release, Run, Stage, State, Unit};
+use crate::state::{FixCause, Places, Plan, Release, Run, Stage, State, Unit};
 
 /// Dependencies that are counted at most once enough of them have been told.
 const COUNTED_MAX: usize = 256;
@@ -94,9 +92,9 @@ pub(crate) struct UnfinishedBefore {
 impl UnfinishedBefore {
     /// Of that plan as it is now. Costs as much as there are units.
     pub(crate) fn of(plan: &Plan) -> Self {
-        let count = |ranks: &BTreeSet<usize>| {
+        let count = |ranks: &Places| {
             let mut counts = vec![0; plan.order.len() + 1];
-            ranks.iter().filter(|rank| **rank < plan.order.len()).for_each(|rank| counts[rank + 1] = 1);
+            ranks.iter().filter(|rank| *rank < plan.order.len()).for_each(|rank| counts[rank + 1] = 1);
             (1..counts.len()).for_each(|rank| counts[rank] += counts[rank - 1]);
             counts
         };
@@ -255,9 +253,9 @@ impl<'a> Gates<'a> {
         }
         let (run, unit) = (self.run, self.unit);
         if self.reasons.is_none() {
-            return run.plan.has_open_hazard(unit);
+            return run.plan.has_open_hazard(&run.units, unit);
         }
-        let (some, count) = run.plan.some_open_hazards(unit, self.room());
+        let (some, count) = run.plan.some_open_hazards(&run.units, unit, self.room());
         self.leave_out(count - some.len());
         for earlier in some.iter().map(|at| &run.units[*at]) {
             self.closed(|gates| {
@@ -273,18 +271,18 @@ impl<'a> Gates<'a> {
         let (run, claims_all) = (self.run, self.unit.claims_all());
         let (plan, rank) = (&run.plan, run.plan.rank[self.unit.spec.position]);
         let earlier = if claims_all { &plan.unfinished } else { &plan.unfinished_all };
-        if planted(Bug::ExclusiveForgotten) || earlier.range(..rank).next().is_none() {
+        if planted(Bug::ExclusiveForgotten) || earlier.before(rank).next().is_none() {
             return false;
         }
-        let told = earlier.range(..rank).take(self.room());
+        let told = earlier.before(rank).take(self.room());
         let count = match (&self.reasons, self.before) {
             (None, _) => 0,
             (Some(_), Some(before)) if claims_all => before.all[rank],
             (Some(_), Some(before)) => before.without_manifest[rank],
-            (Some(_), None) => earlier.range(..rank).count(),
+            (Some(_), None) => earlier.before(rank).count(),
         };
         let mut left = count;
-        for earlier in told.map(|rank| &run.units[plan.order[*rank]]) {
+        for earlier in told.map(|rank| &run.units[plan.order[rank]]) {
             left -= 1;
             self.closed(|_| {
                 let whose = if claims_all { "this unit" } else { "it" };
@@ -312,9 +310,9 @@ impl<'a> Gates<'a> {
             return false;
         }
         if self.reasons.is_none() {
-            return !run.plan.hold_is_free(unit);
+            return !run.plan.hold_is_free(&run.units, unit);
         }
-        let (some, count) = run.plan.some_holders(unit, self.room());
+        let (some, count) = run.plan.some_holders(&run.units, unit, self.room());
         self.leave_out(count - some.len());
         for holder in some.iter().map(|at| &run.units[*at]) {
             self.closed(|gates| {

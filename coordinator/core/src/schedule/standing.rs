@@ -155,13 +155,14 @@ fn waits_for_any(run: &Run, unit: &Unit, stuck: &BTreeSet<usize>) -> bool {
     if run.options.hazards == HazardRule::Writes {
         return keeps_back(run, unit, stuck);
     }
-    earlier_without_manifest(run, unit).any(|at| stuck.contains(&at)) || run.plan.any_open_hazard(unit, |at| stuck.contains(&at))
+    earlier_without_manifest(run, unit).any(|at| stuck.contains(&at))
+        || run.plan.any_open_hazard(&run.units, unit, |at| stuck.contains(&at))
 }
 
 /// Whether a unit without a manifest, which waits for holds that do not end, keeps this one from its first grant.
 fn keeps_back(run: &Run, unit: &Unit, stuck: &BTreeSet<usize>) -> bool {
     let waits = |other: &Unit| other.state() == UnitState::NotStarted && other.claims_all() && !other.work.started;
-    stuck.iter().map(|at| &run.units[*at]).any(|other| other.id != unit.id && waits(other) && !run.plan.hold_is_free(other))
+    stuck.iter().map(|at| &run.units[*at]).any(|other| other.id != unit.id && waits(other) && !run.plan.hold_is_free(&run.units, other))
 }
 
 /// Unfinished units a unit that has not started waits for by hazard.
@@ -169,14 +170,14 @@ fn upstream(run: &Run, unit: &Unit) -> BTreeSet<usize> {
     if run.options.hazards != HazardRule::Ordered || unit.work.started {
         return BTreeSet::new();
     }
-    earlier_without_manifest(run, unit).chain(run.plan.open_hazards(unit)).collect()
+    earlier_without_manifest(run, unit).chain(run.plan.open_hazards(&run.units, unit)).collect()
 }
 
 /// Of those, the ones that it meets because one of both has no manifest.
 fn earlier_without_manifest<'a>(run: &'a Run, unit: &Unit) -> impl Iterator<Item = usize> + 'a {
     let plan = &run.plan;
     let earlier = if unit.claims_all() { &plan.unfinished } else { &plan.unfinished_all };
-    earlier.range(..plan.rank[unit.spec.position]).map(|rank| plan.order[*rank])
+    earlier.before(plan.rank[unit.spec.position]).map(|rank| plan.order[rank])
 }
 
 /// The first blocked unit, in plan order, that this one waits for: how mirror files and `status` say "blocked by an upstream unit".

@@ -15,7 +15,7 @@ pub(crate) fn release_blocked(d: &mut Txn<'_>, run: &RunId) {
     let waiting: Vec<UnitId> =
         now.begun().filter(|unit| unit.state() == UnitState::Blocked && is_waiting(unit.release())).map(|unit| unit.id.clone()).collect();
     for id in waiting {
-        if !d.run(run).plan.hold_is_free(d.unit(run, &id)) || planted(Bug::ReleaseForgotten) {
+        if !d.run(run).plan.hold_is_free(&d.run(run).units, d.unit(run, &id)) || planted(Bug::ReleaseForgotten) {
             continue;
         }
         let release = d.unit(run, &id).release().cloned();

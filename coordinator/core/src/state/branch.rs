@@ -5,6 +5,7 @@ use roundtable_shared::{CommitId, UnitId};
 use serde::{Deserialize, Serialize};
 
 use super::train::Train;
+use crate::shared::List;
 
 /// A run's branch and what comes onto it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -12,7 +13,7 @@ pub struct Branch {
     /// Tip of its branch.
     pub tip: CommitId,
     /// What moved the branch, oldest first.
-    pub integrations: Vec<Integration>,
+    pub integrations: List<Integration>,
     /// Integrations under way.
     pub train: Train,
     /// Units completed whose box no commit has ticked yet.
@@ -20,7 +21,7 @@ pub struct Branch {
     /// The check of the base.
     pub base_check: BaseCheck,
     /// What goes to `AGENTS.md` in the end.
-    pub learnings: Vec<Learning>,
+    pub learnings: List<Learning>,
 }
 
 impl Branch {
@@ -28,11 +29,11 @@ impl Branch {
     pub(crate) fn at(tip: CommitId) -> Self {
         Self {
             tip,
-            integrations: Vec::new(),
+            integrations: List::new(),
             train: Train::default(),
             unticked: Vec::new(),
             base_check: BaseCheck::None,
-            learnings: Vec::new(),
+            learnings: List::new(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod granted;
 mod life;
 mod moves;
 mod phase;
+mod places;
 mod plan;
 mod queue;
 mod rare;
@@ -44,7 +45,8 @@ pub use granted::Granted;
 pub use life::{Accepted, Ended, Ending, Life, Remark, RunPhase, Stage};
 pub use moves::may_move;
 pub use phase::{Blocked, FailedReview, FixCause, FixOwed, Merging, Release, UnitPhase};
-pub use plan::{PlaceInLine, Plan, WorkKind, Writers};
+pub use places::Places;
+pub use plan::{Lookup, PlaceInLine, Plan, WorkKind, Writers};
 pub use rare::{Blank, Rare};
 pub use removal::{Remains, Removed};
 pub use report::{OwnerAnswer, Said, WorkReport};
@@ -59,29 +61,32 @@ pub use unit::{GROUNDED_FROM_ROUND, Unit};
 pub use work::{Breach, Counters, UnitReview, UnitWork, Work};
 
 use crate::planted::{Bug, planted};
+use crate::shared::{List, Table};
 
 /// Everything the coordinator knows for good.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct State {
-    /// Runs by id. Behind `Arc`, so that a published view shares what did not change.
+    /// Runs by id. Behind `Arc`, so that published copies share those that did not change.
     #[serde(deserialize_with = "stored::runs")]
-    pub runs: BTreeMap<RunId, Arc<Run>>,
+    pub runs: Table<RunId, Arc<Run>>,
     /// Runs in the order they were created.
-    pub created: Vec<RunId>,
+    pub created: List<RunId>,
+    /// Index: those of them that are not over.
+    pub open: Arc<Vec<RunId>>,
     /// Parked backends, fleet-wide.
     pub parks: BTreeMap<ParkKey, Park>,
     /// `pause --all`.
     pub paused: Option<Remark>,
     /// Who may come in.
-    pub access: Access,
+    pub access: Arc<Access>,
     /// Workers that a person has drained, here or not, with who said so.
-    pub drained: BTreeMap<WorkerId, Remark>,
+    pub drained: Arc<BTreeMap<WorkerId, Remark>>,
     /// Answers of assignment agents that were asked before a run was made, oldest first.
-    pub assignments: Vec<KeptAssignment>,
+    pub assignments: Arc<Vec<KeptAssignment>>,
     /// How long accepted work took, per backend and kind of unit: ranks implements.
-    pub learned: BTreeMap<(BackendName, UnitType), Learned>,
+    pub learned: Arc<BTreeMap<(BackendName, UnitType), Learned>>,
     /// Index: live attempts of each worker.
-    pub live: BTreeMap<WorkerId, BTreeSet<AttemptKey>>,
+    pub live: Table<WorkerId, BTreeSet<AttemptKey>>,
     /// Transitions folded so far: the log's sequence number.
     pub seq: u64,
 }
@@ -205,12 +210,12 @@ impl State {
 
     /// Unfinished runs, oldest first.
     pub fn unfinished(&self) -> impl Iterator<Item = &Run> {
-        self.created.iter().filter_map(|id| self.run(id)).filter(|run| !run.is_ended())
+        self.open.iter().filter_map(|id| self.run(id))
     }
 
     /// The unfinished run of that source, which a second submission resumes: same repository and spec path.
     pub fn find_resumable(&self, source: &RunSource) -> Option<&Run> {
-        self.created.iter().rev().filter_map(|id| self.run(id)).find(|run| !run.is_ended() && run.origin.source.is_same(source))
+        self.open.iter().rev().filter_map(|id| self.run(id)).find(|run| run.origin.source.is_same(source))
     }
 
     /// The latest run of that source, finished or not. One that was removed without having been accepted was thrown away: it stands for nothing.

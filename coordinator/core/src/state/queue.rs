@@ -46,7 +46,7 @@ impl Run {
         let start = self.branch.train.from.as_ref().and_then(|from| self.moves_before(from));
         let base = self.unit(unit)?.work.accepted.as_ref().and_then(|work| self.moves_before(&work.base));
         let since = start?.max(base.unwrap_or(0));
-        let has_units = self.branch.integrations[since..].iter().any(|integration| integration.unit.is_some());
+        let has_units = self.branch.integrations.range(since..).any(|integration| integration.unit.is_some());
         let tip = since.checked_sub(1).map_or(&self.origin.base, |last| &self.branch.integrations[last].commit);
         let tip = if planted(Bug::AloneOnTip) { &self.branch.tip } else { tip };
         has_units.then(|| tip.clone())
@@ -55,6 +55,6 @@ impl Run {
     /// Units that were integrated after that commit.
     pub fn integrated_since(&self, commit: &CommitId) -> Vec<UnitId> {
         let from = self.moves_before(commit).unwrap_or(self.branch.integrations.len());
-        self.branch.integrations[from..].iter().filter_map(|integration| integration.unit.clone()).collect()
+        self.branch.integrations.range(from..).filter_map(|integration| integration.unit.clone()).collect()
     }
 }

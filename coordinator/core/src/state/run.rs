@@ -20,6 +20,7 @@ use super::source::RunSource;
 use super::step::Phase;
 use super::unit::Unit;
 use crate::planted::{Bug, planted};
+use crate::shared::List;
 
 /// A run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -29,18 +30,18 @@ pub struct Run {
     /// What it was made of; never changes.
     pub origin: Arc<Origin>,
     /// What it was asked to do.
-    pub options: RunOptions,
+    pub options: Arc<RunOptions>,
     /// How far it is, and what keeps it.
     pub life: Life,
     /// Units in document order.
-    pub units: Vec<Arc<Unit>>,
+    pub units: List<Unit>,
     /// Index: place of each unit in `units`.
     #[serde(skip)]
-    pub positions: BTreeMap<UnitId, usize>,
+    pub positions: Arc<BTreeMap<UnitId, usize>>,
     /// Index: order, hazards, critical path.
     pub plan: Plan,
     /// The run's own attempts; number n is at n - 1.
-    pub attempts: Vec<Attempt>,
+    pub attempts: List<Attempt>,
     /// The live one of each of its seats.
     pub live: BTreeMap<Seat, AttemptNo>,
     /// Agents that serve the run as a whole.
@@ -90,13 +91,13 @@ pub struct People {
     /// Open decisions.
     pub decisions: BTreeMap<DecisionId, Decision>,
     /// The last answered one of each id.
-    pub answered: BTreeMap<DecisionId, Decision>,
+    pub answered: Arc<BTreeMap<DecisionId, Decision>>,
     /// What was said, oldest first.
-    pub notices: Vec<Notice>,
+    pub notices: List<Notice>,
     /// Units that cannot go on by themselves, as the mirror files show them.
     pub blocked_items: Vec<BlockedItem>,
     /// Minor issues left for later.
-    pub deferred_fixes: Vec<DeferredFix>,
+    pub deferred_fixes: List<DeferredFix>,
 }
 
 /// Something said once.
@@ -133,7 +134,7 @@ pub struct Stands {
 impl Run {
     /// The unit of that id.
     pub fn unit(&self, id: &UnitId) -> Option<&Unit> {
-        self.positions.get(id).and_then(|at| self.units.get(*at)).map(Arc::as_ref)
+        self.positions.get(id).and_then(|at| self.units.get(*at))
     }
 
     /// What the spec says of a unit: its tasks as they are written.
@@ -144,12 +145,12 @@ impl Run {
 
     /// Units in document order.
     pub fn units(&self) -> impl DoubleEndedIterator<Item = &Unit> + Clone {
-        self.units.iter().map(Arc::as_ref)
+        self.units.iter()
     }
 
     /// Units in plan order (document order before planning).
     pub fn in_order(&self) -> impl DoubleEndedIterator<Item = &Unit> + Clone {
-        self.plan.order.iter().filter_map(|at| self.units.get(*at)).map(Arc::as_ref)
+        self.plan.order.iter().filter_map(|at| self.units.get(*at))
     }
 
     /// One of the run's own attempts.
@@ -217,7 +218,7 @@ impl Run {
 
     /// Units that hold their writes now.
     pub fn holders(&self) -> impl Iterator<Item = &Unit> {
-        self.plan.holders.iter().filter_map(|at| self.units.get(*at)).map(Arc::as_ref)
+        self.plan.holders.iter().filter_map(|at| self.units.get(at))
     }
 
     /// Other units that hold that path now.
@@ -227,17 +228,17 @@ impl Run {
 
     /// Units that have begun and have not come to their end, in plan order.
     pub fn begun(&self) -> impl DoubleEndedIterator<Item = &Unit> + Clone {
-        self.plan.begun.iter().filter_map(|rank| self.units.get(*self.plan.order.get(*rank)?)).map(Arc::as_ref)
+        self.plan.begun.iter().filter_map(|rank| self.units.get(*self.plan.order.get(rank)?))
     }
 
     /// Units that have not been begun and wait for no other by order, in no order.
     pub fn startable(&self) -> impl Iterator<Item = &Unit> {
-        self.plan.all_startable().filter_map(|at| self.units.get(at)).map(Arc::as_ref)
+        self.plan.all_startable(&self.units).filter_map(|at| self.units.get(at))
     }
 
     /// Units that run and have not come to their end, in plan order.
     pub fn unfinished(&self) -> impl DoubleEndedIterator<Item = &Unit> + Clone {
-        self.plan.unfinished.iter().filter_map(|rank| self.units.get(*self.plan.order.get(*rank)?)).map(Arc::as_ref)
+        self.plan.unfinished.iter().filter_map(|rank| self.units.get(*self.plan.order.get(rank)?))
     }
 
     /// Units whose holds stand against this unit's.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use roundtable_core::command::{AccessCommand, Act, Command, Joining, NewToken, Operate, Presented};
 use roundtable_core::effect::Effect;
@@ -94,11 +95,11 @@ fn of_many_at_once_as_many_come_in_as_the_token_admits() {
     assert_eq!((came_in, table.core.state.access.peers.len()), (3, 3));
     assert!(invariants::of_state(&table.core.state).is_empty());
     let mut wrong = table.core.state.clone();
-    wrong.access.tokens.values_mut().for_each(|token| token.uses = 2);
-    wrong.access.peers.values_mut().take(1).for_each(|peer| peer.token = Some("t2".into()));
+    Arc::make_mut(&mut wrong.access).tokens.values_mut().for_each(|token| token.uses = 2);
+    Arc::make_mut(&mut wrong.access).peers.values_mut().take(1).for_each(|peer| peer.token = Some("t2".into()));
     assert_eq!(invariants::of_state(&wrong).len(), 1, "it let more in than it may");
     let mut wrong = table.core.state.clone();
-    wrong.access.tokens.values_mut().for_each(|token| token.used.clear());
+    Arc::make_mut(&mut wrong.access).tokens.values_mut().for_each(|token| token.used.clear());
     assert_eq!(invariants::of_state(&wrong).len(), 3, "nobody knows how they came in");
 }
 
@@ -233,8 +234,8 @@ fn a_worker_of_the_own_user_keeps_its_name_while_it_is_away_and_over_a_restart()
     assert_eq!(enrol(&mut table, "v").unwrap_err().code, ErrorCode::Conflict);
     assert!(invariants::of_state(&table.core.state).is_empty());
     let mut wrong = table.core.state.clone();
-    let own = wrong.access.peers.remove(&PeerName::worker("w")).unwrap();
-    wrong.access.peers.insert(PeerName { role: AccessRole::Admin, id: "w".to_owned() }, own);
+    let own = Arc::make_mut(&mut wrong.access).peers.remove(&PeerName::worker("w")).unwrap();
+    Arc::make_mut(&mut wrong.access).peers.insert(PeerName { role: AccessRole::Admin, id: "w".to_owned() }, own);
     assert_eq!(invariants::of_state(&wrong).len(), 1, "an admin that came by no token");
     revoke(&mut table, "w").unwrap();
     enrol(&mut table, "w").unwrap();
@@ -251,7 +252,7 @@ fn whoever_has_not_renewed_for_so_long_that_nothing_of_it_is_good_is_forgotten()
         joined(wants_in(&mut table, "digest", key, id));
     }
     // As one that came in to a release that recorded no renewals.
-    table.edit(|state| state.access.peers.get_mut(&PeerName::worker("old")).unwrap().is_followed = false);
+    table.edit(|state| Arc::make_mut(&mut state.access).peers.get_mut(&PeerName::worker("old")).unwrap().is_followed = false);
     table.ask(Command::Access(AccessCommand::Enrol { worker: "own".into() })).unwrap();
     let renews = |table: &mut Table, id: &str| table.ask(Command::Access(AccessCommand::Renewed { peer: PeerName::worker(id) })).unwrap();
     let noted = |table: &Table, id: &str| table.core.state.access.peers[&PeerName::worker(id)].renewed_at;

@@ -23,7 +23,7 @@ fn the_same_command_changes_nothing() {
     let mut table = Table::with(ONE, had.clone());
     again(&mut table, had.clone(), Some(Mode::Llm));
     again(&mut table, options(), None);
-    assert_eq!((&table.run().options, table.run().people.notices.len()), (&had, 0));
+    assert_eq!((&*table.run().options, table.run().people.notices.len()), (&had, 0));
 }
 
 #[test]

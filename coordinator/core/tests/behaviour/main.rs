@@ -25,6 +25,7 @@ mod missing;
 mod names;
 mod park;
 mod poison;
+mod publish;
 mod refusal;
 mod remove;
 mod rest;

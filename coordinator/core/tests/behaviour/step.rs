@@ -112,7 +112,7 @@ fn another_phase_waits_while_agents_of_the_open_step_run() {
 fn running_again_ends_a_step_that_was_left() {
     let mut table = reviewed_without_a_checker();
     assert_eq!(standing(&table.core.state, table.run()), Standing::Running);
-    let options = Box::new(table.run().options.clone());
+    let options = Box::new((*table.run().options).clone());
     table.act(Act::Attach { options, mode: Some(Mode::Manual) });
     assert_eq!(standing(&table.core.state, table.run()), Standing::Manual { decisions: false });
 }

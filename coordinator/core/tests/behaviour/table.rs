@@ -8,7 +8,7 @@ use roundtable_core::command::{
 use roundtable_core::effect::{Effect, Grant};
 use roundtable_core::invariants::{self, History};
 use roundtable_core::state::{Run, State, Unit};
-use roundtable_core::{Change, Core, Entropy, Fact, Rejection, Reply, Transition};
+use roundtable_core::{Change, Core, Entropy, Fact, Publisher, Rejection, Reply, Transition};
 use roundtable_shared::answer::{ReviewAnswer, WorkAnswer, WorkStatus};
 use roundtable_shared::spec::Spec;
 use roundtable_shared::time::WallMs;
@@ -40,6 +40,7 @@ pub struct Table {
     entropy: Entropy,
     history: History,
     durable: State,
+    publisher: Publisher,
     commits: u32,
     sessions: u64,
 }
@@ -70,6 +71,7 @@ impl Table {
             entropy: Entropy::new(1),
             history: History::default(),
             durable: State::default(),
+            publisher: Publisher::default(),
             commits: 0,
             sessions: 0,
         }
@@ -249,6 +251,7 @@ impl Table {
     pub fn restart(&mut self) {
         self.core = Core::default();
         self.log.iter().for_each(|transition| self.core.replay(transition));
+        self.publisher.start(&self.core);
         let change = self.core.recover(self.now);
         self.take(change);
     }
@@ -268,6 +271,7 @@ impl Table {
     pub fn edit(&mut self, edit: impl Fn(&mut State)) {
         edit(&mut self.core.state);
         edit(&mut self.durable);
+        self.publisher.start(&self.core);
     }
 
     pub fn decide(&mut self, id: &str, choice: Choice) {
@@ -284,6 +288,7 @@ impl Table {
 
     fn take(&mut self, change: Change) {
         assert!(change.refused.is_empty(), "{:?}", change.refused);
+        let published = self.publisher.publish(&self.core, change.transitions.iter().filter_map(|transition| transition.run.as_ref()));
         for transition in change.transitions {
             let mut wrong = self.history.before(&self.durable, &transition);
             self.durable.apply(&transition);
@@ -292,6 +297,7 @@ impl Table {
             self.log.push(transition);
         }
         assert_eq!(self.durable, self.core.state, "the state is the fold of its log");
+        assert_eq!(published, self.core, "what is published is all of it");
         self.effects.extend(change.effects);
     }
 

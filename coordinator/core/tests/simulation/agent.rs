@@ -158,7 +158,7 @@ fn work(rng: &mut Rng, agents: &Agents, run: &Run, unit: Option<&Unit>, turn: &m
     if answer.status == WorkStatus::Failed && rng.chance(300) {
         answer.refusal =
             Some(*rng.pick(&[RefusalKind::Underspecified, RefusalKind::BlockedOn, RefusalKind::BlockedOn, RefusalKind::OutOfScope]));
-        answer.error = Some(format!("unit {} must be there first", rng.pick(&run.units).id));
+        answer.error = Some(format!("unit {} must be there first", run.units[rng.below(run.units.len() as u64) as usize].id));
     }
     if rng.chance(100) {
         answer.learnings.push(roundtable_shared::answer::Learning { text: format!("note {}", rng.below(30)), path: None });

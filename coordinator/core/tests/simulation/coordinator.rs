@@ -10,6 +10,7 @@ use roundtable_core::effect::{Effect, Grant, Start};
 use roundtable_core::fleet::{Fleet, LOST_MS};
 use roundtable_core::invariants::{self, Violation};
 use roundtable_core::schedule::parked_account;
+use roundtable_core::shared::List;
 use roundtable_core::state::{Attempt, BaseCheck, LostCause, ParkKey, Plan, Stage, Unit, WorkKind};
 use roundtable_core::transition::{Fact, Granted};
 use roundtable_core::{Batch, Core, Entropy, Pending, Rejection, Reply, Transition, Verdict};
@@ -853,24 +854,25 @@ fn break_memory(core: &mut Core, sabotage: Sabotage) -> Vec<RunId> {
     if !matches!(sabotage, Sabotage::ForgetHolds | Sabotage::ForgetOrder) {
         return forgotten;
     }
-    for (id, run) in &mut core.state.runs {
+    core.state.runs.for_each_mut(|id, run| {
         let run = Arc::make_mut(run);
         if sabotage == Sabotage::ForgetHolds {
-            (run.plan.holders, run.plan.holders_all, run.plan.held) = Default::default();
+            (run.plan.holders, run.plan.holders_all) = Default::default();
+            run.plan.lookup_mut(&run.units).held = Default::default();
         } else if run.stage() == Stage::Working {
-            run.plan.needs.iter_mut().for_each(Vec::clear);
-            run.plan.writers = Default::default();
+            Arc::make_mut(&mut run.plan.needs).iter_mut().for_each(Vec::clear);
+            run.plan.lookup_mut(&run.units).writers = Default::default();
             line_up_all(&mut run.plan, &run.units);
         } else {
-            continue;
+            return;
         }
         forgotten.push(id.clone());
-    }
+    });
     forgotten
 }
 
 /// Whoever has not been begun can be, as far as the plan knows.
-fn line_up_all(plan: &mut Plan, units: &[Arc<Unit>]) {
+fn line_up_all(plan: &mut Plan, units: &List<Unit>) {
     for unit in units.iter().filter(|unit| unit.spec.runs && unit.state() == UnitState::NotStarted) {
         let kind = WorkKind {
             owner: unit.assignment.owner.clone(),
@@ -878,7 +880,7 @@ fn line_up_all(plan: &mut Plan, units: &[Arc<Unit>]) {
             requires: unit.assignment.requires.clone(),
         };
         let begins = (Reverse(plan.remaining_ms[unit.spec.position]), plan.rank[unit.spec.position]);
-        plan.startable.entry(kind).or_default().insert(begins);
+        plan.lookup_mut(units).startable.entry(kind).or_default().insert(begins);
     }
 }
 
@@ -887,8 +889,9 @@ fn remember(core: &mut Core, forgotten: Vec<RunId>) {
     for id in forgotten {
         if let Some(run) = core.state.runs.get_mut(&id).map(Arc::make_mut) {
             let Plan { remaining_ms, measured, order, .. } = std::mem::take(&mut run.plan);
-            let made = Plan::build(&run.units, order, run.options.hazards, &core.state.learned);
-            run.plan = Plan { remaining_ms, measured, ..made };
+            let mut made = Plan::build(&run.units, order.to_vec(), run.options.hazards, &core.state.learned);
+            (made.remaining_ms, made.measured) = (remaining_ms, measured);
+            run.plan = made;
         }
     }
 }

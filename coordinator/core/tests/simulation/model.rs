@@ -1,10 +1,11 @@
 //! The core against the naive model, over states no history need ever reach: units moved about at will, claims, reassignments, backoffs, pauses.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use roundtable_core::command::{Command, Now, RunSource, Submit, WorkerHello};
-use roundtable_core::state::Release;
+use roundtable_core::state::{Release, Run};
 use roundtable_core::{Core, Entropy, Fact, Transition};
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
@@ -223,18 +224,18 @@ proptest! {
 
 #[test]
 fn an_index_that_forgot_something_is_noticed() {
-    let forgets: [fn(&mut roundtable_core::state::Plan); 6] = [
-        |plan| plan.writers = Default::default(),
-        |plan| plan.startable.clear(),
-        |plan| plan.begun = (0..plan.order.len()).collect(),
-        |plan| plan.needs.iter_mut().for_each(Vec::clear),
-        |plan| plan.unfinished.clear(),
-        |plan| plan.order.reverse(),
+    let forgets: [fn(&mut Run); 6] = [
+        |run| run.plan.lookup_mut(&run.units).writers = Default::default(),
+        |run| run.plan.lookup_mut(&run.units).startable.clear(),
+        |run| run.plan.begun = (0..run.units.len()).collect(),
+        |run| Arc::make_mut(&mut run.plan.needs).iter_mut().for_each(Vec::clear),
+        |run| run.plan.unfinished = Default::default(),
+        |run| Arc::make_mut(&mut run.plan.order).reverse(),
     ];
     for (at, forget) in forgets.into_iter().enumerate() {
         let noticed = (0..50).any(|seed| {
             let (mut core, run) = planned(seed, HazardRule::Ordered);
-            forget(&mut std::sync::Arc::make_mut(core.state.runs.get_mut(&run).expect("the run is there")).plan);
+            forget(Arc::make_mut(core.state.runs.get_mut(&run).expect("the run is there")));
             let now = core.state.run(&run).expect("the run is there");
             !differences(&core.state, &core.fleet, now, NOW).is_empty()
         });

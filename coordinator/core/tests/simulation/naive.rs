@@ -9,6 +9,9 @@ use roundtable_core::schedule::{WaitKind, explain, is_ready};
 use roundtable_core::state::{BaseCheck, FixCause, Release, Run, Stage, State, Unit};
 use roundtable_shared::{HazardRule, Mode, UnitState};
 
+/// Of so many states one is copied.
+const COPIED_EVERY: u64 = 4;
+
 /// A reason to wait, as far as this model knows it: what kind, and on which unit.
 pub type Reason = (WaitKind, String);
 
@@ -42,7 +45,7 @@ fn begins(unit: &Unit) -> bool {
 
 /// Units that come before this one in plan order.
 fn earlier<'a>(run: &'a Run, unit: &'a Unit) -> impl Iterator<Item = &'a Unit> {
-    run.plan.order.iter().map(move |at| &*run.units[*at]).take_while(move |other| other.id != unit.id)
+    run.plan.order.iter().map(move |at| &run.units[*at]).take_while(move |other| other.id != unit.id)
 }
 
 /// Whether an earlier unit writes what a later one reads or writes.
@@ -94,6 +97,10 @@ fn has_seat(unit: &Unit) -> bool {
 /// Where the core and this model differ, in words.
 pub fn differences(state: &State, fleet: &Fleet, run: &Run, now: Now) -> Vec<String> {
     let mut found = index_differences(run);
+    // What readers get finds units by an index of its own.
+    if state.seq.is_multiple_of(COPIED_EVERY) {
+        found.extend(index_differences(&run.clone()).into_iter().map(|text| format!("in a copy: {text}")));
+    }
     if run.stage() != Stage::Working {
         return found;
     }
@@ -164,17 +171,18 @@ pub fn train_differences(run: &Run, fleet: &Fleet, now: Now) -> Vec<String> {
 fn index_differences(run: &Run) -> Vec<String> {
     let mut found = Vec::new();
     let plan = &run.plan;
-    let mut order = plan.order.clone();
+    let mut order = plan.order.to_vec();
     order.sort_unstable();
     if order != (0..run.units.len()).collect::<Vec<_>>() {
         found.push(format!("the order {:?} is not all units once", plan.order));
         return found;
     }
-    let startable: BTreeSet<usize> = plan.all_startable().collect();
-    if startable.len() != plan.all_startable().count() {
+    let lookup = plan.lookup(&run.units);
+    let startable: BTreeSet<usize> = plan.all_startable(&run.units).collect();
+    if startable.len() != plan.all_startable(&run.units).count() {
         found.push("a unit stands in two lines".to_owned());
     }
-    for (kind, line) in &plan.startable {
+    for (kind, line) in &lookup.startable {
         for (chain, rank) in line {
             let unit = &run.units[plan.order[*rank]];
             let is_right = (&kind.owner, kind.unit_type, &kind.requires)
@@ -204,8 +212,8 @@ fn index_differences(run: &Run) -> Vec<String> {
         let is_hazard =
             |other: &&Unit| !is_over(other) && unit.spec.runs && !everything(other) && !everything(unit) && threatens(other, unit);
         let hazards: BTreeSet<usize> = earlier(run, unit).filter(is_hazard).map(|other| other.spec.position).collect();
-        let known = plan.open_hazards(unit);
-        if hazards != known || plan.has_open_hazard(unit) == hazards.is_empty() {
+        let known = plan.open_hazards(&run.units, unit);
+        if hazards != known || plan.has_open_hazard(&run.units, unit) == hazards.is_empty() {
             found.push(format!("unit {} has open hazards {hazards:?}, the index has {known:?}", unit.id));
         }
         let is_to_begin = unit.spec.runs && unit.state() == UnitState::NotStarted;
@@ -216,14 +224,14 @@ fn index_differences(run: &Run) -> Vec<String> {
             found.push(format!("unit {} ({}) is in line", unit.id, unit.state()));
         } else if is_to_begin && !waits && !startable.contains(&at) {
             found.push(format!("unit {} waits for no other and is not in line", unit.id));
-        } else if is_to_begin && !startable.contains(&at) && !plan.waits_on[at].is_some_and(|on| plan.waiters[on].contains(&at)) {
+        } else if is_to_begin && !startable.contains(&at) && !lookup.waits_on[at].is_some_and(|on| lookup.waiters[on].contains(&at)) {
             found.push(format!("unit {} is neither in line nor woken by what it waits for", unit.id));
         }
         let meets = |other: &Unit| {
             everything(unit) || everything(other) || unit.assignment.manifest.writes.conflicts(&other.assignment.manifest.writes)
         };
         let is_free = !run.units().any(|other| other.id != unit.id && holds(other) && meets(other));
-        if plan.hold_is_free(unit) != is_free {
+        if plan.hold_is_free(&run.units, unit) != is_free {
             found.push(format!("the hold of unit {} is free: {is_free}, the index says {}", unit.id, !is_free));
         }
         let comes_late = plan.needs[at].iter().find(|on| plan.rank[**on] > plan.rank[at]);
@@ -233,11 +241,11 @@ fn index_differences(run: &Run) -> Vec<String> {
         }
         let rank = plan.rank[at];
         let sets = [
-            (plan.unfinished.contains(&rank), !is_over(unit), "unfinished"),
-            (plan.unfinished_all.contains(&rank), !is_over(unit) && everything(unit), "unfinished without a manifest"),
-            (plan.begun.contains(&rank), !is_over(unit) && unit.state() != UnitState::NotStarted, "begun"),
-            (plan.holders.contains(&at), holds(unit), "a holder"),
-            (plan.holders_all.contains(&at), holds(unit) && everything(unit), "a holder of everything"),
+            (plan.unfinished.contains(rank), !is_over(unit), "unfinished"),
+            (plan.unfinished_all.contains(rank), !is_over(unit) && everything(unit), "unfinished without a manifest"),
+            (plan.begun.contains(rank), !is_over(unit) && unit.state() != UnitState::NotStarted, "begun"),
+            (plan.holders.contains(at), holds(unit), "a holder"),
+            (plan.holders_all.contains(at), holds(unit) && everything(unit), "a holder of everything"),
         ];
         for (has, is, what) in sets {
             if has != is {

@@ -71,7 +71,7 @@ impl World {
             // With the same command, or with another mode or check than before.
             let mode = *self.rng.pick(&[None, Some(Mode::Llm), Some(Mode::Deterministic)]);
             let check = *self.rng.pick(&[None, None, Some("another check")]);
-            let options = Box::new(RunOptions { check: check.map(str::to_owned).or(options.check.clone()), ..*options });
+            let options = Box::new(RunOptions { check: check.map(str::to_owned).or(options.check.clone()), ..(**options).clone() });
             self.act(Some(id), Act::Attach { options, mode });
         }
         if steps {

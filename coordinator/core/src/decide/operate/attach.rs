@@ -14,7 +14,7 @@ pub(crate) fn attach(d: &mut Txn<'_>, run: &RunId, given: &RunOptions, mode: Opt
     let now = d.run(run);
     let given = RunOptions { mode: mode.unwrap_or(now.options.mode), ..given.clone() };
     let (revised, changed) = now.options.revised(&given);
-    if now.life.halted.is_some() || revised != now.options {
+    if now.life.halted.is_some() || revised != *now.options {
         let (had_mode, had_check, is_planned) = (now.options.mode, now.options.check.clone(), now.agents.plan_source.is_some());
         d.emit(run, Fact::RunAttached { embedded: given.embedded, options: Some(Box::new(revised.clone())) });
         if !changed.is_empty() {

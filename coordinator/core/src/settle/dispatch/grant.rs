@@ -25,8 +25,9 @@ pub(crate) fn grant(d: &mut Txn<'_>, candidate: &Candidate, placement: Placement
     let turn = match (role, unit_now) {
         (Role::Implement | Role::Fix, Some(unit)) => unit.next_turn(),
         (Role::Review, Some(unit)) => unit.review.round,
-        (Role::Check, unit) => 1 + answers(unit.map_or(&run_now.attempts, |unit| &unit.attempts), Seat::Check),
-        (Role::Assign, _) => 1 + answers(&run_now.attempts, Seat::Assign),
+        (Role::Check, Some(unit)) => 1 + answers(unit.attempts.iter(), Seat::Check),
+        (Role::Check, None) => 1 + answers(run_now.attempts.iter(), Seat::Check),
+        (Role::Assign, _) => 1 + answers(run_now.attempts.iter(), Seat::Assign),
         (Role::Orchestrate, _) => 1 + run_now.agents.orchestrator.answers,
         _ => 1,
     };
@@ -84,8 +85,8 @@ fn resumed_from(unit: &Unit) -> Option<AttemptNo> {
 }
 
 /// Turns of a seat that were played.
-fn answers(attempts: &[Attempt], seat: Seat) -> u32 {
-    attempts.iter().filter(|attempt| attempt.granted.seat == seat && attempt.is_played()).count() as u32
+fn answers<'a>(attempts: impl Iterator<Item = &'a Attempt>, seat: Seat) -> u32 {
+    attempts.filter(|attempt| attempt.granted.seat == seat && attempt.is_played()).count() as u32
 }
 
 fn take_state(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, seat: Seat) {

@@ -35,7 +35,7 @@ impl Line {
         let runs = state.unfinished().enumerate().filter(|(_, run)| may_begin(state, run, now));
         let lines = runs.flat_map(|(run_at, run)| {
             let of_kind = move |kind: &WorkKind| OfKind { run: run.id.clone(), run_at, kind: kind.clone(), after: None, is_closed: false };
-            run.plan.startable.keys().map(of_kind)
+            run.plan.lookup(&run.units).startable.keys().map(of_kind)
         });
         Self { beside: beside.into(), lines: lines.collect(), last: None }
     }
@@ -68,7 +68,8 @@ impl Line {
 
 impl OfKind {
     fn head(&self, state: &State) -> Option<(Rank, PlaceInLine)> {
-        let line = state.run(&self.run).filter(|_| !self.is_closed)?.plan.startable.get(&self.kind)?;
+        let run = state.run(&self.run).filter(|_| !self.is_closed)?;
+        let line = run.plan.lookup(&run.units).startable.get(&self.kind)?;
         let after = self.after.map_or(Bound::Unbounded, Bound::Excluded);
         let &(remaining, rank) = line.range((after, Bound::Unbounded)).next()?;
         Some(((BEGIN, remaining, self.run_at, rank), (remaining, rank)))
