@@ -355,13 +355,13 @@ mod tests {
             fold(dir.path(), &mut report).await.unwrap();
             (report.snapshots, report.of_snapshots)
         };
-        snapshots.write(&label(&rows[19], &codec()), |out| encode_state(&core.state, out)).unwrap();
+        snapshots.write(&label(&rows[19], codec()), |out| encode_state(&core.state, out)).unwrap();
         assert_eq!(checked().await, (1, Vec::new()));
         // One of another build is not ours to judge.
         snapshots.write(&label(&rows[19], "0.0.1"), |out| encode_state(&Default::default(), out)).unwrap();
         assert_eq!(checked().await, (0, Vec::new()));
         // A state that is another row's, under a label that is right.
-        snapshots.write(&label(&rows[10], &codec()), |out| encode_state(&core.state, out)).unwrap();
+        snapshots.write(&label(&rows[10], codec()), |out| encode_state(&core.state, out)).unwrap();
         assert_eq!(checked().await, (0, vec!["snapshot at row 11: it is not what the rows up to it come to".to_owned()]));
         // Cut off.
         let path = std::fs::read_dir(dir.path().join("snapshots")).unwrap().next().unwrap().unwrap().path();

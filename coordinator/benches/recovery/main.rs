@@ -50,7 +50,7 @@ fn main() {
 /// A plan of that size, played for so many steps.
 fn transitions(units: usize, steps: usize) -> (Vec<Transition>, Core) {
     let (spec, outline) = Shape::Disjoint.plan(units);
-    let mut fleet = Fleet::new(4, 4, &outline);
+    let mut fleet = Fleet::new(4, 4, &outline, false);
     fleet.log = Some(Vec::new());
     fleet.submit(spec, outline);
     fleet.schedule();

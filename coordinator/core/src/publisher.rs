@@ -33,6 +33,11 @@ impl Publisher {
         core.with_state(self.state.clone())
     }
 
+    /// The state of the last copy.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
     /// The last copy with the fleet as it is now: while nothing can be made durable, signs of life are seen all the same.
     pub fn publish_fleet(&self, core: &Core) -> Core {
         core.with_state(self.state.clone())

@@ -21,7 +21,7 @@ use roundtable_core::effect::Effect;
 use roundtable_core::fleet::Waits;
 use roundtable_core::state::{Attempt, Run};
 use roundtable_core::transition::{Fact, Transition};
-use roundtable_core::{Batch, Core, Entropy, Pending, Publisher, Rejection, Reply, invariants};
+use roundtable_core::{Batch, Core, Entropy, Pending, Publisher, Rejection, Released, Reply, invariants};
 use roundtable_runtime::clock::Clock;
 use roundtable_shared::{AttemptKey, AttemptNo, LeaseRef, RunId, UnitId};
 use roundtable_store::{AppendError, Head, Log, ReadError, Snapshots};
@@ -224,7 +224,7 @@ impl Driver {
             self.batch(first, false, &mut shutdown).await?;
         }
         let durable = self.parts.log.head().await?;
-        self.snapshotter.make_at_end(&self.core.state, durable, Instant::now()).await;
+        self.snapshotter.make_at_end(self.publisher.state(), durable, Instant::now()).await;
         debug!("driver ends");
         Ok(())
     }
@@ -258,14 +258,14 @@ impl Driver {
 
     /// One append, then everything that was waiting for it.
     async fn commit(&mut self, mut pending: Pending<Waiting>, shutdown: &mut watch::Receiver<bool>) -> Result<(), DriverError> {
+        let mut durable = None;
         if !pending.transitions().is_empty() {
             self.examine()?;
             let began = Instant::now();
             let appended = self.append(&mut pending, shutdown).await.inspect_err(|error| error!(%error, "the append failed; stopping"))?;
             self.measures.append.observe(began.elapsed());
             self.head = appended.last_seq;
-            let durable = Head { seq: appended.last_seq, hash: appended.head_hash };
-            self.snapshotter.make_if_due(&self.core.state, durable, Instant::now()).await;
+            durable = Some(Head { seq: appended.last_seq, hash: appended.head_hash });
         }
         let released = pending.release(self.head).map_err(|_| DriverError::Broken("a batch is not all in the log".to_owned()))?;
         if !released.transitions.is_empty() {
@@ -280,6 +280,15 @@ impl Driver {
         }
         // Before anybody is answered and any effect is begun: who is told of a change, and who carries it out, can read it.
         self.publish(&released.transitions);
+        if let Some(durable) = durable {
+            self.snapshotter.make_if_due(self.publisher.state(), durable, Instant::now()).await;
+        }
+        self.let_out(released).await;
+        Ok(())
+    }
+
+    /// Gives what is durable and published to those who wait for it.
+    async fn let_out(&mut self, released: Released<Waiting>) {
         for (waiting, answer) in released.answers {
             match (waiting, answer) {
                 // Whoever asked may have gone.

@@ -72,7 +72,7 @@ pub enum Useless {
     #[error(transparent)]
     File(#[from] SnapshotError),
     /// Other rules may have folded it.
-    #[error("another build made it ({0})")]
+    #[error("a build with other rules made it ({0})")]
     Foreign(String),
     /// Of another store, or of rows that are not there.
     #[error("row {0} of the log is not the one it was made at")]
@@ -82,7 +82,7 @@ pub enum Useless {
     Unreadable(String),
 }
 
-/// The state of a snapshot, if it is one of this log and this build. The outer error is of the log.
+/// The state of a snapshot, if it is one of this log and these rules. The outer error is of the log.
 async fn load(log: &dyn LogReader, snapshots: &Snapshots, seq: u64) -> Result<Result<Core, Useless>, ReadError> {
     let Some(row) = log.read(seq, 1).await?.pop() else { return Ok(Err(Useless::Elsewhere(seq))) };
     let (snapshots, incarnation) = (snapshots.clone(), log.incarnation());

@@ -1,4 +1,4 @@
-//! When a snapshot of the state is made, and making it: beside the driver, which hands over what it shares with the state and goes on.
+//! When a snapshot of the state is made, and making it: beside the driver, which hands over the copy that readers have too, and goes on.
 
 use std::io;
 use std::time::Duration;
@@ -51,7 +51,7 @@ impl Snapshotter {
         self.bytes += bytes;
     }
 
-    /// Begins a snapshot if it is time. The state is all durable, up to `head`.
+    /// Begins a snapshot if it is time. The state is the published one, all durable, up to `head`.
     pub(super) async fn make_if_due(&mut self, state: &State, head: Head, now: Instant) {
         if self.under_way.as_ref().is_some_and(JoinHandle::is_finished) {
             self.finish(now).await;
@@ -76,9 +76,9 @@ impl Snapshotter {
             return warn!(rows = head.seq, folded = state.seq, "the state is not what the log comes to; no snapshot of it is made");
         }
         (self.rows, self.bytes) = (0, 0);
-        // Runs are shared, and copied by whoever changes them next.
+        // A copy costs next to nothing: it is the one that was published.
         let (state, snapshots) = (state.clone(), self.snapshots.clone());
-        let label = Label { incarnation: self.incarnation, head, codec: codec() };
+        let label = Label { incarnation: self.incarnation, head, codec: codec().to_owned() };
         self.under_way = Some(tokio::task::spawn_blocking(move || {
             let began = Instant::now();
             let made = snapshots.write(&label, |out| encode_state(&state, out));

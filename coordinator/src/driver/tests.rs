@@ -535,7 +535,7 @@ async fn a_snapshot_of_no_use_is_passed_over_and_the_log_says_the_same() {
         rows.iter().for_each(|row| core.replay(&decode_row(row).unwrap()));
         (core.state, Head { seq, hash: rows.last().unwrap().hash })
     };
-    let label = |head| Label { incarnation: log.incarnation(), head, codec: codec() };
+    let label = |head| Label { incarnation: log.incarnation(), head, codec: codec().to_owned() };
     let ((early, early_head), (late, late_head)) = (at(10).await, at(30).await);
     let damaged = [
         ("another store's", Label { incarnation: Incarnation([9; 16]), ..label(late_head) }, &late),
