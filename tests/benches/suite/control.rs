@@ -14,7 +14,7 @@ use roundtable_runtime::clock::SystemClock;
 use roundtable_shared::WorkerId;
 use roundtable_shared::spec::{Plan, Spec};
 use roundtable_store::log::SqliteOptions;
-use roundtable_store::{Log, LogReader, NewRow, SqliteLog};
+use roundtable_store::{Log, LogReader, NewRow, Snapshots, SqliteLog};
 use tokio::sync::{mpsc, watch};
 
 use crate::shape::Shape;
@@ -88,7 +88,8 @@ pub async fn play(store: &Path, spec: &Spec, outline: &Plan, workers: u64, leave
     });
     let log = Arc::new(SqliteLog::open_timed(store, SqliteOptions::default(), count)?);
     let (effects, mut queue) = mpsc::channel(EFFECTS_MAX);
-    let parts = Parts { log: Arc::clone(&log) as Arc<dyn Log>, clock: Arc::new(SystemClock), seed: 1, effects };
+    let snapshots = Snapshots::in_dir(&store.with_file_name("snapshots"));
+    let parts = Parts { log: Arc::clone(&log) as Arc<dyn Log>, snapshots, clock: Arc::new(SystemClock), seed: 1, effects };
     let (driver, links) = Driver::open(parts).await?;
     let (stop, stopped) = watch::channel(false);
     let driver = tokio::spawn(driver.run(stopped));
@@ -134,9 +135,14 @@ pub async fn play(store: &Path, spec: &Spec, outline: &Plan, workers: u64, leave
     handle.command(Command::Tick).await?;
     let (whole, first_grant) = (began.elapsed(), first_grant.unwrap_or_default());
     let cpu_ms = own_ms()? - cpu;
-    stop.send_replace(true);
     drop(queue);
-    driver.await??;
+    if leave_after.is_some() {
+        driver.abort();
+        drop(driver.await);
+    } else {
+        stop.send_replace(true);
+        driver.await??;
+    }
     let mut size = size_of(log.as_ref()).await?;
     size.commits = commits.load(Ordering::Relaxed);
     Ok(Played { first_grant, whole: whole.saturating_sub(first_grant), cpu_ms, log: size })

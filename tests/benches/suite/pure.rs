@@ -23,7 +23,7 @@ pub fn run(table: &mut Table, units: usize, workers: u64) -> anyhow::Result<()> 
 
 fn whole(spec: &Spec, outline: &Plan, workers: u64) -> anyhow::Result<Measured> {
     let units = outline.units.len();
-    let mut fleet = Fleet::new(workers, 4, outline);
+    let mut fleet = Fleet::new(workers, 4, outline, false);
     let (spec, plan) = (spec.clone(), outline.clone());
     let began = Instant::now();
     fleet.submit(spec, plan);

@@ -1,5 +1,7 @@
-//! The way back after a kill in the middle of a run: opening the log, folding it, and the first answer. Its floor is reading and checking the same rows.
+//! The way back after a kill in the middle of a run: opening the log, the last snapshot and what came after it, and the first answer. Its floor is reading and
+//! checking all rows.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,8 +9,8 @@ use std::time::Instant;
 use roundtable_coordinator::driver::{Driver, Parts};
 use roundtable_core::command::Command;
 use roundtable_runtime::clock::SystemClock;
-use roundtable_store::SqliteLog;
 use roundtable_store::log::SqliteOptions;
+use roundtable_store::{Snapshots, SqliteLog};
 use tokio::sync::{mpsc, watch};
 
 use crate::control;
@@ -23,8 +25,27 @@ pub fn run(table: &mut Table, units: usize, workers: u64, disk: &Path) -> anyhow
         let store = folder.path().join("store.db");
         runtime.block_on(control::play(&store, &spec, &outline, workers, Some(units / 2)))?;
         let mut floor = || runtime.block_on(floor(&store));
-        let mut ours = || runtime.block_on(recover(&store));
+        let mut ours = || {
+            // Each from what the kill left, and from nothing that another start has added.
+            let left = tempfile::tempdir_in(disk)?;
+            copy(folder.path(), left.path())?;
+            runtime.block_on(recover(&left.path().join("store.db")))
+        };
         table.take(&format!("recovery, {}, {units}", shape.as_str()), &mut [("floor", &mut floor), ("ours", &mut ours)])?;
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            fs::create_dir(&to)?;
+            copy(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), &to)?;
+        }
     }
     Ok(())
 }
@@ -35,7 +56,8 @@ async fn recover(store: &Path) -> anyhow::Result<Measured> {
     let (effects, queue) = mpsc::channel(1);
     // What it owes is nobody's here.
     drop(queue);
-    let (driver, links) = Driver::open(Parts { log, clock: Arc::new(SystemClock), seed: 1, effects }).await?;
+    let snapshots = Snapshots::in_dir(&store.with_file_name("snapshots"));
+    let (driver, links) = Driver::open(Parts { log, snapshots, clock: Arc::new(SystemClock), seed: 1, effects }).await?;
     let (stop, stopped) = watch::channel(false);
     let driver = tokio::spawn(driver.run(stopped));
     links.handle.command(Command::Tick).await?;
