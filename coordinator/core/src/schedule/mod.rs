@@ -24,7 +24,7 @@ pub use demand::{Demand, demand};
 pub use explain::{Explainer, explain, goes_on};
 pub use plan::{PlanReason, Planned, PlannedUnit, PlannedWait, plan};
 pub use ready::is_ready;
-pub use standing::{Standing, first_blocker, standing};
+pub use standing::{Standing, standing};
 pub use waiting::{Reasons, WaitKind, Waiting};
 
 pub use crate::rules::park::{Parked, parked, parked_account};

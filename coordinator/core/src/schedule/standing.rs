@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use roundtable_shared::{HazardRule, Mode, RunStatus, Seat, UnitId, UnitState};
+use roundtable_shared::{HazardRule, Mode, RunStatus, Seat, UnitState};
 
 use crate::fleet::Need;
 use crate::schedule::need::{is_about, need};
@@ -165,36 +165,9 @@ fn keeps_back(run: &Run, unit: &Unit, stuck: &BTreeSet<usize>) -> bool {
     stuck.iter().map(|at| &run.units[*at]).any(|other| other.id != unit.id && waits(other) && !run.plan.hold_is_free(&run.units, other))
 }
 
-/// Unfinished units a unit that has not started waits for by hazard.
-fn upstream(run: &Run, unit: &Unit) -> BTreeSet<usize> {
-    if run.options.hazards != HazardRule::Ordered || unit.work.started {
-        return BTreeSet::new();
-    }
-    earlier_without_manifest(run, unit).chain(run.plan.open_hazards(&run.units, unit)).collect()
-}
-
-/// Of those, the ones that it meets because one of both has no manifest.
+/// Earlier units that are not at their end, which this one meets because one of both has no manifest.
 fn earlier_without_manifest<'a>(run: &'a Run, unit: &Unit) -> impl Iterator<Item = usize> + 'a {
     let plan = &run.plan;
     let earlier = if unit.claims_all() { &plan.unfinished } else { &plan.unfinished_all };
     earlier.before(plan.rank[unit.spec.position]).map(|rank| plan.order[rank])
-}
-
-/// The first blocked unit, in plan order, that this one waits for: how mirror files and `status` say "blocked by an upstream unit".
-pub fn first_blocker(run: &Run, unit: &UnitId) -> Option<UnitId> {
-    let unit = run.unit(unit).filter(|unit| unit.spec.runs && unit.state() == UnitState::NotStarted)?;
-    let mut seen = BTreeSet::from([unit.spec.position]);
-    let mut open = vec![unit.spec.position];
-    let mut blocked: Option<usize> = None;
-    while let Some(at) = open.pop() {
-        let unit = &run.units[at];
-        if unit.waits_for_person() {
-            let rank = run.plan.rank[at];
-            blocked = Some(blocked.map_or(rank, |known| known.min(rank)));
-        }
-        let needs = run.plan.needs[at].iter().copied().filter(|on| !run.units[*on].is_settled_for_others());
-        let next: Vec<usize> = needs.chain(upstream(run, unit)).filter(|next| seen.insert(*next)).collect();
-        open.extend(next);
-    }
-    blocked.map(|rank| run.units[run.plan.order[rank]].id.clone())
 }

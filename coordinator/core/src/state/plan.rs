@@ -221,11 +221,6 @@ impl Plan {
         writers.any_before(&manifest.writes, rank) || writers.any_before(&manifest.reads, rank)
     }
 
-    /// All of those, by place. Costs as much as there are.
-    pub fn open_hazards(&self, units: &List<Unit>, unit: &Unit) -> BTreeSet<usize> {
-        self.nearest_hazards(units, unit).map(|rank| self.order[rank]).collect()
-    }
-
     /// Those by rank, the nearest first. Costs as much as are taken, and can say how many there are.
     pub fn nearest_hazards(&self, units: &List<Unit>, unit: &Unit) -> ConflictingIds<'_, usize> {
         let manifest = &unit.assignment.manifest;

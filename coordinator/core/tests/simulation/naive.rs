@@ -212,7 +212,7 @@ fn index_differences(run: &Run) -> Vec<String> {
         let is_hazard =
             |other: &&Unit| !is_over(other) && unit.spec.runs && !everything(other) && !everything(unit) && threatens(other, unit);
         let hazards: BTreeSet<usize> = earlier(run, unit).filter(is_hazard).map(|other| other.spec.position).collect();
-        let known = plan.open_hazards(&run.units, unit);
+        let known: BTreeSet<usize> = plan.nearest_hazards(&run.units, unit).map(|rank| plan.order[rank]).collect();
         if hazards != known || plan.has_open_hazard(&run.units, unit) == hazards.is_empty() {
             found.push(format!("unit {} has open hazards {hazards:?}, the index has {known:?}", unit.id));
         }
