@@ -15,7 +15,6 @@ mod tasks;
 mod unit;
 mod upstream;
 mod viewer;
-mod waiting;
 mod workers;
 
 pub use answer::{ViewError, answer};

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use roundtable_core::command::Now;
 use roundtable_core::fleet::Fleet;
+use roundtable_core::schedule::Waiting;
 use roundtable_core::state::{Attempt, Run, State, Unit};
-use roundtable_shared::view::{UnitView, WAITING_MAX, Word};
+use roundtable_shared::view::{UnitView, WAITING_MAX, WaitView, Word};
 use roundtable_shared::{AttemptKey, Role, Seat, UnitState};
 
 use super::findings::open_findings;
 use super::number::number;
 use super::viewer::Viewer;
-use super::waiting;
 
 /// All units in plan order.
 pub(super) fn units(viewer: &mut Viewer<'_>) -> Vec<UnitView> {
@@ -24,7 +24,7 @@ pub fn unit(state: &State, fleet: &Fleet, now: Now, run: &Run, unit: &Unit) -> U
 }
 
 pub(super) fn view(viewer: &mut Viewer<'_>, unit: &Unit) -> UnitView {
-    let (waiting, waiting_left_out) = waiting::waits(viewer, unit);
+    let reasons = viewer.explainer.reasons(unit);
     let live = shown_attempt(unit);
     let by = viewer.upstream.blocker(&unit.id);
     UnitView {
@@ -55,8 +55,9 @@ pub(super) fn view(viewer: &mut Viewer<'_>, unit: &Unit) -> UnitView {
         reads: unit.assignment.manifest.reads.entries().to_vec(),
         requires: unit.assignment.requires.clone(),
         depends_on: unit.assignment.depends_on.iter().map(ToString::to_string).collect(),
-        waiting,
-        waiting_left_out,
+        waiting: reasons.told.into_iter().map(wait).collect(),
+        waiting_left_out: number(reasons.left_out),
+        waiting_left_out_at_least: reasons.at_least,
         files: if unit.commit().is_some() { unit.files() } else { unit.work.files_before.clone() },
         commit: unit.commit().map(ToString::to_string),
         open_findings: open_count(viewer, unit),
@@ -65,6 +66,10 @@ pub(super) fn view(viewer: &mut Viewer<'_>, unit: &Unit) -> UnitView {
         delivering: live.and_then(|attempt| viewer.fleet.delivering(&key(viewer.run, unit, attempt))).map(str::to_owned),
         summary: unit.work.report.as_ref().map(|report| report.summary.clone()).filter(|summary| !summary.is_empty()),
     }
+}
+
+fn wait(Waiting { kind, on, path, text }: Waiting) -> WaitView {
+    WaitView { kind: kind.into(), on, path, text }
 }
 
 pub(super) fn key(run: &Run, unit: &Unit, attempt: &Attempt) -> AttemptKey {

@@ -20,7 +20,8 @@ type Items<'a> = BTreeMap<&'a str, &'a BlockedItem>;
 
 impl<'a> Upstream<'a> {
     /// Those of a run, each with the first unit (in plan order) that blocks it, however indirectly. A unit that waits for a person blocks whoever waits
-    /// for it in any way; one that is being fixed blocks those that depend on it. Costs as much as there are units and what they name.
+    /// for it in any way; one that is being fixed blocks those that depend on it. Costs as much as there are units and what they name; and where units block, for
+    /// each after them as much as there are paths of blocked ones that it meets, until it meets one of the first blocker.
     pub(crate) fn of(run: &'a Run) -> Self {
         let mut items = Items::new();
         run.people.blocked_items.iter().rev().for_each(|item| {
@@ -96,18 +97,18 @@ impl<'a> Walk<'a, '_> {
         if self.run.options.hazards != HazardRule::Ordered || unit.work.started {
             return first(needed);
         }
-        // Nothing before it blocks hard, whatever it meets.
-        if self.any.is_none() {
-            return first(needed);
+        // Where nothing before it blocks hard, it is no matter what it meets.
+        let Some((floor, _)) = self.any else { return first(needed) };
+        if unit.claims_all() {
+            return first(needed.chain(self.any));
         }
-        let exclusive = if unit.claims_all() { self.any } else { self.exclusive };
-        first(needed.chain(self.of_writers(unit)).chain(exclusive))
+        first(needed.chain(self.of_writers(unit, floor)).chain(self.exclusive))
     }
 
-    /// The first that blocks an earlier unit whose writes this one touches.
-    fn of_writers(&self, unit: &Unit) -> Option<Ranked<'a>> {
-        let manifest = Some(&unit.assignment.manifest).filter(|_| !unit.claims_all())?;
-        let lowest = [&manifest.writes, &manifest.reads].into_iter().filter_map(|set| self.writers.lowest(set)).min()?;
+    /// The first that blocks an earlier unit whose writes this one touches; none blocks that comes before `floor`.
+    fn of_writers(&self, unit: &Unit, floor: usize) -> Option<Ranked<'a>> {
+        let manifest = &unit.assignment.manifest;
+        let lowest = [&manifest.writes, &manifest.reads].into_iter().filter_map(|set| self.writers.lowest(set, floor)).min()?;
         let at = *self.run.plan.order.get(lowest)?;
         Some((lowest, self.run.units.get(at)?))
     }

@@ -1,5 +1,5 @@
 //! What looking at the units of a run needs, gathered once for all of them, so that each costs the same however many there are. What is told of a unit is
-//! for `unit` and `waiting`.
+//! for `unit`.
 
 use std::collections::BTreeMap;
 

@@ -82,15 +82,21 @@ pub fn reason(unit: &UnitView) -> String {
     if let (Some(upstream), false) = (&unit.blocked_by, unit.waiting.iter().any(|wait| wait.kind == WaitKind::Decision)) {
         return format!("blocked by unit {upstream}");
     }
-    let more = |rest: usize| match rest as u64 + u64::from(unit.waiting_left_out) {
-        0 => String::new(),
-        rest => format!(" (+{rest} more)"),
-    };
     match (&unit.blocked_reason, unit.waiting.split_first()) {
         (Some(reason), _) => spoken(reason),
-        (None, Some((first, rest))) => format!("{}{}", first.text, more(rest.len())),
+        (None, Some((first, rest))) => {
+            let more = more(unit, rest.len()).map(|more| format!(" (+{more})")).unwrap_or_default();
+            format!("{}{more}", first.text)
+        }
         (None, None) => String::new(),
     }
+}
+
+/// `9 more`, `at least 300 more`: the reasons that are not listed, with so many that are.
+pub fn more(unit: &UnitView, listed: usize) -> Option<String> {
+    let more = listed as u64 + u64::from(unit.waiting_left_out);
+    let least = if unit.waiting_left_out_at_least { "at least " } else { "" };
+    (more > 0).then(|| format!("{least}{more} more"))
 }
 
 /// A reason as a person says it: the mirror files' keyword is for programs.
@@ -278,6 +284,8 @@ mod tests {
     fn reasons_that_are_not_listed_are_counted_too() {
         let unit = UnitView { waiting_left_out: 9_990, ..samples::some_units().swap_remove(3) };
         assert_eq!(reason(&unit), "after 3, which writes src/cli.py that this one reads (+9991 more)");
+        let unit = UnitView { waiting_left_out_at_least: true, ..unit };
+        assert_eq!(reason(&unit), "after 3, which writes src/cli.py that this one reads (+at least 9991 more)");
     }
 
     #[test]

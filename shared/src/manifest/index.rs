@@ -2,11 +2,11 @@
 //!
 //! A tree of folders. Its nodes are found by the hash of their whole path, so a look-up costs one probe per folder.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::ControlFlow;
 
-use super::conflicting::ConflictingIds;
+use super::conflicting::{ConflictingIds, FirstIds};
 use super::glob;
 use super::set::{Glob, PathSet, glob_meets_plain_key};
 
@@ -36,9 +36,6 @@ struct Node<Id> {
     previous: u32,
     same_hash: u32,
 }
-
-/// Paths and globs that are looked at for one set where enough has been found already.
-const LISTS_MAX: usize = 64;
 
 const NONE: u32 = u32::MAX;
 const ROOT: u32 = 0;
@@ -191,31 +188,32 @@ impl<Id: Copy + Ord> PathIndex<Id> {
         highest
     }
 
-    /// The lowest of them, at the same cost.
-    pub fn lowest(&self, set: &PathSet) -> Option<Id> {
+    /// The lowest of them, at the same cost, or less: the search ends at `floor`, below which there is none.
+    pub fn lowest(&self, set: &PathSet, floor: Id) -> Option<Id> {
         let mut lowest: Option<Id> = None;
         let _ = self.lists_meeting(set, |list| {
             lowest = lowest.into_iter().chain(list.front().copied()).min();
-            ControlFlow::<()>::Continue(())
+            if lowest == Some(floor) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         lowest
     }
 
-    /// Some of the ids below `bound` whose sets conflict with this one, and how many there are at least: of each path and glob that meets the set the
-    /// lowest `most` (one where that is 0), which are all where there are no more. Once that many are found, 64 paths and globs are looked at
-    /// and no others: it costs what is asked for and not what is there.
-    pub fn some_before(&self, set: &PathSet, bound: Id, most: usize) -> (BTreeSet<Id>, usize) {
-        let most = most.max(1);
-        let (mut some, mut at_least, mut lists) = (BTreeSet::new(), 0, 0);
-        let _ = self.lists_meeting(set, |list| {
-            let count = below(list, bound);
-            at_least = at_least.max(count);
-            some.extend(list.range(..count).take(most).copied());
-            lists += 1;
-            if some.len() >= most && lists >= LISTS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    /// The first `most` of the ids below `bound` that conflict with one of these sets, and how many there are: of those at the first `lists_max` paths
+    /// and globs that meet the sets. Costs as much as there are of these and as is asked for, however many sets name each.
+    pub fn first_before(&self, sets: &[&PathSet], bound: Id, most: usize, lists_max: usize) -> FirstIds<Id> {
+        let mut lists = Vec::new();
+        let looked = sets.iter().try_for_each(|set| {
+            self.lists_meeting(set, |list| {
+                if lists.len() == lists_max {
+                    return ControlFlow::Break(());
+                }
+                lists.push((list, below(list, bound)));
+                ControlFlow::Continue(())
+            })
         });
-        at_least = at_least.max(some.len());
-        (some, at_least)
+        let found = ConflictingIds::of(lists).first(most);
+        let is_whole = looked.is_continue();
+        FirstIds { is_counted: found.is_counted && is_whole, is_whole, ..found }
     }
 
     /// Whether any id below `bound` conflicts with this set.
@@ -428,6 +426,8 @@ fn hash_of(key: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -472,15 +472,20 @@ mod tests {
                 });
                 prop_assert_eq!(&before, &expected.range(..id).copied().collect::<BTreeSet<_>>());
                 prop_assert_eq!(index.highest(set), expected.iter().next_back().copied());
-                prop_assert_eq!(index.lowest(set), expected.first().copied());
-                prop_assert_eq!(index.some_before(set, id, usize::MAX), (before.clone(), before.len()));
-                let (some, at_least) = index.some_before(set, id, 2);
-                prop_assert!(some.is_subset(&before) && some.len() >= before.len().min(2), "{:?} of {:?}", some, before);
-                prop_assert_eq!(some.first(), before.first());
-                prop_assert!((some.len()..=before.len()).contains(&at_least), "{} of {}", at_least, before.len());
+                prop_assert_eq!(index.lowest(set, 0), expected.first().copied());
+                prop_assert_eq!(index.lowest(set, expected.first().copied().unwrap_or(id)), expected.first().copied());
                 let twice = [set, &sets[gone]];
                 let both: BTreeSet<usize> = found(&index, &sets[gone]).range(..id).copied().chain(before).collect();
                 prop_assert_eq!(index.conflicting_before(&twice, id).total(), both.len());
+                for most in [0, 1, 2, usize::MAX] {
+                    let ids: BTreeSet<usize> = both.iter().copied().take(most).collect();
+                    let all = FirstIds { ids, count: both.len(), is_counted: true, is_whole: true };
+                    prop_assert_eq!(index.first_before(&twice, id, most, usize::MAX), all.clone());
+                    let part = index.first_before(&twice, id, most, 2);
+                    prop_assert!(part.ids.is_subset(&both) && part.ids.len() <= most && part.ids.len() <= part.count, "{:?} of {:?}", part, both);
+                    prop_assert!(part.count <= both.len() && part.is_counted == part.is_whole, "{:?} of {:?}", part, both);
+                    prop_assert!(!part.is_whole || part == all, "{:?} is not {:?}", part, all);
+                }
                 let falling: Vec<usize> = index.conflicting_before(&twice, id).collect();
                 prop_assert_eq!(falling, both.into_iter().rev().collect::<Vec<_>>());
             }
@@ -509,5 +514,30 @@ mod tests {
                 index.insert_over(id, set);
             }
         }
+    }
+
+    #[test]
+    fn paths_that_only_later_ones_name_count_for_nothing() {
+        let set = |path: &str| PathSet::new(&[path], false).unwrap();
+        let mut index = PathIndex::default();
+        (0..9).for_each(|id| index.insert(id, &set("src/one")));
+        (9..200).for_each(|id| index.insert(id, &set(&format!("src/f{id}"))));
+        let first = index.first_before(&[&set("src/")], 9, 8, 256);
+        assert_eq!(first, FirstIds { ids: (0..8).collect(), count: 9, is_counted: true, is_whole: true });
+    }
+
+    #[test]
+    fn of_long_lists_at_least_so_many_are_counted() {
+        let set = |path: &str| PathSet::new(&[path], false).unwrap();
+        let mut index = PathIndex::default();
+        (0..1_000).for_each(|id| index.insert(id, &set("a")));
+        (1_000..2_500).for_each(|id| index.insert(id, &set("b")));
+        let sets = [&set("a"), &set("b")];
+        let first = |most| index.first_before(&sets, usize::MAX, most, 256);
+        assert_eq!(first(3), FirstIds { ids: (0..3).collect(), count: 1_500 + 256, is_counted: false, is_whole: true });
+        assert_eq!((first(2_499).count, first(2_499).is_counted, first(2_499).ids.len()), (2_500, false, 2_499));
+        assert_eq!((first(2_500).count, first(2_500).is_counted, first(2_500).ids.len()), (2_500, true, 2_500));
+        let part = index.first_before(&sets, usize::MAX, 3, 1);
+        assert_eq!(part, FirstIds { ids: (0..3).collect(), count: 1_000, is_counted: false, is_whole: false });
     }
 }

@@ -9,7 +9,7 @@ mod path;
 mod product;
 mod set;
 
-pub use conflicting::ConflictingIds;
+pub use conflicting::{ConflictingIds, FirstIds};
 pub use index::PathIndex;
 pub use path::{PathError, may_be_folder, normalise_entry, normalise_path};
 pub use set::{Conflict, PathSet};

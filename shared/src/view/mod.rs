@@ -42,6 +42,12 @@ pub struct EventLine {
     pub event: AgentEvent,
 }
 
+/// Whether a flag that is told only where it is set is left out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 /// Whether a count that is told only where there is one is left out.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
 fn is_zero(count: &u32) -> bool {

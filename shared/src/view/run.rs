@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, ParkView, Word, is_zero};
+use super::{Counts, ParkView, Word, is_false, is_zero};
 use crate::domain::{
     AttemptOutcome, Criticality, EarlierVerdict, FindingAnswer, Issue, Mode, OutcomeClass, Priority, Role, RunStatus, Severity, UnitState,
     UnitType, Usage, WaitKind,
@@ -183,11 +183,15 @@ pub struct UnitView {
     pub requires: Vec<String>,
     /// Explicit dependencies.
     pub depends_on: Vec<String>,
-    /// What it waits for right now: the first reasons, [`WAITING_MAX`] at most. `explain` has them all.
+    /// What it waits for right now: the first reasons, [`WAITING_MAX`] at most. `explain` has them all, these first. Of units it waits for alike, those come
+    /// first that come first in plan order, but for holders: those by their place in the document.
     pub waiting: Vec<WaitView>,
-    /// Further reasons that are not listed. Where there are very many, at least so many.
+    /// Further reasons that are not listed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub waiting_left_out: u32,
+    /// There may be still more than `waiting_left_out` says, which are too many to be counted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub waiting_left_out_at_least: bool,
     /// Files its integrated commit changed.
     pub files: Vec<String>,
     /// Its integrated commit.

@@ -1,4 +1,4 @@
-//! Instructions of ten operations of the core, counted by callgrind, so that one that has become dear is seen whatever the machine is busy with. Held
+//! Instructions of eleven operations of the core, counted by callgrind, so that one that has become dear is seen whatever the machine is busy with. Held
 //! against `counts.txt` beside this file: `cargo bench -p roundtable-core --bench operations`, with `--write` once a change is meant.
 #![allow(missing_docs)]
 #![allow(clippy::disallowed_types, clippy::disallowed_macros, reason = "the core has neither clock nor output; what measures it does")]
@@ -14,9 +14,10 @@ use std::hint::black_box;
 
 use roundtable_core::command::{Command, Now};
 use roundtable_core::effect::{Effect, Grant};
-use roundtable_core::schedule::{explain, plan};
+use roundtable_core::schedule::{Explainer, explain, plan};
 use roundtable_core::{Core, Entropy};
 use roundtable_shared::time::WallMs;
+use roundtable_shared::view::WAITING_MAX;
 use roundtable_shared::{HazardRule, UnitId, WorkerId};
 
 use shape::Shape;
@@ -28,13 +29,14 @@ const SLOTS: u32 = 4;
 const WORKERS: u64 = 4;
 
 /// What is counted, by name.
-const OPERATIONS: [(&str, fn()); 10] = [
+const OPERATIONS: [(&str, fn()); 11] = [
     ("plan", plan_overlap),
     ("submit", submit),
     ("first grants", first_grants),
     ("heartbeat", heartbeat),
     ("look for grants, none free", look_in_vain),
     ("explain a unit in a chain", explain_last),
+    ("explain all units, one file", explain_all),
     ("work reported", || report(Shape::Disjoint, false)),
     ("work reported, one file", || report(Shape::OneFile, false)),
     ("review reported", || report(Shape::Disjoint, true)),
@@ -174,6 +176,18 @@ fn explain_last() {
     let (run, unit) = (stub::run(), UnitId::from(UNITS.to_string()));
     let reasons = counted(|| explain(&scene.core.state, &scene.core.fleet, &run, &unit, scene.now));
     assert!(!reasons.is_empty(), "it waits for the one before it");
+}
+
+/// As much of each as views of many units tell.
+fn explain_all() {
+    let scene = Scene::working(Shape::OneFile);
+    let (state, fleet) = (&scene.core.state, &scene.core.fleet);
+    let run = state.run(&stub::run()).expect("it was submitted");
+    let count = counted(|| {
+        let mut explainer = Explainer::new(state, fleet, run, scene.now, WAITING_MAX);
+        run.units().map(|unit| explainer.reasons(unit)).map(|reasons| reasons.told.len() + reasons.left_out).sum::<usize>()
+    });
+    assert!(count >= UNITS * (UNITS - 1) / 2, "each waits for all before it");
 }
 
 fn report(shape: Shape, of_review: bool) {

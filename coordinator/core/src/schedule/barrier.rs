@@ -11,12 +11,12 @@ use crate::schedule::place::place;
 use crate::schedule::ready;
 use crate::state::{Run, State, Unit};
 
-/// Units without a manifest that only wait for holds (`--hazards writes`): while there is one, nothing new of its run starts.
+/// The barrier of each run that has one.
 pub(crate) fn barriers(state: &State, fleet: &Fleet, now: Now) -> Vec<(RunId, UnitId)> {
     state.unfinished().filter_map(|run| Some((run.id.clone(), barrier(state, fleet, run, now)?.id.clone()))).collect()
 }
 
-/// Such a unit of this run.
+/// The first such unit of this run.
 pub(crate) fn barrier<'a>(state: &State, fleet: &Fleet, run: &'a Run, now: Now) -> Option<&'a Unit> {
     if run.options.hazards != HazardRule::Writes || run.is_ended() {
         return None;

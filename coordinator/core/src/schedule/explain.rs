@@ -9,10 +9,11 @@ use crate::fleet::{Fleet, Need};
 use crate::rules::park::Parked;
 use crate::schedule::backend::{Refusal, Resolved, lacks_labels, resolve};
 use crate::schedule::barrier::{barrier, is_barred_by};
+use crate::schedule::before::UnfinishedBefore;
 use crate::schedule::candidate::Candidate;
 use crate::schedule::need::{is_about, need};
 use crate::schedule::place::{has_free_slot, place};
-use crate::schedule::ready::{UnfinishedBefore, due_seats, gates, wants_work};
+use crate::schedule::ready::{due_seats, gates, wants_work};
 use crate::schedule::waiting::{Reasons, WaitKind, Waiting};
 use crate::schedule::{absent, queue};
 use crate::state::key_of;
@@ -25,8 +26,9 @@ pub fn explain(state: &State, fleet: &Fleet, run: &RunId, unit: &UnitId, now: No
     Explainer::new(state, fleet, run, now, usize::MAX).reasons(unit).told
 }
 
-/// Answers for many units of a run as it is at one moment: what one answer needs of all units is found once. A unit that waits for very many costs no
-/// more than one that waits for as many as are told.
+/// Answers for many units of a run as it is at one moment: what one answer needs of all units is found once. Of each the cost is bounded by what is told
+/// and by what the plan says it depends on, however many stand before it; it grows with the paths that the unit meets only where these are very many
+/// and few of the first units are among theirs (`before`).
 pub struct Explainer<'a> {
     state: &'a State,
     fleet: &'a Fleet,
@@ -43,7 +45,7 @@ pub struct Explainer<'a> {
 }
 
 impl<'a> Explainer<'a> {
-    /// Of each unit `most` reasons are told.
+    /// Of each unit the first `most` reasons are told, the others counted.
     pub fn new(state: &'a State, fleet: &'a Fleet, run: &'a Run, now: Now, most: usize) -> Self {
         let mut asked: BTreeMap<&UnitId, Vec<&Decision>> = BTreeMap::new();
         for decision in run.people.decisions.values() {
@@ -73,7 +75,7 @@ impl<'a> Explainer<'a> {
             queue::waits((state, now), run, unit, &mut reasons, || self.ahead(unit));
         }
         if unit.state() == UnitState::Blocked && unit.release().is_some() && !wants_work(unit) {
-            gates(state, run, unit, now, self.before.as_ref(), &mut reasons);
+            gates(state, run, unit, now, &mut self.before, &mut reasons);
         }
         let from = reasons.told.len();
         self.empty_seats(unit, &mut reasons);
@@ -104,10 +106,7 @@ impl<'a> Explainer<'a> {
         let (state, fleet, run, now) = (self.state, self.fleet, self.run, self.now);
         let seats = due_seats(run, unit);
         let Some(&first) = seats.first() else { return };
-        if self.most != usize::MAX {
-            self.before.get_or_insert_with(|| UnfinishedBefore::of(&run.plan));
-        }
-        if gates(state, run, unit, now, self.before.as_ref(), reasons) {
+        if gates(state, run, unit, now, &mut self.before, reasons) {
             return;
         }
         let candidate = Candidate::seat_of(run, unit, first);

@@ -4,6 +4,7 @@
 pub(crate) mod absent;
 pub(crate) mod backend;
 pub(crate) mod barrier;
+pub(crate) mod before;
 pub(crate) mod candidate;
 pub(crate) mod choices;
 pub(crate) mod demand;

@@ -19,7 +19,7 @@ pub(crate) fn waits<'a>(
     // Where the run itself stands still, that is all there is to say.
     let is_over = run.ended().is_some() || run.life.ending.is_some();
     if is_over || (unit.review.reviewers > 0 && !unit.is_consolidated()) {
-        gates(state, run, unit, now, None, reasons);
+        gates(state, run, unit, now, &mut None, reasons);
         return;
     }
     if let (Some(flight), Some(place)) = (run.branch.train.flight(&unit.id), place(run, unit)) {
@@ -43,7 +43,7 @@ pub(crate) fn waits<'a>(
             reasons.add(|| Waiting::on(WaitKind::Integration, &ahead.id, text));
         }
         None => {
-            gates(state, run, unit, now, None, reasons);
+            gates(state, run, unit, now, &mut None, reasons);
         }
     }
 }

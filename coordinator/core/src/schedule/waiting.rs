@@ -18,10 +18,12 @@ pub struct Waiting {
 /// Reasons as they are gathered: so many in words, the others by their number.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Reasons {
-    /// The first, in words.
+    /// The first, in words: the same, in the same order, as where all are told.
     pub told: Vec<Waiting>,
-    /// Further ones. Where there are very many, at least so many.
+    /// Further ones.
     pub left_out: usize,
+    /// There may be still more than `left_out` says: they were too many to be counted for one unit among others.
+    pub at_least: bool,
     most: usize,
 }
 
@@ -48,9 +50,10 @@ impl Reasons {
         }
     }
 
-    /// So many more, of which nothing is told.
-    pub(crate) fn leave_out(&mut self, count: usize) {
+    /// So many more, of which nothing is told; with `at_least` there may be still more.
+    pub(crate) fn leave_out(&mut self, count: usize, at_least: bool) {
         self.left_out += count;
+        self.at_least |= at_least;
     }
 }
 

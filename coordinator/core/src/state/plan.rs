@@ -27,6 +27,13 @@ const LEARNED_ANEW: u64 = 10;
 #[derive(Clone, Debug, Default)]
 pub struct Writers(PathIndex<usize>);
 
+impl Writers {
+    /// The units by what they write, each by the number its table is kept by.
+    pub(crate) fn paths(&self) -> &PathIndex<usize> {
+        &self.0
+    }
+}
+
 /// Order and hazards of a run. Units are named by their place in the document, or by their rank: their place in `order`. What seldom changes is shared by
 /// copies, and what they are asked for by name alone is made again for a copy that is asked (`lookup`).
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -237,39 +244,6 @@ impl Plan {
             let look = |earlier: usize| if is_it(self.order[earlier]) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
             self.lookup(units).writers.0.meeting_before(set, rank, look).is_break()
         })
-    }
-
-    /// Some of those, by place: `most` at most, the first in plan order; and how many there are, where there are very many at least. Costs what is asked
-    /// for and not what is there.
-    pub fn some_open_hazards(&self, units: &List<Unit>, unit: &Unit, most: usize) -> (BTreeSet<usize>, usize) {
-        let Some(&rank) = self.rank.get(unit.spec.position).filter(|_| unit.spec.runs && !unit.claims_all()) else {
-            return (BTreeSet::new(), 0);
-        };
-        let writers = &self.lookup(units).writers.0;
-        let of = |set: &PathSet| writers.some_before(set, rank, most);
-        let ((mut some, written), (read, count)) = (of(&unit.assignment.manifest.writes), of(&unit.assignment.manifest.reads));
-        some.extend(read);
-        let count = count.max(written).max(some.len());
-        (some.into_iter().take(most).map(|rank| self.order[rank]).collect(), count)
-    }
-
-    /// Some of the others that hold what this unit would hold, by place: `most` at most; and how many there are, where there are very many at least.
-    pub fn some_holders(&self, units: &List<Unit>, unit: &Unit, most: usize) -> (BTreeSet<usize>, usize) {
-        let others = |holders: &Places| -> (BTreeSet<usize>, usize) {
-            let others = holders.iter().filter(|at| *at != unit.spec.position).take(most).collect();
-            (others, holders.len() - usize::from(holders.contains(unit.spec.position)))
-        };
-        if unit.claims_all() {
-            return others(&self.holders);
-        }
-        let (mut some, all) = others(&self.holders_all);
-        let (mut of_paths, mut count) =
-            self.lookup(units).held.0.some_before(&unit.assignment.manifest.writes, usize::MAX, most.saturating_add(1));
-        of_paths.remove(&unit.spec.position);
-        count -= usize::from(count > 0 && self.holders.contains(unit.spec.position));
-        let count = all + count.max(of_paths.len());
-        some.extend(of_paths);
-        (some.into_iter().take(most).collect(), count)
     }
 
     /// Whether nobody else holds what this unit would hold.

@@ -118,15 +118,20 @@ impl Table {
 
     /// A run of that plan is submitted.
     pub fn submit(&mut self, tasks: &str, options: RunOptions, imported: Option<Imported>) {
+        self.submit_as(&run_id(), tasks, options, imported);
+    }
+
+    /// The same under an id of its own, of a spec of its own.
+    pub fn submit_as(&mut self, run: &RunId, tasks: &str, options: RunOptions, imported: Option<Imported>) {
         let files = BTreeMap::from([("tasks.md".to_owned(), tasks.as_bytes().to_vec())]);
         let (spec, outline, _) = Spec::read(&files, false).into_result().expect("the plan has no errors");
         let base = self.commit();
         self.send(Command::Submit(Box::new(Submit {
-            run: run_id(),
+            run: run.clone(),
             source: RunSource {
                 repository: "root".to_owned(),
                 git_dir: "git".to_owned(),
-                spec_path: "spec".to_owned(),
+                spec_path: format!("specs/{run}"),
                 workdir: ".".to_owned(),
             },
             spec,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use roundtable_core::command::Now;
 use roundtable_core::fleet::Fleet;
-use roundtable_core::schedule::{WaitKind, explain, is_ready};
+use roundtable_core::schedule::{Explainer, WaitKind, explain, is_ready};
 use roundtable_core::state::{BaseCheck, FixCause, Release, Run, Stage, State, Unit};
 use roundtable_shared::{HazardRule, Mode, UnitState};
 
@@ -94,9 +94,32 @@ fn has_seat(unit: &Unit) -> bool {
     }
 }
 
+/// Reasons that are told of each unit where not all are.
+const TOLD_MAX: [usize; 3] = [0, 1, 3];
+
+/// Where the core tells other reasons, or another number of them, when it tells but the first.
+fn explain_differences(state: &State, fleet: &Fleet, run: &Run, now: Now) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut explainers = TOLD_MAX.map(|most| (most, Explainer::new(state, fleet, run, now, most)));
+    for unit in run.units() {
+        let all = explain(state, fleet, &run.id, &unit.id, now);
+        for (most, explainer) in &mut explainers {
+            let reasons = explainer.reasons(unit);
+            let is_first = reasons.told[..] == all[..all.len().min(*most)];
+            let count = reasons.told.len() + reasons.left_out;
+            // The plans here are too small for any of it not to be counted.
+            if !is_first || count != all.len() || reasons.at_least {
+                found.push(format!("unit {} ({}): the first {most} of {all:?} are told as {reasons:?}", unit.id, unit.state()));
+            }
+        }
+    }
+    found
+}
+
 /// Where the core and this model differ, in words.
 pub fn differences(state: &State, fleet: &Fleet, run: &Run, now: Now) -> Vec<String> {
     let mut found = index_differences(run);
+    found.extend(explain_differences(state, fleet, run, now));
     // What readers get finds units by an index of its own.
     if state.seq.is_multiple_of(COPIED_EVERY) {
         found.extend(index_differences(&run.clone()).into_iter().map(|text| format!("in a copy: {text}")));
