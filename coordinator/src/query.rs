@@ -3,6 +3,7 @@
 use roundtable_core::Core;
 use roundtable_core::command::Now;
 use roundtable_core::state::{Attempt, Run, State, Unit};
+use roundtable_runtime::terminal::shell_word;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::view::{DiffView, PromptView, Query, RunSelector};
 use roundtable_shared::{AttemptKey, CommitId, Role, UnitId};
@@ -151,13 +152,19 @@ fn find_prompt(state: &State, selector: &RunSelector, unit: &str, no: Option<u32
         let known = outlined.and_then(|each| run.unit(&each.id)).ok_or_else(|| not_found(format!("run {id} has no unit {unit}")))?;
         (Some(known.id.clone()), known.attempts.iter().collect())
     };
-    let whose = unit.as_ref().map_or_else(|| "the run itself".to_owned(), |unit| format!("unit {unit}"));
+    let (whose, name) = match &unit {
+        Some(unit) => (format!("unit {unit} of {id}"), unit.as_str()),
+        None => (format!("run {id} itself"), "-"),
+    };
     let found = match no {
         Some(no) => attempts.iter().find(|attempt| attempt.granted.attempt.0 == no),
         None => attempts.iter().rev().find(|attempt| attempt.granted.role != Role::Check),
     };
     let attempt = found.ok_or_else(|| match no {
-        Some(no) => not_found(format!("{whose} has no attempt {no}; `orchctl attempts` lists them")),
+        Some(no) => {
+            let attempts = format!("orchctl attempts {} {}", shell_word(id.as_str()), shell_word(name));
+            not_found(format!("{whose} has no attempt {no}; `{attempts}` lists them"))
+        }
         None => not_found(format!("no agent was told anything for {whose} yet")),
     })?;
     if attempt.granted.role == Role::Check {

@@ -14,7 +14,7 @@ use crate::session::reader;
 pub(super) async fn run(context: &Context, args: &ShowArgs) -> Result<Exit> {
     let api = reader(context).await?;
     let target = Selector::new(&api, context.git_dir_here().await).await?.unit(&args.target).await?;
-    let (run, unit) = (target.selector(), target.unit.unwrap_or_default());
+    let (run, unit) = (target.selector(), target.unit.clone().unwrap_or_default());
     if args.prompt {
         let told: PromptView = api.query(&Query::Prompt { run, unit, attempt: args.attempt }).await?;
         // As it was sent: nothing is wrapped, coloured or added.
@@ -22,6 +22,6 @@ pub(super) async fn run(context: &Context, args: &ShowArgs) -> Result<Exit> {
         return Ok(Exit::Complete);
     }
     let show: ShowView = api.query(&Query::Show { run, unit }).await?;
-    answer(args.json, &show, |show, paint| output::show::render(show, now(), paint))?;
+    answer(args.json, &show, |show, paint| output::show::render(show, &target.run, now(), paint))?;
     Ok(Exit::Complete)
 }

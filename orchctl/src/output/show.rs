@@ -5,18 +5,18 @@ use roundtable_shared::view::ShowView;
 
 use super::paint::{Paint, Style};
 use super::table::{Cell, Table, facts};
-use super::text::{WIDTH, short};
+use super::text::{WIDTH, shell_word, short};
 use super::{attempts, decisions, findings, units};
 
-/// Everything about a unit: what it is, where it stands, its tasks, attempts, findings and decisions.
-pub fn render(show: &ShowView, now: WallMs, paint: Paint) -> String {
+/// Everything about a unit of that run: what it is, where it stands, its tasks, attempts, findings and decisions.
+pub fn render(show: &ShowView, run: &str, now: WallMs, paint: Paint) -> String {
     let unit = &show.unit;
     let group = units::group(unit);
     let state = if unit.runs { unit.status.to_string() } else { "does not run".to_owned() };
     let title = super::text::cut(&unit.title, WIDTH - 20);
     let mut text =
         format!("{}  {}  {title}\n", paint.style(Style::Strong, &format!("unit {}", unit.id)), paint.style(group.style(), &state));
-    text.push_str(&facts(&known(show), paint));
+    text.push_str(&facts(&known(show, run), paint));
     if !show.tasks.is_empty() {
         let mut table = Table::new(["task", "state", "title"], 2);
         for task in &show.tasks {
@@ -46,11 +46,11 @@ pub fn render(show: &ShowView, now: WallMs, paint: Paint) -> String {
     text
 }
 
-fn known(show: &ShowView) -> Vec<(&'static str, String)> {
+fn known(show: &ShowView, run: &str) -> Vec<(&'static str, String)> {
     let unit = &show.unit;
     let owner = unit.owner_agent.clone().unwrap_or_else(|| "nobody yet".to_owned());
     let owner = if unit.escalated { format!("{owner} (escalated)") } else { owner };
-    let more = (unit.waiting_left_out > 0).then(|| format!("and {} more (`orchctl explain`)", unit.waiting_left_out));
+    let more = units::more(unit, 0).map(|more| format!("and {more} (`orchctl explain {} {}`)", shell_word(run), shell_word(&unit.id)));
     let waiting = unit.waiting.iter().map(|wait| wait.text.clone()).chain(more).collect::<Vec<_>>().join("; ");
     vec![
         ("doing", units::activity(unit)),
@@ -78,7 +78,7 @@ fn known(show: &ShowView) -> Vec<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use roundtable_shared::UnitState;
-    use roundtable_shared::view::TaskView;
+    use roundtable_shared::view::{TaskView, UnitView};
 
     use super::*;
     use crate::output::text::width;
@@ -105,7 +105,7 @@ mod tests {
             decisions: vec![decisions::samples::decision()],
             notices: vec!["unit 2, attempt 1: not committed: git~1/x (some systems take this name for git's own)".into()],
         };
-        let text = render(&show, WallMs(2_000_000), Paint::plain());
+        let text = render(&show, "query-tool-k3f9qa", WallMs(2_000_000), Paint::plain());
         insta::assert_snapshot!(text, @r"
         unit 2  blocked  Query parser with a rather long title that will not fit
         why         the third fix still has critical findings
@@ -144,5 +144,15 @@ mod tests {
               for git's own)
         ");
         assert!(text.lines().all(|line| width(line) <= WIDTH));
+    }
+
+    #[test]
+    fn reasons_that_are_not_listed_are_counted() {
+        let mut show = ShowView { unit: UnitView { waiting_left_out: 12, ..some_units().swap_remove(4) }, ..ShowView::default() };
+        let waits_for =
+            |show: &ShowView| known(show, "query-tool-k3f9qa").into_iter().find(|(fact, _)| *fact == "waits for").map(|(_, text)| text);
+        assert_eq!(waits_for(&show).as_deref(), Some("and 12 more (`orchctl explain query-tool-k3f9qa 5`)"));
+        show.unit.waiting_left_out_at_least = true;
+        assert_eq!(waits_for(&show).as_deref(), Some("and at least 12 more (`orchctl explain query-tool-k3f9qa 5`)"));
     }
 }

@@ -191,7 +191,8 @@ fn what_an_agent_was_told_is_shown_as_it_was_sent() {
         "{first:#}"
     );
     show(&[id, "-", "--prompt"]).expect(0).out_has(&["You plan who does what", "## Unit 1: First"]);
-    show(&["1", "--prompt", "--attempt", "99"]).expect(1).err_has(&["unit 1 has no attempt 99", "orchctl attempts"]);
-    show(&["3", "--prompt"]).expect(1).err_has(&["no agent was told anything for unit 3 yet"]);
+    let attempts = format!("orchctl attempts {id} 1");
+    show(&["1", "--prompt", "--attempt", "99"]).expect(1).err_has(&[&format!("unit 1 of {id} has no attempt 99"), &attempts]);
+    show(&["3", "--prompt"]).expect(1).err_has(&[&format!("no agent was told anything for unit 3 of {id} yet")]);
     show(&["1", "--attempt", "1"]).expect(3).err_has(&["--prompt"]);
 }
