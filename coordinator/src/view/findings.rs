@@ -33,8 +33,8 @@ pub(super) fn finding(unit: &Unit, finding: &Finding) -> FindingView {
         severity: finding.severity.into(),
         summary: finding.summary.clone(),
         details: finding.details.clone(),
-        issues: finding.issues.clone(),
-        earlier: finding.earlier.clone(),
+        issues: finding.issues.iter().map(Into::into).collect(),
+        earlier: finding.earlier.iter().map(Into::into).collect(),
         answers: unit.review.answers.iter().filter(is_of).map(|answer| answer.answer.clone()).collect(),
     }
 }

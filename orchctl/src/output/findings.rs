@@ -75,7 +75,8 @@ fn push(text: &mut String, body: &str, indent: usize) {
 
 #[cfg(test)]
 mod tests {
-    use roundtable_shared::{FindingAnswer, Issue, Reproduced};
+    use roundtable_shared::view::IssueView;
+    use roundtable_shared::{FindingAnswer, Reproduced};
 
     use super::*;
 
@@ -89,10 +90,10 @@ mod tests {
             severity: Severity::Critical.into(),
             summary: "Queries are put together from user input.".into(),
             details: Some("Use bound parameters.\nSee the style guide.".into()),
-            issues: vec![Issue {
+            issues: vec![IssueView {
                 id: "review-2-1.1".into(),
                 description: "name is not escaped".into(),
-                severity: Severity::Critical,
+                severity: Severity::Critical.into(),
                 file: Some("src/db.py".into()),
                 line: Some(42),
                 reproduced: Some(Reproduced { command: "make test".into(), exit_code: Some(2) }),

@@ -1,11 +1,10 @@
-//! Runs, units, attempts, decisions and findings as commands show them.
+//! Runs, units, attempts and decisions as commands show them.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, ParkView, Word, is_false, is_zero};
+use super::{Counts, FindingView, ParkView, Word, is_false, is_zero};
 use crate::domain::{
-    AttemptOutcome, Criticality, EarlierVerdict, FindingAnswer, Issue, Mode, OutcomeClass, Priority, Role, RunStatus, Severity, UnitState,
-    UnitType, Usage, WaitKind,
+    AttemptOutcome, Criticality, Mode, OutcomeClass, Priority, Role, RunStatus, Severity, UnitState, UnitType, Usage, WaitKind,
 };
 use crate::ids::UnitId;
 
@@ -333,34 +332,6 @@ pub struct AnswerView {
     pub at: String,
     /// Note.
     pub note: Option<String>,
-}
-
-/// `findings --json`.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub struct FindingView {
-    /// By which it is answered and named later; issues have ids of their own.
-    #[serde(default)]
-    pub id: String,
-    /// The unit's task.
-    pub task_id: String,
-    /// `review-<task>-<n>`.
-    pub reviewer: String,
-    /// Round, from 1.
-    pub round: u32,
-    /// How bad.
-    pub severity: Word<Severity>,
-    /// In a sentence.
-    pub summary: String,
-    /// At length.
-    pub details: Option<String>,
-    /// One by one.
-    pub issues: Vec<Issue>,
-    /// What became of the findings of the round before.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub earlier: Vec<EarlierVerdict>,
-    /// What the owner said to it and to its issues, oldest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub answers: Vec<FindingAnswer>,
 }
 
 /// `attempts --json`.

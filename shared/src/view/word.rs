@@ -58,6 +58,10 @@ impl<T: fmt::Display> fmt::Display for Word<T> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use serde::de::DeserializeOwned;
+    use serde_json::Value;
+
+    use super::super::*;
     use super::*;
     use crate::domain::*;
 
@@ -90,5 +94,81 @@ mod tests {
         assert!(serde_json::from_str::<Word<UnitState>>("7").is_err());
         assert_eq!(serde_json::to_string(&Word::<UnitState>::default()).unwrap(), "\"\"");
         assert_eq!(format!("{:<9}|{:<9}|", Word::from(UnitState::Blocked), Word::<UnitState>::Other("new".into())), "blocked  |new      |");
+    }
+
+    fn in_other_words(json: &mut Value) {
+        match json {
+            Value::String(text) => *text = "half_done".to_owned(),
+            Value::Array(items) => items.iter_mut().for_each(in_other_words),
+            Value::Object(entries) => entries.values_mut().for_each(in_other_words),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    /// It is read and written as it is, with a word that nobody knows wherever it has a text.
+    fn is_passed_on<T: Serialize + DeserializeOwned>(view: &T) {
+        let mut json = serde_json::to_value(view).unwrap();
+        in_other_words(&mut json);
+        let read: T = serde_json::from_value(json.clone()).unwrap_or_else(|error| panic!("{}: {error}", std::any::type_name::<T>()));
+        assert_eq!(serde_json::to_value(&read).unwrap(), json, "{}", std::any::type_name::<T>());
+    }
+
+    #[test]
+    fn every_read_model_passes_on_words_that_nobody_knows() {
+        let unit = UnitView {
+            role: Some(Word::default()),
+            last_severity: Some(Word::default()),
+            waiting: vec![WaitView::default()],
+            ..UnitView::default()
+        };
+        let attempt = AttemptView { class: Some(Word::default()), ..AttemptView::default() };
+        let decision = DecisionView { answer: Some(AnswerView::default()), ..DecisionView::default() };
+        let finding = FindingView {
+            issues: vec![IssueView::default()],
+            earlier: vec![EarlierView::default()],
+            answers: vec![FindingAnswer { finding: String::new(), fixed: Some(String::new()), why_not: None }],
+            ..FindingView::default()
+        };
+        is_passed_on(&StatusView {
+            units: vec![unit.clone()],
+            paused: Some(PausedView::default()),
+            parks: vec![ParkView::default()],
+            runs: vec![RunLine::default()],
+            ..StatusView::default()
+        });
+        is_passed_on(&SummaryView {
+            units: vec![unit.clone()],
+            decisions: vec![decision.clone()],
+            findings: vec![finding.clone()],
+            ..SummaryView::default()
+        });
+        is_passed_on(&ShowView {
+            unit,
+            tasks: vec![TaskView::default()],
+            attempt_list: vec![attempt],
+            findings: vec![finding],
+            decisions: vec![decision],
+            ..ShowView::default()
+        });
+        is_passed_on(&ExplainView { waiting: vec![WaitView::default()], ..ExplainView::default() });
+        is_passed_on(&PromptView::default());
+        is_passed_on(&WorkerView { backends: [("codex".to_owned(), BackendView::default())].into(), ..WorkerView::default() });
+        is_passed_on(&DiskView { runs: vec![RunDisk::default()], workers: vec![WorkerDisk::default()], ..DiskView::default() });
+        is_passed_on(&AccessReply::Tokens(vec![TokenView::default()]));
+        is_passed_on(&AccessReply::Created(CreatedToken::default()));
+    }
+
+    #[test]
+    fn what_is_asked_in_words_that_nobody_knows_is_refused() {
+        let (query, act, access) = (r#"{"query":"dream"}"#, r#"{"act":{"kind":"dream"}}"#, r#"{"kind":"dream"}"#);
+        assert!(serde_json::from_str::<Query>(query).is_err() && serde_json::from_str::<Query>(&query.replace("dream", "runs")).is_ok());
+        assert!(
+            serde_json::from_str::<Operation>(act).is_err() && serde_json::from_str::<Operation>(&act.replace("dream", "resume")).is_ok()
+        );
+        assert!(serde_json::from_str::<AccessRequest>(access).is_err());
+        assert!(serde_json::from_str::<AccessRequest>(&access.replace("dream", "tokens")).is_ok());
+        let assignment = |kind: &str| format!(r#"{{"inputs_digest":"d","backend":"codex","proposals":[{{"unit":"1","type":"{kind}"}}]}}"#);
+        assert!(serde_json::from_str::<AssignmentView>(&assignment("dream")).is_err());
+        assert!(serde_json::from_str::<AssignmentView>(&assignment("code")).is_ok());
     }
 }
