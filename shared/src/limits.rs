@@ -20,6 +20,8 @@ pub const STREAMS_MAX: u32 = 32;
 pub const CHUNK_BYTES_MAX: usize = 256 << 10;
 /// Longest answer of an agent that is interpreted, bytes; longer ones keep their tail.
 pub const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Longest agent event as it is spooled and stored, bytes.
+pub const EVENT_BYTES_MAX: usize = 1 << 20;
 /// Longest single agent event text that is stored, bytes; longer ones keep head and tail.
 pub const EVENT_TEXT_BYTES_MAX: usize = 64 << 10;
 /// Output kept per attempt, head and tail each, bytes.

@@ -9,7 +9,7 @@ use roundtable_proto::v1;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::view::EventLine;
 use roundtable_shared::{AgentEvent, AttemptKey, LeaseRef, WorkerId};
-use roundtable_store::segment::{CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, ChunkError, EVENT_BYTES_MAX};
+use roundtable_store::segment::{CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, ChunkError};
 use roundtable_store::{Chunk, SegmentStore, Trouble};
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt};
@@ -148,22 +148,12 @@ fn is_of_model(event: &AgentEvent) -> bool {
 fn kept(events: Vec<EventLine>) -> Option<Vec<Vec<u8>>> {
     let mut bytes = 0;
     let json = |line: EventLine| {
-        let json = json_of(&line);
+        // Plain data of ours: it can always be written.
+        let json = line.stored().unwrap_or_default();
         bytes += json.len();
         (bytes <= CHUNK_BYTES_MAX).then_some(json)
     };
     events.into_iter().map(json).collect()
-}
-
-/// One that is too long as JSON is told as output that was not kept.
-fn json_of(line: &EventLine) -> Vec<u8> {
-    // Plain data of ours: it can always be written.
-    let json = serde_json::to_vec(line).unwrap_or_default();
-    if json.len() <= EVENT_BYTES_MAX {
-        return json;
-    }
-    let elided = EventLine { at: line.at, event: AgentEvent::Elided { bytes: json.len() as u64 } };
-    serde_json::to_vec(&elided).unwrap_or_default()
 }
 
 async fn acknowledge(
@@ -264,6 +254,7 @@ async fn take(segments: &SegmentStore, leases: &Leases, worker: &WorkerId, outpu
 mod tests {
     #![allow(clippy::unwrap_used)]
     use roundtable_proto::convert::protocol_1;
+    use roundtable_shared::limits::EVENT_BYTES_MAX;
     use roundtable_shared::time::WallMs;
     use roundtable_shared::{AttemptNo, LeaseId, Usage};
     use roundtable_store::SegmentOptions;
@@ -393,7 +384,7 @@ mod tests {
     fn what_is_longer_as_it_is_kept_than_on_the_wire_stays_within_the_bounds() {
         // Six bytes each on disk.
         let long = |count: usize| EventLine { at: WallMs(1), event: AgentEvent::Message { text: "\u{1}".repeat(count) } };
-        let bytes = json_of(&long(EVENT_BYTES_MAX / 2)).len();
+        let bytes = kept(vec![long(EVENT_BYTES_MAX / 2)]).unwrap()[0].len();
         assert!(bytes < 100, "an event of {bytes} bytes");
         assert!(kept(vec![long(EVENT_BYTES_MAX / 7); 4]).is_some());
         assert!(kept(vec![long(EVENT_BYTES_MAX / 7); 5]).is_none());

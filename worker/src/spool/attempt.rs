@@ -15,7 +15,7 @@ use roundtable_shared::{AgentEvent, AttemptFacts, Lease, TaskId};
 use tokio::sync::watch;
 
 use super::SpoolError;
-use super::record::{self, EVENT_BYTES_MAX};
+use super::record;
 use super::tail::{self, Tail};
 
 const LEASE: &str = "lease.json";
@@ -268,12 +268,7 @@ impl Events {
     }
 
     fn write(&mut self, line: &EventLine) -> io::Result<()> {
-        let mut bytes = serde_json::to_vec(line).map_err(io::Error::other)?;
-        if bytes.len() > EVENT_BYTES_MAX {
-            let elided = EventLine { at: line.at, event: AgentEvent::Elided { bytes: bytes.len() as u64 } };
-            bytes = serde_json::to_vec(&elided).map_err(io::Error::other)?;
-        }
-        self.append(&bytes)
+        self.append(&line.stored().map_err(io::Error::other)?)
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {

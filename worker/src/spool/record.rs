@@ -2,10 +2,10 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
+use roundtable_shared::limits::EVENT_BYTES_MAX;
+
 /// Length (4), checksum (4), sequence number (8).
 pub(super) const HEADER_BYTES: usize = 16;
-/// Longest event, bytes.
-pub(super) const EVENT_BYTES_MAX: usize = 1 << 20;
 
 /// The record of an event.
 pub(super) fn encode(seq: u64, bytes: &[u8]) -> Vec<u8> {

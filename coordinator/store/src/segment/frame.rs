@@ -1,6 +1,6 @@
 //! The bytes of a segment file: a header that names its first event, then records `length, crc32c, seq, bytes`. Pure: no files here.
 
-use super::EVENT_BYTES_MAX;
+use roundtable_shared::limits::EVENT_BYTES_MAX;
 
 const MAGIC: &[u8; 8] = b"RTSEG001";
 /// Length of a file's header: magic, first seq, crc32c.

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use roundtable_shared::limits::BULK_MESSAGE_BYTES_MAX;
+use roundtable_shared::limits::{BULK_MESSAGE_BYTES_MAX, EVENT_BYTES_MAX};
 use roundtable_shared::{AttemptKey, RunId};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -31,8 +31,6 @@ use self::sync::Syncer;
 use self::writer::Request;
 use crate::trouble::{Health, Trouble};
 
-/// Largest single event, bytes.
-pub const EVENT_BYTES_MAX: usize = 1 << 20;
 /// Largest chunk, bytes of events.
 pub const CHUNK_BYTES_MAX: usize = BULK_MESSAGE_BYTES_MAX;
 /// Most events of one chunk: as many as have room with nothing in them.
