@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use roundtable_proto::PROTOCOL;
 use roundtable_proto::v1::fleet_client::FleetClient;
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::limits::{BULK_MESSAGE_BYTES_MAX, STREAMS_MAX};
@@ -30,7 +29,7 @@ type Open = dyn Fn() -> BoxFuture<'static, Result<Channel, DialError>> + Send + 
 #[derive(Clone)]
 pub struct Bulk {
     inner: Arc<Inner>,
-    /// What the coordinator speaks.
+    /// What is spoken over it.
     protocol: u32,
 }
 
@@ -58,20 +57,18 @@ pub struct Lent {
 }
 
 impl Bulk {
-    /// Not open yet.
-    pub fn new(open: impl Fn() -> BoxFuture<'static, Result<Channel, DialError>> + Send + Sync + 'static) -> Self {
-        Self::closing_after(IDLE, open)
+    /// Not open yet; to a coordinator whose welcome chose this protocol.
+    pub fn new(protocol: u32, open: impl Fn() -> BoxFuture<'static, Result<Channel, DialError>> + Send + Sync + 'static) -> Self {
+        Self::closing_after(protocol, IDLE, open)
     }
 
-    fn closing_after(idle: Duration, open: impl Fn() -> BoxFuture<'static, Result<Channel, DialError>> + Send + Sync + 'static) -> Self {
+    fn closing_after(
+        protocol: u32,
+        idle: Duration,
+        open: impl Fn() -> BoxFuture<'static, Result<Channel, DialError>> + Send + Sync + 'static,
+    ) -> Self {
         let inner = Inner { open: Box::new(open), idle, lines: Mutex::new(Vec::new()), window: Arc::new(Semaphore::new(WINDOW)) };
-        Self { inner: Arc::new(inner), protocol: *PROTOCOL.end() }
-    }
-
-    /// The same to a coordinator that speaks this protocol, as its welcome said.
-    #[must_use]
-    pub fn speaking(self, protocol: u32) -> Self {
-        Self { protocol, ..self }
+        Self { inner: Arc::new(inner), protocol }
     }
 
     /// The connection, which stays open for as long as what this gives is kept.
@@ -178,7 +175,7 @@ mod tests {
     fn counted(idle: Duration) -> (Bulk, Arc<AtomicUsize>) {
         let opened = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&opened);
-        let bulk = Bulk::closing_after(idle, move || {
+        let bulk = Bulk::closing_after(1, idle, move || {
             count.fetch_add(1, Ordering::SeqCst);
             async { Ok(Endpoint::from_static("http://127.0.0.1:9").connect_lazy()) }.boxed()
         });
@@ -232,7 +229,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_cannot_be_made_is_tried_again_by_the_next() {
-        let bulk = Bulk::new(|| async { Err(DialError::Unreachable("nobody".to_owned())) }.boxed());
+        let bulk = Bulk::new(1, || async { Err(DialError::Unreachable("nobody".to_owned())) }.boxed());
         assert!(bulk.lend().await.is_err() && bulk.lend().await.is_err());
         assert!(bulk.inner.lines.lock().await.is_empty());
     }

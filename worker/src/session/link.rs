@@ -95,7 +95,7 @@ pub async fn keep<D: Dial + 'static>(
             () = stopped(&mut stop) => return Ok(()),
         };
         let broke = match dialled {
-            Ok(channel) => match session(channel, bulk_of(dial), frames, stop.clone(), dial.outlived()).await {
+            Ok(channel) => match session(channel, |protocol| bulk_of(dial, protocol), frames, stop.clone(), dial.outlived()).await {
                 SessionEnd::Stopped => return Ok(()),
                 SessionEnd::Refused(why) => return Err(LinkEnd::Refused(why)),
                 SessionEnd::Broken { welcomed, why } => {
@@ -137,9 +137,9 @@ fn pauses() -> impl Iterator<Item = Duration> {
 }
 
 /// Another connection to where the link goes, once it is needed.
-fn bulk_of<D: Dial + 'static>(dial: &Arc<D>) -> Bulk {
+fn bulk_of<D: Dial + 'static>(dial: &Arc<D>, protocol: u32) -> Bulk {
     let dial = Arc::clone(dial);
-    Bulk::new(move || {
+    Bulk::new(protocol, move || {
         let dial = Arc::clone(&dial);
         async move { dial.another().await }.boxed()
     })
@@ -157,10 +157,10 @@ enum SessionEnd {
     Restored,
 }
 
-/// One stream, from hello to its end.
+/// One stream, from hello to its end. Its second connection is made once the protocol is chosen.
 async fn session(
     channel: Channel,
-    bulk: Bulk,
+    bulk: impl Fn(u32) -> Bulk,
     frames: &impl Frames,
     mut stop: watch::Receiver<bool>,
     outlived: impl Future<Output = ()>,
@@ -281,7 +281,7 @@ fn spread(interval: Duration) -> Duration {
 fn receive(
     message: v1::coordinator_frame::Frame,
     frames: &impl Frames,
-    bulk: &Bulk,
+    bulk: &impl Fn(u32) -> Bulk,
     out: &mpsc::Sender<v1::WorkerFrame>,
     pulse: &mut Pulse,
 ) {
@@ -291,7 +291,7 @@ fn receive(
             info!(worker = %welcome.worker, "welcome");
             frames.remember_store(&welcome.store);
             let reconciled = welcome.reconciled.into_iter().filter_map(|each| each.try_into().ok()).collect();
-            frames.welcome(&welcome.worker, reconciled, bulk.clone().speaking(welcome.protocol), out.clone());
+            frames.welcome(&welcome.worker, reconciled, bulk(welcome.protocol), out.clone());
         }
         Frame::Lease(lease) => match Lease::try_from(lease) {
             Ok(lease) => frames.lease(lease),

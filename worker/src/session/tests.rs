@@ -76,7 +76,7 @@ impl Coordinator {
     /// A link to it.
     async fn link(&self) -> (watch::Sender<Option<Bulk>>, deliver::Client) {
         let channel = self.channel().await;
-        let bulk = Bulk::new(move || std::future::ready(Ok(channel.clone())).boxed());
+        let bulk = Bulk::new(*PROTOCOL.end(), move || std::future::ready(Ok(channel.clone())).boxed());
         watch::channel(Some(bulk))
     }
 }
