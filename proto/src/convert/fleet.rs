@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use roundtable_shared::{BackendOffer, HeldLease, Introduction, LABELS_MAX, LeasePhase, Origin, Reconciled, check_label};
 
-use super::WireError;
+use super::{WireError, word, words};
 use crate::v1;
+
+words!(LeasePhase as Phase, "held.phase", { Accepted, Preparing, Running, Ending, Reported });
 
 /// Longest text a worker says of where it comes from.
 const ORIGIN_CHARS_MAX: usize = 300;
@@ -44,33 +46,6 @@ impl TryFrom<v1::BackendOffer> for BackendOffer {
     }
 }
 
-impl From<LeasePhase> for v1::Phase {
-    fn from(phase: LeasePhase) -> Self {
-        match phase {
-            LeasePhase::Accepted => Self::Accepted,
-            LeasePhase::Preparing => Self::Preparing,
-            LeasePhase::Running => Self::Running,
-            LeasePhase::Ending => Self::Ending,
-            LeasePhase::Reported => Self::Reported,
-        }
-    }
-}
-
-impl TryFrom<v1::Phase> for LeasePhase {
-    type Error = WireError;
-
-    fn try_from(phase: v1::Phase) -> Result<Self, WireError> {
-        Ok(match phase {
-            v1::Phase::Unspecified => return Err(WireError::Missing("phase")),
-            v1::Phase::Accepted => Self::Accepted,
-            v1::Phase::Preparing => Self::Preparing,
-            v1::Phase::Running => Self::Running,
-            v1::Phase::Ending => Self::Ending,
-            v1::Phase::Reported => Self::Reported,
-        })
-    }
-}
-
 impl From<&HeldLease> for v1::HeldLease {
     fn from(held: &HeldLease) -> Self {
         let phase = v1::Phase::from(held.phase).into();
@@ -82,7 +57,7 @@ impl TryFrom<v1::HeldLease> for HeldLease {
     type Error = WireError;
 
     fn try_from(held: v1::HeldLease) -> Result<Self, WireError> {
-        let phase = held.phase().try_into()?;
+        let phase = word(held.phase)?;
         let lease = held.lease.ok_or(WireError::Missing("held.lease"))?.try_into()?;
         Ok(Self { lease, phase, last_event_seq: held.last_event_seq, waiting: held.waiting })
     }
@@ -246,8 +221,9 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_phase_is_refused() {
-        let held = v1::HeldLease { lease: None, phase: 99, ..Default::default() };
-        assert!(HeldLease::try_from(held).is_err());
+    fn a_phase_that_is_absent_or_of_a_later_release_is_refused() {
+        let of = |phase: i32| HeldLease::try_from(v1::HeldLease { lease: None, phase, ..Default::default() });
+        assert_eq!(of(99), Err(WireError::Unknown { field: "held.phase", number: 99 }));
+        assert_eq!(of(0), Err(WireError::Missing("held.phase")));
     }
 }

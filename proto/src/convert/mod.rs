@@ -58,11 +58,14 @@ impl WireError {
     }
 }
 
-/// Conversions of an enum whose variants have the same names on both sides. One that is not given is missing; a number that only a later release knows cannot
+/// Conversions of an enum whose variants have the same names on both sides, whatever it is called itself. One that is not given is missing; a number that only a later release knows cannot
 /// be read.
 macro_rules! words {
     ($name:ident, $field:literal, { $($variant:ident),+ $(,)? }) => {
-        impl From<$name> for v1::$name {
+        words!($name as $name, $field, { $($variant),+ });
+    };
+    ($name:ident as $wire:ident, $field:literal, { $($variant:ident),+ $(,)? }) => {
+        impl From<$name> for v1::$wire {
             fn from(word: $name) -> Self {
                 match word { $($name::$variant => Self::$variant),+ }
             }
@@ -70,9 +73,9 @@ macro_rules! words {
 
         impl $crate::convert::Word for $name {
             fn read(number: i32) -> Result<Self, WireError> {
-                match v1::$name::try_from(number) {
-                    Ok(v1::$name::Unspecified) => Err(WireError::Missing($field)),
-                    $(Ok(v1::$name::$variant) => Ok(Self::$variant),)+
+                match v1::$wire::try_from(number) {
+                    Ok(v1::$wire::Unspecified) => Err(WireError::Missing($field)),
+                    $(Ok(v1::$wire::$variant) => Ok(Self::$variant),)+
                     Err(_) => Err(WireError::Unknown { field: $field, number }),
                 }
             }

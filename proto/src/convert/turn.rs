@@ -2,7 +2,7 @@
 
 use roundtable_shared::{AttemptNo, Role, Switches, TurnData, TurnSubtask, TurnUnit, UnitState, UnitType};
 
-use super::{WireError, optional, words};
+use super::{WireError, optional, word, words};
 use crate::v1;
 
 words!(Role, "turn_data.role", { Implement, Fix, Review, Assign, Orchestrate, Check });
@@ -39,7 +39,7 @@ impl TryFrom<v1::TurnData> for TurnData {
             return Err(WireError::Missing("turn_data.run"));
         }
         Ok(Self {
-            role: super::word(data.role)?,
+            role: word(data.role)?,
             run: data.run.into(),
             unit: optional(data.unit).map(Into::into),
             title: data.title,
@@ -86,8 +86,8 @@ impl TryFrom<v1::TurnUnit> for TurnUnit {
 
     fn try_from(unit: v1::TurnUnit) -> Result<Self, WireError> {
         Ok(Self {
-            unit_type: super::word(unit.unit_type)?,
-            state: super::word(unit.state)?,
+            unit_type: word(unit.unit_type)?,
+            state: word(unit.state)?,
             id: unit.id.into(),
             title: unit.title,
             writes: unit.writes,
