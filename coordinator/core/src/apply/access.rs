@@ -2,7 +2,7 @@
 
 use roundtable_shared::time::WallMs;
 
-use super::groups::{of_agent, of_attempt, of_decision, of_fleet, of_life, of_plan, of_review, of_train, of_unit, of_work};
+use super::groups::{facts, others};
 use crate::state::{Access, BARRED_KEPT_MS, Barred, PEER_KEPT_MS, Peer, TOKEN_KEPT_MS, Token, Use};
 use crate::transition::Fact;
 
@@ -61,16 +61,7 @@ pub(super) fn apply(access: &mut Access, at: WallMs, fact: &Fact) {
             let until = access.barred_until(peer).map_or(at, |before| at.max(WallMs(before.0 + 1_000)));
             access.barred.insert(peer.clone(), Barred { until, by: by.clone(), reason: reason.clone() });
         }
-        of_fleet!()
-        | of_attempt!()
-        | of_plan!()
-        | of_life!()
-        | of_decision!()
-        | of_agent!()
-        | of_train!()
-        | of_unit!()
-        | of_work!()
-        | of_review!() => {}
+        others!(access) => {}
     }
     forget(access, at);
 }

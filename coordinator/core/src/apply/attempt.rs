@@ -6,7 +6,7 @@ use std::sync::Arc;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{AttemptKey, AttemptNo, OutcomeClass, Seat, UnitId, Usage, WorkerId};
 
-use super::groups::{of_access, of_agent, of_decision, of_fleet, of_life, of_plan, of_review, of_train, of_unit, of_work};
+use super::groups::{facts, others};
 use super::unit_mut;
 use crate::effect::Start;
 use crate::planted::{Bug, planted};
@@ -42,16 +42,7 @@ pub(super) fn apply(run: &mut Run, live: &mut Live, at: WallMs, fact: &Fact) {
             });
             keep_late_commit(run, unit, *attempt);
         }
-        of_fleet!()
-        | of_access!()
-        | of_plan!()
-        | of_life!()
-        | of_decision!()
-        | of_agent!()
-        | of_train!()
-        | of_unit!()
-        | of_work!()
-        | of_review!() => {}
+        others!(attempt) => {}
     }
 }
 
@@ -61,7 +52,7 @@ fn grant(run: &mut Run, live: &mut Live, at: WallMs, granted: &Granted) {
     live.entry(&granted.worker, BTreeSet::new).insert(key);
     match &granted.unit {
         Some(id) => {
-            if let Some((_, unit)) = unit_mut(run, id) {
+            if let Some(unit) = unit_mut(run, id) {
                 unit.live.insert(granted.seat, granted.attempt);
                 unit.attempts.push(attempt);
                 if let Some(counters) = unit.counters.made() {
@@ -115,7 +106,7 @@ fn lose(attempt: &mut Attempt, at: WallMs, cause: LostCause, class: Option<Outco
 
 /// What a work attempt leaves is what the next one goes on from, however it ended.
 fn keep_commit(run: &mut Run, unit: &Option<UnitId>, no: AttemptNo) {
-    let Some((_, unit)) = unit.as_ref().and_then(|id| unit_mut(run, id)) else { return };
+    let Some(unit) = unit.as_ref().and_then(|id| unit_mut(run, id)) else { return };
     let Some(attempt) = unit.attempt(no).filter(|attempt| attempt.granted.role.writes()) else { return };
     let left = if planted(Bug::SavedForgotten) { attempt.commit() } else { attempt.left() };
     if let Some(commit) = left.cloned() {
@@ -126,7 +117,7 @@ fn keep_commit(run: &mut Run, unit: &Option<UnitId>, no: AttemptNo) {
 /// What an attempt handed in after it had lost its seat is gone on from too, unless something newer has taken the place of what it began with, or of
 /// what it had handed in on the way.
 fn keep_late_commit(run: &mut Run, unit: &Option<UnitId>, no: AttemptNo) {
-    let Some((_, unit)) = unit.as_ref().and_then(|id| unit_mut(run, id)) else { return };
+    let Some(unit) = unit.as_ref().and_then(|id| unit_mut(run, id)) else { return };
     let Some(attempt) = unit.attempt(no).filter(|attempt| attempt.granted.role.writes()) else { return };
     let Some(commit) = attempt.commit().cloned() else { return };
     let is_newest = unit.work.last.as_ref().is_none_or(|last| {
@@ -143,7 +134,7 @@ fn keep_late_commit(run: &mut Run, unit: &Option<UnitId>, no: AttemptNo) {
 
 fn count_usage(run: &mut Run, unit: &Option<UnitId>, usage: &Usage) {
     run.progress.usage.add(usage);
-    if let Some((_, unit)) = unit.as_ref().and_then(|id| unit_mut(run, id)) {
+    if let Some(unit) = unit.as_ref().and_then(|id| unit_mut(run, id)) {
         unit.work.usage.add(usage);
     }
 }
@@ -154,7 +145,7 @@ fn vacate(run: &mut Run, live: &mut Live, unit: &Option<UnitId>, no: AttemptNo) 
     let (seats, worker) = match unit {
         None => (&mut run.live, worker(run.attempts.get((no.0 as usize).wrapping_sub(1)))),
         Some(id) => match unit_mut(run, id) {
-            Some((_, unit)) => {
+            Some(unit) => {
                 let worker = worker(unit.attempt(no));
                 (&mut unit.live, worker)
             }
@@ -175,7 +166,7 @@ fn with(run: &mut Run, unit: &Option<UnitId>, no: AttemptNo, change: impl FnOnce
     let Some(place) = (no.0 as usize).checked_sub(1) else { return };
     let attempt = match unit {
         None => run.attempts.get_mut(place),
-        Some(id) => unit_mut(run, id).and_then(|(_, unit)| unit.attempts.get_mut(place)),
+        Some(id) => unit_mut(run, id).and_then(|unit| unit.attempts.get_mut(place)),
     };
     if let Some(attempt) = attempt {
         change(attempt);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use roundtable_shared::RunId;
 use roundtable_shared::time::WallMs;
 
-use super::groups::{of_access, of_agent, of_attempt, of_decision, of_life, of_plan, of_review, of_train, of_unit, of_work};
+use super::groups::{facts, others};
 use super::{access, run};
 use crate::state::{Park, Remark, State};
 use crate::transition::Fact;
@@ -59,15 +59,6 @@ pub(super) fn apply(state: &mut State, run: Option<&RunId>, at: WallMs, fact: &F
             assignments.drain(..excess);
         }
         Fact::StoreRestored { .. } => access::restored(Arc::make_mut(&mut state.access), at),
-        of_access!()
-        | of_attempt!()
-        | of_plan!()
-        | of_life!()
-        | of_decision!()
-        | of_agent!()
-        | of_train!()
-        | of_unit!()
-        | of_work!()
-        | of_review!() => {}
+        others!(fleet) => {}
     }
 }

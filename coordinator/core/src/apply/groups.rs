@@ -1,9 +1,10 @@
-//! Which part of the fold each fact belongs to, as patterns: every `apply` names those of the others and has no arm for the rest, so that a fact that
-//! is added here and folded nowhere, or not added at all, does not compile.
+//! Which part of the fold each fact belongs to, as patterns. Every part ends with the facts of the others and has no arm for the rest, so that a fact
+//! that is added here and folded nowhere, or not added at all, does not compile.
 
-/// Facts about the fleet, or of a run that begins.
-macro_rules! of_fleet {
-    () => {
+/// The facts of these parts.
+macro_rules! facts {
+    // Facts about the fleet, or of a run that begins.
+    (fleet) => {
         Fact::RunCreated { .. }
             | Fact::BackendParked { .. }
             | Fact::BackendAnswered { .. }
@@ -15,11 +16,8 @@ macro_rules! of_fleet {
             | Fact::AssignmentKept { .. }
             | Fact::StoreRestored { .. }
     };
-}
-
-/// Facts about who may come in.
-macro_rules! of_access {
-    () => {
+    // Facts about who may come in.
+    (access) => {
         Fact::TokenCreated { .. }
             | Fact::TokenRevoked { .. }
             | Fact::PeerJoined { .. }
@@ -27,11 +25,8 @@ macro_rules! of_access {
             | Fact::PeerRenewed { .. }
             | Fact::PeerRevoked { .. }
     };
-}
-
-/// Facts about seats and attempts.
-macro_rules! of_attempt {
-    () => {
+    // Facts about seats and attempts.
+    (attempt) => {
         Fact::LeaseGranted { .. }
             | Fact::AttemptStarted { .. }
             | Fact::AttemptSaved { .. }
@@ -39,11 +34,8 @@ macro_rules! of_attempt {
             | Fact::AttemptLost { .. }
             | Fact::AttemptLate { .. }
     };
-}
-
-/// Facts about a run's plan and what is kept of it.
-macro_rules! of_plan {
-    () => {
+    // Facts about a run's plan and what is kept of it.
+    (plan) => {
         Fact::UnitsPlanned { .. }
             | Fact::ReassignmentSet { .. }
             | Fact::UnitReassigned { .. }
@@ -59,11 +51,8 @@ macro_rules! of_plan {
             | Fact::BlockedItemAdded { .. }
             | Fact::BlockedItemCleared { .. }
     };
-}
-
-/// Facts about the life of a run.
-macro_rules! of_life {
-    () => {
+    // Facts about the life of a run.
+    (life) => {
         Fact::RunPaused { .. }
             | Fact::RunResumed { .. }
             | Fact::RunHalted { .. }
@@ -79,29 +68,20 @@ macro_rules! of_life {
             | Fact::StepClosed { .. }
             | Fact::RunRests { .. }
     };
-}
-
-/// Facts about what people are asked.
-macro_rules! of_decision {
-    () => {
+    // Facts about what people are asked.
+    (decision) => {
         Fact::DecisionRaised { .. } | Fact::DecisionAnswered { .. } | Fact::DecisionWithdrawn { .. }
     };
-}
-
-/// Facts about the orchestrator agent.
-macro_rules! of_agent {
-    () => {
+    // Facts about the orchestrator agent.
+    (agent) => {
         Fact::ConsultationWanted { .. }
             | Fact::ConsultationAnswered { .. }
             | Fact::ConsultationFailed { .. }
             | Fact::OrchestratorDropped { .. }
             | Fact::PhasesHeld { .. }
     };
-}
-
-/// Facts about the integration train.
-macro_rules! of_train {
-    () => {
+    // Facts about the integration train.
+    (train) => {
         Fact::IntegrationStarted { .. }
             | Fact::CandidatePrepared { .. }
             | Fact::CandidateMisfits { .. }
@@ -113,11 +93,8 @@ macro_rules! of_train {
             | Fact::Integrated { .. }
             | Fact::CompletedWithoutChange { .. }
     };
-}
-
-/// Facts about where a unit is and what it holds.
-macro_rules! of_unit {
-    () => {
+    // Facts about where a unit is and what it holds.
+    (unit) => {
         Fact::UnitMoved { .. }
             | Fact::WorkAccepted { .. }
             | Fact::ManifestClaimed { .. }
@@ -126,11 +103,8 @@ macro_rules! of_unit {
             | Fact::UnitImported { .. }
             | Fact::Counted { .. }
     };
-}
-
-/// Facts about a unit's work.
-macro_rules! of_work {
-    () => {
+    // Facts about a unit's work.
+    (work) => {
         Fact::SubtaskMoved { .. }
             | Fact::RequirementsSet { .. }
             | Fact::WorkReported { .. }
@@ -144,11 +118,8 @@ macro_rules! of_work {
             | Fact::BackoffSet { .. }
             | Fact::ReleaseSet { .. }
     };
-}
-
-/// Facts about a unit's reviews.
-macro_rules! of_review {
-    () => {
+    // Facts about a unit's reviews.
+    (review) => {
         Fact::RoundOpened { .. }
             | Fact::FindingRecorded { .. }
             | Fact::ReviewFailed { .. }
@@ -156,6 +127,22 @@ macro_rules! of_review {
             | Fact::HistoryAdded { .. }
             | Fact::Escalated { .. }
     };
+    ($first:ident $($other:ident)+) => { facts!($first) $(| facts!($other))+ };
 }
 
-pub(super) use {of_access, of_agent, of_attempt, of_decision, of_fleet, of_life, of_plan, of_review, of_train, of_unit, of_work};
+/// The facts of all parts but this one.
+macro_rules! others {
+    (fleet) => { facts!(access attempt plan life decision agent train unit work review) };
+    (access) => { facts!(fleet attempt plan life decision agent train unit work review) };
+    (attempt) => { facts!(fleet access plan life decision agent train unit work review) };
+    (plan) => { facts!(fleet access attempt life decision agent train unit work review) };
+    (life) => { facts!(fleet access attempt plan decision agent train unit work review) };
+    (decision) => { facts!(fleet access attempt plan life agent train unit work review) };
+    (agent) => { facts!(fleet access attempt plan life decision train unit work review) };
+    (train) => { facts!(fleet access attempt plan life decision agent unit work review) };
+    (unit) => { facts!(fleet access attempt plan life decision agent train work review) };
+    (work) => { facts!(fleet access attempt plan life decision agent train unit review) };
+    (review) => { facts!(fleet access attempt plan life decision agent train unit work) };
+}
+
+pub(super) use {facts, others};

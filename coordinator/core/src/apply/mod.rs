@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use roundtable_shared::UnitId;
 
-use groups::{of_access, of_agent, of_attempt, of_decision, of_fleet, of_life, of_plan, of_review, of_train, of_unit, of_work};
+use groups::facts;
 
 use crate::state::{Run, State, Unit};
 use crate::transition::{Fact, Transition};
@@ -34,38 +34,29 @@ impl State {
         self.seq += 1;
         let Transition { run: id, at, fact } = transition;
         let at = *at;
-        match fact {
-            of_fleet!() => return fleet::apply(self, id.as_ref(), at, fact),
-            of_access!() => return access::apply(Arc::make_mut(&mut self.access), at, fact),
-            _ => {}
-        }
-        debug_assert!(id.is_some(), "{} names no run", fact.kind());
-        let Some(run) = id.as_ref().and_then(|id| self.runs.get_mut(id)) else { return };
         // Nobody shares it: what is published is a copy.
-        let run = Arc::make_mut(run);
-        match fact {
-            of_attempt!() => attempt::apply(run, &mut self.live, at, fact),
-            of_plan!() => run::apply(run, at, fact, &self.learned),
-            of_life!() => run::life(run, at, fact),
-            of_decision!() => run::decide(run, fact),
-            of_agent!() => run::consult(run, at, fact),
-            of_train!() => train::apply(run, at, fact),
-            of_unit!() => unit::apply(run, at, fact, &mut self.learned),
-            of_work!() => unit::work(run, fact),
-            of_review!() => unit::review(run, at, fact),
-            of_fleet!() | of_access!() => {}
-        }
-        if run.is_ended() && self.open.contains(&run.id) {
-            let id = &run.id;
-            Arc::make_mut(&mut self.open).retain(|open| open != id);
+        let run = id.as_ref().and_then(|id| self.runs.get_mut(id)).map(Arc::make_mut);
+        match (fact, run) {
+            (facts!(fleet), _) => fleet::apply(self, id.as_ref(), at, fact),
+            (facts!(access), _) => access::apply(Arc::make_mut(&mut self.access), at, fact),
+            (facts!(attempt), Some(run)) => attempt::apply(run, &mut self.live, at, fact),
+            (facts!(plan), Some(run)) => run::apply(run, at, fact, &self.learned),
+            (facts!(life), Some(run)) => run::life(run, &mut self.open, at, fact),
+            (facts!(decision), Some(run)) => run::decide(run, fact),
+            (facts!(agent), Some(run)) => run::consult(run, at, fact),
+            (facts!(train), Some(run)) => train::apply(run, at, fact),
+            (facts!(unit), Some(run)) => unit::apply(run, at, fact, &mut self.learned),
+            (facts!(work), Some(run)) => unit::work(run, fact),
+            (facts!(review), Some(run)) => unit::review(run, at, fact),
+            (_, None) => debug_assert!(id.is_some(), "{} names no run", fact.kind()),
         }
     }
 }
 
-/// The unit of that id with its place, to be changed.
-fn unit_mut<'a>(run: &'a mut Run, id: &UnitId) -> Option<(usize, &'a mut Unit)> {
+/// The unit of that id, to be changed.
+fn unit_mut<'a>(run: &'a mut Run, id: &UnitId) -> Option<&'a mut Unit> {
     let at = *run.positions.get(id)?;
-    Some((at, run.units.get_mut(at)?))
+    run.units.get_mut(at)
 }
 
 /// Changes a unit in a way that may change what its plan knows of it beside its state: its manifest, or what it needs of a worker.

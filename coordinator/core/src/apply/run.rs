@@ -7,7 +7,7 @@ use roundtable_shared::manifest::Manifest;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{Assignment, BackendName, Mode, RunId, UnitId, UnitType};
 
-use super::groups::{of_access, of_agent, of_attempt, of_decision, of_fleet, of_life, of_plan, of_review, of_train, of_unit, of_work};
+use super::groups::{facts, others};
 use super::{change_planned, unit_mut};
 use crate::planted::{Bug, planted};
 use crate::shared::List;
@@ -124,21 +124,12 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &BTreeMap<(
             run.people.blocked_items.push((**item).clone());
         }
         Fact::BlockedItemCleared { unit } => run.people.blocked_items.retain(|item| item.task_id.as_str() != unit.as_str()),
-        of_fleet!()
-        | of_access!()
-        | of_attempt!()
-        | of_life!()
-        | of_decision!()
-        | of_agent!()
-        | of_train!()
-        | of_unit!()
-        | of_work!()
-        | of_review!() => {}
+        others!(plan) => {}
     }
 }
 
-/// Folds a fact about its life.
-pub(super) fn life(run: &mut Run, at: WallMs, fact: &Fact) {
+/// Folds a fact about its life. `open` are the runs that have not ended.
+pub(super) fn life(run: &mut Run, open: &mut Arc<Vec<RunId>>, at: WallMs, fact: &Fact) {
     match fact {
         Fact::RunPaused { note, by } => run.life.paused = Some(Remark { text: note.clone(), by: by.clone(), at }),
         Fact::RunResumed { .. } => run.life.paused = None,
@@ -166,6 +157,7 @@ pub(super) fn life(run: &mut Run, at: WallMs, fact: &Fact) {
             run.life.rested = run.waited(at);
             run.life.resting = None;
             run.life.phase = RunPhase::Ended(Ended { exit: *exit, reason: reason.clone(), at });
+            Arc::make_mut(open).retain(|id| *id != run.id);
         }
         Fact::RunAccepted { branch, commit, by } => {
             run.life.accepted =
@@ -183,16 +175,7 @@ pub(super) fn life(run: &mut Run, at: WallMs, fact: &Fact) {
             run.life.rested = run.waited(*since);
             run.life.resting = on.map(|on| Resting { on, since: *since });
         }
-        of_fleet!()
-        | of_access!()
-        | of_attempt!()
-        | of_plan!()
-        | of_decision!()
-        | of_agent!()
-        | of_train!()
-        | of_unit!()
-        | of_work!()
-        | of_review!() => {}
+        others!(life) => {}
     }
 }
 
@@ -211,16 +194,7 @@ pub(super) fn decide(run: &mut Run, fact: &Fact) {
         Fact::DecisionWithdrawn { id, .. } => {
             run.people.decisions.remove(id);
         }
-        of_fleet!()
-        | of_access!()
-        | of_attempt!()
-        | of_plan!()
-        | of_life!()
-        | of_agent!()
-        | of_train!()
-        | of_unit!()
-        | of_work!()
-        | of_review!() => {}
+        others!(decision) => {}
     }
 }
 
@@ -261,16 +235,7 @@ pub(super) fn consult(run: &mut Run, at: WallMs, fact: &Fact) {
             let held = HeldPhases { phases: phases.iter().copied().collect(), until: *until };
             agent.held = (!held.phases.is_empty()).then_some(held);
         }
-        of_fleet!()
-        | of_access!()
-        | of_attempt!()
-        | of_plan!()
-        | of_life!()
-        | of_decision!()
-        | of_train!()
-        | of_unit!()
-        | of_work!()
-        | of_review!() => {}
+        others!(agent) => {}
     }
 }
 
@@ -284,7 +249,7 @@ fn plan(
     let ignore_case = run.options.ignore_case;
     for assignment in assignments {
         // The plan is made anew of all units.
-        if let Some((_, unit)) = unit_mut(run, &assignment.unit) {
+        if let Some(unit) = unit_mut(run, &assignment.unit) {
             assign(unit, assignment, ignore_case);
         }
     }

@@ -3,7 +3,7 @@
 use roundtable_shared::UnitId;
 use roundtable_shared::time::WallMs;
 
-use super::groups::{of_access, of_agent, of_attempt, of_decision, of_fleet, of_life, of_plan, of_review, of_unit, of_work};
+use super::groups::{facts, others};
 use crate::planted::{Bug, planted};
 use crate::state::{Alone, Checks, InFlight, Integration, Run};
 use crate::transition::Fact;
@@ -51,16 +51,7 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact) {
             pass(run, unit);
             run.branch.unticked.push(unit.clone());
         }
-        of_fleet!()
-        | of_access!()
-        | of_attempt!()
-        | of_plan!()
-        | of_life!()
-        | of_decision!()
-        | of_agent!()
-        | of_unit!()
-        | of_work!()
-        | of_review!() => {}
+        others!(train) => {}
     }
 }
 

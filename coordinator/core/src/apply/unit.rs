@@ -7,7 +7,7 @@ use roundtable_shared::manifest::PathSet;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{AttemptNo, BackendName, Role, UnitId, UnitState, UnitType};
 
-use super::groups::{of_access, of_agent, of_attempt, of_decision, of_fleet, of_life, of_plan, of_review, of_train, of_unit, of_work};
+use super::groups::{facts, others};
 use super::phase::Move;
 use super::{change_planned, phase, train, unit_mut};
 use crate::state::{Learned, OwnerAnswer, Run, Said, Unit, UnitPhase, WorkReport};
@@ -77,16 +77,7 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &mut Arc<Du
             }
             change(run, unit, |unit| count(unit, what));
         }
-        of_fleet!()
-        | of_access!()
-        | of_attempt!()
-        | of_plan!()
-        | of_life!()
-        | of_decision!()
-        | of_agent!()
-        | of_train!()
-        | of_work!()
-        | of_review!() => {}
+        others!(unit) => {}
     }
 }
 
@@ -124,16 +115,7 @@ pub(super) fn work(run: &mut Run, fact: &Fact) {
             }
         }),
         Fact::ReleaseSet { unit, release } => change(run, unit, |unit| phase::set_release(unit, release.as_ref())),
-        of_fleet!()
-        | of_access!()
-        | of_attempt!()
-        | of_plan!()
-        | of_life!()
-        | of_decision!()
-        | of_agent!()
-        | of_train!()
-        | of_unit!()
-        | of_review!() => {}
+        others!(work) => {}
     }
 }
 
@@ -172,16 +154,7 @@ pub(super) fn review(run: &mut Run, at: WallMs, fact: &Fact) {
             unit.counters.escalated_at = Some(at);
             unit.counters.original_agent.clone_from(&unit.assignment.owner);
         }),
-        of_fleet!()
-        | of_access!()
-        | of_attempt!()
-        | of_plan!()
-        | of_life!()
-        | of_decision!()
-        | of_agent!()
-        | of_train!()
-        | of_unit!()
-        | of_work!() => {}
+        others!(review) => {}
     }
 }
 
@@ -262,7 +235,7 @@ fn learn(run: &Run, id: &UnitId, attempt: AttemptNo, learned: &mut Arc<Durations
 }
 
 fn change(run: &mut Run, id: &UnitId, change: impl FnOnce(&mut Unit)) {
-    if let Some((_, unit)) = unit_mut(run, id) {
+    if let Some(unit) = unit_mut(run, id) {
         change(unit);
     }
 }
