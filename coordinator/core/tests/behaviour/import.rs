@@ -1,12 +1,14 @@
 //! Half-finished units of another tool may overlap; here two never hold the same.
 
-use roundtable_core::command::{Command, Imported, ImportedDecision, ImportedUnit};
+use std::sync::Arc;
+
+use roundtable_core::command::{Act, Command, Imported, ImportedDecision, ImportedUnit};
 use roundtable_core::schedule::{Standing, standing};
 use roundtable_shared::answer::Proposal;
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{Choice, Criticality, FailureKind, Mode, Priority, Role, RunOptions, Severity, UnitState, UnitType};
+use roundtable_shared::{Choice, Criticality, Dependants, FailureKind, Mode, Priority, Role, RunOptions, Severity, UnitState, UnitType};
 
-use crate::table::{Table, options};
+use crate::table::{Table, options, run_id};
 
 #[test]
 fn imported_units_that_overlap_go_on_one_after_the_other() {
@@ -192,6 +194,37 @@ fn a_unit_that_two_questions_are_about_waits_for_both_answers() {
     assert_eq!(table.unit("1").state(), UnitState::NotStarted);
     let table = asking(&unit(), &[("this-first", Some("1")), ("quarantine-1", Some("1")), ("breach-1", Some("1"))]);
     assert_eq!(open(&table), ["breach-1", "quarantine-1", "this-first"], "none is dropped");
+}
+
+/// A person's work answers whatever was asked: nothing else about the unit is left to be answered, and the unit to be held by it.
+#[test]
+fn a_unit_that_two_questions_are_about_is_resumed_by_either() {
+    let unit = [("1", ImportedUnit { fix_attempts: 0, ..imported("not_started", &[], &[]) })];
+    let mut table = asking(&unit, &[("quarantine-1", Some("1")), ("breach-1", Some("1")), ("this-first", Some("1"))]);
+    let commit = table.commit();
+    table.decide("quarantine-1", Choice::Resume { commit: Some(commit) });
+    assert_eq!((table.unit("1").state(), open(&table)), (UnitState::FixRequired, Vec::new()));
+    table.integrate();
+    table.schedule();
+    assert_eq!(table.unit("1").state(), UnitState::UnderReview);
+}
+
+#[test]
+fn a_question_that_an_earlier_release_left_open_resumes_nothing_that_goes_on() {
+    let unit = [("1", ImportedUnit { fix_attempts: 0, ..imported("not_started", &[], &[]) })];
+    let mut table = asking(&unit, &[("quarantine-1", Some("1"))]);
+    let left = table.run().people.decisions.clone();
+    table.decide("quarantine-1", Choice::Retry);
+    table.go_one("1");
+    table.edit(|state| {
+        let run = state.runs.get_mut(&run_id()).expect("the run is there");
+        Arc::make_mut(run).people.decisions.clone_from(&left);
+    });
+    let (rows, commit) = (table.log.len(), Some(table.commit()));
+    let resume = Act::Decide { id: "quarantine-1".into(), choice: Choice::Resume { commit }, dependants: Dependants::GoOn, note: None };
+    let refused = table.try_act(resume).expect_err("the unit is not blocked");
+    assert!(refused.to_string().contains("unit 1 is in_progress"), "{refused}");
+    assert_eq!((table.log.len(), table.unit("1").state()), (rows, UnitState::InProgress));
 }
 
 #[test]

@@ -6,8 +6,7 @@ use roundtable_shared::{
 };
 
 use crate::change::Rejection;
-use crate::moves::unit::clear_waits;
-use crate::moves::{end, retry};
+use crate::moves::{ask, end, retry};
 use crate::rules::known::{known_unit, may_retry};
 use crate::state::{BaseCheck, Release, Work};
 use crate::transition::Fact;
@@ -84,10 +83,15 @@ fn check_fits(d: &Txn<'_>, run: &RunId, decision: &Decision, choice: &Choice) ->
     {
         return Err(Rejection::invalid(format!("{backend} is what is missing; name another backend, or `wait`")));
     }
-    if let (Choice::Resume { commit: None }, Some(unit)) = (choice, &decision.unit)
-        && d.unit(run, unit).work.last.is_none()
-    {
-        return Err(Rejection::conflict(format!("unit {unit} has left no commit to resume from; name one with --commit")));
+    if let (Choice::Resume { commit }, Some(unit)) = (choice, &decision.unit) {
+        let now = d.unit(run, unit);
+        // Earlier releases left questions open about units that went on.
+        if now.state() != UnitState::Blocked {
+            return Err(Rejection::conflict(format!("unit {unit} is {}: only a blocked one is resumed", now.state())));
+        }
+        if commit.is_none() && now.work.last.is_none() {
+            return Err(Rejection::conflict(format!("unit {unit} has left no commit to resume from; name one with --commit")));
+        }
     }
     Ok(())
 }
@@ -117,14 +121,9 @@ pub(crate) fn retry_act(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, by: String)
     Ok(())
 }
 
-/// The person did it: open subtasks count as done, and the commit is merged with the tip and reviewed in a new round.
+/// The person did it: open subtasks count as done, what else was asked about the unit is settled, and the commit is merged with the tip and reviewed in
+/// a new round.
 fn resume(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, commit: Option<CommitId>) {
-    let open: Vec<_> = d.unit(run, unit).open_subtasks().map(|subtask| subtask.id.clone()).collect();
-    for task in open {
-        d.emit(run, Fact::SubtaskMoved { unit: unit.clone(), task, to: SubtaskState::Completed, error: None });
-    }
-    d.emit(run, Fact::CountersReset { unit: unit.clone(), fixes: false });
-    clear_waits(d, run, unit);
     let (base, last) = (d.run(run).origin.base.clone(), d.unit(run, unit).work.last.clone());
     let work = match (commit, last) {
         (Some(commit), Some(last)) => Work { commit, ..last },
@@ -132,6 +131,12 @@ fn resume(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, commit: Option<CommitId>)
         (None, Some(last)) => last,
         (None, None) => return,
     };
+    ask::withdraw_of_unit(d, run, unit, "a person did its work");
+    let open: Vec<_> = d.unit(run, unit).open_subtasks().map(|subtask| subtask.id.clone()).collect();
+    for task in open {
+        d.emit(run, Fact::SubtaskMoved { unit: unit.clone(), task, to: SubtaskState::Completed, error: None });
+    }
+    d.emit(run, Fact::CountersReset { unit: unit.clone(), fixes: false });
     d.emit(run, Fact::ReleaseSet { unit: unit.clone(), release: Some(Release::Review { work }) });
 }
 
