@@ -69,7 +69,7 @@ impl<'a> Walk<'a, '_> {
     fn visit(&mut self, at: Ranked<'a>) -> Option<&'a Unit> {
         let (_, unit) = at;
         let waits = unit.state() == UnitState::NotStarted;
-        let is_hard = unit.state() == UnitState::Blocked && unit.release().is_none();
+        let is_hard = unit.waits_for_person();
         let is_soft = unit.state() == UnitState::Blocked || self.items.contains_key(unit.id.as_str());
         let hard = if is_hard { Some(at) } else { self.upstream_hard(unit).filter(|_| waits) };
         let soft = if is_soft { Some(at) } else { first(self.needs(unit).filter_map(|on| self.soft[on])).filter(|_| waits) };

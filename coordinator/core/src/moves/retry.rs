@@ -46,9 +46,7 @@ pub(crate) fn retry(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
 
 /// A blocked unit goes to its fix once its hold is free.
 fn release_to_fix(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
-    if d.unit(run, unit).state() == UnitState::Blocked {
-        d.emit(run, Fact::ReleaseSet { unit: unit.clone(), release: Some(Release::Fix) });
-    }
+    d.emit(run, Fact::ReleaseSet { unit: unit.clone(), release: Some(Release::Fix) });
 }
 
 /// The unit a question was about goes on from where it stood, with its fix, the review of its work or its first turn, once nothing else is asked
@@ -56,7 +54,7 @@ fn release_to_fix(d: &mut Txn<'_>, run: &RunId, unit: &UnitId) {
 pub(crate) fn go_on(d: &mut Txn<'_>, run: &RunId, id: &UnitId) {
     let is_asked = d.run(run).people.decisions.values().any(|decision| decision.unit.as_ref() == Some(id));
     let unit = d.unit(run, id);
-    if is_asked || unit.state() != UnitState::Blocked || unit.release().is_some() {
+    if is_asked || !unit.waits_for_person() {
         return;
     }
     match (unit.fix().is_some(), unit.work.last.clone()) {

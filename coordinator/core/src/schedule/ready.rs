@@ -8,14 +8,14 @@ use crate::planted::{Bug, planted};
 use crate::rules::step;
 use crate::schedule::before::{self, FirstUnits, UnfinishedBefore};
 use crate::schedule::waiting::{Reasons, WaitKind, Waiting};
-use crate::state::{FixCause, Release, Run, Stage, State, Unit};
+use crate::state::{FixCause, Release, Run, Stage, State, Unit, UnitPhase};
 
 /// Whether the unit waits for a work grant (ready or not).
 pub(crate) fn wants_work(unit: &Unit) -> bool {
-    match unit.state() {
-        UnitState::NotStarted => true,
-        UnitState::Blocked => unit.release() == Some(&Release::Subtask),
-        UnitState::FixRequired => unit.fix().is_some_and(|cause| !matches!(cause, FixCause::Waiting { .. })) && unit.merging().is_none(),
+    match &unit.phase {
+        UnitPhase::NotStarted => true,
+        UnitPhase::Blocked(blocked) => blocked.release == Some(Release::Subtask),
+        UnitPhase::FixRequired(owed) => !matches!(owed.cause, FixCause::Waiting { .. }) && owed.merging.is_none(),
         _ => false,
     }
 }
@@ -25,9 +25,6 @@ pub(crate) fn due_seats(run: &Run, unit: &Unit) -> Vec<Seat> {
     match unit.state() {
         _ if !unit.spec.runs => Vec::new(),
         UnitState::PendingReview | UnitState::UnderReview => {
-            if unit.merging().is_some() {
-                return Vec::new();
-            }
             unit.missing_reviews().filter(|seat| !unit.live.contains_key(seat) || planted(Bug::SeatTwice)).collect()
         }
         UnitState::FinalReview => {
@@ -264,8 +261,8 @@ impl<'a> Gates<'a> {
     /// Holds of others, where a grant (or a release) takes the unit's own.
     fn of_hold(&mut self, _: &State) -> bool {
         let (run, unit) = (self.run, self.unit);
-        let takes_hold = self.holds_count && matches!(unit.state(), UnitState::NotStarted | UnitState::Blocked);
-        if !takes_hold || planted(Bug::HoldForgotten) || !(wants_work(unit) || unit.release().is_some()) {
+        let takes_hold = self.holds_count && (unit.state() == UnitState::NotStarted || unit.release().is_some());
+        if !takes_hold || planted(Bug::HoldForgotten) {
             return false;
         }
         self.closed_by(

@@ -7,7 +7,7 @@ use roundtable_shared::{HazardRule, Mode, RunStatus, Seat, UnitState};
 use crate::fleet::Need;
 use crate::schedule::need::{is_about, need};
 use crate::schedule::ready::{due_seats, wants_work};
-use crate::state::{BaseCheck, Release, Run, Stage, State, Unit};
+use crate::state::{BaseCheck, Run, Stage, State, Unit};
 
 /// How a run stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,8 +131,7 @@ fn waits_for_any(run: &Run, unit: &Unit, stuck: &BTreeSet<usize>) -> bool {
     if unit.contended().iter().any(|path| run.holders_of(&unit.id, path).any(holds)) {
         return true;
     }
-    let takes_hold = matches!(unit.state(), UnitState::NotStarted)
-        || matches!(unit.release(), Some(Release::Subtask | Release::Fix | Release::Review { .. }));
+    let takes_hold = unit.state() == UnitState::NotStarted || unit.release().is_some();
     if takes_hold && run.hold_conflicts(unit).any(holds) {
         return true;
     }

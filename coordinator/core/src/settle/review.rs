@@ -16,7 +16,7 @@ pub(crate) fn consolidate_ready(d: &mut Txn<'_>, run: &RunId) {
     let ready = |d: &Txn<'_>, unit: &UnitId| -> bool {
         let unit = d.unit(run, unit);
         match unit.state() {
-            UnitState::PendingReview => unit.review.reviewers == 0 && unit.merging().is_none(),
+            UnitState::PendingReview => unit.review.reviewers == 0,
             UnitState::UnderReview => unit.live.is_empty() && (unit.missing_reviews().next().is_none() || planted(Bug::RoundEarly)),
             UnitState::FinalReview => !unit.is_consolidated() && unit.review.reviewers > 0,
             _ => false,

@@ -53,7 +53,6 @@ fn last_failure(unit: &Unit, grant: &Grant) -> Option<String> {
 fn evidence(run: &Run, unit: &Unit, grant: &Grant) -> EvidenceBrief {
     let refused = |path: &String, why: &str| RefusedPath { path: path.clone(), why: why.to_owned() };
     let mut evidence = EvidenceBrief {
-        contended: unit.contended().iter().map(|path| refused(path, "still held by another unit")).collect(),
         breach: unit.work.breach.iter().flat_map(|breach| &breach.paths).map(|(path, why)| refused(path, why)).collect(),
         ..EvidenceBrief::default()
     };

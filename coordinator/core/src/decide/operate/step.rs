@@ -72,7 +72,7 @@ fn begin(d: &mut Txn<'_>, run: &RunId, phase: Phase, what: &str) {
 fn is_ready_for(d: &Txn<'_>, run: &Run, unit: &Unit, phase: Phase) -> bool {
     match phase {
         Phase::Dispatch => unit.spec.runs && ready::wants_work(unit) && ready::is_ready_for_step(d.state(), run, unit, d.now),
-        Phase::Reviews => matches!(unit.state(), UnitState::PendingReview | UnitState::UnderReview) && unit.merging().is_none(),
+        Phase::Reviews => matches!(unit.state(), UnitState::PendingReview | UnitState::UnderReview),
         Phase::Consolidate => {
             unit.state() == UnitState::FinalReview || (unit.state() == UnitState::UnderReview && unit.missing_reviews().next().is_none())
         }
@@ -99,8 +99,7 @@ fn assign_step(d: &mut Txn<'_>, run: &RunId) {
 /// Manual mode alone refuses to dispatch while something is missing, naming unit and field.
 fn refuse_unassigned(run: &Run) -> Result<(), Rejection> {
     // A unit a person is asked about waits for that, and nobody else with it.
-    let is_asked = |unit: &Unit| unit.waits_for_person();
-    for unit in run.in_order().filter(|unit| unit.spec.runs && !unit.state().is_terminal() && !is_asked(unit)) {
+    for unit in run.in_order().filter(|unit| unit.spec.runs && !unit.state().is_terminal() && !unit.waits_for_person()) {
         let missing = match (&unit.assignment.owner, &unit.assignment.window) {
             (None, _) => "owner_agent",
             (_, None) => "target_window",
