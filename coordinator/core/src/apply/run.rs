@@ -20,8 +20,7 @@ use crate::transition::{AssignFailure, Fact, NewUnit, RunCreated};
 
 /// A new run.
 pub(super) fn create(id: &RunId, at: WallMs, created: &RunCreated) -> Run {
-    let units: List<Unit> =
-        created.units.iter().enumerate().map(|(place, new)| unit(place, at, new, created.options.ignore_case)).collect();
+    let units: List<Unit> = created.units.iter().enumerate().map(|(place, new)| unit(place, new, created.options.ignore_case)).collect();
     let positions = Arc::new(units.iter().enumerate().map(|(place, unit)| (unit.id.clone(), place)).collect());
     let origin = Origin {
         source: created.source.clone(),
@@ -56,7 +55,7 @@ pub(super) fn create(id: &RunId, at: WallMs, created: &RunCreated) -> Run {
     }
 }
 
-fn unit(position: usize, at: WallMs, new: &NewUnit, ignore_case: bool) -> Unit {
+fn unit(position: usize, new: &NewUnit, ignore_case: bool) -> Unit {
     let spec = UnitSpec {
         title: new.title.clone(),
         position,
@@ -76,7 +75,7 @@ fn unit(position: usize, at: WallMs, new: &NewUnit, ignore_case: bool) -> Unit {
     };
     // A box that was ticked before says nothing of when.
     let phase = if new.completed { UnitPhase::Completed { at: None, commit: None } } else { UnitPhase::NotStarted };
-    Unit { spec, assignment, phase, since: at, ..Unit::blank(new.id.clone()) }
+    Unit { spec, assignment, phase, ..Unit::blank(new.id.clone()) }
 }
 
 /// Folds a fact about its plan and what is kept of it.

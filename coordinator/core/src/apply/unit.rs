@@ -69,14 +69,7 @@ pub(super) fn apply(run: &mut Run, at: WallMs, fact: &Fact, learned: &mut Arc<Du
         Fact::UnitImported { unit, import } => {
             change_planned(run, unit, |unit| import_into(unit, at, import));
         }
-        Fact::Counted { unit, what } => {
-            match what {
-                Counter::Infra => run.progress.infra_used += 1,
-                Counter::RedCheck => train::count_red(run, unit),
-                _ => {}
-            }
-            change(run, unit, |unit| count(unit, what));
-        }
+        Fact::Counted { unit, what } => count(run, unit, what),
         others!(unit) => {}
     }
 }
@@ -127,11 +120,6 @@ pub(super) fn review(run: &mut Run, at: WallMs, fact: &Fact) {
             review.reviewers_before += review.reviewers;
             review.reviewers = *reviewers;
             review.round += 1;
-            match &mut unit.phase {
-                UnitPhase::UnderReview { failed } => failed.clear(),
-                UnitPhase::FinalReview { consolidated, .. } => *consolidated = false,
-                _ => {}
-            }
             if let Some(counters) = unit.counters.made() {
                 counters.review_failures.clear();
             }
@@ -139,15 +127,11 @@ pub(super) fn review(run: &mut Run, at: WallMs, fact: &Fact) {
         Fact::FindingRecorded { unit, finding } => change(run, unit, |unit| unit.review.findings.push((**finding).clone())),
         Fact::ReviewFailed { unit, seat, worker, backend } => change(run, unit, |unit| {
             *unit.counters.review_failures.entry(*seat).or_default() += 1;
-            if let UnitPhase::UnderReview { failed } = &mut unit.phase {
-                failed.push((*seat, worker.clone(), backend.clone()));
-            }
+            phase::fail_review(unit, *seat, worker, backend);
         }),
         Fact::RoundConsolidated { unit, report } => change(run, unit, |unit| {
             unit.review.final_reports.push((**report).clone());
-            if let UnitPhase::FinalReview { consolidated, .. } = &mut unit.phase {
-                *consolidated = true;
-            }
+            phase::consolidate(unit);
         }),
         Fact::HistoryAdded { unit, entry } => change(run, unit, |unit| unit.review.history.push((**entry).clone())),
         Fact::Escalated { unit } => change(run, unit, |unit| {
@@ -167,11 +151,11 @@ fn moved(run: &mut Run, at: WallMs, id: &UnitId, to: UnitState, reason: Option<&
     note(run, id);
 }
 
-fn count(unit: &mut Unit, what: &Counter) {
-    if *what == Counter::RedCheck {
-        return;
+fn count(run: &mut Run, id: &UnitId, what: &Counter) {
+    if *what == Counter::Infra {
+        run.progress.infra_used += 1;
     }
-    let counters = &mut *unit.counters;
+    let Some(Unit { counters, .. }) = unit_mut(run, id) else { return };
     match what {
         Counter::UnitFailure => {
             counters.unit_failures += 1;
@@ -186,7 +170,7 @@ fn count(unit: &mut Unit, what: &Counter) {
             counters.lost_workers.insert(worker.clone());
         }
         Counter::HandBack => counters.hand_backs += 1,
-        Counter::RedCheck => {}
+        Counter::RedCheck => train::count_red(run, id),
     }
 }
 

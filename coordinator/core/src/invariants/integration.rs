@@ -35,10 +35,6 @@ pub(super) fn before(found: &mut Found<'_>, run: &Run, fact: &Fact) {
             let done = is_integrated || run.branch.unticked.contains(unit);
             found.unless(done, "I1", || format!("unit {unit} is completed without having been integrated"));
         }
-        Fact::UnitMoved { unit, to: UnitState::FixRequired, .. } => {
-            let has_cause = run.unit(unit).is_some_and(|unit| unit.fix().is_some());
-            found.unless(has_cause, "I7", || format!("unit {unit} is to be fixed, but for no reason"));
-        }
         Fact::RunEnded { exit, .. } => {
             found.unless(!run.has_live_attempts(), "I7", || "it ends while attempts are live".to_owned());
             found.unless(run.branch.train.flights.is_empty(), "I1", || "it ends while an integration is under way".to_owned());

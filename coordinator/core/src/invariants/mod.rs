@@ -11,6 +11,7 @@ mod order;
 mod seats;
 mod shape;
 mod time;
+mod told;
 mod train;
 
 use std::collections::BTreeSet;
@@ -99,6 +100,7 @@ impl History {
         order::before(&mut found, run, &transition.fact, began_here);
         integration::before(&mut found, run, &transition.fact);
         self.costs.before(&mut found, run, &transition.fact);
+        told::before(&mut found, run, &transition.fact);
         moves(&mut found, run, &transition.fact);
         rests(&mut found, run, &transition.fact);
         found.violations

@@ -78,7 +78,9 @@ fn of_unit(found: &mut Found<'_>, run: &Run, unit: &Unit) {
     found.unless(live == unit.live.len(), "I3", || format!("unit {id} has {live} live attempts and {} held seats", unit.live.len()));
     let working = unit.live.contains_key(&Seat::Work);
     found.unless(working || unit.state() != UnitState::InProgress, "I7", || format!("unit {id} is in progress and nobody works on it"));
-    found.unless(unit.coming.is_none(), "I7", || format!("unit {id} is {}, and a fix was said to be owed before a move", unit.state()));
+    found.unless(unit.coming.is_none(), "told", || {
+        format!("unit {id} is {}, and of a fix this alone is said: {:?}", unit.state(), unit.coming)
+    });
     found
         .unless(unit.counters.fix_attempts <= FIX_ATTEMPTS_MAX, "I7", || format!("unit {id} has had {} fixes", unit.counters.fix_attempts));
     let stopped = run.life.ending.is_some() || matches!(run.stage(), Stage::Closing | Stage::Ended);

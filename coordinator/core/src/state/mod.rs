@@ -44,7 +44,7 @@ pub use branch::{BaseCheck, Branch, Integration, Learning};
 pub use granted::Granted;
 pub use life::{Accepted, Ended, Ending, Life, Remark, RunPhase, Stage};
 pub use moves::may_move;
-pub use phase::{Blocked, FailedReview, FixCause, FixOwed, Merging, Release, UnitPhase};
+pub use phase::{Blocked, ComingFix, FailedReview, FixCause, FixOwed, Merging, Release, UnitPhase};
 pub use places::Places;
 pub use plan::{Lookup, PlaceInLine, Plan, WorkKind, Writers};
 pub use rare::{Blank, Rare};

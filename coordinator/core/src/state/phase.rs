@@ -16,7 +16,7 @@ pub enum UnitPhase {
     NotStarted,
     /// Its work seat is held.
     InProgress {
-        /// What the turn is to put right; none = it implements.
+        /// What the turn is to put right or to do again; none = it implements.
         fix: Option<Box<FixCause>>,
     },
     /// Its round waits for the first reviewer.
@@ -70,11 +70,13 @@ pub struct FixOwed {
     pub merging: Option<Merging>,
 }
 
-impl FixOwed {
-    /// For that cause, waiting for nothing.
-    pub(crate) fn of(cause: FixCause) -> Self {
-        Self { cause, contended: BTreeSet::new(), merging: None }
-    }
+/// A fix of which not all is said yet: the unit's move to it is to come, or its cause.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct ComingFix {
+    /// Why, where that is said before the move.
+    pub cause: Option<FixCause>,
+    /// Paths that are said before the move to be another unit's.
+    pub contended: BTreeSet<String>,
 }
 
 /// Why a unit is blocked and how it leaves that.
@@ -109,7 +111,7 @@ pub enum FixCause {
         /// The end of its output.
         evidence: String,
     },
-    /// The same turn again: its work went outside the manifest where waiting would have been for ever.
+    /// The same turn again: its work went outside the manifest, would have waited for ever, or is not to be waited with.
     Repeat {
         /// The role to repeat.
         role: Role,

@@ -8,7 +8,7 @@ use roundtable_shared::{AttemptNo, CommitId, Finding, Role, Seat, Severity, Subt
 use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
-use super::phase::{FailedReview, FixCause, FixOwed, Merging, Release, UnitPhase};
+use super::phase::{ComingFix, FailedReview, FixCause, FixOwed, Merging, Release, UnitPhase};
 use super::rare::Rare;
 use super::report::OwnerAnswer;
 use super::spec::{Subtask, UnitAssignment, UnitSpec};
@@ -17,7 +17,7 @@ use super::work::{Counters, UnitReview, UnitWork};
 /// From this round on only what was reproduced or points at a line sends work back: what is left then is seldom a matter of taste worth another fix.
 pub const GROUNDED_FROM_ROUND: u32 = 3;
 
-/// Of no unit that waits for nothing.
+/// Of every unit that waits for none.
 static NO_PATHS: BTreeSet<String> = BTreeSet::new();
 
 /// One unit of a run.
@@ -31,10 +31,8 @@ pub struct Unit {
     pub assignment: UnitAssignment,
     /// Where it is.
     pub phase: UnitPhase,
-    /// Since when.
-    pub since: WallMs,
-    /// A fix that was said to be owed by facts that come before the unit's move to it: between those and the move alone.
-    pub coming: Option<Box<FixOwed>>,
+    /// A fix of which not all is said yet: only between the facts that say it, which are of one batch.
+    pub coming: Option<Box<ComingFix>>,
     /// All its attempts; number n is at n - 1.
     pub attempts: Vec<Attempt>,
     /// The live one of each seat.
@@ -55,7 +53,6 @@ impl Unit {
             spec: UnitSpec::default(),
             assignment: UnitAssignment::default(),
             phase: UnitPhase::default(),
-            since: WallMs::default(),
             coming: None,
             attempts: Vec::new(),
             live: BTreeMap::new(),
@@ -106,21 +103,21 @@ impl Unit {
 
     /// Why a fix (or a repeated turn) is owed or under way.
     pub fn fix(&self) -> Option<&FixCause> {
-        self.coming.as_ref().map(|coming| &coming.cause).or(self.phase.fix())
+        self.coming.as_ref().and_then(|coming| coming.cause.as_ref()).or(self.phase.fix())
     }
 
-    /// Paths it changed that another unit holds.
+    /// Paths it changed that another unit holds, and it waits for.
     pub fn contended(&self) -> &BTreeSet<String> {
         self.owed().map_or(&NO_PATHS, |owed| &owed.contended)
     }
 
-    /// A merge with the tip that is owed.
+    /// A merge with the tip that its fix waits for.
     pub fn merging(&self) -> Option<&Merging> {
         self.owed()?.merging.as_ref()
     }
 
     fn owed(&self) -> Option<&FixOwed> {
-        if let UnitPhase::FixRequired(owed) = &self.phase { Some(owed) } else { self.coming.as_deref() }
+        if let UnitPhase::FixRequired(owed) = &self.phase { Some(owed) } else { None }
     }
 
     /// How it leaves `blocked` once its hold is free.

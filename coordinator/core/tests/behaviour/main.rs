@@ -24,6 +24,7 @@ mod merge;
 mod missing;
 mod names;
 mod park;
+mod phases;
 mod poison;
 mod publish;
 mod refusal;
