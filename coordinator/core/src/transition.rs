@@ -386,7 +386,7 @@ pub enum Counter {
 pub struct UnitImport {
     /// State it begins in.
     pub state: UnitState,
-    /// Why it is blocked.
+    /// Why it is skipped or cancelled.
     pub reason: Option<String>,
     /// Subtasks that are done.
     pub completed: Vec<TaskId>,

@@ -48,8 +48,7 @@ pub(super) fn apply(run: &mut Run, live: &mut Live, at: WallMs, fact: &Fact) {
 
 fn grant(run: &mut Run, live: &mut Live, at: WallMs, granted: &Granted) {
     let attempt = Attempt { granted: Arc::new(granted.clone()), granted_at: at, started_at: None, saved: None, ended: None };
-    let key = AttemptKey { run: run.id.clone(), unit: granted.unit.clone(), attempt: granted.attempt };
-    live.entry(&granted.worker, BTreeSet::new).insert(key);
+    live.entry(&granted.worker, BTreeSet::new).insert(granted.key(&run.id));
     match &granted.unit {
         Some(id) => {
             if let Some(unit) = unit_mut(run, id) {
@@ -72,7 +71,6 @@ fn grant(run: &mut Run, live: &mut Live, at: WallMs, granted: &Granted) {
 }
 
 fn end(attempt: &mut Attempt, at: WallMs, result: &AttemptResult) {
-    let late = attempt.is_late();
     attempt.ended = Some(Arc::new(AttemptEnded {
         at,
         end: result.end,
@@ -84,7 +82,7 @@ fn end(attempt: &mut Attempt, at: WallMs, result: &AttemptResult) {
         agent_session: result.agent_session.clone(),
         usage: result.usage,
         events: result.events,
-        late,
+        late: false,
     }));
 }
 

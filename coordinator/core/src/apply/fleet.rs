@@ -23,15 +23,7 @@ pub(super) fn apply(state: &mut State, run: Option<&RunId>, at: WallMs, fact: &F
             Arc::make_mut(&mut state.open).push(id.clone());
         }
         Fact::BackendParked { park, until, known, reason, worker, step } => {
-            let value = Park {
-                until: *until,
-                known: *known,
-                reason: reason.clone(),
-                since: at,
-                worker: worker.clone(),
-                step: *step,
-                answered: false,
-            };
+            let value = Park { until: *until, known: *known, reason: reason.clone(), worker: worker.clone(), step: *step, answered: false };
             state.parks.insert(park.clone(), value);
         }
         Fact::BackendAnswered { park } => {

@@ -12,8 +12,8 @@ use super::{change_planned, unit_mut};
 use crate::planted::{Bug, planted};
 use crate::shared::List;
 use crate::state::{
-    Accepted, Agents, AssignAnswer, Assigning, BaseCheck, Branch, Ended, Ending, HeldPhases, Integration, Learned, Life, Notice,
-    Orchestrator, Origin, People, Plan, PlanSource, Progress, Remark, Removed, Resting, Run, RunPhase, Stage, Stands, Step, Unit,
+    Accepted, Agents, AssignAnswer, Assigning, BackendChoices, BaseCheck, Branch, Ended, Ending, HeldPhases, Integration, Learned, Life,
+    Notice, Orchestrator, Origin, People, Plan, PlanSource, Progress, Remark, Removed, Resting, Run, RunPhase, Stage, Step, Unit,
     UnitAssignment, UnitPhase, UnitSpec, Wanted,
 };
 use crate::transition::{AssignFailure, Fact, NewUnit, RunCreated};
@@ -51,7 +51,7 @@ pub(super) fn create(id: &RunId, at: WallMs, created: &RunCreated) -> Run {
         people: People::default(),
         branch: Branch::at(created.base.clone()),
         progress: Progress::default(),
-        backends: Stands::default(),
+        backends: BackendChoices::default(),
     }
 }
 

@@ -6,7 +6,6 @@ use crate::fleet::{LOST_MS, TICK_GAP_MS};
 use crate::moves::{attempt, cordon, drain, errand, loss, orchestrator, park, peer};
 use crate::planted::{Bug, planted};
 use crate::state::LostCause;
-use crate::state::key_of;
 use crate::transition::Fact;
 use crate::txn::Txn;
 
@@ -79,7 +78,7 @@ fn fail_slow_consultation(d: &mut Txn<'_>, run: &RunId) {
     if d.now.wall.since(attempt.granted_at) <= now.options.limits.consult_ms {
         return;
     }
-    let key = key_of(run, None, attempt.granted.attempt);
+    let key = attempt.granted.key(run);
     attempt::revoke(d, &key, "no answer in time");
     orchestrator::no_answer(d, run);
 }

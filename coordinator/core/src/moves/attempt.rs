@@ -1,9 +1,9 @@
 //! An attempt loses its seat: it is ended, or told to stop.
 
-use roundtable_shared::{AttemptKey, AttemptNo, LeaseRef, OutcomeClass, RunId, UnitId};
+use roundtable_shared::{AttemptKey, LeaseRef, OutcomeClass, RunId, UnitId};
 
 use crate::effect::Effect;
-use crate::state::{LostCause, key_of};
+use crate::state::{LostCause, Unit};
 use crate::transition::Fact;
 use crate::txn::Txn;
 
@@ -18,17 +18,17 @@ pub(crate) fn revoke(d: &mut Txn<'_>, key: &AttemptKey, reason: &str) {
 
 /// Ends all live attempts of a unit.
 pub(crate) fn revoke_unit(d: &mut Txn<'_>, run: &RunId, unit: &UnitId, reason: &str) {
-    let live: Vec<AttemptNo> = d.unit(run, unit).live.values().copied().collect();
-    for attempt in live {
-        revoke(d, &key_of(run, Some(unit), attempt), reason);
+    let live: Vec<AttemptKey> = d.unit(run, unit).live_attempts().map(|attempt| attempt.granted.key(run)).collect();
+    for key in live {
+        revoke(d, &key, reason);
     }
 }
 
 /// Ends all live attempts of a run, its own and its units'.
 pub(crate) fn revoke_run(d: &mut Txn<'_>, run: &RunId, reason: &str) {
-    let own = d.run(run).live.values().map(|attempt| key_of(run, None, *attempt));
-    let units = d.run(run).begun().flat_map(|unit| unit.live.values().map(|attempt| key_of(run, Some(&unit.id), *attempt)));
-    let live: Vec<AttemptKey> = own.chain(units).collect();
+    let now = d.run(run);
+    let own = now.live.values().filter_map(|no| now.attempt(*no));
+    let live: Vec<AttemptKey> = own.chain(now.begun().flat_map(Unit::live_attempts)).map(|attempt| attempt.granted.key(run)).collect();
     for key in live {
         revoke(d, &key, reason);
     }

@@ -16,7 +16,6 @@ use crate::schedule::place::{has_free_slot, place};
 use crate::schedule::ready::{due_seats, gates, wants_work};
 use crate::schedule::waiting::{Reasons, WaitKind, Waiting};
 use crate::schedule::{absent, queue};
-use crate::state::key_of;
 use crate::state::{Attempt, Run, State, Unit};
 
 /// Everything the unit waits for. Empty means that it is at its end, does not run, or is granted in this very moment.
@@ -74,7 +73,7 @@ impl<'a> Explainer<'a> {
         if unit.state() == UnitState::FinalReview {
             queue::waits((state, now), run, unit, &mut reasons, || self.ahead(unit));
         }
-        if unit.state() == UnitState::Blocked && unit.release().is_some() && !wants_work(unit) {
+        if unit.release().is_some() && !wants_work(unit) {
             gates(state, run, unit, now, &mut self.before, &mut reasons);
         }
         let from = reasons.told.len();
@@ -126,12 +125,10 @@ impl<'a> Explainer<'a> {
 
 fn running(fleet: &Fleet, run: &Run, unit: &Unit, reasons: &mut Reasons) {
     // A check that runs is told with its place in the train.
-    let is_told = |attempt: &&Attempt| {
-        attempt.granted.seat != Seat::Check || fleet.delivering(&key_of(&run.id, Some(&unit.id), attempt.granted.attempt)).is_some()
-    };
+    let is_told = |attempt: &&Attempt| attempt.granted.seat != Seat::Check || fleet.delivering(&attempt.granted.key(&run.id)).is_some();
     for attempt in unit.live_attempts().filter(is_told) {
         let kind = if attempt.granted.role == roundtable_shared::Role::Review { WaitKind::Review } else { WaitKind::Attempt };
-        let delivering = fleet.delivering(&key_of(&run.id, Some(&unit.id), attempt.granted.attempt));
+        let delivering = fleet.delivering(&attempt.granted.key(&run.id));
         let doing = match delivering {
             Some(_) => "is over and delivering",
             None if attempt.started_at.is_some() => "runs",

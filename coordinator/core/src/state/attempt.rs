@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use roundtable_shared::time::WallMs;
-use roundtable_shared::{AgentSessionId, AttemptKey, AttemptNo, AttemptOutcome, CommitId, OutcomeClass, RunId, TaskId, UnitId, Usage};
+use roundtable_shared::{AgentSessionId, AttemptOutcome, CommitId, OutcomeClass, TaskId, Usage};
 use serde::{Deserialize, Serialize};
 
 use super::granted::Granted;
@@ -46,13 +46,8 @@ pub struct AttemptEnded {
     pub usage: Usage,
     /// How many events it had.
     pub events: u64,
-    /// Its outcome came when another attempt already held the seat.
+    /// Its outcome came when it held its seat no more.
     pub late: bool,
-}
-
-/// The key of an attempt: of a unit, or of the run itself.
-pub(crate) fn key_of(run: &RunId, unit: Option<&UnitId>, attempt: AttemptNo) -> AttemptKey {
-    AttemptKey { run: run.clone(), unit: unit.cloned(), attempt }
 }
 
 impl Attempt {
@@ -111,7 +106,7 @@ impl Attempt {
         self.ended.as_ref()?.agent_session.as_ref()
     }
 
-    /// Whether its outcome came when another attempt already held the seat.
+    /// Whether its outcome came when it held its seat no more.
     pub fn is_late(&self) -> bool {
         self.ended.as_ref().is_some_and(|ended| ended.late)
     }

@@ -48,9 +48,13 @@ pub struct Granted {
 }
 
 impl Granted {
+    /// The key of the attempt, which is of that run.
+    pub fn key(&self, run: &RunId) -> AttemptKey {
+        AttemptKey { run: run.clone(), unit: self.unit.clone(), attempt: self.attempt }
+    }
+
     /// The lease, of an attempt of that run.
     pub fn lease(&self, run: &RunId) -> LeaseRef {
-        let key = AttemptKey { run: run.clone(), unit: self.unit.clone(), attempt: self.attempt };
-        LeaseRef { key, lease_id: self.lease_id }
+        LeaseRef { key: self.key(run), lease_id: self.lease_id }
     }
 }

@@ -38,7 +38,6 @@ use serde::{Deserialize, Serialize};
 
 pub use access::{Access, Admits, BARRED_KEPT_MS, Barred, PEER_KEPT_MS, Peer, RENEWAL_NOTED_MS, TOKEN_KEPT_MS, Token, Use};
 pub use agents::{Agents, AssignAnswer, Assigning, HeldPhases, Orchestrator, PlanSource, Wanted};
-pub(crate) use attempt::key_of;
 pub use attempt::{Attempt, AttemptEnd, AttemptEnded, LostCause, Saved};
 pub use branch::{BaseCheck, Branch, Integration, Learning};
 pub use granted::Granted;
@@ -51,7 +50,7 @@ pub use rare::{Blank, Rare};
 pub use removal::{Remains, Removed};
 pub use report::{OwnerAnswer, Said, WorkReport};
 pub use rest::{Rest, Rested, Resting};
-pub use run::{Notice, Origin, People, Progress, Run, Stands};
+pub use run::{BackendChoices, Notice, Origin, People, Progress, Run};
 pub use source::RunSource;
 pub use spec::{Subtask, UnitAssignment, UnitSpec};
 pub use start::Start;
@@ -121,8 +120,6 @@ pub struct Park {
     pub known: bool,
     /// For a person.
     pub reason: String,
-    /// Since when.
-    pub since: WallMs,
     /// The worker on which it refused; unknown in logs of earlier builds.
     pub worker: Option<WorkerId>,
     /// Refusals in a row that named no time: each doubles the wait before the next probe.

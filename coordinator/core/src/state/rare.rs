@@ -46,12 +46,6 @@ impl<T: Blank> DerefMut for Rare<T> {
     }
 }
 
-impl<T: Blank> From<T> for Rare<T> {
-    fn from(value: T) -> Self {
-        Self(Some(Box::new(value)))
-    }
-}
-
 impl<T: Blank + PartialEq> PartialEq for Rare<T> {
     fn eq(&self, other: &Self) -> bool {
         **self == **other

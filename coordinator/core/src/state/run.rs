@@ -53,7 +53,7 @@ pub struct Run {
     /// What is counted.
     pub progress: Progress,
     /// Backends in others' places.
-    pub backends: Stands,
+    pub backends: BackendChoices,
 }
 
 /// What a run was made of.
@@ -122,7 +122,7 @@ pub struct Progress {
 
 /// Backends in others' places, or waited for without asking.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Stands {
+pub struct BackendChoices {
     /// Backends a person put in another's place.
     pub uses: BTreeMap<BackendName, BackendName>,
     /// Backends we put in another's place while it is not offered; said once each.

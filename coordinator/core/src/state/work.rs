@@ -1,6 +1,7 @@
 //! What a unit's attempts left: work, reviews, and what is counted of them. Each is a part that a unit has once there is something of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use roundtable_shared::time::WallMs;
 use roundtable_shared::{
@@ -119,71 +120,23 @@ impl Counters {
     }
 }
 
-impl Blank for UnitWork {
-    fn blank() -> &'static Self {
-        static BLANK: UnitWork = UnitWork {
-            started: false,
-            last: None,
-            accepted: None,
-            changed: Vec::new(),
-            files_before: Vec::new(),
-            report: None,
-            said: Vec::new(),
-            breach: None,
-            blocked_on: None,
-            usage: Usage { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0, cost_usd: None },
-        };
-        &BLANK
-    }
+/// What each part is before anything of it is set.
+macro_rules! blank {
+    ($($part:ident),*) => {
+        $(impl Blank for $part {
+            fn blank() -> &'static Self {
+                static BLANK: LazyLock<$part> = LazyLock::new($part::default);
+                &BLANK
+            }
+        })*
+    };
 }
 
-impl Blank for UnitReview {
-    fn blank() -> &'static Self {
-        static BLANK: UnitReview = UnitReview {
-            round: 0,
-            reviewers: 0,
-            reviewers_before: 0,
-            findings: Vec::new(),
-            answers: Vec::new(),
-            final_reports: Vec::new(),
-            severity_before: None,
-            history: Vec::new(),
-        };
-        &BLANK
-    }
-}
-
-impl Blank for Counters {
-    fn blank() -> &'static Self {
-        static BLANK: Counters = Counters {
-            unit_failures: 0,
-            infra: 0,
-            lost_workers: BTreeSet::new(),
-            review_failures: BTreeMap::new(),
-            breaches: 0,
-            hand_backs: 0,
-            retry_at: None,
-            avoid: Vec::new(),
-            fix_attempts: 0,
-            repeated_fixes: 0,
-            escalated_at: None,
-            original_agent: None,
-            failed_turns: 0,
-        };
-        &BLANK
-    }
-}
+blank!(UnitWork, UnitReview, Counters);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_blank_parts_are_the_default_ones() {
-        assert_eq!(*UnitWork::blank(), UnitWork::default());
-        assert_eq!(*UnitReview::blank(), UnitReview::default());
-        assert_eq!(*Counters::blank(), Counters::default());
-    }
 
     #[test]
     fn a_decision_forgets_failures_and_keeps_what_it_is_not_about() {

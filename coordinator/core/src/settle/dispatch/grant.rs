@@ -1,6 +1,6 @@
 //! A grant: the lease, the unit's move, and what the worktree is made of.
 
-use roundtable_shared::{AttemptNo, CommitId, LeaseId, LeaseRef, Role, RunId, Seat, UnitId, UnitState};
+use roundtable_shared::{AttemptNo, CommitId, LeaseId, Role, RunId, Seat, UnitId, UnitState};
 
 use crate::effect::{Effect, Grant, Start};
 use crate::fleet::LeaseWatch;
@@ -8,7 +8,6 @@ use crate::moves::subtasks::reopen_subtasks;
 use crate::planted::{Bug, planted};
 use crate::schedule::candidate::Candidate;
 use crate::schedule::place::Placement;
-use crate::state::key_of;
 use crate::state::{Alone, Attempt, FixCause, InFlight, Run, Unit};
 use crate::transition::{Fact, Granted};
 use crate::txn::Txn;
@@ -59,19 +58,19 @@ pub(crate) fn grant(d: &mut Txn<'_>, candidate: &Candidate, placement: Placement
     if let (true, Some(unit)) = (needs_escalation, unit) {
         d.emit(run, Fact::Escalated { unit: unit.clone() });
     }
+    let lease = granted.lease(run);
     d.emit(run, Fact::LeaseGranted(Box::new(granted)));
     if let Some(unit) = unit {
         take_state(d, run, unit, *seat);
     }
-    let key = key_of(run, unit.as_ref(), attempt);
     if !planted(Bug::DeadlineForgotten) {
-        d.fleet.leases.insert(key.clone(), LeaseWatch::granted(placement.worker.clone(), &limits, d.now));
+        d.fleet.leases.insert(lease.key.clone(), LeaseWatch::granted(placement.worker.clone(), &limits, d.now));
     }
     if let Some(credits) = d.fleet.workers.get_mut(&placement.worker).and_then(|worker| worker.credits.get_mut(&placement.pool)) {
         *credits = credits.saturating_sub(1);
     }
-    let Some(granted) = d.state().attempt(&key).map(|attempt| attempt.granted.clone()) else { return };
-    d.effect(Effect::Grant(Box::new(Grant { lease: LeaseRef { key, lease_id }, session: placement.session, granted })));
+    let Some(granted) = d.state().attempt(&lease.key).map(|attempt| attempt.granted.clone()) else { return };
+    d.effect(Effect::Grant(Box::new(Grant { lease, session: placement.session, granted })));
 }
 
 fn next_attempt(run: &Run, unit: Option<&Unit>) -> AttemptNo {
