@@ -132,7 +132,7 @@ impl Core {
     fn capacity(&self, worker: &WorkerId, now: Now) -> Capacity {
         let known = self.fleet.workers.get(worker);
         let phase = |key| self.fleet.leases.get(key).and_then(|watch| watch.phase);
-        let ending = self.state.live_of(worker).filter(|(key, _)| phase(key) >= Some(LeasePhase::Ending)).count();
+        let ending = self.state.live_keys_of(worker).filter(|key| phase(key) >= Some(LeasePhase::Ending)).count();
         Capacity {
             takes_grants: known.is_some_and(|known| known.takes_grants(now)),
             is_here: known.is_some_and(|known| known.is_here(now)),

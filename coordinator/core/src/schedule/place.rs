@@ -144,6 +144,9 @@ pub(crate) fn is_played_by_others(
 fn free_slots(state: &State, fleet: &Fleet, worker: &Worker, offer: &Offer) -> u64 {
     let pool = &offer.offer.pool;
     let credits = worker.credits.get(pool).copied().unwrap_or(0);
+    if credits == 0 {
+        return 0;
+    }
     let (mut busy, mut ending) = (0_u64, 0_u64);
     for (key, _) in state.live_of(&worker.id).filter(|(_, attempt)| attempt.granted.pool == *pool) {
         let phase = fleet.leases.get(key).and_then(|watch| watch.phase);
@@ -190,6 +193,6 @@ fn score(
     let broke = unit.map_or(0, broke_here);
     // Having to fetch the repository first weighs as much as one more attempt beside this one.
     let is_cold = !worker.warm.contains(&run.origin.source.repository);
-    let load = state.live_of(&worker.id).count() + usize::from(is_cold);
+    let load = state.live_keys_of(&worker.id).count() + usize::from(is_cold);
     (stands_in, broke, unit.is_some_and(misread_here), reviews_own, !resumes, load, is_cold, u64::MAX - free)
 }

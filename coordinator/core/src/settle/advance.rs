@@ -6,8 +6,21 @@ use roundtable_shared::RunId;
 use crate::settle::{contention, end, judge, land, release, review, step, train};
 use crate::txn::Txn;
 
+/// Everything that follows by itself in the runs that were touched: by facts, or by time (each tick touches all that are not over).
+pub(crate) fn settle(d: &mut Txn<'_>) {
+    loop {
+        let touched = d.take_touched();
+        if touched.is_empty() {
+            return;
+        }
+        for run in touched {
+            advance(d, &run);
+        }
+    }
+}
+
 /// Goes on until nothing more follows.
-pub(crate) fn advance(d: &mut Txn<'_>, run: &RunId) {
+fn advance(d: &mut Txn<'_>, run: &RunId) {
     loop {
         let before = d.state().seq;
         if d.run(run).is_ended() {

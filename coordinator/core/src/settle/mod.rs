@@ -11,21 +11,5 @@ mod review;
 mod step;
 mod train;
 
+pub(crate) use advance::settle;
 pub(crate) use dispatch::dispatch;
-
-use advance::advance;
-
-use crate::txn::Txn;
-
-/// Everything that follows by itself in the runs this decision has touched.
-pub(crate) fn settle(d: &mut Txn<'_>) {
-    loop {
-        let touched = d.take_touched();
-        if touched.is_empty() {
-            return;
-        }
-        for run in touched {
-            advance(d, &run);
-        }
-    }
-}

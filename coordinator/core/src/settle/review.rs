@@ -7,23 +7,20 @@ use crate::moves::fix::want_fix;
 use crate::moves::review;
 use crate::planted::{Bug, planted};
 use crate::rules::step;
-use crate::state::FixCause;
+use crate::state::{FixCause, Unit};
 use crate::transition::Fact;
 use crate::txn::Txn;
 
 /// Rounds that are complete go to `final_review` and are consolidated.
 pub(crate) fn consolidate_ready(d: &mut Txn<'_>, run: &RunId) {
-    let ready = |d: &Txn<'_>, unit: &UnitId| -> bool {
-        let unit = d.unit(run, unit);
-        match unit.state() {
-            UnitState::PendingReview => unit.review.reviewers == 0,
-            UnitState::UnderReview => unit.live.is_empty() && (unit.missing_reviews().next().is_none() || planted(Bug::RoundEarly)),
-            UnitState::FinalReview => !unit.is_consolidated() && unit.review.reviewers > 0,
-            _ => false,
-        }
+    let ready = |unit: &&Unit| match unit.state() {
+        UnitState::PendingReview => unit.review.reviewers == 0,
+        UnitState::UnderReview => unit.live.is_empty() && (unit.missing_reviews().next().is_none() || planted(Bug::RoundEarly)),
+        UnitState::FinalReview => !unit.is_consolidated() && unit.review.reviewers > 0,
+        _ => false,
     };
-    let units: Vec<UnitId> = d.run(run).holders().map(|unit| unit.id.clone()).collect();
-    for unit in units.into_iter().filter(|unit| ready(d, unit)).collect::<Vec<_>>() {
+    let units: Vec<UnitId> = d.run(run).holders().filter(ready).map(|unit| unit.id.clone()).collect();
+    for unit in units {
         if d.unit(run, &unit).state() == UnitState::PendingReview {
             d.move_unit(run, &unit, UnitState::UnderReview, None);
         }

@@ -19,7 +19,7 @@ use crate::schedule::place::{has_free_slot, place};
 use crate::schedule::rank::candidates;
 use crate::schedule::ready::is_ready;
 use crate::schedule::{barrier, need, ready};
-use crate::settle::advance::advance;
+use crate::settle::advance::settle;
 use crate::state::{Run, Stage, State};
 use crate::txn::Txn;
 
@@ -56,8 +56,8 @@ fn pass(d: &mut Txn<'_>) -> bool {
     let slots_went = pass.has_barred && before != first;
     for run in &runs {
         missing::settle_missing(d, run, &pass.missing);
-        advance(d, run);
     }
+    settle(d);
     pass.has_done_without || slots_went || d.state().seq != before
 }
 
