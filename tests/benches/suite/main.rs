@@ -1,11 +1,13 @@
 //! What the coordinator itself costs, each part held against a floor that is measured in turn with it in the same run: `core` the state machine alone,
-//! `control` the driver over a durable log with stub workers and a stub repository, `recovery` the way back after a kill, `sessions` a thousand idle links.
+//! `memory` what waits, `control` the driver over a durable log with stub workers and a stub repository, `recovery` the way back after a kill, `sessions` a
+//! thousand idle links.
 //! `cargo bench -p roundtable-tests --bench suite -- control`, see `-- --help`.
 #![allow(missing_docs)]
 
 mod control;
 #[path = "../../../coordinator/core/benches/control/fleet.rs"]
 mod fleet;
+mod memory;
 mod pure;
 mod recovery;
 mod sessions;
@@ -51,6 +53,9 @@ struct Args {
     /// Be the other end of bare streams, with the authority of that folder
     #[arg(long, hide = true, value_name = "DIR")]
     bare_streams: Option<PathBuf>,
+    /// Take on a plan of that shape, number of units and wordiness, and say what it takes
+    #[arg(long, hide = true, value_name = "PLAN")]
+    waiting: Option<String>,
     /// As cargo passes it
     #[arg(long, hide = true)]
     bench: bool,
@@ -60,6 +65,8 @@ struct Args {
 enum What {
     /// The state machine alone
     Core,
+    /// Units that wait
+    Memory,
     /// Driver and durable log
     Control,
     /// From a kill to the first answer
@@ -73,10 +80,13 @@ fn main() -> anyhow::Result<()> {
     if let Some(ca) = &args.bare_streams {
         return sessions::serve_bare(ca);
     }
+    if let Some(plan) = &args.waiting {
+        return memory::wait(plan);
+    }
     if args.quick {
         (args.units, args.sessions, args.repeats) = (vec![100], 50, 1);
     }
-    let all = [What::Core, What::Control, What::Recovery, What::Sessions];
+    let all = [What::Core, What::Memory, What::Control, What::Recovery, What::Sessions];
     let wanted = if args.what.is_empty() { all.to_vec() } else { args.what.clone() };
     let mut table = Table::new(args.repeats.max(1));
     let build_output = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
@@ -86,6 +96,7 @@ fn main() -> anyhow::Result<()> {
             |run: &dyn Fn(&mut Table, usize) -> anyhow::Result<()>| args.units.iter().try_for_each(|&units| run(&mut table, units));
         match what {
             What::Core => each(&|table, units| pure::run(table, units, args.workers))?,
+            What::Memory => each(&memory::run)?,
             What::Control => each(&|table, units| control::run(table, units, args.workers, &disk))?,
             What::Recovery => each(&|table, units| recovery::run(table, units, args.workers, &disk))?,
             What::Sessions => sessions::run(&mut table, args.sessions)?,

@@ -103,7 +103,7 @@ pub fn serve_bare(ca: &Path) -> anyhow::Result<()> {
 }
 
 /// The resident set of a process.
-fn resident_kib(pid: u32) -> anyhow::Result<u64> {
+pub fn resident_kib(pid: u32) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     Ok(line.trim().trim_end_matches("kB").trim().parse()?)
