@@ -237,6 +237,10 @@ pub struct ServeArgs {
     /// Of those, from one address other than loopback [default: 64]
     #[arg(long, value_name = "N")]
     pub connections_per_address: Option<usize>,
+    /// Most units of a plan that is submitted; each takes memory here, also while it
+    /// waits [default: 100000]
+    #[arg(long, value_name = "N")]
+    pub units_max: Option<usize>,
 }
 
 /// `coordinator audit`.

@@ -7,6 +7,7 @@ use roundtable_core::fleet::Waits;
 use roundtable_runtime::git::ReceiveLimits;
 use roundtable_runtime::open_files;
 use roundtable_runtime::tls::AcceptLimits;
+use roundtable_shared::limits::UNITS_MAX;
 use roundtable_shared::text;
 
 use crate::args::ServeArgs;
@@ -24,6 +25,8 @@ pub struct ServeLimits {
     pub connections: usize,
     /// Of those, from one address; loopback is exempt.
     pub connections_per_address: usize,
+    /// Units of a plan that is submitted.
+    pub units: usize,
 }
 
 /// Smallest bound of a pack: less, and ordinary work is refused.
@@ -43,6 +46,7 @@ impl Default for ServeLimits {
             drain: Duration::from_millis(Waits::default().drain_ms),
             connections: connections_max,
             connections_per_address: per_address_max,
+            units: UNITS_MAX,
         }
     }
 }
@@ -50,7 +54,10 @@ impl Default for ServeLimits {
 impl ServeLimits {
     /// Whether they can be, and go together; else what to change.
     pub fn check(&self) -> Result<(), String> {
-        let Self { pack_bytes, incoming_bytes, drain, .. } = *self;
+        let Self { pack_bytes, incoming_bytes, drain, units, .. } = *self;
+        if units == 0 {
+            return Err("--units-max is 0; it must be at least 1".to_owned());
+        }
         if pack_bytes < PACK_BYTES_MIN {
             return Err(format!("--pack-bytes is {}; it must be at least {}", text::bytes(pack_bytes), text::bytes(PACK_BYTES_MIN)));
         }
@@ -116,6 +123,7 @@ impl ServeArgs {
             drain: self.drain_limit.unwrap_or(usual.drain),
             connections,
             connections_per_address: self.connections_per_address.unwrap_or(usual.connections_per_address.min(connections)),
+            units: self.units_max.unwrap_or(usual.units),
         }
     }
 }

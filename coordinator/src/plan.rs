@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use roundtable_core::schedule::{self, Planned, PlannedUnit};
 use roundtable_shared::answer::Proposal;
-use roundtable_shared::spec::{Level, Plan, Problem, Spec, SpecReport, Unit, select};
+use roundtable_shared::spec::{Level, Plan, Problem, ReadOptions, Spec, SpecReport, Unit, select};
 use roundtable_shared::view::{PlanTask, PlanUnit, PlanView, PlanWait, ProblemView};
 use roundtable_shared::{HazardRule, SubtaskState, UnitId};
 
 /// What shapes a plan.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PlanOptions {
-    /// Missing requirements or design are errors.
-    pub strict: bool,
+    /// How the spec is read.
+    pub read: ReadOptions,
     /// Optional units run too.
     pub with_optional: bool,
     /// Units to run; empty = all.
@@ -27,12 +27,12 @@ pub struct PlanOptions {
 
 /// Plans the files of a spec's folder, given by name. What could be read is there also when there are errors.
 pub fn plan(files: &BTreeMap<String, Vec<u8>>, options: &PlanOptions) -> PlanView {
-    plan_report(&Spec::read(files, options.strict), options)
+    plan_report(&Spec::read_with(files, options.read), options)
 }
 
 /// The same with what an assignment agent said of its units.
 pub fn plan_assigned(files: &BTreeMap<String, Vec<u8>>, options: &PlanOptions, said: &[Proposal]) -> PlanView {
-    let mut report = Spec::read(files, options.strict);
+    let mut report = Spec::read_with(files, options.read);
     for unit in &mut report.plan.units {
         let Some(said) = said.iter().find(|said| said.unit == unit.id) else { continue };
         if let Some(writes) = &said.writes {
@@ -202,7 +202,9 @@ mod tests {
 
     #[test]
     fn missing_companions_are_errors_only_when_strict() {
-        let strict = |strict| plan_of("- [ ] 1. A\n", &PlanOptions { strict, ..PlanOptions::default() });
+        let strict = |strict| {
+            plan_of("- [ ] 1. A\n", &PlanOptions { read: ReadOptions { strict, ..ReadOptions::default() }, ..PlanOptions::default() })
+        };
         assert!(strict(false).errors.is_empty() && !strict(false).warnings.is_empty());
         assert!(!strict(true).errors.is_empty());
     }

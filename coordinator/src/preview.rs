@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use roundtable_core::command::{Command, Now, RunSource, Submit};
 use roundtable_core::{Core, Entropy, Reply};
 use roundtable_runtime::clock::{Clock, SystemClock};
-use roundtable_shared::spec::Spec;
+use roundtable_shared::spec::{ReadOptions, Spec};
 use roundtable_shared::view::{ExistingPulse, MirrorView, ProblemView};
 use roundtable_shared::{CommitId, RunOptions};
 
@@ -25,11 +25,12 @@ pub enum PreviewError {
 /// The mirror files as they stand right after planning.
 pub fn first_mirror(
     files: &BTreeMap<String, Vec<u8>>,
+    read: ReadOptions,
     spec_path: &str,
     options: RunOptions,
     existing: &ExistingPulse,
 ) -> Result<MirrorView, PreviewError> {
-    let (spec, outline, _) = Spec::read(files, false).into_result().map_err(|problems| {
+    let (spec, outline, _) = Spec::read_with(files, read).into_result().map_err(|problems| {
         let view =
             |problem: roundtable_shared::spec::Problem| ProblemView { file: problem.file, line: problem.line, message: problem.message };
         PreviewError::Spec(problems.into_iter().map(view).collect())

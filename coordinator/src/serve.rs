@@ -76,7 +76,8 @@ impl ServeOptions {
             command: command.to_owned(),
             // Beside a person, nothing goes by itself.
             retention: Retention::default(),
-            limits: ServeLimits::default(),
+            // How many units a plan may have is asked where it is read, by the same process.
+            limits: ServeLimits { units: usize::MAX, ..ServeLimits::default() },
         }
     }
 }

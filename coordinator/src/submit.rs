@@ -8,7 +8,7 @@ use roundtable_core::state::{Run, State};
 use roundtable_core::{Core, Reply};
 use roundtable_shared::error::ErrorCode;
 use roundtable_shared::manifest::may_be_folder;
-use roundtable_shared::spec::{Level, Plan, Problem, Spec, SpecReport, select};
+use roundtable_shared::spec::{Level, Plan, Problem, ReadOptions, Spec, SpecReport, select};
 use roundtable_shared::view::{ProblemView, SubmitReply, SubmitRequest};
 use roundtable_shared::{CommitId, Mode, RunId, RunOptions};
 
@@ -88,12 +88,19 @@ pub struct Submitter {
     pub repositories: Repositories,
     /// Where attached files are kept.
     pub attachments: Attachments,
+    /// Units of a plan that it takes.
+    pub units_max: usize,
 }
 
 impl Parts {
     /// What submissions need.
     pub fn submitter(&self) -> Submitter {
-        Submitter { handle: self.links.handle.clone(), repositories: self.repositories.clone(), attachments: self.attachments.clone() }
+        Submitter {
+            handle: self.links.handle.clone(),
+            repositories: self.repositories.clone(),
+            attachments: self.attachments.clone(),
+            units_max: self.limits.units,
+        }
     }
 }
 
@@ -101,7 +108,7 @@ impl Submitter {
     /// Starts, resumes, or says why not.
     pub async fn submit(&self, submission: Submission) -> Result<SubmitReply, SubmitError> {
         let Submission { request, files, attachments, by } = submission;
-        let report = Spec::read(&files, request.strict);
+        let report = Spec::read_with(&files, ReadOptions { strict: request.strict, units_max: self.units_max });
         let mut reply = first_reply(&report, &request.options);
         if !reply.errors.is_empty() {
             return Ok(reply);
@@ -233,9 +240,9 @@ impl Submitter {
     }
 }
 
-/// What a submission would come to with this state: nothing is done.
+/// What a submission would come to with this state: nothing is done. How many units a plan may have is for whoever read it before to say.
 pub fn foresee(state: &State, request: &SubmitRequest, files: &BTreeMap<String, Vec<u8>>) -> SubmitReply {
-    let report = Spec::read(files, request.strict);
+    let report = Spec::read_with(files, ReadOptions { strict: request.strict, units_max: usize::MAX });
     let reply = first_reply(&report, &request.options);
     if !reply.errors.is_empty() {
         return reply;

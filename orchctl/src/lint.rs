@@ -1,6 +1,6 @@
 //! The spec's problems, found before anything is started: errors end the command, all at once; warnings are said.
 
-use roundtable_shared::spec::{Level, Problem, Spec, SpecReport};
+use roundtable_shared::spec::{Level, Problem, ReadOptions, Spec, SpecReport};
 use roundtable_shared::view::ProblemView;
 
 use crate::failure::{Failure, Result};
@@ -8,8 +8,8 @@ use crate::intake::SpecFolder;
 use crate::output::text::count;
 
 /// Reads a spec. With errors it is a failure that names them all.
-pub fn lint(spec: &SpecFolder, strict: bool) -> Result<SpecReport> {
-    let report = Spec::read(&spec.files, strict);
+pub fn lint(spec: &SpecFolder, options: ReadOptions) -> Result<SpecReport> {
+    let report = Spec::read_with(&spec.files, options);
     let errors = of(&report, Level::Error);
     if errors.is_empty() { Ok(report) } else { Err(spec_failure(errors)) }
 }
@@ -44,10 +44,10 @@ mod tests {
 
     #[test]
     fn errors_end_it_and_warnings_do_not() {
-        let report = lint(&spec("- [ ] 1. One\n"), false);
+        let report = lint(&spec("- [ ] 1. One\n"), ReadOptions::default());
         assert!(report.is_ok_and(|report| !warnings(&report).is_empty()), "requirements and design are missing");
-        let failure = lint(&spec("- [ ] 1. One\n- [ ] 1. Twice\n"), false).err();
+        let failure = lint(&spec("- [ ] 1. One\n- [ ] 1. Twice\n"), ReadOptions::default()).err();
         assert!(failure.is_some_and(|failure| failure.exit() == Exit::Usage));
-        assert!(lint(&spec("- [ ] 1. One\n"), true).is_err());
+        assert!(lint(&spec("- [ ] 1. One\n"), ReadOptions { strict: true, ..ReadOptions::default() }).is_err());
     }
 }

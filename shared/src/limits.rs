@@ -1,6 +1,6 @@
 //! Bounds on everything that comes from outside. One place, so that a reader sees what the system admits.
 
-/// Most units in a plan.
+/// Most units in a plan, where whoever reads it sets no other bound.
 pub const UNITS_MAX: usize = 100_000;
 /// Most dependency edges in a plan.
 pub const EDGES_MAX: usize = 1_000_000;

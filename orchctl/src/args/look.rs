@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
 
-use super::JsonArg;
+use super::{JsonArg, ReadArgs};
 
 /// `plan`.
 #[derive(Args, Debug)]
@@ -22,9 +22,8 @@ pub struct PlanArgs {
     /// Lay the waves out for so many agents at once [default: as many as can]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub slots: Option<u32>,
-    /// Missing requirements or design are errors
-    #[arg(long)]
-    pub strict: bool,
+    #[command(flatten)]
+    pub read: ReadArgs,
     /// Ask an assignment agent first, and show the plan that comes of its answer, which
     /// the run that follows takes [default: codex]
     #[arg(long, value_name = "BACKEND", num_args = 0..=1)]
@@ -65,9 +64,8 @@ pub struct InitArgs {
     /// are left to the assignment agent [default: codex]
     #[arg(long, value_name = "MODE", hide_possible_values = true)]
     pub mode: Option<InitMode>,
-    /// Missing requirements or design are errors
-    #[arg(long)]
-    pub strict: bool,
+    #[command(flatten)]
+    pub read: ReadArgs,
     #[command(flatten)]
     pub json: JsonArg,
 }

@@ -13,6 +13,8 @@ pub use run::*;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use roundtable_shared::limits::UNITS_MAX;
+use roundtable_shared::spec::ReadOptions;
 
 const TOP_EXAMPLES: &str = "\
 Examples:
@@ -222,6 +224,25 @@ pub enum Command {
     /// Look at the configuration
     #[command(after_help = "Examples:\n  orchctl config show")]
     Config(ConfigArgs),
+}
+
+/// How a spec is read.
+#[derive(Args, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ReadArgs {
+    /// Missing requirements or design are errors
+    #[arg(long)]
+    pub strict: bool,
+    /// Most units of a plan; a coordinator that is served has its own bound as well
+    /// [default: 100000]
+    #[arg(long, value_name = "N")]
+    pub units_max: Option<usize>,
+}
+
+impl ReadArgs {
+    /// As the reader takes it.
+    pub fn options(self) -> ReadOptions {
+        ReadOptions { strict: self.strict, units_max: self.units_max.unwrap_or(UNITS_MAX) }
+    }
 }
 
 /// `--json`.

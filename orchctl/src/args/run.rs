@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::JsonArg;
+use super::{JsonArg, ReadArgs};
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -129,9 +129,8 @@ pub struct PlanOptions {
     /// Start from the working tree with its uncommitted changes
     #[arg(long)]
     pub include_dirty: bool,
-    /// Missing requirements or design are errors
-    #[arg(long)]
-    pub strict: bool,
+    #[command(flatten)]
+    pub read: ReadArgs,
 }
 
 /// Who does the work.

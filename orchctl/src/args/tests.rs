@@ -24,11 +24,11 @@ fn everything_of_the_synopsis_is_taken() {
     let lines = [
         "run --spec S --workdir . --mode deterministic --backend opencode --assign-backend codex --output O --workers codex=2,gemini=1 \
          --backend-path codex=scripted:f.json --escalate-backend codex --check true --hazards writes --manifest strict --max-iterations 50 \
-         --max-actions 6 --sleep 1.0 --session roundtable --with-optional --only 1,2 --base HEAD~1 --strict --wait-worker 2m --dry-run --fresh --accept --yes",
+         --max-actions 6 --sleep 1.0 --session roundtable --with-optional --only 1,2 --base HEAD~1 --strict --units-max 5 --wait-worker 2m --dry-run --fresh --accept --yes",
         "run --spec S --orchestrator codex --include-dirty --detach",
         "run --state AGENT_STATE.json --tasks T --pulse P",
-        "plan --spec S --slots 3 --strict --json",
-        "init --spec S --output O --session s --mode legacy --strict",
+        "plan --spec S --slots 3 --strict --units-max 5 --json",
+        "init --spec S --output O --session s --mode legacy --strict --units-max 5",
         "demo --real codex --keep D",
         "status --watch --exit-code",
         "status R --json",

@@ -59,7 +59,7 @@ async fn prepared(context: &Context, args: &PlanArgs) -> Result<Prepared> {
         plan: PlanOptions {
             mode: Some(ModeArg::Deterministic),
             assign_backend: args.assign.clone().flatten(),
-            strict: args.strict,
+            read: args.read,
             ..PlanOptions::default()
         },
         fleet: FleetOptions { workers: args.workers.clone(), backend_path: args.backend_path.clone(), ..FleetOptions::default() },

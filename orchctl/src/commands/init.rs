@@ -16,7 +16,7 @@ const SESSION: &str = "roundtable";
 
 pub(super) async fn run(context: &Context, args: &InitArgs) -> Result<Exit> {
     let spec = read_spec(&args.spec)?;
-    for warning in warnings(&lint(&spec, args.strict)?) {
+    for warning in warnings(&lint(&spec, args.read.options())?) {
         warn(&problem_line(&warning));
     }
     let location = locate(&spec.path, args.output.as_deref());
@@ -25,6 +25,6 @@ pub(super) async fn run(context: &Context, args: &InitArgs) -> Result<Exit> {
     }
     let mut writer = MirrorWriter::open(location.paths, &context.data_dir).map_err(|error| Failure::failed(error.to_string()))?;
     let session = args.session.as_deref().unwrap_or(SESSION);
-    let view = embed::first_mirror(&spec, session, args.mode.unwrap_or_default(), &writer.existing_pulse())?;
+    let view = embed::first_mirror(&spec, args.read.options(), session, args.mode.unwrap_or_default(), &writer.existing_pulse())?;
     finish(args.json, &written(&mut writer, &view)?)
 }

@@ -17,7 +17,7 @@ use crate::output;
 pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit> {
     let spec = read_spec(&args.spec)?;
     let options = RunOptions { mode: Mode::Deterministic, ..RunOptions::default() };
-    let view: PlanView = embed::plan(&spec, &options, args.slots, args.strict, &[])?;
+    let view: PlanView = embed::plan(&spec, &options, args.slots, args.read.options(), &[])?;
     let failed = !view.errors.is_empty();
     // Nobody is asked about a plan that cannot run.
     if args.assign.is_some() && !failed {
@@ -35,7 +35,7 @@ async fn assigned(context: &Context, args: &PlanArgs) -> Result<Exit> {
     let asked = Box::pin(assignment::ask(context, args)).await?;
     asked.notices.iter().for_each(|notice| warn(notice));
     let prepared = &asked.prepared;
-    let view = embed::plan(&prepared.spec, &prepared.options, args.slots, args.strict, &asked.assignment.proposals)?;
+    let view = embed::plan(&prepared.spec, &prepared.options, args.slots, args.read.options(), &asked.assignment.proposals)?;
     let written = asked.written.as_ref().map(|written| told(written, &prepared.spec.path.join("tasks.md").to_string_lossy()));
     answer(args.json, &view, output::plan::render)?;
     if let Some(text) = written {

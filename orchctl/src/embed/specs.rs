@@ -3,6 +3,7 @@
 use roundtable_coordinator::plan::{self, PlanOptions};
 use roundtable_coordinator::preview::{self, PreviewError};
 use roundtable_shared::answer::Proposal;
+use roundtable_shared::spec::ReadOptions;
 use roundtable_shared::view::{ExistingPulse, MirrorView, PlanView};
 use roundtable_shared::{Mode, RunOptions};
 
@@ -11,9 +12,9 @@ use crate::failure::{Failure, Result};
 use crate::intake::SpecFolder;
 
 /// What the spec comes to, with what an assignment agent said of it.
-pub fn plan(spec: &SpecFolder, options: &RunOptions, slots: Option<u32>, strict: bool, said: &[Proposal]) -> Result<PlanView> {
+pub fn plan(spec: &SpecFolder, options: &RunOptions, slots: Option<u32>, read: ReadOptions, said: &[Proposal]) -> Result<PlanView> {
     let options = PlanOptions {
-        strict,
+        read,
         with_optional: options.with_optional,
         only: options.only.clone(),
         hazards: options.hazards,
@@ -24,13 +25,13 @@ pub fn plan(spec: &SpecFolder, options: &RunOptions, slots: Option<u32>, strict:
 }
 
 /// The mirror files before anything ran: assigned by the rules in legacy mode, left open otherwise.
-pub fn first_mirror(spec: &SpecFolder, session: &str, mode: InitMode, existing: &ExistingPulse) -> Result<MirrorView> {
+pub fn first_mirror(spec: &SpecFolder, read: ReadOptions, session: &str, mode: InitMode, existing: &ExistingPulse) -> Result<MirrorView> {
     let mode = match mode {
         InitMode::Codex => Mode::Manual,
         InitMode::Legacy => Mode::Legacy,
     };
     let options = RunOptions { mode, session_name: session.to_owned(), ..RunOptions::default() };
-    preview::first_mirror(&spec.files, &spec.path.to_string_lossy(), options, existing).map_err(|error| match error {
+    preview::first_mirror(&spec.files, read, &spec.path.to_string_lossy(), options, existing).map_err(|error| match error {
         PreviewError::Spec(problems) => {
             let lines: Vec<String> = problems.iter().map(|each| format!("{}:{}: {}", each.file, each.line, each.message)).collect();
             Failure::usage("the spec cannot be run as it is").why(lines.join("\n"))

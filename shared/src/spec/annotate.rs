@@ -7,7 +7,7 @@ use super::detail::{self, Detail};
 use super::lines;
 use super::model::{Plan, Unit};
 use super::problem::Report;
-use super::{checkbox, parse_tasks};
+use super::{checkbox, parse_tasks_within};
 use crate::answer::Proposal;
 use crate::ids::UnitId;
 
@@ -46,7 +46,7 @@ pub fn annotate(text: &str, proposals: &[Proposal]) -> Annotated {
 }
 
 fn parse(text: &str) -> Plan {
-    parse_tasks(text.as_bytes(), "tasks.md")
+    parse_tasks_within(text.as_bytes(), "tasks.md", usize::MAX)
 }
 
 /// What a unit's lines are to say.

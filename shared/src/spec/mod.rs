@@ -29,11 +29,11 @@ pub use design::{design_overview, first_mermaid};
 pub use mentions::{Mention, MentionKind, PathIndex};
 pub use model::{Dependency, Plan, Task, Unit};
 pub use problem::{Level, Problem};
-pub use read::{Spec, SpecReport};
+pub use read::{ReadOptions, Spec, SpecReport};
 pub use requirements::{Requirement, RequirementIndex};
 pub use sections::{DesignParts, Hints, design_parts};
 pub use select::{NotRun, SelectedUnit, Selection, plan_order, select};
-pub use tasks::parse_tasks;
+pub use tasks::{parse_tasks, parse_tasks_within};
 pub use tick::{shape_text, tick};
 pub(crate) use units::cycles;
 

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::model::Plan;
-use super::parse_tasks;
+use super::parse_tasks_within;
 use super::problem::{Level, Problem};
 use super::requirements::{Requirement, RequirementIndex};
 use super::tasks::{checked_text, file_problem};
 use super::tick::shape_text;
+use crate::limits::UNITS_MAX;
 
 /// The file that must be there.
 const TASKS: &str = "tasks.md";
@@ -31,6 +32,21 @@ pub struct Spec {
     /// Text of `bugfix.md`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bugfix: Option<String>,
+}
+
+/// How a spec is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReadOptions {
+    /// Missing companions are errors rather than warnings.
+    pub strict: bool,
+    /// Units it may have at most.
+    pub units_max: usize,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self { strict: false, units_max: UNITS_MAX }
+    }
 }
 
 /// A spec with its plan and everything there is to say about it.
@@ -62,6 +78,11 @@ impl Spec {
 
     /// Reads the files of a spec folder, given by name. With `strict`, missing companions are errors rather than warnings.
     pub fn read(files: &BTreeMap<String, Vec<u8>>, strict: bool) -> SpecReport {
+        Self::read_with(files, ReadOptions { strict, ..ReadOptions::default() })
+    }
+
+    /// The same with all options.
+    pub fn read_with(files: &BTreeMap<String, Vec<u8>>, options: ReadOptions) -> SpecReport {
         let mut report = SpecReport::default();
         let mut text = |name: &str| -> Option<String> {
             match checked_text(files.get(name)?) {
@@ -76,7 +97,7 @@ impl Spec {
         };
         report.spec =
             Spec { tasks: text(TASKS).unwrap_or_default(), requirements: text(REQUIREMENTS), design: text(DESIGN), bugfix: text(BUGFIX) };
-        let level = if strict { Level::Error } else { Level::Warning };
+        let level = if options.strict { Level::Error } else { Level::Warning };
         if !files.contains_key(REQUIREMENTS) && !files.contains_key(BUGFIX) {
             let message = "there is no requirements.md (or bugfix.md), so prompts carry no requirements; add one";
             report.problems.push(file_problem(level, REQUIREMENTS, message));
@@ -86,7 +107,7 @@ impl Spec {
         }
         match files.get(TASKS) {
             Some(bytes) => {
-                report.plan = parse_tasks(bytes, TASKS);
+                report.plan = parse_tasks_within(bytes, TASKS, options.units_max);
                 report.problems.append(&mut report.plan.problems);
                 report.problems.extend(dead_links(&report.spec, &report.plan));
             }
@@ -99,7 +120,7 @@ impl Spec {
 
     /// The plan of a spec that was accepted before.
     pub fn plan(&self) -> Plan {
-        parse_tasks(self.tasks.as_bytes(), TASKS)
+        parse_tasks_within(self.tasks.as_bytes(), TASKS, usize::MAX)
     }
 
     /// The text requirement links point into: `requirements.md`, else `bugfix.md`.

@@ -6,11 +6,16 @@ use super::model::Plan;
 use super::problem::{Problem, Report};
 use super::tree;
 use super::units;
-use crate::limits::SPEC_FILE_BYTES_MAX;
+use crate::limits::{SPEC_FILE_BYTES_MAX, UNITS_MAX};
 
 /// Reads a plan. Never fails: everything that is wrong is in [`Plan::problems`].
 pub fn parse_tasks(bytes: &[u8], file: &str) -> Plan {
-    read(bytes, file).plan
+    parse_tasks_within(bytes, file, UNITS_MAX)
+}
+
+/// The same for a plan of so many units at most; one with more is an error, and has no others.
+pub fn parse_tasks_within(bytes: &[u8], file: &str, units_max: usize) -> Plan {
+    read(bytes, file, units_max).plan
 }
 
 /// A plan with what only [`super::tick()`] needs.
@@ -20,7 +25,7 @@ pub(super) struct Reading {
     pub(super) boxes: Vec<(String, (usize, usize))>,
 }
 
-pub(super) fn read(bytes: &[u8], file: &str) -> Reading {
+pub(super) fn read(bytes: &[u8], file: &str, units_max: usize) -> Reading {
     let mut report = Report::new(file);
     let text = match checked_text(bytes) {
         Ok(text) => text,
@@ -34,7 +39,7 @@ pub(super) fn read(bytes: &[u8], file: &str) -> Reading {
     let generated_ids = !kinds::accept_ids(&mut kinds);
     let grown = tree::grow(&lines, &kinds, generated_ids, &mut report);
     let boxes = grown.boxes;
-    let units = units::gather(grown.tasks, &mut report);
+    let units = units::gather(grown.tasks, units_max, &mut report);
     if units.is_empty() && report.problems.iter().all(|problem| problem.level != super::Level::Error) {
         report.error(1, "there are no tasks; write at least one line such as `- [ ] 1. Title`");
     }

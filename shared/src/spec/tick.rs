@@ -9,14 +9,14 @@ use crate::ids::TaskId;
 /// comes back as it is.
 pub fn tick(text: &str, ids: &[TaskId]) -> String {
     let wanted: HashSet<&str> = ids.iter().map(TaskId::as_str).collect();
-    let reading = tasks::read(text.as_bytes(), "tasks.md");
+    let reading = tasks::read(text.as_bytes(), "tasks.md", usize::MAX);
     let ranges = reading.boxes.into_iter().filter(|(id, _)| wanted.contains(id.as_str())).map(|(_, range)| range).collect();
     replace(text, ranges, "x")
 }
 
 /// The text with every task's box emptied and `\n` line ends: equal for plans that differ in progress alone.
 pub fn shape_text(text: &str) -> String {
-    let reading = tasks::read(text.as_bytes(), "tasks.md");
+    let reading = tasks::read(text.as_bytes(), "tasks.md", usize::MAX);
     let emptied = replace(text, reading.boxes.into_iter().map(|(_, range)| range).collect(), " ");
     emptied.trim_start_matches('\u{feff}').replace("\r\n", "\n")
 }

@@ -8,17 +8,17 @@ use super::problem::Report;
 use super::tree::Seed;
 use crate::domain::SubtaskState;
 use crate::ids::UnitId;
-use crate::limits::{EDGES_MAX, UNITS_MAX};
+use crate::limits::EDGES_MAX;
 
 const CYCLES_SHOWN_MAX: usize = 20;
 const CYCLE_UNITS_SHOWN_MAX: usize = 20;
 
 /// Makes units of tasks and reports what is wrong between them.
-pub(super) fn gather(mut seeds: Vec<Seed>, report: &mut Report) -> Vec<Unit> {
+pub(super) fn gather(mut seeds: Vec<Seed>, units_max: usize, report: &mut Report) -> Vec<Unit> {
     settle_states(&mut seeds, report);
     resolve_dependencies(&mut seeds, report);
     let roots: Vec<usize> = roots(&seeds);
-    let units = build(seeds, &roots, report);
+    let units = build(seeds, &roots, units_max, report);
     report_cycles(&units, report);
     units
 }
@@ -234,12 +234,13 @@ impl Resolver<'_> {
 }
 
 /// Units in document order, with what their descendants name lifted to them.
-fn build(seeds: Vec<Seed>, roots: &[usize], report: &mut Report) -> Vec<Unit> {
+fn build(seeds: Vec<Seed>, roots: &[usize], units_max: usize, report: &mut Report) -> Vec<Unit> {
     let mut tops: Vec<usize> = (0..seeds.len()).filter(|at| roots[*at] == *at && !seeds[*at].duplicate).collect();
     tops.sort_by_key(|at| seeds[*at].task.line);
-    if tops.len() > UNITS_MAX {
-        report.error(1, format!("the plan has {} units, more than {UNITS_MAX}; split the spec", tops.len()));
-        tops.truncate(UNITS_MAX);
+    if tops.len() > units_max {
+        let how = "split the spec, or allow more with --units-max, here and where the coordinator is served";
+        report.error(1, format!("the plan has {} units, more than {units_max}; {how}", tops.len()));
+        tops.truncate(units_max);
     }
     let place: HashMap<usize, usize> = tops.iter().enumerate().map(|(position, at)| (*at, position)).collect();
     let ids: Vec<UnitId> = tops.iter().map(|at| seeds[*at].task.id.unit()).collect();

@@ -61,7 +61,7 @@ pub(super) async fn show(context: &Context, prepared: &Prepared, fresh: bool, js
         calls: reply.calls,
         workers: prepared.crew.workers.clone(),
         mirror_dir: prepared.location.paths.dir().to_string_lossy().into_owned(),
-        plan: embed::plan(&prepared.spec, &prepared.options, None, prepared.strict, &[])?,
+        plan: embed::plan(&prepared.spec, &prepared.options, None, prepared.read, &[])?,
     };
     answer(json, &view, text)?;
     Ok(Exit::Complete)

@@ -7,7 +7,7 @@ use roundtable_runtime::clock::{Clock, SystemClock};
 use roundtable_runtime::config::{Aliases, Config, Sources, environment};
 use roundtable_runtime::git::Oid;
 use roundtable_shared::RunOptions;
-use roundtable_shared::spec::SpecReport;
+use roundtable_shared::spec::{ReadOptions, SpecReport};
 use roundtable_shared::view::{SubmitReply, SubmitRequest};
 use serde::Deserialize;
 
@@ -40,7 +40,7 @@ pub(in crate::commands) struct Prepared {
     pub(in crate::commands) copies: Vec<CopyFile>,
     pub(in crate::commands) crew: CrewOptions,
     pub(in crate::commands) location: Location,
-    pub(in crate::commands) strict: bool,
+    pub(in crate::commands) read: ReadOptions,
     mode_given: bool,
     import: Option<Import>,
     include_dirty: bool,
@@ -80,7 +80,7 @@ impl Prepared {
             _ => return Err(Failure::usage("the spec is missing").next("name its folder with --spec DIR")),
         };
         let spec = read_spec(&spec_dir)?;
-        let report = lint(&spec, args.plan.strict)?;
+        let report = lint(&spec, args.plan.read.options())?;
         let workdir = Workdir::open(args.workdir.as_deref().unwrap_or(Path::new("."))).await?;
         refuse_occupied_name(&workdir.repository).await?;
         let top = workdir.repository.top().to_owned();
@@ -122,7 +122,7 @@ impl Prepared {
             copies,
             crew,
             location,
-            strict: args.plan.strict,
+            read: args.plan.read.options(),
             mode_given: args.plan.mode.is_some(),
             import,
             include_dirty: args.plan.include_dirty,
@@ -149,7 +149,7 @@ impl Prepared {
             options: RunOptions { embedded, ..self.options.clone() },
             mode_given: self.mode_given,
             fresh,
-            strict: self.strict,
+            strict: self.read.strict,
             dry_run,
             import: self.import.as_ref().map(|import| import.text.clone()),
             import_is_trusted: self.trust,

@@ -198,7 +198,14 @@ fn folders_that_lack_files() {
 fn plans_beyond_the_limits_say_which() {
     let units: String = (1..=crate::limits::UNITS_MAX + 1).map(|n| format!("- [ ] {n}. U\n")).collect();
     let errors: Vec<String> = problems(&units).into_iter().filter(|said| said.starts_with("E ")).collect();
-    assert_eq!(errors, ["E tasks.md:1: the plan has 100001 units, more than 100000; split the spec"]);
+    let how = "split the spec, or allow more with --units-max, here and where the coordinator is served";
+    assert_eq!(errors, [format!("E tasks.md:1: the plan has 100001 units, more than 100000; {how}")]);
+    let files = BTreeMap::from([("tasks.md".to_owned(), units.into_bytes())]);
+    let within = |units_max: usize| Spec::read_with(&files, ReadOptions { units_max, ..ReadOptions::default() });
+    assert!(!within(100_001).has_errors());
+    let few = within(2);
+    assert!(few.has_errors() && few.plan.units.len() == 2, "what is too much is not kept");
+    assert_eq!(few.spec.plan().units.len(), 100_001, "one that was accepted is read whole");
     // Each unit names all before it by a row of ids, four of five of which are no task. The row that is longer than what is left of a million ends at none.
     let dense: String = (1..=2_500)
         .map(|n| if n == 1 { "- [ ] 1. U\n".to_owned() } else { format!("- [ ] {}. U\n  - Depends on: 1-{}\n", 5 * n - 4, 5 * n - 9) })
