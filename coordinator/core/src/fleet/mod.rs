@@ -54,6 +54,8 @@ pub struct Fleet {
     pub rests: BTreeMap<RunId, (Rest, WallMs)>,
     /// Effects that failed and are to be repeated.
     pub errands: BTreeMap<(RunId, Option<UnitId>), Errand>,
+    /// Units that a train may take as of who is here, when that was last looked at.
+    pub train_max: usize,
     /// When a worker last joined, or came back with another offer (monotonic).
     pub joined_ms: Option<u64>,
     /// The last tick, or the start.

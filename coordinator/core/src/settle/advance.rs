@@ -3,7 +3,9 @@
 
 use roundtable_shared::RunId;
 
+use crate::command::Now;
 use crate::settle::{contention, end, judge, land, release, review, step, train};
+use crate::state::Run;
 use crate::txn::Txn;
 
 /// Everything that follows by itself in the runs that were touched: by facts, or by time (each tick touches all that are not over).
@@ -17,6 +19,15 @@ pub(crate) fn settle(d: &mut Txn<'_>) {
             advance(d, &run);
         }
     }
+}
+
+/// Touches runs in which something may follow between two ticks although no fact says so: who is here decides how many units a train takes, and a hold of the
+/// orchestrator ends by the clock.
+pub(crate) fn touch_what_no_fact_has(d: &mut Txn<'_>) {
+    let are_all = train::note_max(d);
+    let has_ended = |run: &Run, now: Now| run.agents.orchestrator.held.as_ref().is_some_and(|held| held.until <= now.wall);
+    let runs: Vec<RunId> = d.state().unfinished().filter(|run| are_all || has_ended(run, d.now)).map(|run| run.id.clone()).collect();
+    runs.iter().for_each(|run| d.touch(run));
 }
 
 /// Goes on until nothing more follows.

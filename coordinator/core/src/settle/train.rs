@@ -23,6 +23,12 @@ fn train_max(d: &Txn<'_>) -> usize {
     slots.saturating_mul(2).clamp(TRAIN_MIN, TRAIN_MAX)
 }
 
+/// Notes how many units a train takes as of who is here; whether that differs from what it was.
+pub(crate) fn note_max(d: &mut Txn<'_>) -> bool {
+    let now = train_max(d);
+    std::mem::replace(&mut d.fleet.train_max, now) != now
+}
+
 /// The next unit of the queue joins, if the one ahead of it is prepared.
 pub(crate) fn start_next(d: &mut Txn<'_>, run: &RunId) {
     let now = d.run(run);

@@ -19,7 +19,7 @@ use crate::schedule::place::{has_free_slot, place};
 use crate::schedule::rank::candidates;
 use crate::schedule::ready::is_ready;
 use crate::schedule::{barrier, need, ready};
-use crate::settle::advance::settle;
+use crate::settle::advance::{settle, touch_what_no_fact_has};
 use crate::state::{Run, Stage, State};
 use crate::txn::Txn;
 
@@ -28,6 +28,7 @@ const PASSES_MAX: u32 = 16;
 
 /// Grants all that can be granted now; false if there may be more. Work-conserving: whatever can start does.
 pub(crate) fn dispatch(d: &mut Txn<'_>) -> bool {
+    touch_what_no_fact_has(d);
     let is_all = (0..PASSES_MAX).any(|_| !pass(d));
     rest::tell(d);
     is_all
