@@ -156,7 +156,7 @@ pub enum LogFormat {
 pub enum Command {
     /// Serve until stopped (SIGTERM drains)
     #[command(after_help = SERVE_EXAMPLES)]
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Make, list and revoke join tokens
     #[command(after_help = TOKEN_EXAMPLES)]
     Token(TokenArgs),

@@ -60,7 +60,7 @@ fn main() -> ExitCode {
         }
     };
     let code = match cli.command {
-        Command::Serve(args) => runtime.block_on(serve(args, config.data_dir)),
+        Command::Serve(args) => runtime.block_on(serve(*args, config.data_dir)),
         Command::Token(args) => {
             runtime.block_on(manage(token_request(args.command), "coordinator token", args.data_dir, config.data_dir, args.json))
         }
