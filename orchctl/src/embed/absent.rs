@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use roundtable_runtime::config::Config;
 use roundtable_shared::RunOptions;
-use roundtable_shared::spec::Plan;
+use roundtable_shared::spec::{Plan, ReadOptions};
 use roundtable_shared::view::{ExistingPulse, MirrorView, PlanView, Query, SubmitReply, SubmitRequest};
 
 use crate::api::{Client, Lines, WatchFor};
@@ -149,12 +149,12 @@ pub async fn start_background(_: &Background) -> Result<()> {
 }
 
 /// Refuses.
-pub fn plan(_: &SpecFolder, _: &RunOptions, _: Option<u32>, _: bool, _: &[roundtable_shared::answer::Proposal]) -> Result<PlanView> {
+pub fn plan(_: &SpecFolder, _: &RunOptions, _: Option<u32>, _: ReadOptions, _: &[roundtable_shared::answer::Proposal]) -> Result<PlanView> {
     Err(absent())
 }
 
 /// Refuses.
-pub fn first_mirror(_: &SpecFolder, _: &str, _: InitMode, _: &ExistingPulse) -> Result<MirrorView> {
+pub fn first_mirror(_: &SpecFolder, _: ReadOptions, _: &str, _: InitMode, _: &ExistingPulse) -> Result<MirrorView> {
     Err(absent())
 }
 

@@ -9,9 +9,7 @@ use roundtable_proto::convert::{
 };
 use roundtable_proto::v1;
 use roundtable_shared::view::{AccessRequest, EventLine, Operation, Query, SubmitRequest};
-use roundtable_shared::{
-    AgentEvent, AttemptFacts, BackendOffer, HeldLease, Introduction, Lease, LeasePhase, LeaseRef, Reconciled, TurnData,
-};
+use roundtable_shared::{AgentEvent, AttemptFacts, BackendOffer, HeldLease, Introduction, Lease, LeaseRef, Reconciled, TurnData};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tonic::Status;
@@ -82,9 +80,9 @@ fn lease(wire: Option<v1::LeaseRef>) {
 
 fn held(wire: v1::HeldLease) {
     lease(wire.lease.clone());
-    let phase = wire.phase();
+    let phase = wire.phase;
     if let Some(read) = understood::<v1::HeldLease, HeldLease>(wire) {
-        assert_eq!(LeasePhase::try_from(phase).ok(), Some(read.phase));
+        assert_eq!(i32::from(v1::Phase::from(read.phase)), phase);
     }
 }
 

@@ -5,13 +5,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use roundtable_shared::limits::EVENT_BYTES_MAX;
 use roundtable_shared::time::WallMs;
 use roundtable_shared::view::EventLine;
 use roundtable_shared::{AgentEvent, AttemptKey, AttemptNo, Lease, LeaseId, LeaseRef, Role, Seat, Switches, TurnData};
 use roundtable_worker::spool::{AttemptSpool, Spool};
 
-/// Longest record, as the worker has it.
-const EVENT_BYTES_MAX: usize = 1 << 20;
 const HEADER_BYTES: usize = 16;
 /// Things that happen to one file: so few that no checksum comes out right by them.
 const HARM_MAX: usize = 8;
