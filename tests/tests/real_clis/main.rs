@@ -48,7 +48,7 @@ const TESTS: &[(&str, &str, Test)] = &[
     ("gemini::a_rate_limit_is_one", "gemini", || Box::pin(fails("gemini", "429:1", 3, rate_limit))),
     ("gemini::an_exhausted_quota_is_one", "gemini", || Box::pin(fails("gemini", "quota", 1, quota))),
     ("gemini::a_broken_provider_is_unavailable", "gemini", || Box::pin(fails("gemini", "503", 3, unavailable))),
-    ("gemini::a_cut_connection_is_unavailable", "gemini", || Box::pin(fails("gemini", "cut", 1, unavailable))),
+    ("gemini::a_cut_connection_is_unavailable", "gemini", || Box::pin(fails("gemini", "cut", 3, unavailable))),
     ("gemini::a_full_context_is_one", "gemini", || Box::pin(fails("gemini", "context", 1, |kind| *kind == FailureKind::ContextOverflow))),
     ("gemini::an_unknown_model_is_configuration", "gemini", || {
         Box::pin(fails("gemini", "404", 1, |kind| *kind == FailureKind::Misconfigured))

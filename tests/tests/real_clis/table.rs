@@ -99,12 +99,13 @@ pub const ROWS: &[Row] = &[
         "first1.cut",
         [cell("completed", 4, 90, ""), cell("unavailable", 1, 60, "terminated"), cell("completed", 4, 120, "")],
     ),
+    // gemini asks again, up to twice, where the cut comes after it has read a piece, and not where both come at once: the machine decides which.
     row(
         "connection cut for ever",
         "cut",
         [
             cell("unavailable", 2, 60, "stream disconnected"),
-            cell("unavailable", 1, 60, "terminated"),
+            cell("unavailable", 3, 60, "terminated"),
             cell("unavailable", 3, 90, "connection"),
         ],
     ),
