@@ -129,10 +129,14 @@ pub(super) fn review(run: &mut Run, at: WallMs, fact: &Fact) {
             *unit.counters.review_failures.entry(*seat).or_default() += 1;
             phase::fail_review(unit, *seat, worker, backend);
         }),
-        Fact::RoundConsolidated { unit, report } => change(run, unit, |unit| {
-            unit.review.final_reports.push((**report).clone());
-            phase::consolidate(unit);
-        }),
+        Fact::RoundConsolidated { unit, report } => {
+            change(run, unit, |unit| {
+                unit.review.final_reports.push((**report).clone());
+                phase::consolidate(unit);
+            });
+            // It stands in the integration queue now.
+            note(run, unit);
+        }
         Fact::HistoryAdded { unit, entry } => change(run, unit, |unit| unit.review.history.push((**entry).clone())),
         Fact::Escalated { unit } => change(run, unit, |unit| {
             unit.counters.escalated_at = Some(at);

@@ -8,7 +8,7 @@ use crate::state::Run;
 
 /// The last unit, in plan order, of some cycle of units that wait for each other's paths.
 pub(crate) fn victim(run: &Run) -> Option<UnitId> {
-    let contended = run.begun().filter(|unit| !unit.contended().is_empty());
+    let contended = run.active().filter(|unit| !unit.contended().is_empty());
     for start in contended {
         let mut path = vec![start.spec.position];
         let mut seen = BTreeSet::new();

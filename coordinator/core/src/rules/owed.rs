@@ -8,7 +8,7 @@ use crate::state::{Run, Stage, Unit};
 
 /// Effects a run owes by its state alone. Each is idempotent.
 pub(crate) fn owed_effects(run: &Run) -> Vec<Effect> {
-    let mut owed: Vec<Effect> = run.begun().filter_map(|unit| merge(run, unit)).collect();
+    let mut owed: Vec<Effect> = run.active().filter_map(|unit| merge(run, unit)).collect();
     owed.extend(effects(run));
     if run.stage() == Stage::Closing {
         owed.extend(closing(run).or(Some(Effect::CloseRun {

@@ -90,10 +90,10 @@ impl<'a> Explainer<'a> {
         let ahead = self.ahead.get_or_insert_with(|| {
             let queue = run.queue();
             let mut ahead: BTreeMap<usize, &Unit> =
-                queue.iter().zip(queue.iter().skip(1)).map(|(one, next)| (next.spec.position, *one)).collect();
+                queue.clone().zip(queue.clone().skip(1)).map(|(one, next)| (next.spec.position, one)).collect();
             // Who is not in it comes after all.
-            ahead.extend(queue.last().map(|last| (usize::MAX, *last)));
-            ahead.extend(queue.first().map(|first| (first.spec.position, *first)));
+            ahead.extend(queue.clone().next_back().map(|last| (usize::MAX, last)));
+            ahead.extend(queue.clone().next().map(|first| (first.spec.position, first)));
             ahead
         });
         let found = ahead.get(&unit.spec.position).or_else(|| ahead.get(&usize::MAX)).copied();

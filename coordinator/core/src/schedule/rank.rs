@@ -17,7 +17,7 @@ pub(crate) fn candidates(state: &State, fleet: &Fleet, now: Now) -> Vec<Candidat
     for (run_at, run) in state.unfinished().enumerate() {
         found.extend(of_run(state, fleet, run, run_at, now));
         let first = found.len();
-        for unit in run.begun() {
+        for unit in run.seatable() {
             let seats = due_seats(run, unit);
             if !seats.is_empty() && is_ready(state, run, unit, now) {
                 found.extend(seats.into_iter().map(|seat| Candidate::of(run, unit, seat, run_at)));

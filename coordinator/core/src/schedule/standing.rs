@@ -81,7 +81,7 @@ pub fn standing(state: &State, run: &Run) -> Standing {
     let moving = run.has_live_attempts()
         || run.stage() == Stage::Closing
         || run.life.ending.is_some()
-        || run.begun().any(|unit| unit.merging().is_some());
+        || run.active().any(|unit| unit.merging().is_some());
     if moving {
         return Standing::Running;
     }

@@ -10,7 +10,7 @@ use crate::txn::Txn;
 
 /// Paths that became free are claimed by those that wait for them, in plan order, before anything is granted.
 pub(crate) fn claim_freed(d: &mut Txn<'_>, run: &RunId) {
-    let waiting: Vec<UnitId> = d.run(run).begun().filter(|unit| !unit.contended().is_empty()).map(|unit| unit.id.clone()).collect();
+    let waiting: Vec<UnitId> = d.run(run).active().filter(|unit| !unit.contended().is_empty()).map(|unit| unit.id.clone()).collect();
     for id in waiting.into_iter().filter(|_| !planted(Bug::FreedUnclaimed)) {
         let now = d.run(run);
         let unit = d.unit(run, &id);

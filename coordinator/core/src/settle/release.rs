@@ -15,7 +15,7 @@ pub(crate) fn release_blocked(d: &mut Txn<'_>, run: &RunId) {
         Release::Review { work } => Some((unit.id.clone(), Some(work.clone()))),
         Release::Subtask => None,
     };
-    let waiting: Vec<(UnitId, Option<Work>)> = d.run(run).begun().filter_map(released).collect();
+    let waiting: Vec<(UnitId, Option<Work>)> = d.run(run).active().filter_map(released).collect();
     for (id, work) in waiting {
         if !d.run(run).plan.hold_is_free(&d.run(run).units, d.unit(run, &id)) || planted(Bug::ReleaseForgotten) {
             continue;

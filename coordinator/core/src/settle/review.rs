@@ -19,7 +19,10 @@ pub(crate) fn consolidate_ready(d: &mut Txn<'_>, run: &RunId) {
         UnitState::FinalReview => !unit.is_consolidated() && unit.review.reviewers > 0,
         _ => false,
     };
-    let units: Vec<UnitId> = d.run(run).holders().filter(ready).map(|unit| unit.id.clone()).collect();
+    let mut units: Vec<&Unit> = d.run(run).active().filter(ready).collect();
+    // As they are written down.
+    units.sort_by_key(|unit| unit.spec.position);
+    let units: Vec<UnitId> = units.into_iter().map(|unit| unit.id.clone()).collect();
     for unit in units {
         if d.unit(run, &unit).state() == UnitState::PendingReview {
             d.move_unit(run, &unit, UnitState::UnderReview, None);

@@ -47,9 +47,8 @@ pub(crate) fn start_next(d: &mut Txn<'_>, run: &RunId) {
         Some(Some(candidate)) => candidate.commit.clone(),
         Some(None) => return,
     };
-    let may_join = |unit: &&&Unit| now.branch.train.place(&unit.id).is_none() && step::allows(now, Phase::Consolidate, &unit.id);
-    let queue = now.queue();
-    let next = if planted(Bug::TrainOutOfOrder) { queue.iter().rev().find(may_join) } else { queue.iter().find(may_join) };
+    let may_join = |unit: &&Unit| now.branch.train.place(&unit.id).is_none() && step::allows(now, Phase::Consolidate, &unit.id);
+    let next = if planted(Bug::TrainOutOfOrder) { now.queue().rev().find(may_join) } else { now.queue().find(may_join) };
     let Some(unit) = next.map(|unit| unit.id.clone()) else { return };
     let is_empty = d.unit(run, &unit).work.changed.is_empty();
     let mut flight = InFlight::new(unit.clone(), tip.clone(), d.now.wall);

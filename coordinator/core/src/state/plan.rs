@@ -50,6 +50,8 @@ pub struct Plan {
     pub unfinished_all: Places,
     /// Of the unfinished, those that are in another state than `not_started`; one whose first turn has failed is in that state again.
     pub begun: Places,
+    /// Of those, the ones that do not stand in the integration queue: however long that is, what is looked for among units is looked for among these.
+    pub active: Places,
     /// Places of units that hold their writes.
     pub holders: Places,
     /// Of those, units that hold everything.
@@ -98,6 +100,10 @@ pub struct Lookup {
     pub waiters: Vec<Vec<usize>>,
     /// Per unit that is startable: the chain by which it stands in its line.
     pub in_line: Vec<Option<u64>>,
+    /// The integration queue: numbers of final review, and ranks.
+    pub queue: BTreeSet<(u64, usize)>,
+    /// Per unit that stands in it: its number there.
+    pub in_queue: Vec<Option<u64>>,
 }
 
 /// What units need of the worker that begins them: those of one kind are begun wherever one of them is.
@@ -151,7 +157,7 @@ impl Plan {
     /// Whether a plan that was read is one of so many units; else it is of no use.
     pub(super) fn is_of(&self, count: usize) -> bool {
         let lists = [self.order.len(), self.rank.len(), self.needs.len(), self.remaining_ms.len()];
-        let sets = [&self.unfinished, &self.unfinished_all, &self.begun, &self.holders, &self.holders_all];
+        let sets = [&self.unfinished, &self.unfinished_all, &self.begun, &self.active, &self.holders, &self.holders_all];
         let mut named = self.order.iter().chain(self.rank.iter()).chain(self.needs.iter().flatten());
         lists.iter().all(|len| *len == count)
             && named.all(|at| *at < count)
@@ -314,7 +320,9 @@ impl Plan {
         }
         self.unfinished.set(rank, is_unfinished);
         self.unfinished_all.set(rank, is_unfinished && all);
-        self.begun.set(rank, is_unfinished && unit.state() != UnitState::NotStarted);
+        let is_begun = is_unfinished && unit.state() != UnitState::NotStarted;
+        self.begun.set(rank, is_begun);
+        self.active.set(rank, is_begun && unit.in_queue().is_none());
         self.holders.set(at, holds);
         self.holders_all.set(at, holds && all);
     }
@@ -336,6 +344,7 @@ impl Lookup {
             waits_on: vec![None; units.len()],
             waiters: vec![Vec::new(); units.len()],
             in_line: vec![None; units.len()],
+            in_queue: vec![None; units.len()],
             ..Self::default()
         };
         for rank in plan.unfinished.iter().filter(|rank| !plan.unfinished_all.contains(*rank)) {
@@ -363,6 +372,8 @@ impl Lookup {
     fn line_up(&mut self, plan: &Plan, units: &List<Unit>, at: usize) {
         let unit = &units[at];
         self.step_out(at, plan.rank[at], unit);
+        self.in_queue[at] = unit.in_queue();
+        self.queue.extend(self.in_queue[at].map(|number| (number, plan.rank[at])));
         if unit.is_settled_for_others() || unit.state() != UnitState::NotStarted {
             return;
         }
@@ -381,6 +392,9 @@ impl Lookup {
 
     fn step_out(&mut self, at: usize, rank: usize, unit: &Unit) {
         self.waits_on[at] = None;
+        if let Some(number) = self.in_queue[at].take() {
+            self.queue.remove(&(number, rank));
+        }
         let Some(remaining) = self.in_line[at].take() else { return };
         let kind = WorkKind::of(unit);
         if let Some(line) = self.startable.get_mut(&kind) {

@@ -191,7 +191,8 @@ impl Run {
 
     /// Whether anything of it runs on a worker.
     pub fn has_live_attempts(&self) -> bool {
-        !self.live.is_empty() || self.begun().any(|unit| !unit.live.is_empty())
+        let is_live = |unit: &Unit| !unit.live.is_empty();
+        !self.live.is_empty() || self.active().any(is_live) || self.begun().any(is_live)
     }
 
     /// Whether every unit that runs has come to its end.
@@ -231,6 +232,17 @@ impl Run {
         self.plan.begun.iter().filter_map(|rank| self.units.get(*self.plan.order.get(rank)?))
     }
 
+    /// Of those, the ones that do not stand in the integration queue.
+    pub fn active(&self) -> impl DoubleEndedIterator<Item = &Unit> + Clone {
+        self.plan.active.iter().filter_map(|rank| self.units.get(*self.plan.order.get(rank)?))
+    }
+
+    /// Units that have begun and may have a seat to fill: of the queue only those in the train have one.
+    pub fn seatable(&self) -> impl Iterator<Item = &Unit> {
+        let in_train = self.branch.train.flights.iter().filter_map(|flight| self.unit(&flight.unit));
+        self.active().chain(in_train.filter(|unit| unit.in_queue().is_some()))
+    }
+
     /// Units that have not been begun and wait for no other by order, in no order.
     pub fn startable(&self) -> impl Iterator<Item = &Unit> {
         self.plan.all_startable(&self.units).filter_map(|at| self.units.get(at))
@@ -246,12 +258,9 @@ impl Run {
         self.holders().filter(move |other| other.id != unit.id && other.conflicts(unit))
     }
 
-    /// Units in the order of final review: the integration queue. An empty change has no reviewers, and so nothing to consolidate.
-    pub fn queue(&self) -> Vec<&Unit> {
-        let is_next = |unit: &&Unit| unit.state() == UnitState::FinalReview && (unit.is_consolidated() || unit.review.reviewers == 0);
-        let mut queue: Vec<&Unit> = self.begun().filter(is_next).collect();
-        queue.sort_by_key(|unit| unit.queued());
-        queue
+    /// Units in the order of final review: the integration queue.
+    pub fn queue(&self) -> impl DoubleEndedIterator<Item = &Unit> + Clone {
+        self.plan.lookup(&self.units).queue.iter().filter_map(|(_, rank)| self.units.get(*self.plan.order.get(*rank)?))
     }
 
     /// Whether one of these phases is held back by the orchestrator now.

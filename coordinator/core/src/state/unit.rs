@@ -91,6 +91,11 @@ impl Unit {
         if let UnitPhase::FinalReview { queued, .. } = self.phase { Some(queued) } else { None }
     }
 
+    /// That place, where nothing but integration is left to it: an empty change has no reviewers, and so nothing to consolidate.
+    pub fn in_queue(&self) -> Option<u64> {
+        self.queued().filter(|_| self.is_consolidated() || self.review.reviewers == 0)
+    }
+
     /// Whether it is in final review and this round was consolidated.
     pub fn is_consolidated(&self) -> bool {
         matches!(self.phase, UnitPhase::FinalReview { consolidated: true, .. })

@@ -37,6 +37,11 @@ fn takes_hold(unit: &Unit) -> bool {
     unit.spec.runs && (unit.state() == UnitState::NotStarted || (unit.state() == UnitState::Blocked && unit.release().is_some()))
 }
 
+/// Whether nothing but integration is left to it.
+fn in_queue(unit: &Unit) -> bool {
+    unit.state() == UnitState::FinalReview && (unit.is_consolidated() || unit.review.reviewers == 0)
+}
+
 /// Whether the unit waits for work: the first time, or at a failed step.
 fn begins(unit: &Unit) -> bool {
     unit.spec.runs
@@ -201,6 +206,10 @@ fn index_differences(run: &Run) -> Vec<String> {
         return found;
     }
     let lookup = plan.lookup(&run.units);
+    let queued = run.units().filter(|unit| in_queue(unit)).count();
+    if lookup.queue.len() != queued {
+        found.push(format!("{queued} units stand in the integration queue, and {:?} are noted", lookup.queue));
+    }
     let startable: BTreeSet<usize> = plan.all_startable(&run.units).collect();
     if startable.len() != plan.all_startable(&run.units).count() {
         found.push("a unit stands in two lines".to_owned());
@@ -267,6 +276,8 @@ fn index_differences(run: &Run) -> Vec<String> {
             (plan.unfinished.contains(rank), !is_over(unit), "unfinished"),
             (plan.unfinished_all.contains(rank), !is_over(unit) && everything(unit), "unfinished without a manifest"),
             (plan.begun.contains(rank), !is_over(unit) && unit.state() != UnitState::NotStarted, "begun"),
+            (plan.active.contains(rank), !is_over(unit) && unit.state() != UnitState::NotStarted && !in_queue(unit), "active"),
+            (lookup.queue.contains(&(unit.queued().unwrap_or(0), rank)), in_queue(unit), "in the integration queue"),
             (plan.holders.contains(at), holds(unit), "a holder"),
             (plan.holders_all.contains(at), holds(unit) && everything(unit), "a holder of everything"),
         ];

@@ -53,7 +53,7 @@ fn rest(state: &State, fleet: &Fleet, run: &Run, now: Now) -> Option<Rest> {
     if pauses(run, seats.is_empty(), now) {
         return None;
     }
-    for unit in run.begun().chain(run.startable()) {
+    for unit in run.seatable().chain(run.startable()) {
         let Some(&seat) = due_seats(run, unit).first() else { continue };
         if is_ready(state, run, unit, now) {
             seats.push(Candidate::seat_of(run, unit, seat));
