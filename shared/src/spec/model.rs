@@ -153,6 +153,15 @@ pub struct Dependency {
 }
 
 impl Task {
+    /// Gives back the room that its lists have for more.
+    pub(super) fn shrink_to_fit(&mut self) {
+        for list in [&mut self.details, &mut self.requirements, &mut self.writes, &mut self.reads, &mut self.requires] {
+            list.shrink_to_fit();
+        }
+        self.subtasks.shrink_to_fit();
+        self.depends_on.shrink_to_fit();
+    }
+
     /// Details as the mirror files list them: one line each, without indentation and bullets; blank lines and code as they are.
     pub fn plain_details(&self) -> Vec<String> {
         let mut fenced = false;

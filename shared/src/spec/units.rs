@@ -257,6 +257,9 @@ fn build(seeds: Vec<Seed>, roots: &[usize], units_max: usize, report: &mut Repor
     let lift = |(position, mut tasks): (usize, Vec<Task>)| {
         let own = ids[position].as_str();
         tasks.sort_by_key(|task| (task.id.as_str() != own, task.line));
+        // They stay as long as the run does: the room for three more would be most of what a small unit takes.
+        tasks.shrink_to_fit();
+        tasks.iter_mut().for_each(Task::shrink_to_fit);
         lift_unit(position, tasks, &unit_of, &ids)
     };
     members.into_iter().enumerate().map(lift).collect()
