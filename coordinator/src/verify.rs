@@ -28,7 +28,7 @@ use crate::serve;
 const AUDIT_STEP: usize = 1000;
 
 /// What was found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Report {
     /// Log and segments.
     #[serde(flatten)]
@@ -104,18 +104,7 @@ impl fmt::Display for Report {
 pub async fn verify(data_dir: &Path) -> Result<Report, OpenError> {
     let segments = data_dir.join("segments");
     let checked = roundtable_store::verify(&crate::serve::store_path(data_dir), &segments).await?;
-    let mut report = Report {
-        store: checked,
-        runs: 0,
-        removed: 0,
-        commits: 0,
-        refs: 0,
-        repositories: 0,
-        audit: 0,
-        beyond: Vec::new(),
-        snapshots: 0,
-        of_snapshots: Vec::new(),
-    };
+    let mut report = Report { store: checked, ..Report::default() };
     audit(data_dir, &mut report).await;
     match Manifest::read(data_dir) {
         Ok(None) => {}
@@ -321,22 +310,6 @@ mod tests {
     use super::*;
     use crate::driver::{codec, decode_row, encode_state};
 
-    fn blank() -> Report {
-        let store = roundtable_store::Report::default();
-        Report {
-            store,
-            runs: 0,
-            removed: 0,
-            commits: 0,
-            refs: 0,
-            repositories: 0,
-            audit: 0,
-            beyond: Vec::new(),
-            snapshots: 0,
-            of_snapshots: Vec::new(),
-        }
-    }
-
     #[tokio::test]
     async fn a_snapshot_that_is_not_what_the_log_comes_to_is_named() {
         let dir = tempfile::tempdir().unwrap();
@@ -351,7 +324,7 @@ mod tests {
             Label { incarnation: log.incarnation(), head, codec: codec.to_owned() }
         };
         let checked = async || {
-            let mut report = blank();
+            let mut report = Report::default();
             fold(dir.path(), &mut report).await.unwrap();
             (report.snapshots, report.of_snapshots)
         };
@@ -367,8 +340,7 @@ mod tests {
         let path = std::fs::read_dir(dir.path().join("snapshots")).unwrap().next().unwrap().unwrap().path();
         std::fs::write(&path, &std::fs::read(&path).unwrap()[..100]).unwrap();
         assert_eq!(checked().await, (0, vec!["snapshot at row 11: its content does not match its hash".to_owned()]));
-        let mut report = blank();
-        report.of_snapshots = checked().await.1;
+        let report = Report { of_snapshots: checked().await.1, ..Report::default() };
         assert!(!report.is_good() && report.to_string().ends_with("remove what is named, the log has all of it"), "{report}");
     }
 }

@@ -67,7 +67,7 @@ pub async fn fold_seen(log: &dyn LogReader, see: impl FnMut(&Row, &Core)) -> Res
 
 /// Why a snapshot is of no use.
 #[derive(Debug, thiserror::Error)]
-pub enum Useless {
+enum Useless {
     /// The file.
     #[error(transparent)]
     File(#[from] SnapshotError),

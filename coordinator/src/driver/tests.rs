@@ -25,6 +25,8 @@ const BEGAN: WallMs = WallMs(1_767_225_600_000);
 struct SlowLog {
     inner: MemoryLog,
     leave: Semaphore,
+    /// Appends that were asked for, and those that had leave.
+    asked: AtomicU64,
     appends: AtomicU64,
 }
 
@@ -45,6 +47,7 @@ impl LogReader for SlowLog {
 impl Log for SlowLog {
     fn append(&self, expected_seq: u64, rows: Vec<NewRow>) -> LogFuture<'_, Result<Appended, AppendError>> {
         Box::pin(async move {
+            self.asked.fetch_add(1, Ordering::SeqCst);
             self.leave.acquire().await.unwrap().forget();
             // Whoever floods the queue gets to fill it again, as while a disk syncs.
             tokio::task::yield_now().await;
@@ -81,7 +84,12 @@ impl Rig {
     /// With the snapshots that another has left.
     async fn after(disk: MemoryDisk, leave: usize, dir: Arc<tempfile::TempDir>) -> Self {
         let clock = ManualClock::new(1_000_000, BEGAN);
-        let log = Arc::new(SlowLog { inner: MemoryLog::open(&disk), leave: Semaphore::new(leave), appends: AtomicU64::new(0) });
+        let log = Arc::new(SlowLog {
+            inner: MemoryLog::open(&disk),
+            leave: Semaphore::new(leave),
+            asked: AtomicU64::new(0),
+            appends: AtomicU64::new(0),
+        });
         let (sender, effects) = mpsc::channel(64);
         let snapshots = Snapshots::in_dir(dir.path());
         let parts = Parts { log: Arc::clone(&log) as Arc<dyn Log>, snapshots, clock: Arc::new(clock.clone()), seed: 1, effects: sender };
@@ -339,9 +347,12 @@ async fn views_that_take_long_keep_neither_commands_nor_reads() {
         })
     };
     let long: Vec<_> = (0..published::VIEWS_MAX).map(|_| view(true)).collect();
-    while begun.load(Ordering::SeqCst) < published::VIEWS_MAX as u64 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let all_begun = async {
+        while begun.load(Ordering::SeqCst) < published::VIEWS_MAX as u64 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within("the views", all_begun).await;
     let mut late = view(false);
     within("an answer", rig.links.handle.command(toggle(true))).await.unwrap();
     assert_eq!(rig.seq(), 1);
@@ -373,7 +384,12 @@ async fn readiness_waits_for_a_batch_and_not_for_what_is_published_already() {
     let _running = rig.run();
     within("a tick", rig.links.handle.next_batch()).await.unwrap();
     let asked = rig.ask(toggle(true)).await;
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    let hanging = async {
+        while rig.log.asked.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within("the append", hanging).await;
     let hangs = tokio::time::timeout(Duration::from_millis(3 * TICK_MS), rig.links.handle.next_batch()).await;
     assert!(hangs.is_err(), "an append that does not end is a driver that does not answer");
     rig.log.leave.add_permits(FREELY);
